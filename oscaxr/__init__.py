@@ -1,0 +1,85 @@
+"""OpenScope Credit Assignment sessions (DANDI 000037) as lazy labelled xarray Datasets."""
+
+from importlib.metadata import version as _version
+
+from oscaxr import accessor as accessor  # registers ds.osca and da.osca
+from oscaxr import sample
+from oscaxr.errors import OscaxrError, OscaxrWarning
+from oscaxr.measure import (
+    active_rois,
+    baseline,
+    integrate,
+    interpolate,
+    invalid_rois,
+    plateau_traces,
+    roi_correlations,
+    scale,
+    scale_factors,
+    scale_parameters,
+    smooth,
+    snr,
+    stats,
+)
+from oscaxr.model.validate import validate
+from oscaxr.select.criteria import select_segments
+from oscaxr.select.frames import convert_frames, segments_at
+from oscaxr.select.images import stimulus_images
+from oscaxr.select.responses import responses
+from oscaxr.select.sequences import sequences
+from oscaxr.select.tables import blocks, onset_pairs, patches, patches_around, segment_table
+from oscaxr.select.tracked import n_tracked, tracked
+from oscaxr.sessions import open_session
+
+# After oscaxr.sessions, the module: the function of this name is the public one.
+from oscaxr.catalog import (  # isort: skip
+    default_sessions,
+    find_sessions,
+    pilot_omissions,
+    session_row,
+    sessions,
+)
+
+__version__ = _version("oscaxr")
+
+__all__ = [
+    # opening
+    "open_session",
+    "sessions",
+    "find_sessions",
+    "default_sessions",
+    "pilot_omissions",
+    "session_row",
+    "sample",
+    # which data
+    "select_segments",
+    "sequences",
+    "tracked",
+    "n_tracked",
+    "responses",
+    "segment_table",
+    "blocks",
+    "onset_pairs",
+    "patches",
+    "patches_around",
+    "stimulus_images",
+    "convert_frames",
+    "segments_at",
+    # what about it
+    "scale",
+    "scale_factors",
+    "scale_parameters",
+    "baseline",
+    "smooth",
+    "integrate",
+    "interpolate",
+    "stats",
+    "active_rois",
+    "plateau_traces",
+    "invalid_rois",
+    "snr",
+    "roi_correlations",
+    "validate",
+    # errors
+    "OscaxrError",
+    "OscaxrWarning",
+]

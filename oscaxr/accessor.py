@@ -1,0 +1,111 @@
+"""The accessor ``.osca``: a doorway to the functions, without state of its own."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import xarray as xr
+
+from oscaxr import measure
+from oscaxr.model.validate import validate
+from oscaxr.select import criteria, frames, images, responses, sequences, tables, tracked
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _method(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """Make a method that hands the object, and all that it is called with, to a function."""
+
+    @functools.wraps(function)
+    def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+        return function(self._object, *args, **kwargs)
+
+    first, *others = inspect.signature(function).parameters.values()
+    parameters = [first.replace(name="self", annotation=inspect.Parameter.empty), *others]
+    method.__signature__ = inspect.signature(function).replace(  # type: ignore[attr-defined] # not declared for functions
+        parameters=parameters
+    )
+    return method
+
+
+class _Accessor:
+    """What sequences can do, as an array or as a Dataset of several variables."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self._object = wrapped
+
+    scale = _method(measure.scale)
+    scale_parameters = _method(measure.scale_parameters)
+    baseline = _method(measure.baseline)
+    smooth = _method(measure.smooth)
+    integrate = _method(measure.integrate)
+    interpolate = _method(measure.interpolate)
+    stats = _method(measure.stats)
+
+
+@xr.register_dataarray_accessor("osca")
+class DataArrayAccessor(_Accessor):
+    """Operations on one variable: whole traces, or sequences of them.
+
+    Parameters
+    ----------
+    wrapped : xarray.DataArray
+        The array.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> ds = ox.sample.session(n_rois=4, scale=0.05)
+    >>> u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=0, post=0.6)
+    >>> u.osca.integrate().dims
+    ('roi', 'sequence')
+    """
+
+    plateau_traces = _method(measure.plateau_traces)
+    active_rois = _method(measure.active_rois)
+    snr = _method(measure.snr)
+    roi_correlations = _method(measure.roi_correlations)
+
+
+@xr.register_dataset_accessor("osca")
+class DatasetAccessor(_Accessor):
+    """Operations on a session.
+
+    Parameters
+    ----------
+    wrapped : xarray.Dataset
+        The session.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> ds = ox.sample.session(n_rois=4, scale=0.05)
+    >>> ds.osca.select(stimulus="visflow", main_flow_direction="nasal").sizes["segment"]
+    51
+    """
+
+    select = _method(criteria.select_segments)
+    sequences = _method(sequences.sequences)
+    tracked = _method(tracked.tracked)
+    responses = _method(responses.responses)
+    segment_table = _method(tables.segment_table)
+    blocks = _method(tables.blocks)
+    onset_pairs = _method(tables.onset_pairs)
+    patches = _method(tables.patches)
+    patches_around = _method(tables.patches_around)
+    stimulus_images = _method(images.stimulus_images)
+    convert_frames = _method(frames.convert_frames)
+    segments_at = _method(frames.segments_at)
+    scale_factors = _method(measure.scale_factors)
+    active_rois = _method(measure.active_rois)
+    plateau_traces = _method(measure.plateau_traces)
+    snr = _method(measure.snr)
+    roi_correlations = _method(measure.roi_correlations)
+    validate = _method(validate)
+
+    @property
+    def n_tracked(self) -> int:
+        """Number of tracked ROIs."""
+        return tracked.n_tracked(self._object)

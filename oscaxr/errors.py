@@ -1,0 +1,74 @@
+"""Errors and warnings of oscaxr.
+
+Every error is an :class:`OscaxrError` and also the fitting built-in, so that both
+``except OscaxrError`` and ``except FileNotFoundError`` work. A message says what was asked, what
+was found, in which file or session, and what to do about it.
+"""
+
+
+class OscaxrError(Exception):
+    """Base of all errors raised on purpose by oscaxr."""
+
+    def __str__(self) -> str:
+        # KeyError would print the repr of the message, newlines and quotes escaped.
+        return str(self.args[0]) if len(self.args) == 1 else super().__str__()
+
+
+class SessionNotFoundError(OscaxrError, FileNotFoundError):
+    """No file, or no row of the session table, belongs to the session that was asked for."""
+
+
+class AmbiguousSessionError(OscaxrError, ValueError):
+    """More than one session, or more than one candidate file, fits what was asked for."""
+
+
+class SessionMismatchError(OscaxrError, ValueError):
+    """A file's own ids disagree with the session table or with the session asked for."""
+
+
+class FormatError(OscaxrError, OSError):
+    """A file is not readable as a session: not HDF5, truncated, or not laid out as specified."""
+
+
+class UnsafeLinkError(FormatError):
+    """A file refers to data outside its own folder."""
+
+
+class SchemaError(OscaxrError, ValueError):
+    """A Dataset is not a session (or sequences) Dataset; all problems are listed at once."""
+
+
+class CriterionError(OscaxrError, ValueError):
+    """A selection criterion is unknown or has a value outside the experiment's domain."""
+
+
+class WindowError(OscaxrError, ValueError):
+    """A window around the reference frames is empty or leaves the recording."""
+
+
+class MissingVariableError(OscaxrError, KeyError):
+    """A variable or coordinate that an operation needs is not in the Dataset."""
+
+
+class TrackingError(OscaxrError, ValueError):
+    """Tracked ROIs are absent, duplicated, or differ between sessions."""
+
+
+class TableError(OscaxrError, ValueError):
+    """A session table lacks columns, or holds values of the wrong kind."""
+
+
+class OscaxrWarning(UserWarning):
+    """Base of all warnings given by oscaxr."""
+
+
+class DroppedFramesWarning(OscaxrWarning):
+    """More of the running data than usual (0.0003 of the frames) is missing."""
+
+
+class DroppedSequencesWarning(OscaxrWarning):
+    """Some sequences were left out because their window leaves the recording."""
+
+
+class InvalidRoiWarning(OscaxrWarning):
+    """Some ROIs have NaN or infinite values in their traces."""

@@ -1,0 +1,1 @@
+"""How bytes become variables: the only package that imports h5py to read."""

@@ -1,0 +1,211 @@
+"""From the files of a session to its lazy Dataset."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from oscaxr.errors import CriterionError, FormatError, MissingVariableError, SessionMismatchError
+from oscaxr.io.hdf5 import Hdf5File
+from oscaxr.io.nwb import images, rois, stimulus, traces
+from oscaxr.io.nwb.source import MOVIE, TEMPLATES, Source, find_file_with, open_source
+from oscaxr.model import names as n
+from oscaxr.model.assemble import session_dataset
+from oscaxr.model.facts import facts_from_row
+from oscaxr.model.validate import check_structure
+
+# Genotypes are written out in the files; the session table has one word a line.
+_LINES = {"Cux2": "L23-Cux2", "Rbp4": "L5-Rbp4"}
+
+
+def open_nwb(
+    paths: Sequence[Path],
+    *,
+    include: str | Collection[str] = (),
+    drop_variables: Collection[str] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Open the NWB files of one session as a lazy Dataset.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files of the session; traces and stimulus table come from the first, images from the first
+        that has them.
+    include : str or collection of str, optional
+        Heavy parts to have too: ``"squares"``, ``"templates"``, ``"movie"``, or ``"all"``.
+    drop_variables : collection of str, optional
+        Names to leave out.
+    facts : mapping, optional
+        The session's row of the session table, by published column.
+
+    Returns
+    -------
+    xarray.Dataset
+        Closing it releases the files.
+
+    Raises
+    ------
+    FormatError
+        If a file is not laid out as specified; all problems are listed.
+    SessionMismatchError
+        If the file's ids disagree with the table.
+    MissingVariableError
+        If no file has a part that was asked for by name.
+    """
+    wanted, strict = _included(include)
+    file = Hdf5File(paths[0])
+    files = [file]
+    try:
+        with open_source(file) as source:
+            parts, coords, attrs = _core(source)
+        if facts is not None:
+            table_coords, table_attrs = facts_from_row(pd.Series(dict(facts)))
+            _check_ids(file.path, coords, table_coords)
+            coords, attrs = {**coords, **table_coords}, {**attrs, **table_attrs}
+        missing = []
+        if "squares" in wanted:
+            with open_source(file) as source:
+                squares = stimulus.read_squares(source, len(parts[n.SEGMENT][1]))
+            parts |= squares
+            missing += [] if squares else ["squares"]
+        for word, where in (("templates", TEMPLATES), ("movie", MOVIE)):
+            if word not in wanted:
+                continue
+            holder = find_file_with(paths, where)
+            if holder is None:
+                missing.append(word)
+                continue
+            files.append(holder)
+            with open_source(holder) as source:
+                parts |= (
+                    images.read_templates(source)
+                    if word == "templates"
+                    else images.read_movie(source, len(parts[n.TIME][1]))
+                )
+        if strict and missing:
+            raise MissingVariableError(
+                f"include={include!r}: none of the session's files holds {', '.join(missing)}. "
+                f"Looked in: {', '.join(map(str, paths))}. Templates come with files named "
+                "*behavior+image+ophys.nwb, movies with *obj-raw*.nwb."
+            )
+        attrs["source_files"] = ", ".join(Path(path).name for path in paths)
+        parts = {name: part for name, part in parts.items() if name not in drop_variables}
+        ds = session_dataset(parts, coords=coords, attrs=attrs, source_format="nwb")
+        check_structure(ds, dropped=drop_variables).raise_errors(file.path)
+    except BaseException:
+        _close(files)
+        raise
+    _set_preferred_chunks(ds)
+    ds.encoding["source"] = file.path
+    ds.set_close(lambda: _close(files))
+    return ds
+
+
+def _close(files: Sequence[Hdf5File]) -> None:
+    for file in files:
+        file.close()
+
+
+def _included(include: str | Collection[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the parts asked for, and whether the absence of one is an error."""
+    words = (include,) if isinstance(include, str) else tuple(include)
+    if "all" in words:
+        return n.INCLUDABLE, False
+    unknown = [word for word in words if word not in n.INCLUDABLE]
+    if unknown:
+        raise CriterionError(
+            f"include={include!r}: unknown part(s) {', '.join(map(repr, unknown))}; "
+            f"there are {', '.join(map(repr, n.INCLUDABLE))} and 'all'"
+        )
+    return words, True
+
+
+def _core(source: Source) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Read what every session has; problems are noted in the source and raised by its owner."""
+    coords, attrs = _facts(source)
+    clocks = traces.read_clocks(source)
+    n_stim, n_twop = (len(clocks[c]) if c in clocks else None for c in ("stim", "twop"))
+    dff = traces.find_dff(source, n_twop)
+    table = rois.read_roi_table(source, None if dff is None else dff.shape[1])
+    running = traces.read_running(source, n_stim)
+    columns = stimulus.read_segments(source, clocks) if len(clocks) == 2 else {}
+    if dff is None or not columns or n_twop is None:
+        # Nothing more can be told of an unfit file; its problems say why.
+        source.problems.append("the session could not be assembled")
+        source.finish()
+        raise FormatError(source.file.path)
+    n_segments = len(columns["stimulus_type"])
+    # Traces first: the order of the variables is the order in which the Dataset prints them.
+    parts = {
+        **traces.read_dff(source, dff),
+        **running,
+        **traces.read_pupil(source, n_twop),
+        **table,
+        n.TIME: ((n.TIME,), clocks["twop"]),
+        n.STIM_TIME: ((n.STIM_TIME,), clocks["stim"]),
+        n.SEGMENT: ((n.SEGMENT,), np.arange(n_segments, dtype=np.int64)),
+        **{name: ((n.SEGMENT,), values) for name, values in columns.items()},
+        **stimulus.read_patches(source, n_segments),
+        **images.read_max_projection(source),
+    }
+    return parts, coords, attrs
+
+
+def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
+    coords: dict[str, Any] = {}
+    attrs: dict[str, Any] = {}
+    for name, path in (
+        ("session_id", "general/session_id"),
+        ("mouse_id", "general/subject/subject_id"),
+    ):
+        text = source.text(path)
+        if text.isdecimal():
+            coords[name] = int(text)
+        elif name == "mouse_id":
+            source.problems.append(f"{path} should be the mouse id, but is {text!r}")
+        elif text:
+            attrs["session_name"] = text
+    for name, path in (
+        ("sex", "general/subject/sex"),
+        ("genotype", "general/subject/genotype"),
+        ("age", "general/subject/age"),
+        ("session_start_time", "session_start_time"),
+        ("identifier", "identifier"),
+    ):
+        text = source.text(path)
+        if text:
+            attrs[name] = text
+    lines = [line for word, line in _LINES.items() if word in attrs.get("genotype", "")]
+    if len(lines) == 1:
+        coords["line"] = lines[0]
+    version = source.handle.attrs.get("nwb_version", "")
+    attrs["nwb_version"] = version.decode() if isinstance(version, bytes) else str(version)
+    return coords, attrs
+
+
+def _check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    differ = [
+        f"{name} is {found[name]} in the file and {expected[name]} in the session table"
+        for name in ("session_id", "mouse_id")
+        if name in found and name in expected and found[name] != expected[name]
+    ]
+    if differ:
+        raise SessionMismatchError(
+            f"{path}: {'; '.join(differ)}. One of them is another session: correct the table, or "
+            "the file's name and place."
+        )
+
+
+def _set_preferred_chunks(ds: xr.Dataset) -> None:
+    """Tell dask the file's own chunks, so that `chunks={}` inflates none of them twice."""
+    for variable in ds.variables.values():
+        reader = getattr(variable._data, "reader", None)
+        chunk_shape = getattr(reader, "chunk_shape", None)
+        if chunk_shape and len(chunk_shape) == variable.ndim:
+            variable.encoding["preferred_chunks"] = dict(
+                zip(variable.dims, chunk_shape, strict=True)
+            )

@@ -1,0 +1,1 @@
+"""The NWB layout of DANDI 000037, group by group."""

@@ -1,0 +1,146 @@
+"""The ROI table of an NWB session: ids, tracking, masks, and the geometry of the masks."""
+
+from typing import Any
+
+import h5py
+import numpy as np
+
+from oscaxr.io.hdf5 import DatasetReader
+from oscaxr.io.nwb.source import DFF, PLANE, Source
+from oscaxr.model import names as n
+from oscaxr.model.derived import BLOCK_BYTES, mask_facts
+from oscaxr.model.lazy import Array, AxisIndex, OrthogonalArray, Reader
+from oscaxr.model.masks import to_boolean
+
+Parts = dict[str, tuple[tuple[str, ...], Any]]
+
+
+class MaskReader:
+    """Boolean ROI masks from whatever weights a file stores.
+
+    Parameters
+    ----------
+    reader : Reader
+        Of the stored masks, (roi, height, width).
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.shape = reader.shape
+        self.dtype = np.dtype(bool)
+
+    def __repr__(self) -> str:
+        return repr(self.reader)
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.model.lazy.Reader`).
+
+        Whole masks are decoded, whatever part of the field is asked for: whether a mask counts
+        as empty depends on all of its weights.
+        """
+        rois, height, width = indices
+        whole = tuple(slice(0, size, 1) for size in self.shape[1:])
+        if self.reader.dtype.itemsize == 1:
+            masks = to_boolean(self.reader.read((rois, *whole)))
+        else:
+            rows = np.arange(self.shape[0])[rois]
+            step = max(1, BLOCK_BYTES // int(np.prod(self.shape[1:]) * 8))
+            masks = np.empty((len(rows), *self.shape[1:]), bool)
+            for i in range(0, len(rows), step):
+                masks[i : i + step] = to_boolean(self.reader.read((rows[i : i + step], *whole)))
+        if (height, width) == whole:
+            return masks
+        return np.ascontiguousarray(masks[:, height][:, :, width])
+
+
+def read_roi_table(source: Source, n_traces: int | None) -> Parts:
+    """Read the ROI table, in the order of the traces.
+
+    Parameters
+    ----------
+    source : Source
+        The open file.
+    n_traces : int or None
+        Number of ROIs that have a trace; None where the traces are unfit.
+
+    Returns
+    -------
+    dict of str to (dims, data)
+        ``roi``, ``roi_id``, ``tracking_id``, ``roi_mask`` and, computed on first use,
+        ``centroid_y``, ``centroid_x``, ``area_px``; empty if the table is unfit.
+    """
+    if source.need(PLANE, "the ROI table") is None:
+        return {}
+    ids = source.values(f"{PLANE}/id", "ROI ids", (None,))
+    if ids is None:
+        return {}
+    rows = _rows_of_traces(source, n_traces, len(ids))
+    repeated = len(ids) - len(np.unique(ids))
+    if repeated:
+        source.problems.append(f"{PLANE}/id has {repeated} repeated ROI id(s)")
+    parts: Parts = {
+        n.ROI: ((n.ROI,), rows),
+        n.ROI_ID: ((n.ROI,), ids[rows].astype(np.int64)),
+        n.TRACKING_ID: ((n.ROI,), _tracking_ids(source, len(ids))[rows]),
+    }
+    masks = source.array(f"{PLANE}/image_mask", "ROI masks", (len(ids), None, None), required=False)
+    return parts | ({} if masks is None else _masks(source, masks, rows))
+
+
+def _rows_of_traces(source: Source, n_traces: int | None, n_rows: int) -> Array:
+    """Return the row of the ROI table that each trace belongs to."""
+    everything = np.arange(n_rows, dtype=np.int64)
+    if n_traces is None:
+        return everything
+    region = source.values(f"{DFF}/rois", "rows of the ROI table", (None,), required=False)
+    rows = everything if region is None else region.astype(np.int64)
+    if len(rows) != n_traces or (region is None and n_rows != n_traces):
+        source.problems.append(
+            f"{DFF}/data has {n_traces} traces, but {DFF}/rois names {len(rows)} of the {n_rows} "
+            f"rows of {PLANE}: which trace is which ROI cannot be told"
+        )
+        return everything
+    if rows.size and (rows.min() < 0 or rows.max() >= n_rows or len(np.unique(rows)) < len(rows)):
+        source.problems.append(
+            f"{DFF}/rois does not name each trace's own row of {PLANE} (0 to {n_rows - 1})"
+        )
+        return everything
+    if n_rows != n_traces:
+        source.problems.append(
+            f"{PLANE} has {n_rows} ROIs, but {DFF}/data has {n_traces} traces; each ROI of a "
+            "session file has a trace"
+        )
+        return everything
+    return rows
+
+
+def _tracking_ids(source: Source, n_rows: int) -> Array:
+    untracked = np.full(n_rows, n.UNTRACKED, np.int64)
+    values = source.values(f"{PLANE}/tracking_id", "tracking order", (n_rows,), required=False)
+    if values is None:
+        return untracked
+    values = values.astype(np.float64)
+    # Files that store whole numbers cannot say NaN: they say a negative number.
+    tracked = np.isfinite(values) & ~(values < 0)
+    ids = values[tracked]
+    if not np.array_equal(ids, np.rint(ids)):
+        source.problems.append(f"{PLANE}/tracking_id has fractional values")
+        return untracked
+    unique, counts = np.unique(ids, return_counts=True)
+    if np.any(counts > 1):
+        twice = ", ".join(str(int(i)) for i in unique[counts > 1][:10])
+        source.problems.append(
+            f"{PLANE}/tracking_id gives the same tracking id to several ROIs ({twice}); a tracked "
+            "ROI must be one ROI in each session"
+        )
+        return untracked
+    untracked[tracked] = ids.astype(np.int64)
+    return untracked
+
+
+def _masks(source: Source, masks: h5py.Dataset, rows: Array) -> Parts:
+    reader = MaskReader(DatasetReader(source.file, masks))
+    array = OrthogonalArray(reader)
+    if not np.array_equal(rows, np.arange(len(rows))):
+        array = OrthogonalArray(reader, (rows, *array.indices[1:]))
+    return {n.ROI_MASK: ((n.ROI, n.HEIGHT, n.WIDTH), array), **mask_facts(reader, rows)}

@@ -1,0 +1,345 @@
+"""How good the traces are: invalid ROIs, signal to noise, correlations between ROIs."""
+
+from collections.abc import Callable, Iterator
+from statistics import NormalDist
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from oscaxr.errors import MissingVariableError, WindowError
+from oscaxr.model import names as n
+from oscaxr.model.factors import BUDGET_BYTES, column_reader, map_columns, nan_percentiles
+
+FloatArray = npt.NDArray[np.float64]
+
+NOISE_PERCENTILE: Final = 95.0
+CORRELATION_WINDOW: Final = 4
+
+_SNR_VARIABLES: Final = {
+    "snr": ("signal-to-noise ratio", "1"),
+    "signal": ("mean of the values above the noise threshold", ""),
+    "noise_mean": ("mean of the noise", ""),
+    "noise_std": ("standard deviation of the noise", ""),
+    "noise_threshold": ("95th percentile of the noise", ""),
+}
+
+# Few enough rows that intermediate arrays stay in the processor's caches.
+_ROWS: Final = 4
+
+
+def invalid_rois(
+    ds: xr.Dataset | xr.DataArray, *, budget_bytes: int = BUDGET_BYTES
+) -> xr.DataArray:
+    """Find the ROIs with NaN or infinite values in their traces.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset or xarray.DataArray
+        A session, or its ``dff``, (time, roi) in any order.
+    budget_bytes : int, optional
+        Memory to work in; traces are read a block of frames at a time.
+
+    Returns
+    -------
+    xarray.DataArray
+        (roi), bool, with the coordinates of the ROIs.
+
+    Raises
+    ------
+    MissingVariableError
+        If there are no traces.
+
+    Examples
+    --------
+    >>> invalid_rois(xr.DataArray([[0.0, np.nan], [1.0, 2.0]], dims=("time", "roi"))).values
+    array([False,  True])
+    """
+    dff = full_traces(ds)
+    (dim,) = (name for name in dff.dims if name != n.TIME)
+    whole = np.ones(dff.sizes[dim], dtype=bool)
+    for block, _, _ in _time_blocks(dff, budget_bytes):
+        whole &= np.isfinite(block).all(axis=0)
+    found = labelled_by_roi(dff, ~whole)
+    found.attrs = {"long_name": "ROI trace has NaN or infinite values"}
+    return found.rename("invalid")
+
+
+def snr(ds: xr.Dataset | xr.DataArray, *, budget_bytes: int = BUDGET_BYTES) -> xr.Dataset:
+    """Estimate the signal-to-noise ratio of each ROI from its full trace.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset or xarray.DataArray
+        A session, or its ``dff``, (time, roi) in any order; not scaled.
+    budget_bytes : int, optional
+        Memory to work in; traces are read a block of ROIs at a time.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``snr``, ``signal``, ``noise_mean``, ``noise_std`` and ``noise_threshold``, (roi), with the
+        coordinates of the ROIs. ``snr`` is a plain number, the others are in the unit of the
+        traces.
+
+    Raises
+    ------
+    MissingVariableError
+        If there are no traces.
+
+    Notes
+    -----
+    The noise is taken to be symmetric about the median: its sample is the values at or below the
+    median, and their mirror images about it. The threshold is the 95th percentile of the normal
+    distribution with the mean and standard deviation (ddof 0) of that sample. The signal is the
+    mean of the values above the threshold, and the ratio is signal over noise standard deviation.
+    NaNs are left out; a trace that never passes its threshold has NaN.
+
+    Examples
+    --------
+    >>> trace = np.r_[np.tile([-1.0, 0.0, 1.0], 10), 10.0]
+    >>> found = snr(xr.DataArray(trace[:, np.newaxis], dims=("time", "roi")))
+    >>> found.signal.values, found.noise_mean.values
+    (array([10.]), array([0.]))
+    """
+    dff = full_traces(ds)
+
+    def kernel(rows: npt.NDArray[Any], _: slice) -> FloatArray:
+        parts = [rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS)]
+        return np.concatenate([_signal_and_noise(part) for part in parts])
+
+    values = per_roi(dff, kernel, budget_bytes, np.empty((0, len(_SNR_VARIABLES))))
+    units = dff.attrs.get("units", "1")
+    found = {}
+    for column, (name, (long_name, own_units)) in zip(
+        values.T, _SNR_VARIABLES.items(), strict=True
+    ):
+        found[name] = labelled_by_roi(dff, column)
+        found[name].attrs = {"long_name": long_name, "units": own_units or units}
+    return xr.Dataset(found)
+
+
+def roi_correlations(
+    ds: xr.Dataset | xr.DataArray,
+    window: int = CORRELATION_WINDOW,
+    *,
+    budget_bytes: int = BUDGET_BYTES,
+) -> xr.DataArray:
+    """Correlate the full traces of every two ROIs.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset or xarray.DataArray
+        A session, or its ``dff``, (time, roi) in any order.
+    window : int, optional
+        Number of frames of the rolling mean before; 1 for none.
+    budget_bytes : int, optional
+        Memory for the traces; they are read a block of frames at a time.
+
+    Returns
+    -------
+    xarray.DataArray
+        Pearson correlations, (pair): the upper triangle of the matrix, row by row, without its
+        diagonal. Coordinates ``first`` and ``second`` name the two ROIs by their labels.
+
+    Raises
+    ------
+    MissingVariableError
+        If there are no traces.
+    WindowError
+        If `window` is not between 1 and the number of frames.
+
+    Notes
+    -----
+    The rolling mean is that of the published analyses: an even window reaches one frame further
+    ahead than back, and a trace is continued beyond its ends by its mirror image. ROIs with NaN or
+    infinite values have NaN with every other.
+
+    Examples
+    --------
+    >>> trace = np.sin(np.arange(40.0))
+    >>> traces = np.stack([trace, -2 * trace + 1], axis=1)
+    >>> roi_correlations(xr.DataArray(traces, dims=("time", "roi"))).values.round(6)
+    array([-1.])
+    """
+    dff = full_traces(ds)
+    (dim,) = (name for name in dff.dims if name != n.TIME)
+    n_time, n_rois = dff.sizes[n.TIME], dff.sizes[dim]
+    if not 1 <= window <= n_time:
+        raise WindowError(
+            f"window={window} frames: a rolling mean needs between 1 and {n_time} frames here"
+        )
+    back, ahead = (window - 1) // 2, window // 2
+    sums, products = np.zeros(n_rois), np.zeros((n_rois, n_rois))
+    origin: FloatArray | None = None
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        for block, before, after in _time_blocks(dff, budget_bytes // 4, back, ahead):
+            block = block.astype(np.float64)
+            if origin is None:
+                # Any value near the mean keeps the sums of squares from cancelling.
+                origin = block.mean(axis=0)
+            block -= origin
+            mirrored = np.pad(block, ((back - before, ahead - after), (0, 0)), mode="reflect")
+            n_kept = len(mirrored) - window + 1
+            rolled = mirrored[:n_kept].copy()
+            for offset in range(1, window):
+                rolled += mirrored[offset : offset + n_kept]
+            rolled /= window
+            sums += rolled.sum(axis=0)
+            products += rolled.T @ rolled
+        covariance = products - np.outer(sums, sums) / n_time
+        std = np.sqrt(np.diagonal(covariance))
+        correlation = np.clip(covariance / np.outer(std, std), -1.0, 1.0)
+    first, second = np.triu_indices(n_rois, k=1)
+    labels = dff[dim].values
+    return xr.DataArray(
+        correlation[first, second],
+        dims="pair",
+        coords={"first": ("pair", labels[first]), "second": ("pair", labels[second])},
+        name="correlation",
+        attrs={"long_name": "correlation between ROIs", "units": "1", "window": int(window)},
+    )
+
+
+def full_traces(ds: xr.Dataset | xr.DataArray) -> xr.DataArray:
+    """Return the full dF/F traces of a session, or the traces themselves.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset or xarray.DataArray
+        A session, or its traces.
+
+    Returns
+    -------
+    xarray.DataArray
+        Traces over ``time`` and ``roi`` (or ``tracking_id``), in either order.
+
+    Raises
+    ------
+    MissingVariableError
+        If there are no such traces.
+
+    Examples
+    --------
+    >>> full_traces(xr.DataArray(np.zeros((5, 2)), dims=("time", "roi"))).sizes["time"]
+    5
+    """
+    if isinstance(ds, xr.Dataset):
+        if n.DFF not in ds:
+            raise MissingVariableError(
+                f"the session has no {n.DFF!r}, only {[str(name) for name in ds.data_vars]}"
+            )
+        ds = ds[n.DFF]
+    rois = [dim for dim in ds.dims if dim in (n.ROI, n.TRACKING_ID)]
+    if ds.ndim != 2 or len(rois) != 1 or n.TIME not in ds.dims:
+        raise MissingVariableError(
+            f"full traces over {n.TIME!r} and {n.ROI!r} (or {n.TRACKING_ID!r}) are needed, but "
+            f"{ds.name!r} has the dims {ds.dims}"
+        )
+    return ds
+
+
+def per_roi(
+    dff: xr.DataArray,
+    kernel: Callable[[npt.NDArray[Any], slice], npt.NDArray[Any]],
+    budget_bytes: int,
+    empty: npt.NDArray[Any],
+) -> npt.NDArray[Any]:
+    """Run a kernel over blocks of ROIs and join what it says of them.
+
+    Parameters
+    ----------
+    dff : xarray.DataArray
+        From :func:`full_traces`.
+    kernel : callable
+        Takes traces, (roi, time), and their slice; returns an array with one row an ROI.
+    budget_bytes : int
+        Memory to work in.
+    empty : numpy.ndarray
+        The result when there is no ROI.
+
+    Returns
+    -------
+    numpy.ndarray
+        One row an ROI.
+
+    Examples
+    --------
+    >>> dff = xr.DataArray([[1.0, 2.0], [3.0, 4.0]], dims=("time", "roi"))
+    >>> per_roi(dff, lambda rows, _: rows.sum(axis=1), 1000, np.empty(0))
+    array([4., 6.])
+    """
+    (dim,) = (name for name in dff.dims if name != n.TIME)
+    parts = map_columns(
+        column_reader(dff, n.TIME),
+        dff.sizes[n.TIME],
+        dff.sizes[dim],
+        kernel,
+        budget_bytes=budget_bytes,
+    )
+    return np.concatenate(parts) if parts else empty
+
+
+def labelled_by_roi(dff: xr.DataArray, values: npt.NDArray[Any]) -> xr.DataArray:
+    """Label values of ROIs with the coordinates of their traces.
+
+    Parameters
+    ----------
+    dff : xarray.DataArray
+        From :func:`full_traces`.
+    values : numpy.ndarray
+        (roi,).
+
+    Returns
+    -------
+    xarray.DataArray
+        With every coordinate of `dff` that does not vary in time.
+
+    Examples
+    --------
+    >>> dff = xr.DataArray(np.zeros((3, 2)), dims=("time", "roi"), coords={"roi": [4, 7]})
+    >>> labelled_by_roi(dff, np.array([True, False])).roi.values
+    array([4, 7])
+    """
+    (dim,) = (name for name in dff.dims if name != n.TIME)
+    coords = {key: coord for key, coord in dff.coords.items() if n.TIME not in coord.dims}
+    return xr.DataArray(values, dims=[dim], coords=coords)
+
+
+def _signal_and_noise(rows: npt.NDArray[Any]) -> FloatArray:
+    """Return signal to noise ratio, signal, noise mean, std and threshold of each row."""
+    middle = nan_percentiles(rows.T, (50.0,), threads=1)[0]
+    deviation = rows.astype(np.float64) - middle[:, np.newaxis]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # A sample with its mirror image has its mean at the median, and the same squares twice.
+        below = deviation <= 0
+        squares = np.where(below, deviation, 0.0) ** 2
+        std = np.sqrt(squares.sum(axis=1) / np.count_nonzero(below, axis=1))
+        above_middle = NormalDist().inv_cdf(NOISE_PERCENTILE / 100) * std
+        signal_frames = deviation > above_middle[:, np.newaxis]
+        excess = np.where(signal_frames, deviation, 0.0).sum(axis=1)
+        signal = middle + excess / np.count_nonzero(signal_frames, axis=1)
+        ratio = signal / std
+    return np.stack([ratio, signal, middle, std, middle + above_middle], axis=1)
+
+
+def _time_blocks(
+    dff: xr.DataArray, budget_bytes: int, back: int = 0, ahead: int = 0
+) -> Iterator[tuple[npt.NDArray[Any], int, int]]:
+    """Yield (time, roi) blocks with the frames they need before and after, as far as they exist.
+
+    Beside each block are the numbers of frames before and after it that are in it.
+    """
+    (dim,) = (name for name in dff.dims if name != n.TIME)
+    n_time, frame_bytes = dff.sizes[n.TIME], max(1, dff.sizes[dim] * 8)
+    # A mirror image needs as many frames as it adds, and one more to turn about; so the last
+    # frames, if they are too few, go with the block before.
+    length = max(budget_bytes // frame_bytes, back + ahead + 1)
+    starts = range(0, max(1, n_time - back - ahead), length)
+    for start in starts:
+        stop = n_time if start == starts[-1] else start + length
+        before, after = min(back, start), min(ahead, n_time - stop)
+        part = dff.isel({n.TIME: slice(start - before, stop + after)})
+        block = np.asarray(part.data)
+        yield block if dff.dims[0] == n.TIME else block.T, before, after

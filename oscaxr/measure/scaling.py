@@ -1,0 +1,372 @@
+"""Scaling of traces by whole-recording factors, and of stimulus parameters by their ranges."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any, Final, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from oscaxr.errors import MissingVariableError, SchemaError, SessionMismatchError
+from oscaxr.measure.transform import interpolate as interpolate_trace
+from oscaxr.model import names as n
+from oscaxr.model.factors import column_factors, column_reader, nan_percentiles
+
+Data = TypeVar("Data", xr.DataArray, xr.Dataset)
+
+MEDIAN: Final = "median"
+SPREAD: Final = "spread"
+
+# Window of 1920 x 1200 px with the origin in its centre. The published analyses scale the
+# vertical positions by a range that is not the window's.
+PARAMETER_RANGES: Final[dict[str, tuple[float, float]]] = {
+    "gabor_x": (-960.0, 960.0),
+    "gabor_y": (-600.0, 600.0),
+    "gabor_size": (204.0, 408.0),
+    "gabor_orientation": (0.0, 360.0),
+    "gabor_mean_orientation": (0.0, 360.0),
+    "square_x": (-960.0, 960.0),
+    "square_y": (-600.0, 600.0),
+}
+"""Full range of each stimulus parameter, in its own unit."""
+
+# Coordinates that must not differ where the ROI numbers agree: the numbers are only rows.
+_ROI_IDENTITY: Final = (n.ROI_ID, n.TRACKING_ID)
+
+
+def scale_factors(ds: xr.Dataset, name: str, *, interpolate: bool = False) -> xr.Dataset:
+    """Return the median and the spread that a variable is scaled by.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session.
+    name : str
+        ``"dff"``, ``"run_velocity"`` or a pupil variable.
+    interpolate : bool, optional
+        Take the factors of the trace with its missing frames filled (running and pupil only).
+
+    Returns
+    -------
+    xarray.Dataset
+        ``median`` and ``spread`` in the unit of the variable; for ``dff`` (roi) with the
+        coordinates of the ROIs, for the others single values.
+
+    Raises
+    ------
+    MissingVariableError
+        If the session has no such variable.
+    SchemaError
+        If the variable is not one that is scaled, or `interpolate` is asked for dF/F.
+
+    Notes
+    -----
+    Over the full trace, NaNs left out: for dF/F the median and the 95th less the 5th percentile,
+    for running and pupil the median and the 75th less the 25th. The session's own ``dff_median``
+    and ``dff_spread`` are used where it has them.
+
+    Examples
+    --------
+    >>> run = xr.DataArray([1.0, 2.0, 3.0, 4.0, 5.0], dims="stim_time")
+    >>> factors = scale_factors(xr.Dataset({"run_velocity": run}), "run_velocity")
+    >>> float(factors["median"]), float(factors["spread"])
+    (3.0, 2.0)
+    """
+    if name not in n.SPREAD_PERCENTILES:
+        raise SchemaError(
+            f"{name!r} has no scale factors; variables with them are {sorted(n.SPREAD_PERCENTILES)}"
+        )
+    if name == n.DFF:
+        if interpolate:
+            raise SchemaError("dF/F traces are not interpolated, so they have one set of factors")
+        return _roi_factors(ds)
+    trace = _variable(ds, name)
+    if interpolate:
+        trace = interpolate_trace(trace)
+    low, middle, high = nan_percentiles(np.asarray(trace.data), _percentiles(name))
+    kept = {"units": trace.attrs["units"]} if "units" in trace.attrs else {}
+    attrs = {"variable": name, "interpolated": int(trace.attrs.get("interpolated", 0))}
+    return xr.Dataset(
+        {MEDIAN: ((), middle, kept), SPREAD: ((), high - low, kept)},
+        attrs=attrs,
+    )
+
+
+def scale(
+    data: Data,
+    ds: xr.Dataset | None = None,
+    *,
+    factors: xr.Dataset | None = None,
+) -> Data:
+    """Scale traces or sequences: subtract the median of the full trace, divide by its spread.
+
+    Parameters
+    ----------
+    data : xarray.DataArray or xarray.Dataset
+        Full traces or sequences of ``dff``, running or pupil, in any order of dims. An array is
+        known by its attribute ``variable`` or its name. Of a Dataset, every variable that can be
+        scaled is, and the others stay as they are.
+    ds : xarray.Dataset, optional
+        The session the data come from; whole, or with tracked ROIs only.
+    factors : xarray.Dataset, optional
+        What :func:`scale_factors` gave, instead of `ds`; for an array.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset
+        As `data`, float64, without unit, with the attribute ``scaled`` 1.
+
+    Raises
+    ------
+    SchemaError
+        If the data were scaled, or had a baseline subtracted or were integrated, before; if the
+        variable is not one that is scaled; or if an ROI has no label to align by.
+    SessionMismatchError
+        If the ROIs of `data` are not ROIs of the session.
+    MissingVariableError
+        If neither or both of `ds` and `factors` are given, or the session lacks the variable.
+
+    Notes
+    -----
+    ROIs are matched by their label ``roi``, never by position; where both sides know the ROIs'
+    ids, tracking ids or the session id, these must agree too. Interpolated running and pupil data
+    (attribute ``interpolated`` 1) are scaled by the factors of the interpolated trace.
+
+    Examples
+    --------
+    >>> run = xr.DataArray([1.0, 2.0, 3.0, 4.0, 5.0], dims="stim_time", name="run_velocity")
+    >>> scale(run, run.to_dataset()).values
+    array([-1. , -0.5,  0. ,  0.5,  1. ])
+    """
+    if (ds is None) == (factors is None):
+        raise MissingVariableError(
+            "to scale, give either the session the data come from, scale(data, ds), or "
+            "scale(data, factors=scale_factors(ds, name))"
+        )
+    if isinstance(data, xr.DataArray):
+        return _scale_one(data, _variable_name(data, data.name), ds, factors)
+    if ds is None:
+        raise MissingVariableError(
+            "a Dataset may hold several variables, each with its own factors: give the session, "
+            "scale(data, ds)"
+        )
+    names = {
+        key: _variable_name(array, key)
+        for key, array in data.data_vars.items()
+        if _variable_name(array, key) in n.SPREAD_PERCENTILES
+    }
+    if not names:
+        raise SchemaError(
+            f"the Dataset holds {[str(key) for key in data.data_vars]}, none of which is scaled; "
+            f"variables with scale factors are {sorted(n.SPREAD_PERCENTILES)}"
+        )
+    changed = {key: _scale_one(data[key], name, ds, None) for key, name in names.items()}
+    return data.assign(changed)
+
+
+def scale_parameters(data: Data) -> Data:
+    """Scale stimulus parameters to [-1, 1] by their full ranges.
+
+    Parameters
+    ----------
+    data : xarray.DataArray or xarray.Dataset
+        A stimulus parameter, known by its name: ``gabor_x``, ``gabor_y``, ``gabor_size``,
+        ``gabor_orientation``, ``gabor_mean_orientation``, ``square_x`` or ``square_y``. Of a
+        Dataset, every data variable of these is scaled; coordinates, which selections rely on, are
+        not.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset
+        As `data`, without unit, with the attribute ``scaled`` 1. NaN stays NaN.
+
+    Raises
+    ------
+    SchemaError
+        If there is no such parameter, or it was scaled before.
+
+    Notes
+    -----
+    Positions by the window, -960 to 960 px across and -600 to 600 px down, sizes by 204 to 408 px,
+    orientations by 0 to 360 degrees. Values beyond the range, such as squares that leave the
+    window, lie beyond -1 and 1. The published analyses scale vertical positions differently.
+
+    Examples
+    --------
+    >>> size = xr.DataArray([204.0, 306.0, 408.0], dims="patch", name="gabor_size")
+    >>> scale_parameters(size).values
+    array([-1.,  0.,  1.])
+    """
+    if isinstance(data, xr.DataArray):
+        return _scale_parameter(data, data.name)
+    found = [name for name in data.data_vars if name in PARAMETER_RANGES]
+    if not found:
+        raise SchemaError(
+            f"the Dataset holds {[str(name) for name in data.data_vars]}, none of the stimulus "
+            f"parameters {sorted(PARAMETER_RANGES)}"
+        )
+    return data.assign({name: _scale_parameter(data[name], name) for name in found})
+
+
+def _scale_parameter(array: xr.DataArray, name: Hashable) -> xr.DataArray:
+    if name not in PARAMETER_RANGES:
+        raise SchemaError(
+            f"{name!r} is not a stimulus parameter with a range; those are "
+            f"{sorted(PARAMETER_RANGES)}"
+        )
+    if array.attrs.get("scaled") == 1:
+        raise SchemaError(f"{name!r} is scaled already")
+    low, high = PARAMETER_RANGES[str(name)]
+    result = (array - low) * (2.0 / (high - low)) - 1.0
+    result.attrs = {**array.attrs, "units": "1", "scaled": 1}
+    return result
+
+
+def _scale_one(
+    array: xr.DataArray, name: Hashable, ds: xr.Dataset | None, factors: xr.Dataset | None
+) -> xr.DataArray:
+    _check_order(array, name)
+    interpolated = array.attrs.get("interpolated") == 1
+    if factors is None:
+        session = cast("xr.Dataset", ds)
+        _check_session(array, session)
+        factors = scale_factors(session, str(name), interpolate=interpolated and name != n.DFF)
+    else:
+        _check_factors(factors, name, interpolated)
+    middle, spread = factors[MEDIAN].variable, factors[SPREAD].variable
+    if name == n.DFF:
+        dim = _roi_dim(array)
+        rows = _matching_rows(array, factors)
+        middle = xr.Variable(dim, middle[rows].data)
+        spread = xr.Variable(dim, spread[rows].data)
+    # Bare variables: the labels were matched above, and coordinates are those of the data.
+    result = ((array - middle) / spread).transpose(*array.dims).rename(array.name)
+    result.attrs = {**array.attrs, "units": "1", "scaled": 1}
+    return result
+
+
+def _roi_factors(ds: xr.Dataset) -> xr.Dataset:
+    """Return the factors of every ROI: the session's own, or computed from its traces."""
+    if n.DFF_MEDIAN in ds and n.DFF_SPREAD in ds:
+        middle, spread = ds[n.DFF_MEDIAN], ds[n.DFF_SPREAD]
+        found = xr.Dataset({MEDIAN: middle, SPREAD: spread})
+    else:
+        dff = _variable(ds, n.DFF)
+        (dim,) = (name for name in dff.dims if name != n.TIME)
+        low, center, high = column_factors(
+            column_reader(dff, n.TIME), dff.sizes[n.TIME], dff.sizes[dim], _percentiles(n.DFF)
+        ).percentiles
+        coords = {key: coord for key, coord in dff.coords.items() if coord.dims == (dim,)}
+        found = xr.Dataset({MEDIAN: (dim, center), SPREAD: (dim, high - low)}, coords=coords)
+    return found.assign_attrs(variable=n.DFF, interpolated=0)
+
+
+def _percentiles(name: str) -> tuple[float, float, float]:
+    low, high = n.SPREAD_PERCENTILES[name]
+    return low, 50.0, high
+
+
+def _variable(ds: xr.Dataset, name: str) -> xr.DataArray:
+    if name not in ds:
+        raise MissingVariableError(
+            f"asked for the scale factors of {name!r}, but the session has only "
+            f"{[str(key) for key in ds.data_vars]}"
+        )
+    return ds[name]
+
+
+def _variable_name(array: xr.DataArray, name: Hashable) -> Hashable:
+    return cast("Hashable", array.attrs.get("variable", name))
+
+
+def _check_order(array: xr.DataArray, name: Hashable) -> None:
+    """Refuse what must not be scaled, or no longer."""
+    problems = []
+    if name not in n.SPREAD_PERCENTILES:
+        problems.append(
+            f"it has no scale factors; variables with them are {sorted(n.SPREAD_PERCENTILES)} "
+            "(set the array's name, or its attribute 'variable')"
+        )
+    if array.attrs.get("scaled") == 1:
+        problems.append("it is scaled already")
+    if "baseline" in array.attrs:
+        problems.append("a baseline was subtracted from it; scale first")
+    if array.attrs.get("integrated") == 1:
+        problems.append("it is integrated; scale first")
+    if problems:
+        raise SchemaError(f"{name!r} cannot be scaled: " + "; ".join(problems))
+
+
+def _check_factors(factors: xr.Dataset, name: Hashable, interpolated: bool) -> None:
+    missing = [part for part in (MEDIAN, SPREAD) if part not in factors]
+    if missing:
+        raise MissingVariableError(
+            f"the factors lack {missing}; take them from scale_factors(ds, {name!r})"
+        )
+    wanted = {"variable": name, "interpolated": int(interpolated)}
+    wrong = {
+        key: factors.attrs[key]
+        for key, value in wanted.items()
+        if key in factors.attrs and factors.attrs[key] != value
+    }
+    if wrong:
+        raise SchemaError(f"the data are {wanted}, but the factors are of {wrong}")
+
+
+def _check_session(array: xr.DataArray, ds: xr.Dataset) -> None:
+    ours, theirs = _session_id(array.coords, array.attrs), _session_id(ds.coords, ds.attrs)
+    if ours is not None and theirs is not None and ours != theirs:
+        raise SessionMismatchError(
+            f"the data are of session {ours}, but were to be scaled by session {theirs}"
+        )
+
+
+def _session_id(coords: Mapping[Any, Any], attrs: Mapping[Any, Any]) -> str | None:
+    found = coords["session_id"] if "session_id" in coords else attrs.get("session_id")
+    if found is None or np.size(found) != 1:
+        return None
+    return str(np.asarray(found).item())
+
+
+def _roi_dim(array: xr.DataArray | xr.Dataset) -> tuple[Hashable, ...]:
+    return tuple(dim for dim in array.dims if dim in (n.ROI, n.TRACKING_ID))
+
+
+def _matching_rows(array: xr.DataArray, factors: xr.Dataset) -> npt.NDArray[np.intp] | int:
+    """Return the row of the factors of each ROI of the data, by label."""
+    for what, labelled in (("data", array), ("scale factors", factors)):
+        if n.ROI not in labelled.coords:
+            raise SchemaError(
+                f"the ROIs of the {what} have no labels {n.ROI!r}, so they cannot be matched; "
+                f"dims are {[str(dim) for dim in labelled.dims]}"
+            )
+    wanted = np.atleast_1d(array[n.ROI].values)
+    index = pd.Index(np.atleast_1d(factors[n.ROI].values))
+    if not index.is_unique:
+        raise SessionMismatchError(
+            f"the scale factors have ROIs twice: {_few(index[index.duplicated()])}"
+        )
+    rows: npt.NDArray[np.intp] = index.get_indexer(pd.Index(wanted))
+    if (rows < 0).any():
+        raise SessionMismatchError(
+            f"ROIs of the data that the scale factors lack: {_few(wanted[rows < 0])} "
+            f"({np.count_nonzero(rows < 0)} of {wanted.size}; the factors have {len(index)})"
+        )
+    for name in _ROI_IDENTITY:
+        if name in array.coords and name in factors.coords:
+            ours = np.atleast_1d(array[name].values)
+            theirs = np.atleast_1d(factors[name].values)[rows]
+            differ = ours != theirs
+            if differ.any():
+                raise SessionMismatchError(
+                    f"{name} differs between data and scale factors for the ROIs "
+                    f"{_few(wanted[differ])}: {_few(ours[differ])} against {_few(theirs[differ])}; "
+                    "they are of different sessions"
+                )
+    return rows if array[n.ROI].ndim else int(rows[0])
+
+
+def _few(values: npt.ArrayLike) -> str:
+    listed = np.asarray(values).tolist()
+    return f"{listed[:10]}" + (" and more" if len(listed) > 10 else "")

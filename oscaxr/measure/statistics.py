@@ -1,0 +1,239 @@
+"""Centre and spread of responses, taken along one dim after the other."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, Final, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from oscaxr.errors import CriterionError, MissingVariableError
+from oscaxr.model.factors import sorted_percentiles
+
+Stat = Literal["mean", "median"]
+
+ERRORS: Final[dict[str, dict[str, str]]] = {
+    "mean": {"sem": "sem", "std": "std"},
+    "median": {"mad": "mad", "quartiles": "quartiles", "sem": "mad", "std": "quartiles"},
+}
+"""Names of the error of each statistic; the last two of the median are the published words."""
+
+_LABELS: Final = {
+    "mean": "mean",
+    "median": "median",
+    "sem": "standard error of the mean",
+    "std": "standard deviation",
+    "mad": "median absolute deviation",
+    "q25": "25th percentile",
+    "q75": "75th percentile",
+}
+
+
+def stats(
+    data: xr.DataArray | xr.Dataset,
+    dim: Hashable | Sequence[Hashable],
+    stat: Stat = "mean",
+    error: str | None = "sem",
+) -> xr.Dataset:
+    """Average along the given dims, one after the other, with the error along the last.
+
+    Parameters
+    ----------
+    data : xarray.DataArray or xarray.Dataset
+        Sequences or integrated responses, in any order of dims. Of a Dataset, every variable that
+        has all of `dim` is taken.
+    dim : str or sequence of str
+        The dims to average over, in this order: ``("sequence", "roi")`` is the mean over ROIs of
+        each ROI's mean over sequences.
+    stat : {"mean", "median"}, optional
+        The statistic, the same along each dim.
+    error : str or None, optional
+        For the mean ``"sem"`` (ddof 1) or ``"std"`` (ddof 0); for the median ``"mad"`` (median
+        absolute deviation, without a constant) or ``"quartiles"`` (25th and 75th percentiles),
+        which may also be said as ``"sem"`` and ``"std"``. None leaves the error out.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``mean`` and ``sem`` or ``std``; or ``median`` and ``mad``, or ``q25`` and ``q75``; float64,
+        in the unit of `data`, with the dims and coordinates that are left. From a Dataset the names
+        are those of the variables with these endings, as in ``dff_mean``.
+
+    Raises
+    ------
+    CriterionError
+        If `stat`, or `error` for that statistic, is not known, or `dim` names a dim twice.
+    MissingVariableError
+        If `data` has no such dim.
+
+    Notes
+    -----
+    The published rule: an average of averages, not one average over everything, so that each
+    element of the last dim weighs the same. NaNs are left out along each dim; where nothing is
+    left, or one value only for the standard error, the result is NaN.
+
+    Examples
+    --------
+    >>> responses = xr.DataArray([[1.0, 3.0], [5.0, 7.0]], dims=("roi", "sequence"))
+    >>> found = stats(responses, ("sequence", "roi"), stat="mean", error="std")
+    >>> float(found["mean"]), float(found["std"])
+    (4.0, 2.0)
+    """
+    dims = _dims(dim)
+    kind = _error_kind(stat, error)
+    if isinstance(data, xr.Dataset):
+        arrays = {
+            str(name): array
+            for name, array in data.data_vars.items()
+            if set(dims) <= set(array.dims)
+        }
+        _require_dims(dims, data.dims, bool(arrays))
+        variables = {
+            f"{name}_{part}": value
+            for name, array in arrays.items()
+            for part, value in _one(array, dims, stat, kind).items()
+        }
+        return xr.Dataset(variables, attrs=data.attrs)
+    _require_dims(dims, data.dims, set(dims) <= set(data.dims))
+    return xr.Dataset(_one(data, dims, stat, kind), attrs=data.attrs)
+
+
+def mean(data: xr.DataArray, dim: Hashable) -> xr.DataArray:
+    """Average along one dim in float64, leaving NaNs out.
+
+    Parameters
+    ----------
+    data : xarray.DataArray
+        In memory or on dask, where it stays lazy.
+    dim : str
+        The dim that goes.
+
+    Returns
+    -------
+    xarray.DataArray
+        The mean, NaN where there is no value; attributes kept.
+
+    Notes
+    -----
+    Sums are taken in float64 by numpy itself, so that the numbers depend neither on the file's
+    precision nor on which accelerators of xarray are installed.
+
+    Examples
+    --------
+    >>> mean(xr.DataArray([1.0, np.nan, 3.0], dims="sequence"), "sequence").item()
+    2.0
+    """
+    total, count = _sum_and_count(data, dim)
+    return (total / count.where(count > 0)).assign_attrs(data.attrs).rename(data.name)
+
+
+def median(data: xr.DataArray, dim: Hashable) -> xr.DataArray:
+    """Median along one dim in float64, leaving NaNs out.
+
+    Parameters
+    ----------
+    data : xarray.DataArray
+        In memory or on dask, where it stays lazy; chunks along `dim` are joined.
+    dim : str
+        The dim that goes.
+
+    Returns
+    -------
+    xarray.DataArray
+        The median, NaN where there is no value; attributes kept.
+
+    Examples
+    --------
+    >>> median(xr.DataArray([1.0, np.nan, 3.0, 7.0], dims="sequence"), "sequence").item()
+    3.0
+    """
+    return _percentile(data, dim, 50.0)
+
+
+def _one(
+    data: xr.DataArray, dims: tuple[Hashable, ...], stat: Stat, kind: str | None
+) -> dict[str, xr.DataArray]:
+    """Return the statistic and its errors by name."""
+    *before, last = dims
+    centre = mean if stat == "mean" else median
+    units = data
+    for dim in before:
+        units = centre(units, dim)
+    middle = centre(units, last)
+    found: dict[str, xr.DataArray] = {stat: middle}
+    if kind in ("sem", "std"):
+        found[kind] = _deviation(units, middle, last, kind)
+    elif kind == "mad":
+        found[kind] = median(abs(units - middle), last)
+    elif kind == "quartiles":
+        found["q25"] = _percentile(units, last, 25.0)
+        found["q75"] = _percentile(units, last, 75.0)
+    long_name = data.attrs.get("long_name", data.name)
+    for name, value in found.items():
+        value.attrs = dict(data.attrs)
+        value.name = name
+        if long_name is not None:
+            value.attrs["long_name"] = f"{_LABELS[name]} of {long_name}"
+    return found
+
+
+def _deviation(units: xr.DataArray, middle: xr.DataArray, dim: Hashable, kind: str) -> xr.DataArray:
+    squares, count = _sum_and_count((units - middle) ** 2, dim)
+    known = count.where(count > 0)
+    if kind == "std":
+        return cast("xr.DataArray", np.sqrt(squares / known))
+    return cast("xr.DataArray", np.sqrt(squares / (known - 1).where(known > 1) / known))
+
+
+def _sum_and_count(data: xr.DataArray, dim: Hashable) -> tuple[xr.DataArray, xr.DataArray]:
+    present = data.notnull()
+    total = data.where(present, 0.0).sum([dim], skipna=False, dtype=np.float64)
+    return total, present.sum([dim])
+
+
+def _percentile(data: xr.DataArray, dim: Hashable, percentile: float) -> xr.DataArray:
+    def last_axis(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        found: npt.NDArray[np.float64] = sorted_percentiles(values, [percentile])[0]
+        return found
+
+    return cast(
+        "xr.DataArray",
+        xr.apply_ufunc(
+            last_axis,
+            data,
+            input_core_dims=[[dim]],
+            dask="parallelized",
+            output_dtypes=[np.float64],
+            dask_gufunc_kwargs={"allow_rechunk": True},
+            keep_attrs=True,
+        ),
+    )
+
+
+def _dims(dim: Hashable | Sequence[Hashable]) -> tuple[Hashable, ...]:
+    dims = (dim,) if isinstance(dim, str) or not isinstance(dim, Sequence) else tuple(dim)
+    if not dims or len(set(dims)) < len(dims):
+        raise CriterionError(
+            f"dim={dim!r}: name one dim, or several different ones in the order to average"
+        )
+    return dims
+
+
+def _error_kind(stat: str, error: str | None) -> str | None:
+    if stat not in ERRORS:
+        raise CriterionError(f"stat={stat!r} is not known; it may be {sorted(ERRORS)}")
+    if error is None:
+        return None
+    if error not in ERRORS[stat]:
+        raise CriterionError(
+            f"error={error!r} is not known for the {stat}; it may be {sorted(ERRORS[stat])} or None"
+        )
+    return ERRORS[stat][error]
+
+
+def _require_dims(dims: tuple[Hashable, ...], found: Iterable[Hashable], present: bool) -> None:
+    if not present:
+        raise MissingVariableError(
+            f"asked for statistics along {list(dims)}, but the data have the dims "
+            f"{[str(name) for name in found]}"
+        )

@@ -1,0 +1,329 @@
+"""What is done to responses between scaling and statistics: baseline, smooth, integrate, fill."""
+
+from collections.abc import Callable, Hashable
+from typing import Any, Final, Literal, TypeVar
+
+import numpy as np
+import xarray as xr
+
+from oscaxr.errors import CriterionError, MissingVariableError, SchemaError, WindowError
+from oscaxr.measure import statistics
+from oscaxr.model import names as n
+from oscaxr.model.signals import interpolate_nan
+
+Data = TypeVar("Data", xr.DataArray, xr.Dataset)
+
+_CLOCKS: Final = (n.TIME, n.STIM_TIME)
+
+
+def baseline(
+    data: Data,
+    window: float = 0.5,
+    *,
+    stat: Literal["mean", "median"] = "mean",
+    rel_time: slice | None = None,
+) -> Data:
+    """Subtract from each sequence its mean or median over a baseline window.
+
+    Parameters
+    ----------
+    data : xarray.DataArray or xarray.Dataset
+        Sequences, with the dim ``rel_time``. Of a Dataset, every variable with that dim is taken.
+    window : float, optional
+        Length of the window at the beginning of each sequence, s: its first
+        ``round(window * fps)`` frames.
+    stat : {"mean", "median"}, optional
+        What is subtracted.
+    rel_time : slice, optional
+        The window in labels instead, s, both ends included: ``slice(-0.5, 0)``. `window` has no
+        meaning then.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset
+        As `data`, float64, same unit, with the attribute ``baseline`` saying what was subtracted.
+
+    Raises
+    ------
+    MissingVariableError
+        If there is no dim ``rel_time``, or the frame rate cannot be known.
+    WindowError
+        If the window holds no frame, or more frames than the sequences have.
+    CriterionError
+        If `stat` is not known.
+
+    Notes
+    -----
+    NaNs in the window are left out; a sequence whose window is all NaN becomes NaN.
+
+    Examples
+    --------
+    >>> u = xr.DataArray([[1.0, 3.0, 9.0]], dims=("sequence", "rel_time"),
+    ...                  coords={"rel_time": [-1.0, -0.5, 0.0]}, attrs={"fps": 2.0})
+    >>> baseline(u, 1.0).values
+    array([[-1.,  1.,  7.]])
+    """
+    if stat not in ("mean", "median"):
+        raise CriterionError(f"stat={stat!r} is not known; it may be 'mean' or 'median'")
+    reduce = statistics.mean if stat == "mean" else statistics.median
+
+    def one(array: xr.DataArray) -> xr.DataArray:
+        if rel_time is None:
+            n_frames = int(np.round(window * frame_rate(array)))
+            asked = f"the first {window} s ({n_frames} frames)"
+            available = array.sizes[n.REL_TIME]
+            if not 0 < n_frames <= available:
+                raise WindowError(
+                    f"the baseline was to be {asked}, but sequences have {available} frames"
+                )
+            first = array.isel({n.REL_TIME: slice(None, n_frames)})
+        else:
+            asked = f"rel_time from {rel_time.start} to {rel_time.stop} s"
+            first = array.sel({n.REL_TIME: rel_time})
+            if not first.sizes[n.REL_TIME]:
+                raise WindowError(
+                    f"the baseline was to be {asked}, which holds no frame; sequences last "
+                    f"{_extent(array)}"
+                )
+        level = reduce(first, n.REL_TIME)
+        # The bare variable: labels of the window must not be matched against the sequence's.
+        result = (array - level.variable).transpose(*array.dims)
+        return _described(result, array, baseline=f"{stat} over {asked}")
+
+    return _each(data, one, n.REL_TIME)
+
+
+def smooth(data: Data, frames: int) -> Data:
+    """Replace each value by the mean of the frames around it.
+
+    Parameters
+    ----------
+    data : xarray.DataArray or xarray.Dataset
+        Sequences (smoothed along ``rel_time``) or full traces (along ``time`` or ``stim_time``).
+    frames : int
+        Number of frames in the window, odd, so that the window lies about its frame.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset
+        As `data`, float64, same unit.
+
+    Raises
+    ------
+    WindowError
+        If `frames` is even or less than 1.
+    MissingVariableError
+        If there is no dim to smooth along.
+
+    Notes
+    -----
+    At the ends, and beside NaNs, the mean is that of the frames there are; a value is NaN only if
+    its whole window is. The published analyses differ: their rolling mean continues a trace beyond
+    its ends by its mirror image, NaNs spread over the window, and an even window lies half a frame
+    off its frame.
+
+    Examples
+    --------
+    >>> smooth(xr.DataArray([0.0, 3.0, 6.0, 0.0], dims="time"), 3).values
+    array([1.5, 3. , 3. , 3. ])
+    """
+    if frames < 1 or frames % 2 == 0:
+        raise WindowError(
+            f"frames={frames}: the number of frames to smooth over must be odd, so that the mean "
+            f"lies about its frame; take {max(1, frames - 1)} or {max(1, frames + 1)}"
+        )
+
+    def one(array: xr.DataArray) -> xr.DataArray:
+        dim = _smoothing_dim(array)
+        present = array.notnull()
+        known = array.where(present, 0.0).astype(np.float64)
+        total, count = known, present.astype(np.int32)
+        for offset in range(1, frames // 2 + 1):
+            for step in (-offset, offset):
+                total = total + known.shift({dim: step}, fill_value=0.0)
+                count = count + present.shift({dim: step}, fill_value=False)
+        return _described(total / count.where(count > 0), array, smoothed_frames=int(frames))
+
+    if isinstance(data, xr.Dataset):
+        for dim in (n.REL_TIME, *_CLOCKS):
+            if dim in data.dims:
+                data = _each(data, one, dim)
+        return data
+    return one(data)
+
+
+def integrate(data: Data, *, skipna: bool = False) -> Data:
+    """Integrate over the window: the sum over ``rel_time``, divided by the frame rate.
+
+    Parameters
+    ----------
+    data : xarray.DataArray or xarray.Dataset
+        Sequences, with the dim ``rel_time``. Of a Dataset, every variable with that dim is taken.
+    skipna : bool, optional
+        Leave NaNs out, as the published analyses do for traces with missing frames. By default a
+        missing frame makes the integral NaN, since leaving it out counts it as zero.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset
+        Without ``rel_time``, float64, in the unit of `data` times s.
+
+    Raises
+    ------
+    MissingVariableError
+        If there is no dim ``rel_time``, or the frame rate cannot be known.
+
+    Examples
+    --------
+    >>> u = xr.DataArray([[1.0, 3.0]], dims=("sequence", "rel_time"), attrs={"fps": 2.0})
+    >>> integrate(u).values
+    array([2.])
+    """
+
+    def one(array: xr.DataArray) -> xr.DataArray:
+        rate = frame_rate(array)
+        kept = array.where(array.notnull(), 0.0) if skipna else array
+        result = kept.sum(n.REL_TIME, skipna=False, dtype=np.float64) / rate
+        units = array.attrs.get("units", "1")
+        return _described(
+            result, array, integrated=1, fps=rate, units="s" if units == "1" else f"{units} s"
+        )
+
+    result = _each(data, one, n.REL_TIME)
+    if isinstance(result, xr.Dataset):
+        return result.drop_dims(n.REL_TIME, errors="ignore")
+    return result
+
+
+def interpolate(data: Data) -> Data:
+    """Fill missing frames of running or pupil traces, linearly over the frames.
+
+    Parameters
+    ----------
+    data : xarray.DataArray or xarray.Dataset
+        A trace over ``time`` or ``stim_time``; or a session, whose running and pupil traces are
+        filled.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset
+        As `data`, without NaN, with the attribute ``interpolated`` 1. The ends are held at the
+        nearest value. A trace of NaNs only stays as it is.
+
+    Raises
+    ------
+    SchemaError
+        If the array is not one trace over its clock. Sequences cannot be filled: what is beyond
+        their ends is not known. Fill the trace before taking sequences.
+
+    Examples
+    --------
+    >>> run = xr.DataArray([1.0, np.nan, 3.0], dims="stim_time", name="run_velocity")
+    >>> interpolate(run).values
+    array([1., 2., 3.])
+    """
+
+    def one(array: xr.DataArray) -> xr.DataArray:
+        if array.ndim != 1 or array.dims[0] not in _CLOCKS:
+            raise SchemaError(
+                f"{array.name!r} has the dims {array.dims}; only a trace over {n.TIME!r} or "
+                f"{n.STIM_TIME!r} can be interpolated. Interpolate before taking sequences"
+            )
+        if array.attrs.get("interpolated") == 1:
+            return array
+        (clock,) = array.dims
+        dtype = array.dtype if np.issubdtype(array.dtype, np.floating) else np.dtype(np.float64)
+        result = xr.apply_ufunc(
+            interpolate_nan,
+            array,
+            input_core_dims=[[clock]],
+            output_core_dims=[[clock]],
+            dask="parallelized",
+            output_dtypes=[dtype],
+            dask_gufunc_kwargs={"allow_rechunk": True},
+            keep_attrs=True,
+        )
+        return _described(result, array, interpolated=1)
+
+    if isinstance(data, xr.Dataset):
+        filled = {
+            name: one(data[name])
+            for name in (n.RUN_VELOCITY, *n.PUPIL_VARIABLES)
+            if name in data.data_vars
+        }
+        return data.assign(filled)
+    return one(data)
+
+
+def frame_rate(array: xr.DataArray) -> float:
+    """Return the frame rate of sequences, from their attribute ``fps`` or else their labels.
+
+    Parameters
+    ----------
+    array : xarray.DataArray
+        Sequences, with the dim ``rel_time``.
+
+    Returns
+    -------
+    float
+        Frames a second.
+
+    Raises
+    ------
+    MissingVariableError
+        If there is neither the attribute nor two labels to tell it from.
+
+    Examples
+    --------
+    >>> frame_rate(xr.DataArray([1.0, 2.0], dims="rel_time", coords={"rel_time": [0.0, 0.05]}))
+    20.0
+    """
+    if "fps" in array.attrs:
+        return float(array.attrs["fps"])
+    if n.REL_TIME in array.coords and array.sizes[n.REL_TIME] > 1:
+        labels = array[n.REL_TIME].values
+        return float((len(labels) - 1) / (labels[-1] - labels[0]))
+    raise MissingVariableError(
+        f"the frame rate of {array.name!r} is not known: it has neither the attribute 'fps' nor "
+        f"two labels of {n.REL_TIME!r}. Set array.attrs['fps']"
+    )
+
+
+def _each(data: Data, function: Callable[[xr.DataArray], xr.DataArray], dim: Hashable) -> Data:
+    """Apply a function to an array, or to every variable of a Dataset that has the dim."""
+    if dim not in data.dims:
+        raise MissingVariableError(
+            f"the data have no dim {dim!r}, only {[str(name) for name in data.dims]}; "
+            "take sequences first"
+        )
+    if isinstance(data, xr.DataArray):
+        return function(data)
+    fps = {"fps": data.attrs["fps"]} if "fps" in data.attrs else {}
+    changed = {
+        name: function(array.assign_attrs({**fps, **array.attrs}))
+        for name, array in data.data_vars.items()
+        if dim in array.dims
+    }
+    return data.assign(changed)
+
+
+def _smoothing_dim(array: xr.DataArray) -> Hashable:
+    for dim in (n.REL_TIME, *_CLOCKS):
+        if dim in array.dims:
+            return dim
+    raise MissingVariableError(
+        f"{array.name!r} has the dims {array.dims}; to smooth, it needs one of "
+        f"{[n.REL_TIME, *_CLOCKS]}"
+    )
+
+
+def _extent(array: xr.DataArray) -> str:
+    labels = array[n.REL_TIME].values
+    return f"from {labels[0]:.6g} to {labels[-1]:.6g} s" if len(labels) else "no time at all"
+
+
+def _described(result: xr.DataArray, source: xr.DataArray, **attrs: Any) -> xr.DataArray:
+    """Give a result the name and attributes of its source, and more."""
+    result = result.rename(source.name)
+    result.attrs = {**source.attrs, **attrs}
+    return result

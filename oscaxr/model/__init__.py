@@ -1,0 +1,1 @@
+"""What a session is: names, attributes, schema, definitions, validation. Knows no files."""

@@ -1,0 +1,147 @@
+"""Coordinates and variables that follow from whole traces or masks, computed on first use."""
+
+import warnings
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from oscaxr.errors import InvalidRoiWarning
+from oscaxr.model import factors, signals
+from oscaxr.model import names as n
+from oscaxr.model.lazy import Array, Once, Reader, computed
+from oscaxr.model.masks import geometry
+
+Parts = dict[str, tuple[tuple[str, ...], Any]]
+
+# Traces and masks are gone through this many bytes at a time.
+BLOCK_BYTES = 32_000_000
+
+
+def trace_facts(reader: Reader, source: str) -> Parts:
+    """Return what follows from whole dF/F traces.
+
+    Parameters
+    ----------
+    reader : Reader
+        Of the traces, (time, roi).
+    source : str
+        Name of the session or file, for the warning of invalid ROIs.
+
+    Returns
+    -------
+    dict of str to (dims, data)
+        ``dff_median``, ``dff_spread`` and ``valid`` (roi); lazy, computed once.
+
+    Warns
+    -----
+    InvalidRoiWarning
+        When ``valid`` is first used and some ROIs have NaN or infinite values.
+    """
+    n_rois = reader.shape[1]
+    facts = Once(partial(_factors, reader))
+    valid = Once(partial(_valid, reader, facts, source))
+    return {
+        n.DFF_MEDIAN: ((n.ROI,), computed(facts, (n_rois,), np.float64, "median")),
+        n.DFF_SPREAD: ((n.ROI,), computed(facts, (n_rois,), np.float64, "spread")),
+        n.VALID: ((n.ROI,), computed(valid, (n_rois,), np.bool_)),
+    }
+
+
+def _chunk_shape(reader: Reader) -> tuple[int, ...]:
+    return getattr(reader, "chunk_shape", None) or (1024, 32)
+
+
+def _read_columns(reader: Reader, columns: slice) -> Array:
+    return reader.read((slice(0, reader.shape[0], 1), columns))
+
+
+def _factors(reader: Reader) -> dict[str, Array]:
+    n_frames, n_rois = reader.shape
+    found = factors.column_factors(
+        partial(_read_columns, reader), n_frames, n_rois, align=_chunk_shape(reader)[1]
+    )
+    low, median, high = found.percentiles
+    return {"median": median, "spread": high - low, "valid": found.valid}
+
+
+def _valid(reader: Reader, facts: Once, source: str) -> Array:
+    """Find ROIs without NaN or infinite values; warn of the others."""
+    n_frames, n_rois = reader.shape
+    if facts.done:
+        valid: Array = facts()["valid"]
+    else:
+        valid = np.ones(n_rois, bool)
+        rows = _chunk_shape(reader)[0]
+        step = max(1, BLOCK_BYTES // max(1, rows * n_rois * reader.dtype.itemsize)) * rows
+        for start in range(0, n_frames if n_rois else 0, step):
+            stop = min(start + step, n_frames)
+            block = reader.read((slice(start, stop, 1), slice(0, n_rois, 1)))
+            valid &= np.isfinite(block).all(axis=0)
+    if not valid.all():
+        invalid = np.flatnonzero(~valid)
+        listed = ", ".join(map(str, invalid[:10])) + ", ..." * (len(invalid) > 10)
+        warnings.warn(
+            f"{source}: {len(invalid)} of {len(valid)} ROIs have NaN or infinite values in their "
+            f"dF/F and are marked valid=False (roi {listed}). Leave them out with "
+            "ds.isel(roi=ds.valid).",
+            InvalidRoiWarning,
+            stacklevel=2,
+        )
+    return valid
+
+
+def mask_facts(reader: Reader, rows: Array) -> Parts:
+    """Return what follows from ROI masks.
+
+    Parameters
+    ----------
+    reader : Reader
+        Of the boolean masks, (roi, height, width).
+    rows : ndarray of int, (roi,)
+        Which masks, in the order of the traces.
+
+    Returns
+    -------
+    dict of str to (dims, data)
+        ``centroid_y``, ``centroid_x``, ``area_px`` (roi); lazy, computed once.
+    """
+    shape = Once(partial(_geometry, reader, rows))
+    dtypes = {"centroid_y": np.float64, "centroid_x": np.float64, "area_px": np.int64}
+    return {
+        name: ((n.ROI,), computed(shape, (len(rows),), dtype, name))
+        for name, dtype in dtypes.items()
+    }
+
+
+def _geometry(reader: Reader, rows: Array) -> dict[str, Array]:
+    whole = tuple(slice(0, size, 1) for size in reader.shape[1:])
+    step = max(1, BLOCK_BYTES // max(1, int(np.prod(reader.shape[1:]))))
+    blocks = [
+        geometry(reader.read((rows[i : i + step], *whole))) for i in range(0, len(rows), step)
+    ]
+    if not blocks:
+        return geometry(np.zeros((0, *reader.shape[1:]), bool))
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def pupil_shift(x: Reader, y: Reader) -> Parts:
+    """Return the shift of the pupil centre from frame to frame.
+
+    Parameters
+    ----------
+    x, y : Reader
+        Of the position of the pupil centre, (time,), mm.
+
+    Returns
+    -------
+    dict of str to (dims, data)
+        ``pupil_center_shift`` (time), mm; lazy, computed once.
+    """
+    shift = Once(partial(_center_shift, x, y))
+    return {n.PUPIL_CENTER_SHIFT: ((n.TIME,), computed(shift, x.shape, np.float64))}
+
+
+def _center_shift(x: Reader, y: Reader) -> Array:
+    everything = (slice(0, x.shape[0], 1),)
+    return signals.center_shift(x.read(everything), y.read(everything))

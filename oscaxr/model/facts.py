@@ -1,0 +1,194 @@
+"""Facts about a session that come from the published session table, declared as data.
+
+The table (``mouse_df.csv`` of the dataset's public analysis repository) was published with two
+sets of columns: that of 2021, with the pilot sessions, and that of 2026. Both are covered.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import pandas as pd
+
+from oscaxr.errors import TableError
+
+FactKind = Literal["id", "int", "count", "flag", "float", "word", "text", "date", "time"]
+FactRole = Literal["coord", "attr"]
+
+MISSING_INT: Final = -1
+"""Stands in the table for an integer that is not known, as published for the ROI counts."""
+
+
+@dataclass(frozen=True)
+class FactSpec:
+    """What one column of the session table is, and what it is called in a Dataset.
+
+    Parameters
+    ----------
+    column : str
+        Published column of the session table.
+    name : str
+        Name of the scalar coordinate or of the attribute in a session Dataset.
+    kind : {"id", "int", "count", "flag", "float", "word", "text", "date", "time"}
+        ``id`` is an integer that must be there; ``int``, ``count``, ``flag`` (0 or 1) and
+        ``date`` (yyyymmdd) are integers with -1 where missing; ``float`` has NaN; ``word`` (one of
+        `allowed`), ``text`` and ``time`` (yyyymmddThhmmss) are strings, empty where missing.
+    long_name : str
+        What it is, for people.
+    units : str, optional
+        CF units; empty for labels.
+    role : {"coord", "attr"}, optional
+        Scalar coordinate or attribute.
+    allowed : tuple of str, optional
+        The words of a ``word`` column.
+    """
+
+    column: str
+    name: str
+    kind: FactKind
+    long_name: str
+    units: str = ""
+    role: FactRole = "attr"
+    allowed: tuple[str, ...] = ()
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """The attributes of the scalar coordinate."""
+        attrs = {"long_name": self.long_name}
+        if self.units:
+            attrs["units"] = self.units
+        return attrs
+
+
+LINES: Final = ("L23-Cux2", "L5-Rbp4")
+PLANES: Final = ("soma", "dend")
+RUN_TYPES: Final = ("prod", "pilot")
+
+FACTS: Final = (
+    FactSpec("sessid", "session_id", "id", "session id", role="coord"),
+    FactSpec("full_timestamp", "dandi_session_time", "time", "start of the session, UTC"),
+    FactSpec("mouse_n", "mouse", "id", "mouse number, within its run type", role="coord"),
+    FactSpec("mouseid", "mouse_id", "id", "mouse id", role="coord"),
+    FactSpec("sex", "sex", "word", "sex of the mouse", allowed=("M", "F", "U", "O")),
+    FactSpec("DOB", "date_of_birth", "date", "date of birth of the mouse"),
+    FactSpec("date", "date", "date", "date of the session, local to the recording site"),
+    FactSpec("age_weeks", "age_weeks", "float", "age of the mouse", "weeks"),
+    FactSpec("depth", "depth", "int", "imaging depth", "um", "coord"),
+    FactSpec("plane", "plane", "word", "imaging plane", "", "coord", PLANES),
+    FactSpec("line", "line", "word", "mouse line", "", "coord", LINES),
+    FactSpec("runtype", "run_type", "word", "production or pilot", "", "coord", RUN_TYPES),
+    FactSpec("sess_n", "session", "id", "session number of the mouse", role="coord"),
+    FactSpec("nrois", "n_rois_table", "count", "number of valid ROIs"),
+    FactSpec("nrois_tracked", "n_tracked_rois_table", "count", "number of tracked ROIs"),
+    FactSpec("nrois_all", "n_rois_all_table", "count", "number of ROIs, invalid ones too"),
+    FactSpec("nrois_allen", "n_rois_allen_table", "count", "valid ROIs, Allen segmentation"),
+    FactSpec("nrois_allen_all", "n_rois_allen_all_table", "count", "ROIs, Allen segmentation"),
+    FactSpec("pass_fail", "pass_fail", "word", "quality control", allowed=("P", "F")),
+    FactSpec("all_files", "all_files", "flag", "all files of the session exist"),
+    FactSpec("any_files", "any_files", "flag", "some files of the session exist"),
+    FactSpec("incl", "included", "word", "session is fit for analysis", allowed=("yes", "no")),
+    FactSpec("stim_seed", "stimulus_seed", "int", "seed of the stimulus"),
+    FactSpec("notes", "notes", "text", "notes on the session"),
+)
+"""Every published column of the session table, in the published order."""
+
+FACT_BY_COLUMN: Final = {spec.column: spec for spec in FACTS}
+
+COLUMN_ALIASES: Final = {"dandi_session_id": "full_timestamp"}
+"""Columns of 2021 that have another name since."""
+
+
+def _integer(value: Any) -> int:
+    number = float(value)
+    if not number.is_integer():
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(number)
+
+
+def _flag(value: Any) -> int:
+    flag = _integer(value)
+    if flag not in (0, 1):
+        raise ValueError(f"{value!r} is neither 0 nor 1")
+    return flag
+
+
+def _date(value: Any) -> str:
+    return pd.to_datetime(str(_integer(value)), format="%Y%m%d").strftime("%Y-%m-%d")
+
+
+def _time(value: Any) -> str:
+    return pd.to_datetime(str(value), format="%Y%m%dT%H%M%S").strftime("%Y-%m-%dT%H:%M:%S+00:00")
+
+
+_CONVERTERS: Final[dict[FactKind, Callable[[Any], int | float | str]]] = {
+    "id": _integer,
+    "int": _integer,
+    "count": _integer,
+    "flag": _flag,
+    "float": float,
+    "word": str,
+    "text": str,
+    "date": _date,
+    "time": _time,
+}
+
+
+def _is_missing(value: Any, kind: FactKind) -> bool:
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    if isinstance(value, float) and math.isnan(value):
+        return True
+    if isinstance(value, str):
+        return not value.strip()
+    return kind in ("id", "int", "count", "flag", "date") and value == MISSING_INT
+
+
+def facts_from_row(
+    row: "pd.Series[Any]",
+) -> tuple[dict[str, int | float | str], dict[str, int | float | str]]:
+    """Turn a row of the session table into scalar coordinates and attributes.
+
+    Parameters
+    ----------
+    row : pandas.Series
+        A row of the session table, typed (:func:`oscaxr.catalog.sessions`) or as read from the
+        file. Columns that are not published ones are ignored.
+
+    Returns
+    -------
+    coords : dict of str to int, float or str
+        Name to value of the scalar coordinates. :data:`FACTS` has their attributes.
+    attrs : dict of str to int, float or str
+        Name to value of the attributes: dates as ISO strings, flags as 0 or 1. A fact that is
+        absent or not known is left out of both: no value is ever ``None``.
+
+    Raises
+    ------
+    TableError
+        A value is of the wrong kind; all of them are named.
+
+    Examples
+    --------
+    >>> row = pd.Series({"sessid": 758519303, "plane": "soma", "nrois_tracked": -1,
+    ...                  "date": 20180926, "notes": float("nan")})
+    >>> facts_from_row(row)
+    ({'session_id': 758519303, 'plane': 'soma'}, {'date': '2018-09-26'})
+    """
+    found: dict[FactRole, dict[str, int | float | str]] = {"coord": {}, "attr": {}}
+    problems = []
+    values = {COLUMN_ALIASES.get(str(column), str(column)): row[column] for column in row.index}
+    for spec in FACTS:
+        value = values.get(spec.column)
+        if _is_missing(value, spec.kind):
+            continue
+        try:
+            found[spec.role][spec.name] = _CONVERTERS[spec.kind](value)
+        except (TypeError, ValueError):
+            problems.append(f"{spec.column} = {value!r} is not a {spec.kind}")
+    if problems:
+        raise TableError(
+            f"The row of session {values.get('sessid', '(no sessid)')} in the session table has "
+            "values of the wrong kind: " + "; ".join(problems) + ". Correct the table."
+        )
+    return found["coord"], found["attr"]

@@ -1,0 +1,119 @@
+"""The words of the dataset: dims, variables, category values, constants.
+
+Everything else in the package says these names by importing them from here, so that a name is
+spelled in one place only.
+"""
+
+from typing import Final
+
+# -- dims ---------------------------------------------------------------------------------------
+ROI: Final = "roi"
+TIME: Final = "time"
+STIM_TIME: Final = "stim_time"
+SEGMENT: Final = "segment"
+FLOW_SEGMENT: Final = "flow_segment"
+PATCH: Final = "patch"
+SQUARE: Final = "square"
+FLOW_FRAME: Final = "flow_frame"
+HEIGHT: Final = "height"
+WIDTH: Final = "width"
+BLOCK: Final = "block"
+SEQUENCE: Final = "sequence"
+REL_TIME: Final = "rel_time"
+REL_FRAME: Final = "rel_frame"
+TRACKING_ID: Final = "tracking_id"
+
+# -- variables ----------------------------------------------------------------------------------
+DFF: Final = "dff"
+RUN_VELOCITY: Final = "run_velocity"
+PUPIL_DIAMETER: Final = "pupil_diameter"
+PUPIL_CENTER_X: Final = "pupil_center_x"
+PUPIL_CENTER_Y: Final = "pupil_center_y"
+PUPIL_CENTER_SHIFT: Final = "pupil_center_shift"
+ROI_MASK: Final = "roi_mask"
+MAX_PROJECTION: Final = "max_projection"
+DFF_MEDIAN: Final = "dff_median"
+DFF_SPREAD: Final = "dff_spread"
+VALID: Final = "valid"
+ROI_ID: Final = "roi_id"
+MOVIE: Final = "movie"
+
+PUPIL_VARIABLES: Final = (PUPIL_DIAMETER, PUPIL_CENTER_X, PUPIL_CENTER_Y, PUPIL_CENTER_SHIFT)
+GABOR_PATCH_VARIABLES: Final = ("gabor_x", "gabor_y", "gabor_size", "gabor_orientation")
+SQUARE_VARIABLES: Final = ("square_x", "square_y")
+
+# What `include=` may name, beside "all".
+INCLUDABLE: Final = ("squares", "templates", "movie")
+
+# -- category values ----------------------------------------------------------------------------
+GABORS: Final = "gabors"
+VISFLOW: Final = "visflow"
+GRAYSCREEN: Final = "grayscreen"
+STIMULUS_TYPES: Final = (GABORS, VISFLOW, GRAYSCREEN)
+
+GABOR_FRAMES: Final = ("A", "B", "C", "D", "U", "G")
+# The published tool numbers the frames of a Gabor sequence; its frame 3 is either D or U.
+GABOR_FRAME_NUMBERS: Final = {0: ("A",), 1: ("B",), 2: ("C",), 3: ("D", "U"), 4: ("G",)}
+GABOR_KAPPAS: Final = (4.0, 16.0)
+# A to D have one of four mean orientations; U is 90 degrees on from the D it replaces.
+GABOR_MEAN_ORIENTATIONS: Final = (0.0, 45.0, 90.0, 135.0, 180.0, 225.0)
+
+RIGHT: Final = "right (temp)"
+LEFT: Final = "left (nasal)"
+FLOW_DIRECTIONS: Final = (RIGHT, LEFT)
+FLOW_DIRECTION_WORDS: Final = {
+    "right": RIGHT,
+    "temp": RIGHT,
+    RIGHT: RIGHT,
+    "left": LEFT,
+    "nasal": LEFT,
+    LEFT: LEFT,
+}
+SQUARE_SIZES: Final = (128.0, 256.0)
+
+# -- numbers ------------------------------------------------------------------------------------
+UNTRACKED: Final = -1
+N_PATCHES: Final = 30
+N_SQUARES: Final = 105
+N_FLOW_FRAMES: Final = 60
+SEGMENTS_PER_GABOR_SEQUENCE: Final = 5
+MM_PER_PUPIL_PIXEL: Final = 0.0102
+RUNNING_OUTLIER_CM_PER_S: Final = 50.0
+DROP_TOLERANCE: Final = 0.0003
+"""Fraction of running frames that may be missing before a warning is given."""
+
+# -- scaling: how a variable's published (median, spread) factors are defined ---------------------
+SPREAD_PERCENTILES: Final = {
+    DFF: (5.0, 95.0),
+    RUN_VELOCITY: (25.0, 75.0),
+    PUPIL_DIAMETER: (25.0, 75.0),
+    PUPIL_CENTER_X: (25.0, 75.0),
+    PUPIL_CENTER_Y: (25.0, 75.0),
+    PUPIL_CENTER_SHIFT: (25.0, 75.0),
+}
+
+# -- the segment table, in the published order ----------------------------------------------------
+# (published column, coordinate of the Dataset). Only the time columns are named otherwise.
+SEGMENT_COLUMNS: Final = (
+    ("stimulus_type", "stimulus_type"),
+    ("stimulus_template_name", "stimulus_template_name"),
+    ("unexpected", "unexpected"),
+    ("gabor_frame", "gabor_frame"),
+    ("gabor_kappa", "gabor_kappa"),
+    ("gabor_mean_orientation", "gabor_mean_orientation"),
+    ("gabor_number", "gabor_number"),
+    ("main_flow_direction", "main_flow_direction"),
+    ("square_size", "square_size"),
+    ("square_number", "square_number"),
+    ("square_proportion_flipped", "square_proportion_flipped"),
+    ("start_frame_stim_template", "start_frame_stim_template"),
+    ("start_frame_stim", "start_frame_stim"),
+    ("stop_frame_stim", "stop_frame_stim"),
+    ("num_frames_stim", "num_frames_stim"),
+    ("start_frame_twop", "start_frame_twop"),
+    ("stop_frame_twop", "stop_frame_twop"),
+    ("num_frames_twop", "num_frames_twop"),
+    ("start_time_sec", "start_time"),
+    ("stop_time_sec", "stop_time"),
+    ("duration_sec", "duration"),
+)

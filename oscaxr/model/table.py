@@ -1,0 +1,310 @@
+"""The session table as checked columns, and which stimuli the sessions in it were shown."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Final
+
+import pandas as pd
+
+from oscaxr.errors import CriterionError, TableError
+from oscaxr.model.facts import COLUMN_ALIASES, FACT_BY_COLUMN, MISSING_INT, FactKind, FactSpec
+from oscaxr.model.names import (
+    FLOW_DIRECTION_WORDS,
+    GABOR_KAPPAS,
+    GABORS,
+    LEFT,
+    RIGHT,
+    SQUARE_SIZES,
+    VISFLOW,
+)
+
+REQUIRED_COLUMNS: Final = ("sessid", "mouseid", "mouse_n", "sess_n")
+
+_KIND_WORDS: Final[dict[FactKind, str]] = {
+    "id": "a whole number, 0 or more",
+    "int": "a whole number",
+    "count": "a whole number, 0 or more (-1 where not known)",
+    "flag": "0 or 1",
+    "float": "a number",
+    "date": "a date as yyyymmdd",
+    "time": "a time as yyyymmddThhmmss",
+    "text": "text",
+}
+
+
+@dataclass(frozen=True)
+class ShownStimuli:
+    """Which values of the stimulus parameters a mouse was shown.
+
+    Parameters
+    ----------
+    gabor_kappas : tuple of float
+        Orientation dispersions of the Gabors.
+    flows : tuple of (str, float)
+        Main directions of visual flow, each with a size of its squares in pixels.
+    """
+
+    gabor_kappas: tuple[float, ...]
+    flows: tuple[tuple[str, float], ...]
+
+
+PRODUCTION_STIMULI: Final = ShownStimuli((16.0,), ((RIGHT, 128.0), (LEFT, 128.0)))
+_ALL_STIMULI: Final = ShownStimuli(
+    (4.0, 16.0), ((RIGHT, 128.0), (LEFT, 128.0), (RIGHT, 256.0), (LEFT, 256.0))
+)
+
+# The notes of the 2021 table (mouse 3: "gab k4, visflow left 128, visflow right 256"; mouse 4:
+# "gabors k16, visflow right"), of which the published tool's omission rules follow.
+PILOT_STIMULI: Final = {
+    1: _ALL_STIMULI,
+    2: _ALL_STIMULI,
+    3: ShownStimuli((4.0,), ((LEFT, 128.0), (RIGHT, 256.0))),
+    4: ShownStimuli((16.0,), ((RIGHT, 128.0), (RIGHT, 256.0))),
+}
+"""What each pilot mouse was shown, by mouse number."""
+
+PILOT_SESSIONS_WITHOUT_DATA: Final = (714893802,)
+"""Pilot sessions of which neither recordings nor ROI traces exist."""
+
+
+def typed_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Check the columns of a session table and give them their types.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As read, or typed already.
+    name : str
+        What to call it in messages.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As :func:`oscaxr.catalog.sessions`.
+
+    Raises
+    ------
+    TableError
+        Columns are missing or there twice, session ids are not unique, or values are of the wrong
+        kind: all missing columns, or all wrong values, at once.
+
+    Examples
+    --------
+    >>> typed_table(pd.DataFrame({"sessid": ["7", "8"]}), "The table")
+    Traceback (most recent call last):
+    ...
+    oscaxr.errors.TableError: The table lacks the columns mouseid, mouse_n, sess_n, ...
+    """
+    table = table.rename(columns=lambda column: str(column).strip())
+    # A table with both the old and the new column is not a published one: both are kept.
+    table = table.rename(columns={a: b for a, b in COLUMN_ALIASES.items() if b not in table})
+    missing = [column for column in REQUIRED_COLUMNS if column not in table]
+    twice = sorted(set(table.columns[table.columns.duplicated()]))
+    if missing or twice:
+        wrong_columns = [f"lacks the columns {', '.join(missing)}"] if missing else []
+        wrong_columns += [f"has more than one column {', '.join(twice)}"] if twice else []
+        raise TableError(
+            f"{name} {' and '.join(wrong_columns)}, so it is not a session table. Columns found: "
+            f"{', '.join(table.columns) or 'none'}. The table is published as mouse_df.csv with "
+            "the dataset's analysis code."
+        )
+    columns: dict[str, pd.Series[Any]] = {}
+    problems: list[str] = []
+    for column in table.columns:
+        spec = FACT_BY_COLUMN.get(column)
+        if spec is None:
+            columns[column] = table[column]
+            continue
+        columns[column], wrong = _typed_column(table[column], spec)
+        wanted = f"one of {', '.join(spec.allowed)}" if spec.allowed else _KIND_WORDS[spec.kind]
+        problems += [
+            f"row {row} (sessid {sessid}): {column} is {value!r}, not {wanted}"
+            for row, sessid, value in zip(
+                table.index[wrong], table["sessid"][wrong], table[column][wrong], strict=True
+            )
+        ]
+    sessid = columns["sessid"]
+    if not problems:
+        problems = [
+            f"sessid {value} is in rows {', '.join(map(str, table.index[sessid == value]))}"
+            for value in sorted(set(sessid[sessid.duplicated()]))
+        ]
+    if problems:
+        raise TableError(f"{name} has wrong values; correct them:\n  " + "\n  ".join(problems))
+    return pd.DataFrame(columns, index=table.index)
+
+
+def pilot_omissions(
+    stimulus: str,
+    *,
+    gabor_kappa: float | Collection[float] | None = None,
+    main_flow_direction: str | Collection[str] | None = None,
+    square_size: float | Collection[float] | None = None,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Say which pilot sessions and mice to omit when analysing a stimulus.
+
+    Parameters
+    ----------
+    stimulus : {"gabors", "visflow"}
+        Stimulus to analyse. Criteria of the other one are ignored.
+    gabor_kappa : float or collection of float, optional
+        Orientation dispersions to include (4, 16); None includes all, here as below.
+    main_flow_direction : str or collection of str, optional
+        Directions to include (``"right"``, ``"left"``, ``"temp"``, ``"nasal"`` or in full).
+    square_size : float or collection of float, optional
+        Sizes of the squares to include, pixels (128, 256).
+
+    Returns
+    -------
+    sessions : tuple of int
+        Ids of pilot sessions without data.
+    mice : tuple of int
+        Numbers of the pilot mice that were shown the stimulus with none of the values to include.
+
+    Raises
+    ------
+    CriterionError
+        A value that no mouse was ever shown, or an unknown stimulus.
+
+    Notes
+    -----
+    The pilot mice 3 and 4 were shown half the stimuli each, as the ``notes`` of the 2021 session
+    table say. The mice omitted are those of ``all_omit`` in the published tool
+    (``sess_util/sess_gen_util.py`` of OpenScope_CA_Analysis). Mouse numbers start again with the
+    production mice: apply these to pilot sessions only, as
+    :func:`oscaxr.catalog.default_sessions` does.
+
+    Examples
+    --------
+    >>> pilot_omissions("gabors", gabor_kappa=16)
+    ((714893802,), (3,))
+    >>> pilot_omissions("visflow", main_flow_direction="left", square_size=256)
+    ((714893802,), (3, 4))
+    """
+    wanted = wanted_stimuli(stimulus, gabor_kappa, main_flow_direction, square_size)
+    mice = tuple(mouse for mouse, shown in PILOT_STIMULI.items() if not overlap(shown, wanted))
+    return PILOT_SESSIONS_WITHOUT_DATA, mice
+
+
+def wanted_stimuli(
+    stimulus: str,
+    gabor_kappa: float | Collection[float] | None,
+    main_flow_direction: str | Collection[str] | None,
+    square_size: float | Collection[float] | None,
+) -> ShownStimuli:
+    """Spell out the stimuli that criteria include; those of :func:`pilot_omissions`."""
+    kappas: Iterable[float] = ()
+    flows: Iterable[tuple[str, float]] = ()
+    if stimulus == GABORS:
+        kappas = _in_domain("gabor_kappa", gabor_kappa, {k: k for k in GABOR_KAPPAS})
+    elif stimulus == VISFLOW:
+        flows = product(
+            _in_domain("main_flow_direction", main_flow_direction, FLOW_DIRECTION_WORDS),
+            _in_domain("square_size", square_size, {size: size for size in SQUARE_SIZES}),
+        )
+    else:
+        raise CriterionError(f"stimulus is {stimulus!r}; it can be {GABORS!r} or {VISFLOW!r}.")
+    return ShownStimuli(tuple(kappas), tuple(flows))
+
+
+def overlap(shown: ShownStimuli, wanted: ShownStimuli) -> bool:
+    """Whether any of the stimuli shown is one of those wanted."""
+    return bool(
+        set(shown.gabor_kappas) & set(wanted.gabor_kappas) or set(shown.flows) & set(wanted.flows)
+    )
+
+
+def check_columns(table: pd.DataFrame, needed: set[str]) -> None:
+    """Refuse a table without the columns that criteria need."""
+    absent = sorted(needed - set(table))
+    if absent:
+        raise TableError(
+            f"The session table lacks the columns {', '.join(absent)}, on which the criteria "
+            f"depend. Pass None for those criteria, or use the published table. Columns found: "
+            f"{', '.join(table.columns)}."
+        )
+
+
+def check_words(column: str, values: list[Any]) -> None:
+    """Refuse values of a criterion that the column cannot have."""
+    allowed = FACT_BY_COLUMN[column].allowed
+    unknown = [value for value in values if allowed and value not in allowed]
+    if unknown:
+        raise CriterionError(
+            f"{column} is {', '.join(map(repr, unknown))}; it can be {', '.join(allowed)}."
+        )
+
+
+def with_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Make numbers of the columns that are not published ones, where they hold only numbers."""
+    numbers = {}
+    for column in table.columns.unique().difference([*FACT_BY_COLUMN, *COLUMN_ALIASES]):
+        text = table.loc[:, table.columns == column].iloc[:, 0].str.strip()
+        number = pd.to_numeric(text, errors="coerce")
+        if (text != "").any() and not (number.isna() & (text != "")).any():
+            numbers[column] = number
+    return table.assign(**numbers)
+
+
+def many(value: Any) -> list[Any]:
+    """Make a list of a criterion's value or values."""
+    return [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+
+
+def _in_domain(criterion: str, value: Any, domain: dict[Any, Any]) -> list[Any]:
+    if value is None:
+        return list(dict.fromkeys(domain.values()))
+    unknown = [item for item in many(value) if item not in domain]
+    if unknown:
+        raise CriterionError(
+            f"{criterion} is {', '.join(map(repr, unknown))}; it can be "
+            f"{', '.join(map(repr, domain))}."
+        )
+    return [domain[item] for item in many(value)]
+
+
+def _typed_column(
+    values: "pd.Series[Any]", spec: FactSpec
+) -> tuple["pd.Series[Any]", "pd.Series[bool]"]:
+    """Give the typed values of a column, and where the given ones are of the wrong kind."""
+    if spec.kind in ("word", "text", "time"):
+        text = _text(values)
+        right = text == ""
+        if spec.kind == "text":
+            right |= True
+        elif spec.kind == "time":
+            right |= _is_moment(text, "%Y%m%dT%H%M%S", 15)
+        else:
+            right |= text.isin(spec.allowed)
+        return text.astype("str"), ~right
+    if values.dtype.kind in "bif":
+        numbers = values.astype("float64")
+        wrong = pd.Series(data=False, index=values.index)
+    else:
+        text = _text(values)
+        numbers = pd.to_numeric(text.where(text != ""), errors="coerce").astype("float64")
+        wrong = (text != "") & numbers.isna()
+    if spec.kind == "float":
+        return numbers, wrong
+    numbers = numbers.fillna(MISSING_INT)
+    wrong |= numbers % 1 != 0
+    whole = numbers.where(~wrong, MISSING_INT).astype("int64")
+    if spec.kind == "id":
+        wrong |= whole < 0
+    elif spec.kind == "count":
+        wrong |= whole < MISSING_INT
+    elif spec.kind == "flag":
+        wrong |= ~whole.isin([0, 1, MISSING_INT])
+    elif spec.kind == "date":
+        wrong |= (whole != MISSING_INT) & ~_is_moment(whole.astype("str"), "%Y%m%d", 8)
+    return whole, wrong
+
+
+def _text(values: "pd.Series[Any]") -> "pd.Series[str]":
+    return values.astype(object).where(values.notna(), "").map(lambda value: str(value).strip())
+
+
+def _is_moment(text: "pd.Series[str]", form: str, length: int) -> "pd.Series[bool]":
+    # pandas also reads dates with fewer digits than the form has.
+    return pd.to_datetime(text, format=form, errors="coerce").notna() & (text.str.len() == length)

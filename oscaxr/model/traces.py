@@ -1,0 +1,157 @@
+"""Whole-recording operations on the traces of a session, that selections and measures build on."""
+
+from typing import Final, TypeVar
+
+import numpy as np
+import xarray as xr
+
+from oscaxr.errors import MissingVariableError, SchemaError
+from oscaxr.model import names as n
+from oscaxr.model.factors import column_factors, column_reader, nan_percentiles
+from oscaxr.model.signals import interpolate_nan
+
+Data = TypeVar("Data", xr.DataArray, xr.Dataset)
+
+MEDIAN: Final = "median"
+SPREAD: Final = "spread"
+
+
+def interpolate(data: Data) -> Data:
+    """Fill missing frames of running or pupil traces, linearly over the frames.
+
+    Parameters
+    ----------
+    data : xarray.DataArray or xarray.Dataset
+        A trace over ``time`` or ``stim_time``; or a session, whose running and pupil traces are
+        filled.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset
+        As `data`, without NaN, with the attribute ``interpolated`` 1. The ends are held at the
+        nearest value. A trace of NaNs only stays as it is.
+
+    Raises
+    ------
+    SchemaError
+        If the array is not one trace over its clock. Sequences cannot be filled: what is beyond
+        their ends is not known. Fill the trace before taking sequences.
+
+    Examples
+    --------
+    >>> run = xr.DataArray([1.0, np.nan, 3.0], dims="stim_time", name="run_velocity")
+    >>> interpolate(run).values
+    array([1., 2., 3.])
+    """
+    if isinstance(data, xr.Dataset):
+        names = [name for name in (n.RUN_VELOCITY, *n.PUPIL_VARIABLES) if name in data.data_vars]
+        return data.assign({name: _interpolated(data[name]) for name in names})
+    return _interpolated(data)
+
+
+def _interpolated(array: xr.DataArray) -> xr.DataArray:
+    if array.ndim != 1 or array.dims[0] not in (n.TIME, n.STIM_TIME):
+        raise SchemaError(
+            f"{array.name!r} has the dims {array.dims}; only a trace over {n.TIME!r} or "
+            f"{n.STIM_TIME!r} can be interpolated. Interpolate before taking sequences"
+        )
+    if array.attrs.get("interpolated") == 1:
+        return array
+    (clock,) = array.dims
+    dtype = array.dtype if np.issubdtype(array.dtype, np.floating) else np.dtype(np.float64)
+    result = xr.apply_ufunc(
+        interpolate_nan,
+        array,
+        input_core_dims=[[clock]],
+        output_core_dims=[[clock]],
+        dask="parallelized",
+        output_dtypes=[dtype],
+        dask_gufunc_kwargs={"allow_rechunk": True},
+        keep_attrs=True,
+    )
+    return result.assign_attrs({**array.attrs, "interpolated": 1})
+
+
+def scale_factors(ds: xr.Dataset, name: str, *, interpolate: bool = False) -> xr.Dataset:
+    """Return the median and the spread that a variable is scaled by.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session.
+    name : str
+        ``"dff"``, ``"run_velocity"`` or a pupil variable.
+    interpolate : bool, optional
+        Take the factors of the trace with its missing frames filled (running and pupil only).
+
+    Returns
+    -------
+    xarray.Dataset
+        ``median`` and ``spread`` in the unit of the variable; for ``dff`` (roi) with the
+        coordinates of the ROIs, for the others single values.
+
+    Raises
+    ------
+    MissingVariableError
+        If the session has no such variable.
+    SchemaError
+        If the variable is not one that is scaled, or `interpolate` is asked for dF/F.
+
+    Notes
+    -----
+    Over the full trace, NaNs left out: for dF/F the median and the 95th less the 5th percentile,
+    for running and pupil the median and the 75th less the 25th. The session's own ``dff_median``
+    and ``dff_spread`` are used where it has them.
+
+    Examples
+    --------
+    >>> run = xr.DataArray([1.0, 2.0, 3.0, 4.0, 5.0], dims="stim_time")
+    >>> factors = scale_factors(xr.Dataset({"run_velocity": run}), "run_velocity")
+    >>> float(factors["median"]), float(factors["spread"])
+    (3.0, 2.0)
+    """
+    if name not in n.SPREAD_PERCENTILES:
+        raise SchemaError(
+            f"{name!r} has no scale factors; variables with them are {sorted(n.SPREAD_PERCENTILES)}"
+        )
+    if name == n.DFF:
+        if interpolate:
+            raise SchemaError("dF/F traces are not interpolated, so they have one set of factors")
+        return _roi_factors(ds)
+    trace = _variable(ds, name)
+    if interpolate:
+        trace = _interpolated(trace)
+    low, middle, high = nan_percentiles(np.asarray(trace.data), _percentiles(name))
+    kept = {"units": trace.attrs["units"]} if "units" in trace.attrs else {}
+    attrs = {"variable": name, "interpolated": int(trace.attrs.get("interpolated", 0))}
+    return xr.Dataset({MEDIAN: ((), middle, kept), SPREAD: ((), high - low, kept)}, attrs=attrs)
+
+
+def _roi_factors(ds: xr.Dataset) -> xr.Dataset:
+    """Return the factors of every ROI: the session's own, or computed from its traces."""
+    if n.DFF_MEDIAN in ds and n.DFF_SPREAD in ds:
+        middle, spread = ds[n.DFF_MEDIAN], ds[n.DFF_SPREAD]
+        found = xr.Dataset({MEDIAN: middle, SPREAD: spread})
+    else:
+        dff = _variable(ds, n.DFF)
+        (dim,) = (name for name in dff.dims if name != n.TIME)
+        low, center, high = column_factors(
+            column_reader(dff, n.TIME), dff.sizes[n.TIME], dff.sizes[dim], _percentiles(n.DFF)
+        ).percentiles
+        coords = {key: coord for key, coord in dff.coords.items() if coord.dims == (dim,)}
+        found = xr.Dataset({MEDIAN: (dim, center), SPREAD: (dim, high - low)}, coords=coords)
+    return found.assign_attrs(variable=n.DFF, interpolated=0)
+
+
+def _percentiles(name: str) -> tuple[float, float, float]:
+    low, high = n.SPREAD_PERCENTILES[name]
+    return low, 50.0, high
+
+
+def _variable(ds: xr.Dataset, name: str) -> xr.DataArray:
+    if name not in ds:
+        raise MissingVariableError(
+            f"asked for the scale factors of {name!r}, but the session has only "
+            f"{[str(key) for key in ds.data_vars]}"
+        )
+    return ds[name]

@@ -1,0 +1,172 @@
+"""What the mouse did: arousal, running velocity and pupil."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oscaxr.model import names as n
+from oscaxr.sample.spec import BEHAVIOR, SampleSpec
+from oscaxr.sample.timeline import Timeline
+
+_KNOT_RATE: Final = 5.0  # of the slow signals, Hz
+_OUTLIERS: Final = 0.00008  # fraction of running frames that jump
+_LONGEST_USUAL_GAP: Final = 4
+_BLINK_INTERVAL: Final = 15.0  # s
+
+
+@dataclass(frozen=True, eq=False)
+class Behavior:
+    """Running, pupil and the slow signal behind both.
+
+    Parameters
+    ----------
+    arousal : (time,) array
+        Slow signal with mean about 0 and standard deviation about 1.
+    run_velocity : (stim_time,) array
+        cm/s; NaN where dropped, with a few jumps of more than 50 cm/s.
+    pupil_diameter, pupil_center_x, pupil_center_y : (time,) array
+        mm; NaN in blinks.
+    """
+
+    arousal: NDArray[np.float64]
+    run_velocity: NDArray[np.float64]
+    pupil_diameter: NDArray[np.float64]
+    pupil_center_x: NDArray[np.float64]
+    pupil_center_y: NDArray[np.float64]
+
+
+def decay_filter(
+    impulses: NDArray[np.float64], keep: NDArray[np.float64] | float, passes: int
+) -> NDArray[np.float64]:
+    """Let each impulse decay exponentially along the first axis.
+
+    Parameters
+    ----------
+    impulses : (sample, ...) array
+        Changed in place.
+    keep : float or (...) array
+        What is left of an impulse after one sample.
+    passes : int
+        The tail has 2**passes samples, then it is cut.
+
+    Returns
+    -------
+    array
+        `impulses`, filtered.
+
+    Notes
+    -----
+    The truncated geometric series is a product of ``1 + (keep z)**(2**k)``: a few vectorised passes
+    instead of a recursion over samples, and a sample depends on the last 2**passes impulses only.
+
+    Examples
+    --------
+    >>> decay_filter(np.array([1.0, 0.0, 0.0, 0.0, 0.0]), 0.5, 2)
+    array([1.   , 0.5  , 0.25 , 0.125, 0.   ])
+    """
+    for power in range(passes):
+        shift = 2**power
+        impulses[shift:] += impulses[:-shift] * keep**shift
+    return impulses
+
+
+def _slow_signal(
+    times: NDArray[np.float64], time_constant: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Smoothed noise with unit standard deviation and the given time constant (s)."""
+    knots = np.arange(times[0] - 1.0, times[-1] + 2.0, 1.0 / _KNOT_RATE)
+    warm_up = int(8 * time_constant * _KNOT_RATE)
+    keep = float(np.exp(-1.0 / (time_constant * _KNOT_RATE)))
+    noise = rng.standard_normal(len(knots) + warm_up)
+    passes = max(1, int(np.ceil(np.log2(warm_up))))
+    signal = decay_filter(noise, keep, passes)[warm_up:] * np.sqrt(1.0 - keep**2)
+    return np.asarray(np.interp(times, knots, signal), dtype=np.float64)
+
+
+def _after_unexpected(times: NDArray[np.float64], timeline: Timeline) -> NDArray[np.float64]:
+    """Response (0 to 1) that rises within a second of each unexpected event and fades in three."""
+    table = timeline.segments
+    events = (table["gabor_frame"] == "U") | (
+        (table["stimulus_type"] == n.VISFLOW) & (table["unexpected"] == 1)
+    )
+    grid = np.arange(times[0], times[-1] + 1.0 / _KNOT_RATE, 1.0 / _KNOT_RATE)
+    impulses = np.zeros(len(grid))
+    impulses[np.searchsorted(grid, table["start_time"][events])] = 1.0
+    fading = decay_filter(impulses.copy(), float(np.exp(-1.0 / (3.0 * _KNOT_RATE))), 7)
+    rising = decay_filter(impulses, float(np.exp(-1.0 / (0.5 * _KNOT_RATE))), 7)
+    return np.asarray(np.interp(times, grid, fading - rising), dtype=np.float64)
+
+
+def _intervals(
+    size: int, starts: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Mark the samples that lie in any of the intervals."""
+    steps = np.zeros(size + 1, dtype=np.int64)
+    np.add.at(steps, starts, 1)
+    np.add.at(steps, np.minimum(starts + lengths, size), -1)
+    return np.asarray(np.cumsum(steps[:-1]) > 0)
+
+
+def _drop_frames(velocity: NDArray[np.float64], spec: SampleSpec, rng: np.random.Generator) -> None:
+    """Put outliers and gaps (NaN) into the running velocity."""
+    size = len(velocity)
+    # Slots of 20 frames keep the jumps apart, from each other and from both ends.
+    slots = rng.permutation(np.arange(1, size // 20 - 1))
+    n_jumps = int(_OUTLIERS * size / 2)
+    jumps = slots[:n_jumps] * 20
+    is_outlier = _intervals(size, jumps, rng.integers(1, 3, n_jumps))
+    velocity[is_outlier] += 120.0
+
+    n_dropped = int(spec.dropped * size)
+    # Frames are seldom lost in long runs, unless the recording is a bad one.
+    longest = _LONGEST_USUAL_GAP if spec.dropped <= n.DROP_TOLERANCE else 3 * _LONGEST_USUAL_GAP
+    lengths = rng.integers(1, longest + 1, n_dropped)
+    lengths = np.diff(np.minimum(np.cumsum(lengths), n_dropped), prepend=0)
+    gaps = slots[n_jumps : n_jumps + n_dropped] * 20 + 4
+    lengths = lengths[: len(gaps)]
+    velocity[_intervals(size, gaps[lengths > 0], lengths[lengths > 0])] = np.nan
+
+
+def make_behavior(spec: SampleSpec, timeline: Timeline) -> Behavior:
+    """Make the running and pupil data of a session.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+    timeline : Timeline
+        Its segments and clocks.
+
+    Returns
+    -------
+    Behavior
+        The mouse slows down and its pupil widens a little at unexpected stimuli.
+    """
+    rng = spec.random(BEHAVIOR)
+    stim_times, twop_times = timeline.stim_times, timeline.twop_times
+    knots = np.arange(twop_times[0] - 1.0, twop_times[-1] + 2.0, 1.0 / _KNOT_RATE)
+    slow = _slow_signal(knots, 20.0, rng)
+    arousal = np.interp(twop_times, knots, slow)
+
+    effort = np.interp(stim_times, knots, slow) + _slow_signal(stim_times, 4.0, rng)
+    velocity = 12.0 * np.logaddexp(0.0, 1.0 + 0.9 * effort)
+    velocity -= 3.0 * _after_unexpected(stim_times, timeline)
+    velocity += rng.normal(0.0, 0.6, len(velocity))
+    _drop_frames(velocity, spec, rng)
+
+    diameter = 0.9 + 0.09 * arousal + 0.03 * _slow_signal(twop_times, 2.0, rng)
+    diameter += 0.06 * _after_unexpected(twop_times, timeline)
+    diameter += rng.normal(0.0, 0.008, len(diameter))
+    center_x = 3.28 + 0.06 * _slow_signal(twop_times, 1.0, rng)
+    center_y = 3.28 + 0.04 * _slow_signal(twop_times, 1.0, rng)
+    center_x += rng.normal(0.0, 0.006, len(center_x))
+    center_y += rng.normal(0.0, 0.006, len(center_y))
+
+    n_blinks = max(1, int((twop_times[-1] - twop_times[0]) / _BLINK_INTERVAL))
+    starts = rng.integers(0, len(twop_times), n_blinks)
+    blinks = _intervals(len(twop_times), starts, rng.integers(3, 9, n_blinks))
+    for series in (diameter, center_x, center_y):
+        series[blinks] = np.nan
+    return Behavior(arousal, velocity, diameter, center_x, center_y)

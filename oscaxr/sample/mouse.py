@@ -1,0 +1,199 @@
+"""All sample sessions of one mouse, with the session table that goes with them."""
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import pandas as pd
+
+from oscaxr.sample.nwb import Progress, sample_path, start_stamp, write_nwb
+from oscaxr.sample.spec import SampleError, SampleExistsError, SampleSpec
+
+TABLE_NAME: Final = "mouse_df.csv"
+_SESSIONS: Final = (
+    (758519303, datetime(2018, 9, 26, 17, 29, 17, tzinfo=UTC)),
+    (759189643, datetime(2018, 9, 27, 18, 26, 32, tzinfo=UTC)),
+    (759660390, datetime(2018, 10, 1, 17, 28, 33, tzinfo=UTC)),
+)
+
+
+def mouse_specs(
+    *,
+    seed: int = 0,
+    scale: float = 0.12,
+    n_rois: int | Sequence[int] = (14, 12, 16),
+    n_tracked: int | None = None,
+    **facts: Any,
+) -> tuple[SampleSpec, SampleSpec, SampleSpec]:
+    """Describe the three sessions of one mouse.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Seed of all random numbers.
+    scale : float, optional
+        Length of the sessions, 1 being real ones.
+    n_rois : int or three ints, optional
+        Number of ROIs, of all or of each session.
+    n_tracked : int, optional
+        Number of tracked ROIs; 60 % of the smallest number of ROIs by default.
+    **facts
+        Further fields of :class:`SampleSpec`, the same for all sessions.
+
+    Returns
+    -------
+    tuple of SampleSpec
+        Sessions 1, 2 and 3.
+
+    Raises
+    ------
+    SampleError
+        If a number of ROIs is not given for each session, or a spec cannot be made.
+
+    Examples
+    --------
+    >>> [spec.n_rois for spec in mouse_specs(n_rois=(5, 4, 6))]
+    [5, 4, 6]
+    """
+    counts = [n_rois] * len(_SESSIONS) if isinstance(n_rois, int) else list(n_rois)
+    if len(counts) != len(_SESSIONS):
+        raise SampleError(f"n_rois has {len(counts)} numbers; give one, or one for each of three.")
+    tracked = max(1, round(0.6 * min(counts))) if n_tracked is None else n_tracked
+    first, second, third = (
+        SampleSpec(
+            seed=seed,
+            session_id=session_id,
+            session_number=number,
+            n_rois=count,
+            n_tracked=tracked,
+            scale=scale,
+            start=start,
+            **facts,
+        )
+        for number, ((session_id, start), count) in enumerate(
+            zip(_SESSIONS, counts, strict=True), start=1
+        )
+    )
+    return first, second, third
+
+
+def sample_session_table(specs: Iterable[SampleSpec]) -> pd.DataFrame:
+    """Return the session table of sample sessions.
+
+    Parameters
+    ----------
+    specs : iterable of SampleSpec
+        The sessions.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a session, with the columns of the published table in their order.
+
+    Examples
+    --------
+    >>> sample_session_table([SampleSpec(n_rois=7, n_tracked=0)])["nrois_tracked"].tolist()
+    [-1]
+    """
+    rows = [
+        {
+            "sessid": spec.session_id,
+            "full_timestamp": start_stamp(spec),
+            "mouse_n": spec.mouse_number,
+            "mouseid": spec.mouse_id,
+            "sex": spec.sex,
+            "DOB": int(f"{spec.birth:%Y%m%d}"),
+            "date": int(f"{spec.start:%Y%m%d}"),
+            "age_weeks": (spec.start.date() - spec.birth.date()).days / 7,
+            "depth": spec.depth,
+            "plane": spec.plane,
+            "line": spec.line,
+            "runtype": "prod" if (spec.gabor_kappa, spec.square_size) == (16, 128) else "pilot",
+            "sess_n": spec.session_number,
+            "nrois": spec.n_rois,
+            "nrois_tracked": spec.n_tracked or -1,
+            "nrois_all": spec.n_rois,
+            "nrois_allen": spec.n_rois,
+            "nrois_allen_all": spec.n_rois,
+            "pass_fail": "P",
+            "all_files": 1,
+            "any_files": 1,
+            "incl": "yes",
+            "stim_seed": spec.seed,
+            "notes": "synthetic",
+        }
+        for spec in specs
+    ]
+    return pd.DataFrame(rows)
+
+
+def write_mouse(
+    folder: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    scale: float = 0.12,
+    n_rois: int | Sequence[int] = (14, 12, 16),
+    n_tracked: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **form: Any,
+) -> pd.DataFrame:
+    """Write the three sessions of one mouse, and their session table.
+
+    Parameters
+    ----------
+    folder : path-like
+        Data directory; ``mouse_df.csv`` goes into it.
+    seed, scale, n_rois, n_tracked : optional
+        See :func:`mouse_specs`.
+    overwrite : bool, optional
+        Whether to replace files that are already there.
+    progress : callable, optional
+        Called with the number of steps done and the number of all steps.
+    **form
+        Form of the files, see :func:`write_nwb`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The session table.
+
+    Raises
+    ------
+    SampleExistsError
+        If a file is there and `overwrite` is false.
+    SampleError
+        If the sessions or the form of the files cannot be made.
+    """
+    specs = mouse_specs(seed=seed, scale=scale, n_rois=n_rois, n_tracked=n_tracked)
+    table_path = Path(folder) / TABLE_NAME
+    name = {key: form[key] for key in ("parts", "name_style") if key in form}
+    there = [
+        path
+        for path in (table_path, *(sample_path(spec, folder, **name) for spec in specs))
+        if path.exists()
+    ]
+    if there and not overwrite:
+        listed = "\n".join(f"- {path}" for path in there)
+        raise SampleExistsError(
+            f"Already there (give overwrite=True to replace them, or another folder):\n{listed}"
+        )
+    for number, spec in enumerate(specs):
+
+        def report(done: int, total: int, before: int = number) -> None:
+            if progress is not None:
+                # Sessions differ in their number of steps; each counts for a thousand.
+                progress(1000 * before + 1000 * done // total, 1000 * len(specs))
+
+        write_nwb(spec, folder, overwrite=overwrite, progress=report, **form)
+    table = sample_session_table(specs)
+    partial = table_path.with_name(f".{TABLE_NAME}.{uuid4().hex}.partial")
+    try:
+        table.to_csv(partial, index=False)
+        partial.replace(table_path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return table

@@ -1,0 +1,253 @@
+"""The ROIs of a session: ids, tracking, masks, and what each responds to."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oscaxr.sample.spec import IMAGES, MOUSE_ROIS, SESSION_ROIS, SampleSpec
+
+MaskKind = Literal["bool", "uint8", "weights"]
+
+# What a segment can be to an ROI, the rows of `Tuning.weights`.
+KINDS: Final = ("A", "B", "C", "D", "U", "G", "flow", "flow_unexpected", "grayscreen")
+
+_MASK_REACH = 14  # pixels from a mask's centre to its farthest pixel, halo and shift included
+_HALO = 1.5
+_HALO_WEIGHT = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """What each ROI responds to.
+
+    Parameters
+    ----------
+    weights : (kind, roi) array
+        Mean size of the response to a segment of each of :data:`KINDS`, dF/F.
+    preferred_orientation : (roi,) array
+        Degrees, 0 to 180.
+    event_rate : (roi,) array
+        Spontaneous transients a second.
+    decay_time : (roi,) array
+        Time constant of a transient, s.
+    noise : (roi,) array
+        Standard deviation of the noise, dF/F.
+    arousal : (roi,) array
+        Weight of the slow signal shared with pupil and running.
+    planted : dict of str to (roi,) bool array
+        ROIs made to respond to ``"unexpected_gabors"`` and ``"unexpected_flow"``, and those
+        silent in unexpected Gabor frames (``"suppressed"``).
+    """
+
+    weights: NDArray[np.float64]
+    preferred_orientation: NDArray[np.float64]
+    event_rate: NDArray[np.float64]
+    decay_time: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    arousal: NDArray[np.float64]
+    planted: dict[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """ROI masks as ellipses, drawn on demand.
+
+    Parameters
+    ----------
+    center_y, center_x : (roi,) array
+        Pixels.
+    long_axis, short_axis : (roi,) array
+        Half the axes, pixels.
+    angle : (roi,) array
+        Of the long axis, radians.
+    field_shape : tuple of int
+        Height and width of the field, pixels.
+    """
+
+    center_y: NDArray[np.float64]
+    center_x: NDArray[np.float64]
+    long_axis: NDArray[np.float64]
+    short_axis: NDArray[np.float64]
+    angle: NDArray[np.float64]
+    field_shape: tuple[int, int]
+
+    def draw(
+        self, start: int = 0, stop: int | None = None, kind: MaskKind = "uint8"
+    ) -> NDArray[Any]:
+        """Draw the masks of some ROIs.
+
+        Parameters
+        ----------
+        start, stop : int, optional
+            Range of ROI rows; all of them by default.
+        kind : {"uint8", "bool", "weights"}, optional
+            Zeros and ones, flags, or float weights with a faint halo (below 0.1) about the mask.
+
+        Returns
+        -------
+        (roi, height, width) array
+            The masks.
+        """
+        rows = np.arange(len(self.center_y))[start:stop]
+        reach = np.arange(-_MASK_REACH, _MASK_REACH + 1)
+        pixel_y = np.round(self.center_y[rows]).astype(np.int64)[:, np.newaxis, np.newaxis]
+        pixel_x = np.round(self.center_x[rows]).astype(np.int64)[:, np.newaxis, np.newaxis]
+        pixel_y, pixel_x = np.broadcast_arrays(pixel_y + reach[:, np.newaxis], pixel_x + reach)
+        offset_y = pixel_y - self.center_y[rows, np.newaxis, np.newaxis]
+        offset_x = pixel_x - self.center_x[rows, np.newaxis, np.newaxis]
+        cos = np.cos(self.angle[rows, np.newaxis, np.newaxis])
+        sin = np.sin(self.angle[rows, np.newaxis, np.newaxis])
+        along = (offset_x * cos + offset_y * sin) / self.long_axis[rows, np.newaxis, np.newaxis]
+        across = (offset_y * cos - offset_x * sin) / self.short_axis[rows, np.newaxis, np.newaxis]
+        distance = along**2 + across**2
+        weights = np.where(distance <= 1, 1.0 - 0.8 * distance, _HALO_WEIGHT)
+        inside = distance <= (_HALO if kind == "weights" else 1.0)
+        dtype = np.dtype(np.float32 if kind == "weights" else kind)
+        images = np.zeros((len(rows), *self.field_shape), dtype=dtype)
+        row, y, x = np.nonzero(inside)
+        images[row, pixel_y[row, y, x], pixel_x[row, y, x]] = (
+            weights[inside] if kind == "weights" else 1
+        )
+        return images
+
+
+def tracked_rows(spec: SampleSpec) -> NDArray[np.int64]:
+    """Return the rows of the tracked ROIs, in tracking order.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+
+    Returns
+    -------
+    (n_tracked,) int array
+        The k-th is the row of the ROI with tracking id k; scattered, differently in each session.
+    """
+    return spec.random(SESSION_ROIS).permutation(spec.n_rois)[: spec.n_tracked]
+
+
+def _properties(spec: SampleSpec) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Uniform numbers (roi, property): the mouse's for tracked ROIs, else the session's."""
+    numbers = spec.random(SESSION_ROIS, 1).random((spec.n_rois, 16))
+    is_tracked = np.zeros(spec.n_rois, dtype=bool)
+    rows = tracked_rows(spec)
+    is_tracked[rows] = True
+    # Drawn row by row: a session with more tracked ROIs has the same ones first.
+    numbers[rows] = spec.random(MOUSE_ROIS).random((spec.n_tracked, 16))
+    return numbers, is_tracked
+
+
+def make_masks(spec: SampleSpec) -> Masks:
+    """Place the ROIs of a session in its field.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+
+    Returns
+    -------
+    Masks
+        Ellipses of 20 to 150 pixels away from the border. Tracked ROIs are in the same places in
+        all sessions of the mouse, up to a shift of the whole field by at most two pixels.
+    """
+    numbers, _ = _properties(spec)
+    margin = _MASK_REACH + 3
+    height, width = spec.field_shape
+    shift_y, shift_x = spec.random(SESSION_ROIS, 2).integers(-2, 3, 2)
+    area = 25.0 + 115.0 * numbers[:, 2]
+    elongation = 1.0 + 1.2 * numbers[:, 3]
+    return Masks(
+        center_y=margin + (height - 1 - 2 * margin) * numbers[:, 0] + shift_y,
+        center_x=margin + (width - 1 - 2 * margin) * numbers[:, 1] + shift_x,
+        long_axis=np.sqrt(area * elongation / np.pi),
+        short_axis=np.sqrt(area / elongation / np.pi),
+        angle=np.pi * numbers[:, 4],
+        field_shape=spec.field_shape,
+    )
+
+
+def make_max_projection(spec: SampleSpec, masks: Masks) -> NDArray[np.uint8]:
+    """Draw the maximum projection of a session.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+    masks : Masks
+        Its ROI masks.
+
+    Returns
+    -------
+    (height, width) uint8 array
+        Bright ROIs on a noisy ground.
+    """
+    rng = spec.random(IMAGES)
+    image = rng.gamma(6.0, 7.0, spec.field_shape)
+    brightness = rng.uniform(60.0, 200.0, spec.n_rois)
+    for start in range(0, spec.n_rois, 64):
+        stop = min(start + 64, spec.n_rois)
+        weights = masks.draw(start, stop, "weights")
+        image += (weights * brightness[start:stop, np.newaxis, np.newaxis]).max(axis=0)
+    return np.asarray(np.clip(image, 0, 255), dtype=np.uint8)
+
+
+def make_tuning(spec: SampleSpec) -> Tuning:
+    """Decide what each ROI of a session responds to.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+
+    Returns
+    -------
+    Tuning
+        Tracked ROIs keep theirs through the sessions of the mouse, except that responses to
+        unexpected Gabor frames grow with the session number.
+    """
+    numbers, is_tracked = _properties(spec)
+    (
+        gabor_driven,
+        frame,
+        orientation,
+        unexpected,
+        suppressed,
+        flow_driven,
+        flow_unexpected,
+        event_rate,
+        decay_time,
+        noise,
+        arousal,
+    ) = numbers[:, 5:].T
+    growth = 0.2 + 0.4 * min(spec.session_number, 4)
+    responds = unexpected < np.where(is_tracked, 0.6, 0.15)
+    responds_to_flow = flow_unexpected < np.where(is_tracked, 0.4, 0.2)
+    is_suppressed = ~responds & (suppressed < 0.06)
+
+    weights = np.zeros((len(KINDS), spec.n_rois))
+    drive = np.where(gabor_driven < 0.5, 0.1 + 0.4 * gabor_driven, 0.02)
+    weights[:4] = 0.3 * drive
+    weights[(4 * frame).astype(np.int64), np.arange(spec.n_rois)] = drive
+    weights[3, is_suppressed] = 0.35
+    # U replaces D: ROIs that do not tell them apart respond to it as to D.
+    weights[4] = weights[3] + np.where(responds, (0.4 + 0.4 * unexpected) * growth, 0.0)
+    weights[4, is_suppressed] = 0.0
+    weights[6] = np.where(flow_driven < 0.4, 0.05 + 0.1 * flow_driven, 0.01)
+    weights[7] = weights[6] + np.where(responds_to_flow, 0.35 + 0.5 * flow_unexpected, 0.0)
+    return Tuning(
+        weights=weights,
+        preferred_orientation=180.0 * orientation,
+        event_rate=0.03 * 6.0**event_rate,
+        decay_time=0.3 + 0.4 * decay_time,
+        noise=0.09 + 0.06 * noise,
+        arousal=0.05 * (arousal - 0.3),
+        planted={
+            "unexpected_gabors": responds,
+            "unexpected_flow": responds_to_flow,
+            "suppressed": is_suppressed,
+        },
+    )

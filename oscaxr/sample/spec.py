@@ -1,0 +1,251 @@
+"""What a synthetic session is to be: one frozen, checked description.
+
+Everything random in a session is drawn from streams named here, so that any part of it (one block
+of traces, the masks, the squares) can be made alone and is always the same.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+import numpy as np
+
+from oscaxr.errors import OscaxrError
+from oscaxr.model import names as n
+
+BlockName = Literal["gabors", "left", "right"]
+Plane = Literal["soma", "dend"]
+Line = Literal["L23-Cux2", "L5-Rbp4"]
+
+GENOTYPES: Final[dict[str, str]] = {
+    "L23-Cux2": "Cux2-CreERT2;Camk2a-tTA;Ai93(TITL-GCaMP6f)",
+    "L5-Rbp4": "Rbp4-Cre_KL100;Camk2a-tTA;Ai93(TITL-GCaMP6f)",
+}
+# Gabors come first or last; the two directions of flow follow each other, in either order.
+BLOCK_ORDERS: Final[tuple[tuple[BlockName, BlockName, BlockName], ...]] = (
+    ("gabors", "left", "right"),
+    ("gabors", "right", "left"),
+    ("left", "right", "gabors"),
+    ("right", "left", "gabors"),
+)
+SQUARE_NUMBERS: Final = {128: n.N_SQUARES, 256: 26}
+
+# Independent random streams, of a mouse and of a session.
+MOUSE_ROIS: Final = 0
+TIMELINE: Final = 1
+PATCHES: Final = 2
+SQUARES: Final = 3
+BEHAVIOR: Final = 4
+SESSION_ROIS: Final = 5
+TRACE_INPUT: Final = 6
+TRACE_NOISE: Final = 7
+IMAGES: Final = 8
+MOVIE: Final = 9
+
+_SMALLEST_MASK_FIELD = 48
+
+
+class SampleError(OscaxrError, ValueError):
+    """A synthetic session, or a file of it, was described in a way that cannot be made."""
+
+
+class SampleExistsError(OscaxrError, FileExistsError):
+    """A sample file is already there and was not to be overwritten."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSpec:
+    """Description of one synthetic session.
+
+    Two specs that are equal give equal sessions. Sessions of one mouse (same `seed` and
+    `mouse_id`) share their tracked ROIs.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Seed of all random numbers, zero or more.
+    mouse_id, session_id : int, optional
+        The 6-digit and 9-digit ids.
+    mouse_number, session_number : int, optional
+        Numbers in the session table. Responses to unexpected Gabors grow with the session number.
+    n_rois : int, optional
+        Number of ROIs.
+    n_tracked : int, optional
+        How many of them are tracked; 0 makes a session without tracking.
+    scale : float, optional
+        Length of the session, 1 being a real one: 1,360 Gabor sequences, twice 1,020 segments of
+        visual flow and gray screens of 1,800 stimulus frames (251,999 usable frames in all).
+    block_order : tuple of {"gabors", "left", "right"}, optional
+        Order of the stimuli. Drawn from the seed and the session id if not given.
+    twop_rate : float, optional
+        Two-photon frames a second; 30.08 on one rig, 30.15 on the other.
+    gabor_kappa, square_size : int, optional
+        16 and 128; pilot sessions also had 4 and 256 (then with 26 squares).
+    field_shape : tuple of int, optional
+        Height and width of the microscope's field, pixels.
+    dropped : float, optional
+        Fraction of running frames that are missing (NaN). Above 0.0003 the session is past the
+        tolerance, and some of the gaps are longer than five frames.
+    late_frames : float, optional
+        Fraction of stimulus frames that stayed on the screen for two refreshes.
+    plane : {"soma", "dend"}, optional
+        Imaging plane.
+    line : {"L23-Cux2", "L5-Rbp4"}, optional
+        Mouse line.
+    depth : int, optional
+        Imaging depth, micrometres.
+    sex : {"M", "F"}, optional
+        Sex of the mouse.
+    birth : datetime, optional
+        Date of birth, with a time zone.
+    start : datetime, optional
+        Start of the session, with its time zone (UTC in file names and tables).
+
+    Raises
+    ------
+    SampleError
+        If the description cannot be made into a session; all problems are listed.
+
+    Examples
+    --------
+    >>> SampleSpec(scale=0.12).n_segments
+    1063
+    >>> SampleSpec().n_stim_frames
+    251999
+    """
+
+    seed: int = 0
+    mouse_id: int = 408021
+    session_id: int = 758519303
+    mouse_number: int = 1
+    session_number: int = 1
+    n_rois: int = 20
+    n_tracked: int = 9
+    scale: float = 1.0
+    block_order: tuple[BlockName, BlockName, BlockName] | None = None
+    twop_rate: float = 30.08
+    gabor_kappa: int = 16
+    square_size: int = 128
+    field_shape: tuple[int, int] = (512, 512)
+    dropped: float = 0.0001
+    late_frames: float = 0.00002
+    plane: Plane = "soma"
+    line: Line = "L23-Cux2"
+    depth: int = 175
+    sex: Literal["M", "F"] = "M"
+    birth: datetime = datetime(2018, 6, 23, tzinfo=UTC)
+    start: datetime = datetime(2018, 9, 26, 17, 29, 17, tzinfo=UTC)
+
+    def __post_init__(self) -> None:
+        problems = self._problems()
+        if problems:
+            listed = "\n".join(f"- {problem}" for problem in problems)
+            raise SampleError(f"Cannot make the sample session {self.session_id}:\n{listed}")
+
+    def _problems(self) -> list[str]:
+        checks = (
+            (self.seed >= 0, f"seed is {self.seed}; give zero or more"),
+            (
+                0 < self.mouse_id <= 999_999,
+                f"mouse_id is {self.mouse_id}; give up to 6 digits",
+            ),
+            (
+                0 < self.session_id <= 999_999_999,
+                f"session_id is {self.session_id}; give up to 9 digits",
+            ),
+            (self.session_number >= 1, f"session_number is {self.session_number}; give 1 or more"),
+            (self.n_rois >= 1, f"n_rois is {self.n_rois}; give 1 or more"),
+            (
+                0 <= self.n_tracked <= self.n_rois,
+                f"n_tracked is {self.n_tracked}; give 0 to n_rois ({self.n_rois})",
+            ),
+            (
+                # Less cannot hold an unexpected run between two expected ones.
+                0.004 <= self.scale <= 10,
+                f"scale is {self.scale}; give 0.004 to 10",
+            ),
+            (
+                self.block_order is None or tuple(self.block_order) in BLOCK_ORDERS,
+                f"block_order is {self.block_order!r}; give one of {list(BLOCK_ORDERS)}",
+            ),
+            (5 <= self.twop_rate <= 100, f"twop_rate is {self.twop_rate} Hz; give 5 to 100"),
+            (
+                float(self.gabor_kappa) in n.GABOR_KAPPAS,
+                f"gabor_kappa is {self.gabor_kappa}; give one of {list(n.GABOR_KAPPAS)}",
+            ),
+            (
+                self.square_size in SQUARE_NUMBERS,
+                f"square_size is {self.square_size}; give one of {list(SQUARE_NUMBERS)}",
+            ),
+            (
+                min(self.field_shape) >= _SMALLEST_MASK_FIELD,
+                f"field_shape is {self.field_shape}; give {_SMALLEST_MASK_FIELD} pixels or more",
+            ),
+            (0 <= self.dropped <= 0.2, f"dropped is {self.dropped}; give 0 to 0.2"),
+            (0 <= self.late_frames <= 0.2, f"late_frames is {self.late_frames}; give 0 to 0.2"),
+            (self.line in GENOTYPES, f"line is {self.line!r}; give one of {list(GENOTYPES)}"),
+            (self.plane in ("soma", "dend"), f"plane is {self.plane!r}; give 'soma' or 'dend'"),
+            (self.sex in ("M", "F"), f"sex is {self.sex!r}; give 'M' or 'F'"),
+            (
+                self.start.tzinfo is not None and self.birth.tzinfo is not None,
+                "start and birth have no time zone; give datetime(..., tzinfo=UTC)",
+            ),
+        )
+        return [problem for is_right, problem in checks if not is_right]
+
+    @property
+    def n_sequences(self) -> int:
+        """Number of Gabor sequences, five segments each."""
+        return round(1360 * self.scale)
+
+    @property
+    def n_flow(self) -> int:
+        """Number of visual-flow segments in each of the two directions."""
+        return round(1020 * self.scale)
+
+    @property
+    def n_gray_frames(self) -> int:
+        """Stimulus frames of each gray screen (the last one has one frame fewer)."""
+        return round(1800 * self.scale)
+
+    @property
+    def n_segments(self) -> int:
+        """Number of rows of the segment table."""
+        return 4 + n.SEGMENTS_PER_GABOR_SEQUENCE * self.n_sequences + 2 * self.n_flow
+
+    @property
+    def n_stim_frames(self) -> int:
+        """Number of usable stimulus frames."""
+        return 4 * self.n_gray_frames + 90 * self.n_sequences + 120 * self.n_flow - 1
+
+    @property
+    def n_squares(self) -> int:
+        """Number of squares on the screen during visual flow."""
+        return SQUARE_NUMBERS[self.square_size]
+
+    @property
+    def genotype(self) -> str:
+        """Genotype of the mouse line."""
+        return GENOTYPES[self.line]
+
+    def random(self, stream: int, part: int = 0) -> np.random.Generator:
+        """Return the generator of one stream of random numbers of the session.
+
+        Parameters
+        ----------
+        stream : int
+            One of the stream numbers of :mod:`oscaxr.sample.spec`.
+        part : int, optional
+            Number of the block within the stream.
+
+        Returns
+        -------
+        numpy.random.Generator
+            Always in the same state for the same spec, stream and part.
+        """
+        # What a mouse's sessions share must not depend on the session.
+        session = 0 if stream == MOUSE_ROIS else self.session_id
+        entropy = np.random.SeedSequence(
+            (self.seed, self.mouse_id, session), spawn_key=(stream, part)
+        )
+        return np.random.default_rng(entropy)

@@ -1,0 +1,191 @@
+"""What was on the screen: Gabor patches, flow squares and small template images."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oscaxr.model import names as n
+from oscaxr.sample.spec import PATCHES, SQUARES, SampleSpec
+from oscaxr.sample.timeline import STIM_RATE, Columns
+
+WINDOW: Final = (1920, 1200)
+DEGREES_PER_PIXEL: Final = 0.06251912565744862
+FLOW_SPEED: Final = 799.7552664756905
+GABOR_SIZES: Final = (204, 408)
+SPATIAL_FREQUENCY: Final = 0.04  # cycles per degree
+PATCH_PHASE: Final = 0.25  # of a cycle
+
+_SETS: Final = {letter: position for position, letter in enumerate("ABCDU")}
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """Gabor patches of every segment, NaN where a segment has none.
+
+    Parameters
+    ----------
+    x, y, size : (segment, patch) array
+        Pixels, from the centre of the screen.
+    orientation : (segment, patch) array
+        Degrees, 0 to 360.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    size: NDArray[np.float64]
+    orientation: NDArray[np.float64]
+
+
+def make_patches(spec: SampleSpec, segments: Columns) -> Patches:
+    """Make the Gabor patches of a session.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+    segments : dict of str to (segment,) array
+        Its segment table.
+
+    Returns
+    -------
+    Patches
+        Positions and sizes are one set for each of A, B, C, D and U, the same all through the
+        session; orientations are drawn anew for each segment, with standard deviation
+        1/sqrt(kappa) radians about its mean.
+    """
+    rng = spec.random(PATCHES)
+    shape = (len(_SETS), n.N_PATCHES)
+    x = rng.uniform(-WINDOW[0] / 2, WINDOW[0] / 2, shape)
+    y = rng.uniform(-WINDOW[1] / 2, WINDOW[1] / 2, shape)
+    sizes = rng.integers(GABOR_SIZES[0], GABOR_SIZES[1] + 1, shape).astype(np.float64)
+    letters = segments["gabor_frame"]
+    rows = np.flatnonzero((letters != "") & (letters != "G"))
+    sets = np.searchsorted(list(_SETS), letters[rows])
+    spread = np.degrees(1.0 / np.sqrt(spec.gabor_kappa))
+    drawn = rng.normal(0.0, spread, (len(rows), n.N_PATCHES))
+    drawn = (drawn + segments["gabor_mean_orientation"][rows, np.newaxis]) % 360.0
+
+    def scatter(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        full = np.full((len(letters), n.N_PATCHES), np.nan)
+        full[rows] = values
+        return full
+
+    return Patches(scatter(x[sets]), scatter(y[sets]), scatter(sizes[sets]), scatter(drawn))
+
+
+def make_squares(
+    spec: SampleSpec, segments: Columns
+) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """Make the square tracks of the visual flow.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+    segments : dict of str to (segment,) array
+        Its segment table.
+
+    Returns
+    -------
+    x, y : (flow_segment, square, flow_frame) int16 array
+        Pixels from the centre of the screen. Squares that leave one side come in at the other;
+        in unexpected segments a quarter of them move the other way.
+    """
+    rng = spec.random(SQUARES)
+    width, height = WINDOW
+    rows = np.flatnonzero(segments["stimulus_type"] == n.VISFLOW)
+    shape = (len(rows), spec.n_squares)
+    flipped = rng.random(shape).argsort(axis=1) < round(0.25 * spec.n_squares)
+    flipped &= segments["unexpected"][rows, np.newaxis] == 1
+    to_right = segments["main_flow_direction"][rows, np.newaxis] == n.RIGHT
+    step = np.where(to_right ^ flipped, 1.0, -1.0) * (FLOW_SPEED / STIM_RATE)
+    travelled = np.cumsum(step, axis=0) * n.N_FLOW_FRAMES
+    start = rng.uniform(0, width, spec.n_squares) + travelled - step * n.N_FLOW_FRAMES
+    start %= width
+    # float32 halves the largest temporary; whole pixels need no more.
+    frames = np.arange(n.N_FLOW_FRAMES, dtype=np.float32)
+    track = start.astype(np.float32)[..., np.newaxis]
+    track = track + step.astype(np.float32)[..., np.newaxis] * frames
+    track %= width
+    track -= width / 2
+    x = np.floor(track).astype(np.int16)
+    height_of = rng.integers(-height // 2, height // 2, spec.n_squares, dtype=np.int16)
+    y = np.broadcast_to(height_of[:, np.newaxis], x.shape)
+    return x, y
+
+
+def _screen(shape: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Screen coordinates of the pixel centres of a small image, y upwards."""
+    height, width = shape
+    x = ((np.arange(width) + 0.5) / width - 0.5) * WINDOW[0]
+    y = (0.5 - (np.arange(height) + 0.5) / height) * WINDOW[1]
+    return x[np.newaxis, :], y[:, np.newaxis]
+
+
+def _gabor_image(patches: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Draw one image from (x, y, size, orientation) of each patch."""
+    screen_x, screen_y = _screen(shape)
+    x, y, size, orientation = patches[:, :, np.newaxis, np.newaxis]
+    across = (screen_x - x) * np.cos(np.radians(orientation))
+    across = across + (screen_y - y) * np.sin(np.radians(orientation))
+    cycles = across * SPATIAL_FREQUENCY * DEGREES_PER_PIXEL + PATCH_PHASE
+    # A patch's size is six standard deviations of its Gaussian envelope.
+    distance = ((screen_x - x) ** 2 + (screen_y - y) ** 2) / (size / 6.0) ** 2
+    contrast = (np.exp(-distance / 2) * np.cos(2 * np.pi * cycles)).sum(axis=0)
+    return np.asarray(np.clip(127.5 + 127.5 * contrast, 0, 255), dtype=np.uint8)
+
+
+def make_templates(
+    spec: SampleSpec,
+    segments: Columns,
+    patches: Patches,
+    *,
+    shape: tuple[int, int] = (30, 48),
+    frames: int = 60,
+) -> dict[str, NDArray[np.uint8]]:
+    """Draw the first images of each stimulus template, small.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+    segments : dict of str to (segment,) array
+        Its segment table.
+    patches : Patches
+        Its Gabor patches.
+    shape : tuple of int, optional
+        Height and width of the images.
+    frames : int, optional
+        At most so many images of each template.
+
+    Returns
+    -------
+    dict of str to (frame, height, width, 1) uint8 array
+        ``gabors``, ``visflow_left``, ``visflow_right`` and ``grayscreen``.
+    """
+    gray = np.full((1, *shape, 1), 127, dtype=np.uint8)
+    rows = np.flatnonzero(segments["stimulus_type"] == n.GABORS)[:frames]
+    columns = np.stack([patches.x, patches.y, patches.size, patches.orientation])[:, rows]
+    drawn = [
+        _gabor_image(columns[:, row], shape) if np.isfinite(columns[0, row, 0]) else gray[0, ..., 0]
+        for row in range(len(rows))
+    ]
+    templates: dict[str, NDArray[Any]] = {"gabors": np.stack(drawn)[..., np.newaxis]}
+    screen_x, screen_y = _screen(shape)
+    flow = segments["stimulus_template_name"][segments["stimulus_type"] == n.VISFLOW]
+    x, y = make_squares(spec, segments)
+    half = spec.square_size / 2
+    for name in ("visflow_left", "visflow_right"):
+        first = np.flatnonzero(flow == name)[: -(-frames // n.N_FLOW_FRAMES)]
+        track_x = x[first].transpose(0, 2, 1).reshape(-1, spec.n_squares)[:frames]
+        track_y = y[first].transpose(0, 2, 1).reshape(-1, spec.n_squares)[:frames]
+        images = np.full((len(track_x), *shape, 1), 127, dtype=np.uint8)
+        for image, square_x, square_y in zip(images, track_x, track_y, strict=True):
+            near_x = np.abs(screen_x - square_x[:, np.newaxis, np.newaxis]) <= half
+            near_y = np.abs(screen_y - square_y[:, np.newaxis, np.newaxis]) <= half
+            image[(near_x & near_y).any(axis=0)] = 255
+        templates[name] = images
+    templates["grayscreen"] = gray
+    return templates

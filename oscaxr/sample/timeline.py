@@ -1,0 +1,248 @@
+"""When things happen: the segment table and the two clocks of a synthetic session."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oscaxr.model import names as n
+from oscaxr.sample.spec import BLOCK_ORDERS, TIMELINE, BlockName, SampleSpec
+
+STIM_RATE: Final = 59.951
+FRAMES_PER_GABOR: Final = 18
+FIRST_SEGMENT_TIME: Final = 14.277
+# The microscope starts before the stimulus and stops after it.
+TWOP_LEAD: Final = 4.757
+TWOP_TAIL: Final = 5.285
+CLOCK_JITTER: Final = 2e-5
+
+_LETTERS: Final = np.array(["A", "B", "C", "D", "G"])
+_ORIENTATIONS: Final = np.array([0.0, 45.0, 90.0, 135.0])
+
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Segment table and clocks of a session.
+
+    Parameters
+    ----------
+    segments : dict of str to (segment,) array
+        The scalar columns of the segment table, named as in the files, in their order.
+    stim_times : (stim_time,) array
+        Times of the stimulus frames, s.
+    twop_times : (time,) array
+        Times of the two-photon frames, s.
+    """
+
+    segments: Columns
+    stim_times: NDArray[np.float64]
+    twop_times: NDArray[np.float64]
+
+
+def unexpected_runs(
+    count: int, expected: tuple[int, int], unexpected: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Mark which of the units of a block are unexpected, in alternating runs.
+
+    Parameters
+    ----------
+    count : int
+        Number of units (Gabor sequences or flow segments).
+    expected, unexpected : tuple of int
+        Shortest and longest run, both included. In a block too short for one run of each the
+        expected ones are shortened.
+    rng : numpy.random.Generator
+        Source of the lengths.
+
+    Returns
+    -------
+    (count,) bool array
+        The first and the last run are expected, at least one run is unexpected. Only the last run
+        may be shorter than asked.
+
+    Examples
+    --------
+    >>> marks = unexpected_runs(100, (30, 90), (2, 4), np.random.default_rng(0))
+    >>> bool(marks[0]), bool(marks[-1]), bool(marks.any())
+    (False, False, True)
+    """
+    longest_pair = expected[1] + unexpected[1] + 1
+    shrink = min(1.0, count / longest_pair)
+    lowest, highest = (max(1, int(limit * shrink)) for limit in expected)
+    fewest, most = (min(limit, max(1, count - highest - 1)) for limit in unexpected)
+    lengths: list[int] = []
+    left = count
+    while left > 0:
+        run = min(int(rng.integers(lowest, highest + 1)), left)
+        rest = left - run
+        if 0 < rest <= most:
+            # Too little remains for a whole unexpected run and an expected one to end with.
+            run = left if left <= highest and lengths else max(1, left - most - 1)
+        lengths.append(run)
+        left -= run
+        if left > 0:
+            lengths.append(int(rng.integers(fewest, most + 1)))
+            left -= lengths[-1]
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+
+
+def _empty_columns(rows: int) -> Columns:
+    text = ("stimulus_type", "stimulus_template_name", "gabor_frame", "main_flow_direction")
+    numbers = (
+        "unexpected",
+        "gabor_kappa",
+        "gabor_mean_orientation",
+        "gabor_number",
+        "square_size",
+        "square_number",
+        "square_proportion_flipped",
+    )
+    columns: Columns = {name: np.full(rows, "", dtype="<U16") for name in text}
+    columns |= {name: np.full(rows, np.nan) for name in numbers}
+    columns["start_frame_stim_template"] = np.zeros(rows)
+    columns["num_frames_stim"] = np.zeros(rows, dtype=np.int64)
+    return columns
+
+
+def _gray_block(spec: SampleSpec) -> Columns:
+    block = _empty_columns(1)
+    block["stimulus_type"][:] = n.GRAYSCREEN
+    block["stimulus_template_name"][:] = n.GRAYSCREEN
+    block["num_frames_stim"][:] = spec.n_gray_frames
+    return block
+
+
+def _gabor_block(spec: SampleSpec, rng: np.random.Generator) -> Columns:
+    sequences = spec.n_sequences
+    # A sequence lasts 1.5 s: expected runs of 30 to 90 s, unexpected ones of 3 to 6 s.
+    unexpected = unexpected_runs(sequences, (20, 60), (2, 4), rng)
+    orientation = rng.choice(_ORIENTATIONS, sequences)
+    letters = np.tile(_LETTERS, (sequences, 1))
+    letters[unexpected, 3] = "U"
+    orientations = np.repeat(orientation[:, np.newaxis], 5, axis=1)
+    orientations[unexpected, 3] += 90.0
+    orientations[:, 4] = np.nan
+    numbers = np.full((sequences, 5), float(n.N_PATCHES))
+    numbers[:, 4] = np.nan
+    block = _empty_columns(5 * sequences)
+    block["stimulus_type"][:] = n.GABORS
+    block["stimulus_template_name"][:] = n.GABORS
+    block["unexpected"][:] = np.repeat(unexpected, 5)
+    block["gabor_frame"][:] = letters.ravel()
+    block["gabor_kappa"][:] = spec.gabor_kappa
+    block["gabor_mean_orientation"][:] = orientations.ravel()
+    block["gabor_number"][:] = numbers.ravel()
+    block["start_frame_stim_template"][:] = np.arange(5 * sequences)
+    block["num_frames_stim"][:] = FRAMES_PER_GABOR
+    return block
+
+
+def _flow_block(spec: SampleSpec, name: BlockName, rng: np.random.Generator) -> Columns:
+    unexpected = unexpected_runs(spec.n_flow, (30, 90), (2, 4), rng)
+    block = _empty_columns(spec.n_flow)
+    block["stimulus_type"][:] = n.VISFLOW
+    block["stimulus_template_name"][:] = f"visflow_{name}"
+    block["unexpected"][:] = unexpected
+    block["main_flow_direction"][:] = n.FLOW_DIRECTION_WORDS[name]
+    block["square_size"][:] = spec.square_size
+    block["square_number"][:] = spec.n_squares
+    block["square_proportion_flipped"][:] = 0.25 * unexpected
+    block["start_frame_stim_template"][:] = n.N_FLOW_FRAMES * np.arange(spec.n_flow)
+    block["num_frames_stim"][:] = n.N_FLOW_FRAMES
+    return block
+
+
+def _stimulus_clock(spec: SampleSpec, rng: np.random.Generator) -> NDArray[np.float64]:
+    # One tick more than there are usable frames: the last segment needs a stop time.
+    ticks = spec.n_stim_frames
+    refreshes = np.ones(ticks)
+    late = rng.choice(ticks, size=int(spec.late_frames * ticks), replace=False)
+    refreshes[late] = 2.0
+    ideal = np.concatenate([[0.0], np.cumsum(refreshes)]) * (ticks / refreshes.sum() / STIM_RATE)
+    jitter = rng.normal(0.0, CLOCK_JITTER, ticks + 1)
+    times = FIRST_SEGMENT_TIME + ideal + (jitter - jitter[0])
+    return np.asarray(times, dtype=np.float64)
+
+
+def nearest_frames(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the frames whose timestamps are nearest to the wanted times.
+
+    Parameters
+    ----------
+    times : (frame,) array
+        Timestamps in ascending order, s.
+    wanted : array
+        Times to look up, s.
+
+    Returns
+    -------
+    int array of the shape of `wanted`
+        Frame numbers; the earlier one of two that are equally near.
+
+    Examples
+    --------
+    >>> nearest_frames(np.array([0.0, 1.0, 2.0]), np.array([-1.0, 0.6, 1.5, 9.0]))
+    array([0, 1, 1, 2])
+    """
+    after = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
+    is_before = wanted - times[after - 1] <= times[after] - wanted
+    return np.asarray(after - is_before, dtype=np.int64)
+
+
+def make_timeline(spec: SampleSpec) -> Timeline:
+    """Make the segment table and the clocks of a session.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+
+    Returns
+    -------
+    Timeline
+        With every scalar column of the segment table.
+
+    Notes
+    -----
+    Gray screens come first, between the blocks and last. Frames of the two-photon clock are those
+    nearest in time to a segment's start, and each segment stops where the next one starts.
+
+    Examples
+    --------
+    >>> table = make_timeline(SampleSpec(scale=0.01)).segments
+    >>> table["gabor_frame"][table["stimulus_type"] == "gabors"][:5].tolist()
+    ['A', 'B', 'C', 'D', 'G']
+    """
+    rng = spec.random(TIMELINE)
+    drawn = BLOCK_ORDERS[int(rng.integers(len(BLOCK_ORDERS)))]
+    blocks = [_gray_block(spec)]
+    for name in spec.block_order or drawn:
+        stimulus = _gabor_block(spec, rng) if name == "gabors" else _flow_block(spec, name, rng)
+        blocks += [stimulus, _gray_block(spec)]
+    # The last pulse of the stimulus computer has no frame after it.
+    blocks[-1]["num_frames_stim"][:] -= 1
+    table = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+    clock = _stimulus_clock(spec, rng)
+    first = FIRST_SEGMENT_TIME - TWOP_LEAD
+    n_twop = round((clock[-1] - first + TWOP_TAIL) * spec.twop_rate)
+    twop_times = first + np.arange(n_twop) / spec.twop_rate
+    twop_times += rng.normal(0.0, CLOCK_JITTER, n_twop)
+
+    edges = np.concatenate([[0], np.cumsum(table.pop("num_frames_stim"))]).astype(np.int64)
+    twop_edges = nearest_frames(twop_times, clock[edges])
+    times = {"start_time": clock[edges[:-1]], "stop_time": clock[edges[1:]]}
+    frames = {
+        "start_frame_stim": edges[:-1],
+        "stop_frame_stim": edges[1:],
+        "num_frames_stim": np.diff(edges),
+        "start_frame_twop": twop_edges[:-1],
+        "stop_frame_twop": twop_edges[1:],
+        "num_frames_twop": np.diff(twop_edges),
+    }
+    order = [file for _, file in n.SEGMENT_COLUMNS if file in table]
+    ordered = {name: table[name] for name in order}
+    return Timeline(times | ordered | frames, clock[:-1], twop_times)

@@ -1,0 +1,279 @@
+"""Which segments: keyword criteria on the columns of the stimulus table."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from oscaxr.errors import CriterionError
+from oscaxr.model import names as n
+from oscaxr.model.segments import first_of_consecutive
+
+Array = np.ndarray[Any, Any]
+Criterion = Any
+"""A scalar, a list of scalars, a (min, max) half-open range, or a callable."""
+
+# The columns that say something of one stimulus only; the others concern every segment.
+CONCERNS: Final[dict[str, str]] = {
+    "gabor_frame": n.GABORS,
+    "gabor_kappa": n.GABORS,
+    "gabor_mean_orientation": n.GABORS,
+    "gabor_number": n.GABORS,
+    "sequence_index": n.GABORS,
+    "main_flow_direction": n.VISFLOW,
+    "square_size": n.VISFLOW,
+    "square_number": n.VISFLOW,
+    "square_proportion_flipped": n.VISFLOW,
+}
+
+_WORDS: Final[dict[str, Mapping[Any, tuple[str, ...]]]] = {
+    "stimulus_type": {word: (word,) for word in n.STIMULUS_TYPES},
+    "gabor_frame": {**{word: (word,) for word in n.GABOR_FRAMES}, **n.GABOR_FRAME_NUMBERS},
+    "main_flow_direction": {word: (full,) for word, full in n.FLOW_DIRECTION_WORDS.items()},
+}
+_NUMBERS: Final[dict[str, tuple[float, ...]]] = {
+    "unexpected": (0.0, 1.0),
+    "gabor_kappa": n.GABOR_KAPPAS,
+    "gabor_mean_orientation": n.GABOR_MEAN_ORIENTATIONS,
+    "square_size": n.SQUARE_SIZES,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """How many segments one criterion left.
+
+    Parameters
+    ----------
+    criterion : str
+        Keyword and value.
+    left : int
+        Number of segments that fulfil it and all before it.
+    """
+
+    criterion: str
+    left: int
+
+
+class Explanation(tuple[Step, ...]):
+    """The criteria of a selection in order, with what each left; prints as a table."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        width = max(len(step.criterion) for step in self)
+        return "\n".join(f"{step.criterion:<{width}}  {step.left:>6}" for step in self)
+
+    __repr__ = __str__
+
+
+def select_segments(
+    ds: xr.Dataset,
+    *,
+    stimulus: Criterion = None,
+    run_start: bool | None = None,
+    explain: bool = False,
+    **criteria: Criterion,
+) -> Any:
+    """Select segments by criteria on the columns of the stimulus table.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session, or an earlier selection.
+    stimulus : str or list of str, optional
+        ``"gabors"``, ``"visflow"``, ``"grayscreen"``. Where it is not given, the stimuli that the
+        other criteria concern; all of them if they concern none in particular.
+    run_start : bool, optional
+        True keeps, of the segments that fulfil all other criteria, the first of each run of
+        consecutive ones (a run ends with its block); False keeps the others.
+    explain : bool, optional
+        Also return how many segments each criterion left.
+    **criteria
+        Named like the coordinate: a scalar, a list, a ``(min, max)`` range (half-open) for
+        numbers, or a callable that takes the column and returns flags. ``None`` is no constraint.
+        ``gabor_frame`` takes letters or the published numbers (3 is D or U),
+        ``main_flow_direction`` any of right/temp and left/nasal, ``segment`` segment numbers. A
+        criterion that does not concern a segment's stimulus does not constrain it.
+
+    Returns
+    -------
+    segments : xarray.Dataset
+        The variables and coordinates over ``segment``, in the order of the table; empty if no
+        segment fulfils all criteria.
+    explanation : Explanation
+        Only with ``explain=True``.
+
+    Raises
+    ------
+    CriterionError
+        If a criterion is unknown, or a value lies outside the experiment's domain; all such
+        problems are listed.
+
+    Notes
+    -----
+    Equivalent to the published tool's ``get_segs_by_criteria``; ``run_start=True`` to its
+    ``remconsec``.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> ds = ox.sample.session(n_rois=4, scale=0.05)
+    >>> segments, explanation = ox.select_segments(
+    ...     ds, stimulus="gabors", gabor_frame="U", gabor_kappa=16, explain=True
+    ... )
+    >>> set(segments.gabor_frame.values.tolist())
+    {'U'}
+    >>> explanation[0].criterion
+    'stimulus_type'
+    """
+    if stimulus is not None and criteria.get("stimulus_type") is not None:
+        raise CriterionError("give stimulus= or stimulus_type=, not both: they are the same")
+    given = {"stimulus_type": stimulus, **criteria} if stimulus is not None else dict(criteria)
+    given = {name: value for name, value in given.items() if value is not None}
+    segments = segment_part(ds)
+    columns = {str(name): var.values for name, var in segments.coords.items() if var.ndim == 1}
+    given = _with_stimuli(given)
+    problems: list[str] = []
+    keep = np.ones(segments.sizes[n.SEGMENT], bool)
+    steps = []
+    for name, value in given.items():
+        if name not in columns:
+            problems.append(_unknown(name, columns))
+            continue
+        try:
+            fulfils = _fulfils(name, columns[name], value)
+        except CriterionError as error:
+            problems.append(str(error))
+            continue
+        if name in CONCERNS:
+            fulfils |= columns["stimulus_type"] != CONCERNS[name]
+        keep &= fulfils
+        shown = "" if name == "stimulus_type" and stimulus is None else f" = {value!r}"
+        steps.append(Step(f"{name}{shown}" if stimulus is None else name, int(keep.sum())))
+    if problems:
+        raise CriterionError("cannot select segments:\n" + "\n".join(f"  - {p}" for p in problems))
+    positions = np.flatnonzero(keep)
+    if run_start is not None:
+        first = first_of_consecutive(columns[n.SEGMENT][positions], columns[n.BLOCK][positions])
+        positions = positions[first == bool(run_start)]
+        steps.append(Step(f"run_start = {run_start}", len(positions)))
+    selected = segments.isel({n.SEGMENT: positions})
+    return (selected, Explanation(steps)) if explain else selected
+
+
+def segment_part(ds: xr.Dataset) -> xr.Dataset:
+    """Return the part of a session that runs over segments: stimulus table and patches.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session, or a selection of segments.
+
+    Returns
+    -------
+    xarray.Dataset
+
+    Raises
+    ------
+    CriterionError
+        If it has no segments.
+    """
+    if n.SEGMENT not in ds.dims:
+        raise CriterionError(
+            f"no dim 'segment' among {tuple(ds.sizes)}: give the session, or a selection of its "
+            "segments"
+        )
+    return ds.drop_dims(set(ds.dims) - {n.SEGMENT, n.PATCH})
+
+
+def _with_stimuli(given: dict[str, Any]) -> dict[str, Any]:
+    """Add the stimuli that the criteria concern, where none are named."""
+    concerned = {CONCERNS[name] for name in given if name in CONCERNS}
+    if "stimulus_type" in given or not concerned:
+        return given
+    return {"stimulus_type": sorted(concerned), **given}
+
+
+def _unknown(name: str, columns: Collection[str]) -> str:
+    near = get_close_matches(name, columns, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown criterion {name!r}{hint} (there are: {', '.join(sorted(columns))}, stimulus)"
+
+
+def _fulfils(name: str, column: Array, value: Any) -> Array:
+    """Flag the segments whose column fulfils a criterion."""
+    if callable(value):
+        return _from_callable(name, column, value)
+    if isinstance(value, tuple) and column.dtype.kind in "iuf":
+        return _in_range(name, column, value)
+    wanted = _listed(value)
+    if name in _WORDS:
+        return np.isin(column, _words(name, wanted))
+    if column.dtype.kind in "iufb":
+        return np.isin(column, _numbers(name, wanted))
+    return np.isin(column, [str(item) for item in wanted])
+
+
+def _from_callable(name: str, column: Array, function: Callable[[Array], Any]) -> Array:
+    flags = np.asarray(function(column))
+    if flags.shape != column.shape or flags.dtype != np.bool_:
+        raise CriterionError(
+            f"{name}: the callable should return one flag a segment, a bool array of shape "
+            f"{column.shape}, but gave {flags.dtype} of shape {flags.shape}"
+        )
+    return flags.copy()
+
+
+def _in_range(name: str, column: Array, bounds: tuple[Any, ...]) -> Array:
+    numbers = [bound for bound in bounds if isinstance(bound, int | float | np.number)]
+    if len(bounds) != 2 or len(numbers) != 2:
+        raise CriterionError(
+            f"{name} = {bounds!r}: a tuple is a range (min, max) of two numbers, max exclusive; "
+            "give a list for several values"
+        )
+    low, high = numbers
+    if not low <= high:
+        raise CriterionError(f"{name} = {bounds!r}: the range is upside down")
+    inside: Array = (column >= low) & (column < high)
+    return inside
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, str | bytes) or np.ndim(value) == 0:
+        if isinstance(value, set | frozenset):
+            return sorted(value, key=str)
+        return [value]
+    if isinstance(value, xr.DataArray | pd.Series):
+        value = value.to_numpy()
+    return list(value)
+
+
+def _words(name: str, wanted: list[Any]) -> list[str]:
+    known = _WORDS[name]
+    keys = [item.item() if isinstance(item, np.generic) else item for item in wanted]
+    odd = [key for key in keys if isinstance(key, bool) or key not in known]
+    if odd:
+        raise CriterionError(
+            f"{name} = {_quoted(odd)}: not known; allowed are {_quoted(list(known))}"
+        )
+    return [word for key in keys for word in known[key]]
+
+
+def _numbers(name: str, wanted: list[Any]) -> list[float]:
+    odd = [item for item in wanted if isinstance(item, str) or not np.isreal(item)]
+    known = _NUMBERS.get(name)
+    if known is not None and not odd:
+        odd = [item for item in wanted if float(item) not in known]
+    if odd:
+        allowed = "numbers" if known is None else ", ".join(f"{number:g}" for number in known)
+        raise CriterionError(f"{name} = {_quoted(odd)}: not known; allowed are {allowed}")
+    return [float(item) for item in wanted]
+
+
+def _quoted(items: list[Any]) -> str:
+    return ", ".join(repr(item) for item in items)

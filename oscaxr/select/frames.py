@@ -1,0 +1,192 @@
+"""From one clock to the other, and from frames to the segments they fall into."""
+
+from typing import Any, Final, Literal
+
+import numpy as np
+import xarray as xr
+
+from oscaxr.errors import MissingVariableError, WindowError
+from oscaxr.model import names as n
+from oscaxr.model.segments import nearest_frames
+
+Array = np.ndarray[Any, Any]
+Clock = Literal["twop", "stim"]
+
+CLOCK_DIMS: Final[dict[str, str]] = {"twop": n.TIME, "stim": n.STIM_TIME}
+DIM_CLOCKS: Final[dict[str, Clock]] = {n.TIME: "twop", n.STIM_TIME: "stim"}
+
+
+def clock_of(variable: xr.DataArray) -> Clock:
+    """Return the clock that a variable runs on.
+
+    Parameters
+    ----------
+    variable : xarray.DataArray
+        A variable of a session.
+
+    Returns
+    -------
+    {"twop", "stim"}
+
+    Raises
+    ------
+    MissingVariableError
+        If it runs on neither.
+    """
+    clocks = [DIM_CLOCKS[str(dim)] for dim in variable.dims if dim in DIM_CLOCKS]
+    if len(clocks) != 1:
+        raise MissingVariableError(
+            f"{variable.name!r} has dims {variable.dims}: it runs on neither clock "
+            f"({', '.join(DIM_CLOCKS)}), so there are no windows of it"
+        )
+    return clocks[0]
+
+
+def recording_frames(ds: xr.Dataset, clock: Clock) -> int:
+    """Return the length of the recording, and refuse a session that was cut along it.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session.
+    clock : {"twop", "stim"}
+        Which clock.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    WindowError
+        If the session was cut along the clock: its frame numbers no longer hold.
+    """
+    have, recorded = ds.sizes[CLOCK_DIMS[clock]], ds.attrs.get(f"n_frames_{clock}")
+    if recorded is not None and have != recorded:
+        raise WindowError(
+            f"this session was cut along {CLOCK_DIMS[clock]!r}: it has {have} of {recorded} "
+            "frames, so frame numbers no longer point to the right ones. Extract from the whole "
+            "session and cut afterwards, or give times= instead of frames or segments."
+        )
+    return int(have)
+
+
+def convert_frames(ds: xr.Dataset, frames: Any, to: Clock) -> xr.DataArray:
+    """Convert frames of one clock to the nearest frames of the other.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session.
+    frames : array_like of int, any shape
+        Frames of the clock that is not `to`.
+    to : {"twop", "stim"}
+        The clock to convert to.
+
+    Returns
+    -------
+    xarray.DataArray of int64
+        Of the shape (and, for a DataArray, the dims and coords) of `frames`; the frame nearest in
+        time. A two-photon frame outside the stimulus has no stimulus frame: -1.
+
+    Raises
+    ------
+    WindowError
+        If frames lie outside the recording.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> ds = ox.sample.session(n_rois=4, scale=0.02)
+    >>> stim = ox.convert_frames(ds, ds.start_frame_twop, to="stim")
+    >>> bool((abs(stim - ds.start_frame_stim) <= 2).all())
+    True
+    """
+    source: Clock = "stim" if to == "twop" else "twop"
+    length = recording_frames(ds, source)
+    recording_frames(ds, to)
+    wanted = frames if isinstance(frames, xr.DataArray) else _as_array(frames)
+    numbers = np.asarray(wanted.values)
+    if numbers.dtype.kind not in "iu":
+        raise WindowError(f"frames are whole numbers, but these are {numbers.dtype}")
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= length):
+        raise WindowError(
+            f"frames {numbers.min()} to {numbers.max()} do not lie within the recording's "
+            f"{length} {source} frames"
+        )
+    lookup = frame_lookup(ds, to)
+    return wanted.copy(data=lookup[numbers]).assign_attrs(
+        long_name=f"{'two-photon' if to == 'twop' else 'stimulus'} frame"
+    )
+
+
+def _as_array(values: Any) -> xr.DataArray:
+    array = np.asarray(values)
+    return xr.DataArray(array.astype(np.int64) if not array.size else array)
+
+
+def frame_lookup(ds: xr.Dataset, to: Clock) -> Array:
+    """Return for each frame of the other clock the nearest frame of this one.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session.
+    to : {"twop", "stim"}
+        The clock of the result.
+
+    Returns
+    -------
+    ndarray of int64, (frame of the other clock,)
+        -1 for two-photon frames outside the stimulus.
+    """
+    stim, twop = ds[n.STIM_TIME].values, ds[n.TIME].values
+    if to == "twop":
+        return nearest_frames(twop, stim)
+    lookup = nearest_frames(stim, twop)
+    first, last = ds["start_frame_twop"].values[0], ds["stop_frame_twop"].values[-1]
+    outside = np.arange(len(twop))
+    return np.where((outside < first) | (outside >= last), -1, lookup)
+
+
+def segments_at(ds: xr.Dataset, frames: Any, clock: Clock = "twop") -> xr.DataArray:
+    """Return the segment that each frame falls into.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session, or a selection of its segments.
+    frames : array_like of int, any shape
+        Frames of `clock`.
+    clock : {"twop", "stim"}, optional
+        Their clock.
+
+    Returns
+    -------
+    xarray.DataArray of int64
+        Segment numbers, of the shape of `frames`; -1 where a frame falls into none.
+
+    Notes
+    -----
+    The published tool's ``get_segs_by_frame``.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> ds = ox.sample.session(n_rois=4, scale=0.02)
+    >>> ox.segments_at(ds, ds.start_frame_twop.values[:3]).values
+    array([0, 1, 2])
+    """
+    wanted = frames if isinstance(frames, xr.DataArray) else _as_array(frames)
+    start = ds[f"start_frame_{clock}"].values
+    stop = ds[f"stop_frame_{clock}"].values
+    numbers = ds[n.SEGMENT].values
+    position = np.searchsorted(start, wanted.values, side="right") - 1
+    inside = position >= 0
+    position = np.maximum(position, 0)
+    if not len(numbers):
+        return wanted.copy(data=np.full(wanted.shape, -1, np.int64))
+    inside &= wanted.values < stop[position]
+    return wanted.copy(data=np.where(inside, numbers[position], -1)).assign_attrs(
+        long_name="segment number"
+    )

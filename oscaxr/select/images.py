@@ -1,0 +1,101 @@
+"""The stimulus image that was on the screen at each stimulus frame."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from oscaxr.errors import MissingVariableError, WindowError
+from oscaxr.model import names as n
+from oscaxr.select.frames import segments_at
+
+
+def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
+    """Return the template image shown at each stimulus frame.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session opened with ``include="templates"``.
+    frames : array_like of int, (frame,)
+        Stimulus frames.
+
+    Returns
+    -------
+    xarray.DataArray
+        (frame, template_height, template_width), with the coordinates ``segment``,
+        ``stimulus_template_name`` and ``template_frame`` along ``frame``.
+
+    Raises
+    ------
+    MissingVariableError
+        If the session was opened without templates, or lacks the template of a frame.
+    WindowError
+        If a frame falls into no segment, or beyond the end of its template.
+
+    Notes
+    -----
+    A Gabor segment or gray screen shows one image throughout; visual flow shows the next image of
+    its template with each frame.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> ds = ox.sample.session(n_rois=4, scale=0.02)
+    >>> ox.stimulus_images(ds, [0])
+    Traceback (most recent call last):
+    ...
+    oscaxr.errors.MissingVariableError: this session has no stimulus templates: ...
+    """
+    templates = [str(name) for name in ds.data_vars if str(name).startswith("template_")]
+    if not templates:
+        raise MissingVariableError(
+            "this session has no stimulus templates: open it with include='templates' (they come "
+            "with files named *behavior+image+ophys.nwb)"
+        )
+    wanted = np.atleast_1d(np.asarray(frames))
+    segments = segments_at(ds, wanted, "stim").values
+    if (segments < 0).any():
+        raise WindowError(f"stimulus frames {wanted[segments < 0][:10]} fall into no segment")
+    table = ds[[]].assign_coords(
+        {name: ds[name] for name in ("stimulus_type", "stimulus_template_name",
+                                     "start_frame_stim_template", "start_frame_stim")}
+    ).sel({n.SEGMENT: segments})  # fmt: skip
+    template = table["stimulus_template_name"].values
+    moving = table["stimulus_type"].values == n.VISFLOW
+    position = table["start_frame_stim_template"].values + np.where(
+        moving, wanted - table["start_frame_stim"].values, 0
+    )
+    problems = []
+    for name in np.unique(template):
+        variable = f"template_{name}"
+        if variable not in ds:
+            problems.append(f"no template {name!r}; there are {', '.join(templates)}")
+            continue
+        length = ds[variable].shape[0]
+        beyond = wanted[(template == name) & ((position < 0) | (position >= length))]
+        if beyond.size:
+            problems.append(
+                f"stimulus frames {beyond[:10].tolist()} lie beyond the {length} images of "
+                f"{variable}"
+            )
+    if problems:
+        raise WindowError("cannot find the stimulus images:\n  - " + "\n  - ".join(problems))
+    first = ds[templates[0]]
+    images = np.empty((len(wanted), *first.shape[1:]), first.dtype)
+    for name in np.unique(template):
+        shown = template == name
+        variable = ds[f"template_{name}"]
+        images[shown] = variable.isel({variable.dims[0]: position[shown]}).values
+    return xr.DataArray(
+        images,
+        dims=("frame", *first.dims[1:]),
+        coords={
+            "frame": wanted,
+            n.SEGMENT: ("frame", segments),
+            "stimulus_template_name": ("frame", template),
+            "template_frame": ("frame", position),
+        },
+        name="stimulus_image",
+        attrs={"long_name": "stimulus image", "units": "1"},
+    )

@@ -1,0 +1,210 @@
+"""The reference frames of sequences: from segments, frames or times, with their labels."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from oscaxr.errors import SessionMismatchError, WindowError
+from oscaxr.model import names as n
+from oscaxr.model.segments import nearest_frames
+from oscaxr.select.criteria import segment_part
+from oscaxr.select.frames import CLOCK_DIMS, Clock, recording_frames
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class ReferenceFrames:
+    """Reference frames and what is known about each.
+
+    Parameters
+    ----------
+    frames : ndarray of int64, (sequence,)
+        Reference frames.
+    labels : ndarray of int64, (sequence,)
+        Segment numbers, or positions in what was asked for.
+    what : str
+        What the labels are, for messages.
+    n_frames : int
+        Length of the recording.
+    lengths : ndarray of int64, (sequence,), optional
+        Number of frames of each segment.
+    coords : mapping of str to xarray.Variable
+        Coordinates to carry along ``sequence``, and the scalar facts of the session.
+    """
+
+    frames: Array
+    labels: Array
+    what: str
+    n_frames: int
+    lengths: Array | None
+    coords: Mapping[Hashable, xr.Variable]
+
+    def keep(self, flags: Array) -> "ReferenceFrames":
+        """Return those that are flagged.
+
+        Parameters
+        ----------
+        flags : ndarray of bool, (sequence,)
+
+        Returns
+        -------
+        ReferenceFrames
+        """
+        return ReferenceFrames(
+            self.frames[flags],
+            self.labels[flags],
+            self.what,
+            self.n_frames,
+            None if self.lengths is None else self.lengths[flags],
+            {
+                name: variable[flags] if variable.dims else variable
+                for name, variable in self.coords.items()
+            },
+        )
+
+
+def find_references(
+    ds: xr.Dataset, clock: Clock, *, segments: Any, frames: Any, times: Any
+) -> ReferenceFrames:
+    """Return reference frames on a clock.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The session.
+    clock : {"twop", "stim"}
+        Clock of the frames.
+    segments, frames, times
+        As for :func:`oscaxr.sequences`; exactly one of them.
+
+    Returns
+    -------
+    ReferenceFrames
+
+    Raises
+    ------
+    WindowError
+        If not exactly one of them is given, or one does not exist in the session.
+    SessionMismatchError
+        If the segments are of another session.
+    """
+    given = [
+        name
+        for name, value in (("segments", segments), ("frames", frames), ("times", times))
+        if value is not None
+    ]
+    if len(given) != 1:
+        found = " and ".join(given) or "none"
+        raise WindowError(f"give one of segments, frames and times (found: {found})")
+    facts = {name: coord.variable for name, coord in ds.coords.items() if not coord.dims}
+    if segments is not None:
+        return _of_segments(ds, clock, segments, facts)
+    if times is not None:
+        return _of_times(ds, clock, times, facts)
+    values = _one_dimensional(frames, "frames")
+    if values.dtype.kind not in "iu" and values.size:
+        raise WindowError(f"frames are whole numbers, but these are {values.dtype}")
+    length = recording_frames(ds, clock)
+    outside = values[(values < 0) | (values >= length)]
+    if outside.size:
+        raise WindowError(
+            f"{outside.size} reference frame(s) lie outside the recording of {length} {clock} "
+            f"frames: {', '.join(map(str, outside[:10]))}"
+        )
+    labels = np.arange(len(values))
+    coords = {**_carried(frames), **facts}
+    return ReferenceFrames(values.astype(np.int64), labels, "frames number", length, None, coords)
+
+
+def _of_segments(
+    ds: xr.Dataset, clock: Clock, segments: Any, facts: Mapping[Hashable, xr.Variable]
+) -> ReferenceFrames:
+    length = recording_frames(ds, clock)
+    if isinstance(segments, xr.Dataset):
+        _check_same_session(ds, segments)
+        table = segment_part(segments)
+        numbers = table[n.SEGMENT].values
+    else:
+        numbers = _one_dimensional(segments, "segments")
+        table = segment_part(ds)
+    known = ds.indexes[n.SEGMENT] if n.SEGMENT in ds.indexes else table.indexes[n.SEGMENT]
+    positions = known.get_indexer(numbers)
+    if (positions < 0).any():
+        missing = np.asarray(numbers)[positions < 0]
+        raise WindowError(
+            f"{len(missing)} segment(s) are not in this session's table of {len(known)} segments: "
+            f"{', '.join(map(str, missing[:10]))}"
+        )
+    if not isinstance(segments, xr.Dataset):
+        table = table.isel({n.SEGMENT: positions})
+    carried = {
+        name: xr.Variable((n.SEQUENCE,), coord.values, coord.attrs)
+        for name, coord in table.coords.items()
+        if coord.dims == (n.SEGMENT,)
+    }
+    return ReferenceFrames(
+        table[f"start_frame_{clock}"].values,
+        np.asarray(numbers, np.int64),
+        "segments",
+        length,
+        table[f"num_frames_{clock}"].values,
+        {**carried, **facts},
+    )
+
+
+def _of_times(
+    ds: xr.Dataset, clock: Clock, times: Any, facts: Mapping[Hashable, xr.Variable]
+) -> ReferenceFrames:
+    values = _one_dimensional(times, "times").astype(np.float64)
+    timestamps = ds[CLOCK_DIMS[clock]].values
+    outside = values[~((values >= timestamps[0]) & (values <= timestamps[-1]))]
+    if outside.size:
+        raise WindowError(
+            f"{outside.size} time(s) lie outside the recording ({timestamps[0]:.3f} to "
+            f"{timestamps[-1]:.3f} s): {', '.join(f'{time:g}' for time in outside[:10])}"
+        )
+    frames = nearest_frames(timestamps, values)
+    carried = _carried(times)
+    carried["reference_time"] = xr.Variable(
+        (n.SEQUENCE,), values, {"long_name": "reference time asked for", "units": "s"}
+    )
+    return ReferenceFrames(
+        frames,
+        np.arange(len(values)),
+        "times number",
+        len(timestamps),
+        None,
+        {**carried, **facts},
+    )
+
+
+def _one_dimensional(values: Any, what: str) -> Array:
+    array = np.atleast_1d(np.asarray(values))
+    if array.ndim != 1:
+        raise WindowError(f"{what} should be one-dimensional, but has shape {array.shape}")
+    return array
+
+
+def _carried(values: Any) -> dict[Hashable, xr.Variable]:
+    """Return the coordinates that a DataArray of frames or times brings along its dim."""
+    if not isinstance(values, xr.DataArray):
+        return {}
+    return {
+        name: xr.Variable((n.SEQUENCE,), coord.values, coord.attrs)
+        for name, coord in values.coords.items()
+        if coord.dims == values.dims and len(coord.dims) == 1
+    }
+
+
+def _check_same_session(ds: xr.Dataset, segments: xr.Dataset) -> None:
+    if "session_id" in ds.coords and "session_id" in segments.coords:
+        mine, theirs = ds["session_id"].values, segments["session_id"].values
+        if mine != theirs:
+            raise SessionMismatchError(
+                f"these segments are of session {theirs}, but the traces of session {mine}: "
+                "select the segments from the session whose traces are wanted"
+            )

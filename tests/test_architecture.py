@@ -1,0 +1,400 @@
+"""The walls of the house: who may import whom, how long a module may be, what must be documented.
+
+The rules stand here as data. The checkers read source text with ``ast`` and never import it, so
+that imports inside functions count too; the last part of this module shows on a made-up package
+that each checker does find what it is there to find.
+"""
+
+import ast
+import graphlib
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "oscaxr"
+MAX_LINES = 400
+
+# From the foundations up. A room may import the layers below its own, and its neighbours in the
+# same layer unless the layer is sealed. "" is the package's own __init__.py. A room that is not
+# in this table is an error: it has to be given a place first.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("model",),
+    ("io", "select", "measure", "export", "sample"),
+    ("catalog", "sessions", "parallel"),
+    ("accessor", "plot"),
+    ("",),
+    ("cli",),
+)
+SEALED = frozenset({"io", "select", "measure", "export", "sample"})
+BANNED_NAMES = frozenset({"utils", "util", "helpers", "misc", "common"})
+
+# Libraries that only the named rooms may import; "inside" means within functions only.
+OWNERS: Mapping[str, Mapping[str, str]] = {
+    "h5py": {"io": "anywhere", "sample": "inside"},
+    "pynwb": {"sample": "inside"},
+    "hdmf": {"sample": "inside"},
+    "typer": {"cli": "anywhere"},
+}
+# Libraries that no module may import at its top, since `import oscaxr` would then pay for them.
+# The command line is imported by nothing, so it may have its own.
+HEAVY = frozenset(
+    {"dask", "deflate", "distributed", "h5netcdf", "matplotlib", "netCDF4", "pynwb", "scipy"}
+    | {"typer", "zarr"}
+)
+HEAVY_EXEMPT = frozenset({("cli", "typer")})
+
+
+# -- reading imports ----------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Import:
+    """One import of one module, by the module that has it."""
+
+    by: str
+    target: str
+    line: int
+    inside_function: bool
+    for_types_only: bool
+
+    def __str__(self) -> str:
+        return f"{self.by}:{self.line} imports {self.target}"
+
+
+def module_files(package: Path) -> dict[str, Path]:
+    """Dotted name of each module of a package, ``__init__.py`` under the package's name."""
+    names = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = [package.name, *path.relative_to(package).with_suffix("").parts]
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return names
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", None)
+    return name == "TYPE_CHECKING"
+
+
+def _walk(
+    node: ast.AST, inside: bool = False, types_only: bool = False
+) -> Iterator[tuple[ast.AST, bool, bool]]:
+    """All nodes below one, with whether they are in a function and in ``if TYPE_CHECKING``."""
+    for name, value in ast.iter_fields(node):
+        children = value if isinstance(value, list) else [value]
+        only = types_only or (
+            isinstance(node, ast.If) and name == "body" and _is_type_checking(node.test)
+        )
+        for child in children:
+            if isinstance(child, ast.AST):
+                yield child, inside, only
+                is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+                yield from _walk(child, inside or is_function, only)
+
+
+def _targets(node: ast.AST, module: str, is_package: bool, known: set[str]) -> list[str]:
+    """Modules that one statement imports; a name out of a module counts as that module."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            parts = module.split(".")
+            up = node.level - 1 if is_package else node.level
+            base = ".".join([*parts[: len(parts) - up], *filter(None, [base])])
+        full = [f"{base}.{alias.name}" for alias in node.names]
+        return [name if name in known else base for name in full]
+    if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        function = node.func
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        if name in {"import_module", "__import__"} and isinstance(node.args[0].value, str):
+            return [node.args[0].value]
+    return []
+
+
+def read_imports(package: Path) -> list[Import]:
+    """Every import of every module of a package."""
+    files = module_files(package)
+    known = set(files)
+    found: dict[Import, None] = {}
+    for module, path in files.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        for node, inside, types_only in _walk(tree):
+            for target in _targets(node, module, path.name == "__init__.py", known):
+                line = getattr(node, "lineno", 0)
+                found[Import(module, target, line, inside, types_only)] = None
+    return list(found)
+
+
+def _room(module: str) -> str:
+    """The room of a module of the package: the part after the package's name."""
+    return [*module.split("."), ""][1]
+
+
+def _library(module: str) -> str:
+    return module.split(".")[0]
+
+
+# -- the checkers: each returns the list of what is wrong ---------------------------------------
+def wrong_arrows(package: Path) -> list[str]:
+    """Imports that go up, or sideways between sealed rooms (those for types only included)."""
+    level = {room: depth for depth, layer in enumerate(LAYERS) for room in layer}
+    problems = [
+        f"{module}: no room {_room(module)!r} in the table of layers"
+        for module in module_files(package)
+        if _room(module) not in level
+    ]
+    for found in read_imports(package):
+        if _library(found.target) != package.name:
+            continue
+        source, target = _room(found.by), _room(found.target)
+        if source == target or source not in level:
+            continue
+        if target not in level:
+            problems.append(f"{found}: no such room")
+        elif level[target] > level[source]:
+            problems.append(f"{found}: {source or package.name} is below {target or package.name}")
+        elif source in SEALED and target in SEALED:
+            problems.append(f"{found}: {source} and {target} never import each other")
+    return problems
+
+
+def cycles(package: Path) -> list[str]:
+    """A cycle of imports, those inside functions included, those for types only left out."""
+    graph: dict[str, set[str]] = {module: set() for module in module_files(package)}
+    for found in read_imports(package):
+        if found.target in graph and not found.for_types_only:
+            graph[found.by].add(found.target)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        # graphlib lists each module before the one that imports it.
+        return [" imports ".join(reversed(error.args[1]))]
+    return []
+
+
+def long_modules(package: Path, most: int = MAX_LINES) -> list[str]:
+    """Modules of more lines than allowed."""
+    lengths = {
+        module: len(path.read_text(encoding="utf-8").splitlines())
+        for module, path in module_files(package).items()
+    }
+    return [f"{module}: {n} lines, at most {most}" for module, n in lengths.items() if n > most]
+
+
+def attics(package: Path) -> list[str]:
+    """Modules whose name says nothing about what they are for."""
+    return [m for m in module_files(package) if m.rpartition(".")[2] in BANNED_NAMES]
+
+
+def misplaced_libraries(package: Path) -> list[str]:
+    """Libraries imported outside the rooms that own them."""
+    problems = []
+    for found in read_imports(package):
+        allowed = OWNERS.get(_library(found.target))
+        if allowed is None or found.for_types_only:
+            continue
+        where = allowed.get(_room(found.by))
+        if where is None:
+            problems.append(f"{found}: only {', '.join(allowed)} may")
+        elif where == "inside" and not found.inside_function:
+            problems.append(f"{found}: only inside a function")
+    return problems
+
+
+def heavy_imports(package: Path) -> list[str]:
+    """Heavy libraries imported when a module is, instead of when a function needs them."""
+    return [
+        f"{found}: import it inside the function that needs it"
+        for found in read_imports(package)
+        if _library(found.target) in HEAVY
+        and not (found.inside_function or found.for_types_only)
+        and (_room(found.by), _library(found.target)) not in HEAVY_EXEMPT
+    ]
+
+
+def undocumented(package: Path) -> list[str]:
+    """Public functions, classes and methods without a docstring."""
+    problems = []
+    for module, path in module_files(package).items():
+        if any(part.startswith("_") for part in module.split(".")):
+            continue
+        pending: list[tuple[str, ast.AST]] = [(module, ast.parse(path.read_text(encoding="utf-8")))]
+        while pending:
+            owner, node = pending.pop()
+            for child in ast.iter_child_nodes(node):
+                if isinstance(child, ast.If | ast.Try):
+                    pending.append((owner, child))
+                if not isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    continue
+                if child.name.startswith("_") or _documented_elsewhere(child):
+                    continue
+                if not ast.get_docstring(child):
+                    problems.append(f"{owner}.{child.name} (line {child.lineno})")
+                if isinstance(child, ast.ClassDef):
+                    pending.append((f"{owner}.{child.name}", child))
+    return sorted(problems)
+
+
+def _documented_elsewhere(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """An overload or a setter has its words at the implementation or the getter."""
+    names = {
+        decorator.attr if isinstance(decorator, ast.Attribute) else getattr(decorator, "id", "")
+        for decorator in node.decorator_list
+    }
+    return bool(names & {"overload", "override", "setter", "deleter"})
+
+
+CHECKERS = (wrong_arrows, cycles, long_modules, attics)
+CHECKERS += (misplaced_libraries, heavy_imports, undocumented)
+
+
+# -- the package itself ------------------------------------------------------------------------
+@pytest.mark.parametrize("check", CHECKERS, ids=lambda check: check.__name__)
+def test_package(check):
+    problems = check(PACKAGE)
+    assert not problems, "\n".join(problems)
+
+
+def test_every_folder_with_modules_is_a_package():
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert [str(f) for f in sorted(folders) if not (f / "__init__.py").is_file()] == []
+
+
+def test_reading_is_not_in_vain():
+    arrows = {(found.by, found.target) for found in read_imports(PACKAGE)}
+    assert ("oscaxr.model.schema", "oscaxr.model.names") in arrows
+
+
+def test_public_names_exist_and_are_documented():
+    import oscaxr
+
+    assert len(set(oscaxr.__all__)) == len(oscaxr.__all__), "a name stands twice in __all__"
+    public = {name: getattr(oscaxr, name) for name in oscaxr.__all__}
+    assert [name for name, item in public.items() if callable(item) and not item.__doc__] == []
+
+
+# -- the checkers, on a made-up package --------------------------------------------------------
+GOOD = {
+    "__init__": "from pkg.sessions import open_session\n__all__ = ['open_session']\n",
+    "errors": "",
+    "model/__init__": "",
+    "model/names": "TIME = 'time'\n",
+    "io/__init__": "",
+    "io/lazy": "import h5py\nfrom pkg.model import names\n",
+    "select/__init__": "from pkg.select.windows import window\n",
+    "select/windows": """
+        from pkg import errors
+        def window():
+            "Do it."
+            import scipy.stats
+        """,
+    "sample/__init__": "",
+    "sample/files": "def _write():\n    import h5py, pynwb\n",
+    "sessions": """
+        from typing import TYPE_CHECKING
+        from pkg.io import lazy
+        if TYPE_CHECKING:
+            import dask
+        def open_session():
+            "Open it."
+            from pkg.select import window
+        """,
+    "cli/__init__": "",
+    "cli/main": "import typer\nfrom pkg import open_session\n",
+}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Return a function that writes the good package, changed as it is told."""
+
+    def write(**changes: str) -> Path:
+        package = tmp_path / "pkg"
+        for name, text in (GOOD | changes).items():
+            path = (package / name).with_suffix(".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return package
+
+    return write
+
+
+@pytest.mark.parametrize("check", CHECKERS, ids=lambda check: check.__name__)
+def test_checkers_pass_a_good_package(check, tree):
+    assert check(tree()) == []
+
+
+def function(body: str) -> str:
+    return f"def _f():\n    {body}\n"
+
+
+TYPES = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
+
+
+@pytest.mark.parametrize(
+    ("check", "module", "text", "says"),
+    [
+        (wrong_arrows, "model/names", "import pkg.io.lazy", "model is below io"),
+        (wrong_arrows, "model/names", "from pkg import io", "model is below io"),
+        (wrong_arrows, "model/names", "from pkg import open_session", "model is below pkg"),
+        (wrong_arrows, "errors", "import pkg", "errors is below pkg"),
+        (wrong_arrows, "io/lazy", "from ..sessions import open_session", "io is below sessions"),
+        (wrong_arrows, "select/windows", function("import pkg.io.lazy"), "never import each other"),
+        (wrong_arrows, "select/windows", TYPES + "import pkg.io.lazy", "never import each other"),
+        (wrong_arrows, "sample/files", "from pkg.io.lazy import x", "never import each other"),
+        (wrong_arrows, "__init__", "from pkg.cli import main", "pkg is below cli"),
+        (wrong_arrows, "io/lazy", function("import_module('pkg.cli.main')"), "io is below cli"),
+        (wrong_arrows, "attic/__init__", "", "no room 'attic'"),
+        (wrong_arrows, "sessions", "from pkg.gone import x", "no such room"),
+        (misplaced_libraries, "select/windows", "import h5py", "only io, sample may"),
+        (misplaced_libraries, "export/write", function("from h5py import File"), "only io, sample"),
+        (misplaced_libraries, "sample/files", "import pynwb", "only inside a function"),
+        (misplaced_libraries, "io/lazy", function("import pynwb"), "only sample may"),
+        (
+            heavy_imports,
+            "select/windows",
+            "try:\n    import dask.array\nexcept E:\n    ...",
+            "dask",
+        ),
+        (heavy_imports, "io/lazy", "class A:\n    from scipy import stats", "scipy"),
+        (heavy_imports, "cli/main", "import matplotlib.pyplot", "matplotlib"),
+        (attics, "model/utils", "", "pkg.model.utils"),
+        (undocumented, "sessions", "def f():\n    ...", "pkg.sessions.f"),
+        (undocumented, "sessions", "class A:\n    'A.'\n    def f(self): ...", "pkg.sessions.A.f"),
+        (undocumented, "sessions", "if 1:\n    class A: ...", "pkg.sessions.A"),
+    ],
+)
+def test_checkers_find(check, module, text, says, tree):
+    problems = check(tree(**{module: text}))
+    assert len(problems) == 1, problems
+    assert says in problems[0]
+
+
+def test_a_cycle_hidden_in_a_function_is_found(tree):
+    package = tree(
+        **{"io/lazy": function("from pkg.io import part"), "io/part": "import pkg.io.lazy"}
+    )
+    (problem,) = cycles(package)
+    assert problem.count("pkg.io.lazy imports pkg.io.part") == 1
+    assert "pkg.io.part imports pkg.io.lazy" in problem
+
+
+def test_a_cycle_through_the_package_itself_is_found(tree):
+    assert cycles(tree(**{"select/windows": function("from pkg.select import window")}))
+
+
+def test_a_cycle_for_types_only_is_none(tree):
+    changes = {"io/lazy": TYPES + "from pkg.io import part", "io/part": "import pkg.io.lazy"}
+    assert cycles(tree(**changes)) == []
+
+
+def test_what_follows_else_of_type_checking_is_a_real_import(tree):
+    late = TYPES + "import numpy\nelse:\n    import pkg.io.part"
+    assert cycles(tree(**{"io/lazy": late, "io/part": "import pkg.io.lazy"}))
+
+
+def test_long_modules_are_found(tree):
+    package = tree(**{"model/names": "x = 1\n" * (MAX_LINES + 1), "errors": "x = 1\n" * MAX_LINES})
+    assert long_modules(package) == [f"pkg.model.names: {MAX_LINES + 1} lines, at most {MAX_LINES}"]

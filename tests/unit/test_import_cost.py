@@ -1,0 +1,47 @@
+"""Importing oscaxr must bring in nothing heavy that importing xarray does not."""
+
+import json
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+
+HEAVY = (
+    "dask",
+    "deflate",
+    "distributed",
+    "h5netcdf",
+    "hdmf",
+    "matplotlib",
+    "netCDF4",
+    "pynwb",
+    "rich",
+    "scipy",
+    "typer",
+    "zarr",
+)
+
+
+@cache
+def libraries_after(statement: str) -> frozenset[str]:
+    """Top-level names in ``sys.modules`` of a fresh interpreter after one statement."""
+    # The last line only: a library is free to print when it is imported.
+    script = (
+        f"{statement}\nimport json, sys\nprint(json.dumps([m.split('.')[0] for m in sys.modules]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return frozenset(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("library", HEAVY)
+def test_not_imported(library):
+    assert library not in libraries_after("import oscaxr") - libraries_after("import xarray")
+
+
+def test_imports_are_seen():
+    assert {"oscaxr", "xarray"} <= libraries_after("import oscaxr")
+    assert "scipy" in libraries_after("import scipy")
