@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import xarray as xr
 
@@ -24,10 +24,9 @@ def _method(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[
 
     first, *others = inspect.signature(function).parameters.values()
     parameters = [first.replace(name="self", annotation=inspect.Parameter.empty), *others]
-    method.__signature__ = inspect.signature(function).replace(  # type: ignore[attr-defined] # not declared for functions
-        parameters=parameters
-    )
-    return method
+    signature = inspect.signature(function).replace(parameters=parameters)
+    setattr(method, "__signature__", signature)  # noqa: B010 (functions do not declare it)
+    return cast("Callable[Concatenate[Any, P], R]", method)
 
 
 class _Accessor:

@@ -158,9 +158,9 @@ def _row_of_file(table: pd.DataFrame, path: Path) -> "pd.Series[Any]":
     if not path.is_file():
         raise SessionNotFoundError(f"cannot open {path} as a session: there is no such file")
     identity = read_identity(path)
-    if identity.session_id is None:
+    if identity["session_id"] is None:
         raise SessionNotFoundError(
             f"{path} states no session id, so its row of the session table cannot be told. Open "
             "it without sessions=, or by session id with datadir=."
         )
-    return session_row(table, session_id=identity.session_id)
+    return session_row(table, session_id=identity["session_id"])

@@ -88,7 +88,7 @@ def _chunk_table(dataset: h5py.Dataset, deflated: bool) -> Chunked | None:
 
 
 @cache
-def inflate() -> Callable[[bytes, int], bytes]:
+def inflate() -> Callable[[bytes, int], bytes | bytearray]:
     """Return the fastest inflater that is installed.
 
     Returns

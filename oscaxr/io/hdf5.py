@@ -205,7 +205,8 @@ class DatasetReader:
         if isinstance(storage, chunks.Contiguous):
             mapped = chunks.map_contiguous(self.file.path, storage, self.shape, self.dtype)
             return chunks.read_mapped(mapped, indices)
-        sorted_indices, inverse = [], []
+        sorted_indices: list[AxisIndex] = []
+        inverse: list[Array | None] = []
         for index in indices:
             if isinstance(index, np.ndarray) and np.any(np.diff(index) <= 0):
                 unique, back = np.unique(index, return_inverse=True)
@@ -220,9 +221,9 @@ class DatasetReader:
             )
         else:
             values = self._read_through_hdf5(tuple(sorted_indices))
-        for axis, back in enumerate(inverse):
-            if back is not None:
-                values = values.take(back, axis=axis)
+        for axis, positions in enumerate(inverse):
+            if positions is not None:
+                values = values.take(positions, axis=axis)
         return values
 
     def read_windows(self, starts: Array, length: int, rest: tuple[slice, ...]) -> Array:

@@ -242,7 +242,7 @@ def _has_transient(
         above: npt.NDArray[np.bool_] = filtered > (middle + threshold * std)[:, np.newaxis]
     if frames is not None:
         above &= frames
-    found: npt.NDArray[np.bool_] = above.any(axis=1)
+    found: npt.NDArray[np.bool_] = np.logical_or.reduce(above, axis=1)
     return found
 
 

@@ -9,14 +9,10 @@ import pandas as pd
 import xarray as xr
 
 from oscaxr.errors import MissingVariableError, SchemaError, SessionMismatchError
-from oscaxr.measure.transform import interpolate as interpolate_trace
 from oscaxr.model import names as n
-from oscaxr.model.factors import column_factors, column_reader, nan_percentiles
+from oscaxr.model.traces import MEDIAN, SPREAD, scale_factors
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)
-
-MEDIAN: Final = "median"
-SPREAD: Final = "spread"
 
 # Window of 1920 x 1200 px with the origin in its centre. The published analyses scale the
 # vertical positions by a range that is not the window's.
@@ -33,64 +29,6 @@ PARAMETER_RANGES: Final[dict[str, tuple[float, float]]] = {
 
 # Coordinates that must not differ where the ROI numbers agree: the numbers are only rows.
 _ROI_IDENTITY: Final = (n.ROI_ID, n.TRACKING_ID)
-
-
-def scale_factors(ds: xr.Dataset, name: str, *, interpolate: bool = False) -> xr.Dataset:
-    """Return the median and the spread that a variable is scaled by.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A session.
-    name : str
-        ``"dff"``, ``"run_velocity"`` or a pupil variable.
-    interpolate : bool, optional
-        Take the factors of the trace with its missing frames filled (running and pupil only).
-
-    Returns
-    -------
-    xarray.Dataset
-        ``median`` and ``spread`` in the unit of the variable; for ``dff`` (roi) with the
-        coordinates of the ROIs, for the others single values.
-
-    Raises
-    ------
-    MissingVariableError
-        If the session has no such variable.
-    SchemaError
-        If the variable is not one that is scaled, or `interpolate` is asked for dF/F.
-
-    Notes
-    -----
-    Over the full trace, NaNs left out: for dF/F the median and the 95th less the 5th percentile,
-    for running and pupil the median and the 75th less the 25th. The session's own ``dff_median``
-    and ``dff_spread`` are used where it has them.
-
-    Examples
-    --------
-    >>> run = xr.DataArray([1.0, 2.0, 3.0, 4.0, 5.0], dims="stim_time")
-    >>> factors = scale_factors(xr.Dataset({"run_velocity": run}), "run_velocity")
-    >>> float(factors["median"]), float(factors["spread"])
-    (3.0, 2.0)
-    """
-    if name not in n.SPREAD_PERCENTILES:
-        raise SchemaError(
-            f"{name!r} has no scale factors; variables with them are {sorted(n.SPREAD_PERCENTILES)}"
-        )
-    if name == n.DFF:
-        if interpolate:
-            raise SchemaError("dF/F traces are not interpolated, so they have one set of factors")
-        return _roi_factors(ds)
-    trace = _variable(ds, name)
-    if interpolate:
-        trace = interpolate_trace(trace)
-    low, middle, high = nan_percentiles(np.asarray(trace.data), _percentiles(name))
-    kept = {"units": trace.attrs["units"]} if "units" in trace.attrs else {}
-    attrs = {"variable": name, "interpolated": int(trace.attrs.get("interpolated", 0))}
-    return xr.Dataset(
-        {MEDIAN: ((), middle, kept), SPREAD: ((), high - low, kept)},
-        attrs=attrs,
-    )
 
 
 def scale(
@@ -244,36 +182,6 @@ def _scale_one(
     result = ((array - middle) / spread).transpose(*array.dims).rename(array.name)
     result.attrs = {**array.attrs, "units": "1", "scaled": 1}
     return result
-
-
-def _roi_factors(ds: xr.Dataset) -> xr.Dataset:
-    """Return the factors of every ROI: the session's own, or computed from its traces."""
-    if n.DFF_MEDIAN in ds and n.DFF_SPREAD in ds:
-        middle, spread = ds[n.DFF_MEDIAN], ds[n.DFF_SPREAD]
-        found = xr.Dataset({MEDIAN: middle, SPREAD: spread})
-    else:
-        dff = _variable(ds, n.DFF)
-        (dim,) = (name for name in dff.dims if name != n.TIME)
-        low, center, high = column_factors(
-            column_reader(dff, n.TIME), dff.sizes[n.TIME], dff.sizes[dim], _percentiles(n.DFF)
-        ).percentiles
-        coords = {key: coord for key, coord in dff.coords.items() if coord.dims == (dim,)}
-        found = xr.Dataset({MEDIAN: (dim, center), SPREAD: (dim, high - low)}, coords=coords)
-    return found.assign_attrs(variable=n.DFF, interpolated=0)
-
-
-def _percentiles(name: str) -> tuple[float, float, float]:
-    low, high = n.SPREAD_PERCENTILES[name]
-    return low, 50.0, high
-
-
-def _variable(ds: xr.Dataset, name: str) -> xr.DataArray:
-    if name not in ds:
-        raise MissingVariableError(
-            f"asked for the scale factors of {name!r}, but the session has only "
-            f"{[str(key) for key in ds.data_vars]}"
-        )
-    return ds[name]
 
 
 def _variable_name(array: xr.DataArray, name: Hashable) -> Hashable:

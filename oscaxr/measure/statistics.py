@@ -8,6 +8,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from oscaxr.errors import CriterionError, MissingVariableError
+from oscaxr.measure.streaming import sequence_moments
+from oscaxr.model import names as n
 from oscaxr.model.factors import sorted_percentiles
 
 Stat = Literal["mean", "median"]
@@ -156,13 +158,20 @@ def _one(
     """Return the statistic and its errors by name."""
     *before, last = dims
     centre = mean if stat == "mean" else median
+    moments = sequence_moments(data) if stat == "mean" and dims[0] == n.SEQUENCE else None
     units = data
     for dim in before:
-        units = centre(units, dim)
-    middle = centre(units, last)
+        units = moments.mean if moments and dim == n.SEQUENCE else centre(units, dim)
+    streamed = moments is not None and last == n.SEQUENCE
+    middle = moments.mean if moments and streamed else centre(units, last)
     found: dict[str, xr.DataArray] = {stat: middle}
     if kind in ("sem", "std"):
-        found[kind] = _deviation(units, middle, last, kind)
+        squares, count = (
+            (moments.squares, moments.counts)
+            if moments and streamed
+            else _sum_and_count((units - middle) ** 2, last)
+        )
+        found[kind] = _deviation(squares, count, kind)
     elif kind == "mad":
         found[kind] = median(abs(units - middle), last)
     elif kind == "quartiles":
@@ -177,8 +186,7 @@ def _one(
     return found
 
 
-def _deviation(units: xr.DataArray, middle: xr.DataArray, dim: Hashable, kind: str) -> xr.DataArray:
-    squares, count = _sum_and_count((units - middle) ** 2, dim)
+def _deviation(squares: xr.DataArray, count: xr.DataArray, kind: str) -> xr.DataArray:
     known = count.where(count > 0)
     if kind == "std":
         return cast("xr.DataArray", np.sqrt(squares / known))

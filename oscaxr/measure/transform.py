@@ -6,10 +6,9 @@ from typing import Any, Final, Literal, TypeVar
 import numpy as np
 import xarray as xr
 
-from oscaxr.errors import CriterionError, MissingVariableError, SchemaError, WindowError
+from oscaxr.errors import CriterionError, MissingVariableError, WindowError
 from oscaxr.measure import statistics
 from oscaxr.model import names as n
-from oscaxr.model.signals import interpolate_nan
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)
 
@@ -193,66 +192,6 @@ def integrate(data: Data, *, skipna: bool = False) -> Data:
     if isinstance(result, xr.Dataset):
         return result.drop_dims(n.REL_TIME, errors="ignore")
     return result
-
-
-def interpolate(data: Data) -> Data:
-    """Fill missing frames of running or pupil traces, linearly over the frames.
-
-    Parameters
-    ----------
-    data : xarray.DataArray or xarray.Dataset
-        A trace over ``time`` or ``stim_time``; or a session, whose running and pupil traces are
-        filled.
-
-    Returns
-    -------
-    xarray.DataArray or xarray.Dataset
-        As `data`, without NaN, with the attribute ``interpolated`` 1. The ends are held at the
-        nearest value. A trace of NaNs only stays as it is.
-
-    Raises
-    ------
-    SchemaError
-        If the array is not one trace over its clock. Sequences cannot be filled: what is beyond
-        their ends is not known. Fill the trace before taking sequences.
-
-    Examples
-    --------
-    >>> run = xr.DataArray([1.0, np.nan, 3.0], dims="stim_time", name="run_velocity")
-    >>> interpolate(run).values
-    array([1., 2., 3.])
-    """
-
-    def one(array: xr.DataArray) -> xr.DataArray:
-        if array.ndim != 1 or array.dims[0] not in _CLOCKS:
-            raise SchemaError(
-                f"{array.name!r} has the dims {array.dims}; only a trace over {n.TIME!r} or "
-                f"{n.STIM_TIME!r} can be interpolated. Interpolate before taking sequences"
-            )
-        if array.attrs.get("interpolated") == 1:
-            return array
-        (clock,) = array.dims
-        dtype = array.dtype if np.issubdtype(array.dtype, np.floating) else np.dtype(np.float64)
-        result = xr.apply_ufunc(
-            interpolate_nan,
-            array,
-            input_core_dims=[[clock]],
-            output_core_dims=[[clock]],
-            dask="parallelized",
-            output_dtypes=[dtype],
-            dask_gufunc_kwargs={"allow_rechunk": True},
-            keep_attrs=True,
-        )
-        return _described(result, array, interpolated=1)
-
-    if isinstance(data, xr.Dataset):
-        filled = {
-            name: one(data[name])
-            for name in (n.RUN_VELOCITY, *n.PUPIL_VARIABLES)
-            if name in data.data_vars
-        }
-        return data.assign(filled)
-    return one(data)
 
 
 def frame_rate(array: xr.DataArray) -> float:

@@ -90,7 +90,8 @@ def session_dataset(
     SchemaError
         If a part is not declared.
     """
-    data_vars, coordinates = {}, {}
+    data_vars: dict[str, xr.Variable] = {}
+    coordinates: dict[str, xr.Variable] = {}
     for name, (dims, data) in parts.items():
         spec = spec_of(name)
         if spec is None:

@@ -123,7 +123,8 @@ class OrthogonalArray(indexing.ExplicitlyIndexedNDArrayMixin):
         key = indexer.tuple
         arrays = [dim for dim, k in enumerate(key) if isinstance(k, np.ndarray)]
         if len(arrays) != 1 or not self._is_plain(self.order[arrays[0]]):
-            return indexing.LazilyVectorizedIndexedArray(_Pointwise(self), indexer)
+            pointwise: Any = _Pointwise(self)
+            return indexing.LazilyVectorizedIndexedArray(pointwise, indexer)
         (dim,) = arrays
         # Basic indexing first, so that only the array remains to be put in place.
         plain = self._outer(tuple(slice(None) if d == dim else k for d, k in enumerate(key)))

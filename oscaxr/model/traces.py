@@ -59,7 +59,7 @@ def _interpolated(array: xr.DataArray) -> xr.DataArray:
         return array
     (clock,) = array.dims
     dtype = array.dtype if np.issubdtype(array.dtype, np.floating) else np.dtype(np.float64)
-    result = xr.apply_ufunc(
+    result: xr.DataArray = xr.apply_ufunc(
         interpolate_nan,
         array,
         input_core_dims=[[clock]],

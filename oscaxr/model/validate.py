@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -98,7 +98,8 @@ def check_structure(ds: xr.Dataset, *, dropped: Iterable[str] = ()) -> Report:
     Examples
     --------
     >>> import xarray as xr
-    >>> print(check_structure(xr.Dataset({"dff": ("roi", [1, 2])})).at_level("error")[-1])
+    >>> report = check_structure(xr.Dataset({"dff": ("roi", [1, 2])}))
+    >>> print(next(problem for problem in report if problem.where == "dff"))
     error: dff: has dims ('roi',), not those of ('time', 'roi')
     """
     excused = set(ds.variables) | set(dropped)
@@ -167,7 +168,7 @@ def validate(ds: xr.Dataset, *, traces: bool = False) -> Report:
             message = f"{missing:.2%} of the frames are missing (usual: under 0.03%)"
             problems.append(Problem("warning", n.RUN_VELOCITY, message))
     if traces and n.VALID in ds.coords and n.VALID not in broken:
-        invalid = ds.indexes[n.ROI][~ds[n.VALID].values]
+        invalid = ds[n.ROI].values[~ds[n.VALID].values]
         if len(invalid):
             message = f"{len(invalid)} ROI(s) have NaN or infinite values: {_some(invalid)}"
             problems.append(Problem("warning", n.DFF, message))
@@ -225,6 +226,6 @@ def _check_segments(ds: xr.Dataset) -> list[Problem]:
     return problems
 
 
-def _some(values: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> str:
+def _some(values: "np.ndarray[Any, Any]") -> str:
     listed = ", ".join(map(str, values[:5]))
     return listed if len(values) <= 5 else f"{listed}, ... ({len(values)})"

@@ -73,6 +73,7 @@ class Explanation(tuple[Step, ...]):
 
 def select_segments(
     ds: xr.Dataset,
+    /,
     *,
     stimulus: Criterion = None,
     run_start: bool | None = None,

@@ -85,8 +85,7 @@ def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
     images = np.empty((len(wanted), *first.shape[1:]), first.dtype)
     for name in np.unique(template):
         shown = template == name
-        variable = ds[f"template_{name}"]
-        images[shown] = variable.isel({variable.dims[0]: position[shown]}).values
+        images[shown] = ds[f"template_{name}"].variable[position[shown]].values
     return xr.DataArray(
         images,
         dims=("frame", *first.dims[1:]),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from oscaxr.errors import SessionMismatchError, WindowError
@@ -132,7 +133,7 @@ def _of_segments(
         numbers = _one_dimensional(segments, "segments")
         table = segment_part(ds)
     known = ds.indexes[n.SEGMENT] if n.SEGMENT in ds.indexes else table.indexes[n.SEGMENT]
-    positions = known.get_indexer(numbers)
+    positions = known.get_indexer(pd.Index(numbers))
     if (positions < 0).any():
         missing = np.asarray(numbers)[positions < 0]
         raise WindowError(

@@ -271,4 +271,4 @@ def _coords(
         name: xr.Variable(dims, data, SEQUENCES[name].attrs)
         for name, (dims, data) in values.items()
     }
-    return {**found.coords, **variables}
+    return {**{str(name): coord for name, coord in found.coords.items()}, **variables}

@@ -121,7 +121,7 @@ def _check_constant(segments: xr.Dataset, name: str) -> None:
         )
 
 
-def onset_pairs(ds: xr.Dataset, *, stimulus: Any = None, **criteria: Any) -> xr.Dataset:
+def onset_pairs(ds: xr.Dataset, /, *, stimulus: Any = None, **criteria: Any) -> xr.Dataset:
     """Return where expected sequences turn unexpected, and where they turn back.
 
     Parameters
@@ -205,7 +205,7 @@ def patches(ds: xr.Dataset, segments: Any) -> xr.Dataset:
         raise MissingVariableError("this session has no Gabor patch parameters")
     wanted = segments if isinstance(segments, xr.DataArray) else xr.DataArray(segments)
     table = ds[names]
-    positions = table.indexes[n.SEGMENT].get_indexer(wanted.values.ravel())
+    positions = table.indexes[n.SEGMENT].get_indexer(pd.Index(wanted.values.ravel()))
     unknown = (positions < 0) & (wanted.values.ravel() != -1)
     if unknown.any():
         raise CriterionError(

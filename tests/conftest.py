@@ -1,0 +1,120 @@
+"""What the tests share: example sessions, small sample sessions, ways to open them."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import xarray as xr
+
+import oscaxr as ox
+from oscaxr.errors import DroppedFramesWarning
+
+ROOT = Path(__file__).resolve().parents[1]
+
+hypothesis.settings.register_profile("quick", max_examples=40, deadline=None)
+hypothesis.settings.register_profile("ci", max_examples=40, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=None)
+hypothesis.settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "quick")
+)
+
+# The forms in which HDF5 stores the traces, by the options of `write_nwb`.
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "gzip": {"layout": "gzip", "dtype": "float32", "chunks": (64, 4)},
+    "shuffle": {"layout": "gzip", "dtype": "float32", "chunks": (64, 4), "shuffle": True},
+    "chunked": {"layout": "chunked", "dtype": "float32", "chunks": (50, 3)},
+    "contiguous": {"layout": "contiguous", "dtype": "float64"},
+}
+
+
+def small_spec(**facts: Any) -> ox.sample.SampleSpec:
+    """Describe a session that takes a fraction of a second to write and to read."""
+    return ox.sample.SampleSpec(
+        **{
+            "scale": 0.02,
+            "n_rois": 7,
+            "n_tracked": 4,
+            "field_shape": (64, 64),
+            "dropped": 0.0,
+            **facts,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of the project's example sessions: $OSCAXR_SHARED, or ../shared."""
+    folder = Path(os.environ.get("OSCAXR_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no example sessions in {folder} (set OSCAXR_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def open_shared(shared: Path) -> Callable[..., xr.Dataset]:
+    """Open an example session by its id; all of them miss more running data than usual."""
+
+    def open_session(session_id: int, **options: Any) -> xr.Dataset:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DroppedFramesWarning)
+            return ox.open_session(session_id, datadir=shared / "sessions", **options)
+
+    return open_session
+
+
+@pytest.fixture(scope="session")
+def spec() -> ox.sample.SampleSpec:
+    """Say what the small sample session is."""
+    return small_spec()
+
+
+@pytest.fixture(scope="session")
+def sample_paths(
+    tmp_path_factory: pytest.TempPathFactory, spec: ox.sample.SampleSpec
+) -> dict[str, Path]:
+    """Write the small sample session as NWB, once in each form of :data:`LAYOUTS`."""
+    session = ox.sample.make_session(spec)
+    return {
+        name: ox.sample.write_nwb(session, tmp_path_factory.mktemp(name), **options)
+        for name, options in LAYOUTS.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def sample_path(sample_paths: dict[str, Path]) -> Path:
+    """Path of the small sample session, gzip float32. Not to be written to."""
+    return sample_paths["gzip"]
+
+
+@pytest.fixture(params=sorted(LAYOUTS))
+def layout_path(request: pytest.FixtureRequest, sample_paths: dict[str, Path]) -> Path:
+    """Path of the small sample session in each main layout in turn. Not to be written to."""
+    return sample_paths[request.param]
+
+
+@pytest.fixture(params=["open_session", "engine"])
+def open_both(request: pytest.FixtureRequest) -> Iterator[Callable[..., xr.Dataset]]:
+    """Open a file by the function and by the xarray engine in turn; closed after the test."""
+    opened: list[xr.Dataset] = []
+
+    def open_file(path: Path | str, **options: Any) -> xr.Dataset:
+        if request.param == "engine":
+            ds = xr.open_dataset(path, engine="oscaxr", **options)
+        else:
+            ds = ox.open_session(path, **options)
+        opened.append(ds)
+        return ds
+
+    yield open_file
+    for ds in opened:
+        ds.close()
+
+
+@pytest.fixture(scope="session")
+def memory_session(spec: ox.sample.SampleSpec) -> xr.Dataset:
+    """Make the small sample session in memory."""
+    return ox.sample.session(spec)
