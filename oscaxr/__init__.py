@@ -1,9 +1,10 @@
 """OpenScope Credit Assignment sessions (DANDI 000037) as lazy labelled xarray Datasets."""
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
+from typing import Any as _Any
 
 from oscaxr import accessor as accessor  # registers ds.osca and da.osca
-from oscaxr import sample
 from oscaxr.errors import OscaxrError, OscaxrWarning
 from oscaxr.measure import (
     active_rois,
@@ -40,6 +41,14 @@ from oscaxr.catalog import (  # isort: skip
 )
 
 __version__ = _version("oscaxr")
+
+
+def __getattr__(name: str) -> _Any:
+    # Synthetic sessions are for tests, demos and trying things out: loaded when first used.
+    if name == "sample":
+        return _import_module("oscaxr.sample")
+    raise AttributeError(f"module 'oscaxr' has no attribute {name!r}")
+
 
 __all__ = [
     # opening

@@ -15,8 +15,6 @@ from oscaxr.errors import (
     SessionNotFoundError,
     TableError,
 )
-from oscaxr.io.identity import utc_stamp
-from oscaxr.io.locate import scan
 from oscaxr.model.facts import FACT_BY_COLUMN, LINES, MISSING_INT
 from oscaxr.model.table import (
     PILOT_SESSIONS_WITHOUT_DATA,
@@ -144,6 +142,10 @@ def find_sessions(datadir: str | Path) -> pd.DataFrame:
     >>> len(find_sessions(tempfile.mkdtemp()))
     0
     """
+    # Here, not above: h5py is not needed to read a session table.
+    from oscaxr.io.identity import utc_stamp
+    from oscaxr.io.locate import scan
+
     rows, problems = [], []
     for files in scan(datadir):
         identity, unread = files.identity()

@@ -1,6 +1,7 @@
 """From the files of a session to its lazy Dataset."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,15 +94,18 @@ def open_nwb(
                 "*behavior+image+ophys.nwb, movies with *obj-raw*.nwb."
             )
         attrs["source_files"] = ", ".join(Path(path).name for path in paths)
-        parts = {name: part for name, part in parts.items() if name not in drop_variables}
-        ds = session_dataset(parts, coords=coords, attrs=attrs, source_format="nwb")
+        _check_sizes(file.path, parts, drop_variables)
+        ds = session_dataset(
+            parts, coords=coords, attrs=attrs, source_format="nwb", dropped=drop_variables
+        )
         check_structure(ds, dropped=drop_variables).raise_errors(file.path)
     except BaseException:
         _close(files)
         raise
     _set_preferred_chunks(ds)
     ds.encoding["source"] = file.path
-    ds.set_close(lambda: _close(files))
+    # Not a lambda: a Dataset is pickled with the function that closes it.
+    ds.set_close(partial(_close, files))
     return ds
 
 
@@ -197,6 +201,28 @@ def _check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any])
         raise SessionMismatchError(
             f"{path}: {'; '.join(differ)}. One of them is another session: correct the table, or "
             "the file's name and place."
+        )
+
+
+def _check_sizes(
+    path: str, parts: Mapping[str, tuple[tuple[str, ...], Any]], dropped: Collection[str]
+) -> None:
+    """Refuse arrays that share a dim but differ in its size."""
+    sizes: dict[str, dict[int, list[str]]] = {}
+    for name, (dims, data) in parts.items():
+        if name in dropped:
+            continue
+        for dim, size in zip(dims, np.shape(data), strict=True):
+            sizes.setdefault(dim, {}).setdefault(size, []).append(name)
+    problems = [
+        f"{dim} is " + ", but ".join(f"{size} in {' and '.join(k)}" for size, k in found.items())
+        for dim, found in sizes.items()
+        if len(found) > 1
+    ]
+    if problems:
+        raise FormatError(
+            f"{path} has arrays that do not fit each other: {'; '.join(problems)}. Leave out those "
+            "that are wrong with drop_variables, or fetch the file again."
         )
 
 

@@ -59,7 +59,12 @@ def find_storage(dataset: h5py.Dataset) -> Contiguous | Chunked | None:
         None where only HDF5 itself can read it: other filters, filters that were skipped for some
         chunks, chunks never written, compact or external storage, custom types.
     """
-    if dataset.dtype.kind not in "fiub" or dataset.size == 0 or dataset.external:
+    if dataset.dtype.kind not in "fiub" or not dataset.ndim or not dataset.size:
+        return None
+    if dataset.external:
+        return None
+    if not dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype)):
+        # HDF5 has types that numpy has not: h5py reads those into the nearest one.
         return None
     if dataset.file.userblock_size:
         return None

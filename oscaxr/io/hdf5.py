@@ -1,6 +1,7 @@
 """One HDF5 file, opened safely and shared: links checked, handle managed, datasets as readers."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,35 @@ from oscaxr.model.lazy import Array, AxisIndex, Once, OrthogonalArray
 # Two rows of chunks of a wide session; HDF5's default (1 MiB) inflates chunks again and again.
 CHUNK_CACHE_BYTES = 16 * 2**20
 
-_open_options = {"rdcc_nbytes": CHUNK_CACHE_BYTES, "locking": False}
+# Links upon links are followed this far: none of a session's files needs more than one or two.
+MAX_LINKS = 16
+
+
+def open_file(path: str, mode: str = "r") -> h5py.File:
+    """Open an HDF5 file, without a file lock where the file system has none.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    mode : str, optional
+        As for :class:`h5py.File`.
+
+    Returns
+    -------
+    h5py.File
+
+    Notes
+    -----
+    HDF5 refuses to have one file open twice with different locking, so the default comes first:
+    it is what others use who read the file beside us.
+    """
+    try:
+        return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES)
+    except OSError as error:
+        if "lock" not in str(error):
+            raise
+        return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES, locking=False)
 
 
 class Hdf5File:
@@ -28,6 +57,8 @@ class Hdf5File:
     ----------
     path : path-like
         The file.
+    at_once : bool, optional
+        Whether to open it now, so that it is found here if it cannot be opened.
 
     Raises
     ------
@@ -40,15 +71,15 @@ class Hdf5File:
     all use of it is guarded by xarray's HDF5 lock, so it excludes other engines too.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, at_once: bool = True) -> None:
         self.path = str(Path(path).resolve())
-        self._manager = CachingFileManager(
-            h5py.File, self.path, mode="r", kwargs=_open_options, lock=HDF5_LOCK
-        )
+        self._manager = CachingFileManager(open_file, self.path, mode="r", lock=HDF5_LOCK)
         self._folder = Path(self.path).parent
-        self._safe: set[str] = {"/"}
-        with self.handle():
-            pass
+        self._plain: set[str] = {"/"}
+        self._linked: dict[str, Hdf5File] = {}
+        if at_once:
+            with self.handle():
+                pass
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Hdf5File":
         return self
@@ -57,17 +88,26 @@ class Hdf5File:
     def handle(self) -> Iterator[h5py.File]:
         """Give the open file, holding the lock of the HDF5 library."""
         with HDF5_LOCK:
-            try:
-                file = self._manager.acquire(needs_lock=False)
-            except FileNotFoundError:
-                raise
-            except OSError as error:
-                raise FormatError(_why_unreadable(self.path, error)) from error
-            yield file
+            yield self._acquire()
+
+    def _acquire(self) -> h5py.File:
+        try:
+            return self._manager.acquire(needs_lock=False)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise FormatError(_why_unreadable(self.path, error)) from error
 
     def close(self) -> None:
-        """Release the handle; reading again opens it again."""
+        """Release the handle, and those of linked files; reading again opens them again."""
+        for other in self._linked.values():
+            other.close()
         self._manager.close()
+
+    def holder(self, dataset: h5py.Dataset) -> "Hdf5File":
+        """Return the file that holds a dataset: this one, or one that it links to."""
+        name = dataset.file.filename
+        return self if name == self.path else self._linked[name]
 
     def get(self, file: h5py.File, path: str) -> Any:
         """Return a group or dataset, refusing links that lead out of the file's folder.
@@ -89,55 +129,83 @@ class Hdf5File:
         UnsafeLinkError
             For a link or storage outside the folder of the file.
         """
-        if not self._check(file, PurePosixPath("/") / path, 0):
+        return self._find(file, PurePosixPath("/") / path, 0)
+
+    def _find(self, file: h5py.File, path: PurePosixPath, depth: int) -> Any:
+        """Walk a path link by link; remember the places that are reached by hard links only."""
+        if depth > MAX_LINKS:
             return None
-        item = file[path]
+        names = path.parts[1:]
+        known = next(i for i in range(len(names), -1, -1) if _join(names[:i]) in self._plain)
+        item = file[_join(names[:known])]
+        for i in range(known, len(names)):
+            key, rest = names[i].encode(), names[i + 1 :]
+            if not isinstance(item, h5py.Group) or not item.id.links.exists(key):
+                return None
+            kind = item.id.links.get_info(key).type
+            if kind == h5py.h5l.TYPE_SOFT:
+                target = PurePosixPath(_join(names[:i])) / item.id.links.get_val(key).decode()
+                return self._find(file, target.joinpath(*rest), depth + 1)
+            if kind == h5py.h5l.TYPE_EXTERNAL:
+                name, target_name = (part.decode() for part in item.id.links.get_val(key))
+                what = f"the external link {_join(names[: i + 1])}"
+                other = self._link(self._folder / name, what)
+                target = PurePosixPath("/") / target_name
+                found = other._find(other._acquire(), target.joinpath(*rest), depth + 1)
+                self._linked |= other._linked
+                return found
+            item = item[names[i]]
+            self._plain.add(_join(names[: i + 1]))
         if isinstance(item, h5py.Dataset):
-            self._check_storage(item)
+            self._check_storage(file, item, depth)
         return item
 
-    def _check(self, file: h5py.File, path: PurePosixPath, depth: int) -> bool:
-        """Walk a path link by link; remember the groups that were found safe."""
-        here = PurePosixPath("/")
-        for name in path.parts[1:]:
-            parent, here = here, here / name
-            if str(here) in self._safe:
-                continue
-            group = file[str(parent)].id
-            key = name.encode()
-            if not isinstance(group, h5py.h5g.GroupID) or not group.links.exists(key):
-                return False
-            kind = group.links.get_info(key).type
-            if kind == h5py.h5l.TYPE_SOFT:
-                target = PurePosixPath(group.links.get_val(key).decode())
-                if depth > 16 or not self._check(file, parent / target, depth + 1):
-                    return False
-            elif kind == h5py.h5l.TYPE_EXTERNAL:
-                name_of_file, _ = group.links.get_val(key)
-                self._refuse_outside(name_of_file.decode(), f"the external link {here}")
-                if str(here) not in file:
-                    return False
-            self._safe.add(str(here))
-        return True
-
-    def _check_storage(self, dataset: h5py.Dataset) -> None:
+    def _check_storage(self, file: h5py.File, dataset: h5py.Dataset, depth: int) -> None:
         creation = dataset.id.get_create_plist()
         for i in range(creation.get_external_count()):
-            name = creation.get_external(i)[0]
-            self._refuse_outside(name.decode(), f"the external storage of {dataset.name}")
-        if creation.get_layout() == h5py.h5d.VIRTUAL:
-            for source in dataset.virtual_sources():
-                if source.file_name != ".":
-                    self._refuse_outside(source.file_name, f"the virtual dataset {dataset.name}")
+            # HDF5 looks for these from the working directory, not from the file.
+            target = Path(creation.get_external(i)[0].decode())
+            self._refuse_outside(target, f"the external storage of {dataset.name}")
+        if creation.get_layout() != h5py.h5d.VIRTUAL:
+            return
+        for source in dataset.virtual_sources():
+            what = f"the virtual dataset {dataset.name}"
+            other, handle = self, file
+            if source.file_name != ".":
+                other = self._link(self._folder / source.file_name, what)
+                handle = other._acquire()
+            place = PurePosixPath("/") / source.dset_name
+            if other._find(handle, place, depth + 1) is None:
+                # HDF5 would fill in zeros without a word.
+                raise FormatError(
+                    f"{self.path}: {what} refers to {place} of {other.path}, which is not there. "
+                    "Fetch that file too, or copy the data into the file (h5repack)."
+                )
 
-    def _refuse_outside(self, name: str, what: str) -> None:
-        target = (self._folder / name).resolve()
-        if not target.is_relative_to(self._folder):
+    def _link(self, target: Path, what: str) -> "Hdf5File":
+        """Return another file that this one refers to."""
+        self._refuse_outside(target, what)
+        path = str(target.resolve())
+        if not Path(path).is_file():
+            raise FormatError(
+                f"{self.path}: {what} points to {path}, but there is no such file. Fetch it too, "
+                "or copy the data into the file (h5repack, h5copy)."
+            )
+        if path == self.path:
+            return self
+        return self._linked.setdefault(path, Hdf5File(path, at_once=False))
+
+    def _refuse_outside(self, target: Path, what: str) -> None:
+        if not target.resolve().is_relative_to(self._folder):
             raise UnsafeLinkError(
-                f"{self.path}: {what} points to {target}, outside the folder of the file. "
-                "oscaxr does not follow it: a data file must not reach into other folders. "
+                f"{self.path}: {what} points to {target.resolve()}, outside the folder of the "
+                "file. oscaxr does not follow it: a data file must not reach into other folders. "
                 "Copy the data into the file (h5repack, h5copy) or beside it."
             )
+
+
+def _join(names: Sequence[str]) -> str:
+    return "/" + "/".join(names)
 
 
 def _why_unreadable(path: str, error: OSError) -> str:
@@ -145,6 +213,8 @@ def _why_unreadable(path: str, error: OSError) -> str:
     file = Path(path)
     if file.is_dir():
         found = "it is a folder"
+    elif not os.access(path, os.R_OK):
+        found = "it may not be read (permission denied)"
     elif file.stat().st_size == 0:
         found = "it is empty"
     elif "truncated" in reason:
@@ -171,13 +241,11 @@ class DatasetReader:
     """
 
     def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
-        self.file = file
+        self.file = file.holder(dataset)
         self.name = str(dataset.name)
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = dataset.dtype
         self.chunk_shape: tuple[int, ...] | None = dataset.chunks
-        # An external link gives a dataset of another file: leave that to HDF5.
-        self._is_local = dataset.file.filename == self.file.path
         self._storage = Once(self._find_storage)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "DatasetReader":
@@ -194,17 +262,15 @@ class DatasetReader:
         self._storage = Once(self._find_storage)
 
     def _find_storage(self) -> chunks.Contiguous | chunks.Chunked | None:
-        if not self._is_local:
-            return None
         with self.file.handle() as file:
             return chunks.find_storage(file[self.name])
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.model.lazy.Reader`)."""
-        storage = self._storage()
-        if isinstance(storage, chunks.Contiguous):
-            mapped = chunks.map_contiguous(self.file.path, storage, self.shape, self.dtype)
+        mapped = self.view()
+        if mapped is not None:
             return chunks.read_mapped(mapped, indices)
+        storage = self._storage()
         sorted_indices: list[AxisIndex] = []
         inverse: list[Array | None] = []
         for index in indices:
@@ -226,11 +292,23 @@ class DatasetReader:
                 values = values.take(positions, axis=axis)
         return values
 
-    def read_windows(self, starts: Array, length: int, rest: tuple[slice, ...]) -> Array:
-        """Read windows of consecutive rows: (window, length, ...)."""
+    def view(self) -> Array | None:
+        """Return the whole dataset as a read-only view of the file, where it lies in one piece.
+
+        Returns
+        -------
+        ndarray or None
+            The file stays open for as long as the view lives: use it and let it go.
+        """
         storage = self._storage()
         if isinstance(storage, chunks.Contiguous):
-            mapped = chunks.map_contiguous(self.file.path, storage, self.shape, self.dtype)
+            return chunks.map_contiguous(self.file.path, storage, self.shape, self.dtype)
+        return None
+
+    def read_windows(self, starts: Array, length: int, rest: tuple[slice, ...]) -> Array:
+        """Read windows of consecutive rows: (window, length, ...)."""
+        mapped = self.view()
+        if mapped is not None:
             return chunks.read_mapped_windows(mapped, starts, length, rest)
         rows = (starts[:, None] + np.arange(length)).ravel()
         values = self.read((rows, *rest))
@@ -238,6 +316,9 @@ class DatasetReader:
 
     def _read_through_hdf5(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read slices that cover the indices with h5py, in runs, and pick from them."""
+        if not indices:
+            with self.file.handle() as file:
+                return np.asarray(file[self.name][()])
         first, *rest = indices
         covering = tuple(
             slice(int(i[0]), int(i[-1]) + 1) if isinstance(i, np.ndarray) else i for i in rest

@@ -12,6 +12,7 @@ import numpy as np
 from xarray.backends.locks import HDF5_LOCK
 
 from oscaxr.errors import FormatError, SessionMismatchError, SessionNotFoundError
+from oscaxr.io.hdf5 import open_file
 
 _NAME: Final = re.compile(
     r"sub-(?P<mouse>\d+)_ses-(?:(?P<id>\d{9,})|(?P<time>\d{8}T\d{6}))"
@@ -148,13 +149,13 @@ def read_identity(path: str | Path) -> Identity:
 
     Notes
     -----
-    Opened without a file lock, so that read-only and network file systems work.
+    Where the file system has no file locks, the file is opened without one.
     """
     if not Path(path).is_file():
         broken = " (a link to a file that is not there)" if Path(path).is_symlink() else ""
         raise SessionNotFoundError(f"There is no file {path}{broken}.")
     try:
-        with HDF5_LOCK, h5py.File(path, "r", locking=False) as file:
+        with HDF5_LOCK, open_file(str(path)) as file:
             rois = file.get(_PLANE_SEGMENTATION)
             return Identity(
                 session_id=_number(_text(file, "general/session_id")),

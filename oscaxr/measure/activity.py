@@ -9,7 +9,13 @@ import xarray as xr
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.measure.quality import full_traces, labelled_by_roi, per_roi
 from oscaxr.model import names as n
-from oscaxr.model.factors import BUDGET_BYTES, column_reader, map_columns, nan_percentiles
+from oscaxr.model.factors import (
+    BUDGET_BYTES,
+    column_reader,
+    map_columns,
+    nan_percentiles,
+    stored_width,
+)
 
 ACTIVE_STD: Final = 3.0
 PLATEAU_STD: Final = 3.0
@@ -163,6 +169,7 @@ def plateau_traces(
             columns_last.shape[1],
             kernel,
             budget_bytes=budget_bytes,
+            align=stored_width(dff, n.TIME),
         )
         result = dff.copy(data=values)
     result = result.rename("plateau")

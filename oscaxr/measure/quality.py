@@ -10,7 +10,13 @@ import xarray as xr
 
 from oscaxr.errors import MissingVariableError, WindowError
 from oscaxr.model import names as n
-from oscaxr.model.factors import BUDGET_BYTES, column_reader, map_columns, nan_percentiles
+from oscaxr.model.factors import (
+    BUDGET_BYTES,
+    column_reader,
+    map_columns,
+    nan_percentiles,
+    stored_width,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -277,6 +283,7 @@ def per_roi(
         dff.sizes[dim],
         kernel,
         budget_bytes=budget_bytes,
+        align=stored_width(dff, n.TIME),
     )
     return np.concatenate(parts) if parts else empty
 

@@ -158,7 +158,9 @@ def _one(
     """Return the statistic and its errors by name."""
     *before, last = dims
     centre = mean if stat == "mean" else median
-    moments = sequence_moments(data) if stat == "mean" and dims[0] == n.SEQUENCE else None
+    moments = None
+    if stat == "mean" and dims[0] == n.SEQUENCE:
+        moments = sequence_moments(data, deviations=kind is not None and last == n.SEQUENCE)
     units = data
     for dim in before:
         units = moments.mean if moments and dim == n.SEQUENCE else centre(units, dim)

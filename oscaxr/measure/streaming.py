@@ -1,5 +1,6 @@
 """Mean and deviation over very many windows, without ever holding them all."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,12 +8,13 @@ import numpy.typing as npt
 import xarray as xr
 
 from oscaxr.model import names as n
-from oscaxr.model.windows import WindowReader, window_reader
+from oscaxr.model.windows import WindowReader, chunk_rows, view_or_variable, window_reader
 
 # Fewer bytes than this are simply read, and kept for what comes next.
 LOADED_BYTES = 100_000_000
 # The recording is gone through this many bytes (as float64) at a time.
-BLOCK_BYTES = 16_000_000
+BLOCK_BYTES = 8_000_000
+THREADS = 2
 
 
 class Moments(NamedTuple):
@@ -29,13 +31,15 @@ class Moments(NamedTuple):
     counts: xr.DataArray
 
 
-def sequence_moments(data: xr.DataArray) -> Moments | None:
+def sequence_moments(data: xr.DataArray, *, deviations: bool = True) -> Moments | None:
     """Accumulate the mean and deviation over the sequences of a lazy array of windows.
 
     Parameters
     ----------
     data : xarray.DataArray
         Any array.
+    deviations : bool, optional
+        Whether the squared deviations are wanted; they are 0 otherwise.
 
     Returns
     -------
@@ -55,7 +59,7 @@ def sequence_moments(data: xr.DataArray) -> Moments | None:
     if any(isinstance(index, np.ndarray) and index.ndim > 1 for index in array.indices):
         return None
     sequences, offsets, *rest = (_as_slice(index) for index in array.indices)
-    parts = _accumulate(reader, sequences, offsets, tuple(rest))
+    parts = _accumulate(reader, sequences, offsets, tuple(rest), deviations)
     # Dims of the reader with several positions, in its own order, without the sequences.
     natural = [dim for _, dim in sorted(zip(array.order, data.dims, strict=True))]
     natural.remove(n.SEQUENCE)
@@ -78,48 +82,75 @@ def _as_slice(index: Any) -> Any:
 
 
 def _accumulate(
-    reader: WindowReader, sequences: Any, offsets: Any, rest: tuple[Any, ...]
+    reader: WindowReader, sequences: Any, offsets: Any, rest: tuple[Any, ...], deviations: bool
 ) -> tuple[npt.NDArray[np.float64], ...]:
-    """Return mean, squares and count over sequences: (offset, ...)."""
+    """Return mean, sum of squared deviations and count over sequences: (offset, ...)."""
     frames = reader.windows.frames(sequences, offsets)
-    clock, *others = reader.source.dims
-    source = reader.source.isel(dict(zip(others, rest, strict=True)))
+    source = reader.source.isel(dict(zip(reader.source.dims[1:], rest, strict=True)))
+    view = view_or_variable(source)
     n_columns = int(np.prod(source.shape[1:]))
-    step = max(1, BLOCK_BYTES // max(1, n_columns * 8))
-    shape = (frames.shape[1], n_columns)
-    total, squares, count = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    shift = np.zeros(n_columns)
+    rows = chunk_rows(source)
+    step = max(1, BLOCK_BYTES // max(1, rows * n_columns * 8)) * rows
     existing = frames[frames >= 0]
-    for start in range(int(existing.min()), int(existing.max()) + 1, step):
-        stop = min(start + step, int(existing.max()) + 1)
-        weights = _weights(frames, start, stop)
-        if not weights.nnz:
-            continue
-        block = np.asarray(source.isel({clock: slice(start, stop)}).values, np.float64)
-        block = block.reshape(stop - start, n_columns)
-        if not count.any():
-            first = block[0]
-            shift = np.where(np.isfinite(first), first, 0.0)
-        block = block - shift
-        missing = np.isnan(block)
-        if missing.any():
-            block[missing] = 0.0
-            count += weights @ (~missing).astype(np.float64)
-        else:
-            count += weights.sum(axis=1)
-        total += weights @ block
-        np.square(block, out=block)
-        squares += weights @ block
+    first, last = (int(existing.min()), int(existing.max())) if existing.size else (0, -1)
+    early = np.asarray(source[first : first + 1].values, np.float64).reshape(-1)
+    shift = np.where(np.isfinite(early), early, 0.0) if deviations and early.size else 0.0
+
+    def add(start: int) -> Sums:
+        low, high = max(start, first), min(start + step, last + 1)
+        weights = _weights(frames, low, high)
+        block = np.asarray(view[low:high]).reshape(high - low, n_columns)
+        return _block_sums(weights, block, shift, deviations)
+
+    sums = Sums.zero((frames.shape[1], n_columns))
+    with ThreadPoolExecutor(THREADS) as pool:
+        # Added up in the order of the blocks, whichever thread is done first: same numbers always.
+        for part in pool.map(add, range(first - first % rows, last + 1, step)):
+            sums = Sums(*(one + other for one, other in zip(sums, part, strict=True)))
+    shape = (frames.shape[1], *source.shape[1:])
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / count
-        squares = np.maximum(squares - total * mean, 0.0)
-    values = np.where(count > 0, mean + shift, np.nan).reshape(-1, *source.shape[1:])
-    squares = squares.reshape(values.shape)
+        mean = sums.total / sums.count
+        squares = np.maximum(sums.squares - sums.total * mean, 0.0)
+    values = np.where(sums.count > 0, mean + shift, np.nan).reshape(shape)
+    squares = squares.reshape(shape)
     if reader.scale is not None:
         values = reader.scaled(values, rest)
         spread = reader.scale[1]
         squares = squares / np.square(spread[rest[0]] if spread.ndim else spread)
-    return values, squares, count.reshape(values.shape)
+    return values, squares, sums.count.reshape(shape)
+
+
+class Sums(NamedTuple):
+    """What is added up over blocks: of values, of their squares, and how many; (offset, column)."""
+
+    total: npt.NDArray[np.float64]
+    squares: npt.NDArray[np.float64]
+    count: npt.NDArray[np.float64]
+
+    @classmethod
+    def zero(cls, shape: tuple[int, int]) -> "Sums":
+        """Return sums of nothing."""
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape))
+
+
+def _block_sums(
+    weights: Any, block: npt.NDArray[Any], shift: npt.NDArray[np.float64] | float, deviations: bool
+) -> Sums:
+    shape = (weights.shape[0], block.shape[1])
+    if not weights.nnz:
+        return Sums.zero(shape)
+    squares = np.zeros(shape)
+    values = block - shift if deviations else block
+    total = weights @ values
+    count = np.broadcast_to(np.asarray(weights.sum(axis=1)).reshape(-1, 1), shape)
+    if np.isnan(total).any():
+        missing = np.isnan(values)
+        values = np.where(missing, 0.0, values)
+        total = weights @ values
+        count = weights @ (~missing).astype(np.float64)
+    if deviations:
+        squares = weights @ np.square(values)
+    return Sums(total, squares, count)
 
 
 def _weights(frames: npt.NDArray[Any], start: int, stop: int) -> Any:

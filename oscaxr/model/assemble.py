@@ -1,6 +1,6 @@
 """From the parts that a reader found to one session Dataset, always the same way."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,12 @@ def rates(columns: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, float]:
 
 
 def session_dataset(
-    parts: Parts, *, coords: Mapping[str, Any], attrs: Mapping[str, Any], source_format: str
+    parts: Parts,
+    *,
+    coords: Mapping[str, Any],
+    attrs: Mapping[str, Any],
+    source_format: str,
+    dropped: Collection[str] = (),
 ) -> xr.Dataset:
     """Assemble a session Dataset.
 
@@ -79,6 +84,8 @@ def session_dataset(
         Further facts.
     source_format : str
         Layout of the source: ``"nwb"``, ``"original"`` or ``"memory"``.
+    dropped : collection of str, optional
+        Names to leave out, once the facts that depend on them are known.
 
     Returns
     -------
@@ -96,10 +103,12 @@ def session_dataset(
         spec = spec_of(name)
         if spec is None:
             raise SchemaError(f"{name!r} is not a variable of a session: {', '.join(SESSION)}")
+        if name in dropped:
+            continue
         variable = xr.Variable(dims, data, spec.attrs)
         (data_vars if spec.role == "data" else coordinates)[name] = variable
     for fact in FACTS:
-        if fact.role == "coord" and fact.name in coords:
+        if fact.role == "coord" and fact.name in coords and fact.name not in dropped:
             coordinates[fact.name] = xr.Variable((), coords[fact.name], fact.attrs)
     segments = {name: part[1] for name, part in parts.items() if part[0] == (n.SEGMENT,)}
     return xr.Dataset(

@@ -9,7 +9,7 @@ import numpy as np
 from oscaxr.errors import InvalidRoiWarning
 from oscaxr.model import factors, signals
 from oscaxr.model import names as n
-from oscaxr.model.lazy import Array, Once, Reader, computed
+from oscaxr.model.lazy import Array, Once, Reader, computed, view_of
 from oscaxr.model.masks import geometry
 
 Parts = dict[str, tuple[tuple[str, ...], Any]]
@@ -49,18 +49,18 @@ def trace_facts(reader: Reader, source: str) -> Parts:
 
 
 def _chunk_shape(reader: Reader) -> tuple[int, ...]:
-    return getattr(reader, "chunk_shape", None) or (1024, 32)
-
-
-def _read_columns(reader: Reader, columns: slice) -> Array:
-    return reader.read((slice(0, reader.shape[0], 1), columns))
+    return getattr(reader, "chunk_shape", None) or (1024, 1)
 
 
 def _factors(reader: Reader) -> dict[str, Array]:
     n_frames, n_rois = reader.shape
-    found = factors.column_factors(
-        partial(_read_columns, reader), n_frames, n_rois, align=_chunk_shape(reader)[1]
-    )
+    view = view_of(reader)
+
+    def read_columns(columns: slice) -> Array:
+        everything = slice(0, n_frames, 1)
+        return reader.read((everything, columns)) if view is None else view[:, columns]
+
+    found = factors.column_factors(read_columns, n_frames, n_rois, align=_chunk_shape(reader)[1])
     low, median, high = found.percentiles
     return {"median": median, "spread": high - low, "valid": found.valid}
 
@@ -73,10 +73,12 @@ def _valid(reader: Reader, facts: Once, source: str) -> Array:
     else:
         valid = np.ones(n_rois, bool)
         rows = _chunk_shape(reader)[0]
+        view = view_of(reader)
         step = max(1, BLOCK_BYTES // max(1, rows * n_rois * reader.dtype.itemsize)) * rows
         for start in range(0, n_frames if n_rois else 0, step):
-            stop = min(start + step, n_frames)
-            block = reader.read((slice(start, stop, 1), slice(0, n_rois, 1)))
+            rows_read = slice(start, min(start + step, n_frames), 1)
+            everyone = slice(0, n_rois, 1)
+            block = reader.read((rows_read, everyone)) if view is None else view[rows_read]
             valid &= np.isfinite(block).all(axis=0)
     if not valid.all():
         invalid = np.flatnonzero(~valid)

@@ -15,6 +15,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from oscaxr.errors import SchemaError
+from oscaxr.model.lazy import OrthogonalArray
+from oscaxr.model.windows import innermost
 
 FloatArray = npt.NDArray[np.float64]
 ReadBlock = Callable[[slice], npt.NDArray[Any]]
@@ -24,7 +26,7 @@ Result = TypeVar("Result")
 Kernel = Callable[[npt.NDArray[Any], slice], Result]
 """Takes traces, (column, time), that it may overwrite, and says something about those columns."""
 
-BUDGET_BYTES = 256 * 2**20
+BUDGET_BYTES = 128 * 2**20
 THREADS = 2
 PUBLISHED_PERCENTILES = (5.0, 50.0, 95.0)
 
@@ -74,8 +76,8 @@ def column_factors(
     threads : int, optional
         Number of threads that compute.
     align : int, optional
-        Blocks start at multiples of this many columns, when the budget allows: the width of the
-        file's chunks.
+        Columns that are stored together, so that reading one of them costs as much as reading all:
+        the width of the file's chunks (:func:`stored_width`).
 
     Returns
     -------
@@ -213,19 +215,63 @@ def map_columns(
     array([6., 9.])
     """
     group, width = _block_widths(n_time, n_columns, budget_bytes, max(1, threads), max(1, align))
+
+    def turned(columns: slice) -> Result:
+        return kernel(_turned(read_block(columns)), columns)
+
     results: list[Result] = []
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+        if align <= group:
+            # Columns are stored in groups as small as those worked on: each thread reads its own.
+            return list(pool.map(turned, _slices(0, n_columns, group)))
         for start in range(0, n_columns, width):
             stop = min(start + width, n_columns)
             block = read_block(slice(start, stop))
-            bounds = [slice(first, min(first + group, stop)) for first in range(start, stop, group)]
 
             def run(columns: slice, block: npt.NDArray[Any] = block, start: int = start) -> Result:
                 rows = _turned(block[:, columns.start - start : columns.stop - start])
                 return kernel(rows, columns)
 
-            results.extend(pool.map(run, bounds))
+            results.extend(pool.map(run, _slices(start, stop, group)))
     return results
+
+
+def _slices(start: int, stop: int, width: int) -> list[slice]:
+    return [slice(first, min(first + width, stop)) for first in range(start, stop, width)]
+
+
+def stored_width(traces: xr.DataArray, time_dim: str) -> int:
+    """Return how many columns of an array are stored together.
+
+    Parameters
+    ----------
+    traces : xarray.DataArray
+        Two dims, one of them `time_dim`; lazy, on dask, or in memory.
+    time_dim : str
+        The other is that of the columns.
+
+    Returns
+    -------
+    int
+        The width of its chunks; 1 for an array in memory or in one piece, all columns where the
+        source does not say.
+
+    Examples
+    --------
+    >>> stored_width(xr.DataArray(np.zeros((4, 9)), dims=("time", "roi")), "time")
+    1
+    """
+    (column_dim,) = (dim for dim in traces.dims if dim != time_dim)
+    if traces.chunks is not None:
+        return int(traces.chunksizes[column_dim][0])
+    data = innermost(traces.variable)
+    if isinstance(data, np.ndarray):
+        return 1
+    if isinstance(data, OrthogonalArray) and len(data.reader.shape) == data.ndim:
+        chunk_shape = getattr(data.reader, "chunk_shape", None)
+        axis = data.order[traces.dims.index(column_dim)]
+        return int(chunk_shape[axis]) if chunk_shape else 1
+    return int(traces.sizes[column_dim])
 
 
 def column_reader(traces: xr.DataArray, time_dim: str) -> ReadBlock:
@@ -253,8 +299,12 @@ def column_reader(traces: xr.DataArray, time_dim: str) -> ReadBlock:
     """
     (column_dim,) = (dim for dim in traces.dims if dim != time_dim)
     time_first = traces.dims[0] == time_dim
+    data = None if traces.chunks is not None else innermost(traces.variable)
+    view = data.view() if isinstance(data, OrthogonalArray) else None
 
     def read(columns: slice) -> npt.NDArray[Any]:
+        if view is not None:
+            return view[:, columns] if time_first else view[columns].T
         # Turned over after reading: a lazy array would read a transposed index point by point.
         block = np.asarray(traces.isel({column_dim: columns}).data)
         return block if time_first else block.T
@@ -359,6 +409,8 @@ def _block_widths(
     # A quarter of the memory holds what the threads work on, the rest what was read.
     shared = max(1, math.ceil(n_columns / threads))
     group = max(1, min(_GROUP_COLUMNS, affordable // (4 * threads), shared))
+    if align < group:
+        group -= group % align
     width = max(1, min(affordable - group * threads, n_columns))
     if align < width < n_columns:
         width -= width % align

@@ -49,6 +49,23 @@ class Reader(Protocol):
         ...
 
 
+def view_of(reader: Reader) -> Array | None:
+    """Return a reader's whole array as a read-only view, where the reader can give one.
+
+    Parameters
+    ----------
+    reader : Reader
+        Where values come from.
+
+    Returns
+    -------
+    ndarray or None
+        A view, e.g. of a mapped file, that is to be used and let go.
+    """
+    view = getattr(reader, "view", None)
+    return None if view is None else view()
+
+
 class OrthogonalArray(indexing.ExplicitlyIndexedNDArrayMixin):
     """A lazily indexed array whose axes are indexed independently of each other.
 
@@ -124,7 +141,10 @@ class OrthogonalArray(indexing.ExplicitlyIndexedNDArrayMixin):
         arrays = [dim for dim, k in enumerate(key) if isinstance(k, np.ndarray)]
         if len(arrays) != 1 or not self._is_plain(self.order[arrays[0]]):
             pointwise: Any = _Pointwise(self)
-            return indexing.LazilyVectorizedIndexedArray(pointwise, indexer)
+            lazy = indexing.LazilyVectorizedIndexedArray(pointwise, indexer)
+            # xarray indexes each of these with a later key, as if it had the full shape.
+            lazy.key = indexing.VectorizedIndexer(tuple(np.broadcast_arrays(*lazy.key.tuple)))
+            return lazy
         (dim,) = arrays
         # Basic indexing first, so that only the array remains to be put in place.
         plain = self._outer(tuple(slice(None) if d == dim else k for d, k in enumerate(key)))
@@ -185,6 +205,19 @@ class OrthogonalArray(indexing.ExplicitlyIndexedNDArrayMixin):
         if values is None:
             values = self.reader.read(tuple(flat))
         return values.reshape(natural)[tuple(flip)].transpose(self.order)
+
+    def view(self) -> Array | None:
+        """Return the array as a read-only view of its source, where that is possible.
+
+        Returns
+        -------
+        ndarray or None
+            A view, e.g. of a mapped file, that is to be used and let go.
+        """
+        if not all(isinstance(index, slice) for index in self.indices):
+            return None
+        whole = view_of(self.reader)
+        return None if whole is None else whole[self.indices].transpose(self.order)
 
     async def async_get_duck_array(self) -> Array:
         """Read the values; files are not read asynchronously, so this waits."""

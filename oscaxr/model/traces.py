@@ -7,7 +7,7 @@ import xarray as xr
 
 from oscaxr.errors import MissingVariableError, SchemaError
 from oscaxr.model import names as n
-from oscaxr.model.factors import column_factors, column_reader, nan_percentiles
+from oscaxr.model.factors import column_factors, column_reader, nan_percentiles, stored_width
 from oscaxr.model.signals import interpolate_nan
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)
@@ -136,7 +136,11 @@ def _roi_factors(ds: xr.Dataset) -> xr.Dataset:
         dff = _variable(ds, n.DFF)
         (dim,) = (name for name in dff.dims if name != n.TIME)
         low, center, high = column_factors(
-            column_reader(dff, n.TIME), dff.sizes[n.TIME], dff.sizes[dim], _percentiles(n.DFF)
+            column_reader(dff, n.TIME),
+            dff.sizes[n.TIME],
+            dff.sizes[dim],
+            _percentiles(n.DFF),
+            align=stored_width(dff, n.TIME),
         ).percentiles
         coords = {key: coord for key, coord in dff.coords.items() if coord.dims == (dim,)}
         found = xr.Dataset({MEDIAN: (dim, center), SPREAD: (dim, high - low)}, coords=coords)

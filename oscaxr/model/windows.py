@@ -186,6 +186,40 @@ def innermost(variable: xr.Variable) -> Any:
     return data
 
 
+def chunk_rows(source: xr.Variable) -> int:
+    """Return how many frames of a variable are stored together; 1 where that is of no matter.
+
+    Parameters
+    ----------
+    source : xarray.Variable, (frame, ...)
+        Any.
+
+    Returns
+    -------
+    int
+    """
+    chunk_shape = getattr(getattr(innermost(source), "reader", None), "chunk_shape", None)
+    return int(chunk_shape[0]) if chunk_shape else 1
+
+
+def view_or_variable(source: xr.Variable) -> Any:
+    """Return a variable as a read-only view of its file, or as it is where there is no view.
+
+    Parameters
+    ----------
+    source : xarray.Variable
+        In memory or lazy.
+
+    Returns
+    -------
+    ndarray or xarray.Variable
+        To be indexed, used, and let go: a view keeps its file open.
+    """
+    array = innermost(source)
+    view = array.view() if isinstance(array, OrthogonalArray) else None
+    return source if view is None else view
+
+
 def window_reader(variable: xr.Variable) -> tuple[WindowReader, OrthogonalArray] | None:
     """Return the reader behind a lazy variable of sequences, None for any other variable.
 

@@ -1,14 +1,14 @@
 """The NWB files of one session, as one source that knows where things are."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from oscaxr.errors import FormatError
+from oscaxr.errors import FormatError, OscaxrError
 from oscaxr.io.hdf5 import Hdf5File, lazy_array
 from oscaxr.model.lazy import Array, Reader
 
@@ -97,7 +97,7 @@ class Source:
             )
             return None
         factor, offset = item.attrs.get("conversion", 1.0), item.attrs.get("offset", 0.0)
-        if factor != 1.0 or offset != 0.0:
+        if np.any(factor != 1.0) or np.any(offset != 0.0):
             self.problems.append(
                 f"{path} is stored with conversion {factor} and offset {offset}; sessions of this "
                 "dataset store physical units (1 and 0)"
@@ -156,9 +156,18 @@ def open_source(file: Hdf5File) -> Iterator[Source]:
     Source
         Valid inside the block.
     """
-    with ExitStack() as stack:
-        source = Source(file, stack.enter_context(file.handle()))
-        yield source
+    with file.handle() as handle:
+        source = Source(file, handle)
+        try:
+            yield source
+        except OscaxrError:
+            raise
+        except (OSError, RuntimeError, KeyError) as error:
+            # What HDF5 raises where its own structures are damaged.
+            raise FormatError(
+                f"{file.path} cannot be read as a session ({error}). The file is damaged: fetch "
+                "it again."
+            ) from error
         source.finish()
 
 

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from oscaxr.errors import FormatError
-from oscaxr.io.hdf5 import DatasetReader, Hdf5File
+from oscaxr.io.hdf5 import DatasetReader
 from oscaxr.io.nwb.source import TRIALS, ReshapedRows, Source
 from oscaxr.model import names as n
 from oscaxr.model import segments as table
@@ -66,11 +66,19 @@ def read_segments(source: Source, clocks: dict[str, Array]) -> dict[str, Array]:
         return {}
     raw = {}
     for name in (*TEXT_COLUMNS, *NUMBER_COLUMNS, "start_time", "stop_time", *_frame_columns()):
-        dataset = source.get(f"{TRIALS}/{name}")
-        if dataset is not None:
+        path = f"{TRIALS}/{name}"
+        dataset = source.get(path)
+        if dataset is None and name not in REQUIRED_COLUMNS:
+            continue
+        if dataset is None:
+            source.problems.append(f"{path} is missing (a column of the stimulus table)")
+        elif not isinstance(dataset, h5py.Dataset) or len(dataset.shape) != 1:
+            found = f"has shape {dataset.shape}" if hasattr(dataset, "shape") else "is a group"
+            source.problems.append(f"{path} should be a column with one value a row, but {found}")
+        elif not _is_label_or_number(dataset):
+            source.problems.append(f"{path} should hold numbers or text, but is {dataset.dtype}")
+        else:
             raw[name] = source.read(dataset)
-        elif name in REQUIRED_COLUMNS:
-            source.problems.append(f"{TRIALS}/{name} is missing (a column of the stimulus table)")
     lengths = {name: len(values) for name, values in raw.items()}
     if len(set(lengths.values())) > 1:
         source.problems.append(f"the columns of {TRIALS} differ in length: {lengths}")
@@ -86,6 +94,10 @@ def read_segments(source: Source, clocks: dict[str, Array]) -> dict[str, Array]:
     problems = table.problems_of_table(columns, {name: len(c) for name, c in clocks.items()})
     source.problems += [f"{TRIALS}: {problem}" for problem in problems]
     return {**columns, **table.derive(columns)}
+
+
+def _is_label_or_number(dataset: h5py.Dataset) -> bool:
+    return dataset.dtype.kind in "fiub" or h5py.check_string_dtype(dataset.dtype) is not None
 
 
 def _frame_columns() -> list[str]:
@@ -145,7 +157,8 @@ def read_patches(source: Source, n_segments: int) -> Parts:
         if flat.ndim != 1:
             source.problems.append(f"{flat.name} should be one-dimensional, but is {flat.shape}")
             continue
-        once = Once(partial(_scatter, source.file, flat.name, index.name))
+        readers = DatasetReader(source.file, flat), DatasetReader(source.file, index)
+        once = Once(partial(_scatter, *readers))
         shape = (n_segments, n.N_PATCHES)
         parts[name] = ((n.SEGMENT, n.PATCH), computed(once, shape, np.float64))
     return parts
@@ -162,6 +175,11 @@ def _ragged(
         missing = f"{TRIALS}/{column}" + ("" if flat is None else "_index")
         source.problems.append(f"{missing} is missing (half of a ragged column)")
         return None, None
+    for dataset in (flat, index):
+        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "fiu":
+            kind = getattr(dataset, "dtype", "a group")
+            source.problems.append(f"{dataset.name} should hold numbers, but is {kind}")
+            return None, None
     if index.shape != (n_segments,):
         source.problems.append(
             f"{index.name} has shape {index.shape}, but the stimulus table has {n_segments} rows"
@@ -170,26 +188,31 @@ def _ragged(
     return flat, index
 
 
-def _scatter(file: Hdf5File, flat_name: str, index_name: str) -> Array:
+def _scatter(flat_reader: DatasetReader, index_reader: DatasetReader) -> Array:
     """Spread a ragged column over (segment, patch), NaN elsewhere."""
-    with file.handle() as handle:
-        flat = np.asarray(handle[flat_name][()], np.float64)
-        stop = handle[index_name][()].astype(np.int64)
+    flat = _read_whole(flat_reader).astype(np.float64, copy=False)
+    stop = _read_whole(index_reader).astype(np.int64)
     counts = np.diff(stop, prepend=0)
     # An empty element may also be written as a single NaN.
-    blank = (counts == 1) & np.isnan(flat[np.maximum(stop - 1, 0)])
-    if blank.any():
+    single = np.flatnonzero((counts == 1) & (stop <= len(flat)))
+    blank = single[np.isnan(flat[stop[single] - 1])]
+    if blank.size:
         flat = np.delete(flat, stop[blank] - 1)
-        counts = np.where(blank, 0, counts)
+        counts[blank] = 0
     if len(flat) != counts.sum() or not np.isin(counts, (0, n.N_PATCHES)).all():
         raise FormatError(
-            f"{file.path}: {flat_name} has {len(flat)} values in groups of "
+            f"{flat_reader.file.path}: {flat_reader.name} has {len(flat)} values in groups of "
             f"{sorted(set(counts.tolist()))}, where {n.N_PATCHES} a Gabor segment were expected. "
             "Open it with drop_variables to leave this column out."
         )
     out = np.full((len(stop), n.N_PATCHES), np.nan)
     out[counts > 0] = flat.reshape(-1, n.N_PATCHES)
     return out
+
+
+def _read_whole(reader: DatasetReader) -> Array:
+    (length,) = reader.shape
+    return reader.read((slice(0, length, 1),)) if length else np.empty(0, reader.dtype)
 
 
 def read_squares(source: Source, n_segments: int) -> Parts:
