@@ -1,0 +1,1 @@
+"""The command line ``oscaxr``. Nothing else in the package imports it."""

@@ -1,0 +1,78 @@
+"""``oscaxr sample``: write the sessions of a made-up mouse into a folder."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oscaxr import sample as samples
+from oscaxr.cli.console import DebugOption, output, progress_bar, reported_errors, say
+
+
+class Layout(StrEnum):
+    """How HDF5 stores the large arrays of a sample file."""
+
+    GZIP = "gzip"
+    CHUNKED = "chunked"
+    CONTIGUOUS = "contiguous"
+
+
+def sample(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to write into; made if it is not there.")
+    ],
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+    scale: Annotated[
+        float, typer.Option(help="Length of the sessions; 1 is a real one (70 minutes).")
+    ] = 0.12,
+    rois: Annotated[int, typer.Option(help="Number of ROIs in each session.")] = 30,
+    tracked: Annotated[
+        int | None, typer.Option(help="Number of tracked ROIs.", show_default="60 % of the ROIs")
+    ] = None,
+    layout: Annotated[
+        Layout, typer.Option(help="How the large arrays are stored in the files.")
+    ] = Layout.GZIP,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace sample files that are already there.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write three synthetic sessions of one mouse, and their session table.
+
+    The files are NWB files laid out as those of DANDI 000037. Equal options give equal sessions.
+    """
+    with reported_errors(debug):
+        specs = samples.mouse_specs(seed=seed, scale=scale, n_rois=rois, n_tracked=tracked)
+        with progress_bar("writing sample sessions") as progress:
+            try:
+                samples.write_mouse(
+                    folder,
+                    seed=seed,
+                    scale=scale,
+                    n_rois=rois,
+                    n_tracked=tracked,
+                    layout=layout.value,
+                    overwrite=overwrite,
+                    progress=progress,
+                )
+            except samples.SampleExistsError as error:
+                raise samples.SampleExistsError(
+                    str(error).replace("overwrite=True", "--overwrite")
+                ) from error
+        console = output()
+        table = folder / "mouse_df.csv"
+        say(console, "Wrote")
+        for spec in specs:
+            path = samples.sample_path(spec, folder)
+            say(console, f"  {path}  ({path.stat().st_size / 1e6:.1f} MB)")
+        say(console, f"  {table}  (session table)")
+        say(console)
+        say(console, "Try next, in Python:")
+        say(console, "  import oscaxr as ox")
+        say(
+            console,
+            f"  ds = ox.open_session(mouse=1, session=1, datadir={str(folder)!r}, "
+            f"sessions={str(table)!r})",
+        )
+        say(console, '  u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"))')

@@ -1,0 +1,186 @@
+"""One recording at a glance: stimulus, running, pupil and all ROIs on one time axis."""
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from oscaxr.errors import CriterionError
+from oscaxr.model import names as n
+from oscaxr.plot import axes as parts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PolyCollection
+    from matplotlib.lines import Line2D
+
+Array = np.ndarray[Any, Any]
+
+ROWS: Final = ("stimulus", n.RUN_VELOCITY, n.PUPIL_DIAMETER, n.DFF)
+HEIGHT_RATIOS: Final = (0.35, 1, 1, 1)
+_BUDGET_BYTES: Final = 64 * 2**20
+_CHUNK_FRAMES: Final = 2048
+
+
+class OverviewArtists(NamedTuple):
+    """What :func:`session_overview` drew.
+
+    Parameters
+    ----------
+    stimuli : list of matplotlib.collections.PolyCollection
+        One for each stimulus type, and one for the unexpected segments.
+    lines : dict of str to matplotlib.lines.Line2D
+        The trace of each variable that the session has.
+    """
+
+    stimuli: "list[PolyCollection]"
+    lines: "dict[str, Line2D]"
+
+
+def session_overview(
+    ds: xr.Dataset, axes: "Sequence[Axes] | None" = None, *, bins: int = 1000
+) -> OverviewArtists:
+    """Draw what a mouse saw and did, and the mean of its ROIs, over the whole session.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session.
+    axes : four matplotlib.axes.Axes, optional
+        From top to bottom: stimulus, running, pupil, dF/F. New ones by default.
+    bins : int, optional
+        Number of points of each trace; each is the mean of an equal part of the recording.
+
+    Returns
+    -------
+    OverviewArtists
+        Stimulus bars and traces.
+
+    Raises
+    ------
+    CriterionError
+        If there are not four axes.
+    PlotLibraryError
+        If matplotlib is not installed.
+
+    Notes
+    -----
+    dF/F is read in blocks of frames, so memory stays within bounds for any number of ROIs.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> from matplotlib.figure import Figure
+    >>> ds = ox.sample.session(n_rois=4, scale=0.02)
+    >>> drawn = session_overview(ds, Figure().subplots(4))
+    >>> drawn.lines["dff"].axes.get_ylabel()
+    'mean dF/F'
+    """
+    if axes is None:
+        parts.require_matplotlib()
+        from matplotlib import pyplot
+
+        _, made = pyplot.subplots(
+            len(ROWS), sharex=True, layout="constrained", height_ratios=HEIGHT_RATIOS
+        )
+        axes = list(made)
+    if len(axes) != len(ROWS):
+        raise CriterionError(f"{len(axes)} axes were given; the overview has four: {ROWS}")
+    from matplotlib.ticker import MaxNLocator
+
+    stimuli = _stimulus_bar(ds, axes[0])
+    lines = {}
+    clocks = (n.TIME, n.STIM_TIME)
+    ends = [edge for clock in clocks if clock in ds.coords for edge in ds[clock].values[[0, -1]]]
+    edges = np.linspace(min(ends), max(ends), bins + 1)
+    for name, ax in zip(ROWS[1:], axes[1:], strict=True):
+        parts.tidy(ax)
+        if name not in ds:
+            ax.set_yticks([])
+            _name(ax, f"no {name}")
+            continue
+        trace = ds[name]
+        (clock,) = set(clocks) & set(trace.dims)
+        values = _mean_over_rois(trace) if name == n.DFF else trace.values
+        averaged = _binned(ds[clock].values, values, edges)
+        (lines[name],) = ax.plot(
+            (edges[:-1] + edges[1:]) / 120, averaged, color="0.25", linewidth=0.7
+        )
+        what = "mean dF/F" if name == n.DFF else parts.axis_label(trace.attrs, name)
+        _name(ax, what.replace(" (", "\n("))
+        ax.tick_params(labelsize="small")
+    for ax in axes:
+        ax.set_xlim(edges[0] / 60, edges[-1] / 60)
+    for ax in axes[:-1]:
+        ax.tick_params(labelbottom=False)
+    axes[-1].xaxis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
+    axes[-1].set_xlabel("time in the session (min)")
+    return OverviewArtists(stimuli, lines)
+
+
+def _name(ax: "Axes", words: str) -> None:
+    # Upright beside the axes: along them, the names of such low axes would run into each other.
+    ax.set_ylabel(words, fontsize="small", rotation=0, ha="right", va="center")
+
+
+def _stimulus_bar(ds: xr.Dataset, ax: "Axes") -> "list[PolyCollection]":
+    types, unexpected = ds["stimulus_type"].values, ds["unexpected"].values == 1
+    starts, stops = ds["start_time"].values / 60, ds["stop_time"].values / 60
+    drawn = []
+    for kind, color in parts.STIMULUS_COLORS.items():
+        bars = _joined(starts, stops, types == kind)
+        if len(bars):
+            bar = ax.broken_barh(bars, (0, 1), color=color, linewidth=0, label=kind)
+            drawn.append(bar)
+    bars = _joined(starts, stops, unexpected)
+    if len(bars):
+        bar = ax.broken_barh(bars, (0, 1), color="black", linewidth=0.6, label="unexpected")
+        drawn.append(bar)
+    ax.set_ylim(0, 1)
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    ax.tick_params(bottom=False)
+    ax.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize="small",
+        handlelength=1, handleheight=0.8, borderaxespad=0.1, columnspacing=1.2,
+    )  # fmt: skip
+    return drawn
+
+
+def _joined(starts: Array, stops: Array, chosen: Array) -> list[tuple[float, float]]:
+    """Join consecutive segments into (start, length), so that thousands make a few bars."""
+    padded = np.concatenate([[False], chosen, [False]])
+    first = np.flatnonzero(padded[1:] & ~padded[:-1])
+    last = np.flatnonzero(padded[:-1] & ~padded[1:]) - 1
+    return list(zip(starts[first], stops[last] - starts[first], strict=True))
+
+
+def _mean_over_rois(trace: xr.DataArray) -> Array:
+    """Average over ROIs, a block of frames at a time."""
+    dim = parts.roi_dim(trace)
+    n_frames = trace.sizes[n.TIME]
+    row_bytes = max(1, trace.sizes[dim] * trace.dtype.itemsize)
+    # Whole rows of the file's usual chunks, so that none is read twice.
+    step = max(1, _BUDGET_BYTES // row_bytes // _CHUNK_FRAMES) * _CHUNK_FRAMES
+    means = np.full(n_frames, np.nan)
+    for start in range(0, n_frames, step):
+        block = trace.isel({n.TIME: slice(start, start + step)}).transpose(n.TIME, dim).values
+        known = np.isfinite(block)
+        count = known.sum(axis=1)
+        total = np.where(known, block, 0).sum(axis=1, dtype=np.float64)
+        part = means[start : start + step]
+        np.divide(total, count, out=part, where=count > 0)
+    return means
+
+
+def _binned(times: Array, values: Array, edges: Array) -> Array:
+    """Average a trace over equal parts of time, NaNs left out."""
+    known = np.isfinite(values)
+    position = np.clip(np.searchsorted(edges, times[known], side="right") - 1, 0, len(edges) - 2)
+    count = np.bincount(position, minlength=len(edges) - 1)
+    total = np.bincount(position, weights=values[known], minlength=len(edges) - 1)
+    with np.errstate(invalid="ignore"):
+        averaged: Array = total / np.where(count > 0, count, np.nan)
+    return averaged

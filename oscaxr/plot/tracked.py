@@ -1,0 +1,192 @@
+"""How the responses of the same ROIs change from session to session."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from oscaxr.errors import MissingVariableError, TrackingError
+from oscaxr.measure import statistics
+from oscaxr.model import names as n
+from oscaxr.plot import axes
+from oscaxr.select.criteria import select_segments
+from oscaxr.select.sequences import sequences
+from oscaxr.select.tracked import tracked
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
+    from matplotlib.container import ErrorbarContainer
+
+SESSION = "session"
+
+
+class TrackedArtists(NamedTuple):
+    """What :func:`tracked_over_sessions` drew.
+
+    Parameters
+    ----------
+    rois : matplotlib.collections.LineCollection
+        One line for each ROI.
+    mean : matplotlib.container.ErrorbarContainer
+        Their mean with its standard error.
+    """
+
+    rois: "LineCollection"
+    mean: "ErrorbarContainer"
+
+
+def tracked_responses(
+    sessions: Iterable[xr.Dataset],
+    criteria: Mapping[str, Any] | None = None,
+    *,
+    name: str = n.DFF,
+    window: tuple[float, float] = (0.0, 0.6),
+    scale: bool = False,
+) -> xr.DataArray:
+    """Return the mean response of each tracked ROI in each session of a mouse.
+
+    Parameters
+    ----------
+    sessions : iterable of xarray.Dataset
+        Sessions of one mouse.
+    criteria : mapping, optional
+        Which segments, as for :func:`oscaxr.select_segments`; ``{"gabor_frame": "U"}`` by default.
+    name : str, optional
+        Variable over ROIs.
+    window : tuple of float, optional
+        Seconds from the start of the segment, the end excluded, to average over.
+    scale : bool, optional
+        Scale the traces first, as :func:`oscaxr.sequences` does.
+
+    Returns
+    -------
+    xarray.DataArray
+        (session, tracking_id), in the unit of the variable.
+
+    Raises
+    ------
+    TrackingError
+        If the sessions are of different mice, one is given twice, or their tracked ROIs are not
+        the same.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> specs = ox.sample.mouse_specs(n_rois=6, n_tracked=3, scale=0.05)
+    >>> tracked_responses(ox.sample.session(spec) for spec in specs).sizes
+    Frozen({'session': 3, 'tracking_id': 3})
+    """
+    wanted = {"gabor_frame": "U"} if criteria is None else dict(criteria)
+    parts: list[xr.DataArray] = []
+    numbers: list[int] = []
+    mice: list[int] = []
+    for ds in sessions:
+        same = tracked(ds)
+        windows = sequences(
+            same, name, select_segments(ds, **wanted), pre=-window[0], post=window[1], scale=scale
+        )
+        response = statistics.mean(statistics.mean(windows, n.REL_TIME), n.SEQUENCE)
+        parts.append(response.reset_coords(drop=True))
+        numbers.append(int(ds[SESSION]) if SESSION in ds.coords else len(numbers) + 1)
+        mice.append(int(ds["mouse_id"]) if "mouse_id" in ds.coords else 0)
+    if not parts:
+        raise TrackingError("no sessions were given")
+    if len(set(mice)) > 1:
+        raise TrackingError(
+            f"the sessions are of different mice ({sorted(set(mice))}), whose ROIs are not the same"
+        )
+    if len(set(numbers)) < len(numbers):
+        raise TrackingError(f"a session is given twice: {numbers}")
+    try:
+        joined = xr.concat(
+            parts, dim=SESSION, join="exact", coords="minimal", compat="equals",
+            combine_attrs="override",
+        )  # fmt: skip
+    except ValueError as error:
+        counts = [part.sizes[n.TRACKING_ID] for part in parts]
+        raise TrackingError(
+            f"sessions {numbers} do not have the same tracked ROIs ({counts} of them): {error}"
+        ) from error
+    return joined.assign_coords({SESSION: (SESSION, numbers, {"long_name": "session"})})
+
+
+def tracked_over_sessions(
+    data: xr.DataArray | Sequence[xr.Dataset],
+    ax: "Axes | None" = None,
+    *,
+    color: Any = axes.UNEXPECTED,
+    **options: Any,
+) -> TrackedArtists:
+    """Draw the response of each tracked ROI over the sessions, and their mean.
+
+    Parameters
+    ----------
+    data : xarray.DataArray or sequence of xarray.Dataset
+        Responses (session, tracking_id), or the sessions of one mouse.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw into; new ones by default.
+    color : colour, optional
+        Of the mean.
+    **options
+        Of sessions, the options of :func:`tracked_responses`.
+
+    Returns
+    -------
+    TrackedArtists
+        The lines of the ROIs, and the mean with its standard error over ROIs.
+
+    Raises
+    ------
+    TrackingError
+        See :func:`tracked_responses`.
+    MissingVariableError
+        If an array has other dims.
+    PlotLibraryError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> from matplotlib.figure import Figure
+    >>> specs = ox.sample.mouse_specs(n_rois=6, n_tracked=3, scale=0.05)
+    >>> drawn = tracked_over_sessions(list(map(ox.sample.session, specs)), Figure().subplots())
+    >>> len(drawn.rois.get_segments())
+    3
+    """
+    if not isinstance(data, xr.DataArray):
+        data = tracked_responses(data, **options)
+    elif set(data.dims) != {SESSION, n.TRACKING_ID}:
+        raise MissingVariableError(
+            f"the responses have the dims {data.dims}; they should be ('session', 'tracking_id')"
+        )
+    ax = axes.own_axes(ax)
+    from matplotlib.collections import LineCollection
+
+    values = data.transpose(n.TRACKING_ID, SESSION).values
+    numbers = data[SESSION].values
+    paths = np.stack([np.broadcast_to(numbers, values.shape), values], axis=-1)
+    # Many lines must not run together into a dark patch.
+    faintness = float(np.clip(15 / max(1, len(values)), 0.04, 0.8))
+    lines = LineCollection(
+        list(paths), colors=axes.FAINT, linewidths=0.9, alpha=faintness,
+        label=f"{len(values)} tracked ROIs", zorder=2,
+    )  # fmt: skip
+    ax.add_collection(lines)
+    found = statistics.stats(data, n.TRACKING_ID, stat="mean", error="sem")
+    mean = ax.errorbar(
+        numbers, found["mean"].values, yerr=found["sem"].values, color=color, linewidth=2,
+        marker="o", markersize=5, capsize=3, label="mean, SEM", zorder=3,
+    )  # fmt: skip
+    ax.autoscale_view()
+    ax.set_xticks(numbers)
+    ax.set_xlim(numbers.min() - 0.3, numbers.max() + 0.3)
+    ax.set_xlabel(axes.axis_label(data[SESSION].attrs, SESSION))
+    ax.set_ylabel(axes.axis_label(data.attrs, data.name))
+    axes.tidy(ax)
+    # The lines are too faint to be recognised in the legend.
+    for handle in axes.roomy_legend(ax, 2).legend_handles:
+        if handle is not None:
+            handle.set_alpha(1)
+    return TrackedArtists(lines, mean)

@@ -1,0 +1,302 @@
+"""The console script, as a user runs it: in a process of its own, mostly with piped output."""
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import oscaxr as ox
+
+SCRIPT = Path(sys.executable).parent / ("oscaxr.exe" if os.name == "nt" else "oscaxr")
+pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="oscaxr is not installed here")
+
+
+def run(*args: object, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [SCRIPT, *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=cwd,
+        # Neither finds nor leaves anything in the cache folder of whoever runs the tests.
+        env={
+            **os.environ,
+            "HOME": str(cwd / "cache"),
+            "XDG_CACHE_HOME": str(cwd / "cache"),
+            "COLUMNS": "80",
+            **(env or {}),
+        },
+    )
+
+
+def is_one_clear_message(done: subprocess.CompletedProcess, code: int = 1) -> bool:
+    return (
+        done.returncode == code
+        and done.stderr.startswith("Error: ")
+        and "Traceback" not in done.stderr
+        and "\x1b" not in done.stderr
+    )
+
+
+# -- help ---------------------------------------------------------------------------------------
+def test_version(tmp_path):
+    done = run("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"oscaxr {ox.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--help"], ["demo", "sample", "DANDI 000037"]),
+        (["demo", "--help"], ["--out", "--figure", "oscaxr-demo.png"]),
+        (["sample", "-h"], ["DIR", "--seed", "--scale", "--rois", "--layout", "--overwrite"]),
+    ],
+)
+def test_help(args, words, tmp_path):
+    done = run(*args, cwd=tmp_path)
+    assert done.returncode == 0
+    assert [word for word in words if word not in done.stdout] == []
+    assert "\x1b" not in done.stdout
+
+
+def test_usage_errors(tmp_path):
+    for args in (["sample"], ["sample", "x", "--layout", "odd"]):
+        done = run(*args, cwd=tmp_path)
+        assert done.returncode == 2, args
+        assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- oscaxr sample ------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sampled") / "my data [1]"
+    args = ["--scale", 0.02, "--rois", 5, "--seed", 3, "--layout", "contiguous"]
+    return folder, run("sample", folder, *args, cwd=folder.parent)
+
+
+def test_sample_writes_sessions(sampled):
+    folder, done = sampled
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    paths = sorted(folder.rglob("*.nwb"))
+    assert len(paths) == 3
+    for path in [*paths, folder / "mouse_df.csv"]:
+        assert str(path) in done.stdout
+    assert not list(folder.rglob("*.partial"))
+
+
+def test_sample_names_a_next_step_that_runs(sampled):
+    _, done = sampled
+    code = done.stdout.split("in Python:\n")[1]
+    names: dict[str, object] = {}
+    exec("\n".join(line.strip() for line in code.splitlines()), names)
+    assert names["u"].dims == ("roi", "sequence", "rel_time")
+    assert names["ds"].sizes["roi"] == 5
+    names["ds"].close()
+
+
+def test_sample_does_not_overwrite_unless_told(sampled):
+    folder, _ = sampled
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nwb")}
+    done = run("sample", folder, "--scale", 0.02, cwd=folder.parent)
+    assert is_one_clear_message(done)
+    assert "--overwrite" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.nwb")} == before
+    done = run("sample", folder, "--scale", 0.01, "--rois", 4, "--overwrite", cwd=folder.parent)
+    assert done.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.nwb")} != before
+
+
+def test_errors_are_one_message_and_debug_shows_more(tmp_path):
+    done = run("sample", "new", "--scale", 0, cwd=tmp_path)
+    assert is_one_clear_message(done)
+    assert "0.004 to 10" in done.stderr
+    done = run("sample", "new", "--scale", 0, "--debug", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    assert is_one_clear_message(run("demo", "--out", "file", cwd=tmp_path))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+# -- oscaxr demo --------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def demonstrated(tmp_path_factory):
+    """The demo run once, with the cache folder it made."""
+    folder = tmp_path_factory.mktemp("demo")
+    start = time.perf_counter()
+    done = run("demo", cwd=folder)
+    return folder, done, time.perf_counter() - start
+
+
+def test_demo(demonstrated):
+    folder, done, seconds = demonstrated
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    figure = folder / "oscaxr-demo.png"
+    assert f"Figure: {figure}\n" in done.stdout
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert 50_000 < figure.stat().st_size < 300_000
+    for words in ("<xarray.Dataset>", "gabor_frame = 'U'", "tracked", "Try next", "oscaxr sample"):
+        assert words in done.stdout
+    assert seconds < 60  # on a machine that runs other tests beside
+
+
+def test_code_that_the_demo_shows_runs(demonstrated):
+    _, done, _ = demonstrated
+    lines = re.findall(r"^>>> (.*)$", done.stdout, flags=re.MULTILINE)
+    assert len(lines) > 10
+    names: dict[str, object] = {}
+    exec("\n".join(lines), names)
+    assert names["same"].sizes == {"session": 3, "tracking_id": 24}
+    shown = re.search(r"^ +3 +44 .*?([\d.]+) \+- ([\d.]+) +([\d.]+) \+- [\d.]+ \(24\)$",
+                      done.stdout, flags=re.MULTILINE)  # fmt: skip
+    assert float(names["u_stats"]["mean"]) == pytest.approx(float(shown[1]), abs=6e-4)
+    assert float(names["u_stats"]["sem"]) == pytest.approx(float(shown[2]), abs=6e-4)
+    last = float(names["same_stats"]["mean"].sel(session=3))
+    assert last == pytest.approx(float(shown[3]), abs=6e-4)
+    for session in names["sessions"]:
+        session.close()
+
+
+def test_demo_finds_its_sessions_again(demonstrated, monkeypatch):
+    folder, done, _ = demonstrated
+    assert "synthetic (written)" in done.stdout
+    cached = Path(done.stdout.splitlines()[1].strip())
+    assert folder in cached.parents
+    demo_data = importlib.import_module("oscaxr.cli.demo_data")
+    monkeypatch.setattr(demo_data, "cache_folder", lambda: cached)
+    before = {path: path.stat().st_mtime_ns for path in cached.rglob("*")}
+    assert demo_data.demo_sessions() == (cached, False)
+    assert {path: path.stat().st_mtime_ns for path in cached.rglob("*")} == before
+
+
+def test_demo_never_touches_what_it_did_not_write(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    done = run("demo", "--out", ".", cwd=tmp_path)
+    assert is_one_clear_message(done)
+    assert "--out" in done.stderr
+    assert sorted({path.name for path in tmp_path.iterdir()} - {"cache"}) == ["notes.txt"]
+
+
+def test_figure_format_is_checked_before_any_work(tmp_path):
+    done = run("demo", "--figure", "figure.docx", cwd=tmp_path)
+    assert is_one_clear_message(done)
+    assert ".png" in done.stderr
+    assert not (tmp_path / "cache" / "oscaxr").exists()
+
+
+def test_demo_without_matplotlib(tmp_path):
+    # A module of that name that cannot be found: the finder below comes first.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u\n"
+        "find = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'matplotlib' else find(name, *rest)\n"
+    )
+    done = run("demo", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    assert is_one_clear_message(done)
+    assert "pip install" in done.stderr
+
+
+# -- the pieces that a process cannot show ------------------------------------------------------
+@pytest.fixture
+def demo_data(monkeypatch):
+    module = importlib.import_module("oscaxr.cli.demo_data")
+    monkeypatch.setattr(
+        module, "DESCRIPTION", {"seed": 0, "scale": 0.004, "n_rois": [2, 2, 2], "n_tracked": 1}
+    )
+    return module
+
+
+def test_sessions_in_an_empty_folder_stay_in_that_folder(demo_data, tmp_path):
+    inode = tmp_path.stat().st_ino
+    assert demo_data.demo_sessions(tmp_path) == (tmp_path, True)
+    assert tmp_path.stat().st_ino == inode
+    assert demo_data.demo_sessions(tmp_path) == (tmp_path, False)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_demo_that_is_stopped_leaves_nothing(demo_data, tmp_path):
+    def stop(done: int, total: int) -> None:
+        if done > total / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        demo_data.demo_sessions(tmp_path / "new", stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_demo_that_was_quicker(demo_data, tmp_path, monkeypatch):
+    finished = tmp_path / "finished"
+    demo_data.demo_sessions(finished)
+    chosen = tmp_path / "cache" / "demo"
+    monkeypatch.setattr(demo_data, "cache_folder", lambda: chosen)
+
+    def overtake(done: int, total: int) -> None:
+        if not chosen.exists():
+            shutil.copytree(finished, chosen)
+
+    assert demo_data.demo_sessions(None, overtake) == (chosen, True)
+    assert demo_data.is_intact(chosen)
+    assert list(chosen.parent.iterdir()) == [chosen]
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone", "manifest"])
+def test_damaged_sessions_in_the_cache_are_written_again(demo_data, tmp_path, monkeypatch, damage):
+    chosen = tmp_path / "cache" / "demo"
+    monkeypatch.setattr(demo_data, "cache_folder", lambda: chosen)
+    demo_data.demo_sessions()
+    path = next(chosen.rglob("*.nwb"))
+    if damage == "changed":
+        with path.open("r+b") as file:
+            file.seek(2000)
+            file.write(b"????")
+    else:
+        (path if damage == "gone" else chosen / demo_data.MANIFEST).unlink()
+    assert demo_data.demo_sessions() == (chosen, True)
+    assert demo_data.demo_sessions() == (chosen, False)
+    assert list(chosen.parent.iterdir()) == [chosen]
+    (chosen / demo_data.MANIFEST).unlink()
+    with pytest.raises(demo_data.DemoFolderError, match="Nothing in it was touched"):
+        demo_data.demo_sessions(chosen)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"version": 1}', "\0", '{"files": 3}'])
+def test_odd_manifests_are_not_intact(demo_data, tmp_path, content):
+    (tmp_path / demo_data.MANIFEST).write_text(content)
+    assert not demo_data.is_intact(tmp_path)
+
+
+def test_unexpected_errors_are_told_without_traceback(capsys):
+    import typer
+
+    console = importlib.import_module("oscaxr.cli.console")
+    with pytest.raises(typer.Exit), console.reported_errors():
+        raise ZeroDivisionError("oops")
+    shown = capsys.readouterr().err
+    assert "ZeroDivisionError: oops" in shown
+    assert "--debug" in shown
+    with pytest.raises(ZeroDivisionError), console.reported_errors(debug=True):
+        raise ZeroDivisionError
+
+
+def test_warnings_are_one_line(capsys):
+    import warnings
+
+    console = importlib.import_module("oscaxr.cli.console")
+    with console.reported_errors():
+        warnings.simplefilter("always")
+        warnings.warn("two dropped", ox.OscaxrWarning, stacklevel=1)
+    assert capsys.readouterr().err == "Note: two dropped\n"
