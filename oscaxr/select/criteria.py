@@ -1,8 +1,9 @@
 """Which segments: keyword criteria on the columns of the stimulus table."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from textwrap import shorten
 from typing import Any, Final
 
 import numpy as np
@@ -65,7 +66,7 @@ class Explanation(tuple[Step, ...]):
     __slots__ = ()
 
     def __str__(self) -> str:
-        width = max(len(step.criterion) for step in self)
+        width = max((len(step.criterion) for step in self), default=0)
         return "\n".join(f"{step.criterion:<{width}}  {step.left:>6}" for step in self)
 
     __repr__ = __str__
@@ -130,16 +131,23 @@ def select_segments(
     >>> set(segments.gabor_frame.values.tolist())
     {'U'}
     >>> explanation[0].criterion
-    'stimulus_type'
+    "stimulus = 'gabors'"
     """
+    problems: list[str] = []
     if stimulus is not None and criteria.get("stimulus_type") is not None:
-        raise CriterionError("give stimulus= or stimulus_type=, not both: they are the same")
+        problems.append("give stimulus= or stimulus_type=, not both: they are the same")
+    if run_start not in (None, True, False):
+        problems.append(f"run_start = {run_start!r}: not known; allowed are True, False")
     given = {"stimulus_type": stimulus, **criteria} if stimulus is not None else dict(criteria)
     given = {name: value for name, value in given.items() if value is not None}
     segments = segment_part(ds)
-    columns = {str(name): var.values for name, var in segments.coords.items() if var.ndim == 1}
+    columns = {
+        str(name): coord.values
+        for name, coord in segments.coords.items()
+        if coord.dims == (n.SEGMENT,)
+    }
+    implied = "stimulus_type" not in given
     given = _with_stimuli(given)
-    problems: list[str] = []
     keep = np.ones(segments.sizes[n.SEGMENT], bool)
     steps = []
     for name, value in given.items():
@@ -154,8 +162,7 @@ def select_segments(
         if name in CONCERNS:
             fulfils |= columns["stimulus_type"] != CONCERNS[name]
         keep &= fulfils
-        shown = "" if name == "stimulus_type" and stimulus is None else f" = {value!r}"
-        steps.append(Step(f"{name}{shown}" if stimulus is None else name, int(keep.sum())))
+        steps.append(Step(_shown(name, value, implied), int(keep.sum())))
     if problems:
         raise CriterionError("cannot select segments:\n" + "\n".join(f"  - {p}" for p in problems))
     positions = np.flatnonzero(keep)
@@ -200,6 +207,15 @@ def _with_stimuli(given: dict[str, Any]) -> dict[str, Any]:
     return {"stimulus_type": sorted(concerned), **given}
 
 
+def _shown(name: str, value: Any, implied: bool) -> str:
+    if isinstance(value, xr.DataArray | np.ndarray | pd.Series | pd.Index):
+        value = _listed(value)
+    text = shorten(repr(value), 60, placeholder=" ...")
+    if name != "stimulus_type":
+        return f"{name} = {text}"
+    return f"stimulus = {text}" + " (implied)" * implied
+
+
 def _unknown(name: str, columns: Collection[str]) -> str:
     near = get_close_matches(name, columns, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -231,8 +247,8 @@ def _from_callable(name: str, column: Array, function: Callable[[Array], Any]) -
 
 
 def _in_range(name: str, column: Array, bounds: tuple[Any, ...]) -> Array:
-    numbers = [bound for bound in bounds if isinstance(bound, int | float | np.number)]
-    if len(bounds) != 2 or len(numbers) != 2:
+    numbers = [np.asarray(bound) for bound in bounds]
+    if len(bounds) != 2 or any(bound.ndim or bound.dtype.kind not in "iuf" for bound in numbers):
         raise CriterionError(
             f"{name} = {bounds!r}: a tuple is a range (min, max) of two numbers, max exclusive; "
             "give a list for several values"
@@ -245,28 +261,34 @@ def _in_range(name: str, column: Array, bounds: tuple[Any, ...]) -> Array:
 
 
 def _listed(value: Any) -> list[Any]:
-    if isinstance(value, str | bytes) or np.ndim(value) == 0:
-        if isinstance(value, set | frozenset):
-            return sorted(value, key=str)
-        return [value]
-    if isinstance(value, xr.DataArray | pd.Series):
+    if isinstance(value, xr.DataArray | pd.Series | pd.Index):
         value = value.to_numpy()
-    return list(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return list(value.ravel().tolist())
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        return [value]
+    listed = sorted(value, key=str) if isinstance(value, set | frozenset) else list(value)
+    return [_unwrapped(item) for item in listed]
+
+
+def _unwrapped(item: Any) -> Any:
+    """Return the plain scalar in a numpy or xarray one."""
+    is_array = isinstance(item, np.ndarray | np.generic | xr.DataArray)
+    return item.item() if is_array and item.ndim == 0 else item
 
 
 def _words(name: str, wanted: list[Any]) -> list[str]:
     known = _WORDS[name]
-    keys = [item.item() if isinstance(item, np.generic) else item for item in wanted]
-    odd = [key for key in keys if isinstance(key, bool) or key not in known]
+    odd = [key for key in wanted if isinstance(key, bool) or key not in list(known)]
     if odd:
         raise CriterionError(
             f"{name} = {_quoted(odd)}: not known; allowed are {_quoted(list(known))}"
         )
-    return [word for key in keys for word in known[key]]
+    return [word for key in wanted for word in known[key]]
 
 
 def _numbers(name: str, wanted: list[Any]) -> list[float]:
-    odd = [item for item in wanted if isinstance(item, str) or not np.isreal(item)]
+    odd = [item for item in wanted if not isinstance(item, int | float)]
     known = _NUMBERS.get(name)
     if known is not None and not odd:
         odd = [item for item in wanted if float(item) not in known]
@@ -277,4 +299,4 @@ def _numbers(name: str, wanted: list[Any]) -> list[float]:
 
 
 def _quoted(items: list[Any]) -> str:
-    return ", ".join(repr(item) for item in items)
+    return ", ".join(repr(item) for item in items[:12]) + ", ..." * (len(items) > 12)

@@ -87,7 +87,8 @@ def convert_frames(ds: xr.Dataset, frames: Any, to: Clock) -> xr.DataArray:
     -------
     xarray.DataArray of int64
         Of the shape (and, for a DataArray, the dims and coords) of `frames`; the frame nearest in
-        time. A two-photon frame outside the stimulus has no stimulus frame: -1.
+        time. A two-photon frame outside the stimulus has no stimulus frame: -1. (Nor would a
+        stimulus frame outside the two-photon recording have one of that.)
 
     Raises
     ------
@@ -138,15 +139,24 @@ def frame_lookup(ds: xr.Dataset, to: Clock) -> Array:
     Returns
     -------
     ndarray of int64, (frame of the other clock,)
-        -1 for two-photon frames outside the stimulus.
+        -1 for frames outside the recording of this clock, such as two-photon frames outside the
+        stimulus.
+
+    Notes
+    -----
+    Times tell what is outside, not the frames of the stimulus table, so that it also holds for a
+    session that was cut along a clock or to some of its segments. For a whole session, the
+    two-photon frames with a stimulus frame are those from the table's first to its last.
     """
-    stim, twop = ds[n.STIM_TIME].values, ds[n.TIME].values
-    if to == "twop":
-        return nearest_frames(twop, stim)
-    lookup = nearest_frames(stim, twop)
-    first, last = ds["start_frame_twop"].values[0], ds["stop_frame_twop"].values[-1]
-    outside = np.arange(len(twop))
-    return np.where((outside < first) | (outside >= last), -1, lookup)
+    source: Clock = "stim" if to == "twop" else "twop"
+    times, clock = ds[CLOCK_DIMS[source]].values, ds[CLOCK_DIMS[to]].values
+    if not len(clock):
+        return np.full(len(times), -1)
+    half = 0.5 / float(ds.attrs[f"{source}_fps"])
+    # The last frame lasts as long as the others.
+    stop = clock[-1] + 1.0 / float(ds.attrs[f"{to}_fps"])
+    outside = (times < clock[0] - half) | (times >= stop - half)
+    return np.where(outside, -1, nearest_frames(clock, times))
 
 
 def segments_at(ds: xr.Dataset, frames: Any, clock: Clock = "twop") -> xr.DataArray:
@@ -178,15 +188,13 @@ def segments_at(ds: xr.Dataset, frames: Any, clock: Clock = "twop") -> xr.DataAr
     array([0, 1, 2])
     """
     wanted = frames if isinstance(frames, xr.DataArray) else _as_array(frames)
-    start = ds[f"start_frame_{clock}"].values
-    stop = ds[f"stop_frame_{clock}"].values
-    numbers = ds[n.SEGMENT].values
-    position = np.searchsorted(start, wanted.values, side="right") - 1
-    inside = position >= 0
-    position = np.maximum(position, 0)
-    if not len(numbers):
-        return wanted.copy(data=np.full(wanted.shape, -1, np.int64))
-    inside &= wanted.values < stop[position]
-    return wanted.copy(data=np.where(inside, numbers[position], -1)).assign_attrs(
-        long_name="segment number"
-    )
+    start, stop = ds[f"start_frame_{clock}"].values, ds[f"stop_frame_{clock}"].values
+    # A selection may have been put into another order.
+    in_time = np.argsort(start, kind="stable")
+    start, stop, numbers = start[in_time], stop[in_time], ds[n.SEGMENT].values[in_time]
+    found = np.full(wanted.shape, -1, np.int64)
+    if len(numbers):
+        position = np.searchsorted(start, wanted.values, side="right") - 1
+        inside = (position >= 0) & (wanted.values < stop[np.maximum(position, 0)])
+        found = np.where(inside, numbers[np.maximum(position, 0)], -1)
+    return wanted.copy(data=found).assign_attrs(long_name="segment number")

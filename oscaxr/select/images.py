@@ -54,6 +54,11 @@ def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
             "with files named *behavior+image+ophys.nwb)"
         )
     wanted = np.atleast_1d(np.asarray(frames))
+    if wanted.ndim != 1 or (wanted.dtype.kind not in "iu" and wanted.size):
+        raise WindowError(
+            f"frames are whole numbers in one dimension, but these are {wanted.dtype} of shape "
+            f"{wanted.shape}"
+        )
     segments = segments_at(ds, wanted, "stim").values
     if (segments < 0).any():
         raise WindowError(f"stimulus frames {wanted[segments < 0][:10]} fall into no segment")
@@ -67,11 +72,14 @@ def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
         moving, wanted - table["start_frame_stim"].values, 0
     )
     problems = []
+    missing = [str(name) for name in np.unique(template) if f"template_{name}" not in ds]
+    if missing:
+        raise MissingVariableError(
+            f"this session has no stimulus template {', '.join(map(repr, missing))}; there are "
+            f"{', '.join(templates)}"
+        )
     for name in np.unique(template):
         variable = f"template_{name}"
-        if variable not in ds:
-            problems.append(f"no template {name!r}; there are {', '.join(templates)}")
-            continue
         length = ds[variable].shape[0]
         beyond = wanted[(template == name) & ((position < 0) | (position >= length))]
         if beyond.size:

@@ -101,7 +101,10 @@ def find_references(
     if len(given) != 1:
         found = " and ".join(given) or "none"
         raise WindowError(f"give one of segments, frames and times (found: {found})")
-    facts = {name: coord.variable for name, coord in ds.coords.items() if not coord.dims}
+    for asked in (segments, frames, times):
+        _check_same_session(ds, asked)
+    # Variables, not coordinates: making a DataArray of each costs more than reading the windows.
+    facts = {name: ds.variables[name] for name in ds.coords if not ds.variables[name].dims}
     if segments is not None:
         return _of_segments(ds, clock, segments, facts)
     if times is not None:
@@ -126,11 +129,15 @@ def _of_segments(
 ) -> ReferenceFrames:
     length = recording_frames(ds, clock)
     if isinstance(segments, xr.Dataset):
-        _check_same_session(ds, segments)
         table = segment_part(segments)
         numbers = table[n.SEGMENT].values
     else:
         numbers = _one_dimensional(segments, "segments")
+        if numbers.dtype.kind not in "iu" and numbers.size:
+            raise WindowError(
+                f"segments are whole numbers, but these are {numbers.dtype}: give a selection of "
+                "segments, or their numbers"
+            )
         table = segment_part(ds)
     known = ds.indexes[n.SEGMENT] if n.SEGMENT in ds.indexes else table.indexes[n.SEGMENT]
     positions = known.get_indexer(pd.Index(numbers))
@@ -142,17 +149,20 @@ def _of_segments(
         )
     if not isinstance(segments, xr.Dataset):
         table = table.isel({n.SEGMENT: positions})
+    columns = {name: table.variables[name] for name in table.coords}
     carried = {
-        name: xr.Variable((n.SEQUENCE,), coord.values, coord.attrs)
-        for name, coord in table.coords.items()
-        if coord.dims == (n.SEGMENT,)
+        name: xr.Variable((n.SEQUENCE,), column.values, column.attrs)
+        for name, column in columns.items()
+        if column.dims == (n.SEGMENT,)
     }
+    if isinstance(segments, xr.DataArray):
+        carried |= _carried(segments)
     return ReferenceFrames(
-        table[f"start_frame_{clock}"].values,
+        columns[f"start_frame_{clock}"].values,
         np.asarray(numbers, np.int64),
         "segments",
         length,
-        table[f"num_frames_{clock}"].values,
+        columns[f"num_frames_{clock}"].values,
         {**carried, **facts},
     )
 
@@ -201,11 +211,15 @@ def _carried(values: Any) -> dict[Hashable, xr.Variable]:
     }
 
 
-def _check_same_session(ds: xr.Dataset, segments: xr.Dataset) -> None:
-    if "session_id" in ds.coords and "session_id" in segments.coords:
-        mine, theirs = ds["session_id"].values, segments["session_id"].values
-        if mine != theirs:
+def _check_same_session(ds: xr.Dataset, asked: Any) -> None:
+    if not isinstance(asked, xr.Dataset | xr.DataArray):
+        return
+    if "session_id" in ds.coords and "session_id" in asked.coords:
+        mine = ds["session_id"].values
+        theirs = np.unique(asked["session_id"].values)
+        if (theirs != mine).any():
             raise SessionMismatchError(
-                f"these segments are of session {theirs}, but the traces of session {mine}: "
-                "select the segments from the session whose traces are wanted"
+                f"these segments, frames or times are of session {', '.join(map(str, theirs))}, "
+                f"but the traces of session {mine}: select them from the session whose traces are "
+                "wanted"
             )

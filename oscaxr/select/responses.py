@@ -1,7 +1,9 @@
 """One row a segment: what was shown, and how the mouse and its ROIs responded."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
+import numpy as np
 import xarray as xr
 
 from oscaxr.errors import MissingVariableError
@@ -10,7 +12,9 @@ from oscaxr.select.criteria import segment_part
 from oscaxr.select.references import find_references
 from oscaxr.select.sequences import sequences
 
-RESPONSES = (n.DFF, n.RUN_VELOCITY, n.PUPIL_DIAMETER)
+RESPONSES: Final = (n.DFF, n.RUN_VELOCITY, n.PUPIL_DIAMETER)
+
+_BLOCK_BYTES: Final = 128 * 2**20
 
 
 def responses(
@@ -19,7 +23,7 @@ def responses(
     *,
     pre: float = 0.0,
     post: float = 0.6,
-    names: tuple[str, ...] = RESPONSES,
+    names: str | Iterable[str] = RESPONSES,
     by_roi: bool = False,
     scale: bool = False,
     interpolate: bool = False,
@@ -34,7 +38,7 @@ def responses(
         A selection of segments, or segment numbers.
     pre, post : float, optional
         Window around the start of the segment, s.
-    names : tuple of str, optional
+    names : str or iterable of str, optional
         Variables to average over the window; those that the session lacks are an error.
     by_roi : bool, optional
         Keep the mean response of every ROI instead of their mean.
@@ -53,6 +57,12 @@ def responses(
     MissingVariableError
         If the session lacks one of `names`.
 
+    Notes
+    -----
+    NaNs are left out of the means, which are taken in float64: over the window first, then over
+    ROIs. With ``interpolate=True`` these are the numbers of the published tool's
+    ``get_stim_beh_sub_df``.
+
     Examples
     --------
     >>> import oscaxr as ox
@@ -61,15 +71,19 @@ def responses(
     >>> list(table.data_vars)
     ['dff', 'run_velocity', 'pupil_diameter']
     """
-    missing = [name for name in names if name not in ds]
+    wanted = [names] if isinstance(names, str) else list(names)
+    missing = [name for name in wanted if name not in ds]
     if missing:
         raise MissingVariableError(
             f"this session has no {', '.join(missing)}; name those wanted with names="
         )
     found = find_references(ds, "twop", segments=segments, frames=None, times=None)
-    columns = segment_part(ds).sel({n.SEGMENT: found.labels})
+    if isinstance(segments, xr.Dataset):
+        columns = segment_part(segments)
+    else:
+        columns = segment_part(ds).sel({n.SEGMENT: found.labels})
     table = columns.drop_vars(list(columns.data_vars))
-    for name in names:
+    for name in wanted:
         filled = interpolate and name != n.DFF
         windows = sequences(
             ds, name, found.labels, pre=pre, post=post, edge="nan", scale=scale, interpolate=filled
@@ -79,13 +93,24 @@ def responses(
 
 
 def _mean(windows: xr.DataArray, by_roi: bool) -> xr.DataArray:
+    """Return the mean of each window, NaN where it leaves the recording, over ``segment``."""
     complete = windows[n.TIME].notnull().all(n.REL_TIME)
-    mean = windows.mean(n.REL_TIME, keep_attrs=True)
-    others = [dim for dim in mean.dims if dim != n.SEQUENCE]
-    if others and not by_roi:
-        mean = mean.mean(others, keep_attrs=True)
-    mean = mean.where(complete)
-    kept = mean.drop_vars([name for name, coord in mean.coords.items() if n.SEQUENCE in coord.dims])
-    return kept.rename({n.SEQUENCE: n.SEGMENT}).drop_vars(
-        [name for name, coord in kept.coords.items() if not coord.dims]
+    bare = windows.drop_vars(
+        [
+            name
+            for name, coord in windows.coords.items()
+            if not {n.ROI, n.TRACKING_ID} & {*coord.dims}
+        ]
     )
+    others = [] if by_roi else [dim for dim in bare.dims if dim not in (n.SEQUENCE, n.REL_TIME)]
+    length = bare.sizes[n.SEQUENCE]
+    step = length
+    if bare.chunks is None and bare.nbytes > _BLOCK_BYTES:
+        step = max(1, length * _BLOCK_BYTES // bare.nbytes)
+    parts = []
+    for start in range(0, max(length, 1), max(step, 1)):
+        block = bare.isel({n.SEQUENCE: slice(start, start + step)})
+        mean = block.mean(n.REL_TIME, keep_attrs=True, dtype=np.float64)
+        parts.append(mean.mean(others, keep_attrs=True) if others else mean)
+    mean = parts[0] if len(parts) == 1 else xr.concat(parts, n.SEQUENCE)
+    return mean.where(complete.variable).rename({n.SEQUENCE: n.SEGMENT})

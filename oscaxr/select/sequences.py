@@ -1,7 +1,8 @@
 """Windows of any variable around segments, frames or times, as one labelled array."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from oscaxr.model import traces
 from oscaxr.model.lazy import OrthogonalArray
 from oscaxr.model.schema import SEQUENCES
 from oscaxr.model.windows import WindowReader, Windows, innermost
-from oscaxr.select.frames import CLOCK_DIMS, Clock, clock_of, frame_lookup
+from oscaxr.select.frames import CLOCK_DIMS, Clock, clock_of, frame_lookup, recording_frames
 from oscaxr.select.references import ReferenceFrames, find_references
 
 Array = np.ndarray[Any, Any]
@@ -79,7 +80,11 @@ def sequences(
     Raises
     ------
     WindowError
-        If the window is empty, or leaves the recording under ``edge="raise"``.
+        If the window is empty, or leaves the recording under ``edge="raise"``; if a segment, frame
+        or time does not exist; if several variables run on different clocks; or if the session was
+        cut along a clock and `times` are not given.
+    SessionMismatchError
+        If the segments, frames or times are of another session.
     MissingVariableError
         If there is no such variable, or it runs on neither clock.
 
@@ -103,32 +108,67 @@ def sequences(
     >>> u.dims, u.sizes["rel_time"]
     (('roi', 'sequence', 'rel_time'), 60)
     """
-    if not isinstance(name, str):
-        return _several(
-            ds, list(name), segments, frames=frames, times=times, pre=pre, post=post, pad=pad,
-            edge=edge, clock=clock, interpolate=interpolate, scale=scale,
-        )  # fmt: skip
-    if name not in ds:
-        clocks = set(CLOCK_DIMS.values())
-        running = [str(other) for other in ds.data_vars if clocks & set(ds[other].dims)]
-        raise MissingVariableError(
-            f"no variable {name!r} in this session; those that run on a clock are "
-            f"{', '.join(running)}"
-        )
-    variable = ds[name]
-    own = clock_of(variable)
-    on = clock or own
+    names = [name] if isinstance(name, str) else list(name)
+    on = _common_clock(ds, names, clock)
     found = find_references(ds, on, segments=segments, frames=frames, times=times)
+    if times is None:
+        for own in {clock_of(ds[one]) for one in names}:
+            recording_frames(ds, own)
     fps = float(ds.attrs[f"{on}_fps"])
     offsets, length = _offsets(found, fps, pre, post, pad)
     found, length = _within(found, offsets, length, edge, on)
-    windows = Windows(
-        found.frames,
-        offsets,
-        found.n_frames,
-        length,
-        None if on == own else frame_lookup(ds, own),
-    )
+    windows = Windows(found.frames, offsets, found.n_frames, length)
+    coords = _coords(ds, found, windows, offsets / fps, on)
+    arrays = [
+        _extract(ds, one, windows, coords, fps, on, interpolate=interpolate, scale=scale)
+        for one in names
+    ]
+    if isinstance(name, str):
+        return arrays[0]
+    rates = {key: value for key, value in ds.attrs.items() if key.endswith("_fps")}
+    return xr.Dataset({array.name: array for array in arrays}, attrs=rates)
+
+
+def _common_clock(ds: xr.Dataset, names: list[str], clock: Clock | None) -> Clock:
+    """Return the clock of the windows of variables, which must all exist."""
+    missing = [one for one in names if one not in ds]
+    if missing or not names:
+        clocks = set(CLOCK_DIMS.values())
+        running = [str(other) for other in ds.data_vars if clocks & set(ds[other].dims)]
+        raise MissingVariableError(
+            f"no variable {', '.join(map(repr, missing))} in this session; those that run on a "
+            f"clock are {', '.join(running)}"
+        )
+    own = {one: clock_of(ds[one]) for one in names}
+    if clock is not None:
+        if clock not in CLOCK_DIMS:
+            raise WindowError(f"clock={clock!r}: it is {' or '.join(map(repr, CLOCK_DIMS))}")
+        return clock
+    if len(set(own.values())) > 1:
+        which = ", ".join(f"{one} ({its})" for one, its in own.items())
+        raise WindowError(
+            f"{which} run on different clocks, so their frames do not line up. Give clock='twop' "
+            "(or 'stim') to put them all on one, or extract them one by one."
+        )
+    return own[names[0]]
+
+
+def _extract(
+    ds: xr.Dataset,
+    name: str,
+    windows: Windows,
+    coords: Mapping[Hashable, xr.Variable],
+    fps: float,
+    clock: Clock,
+    *,
+    interpolate: bool,
+    scale: bool,
+) -> xr.DataArray:
+    """Return the windows of one variable."""
+    variable = ds[name]
+    own = clock_of(variable)
+    if own != clock:
+        windows = replace(windows, lookup=frame_lookup(ds, own))
     if interpolate:
         variable = traces.interpolate(variable)
     factors = None
@@ -144,7 +184,7 @@ def sequences(
         attrs={
             **variable.attrs,
             "fps": fps,
-            "clock": on,
+            "clock": clock,
             "interpolated": int(interpolate),
             "scaled": int(scale),
         },
@@ -156,20 +196,7 @@ def sequences(
         for key, coord in variable.coords.items()
         if not set(coord.dims) & set(CLOCK_DIMS.values())
     }
-    return result.assign_coords({**kept, **_coords(ds, found, windows, offsets / fps, on)})
-
-
-def _several(ds: xr.Dataset, wanted: list[str], segments: Any, **options: Any) -> xr.Dataset:
-    arrays = [sequences(ds, one, segments, **options) for one in wanted]
-    clocks = {array.attrs["clock"] for array in arrays}
-    if len(clocks) > 1:
-        which = ", ".join(f"{array.name} ({array.attrs['clock']})" for array in arrays)
-        raise WindowError(
-            f"{which} run on different clocks, so their frames do not line up. Give clock='twop' "
-            "(or 'stim') to put them all on one, or extract them one by one."
-        )
-    attrs = {key: value for key, value in ds.attrs.items() if key.endswith("_fps")}
-    return xr.Dataset({array.name: array for array in arrays}, attrs=attrs)
+    return result.assign_coords({**kept, **coords})
 
 
 def _offsets(
@@ -223,7 +250,7 @@ def _within(
     warnings.warn(
         f"{message} and were dropped. edge='nan' keeps them, filled with NaN.",
         DroppedSequencesWarning,
-        stacklevel=4,
+        stacklevel=3,
     )
     return found.keep(~outside), None if length is None else length[~outside]
 
@@ -244,6 +271,12 @@ def _dask_windows(
     source: xr.Variable, windows: Windows, factors: tuple[Array, Array] | None
 ) -> Any:
     frames = windows.frames()
+    if not frames.size:
+        # dask cannot give an empty result of several dims its shape.
+        import dask.array
+
+        dtype = source.dtype if factors is None else np.dtype(np.float64)
+        return dask.array.empty((*source.shape[1:], *frames.shape), dtype=dtype)
     gaps = frames < 0
     matrix = xr.Variable((n.SEQUENCE, n.REL_TIME), np.maximum(frames, 0))
     values = source.isel({source.dims[0]: matrix}).transpose(..., n.SEQUENCE, n.REL_TIME)
@@ -257,8 +290,8 @@ def _dask_windows(
 
 def _coords(
     ds: xr.Dataset, found: ReferenceFrames, windows: Windows, rel_time: Array, clock: Clock
-) -> dict[str, xr.Variable]:
-    frames = Windows(windows.reference, windows.offsets, windows.n_frames, windows.length).frames()
+) -> dict[Hashable, xr.Variable]:
+    frames = windows.frames()
     times = ds[CLOCK_DIMS[clock]].values[np.maximum(frames, 0)]
     values: dict[str, tuple[tuple[str, ...], Array]] = {
         n.SEQUENCE: ((n.SEQUENCE,), found.labels),
@@ -267,7 +300,7 @@ def _coords(
         "reference_frame": ((n.SEQUENCE,), found.frames),
         n.TIME: ((n.SEQUENCE, n.REL_TIME), np.where(frames < 0, np.nan, times)),
     }
-    variables = {
+    variables: dict[Hashable, xr.Variable] = {
         name: xr.Variable(dims, data, SEQUENCES[name].attrs)
         for name, (dims, data) in values.items()
     }

@@ -131,7 +131,8 @@ def onset_pairs(ds: xr.Dataset, /, *, stimulus: Any = None, **criteria: Any) -> 
     stimulus : str or list of str, optional
         Only in these; all that have unexpected segments by default.
     **criteria
-        Further criteria, as for :func:`oscaxr.select_segments`.
+        Further criteria, as for :func:`oscaxr.select_segments`, that the first unexpected segment
+        of a pair must fulfil.
 
     Returns
     -------
@@ -147,11 +148,13 @@ def onset_pairs(ds: xr.Dataset, /, *, stimulus: Any = None, **criteria: Any) -> 
     >>> bool((pairs.to_expected > pairs.to_unexpected).all())
     True
     """
-    segments = select_segments(ds, stimulus=stimulus, **criteria)
+    wanted = select_segments(ds, stimulus=stimulus, **criteria)[n.SEGMENT].values
+    segments = segment_part(ds)
     unexpected = segments["unexpected"].values
     block, numbers = segments[n.BLOCK].values, segments[n.SEGMENT].values
     adjacent = (np.diff(block) == 0) & (np.diff(numbers) == 1)
     rises = np.flatnonzero(adjacent & (unexpected[:-1] == 0) & (unexpected[1:] == 1)) + 1
+    rises = rises[np.isin(numbers[rises], wanted)]
     falls = np.flatnonzero(adjacent & (unexpected[:-1] == 1) & (unexpected[1:] == 0)) + 1
     following = np.searchsorted(falls, rises)
     back = np.append(falls, -1)[following]
@@ -178,9 +181,9 @@ def patches(ds: xr.Dataset, segments: Any) -> xr.Dataset:
     ----------
     ds : xarray.Dataset
         A session.
-    segments : array_like of int, any shape
-        Segment numbers, e.g. of :func:`oscaxr.segments_at` for frames around an event; -1 gives
-        NaN.
+    segments : xarray.Dataset, or array_like of int, any shape
+        A selection of segments, or segment numbers, e.g. of :func:`oscaxr.segments_at` for frames
+        around an event; -1 gives NaN.
 
     Returns
     -------
@@ -192,6 +195,8 @@ def patches(ds: xr.Dataset, segments: Any) -> xr.Dataset:
     ------
     MissingVariableError
         If the session has no patch parameters.
+    CriterionError
+        If a segment is not in the session's table.
 
     Examples
     --------
@@ -203,6 +208,8 @@ def patches(ds: xr.Dataset, segments: Any) -> xr.Dataset:
     names = [name for name in n.GABOR_PATCH_VARIABLES if name in ds]
     if not names:
         raise MissingVariableError("this session has no Gabor patch parameters")
+    if isinstance(segments, xr.Dataset):
+        segments = segments[n.SEGMENT]
     wanted = segments if isinstance(segments, xr.DataArray) else xr.DataArray(segments)
     table = ds[names]
     positions = table.indexes[n.SEGMENT].get_indexer(pd.Index(wanted.values.ravel()))

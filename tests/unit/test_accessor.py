@@ -1,0 +1,176 @@
+"""The accessor gives what the functions give, and keeps nothing."""
+
+import inspect
+import pickle
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import oscaxr as ox
+from oscaxr.accessor import DataArrayAccessor, DatasetAccessor
+
+RENAMED = {"select": "select_segments"}
+
+
+@pytest.fixture(scope="module")
+def ds(memory_session):
+    return memory_session
+
+
+def same(one, other):
+    if isinstance(one, xr.Dataset | xr.DataArray):
+        xr.testing.assert_identical(one, other)
+    elif isinstance(one, tuple):
+        for left, right in zip(one, other, strict=True):
+            same(left, right)
+    elif hasattr(one, "equals"):
+        assert one.equals(other)
+    else:
+        np.testing.assert_equal(one, other)
+
+
+def methods(accessor):
+    return sorted(
+        name for name in dir(accessor)
+        if not name.startswith("_") and callable(getattr(accessor, name))
+    )  # fmt: skip
+
+
+CASES = {
+    "session": {
+        "select": {"gabor_frame": "U", "explain": True},
+        "sequences": {"name": "dff", "segments": [3, 4], "pre": 0.2, "post": 0.3},
+        "tracked": {},
+        "responses": {"segments": [3, 4]},
+        "segment_table": {},
+        "blocks": {"stimulus": "visflow"},
+        "onset_pairs": {"stimulus": "gabors"},
+        "patches": {"segments": [3, 4]},
+        "patches_around": {"frames": [500], "pre": 0, "post": 0.3},
+        "stimulus_images": {"frames": [3]},
+        "convert_frames": {"frames": [3], "to": "twop"},
+        "segments_at": {"frames": [500]},
+        "scale_factors": {"name": "run_velocity"},
+        "scale_parameters": {},
+        "interpolate": {},
+        "active_rois": {},
+        "plateau_traces": {},
+        "snr": {},
+        "roi_correlations": {},
+        "validate": {},
+    },
+    "sequences of several": {
+        "scale": {"ds": "the session"},
+        "baseline": {"window": 0.1},
+        "smooth": {"frames": 3},
+        "integrate": {},
+        "stats": {"dim": "sequence", "stat": "median", "error": "quartiles"},
+    },
+    "sequences": {
+        "scale": {"ds": "the session"},
+        "baseline": {"window": 0.1, "stat": "median"},
+        "smooth": {"frames": 3},
+        "integrate": {},
+        "stats": {"dim": ("sequence", "roi"), "error": "std"},
+    },
+    "trace": {
+        "active_rois": {},
+        "plateau_traces": {},
+        "snr": {},
+        "roi_correlations": {},
+        "smooth": {"frames": 5},
+    },
+    "running": {"interpolate": {}},
+    "parameter": {"scale_parameters": {}},
+}
+
+
+@pytest.fixture(scope="module")
+def objects(ds):
+    options = {"pre": 0.2, "post": 0.3}
+    return {
+        "session": ds,
+        "sequences of several": ox.sequences(ds, ["dff", "pupil_diameter"], [3, 4], **options),
+        "sequences": ox.sequences(ds, "dff", [3, 4, 5], **options),
+        "trace": ds.dff,
+        "running": ds.run_velocity,
+        "parameter": ds.gabor_x,
+    }
+
+
+def outcome(function, *args, **kwargs):
+    """Return the result, or the error, so that these can be compared as well."""
+    try:
+        return function(*args, **kwargs)
+    except ox.OscaxrError as error:
+        return type(error), str(error)
+
+
+@pytest.mark.parametrize(
+    ("accessor", "kinds"),
+    [
+        (DatasetAccessor, ["session", "sequences of several"]),
+        (DataArrayAccessor, ["sequences", "trace", "running", "parameter"]),
+    ],
+)
+def test_every_method_is_compared(accessor, kinds):
+    compared = set().union(*(CASES[kind] for kind in kinds))
+    assert set(methods(accessor)) <= compared
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in CASES for name in CASES[kind]])
+def test_methods_equal_their_functions(ds, objects, kind, name):
+    if not hasattr(objects[kind].osca, name):
+        pytest.skip("a function only")
+    arguments = dict(CASES[kind][name])
+    if "ds" in arguments:
+        arguments["ds"] = ds
+    function = getattr(ox, RENAMED.get(name, name))
+    same(
+        outcome(getattr(objects[kind].osca, name), **arguments),
+        outcome(function, objects[kind], **arguments),
+    )
+
+
+def test_positional_arguments_are_passed_on(ds):
+    same(
+        ds.osca.sequences("pupil_diameter", [3, 4], pre=0.1, post=0.3),
+        ox.sequences(ds, "pupil_diameter", [3, 4], pre=0.1, post=0.3),
+    )
+    u = ds.osca.sequences("dff", [3, 4], pre=0.1, post=0.3)
+    same(u.osca.scale(ds).osca.baseline(0.1), ox.baseline(ox.scale(u, ds), 0.1))
+    assert ds.osca.n_tracked == ox.n_tracked(ds) == 4
+
+
+@pytest.mark.parametrize("accessor", [DatasetAccessor, DataArrayAccessor])
+def test_signatures_and_docs_are_passed_on(accessor):
+    for name in methods(accessor):
+        method = getattr(accessor, name)
+        function = getattr(ox, RENAMED.get(name, name))
+        assert method.__doc__ == function.__doc__
+        assert "Parameters" in method.__doc__
+        given, passed = (list(inspect.signature(f).parameters.values()) for f in (function, method))
+        assert passed[0].name == "self"
+        assert passed[1:] == given[1:]
+        returned = inspect.signature(method).return_annotation
+        assert returned == inspect.signature(function).return_annotation
+
+
+def test_unknown_arguments_are_refused(ds):
+    with pytest.raises(TypeError, match="window"):
+        ds.osca.sequences("dff", [3], window=3)
+
+
+def test_no_state_is_kept(ds):
+    session = ds.copy()
+    before = dict(vars(session.osca))
+    session.osca.select(gabor_frame="U")
+    session.osca.sequences("dff", [3, 4], post=0.3)
+    session.osca.tracked()
+    assert vars(session.osca).keys() == before.keys() == {"_object"}
+    assert session.osca._object is session
+    xr.testing.assert_identical(session, ds)
+    changed = session.isel(roi=[0])
+    assert changed.osca._object is changed
+    pickle.loads(pickle.dumps(session))
