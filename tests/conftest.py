@@ -1,5 +1,6 @@
 """What the tests share: example sessions, small sample sessions, ways to open them."""
 
+import gc
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
+from example_sessions import SHARED
 from oscaxr.errors import DroppedFramesWarning
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,10 +50,9 @@ def small_spec(**facts: Any) -> ox.sample.SampleSpec:
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of the project's example sessions: $OSCAXR_SHARED, or ../shared."""
-    folder = Path(os.environ.get("OSCAXR_SHARED", ROOT.parent / "shared"))
-    if not folder.is_dir():
-        pytest.skip(f"no example sessions in {folder} (set OSCAXR_SHARED)")
-    return folder
+    if not SHARED.is_dir():
+        pytest.skip(f"no example sessions in {SHARED} (set OSCAXR_SHARED)")
+    return SHARED
 
 
 @pytest.fixture(scope="session")
@@ -118,3 +119,23 @@ def open_both(request: pytest.FixtureRequest) -> Iterator[Callable[..., xr.Datas
 def memory_session(spec: ox.sample.SampleSpec) -> xr.Dataset:
     """Make the small sample session in memory."""
     return ox.sample.session(spec)
+
+
+@pytest.fixture
+def open_files() -> Callable[[Path], list[str]]:
+    """Return a function that lists this process's open files at or below a path."""
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
+        pytest.skip("open files are listed in /proc/self/fd")
+
+    def list_open(path: Path) -> list[str]:
+        gc.collect()
+        targets = []
+        for descriptor in descriptors.iterdir():
+            try:
+                targets.append(str(descriptor.readlink()))
+            except OSError:  # the one of the listing itself
+                continue
+        return [target for target in targets if target.startswith(str(path.resolve()))]
+
+    return list_open

@@ -9,13 +9,8 @@ import xarray as xr
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.measure.quality import full_traces, labelled_by_roi, per_roi
 from oscaxr.model import names as n
-from oscaxr.model.factors import (
-    BUDGET_BYTES,
-    column_reader,
-    map_columns,
-    nan_percentiles,
-    stored_width,
-)
+from oscaxr.model.columns import BUDGET_BYTES, column_reader, map_columns, stored_width
+from oscaxr.model.factors import nan_percentiles
 
 ACTIVE_STD: Final = 3.0
 PLATEAU_STD: Final = 3.0

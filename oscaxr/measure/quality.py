@@ -10,13 +10,8 @@ import xarray as xr
 
 from oscaxr.errors import MissingVariableError, WindowError
 from oscaxr.model import names as n
-from oscaxr.model.factors import (
-    BUDGET_BYTES,
-    column_reader,
-    map_columns,
-    nan_percentiles,
-    stored_width,
-)
+from oscaxr.model.columns import BUDGET_BYTES, column_reader, map_columns, stored_width
+from oscaxr.model.factors import nan_percentiles
 
 FloatArray = npt.NDArray[np.float64]
 

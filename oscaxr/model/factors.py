@@ -1,38 +1,17 @@
-"""Whole-recording numbers of every ROI: exact percentiles, streamed within a memory budget.
+"""Whole-recording numbers of every ROI: exact percentiles, NaN-aware."""
 
-A recording is stored frame by frame, while a percentile needs one ROI over all frames. Columns
-are therefore read in blocks, turned over in tiles that fit the processor's caches, and handed to
-a kernel with one ROI a row.
-"""
-
-import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from oscaxr.errors import SchemaError
-from oscaxr.model.lazy import OrthogonalArray
-from oscaxr.model.windows import innermost
+from oscaxr.model.columns import BUDGET_BYTES, GROUP_COLUMNS, THREADS, ReadBlock, map_columns
 
 FloatArray = npt.NDArray[np.float64]
-ReadBlock = Callable[[slice], npt.NDArray[Any]]
-"""Returns the traces of a slice of columns, (time, column)."""
 
-Result = TypeVar("Result")
-Kernel = Callable[[npt.NDArray[Any], slice], Result]
-"""Takes traces, (column, time), that it may overwrite, and says something about those columns."""
-
-BUDGET_BYTES = 128 * 2**20
-THREADS = 2
 PUBLISHED_PERCENTILES = (5.0, 50.0, 95.0)
-
-# Measured on 628 ROIs by 126,741 frames: a tile that fits the second-level cache.
-_TILE_FRAMES = 512
-_GROUP_COLUMNS = 32
 
 
 class ColumnFactors(NamedTuple):
@@ -58,7 +37,7 @@ def column_factors(
     *,
     budget_bytes: int = BUDGET_BYTES,
     threads: int = THREADS,
-    align: int = _GROUP_COLUMNS,
+    align: int = GROUP_COLUMNS,
 ) -> ColumnFactors:
     """Compute exact percentiles of each column of a (time, column) array, leaving NaNs out.
 
@@ -176,142 +155,6 @@ def nan_percentiles(
     return found[:, 0] if values.ndim == 1 else found
 
 
-def map_columns(
-    read_block: ReadBlock,
-    n_time: int,
-    n_columns: int,
-    kernel: Kernel[Result],
-    *,
-    budget_bytes: int = BUDGET_BYTES,
-    threads: int = THREADS,
-    align: int = _GROUP_COLUMNS,
-) -> list[Result]:
-    """Run a kernel over the columns of a (time, column) array, a few columns at a time.
-
-    Parameters
-    ----------
-    read_block : callable
-        Takes a slice of columns and returns them, (time, column).
-    n_time, n_columns : int
-        Shape of the whole array.
-    kernel : callable
-        Takes the traces of some columns, (column, time), contiguous, and their slice. It runs in
-        several threads and may overwrite what it is given.
-    budget_bytes, threads, align : int, optional
-        As in :func:`column_factors`.
-
-    Returns
-    -------
-    list
-        What the kernel returned, in the order of the columns.
-
-    Examples
-    --------
-    >>> traces = np.arange(6.0).reshape(3, 2)
-    >>> sums = map_columns(
-    ...     lambda columns: traces[:, columns], 3, 2, lambda rows, _: rows.sum(axis=1)
-    ... )
-    >>> np.concatenate(sums)
-    array([6., 9.])
-    """
-    group, width = _block_widths(n_time, n_columns, budget_bytes, max(1, threads), max(1, align))
-
-    def turned(columns: slice) -> Result:
-        return kernel(_turned(read_block(columns)), columns)
-
-    results: list[Result] = []
-    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        if align <= group:
-            # Columns are stored in groups as small as those worked on: each thread reads its own.
-            return list(pool.map(turned, _slices(0, n_columns, group)))
-        for start in range(0, n_columns, width):
-            stop = min(start + width, n_columns)
-            block = read_block(slice(start, stop))
-
-            def run(columns: slice, block: npt.NDArray[Any] = block, start: int = start) -> Result:
-                rows = _turned(block[:, columns.start - start : columns.stop - start])
-                return kernel(rows, columns)
-
-            results.extend(pool.map(run, _slices(start, stop, group)))
-    return results
-
-
-def _slices(start: int, stop: int, width: int) -> list[slice]:
-    return [slice(first, min(first + width, stop)) for first in range(start, stop, width)]
-
-
-def stored_width(traces: xr.DataArray, time_dim: str) -> int:
-    """Return how many columns of an array are stored together.
-
-    Parameters
-    ----------
-    traces : xarray.DataArray
-        Two dims, one of them `time_dim`; lazy, on dask, or in memory.
-    time_dim : str
-        The other is that of the columns.
-
-    Returns
-    -------
-    int
-        The width of its chunks; 1 for an array in memory or in one piece, all columns where the
-        source does not say.
-
-    Examples
-    --------
-    >>> stored_width(xr.DataArray(np.zeros((4, 9)), dims=("time", "roi")), "time")
-    1
-    """
-    (column_dim,) = (dim for dim in traces.dims if dim != time_dim)
-    if traces.chunks is not None:
-        return int(traces.chunksizes[column_dim][0])
-    data = innermost(traces.variable)
-    if isinstance(data, np.ndarray):
-        return 1
-    if isinstance(data, OrthogonalArray) and len(data.reader.shape) == data.ndim:
-        chunk_shape = getattr(data.reader, "chunk_shape", None)
-        axis = data.order[traces.dims.index(column_dim)]
-        return int(chunk_shape[axis]) if chunk_shape else 1
-    return int(traces.sizes[column_dim])
-
-
-def column_reader(traces: xr.DataArray, time_dim: str) -> ReadBlock:
-    """Return a reader of column blocks of a two-dimensional array, whatever its order of dims.
-
-    Parameters
-    ----------
-    traces : xarray.DataArray
-        Two dims, one of them `time_dim`; lazy, on dask, or in memory.
-    time_dim : str
-        The dim that becomes the first.
-
-    Returns
-    -------
-    callable
-        For :func:`column_factors` and :func:`map_columns`.
-
-    Examples
-    --------
-    >>> traces = xr.DataArray(np.arange(6).reshape(2, 3), dims=("roi", "time"))
-    >>> column_reader(traces, "time")(slice(1, 2))
-    array([[3],
-           [4],
-           [5]])
-    """
-    (column_dim,) = (dim for dim in traces.dims if dim != time_dim)
-    time_first = traces.dims[0] == time_dim
-    data = None if traces.chunks is not None else innermost(traces.variable)
-    view = data.view() if isinstance(data, OrthogonalArray) else None
-
-    def read(columns: slice) -> npt.NDArray[Any]:
-        if view is not None:
-            return view[:, columns] if time_first else view[columns].T
-        # Turned over after reading: a lazy array would read a transposed index point by point.
-        block = np.asarray(traces.isel({column_dim: columns}).data)
-        return block if time_first else block.T
-
-    return read
-
-
 def partitioned_percentiles(values: npt.NDArray[Any], percentiles: FloatArray) -> FloatArray:
     """Compute percentiles of one trace without NaN, reordering it in place.
 
@@ -399,31 +242,6 @@ def sorted_percentiles(
         # Where a line has one value only, or none, both neighbours are the same.
         found[index] = np.where(low == high, low, _between(low, high, virtual - lower))
     return found
-
-
-def _block_widths(
-    n_time: int, n_columns: int, budget_bytes: int, threads: int, align: int
-) -> tuple[int, int]:
-    """Return how many columns to turn over at a time, and how many to read at a time."""
-    affordable = max(1, budget_bytes // max(1, n_time * np.dtype(np.float64).itemsize))
-    # A quarter of the memory holds what the threads work on, the rest what was read.
-    shared = max(1, math.ceil(n_columns / threads))
-    group = max(1, min(_GROUP_COLUMNS, affordable // (4 * threads), shared))
-    if align < group:
-        group -= group % align
-    width = max(1, min(affordable - group * threads, n_columns))
-    if align < width < n_columns:
-        width -= width % align
-    return group, width
-
-
-def _turned(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a private, contiguous copy of (time, column) as (column, time)."""
-    dtype = block.dtype if block.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    rows = np.empty(block.shape[::-1], dtype=dtype.newbyteorder("="))
-    for start in range(0, block.shape[0], _TILE_FRAMES):
-        rows[:, start : start + _TILE_FRAMES] = block[start : start + _TILE_FRAMES].T
-    return rows
 
 
 def _partition(values: npt.NDArray[Any], ranks: list[int], start: int, stop: int) -> None:

@@ -7,7 +7,8 @@ import xarray as xr
 
 from oscaxr.errors import MissingVariableError, SchemaError
 from oscaxr.model import names as n
-from oscaxr.model.factors import column_factors, column_reader, nan_percentiles, stored_width
+from oscaxr.model.columns import column_reader, stored_width
+from oscaxr.model.factors import column_factors, nan_percentiles
 from oscaxr.model.signals import interpolate_nan
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)

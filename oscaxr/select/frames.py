@@ -16,13 +16,15 @@ CLOCK_DIMS: Final[dict[str, str]] = {"twop": n.TIME, "stim": n.STIM_TIME}
 DIM_CLOCKS: Final[dict[str, Clock]] = {n.TIME: "twop", n.STIM_TIME: "stim"}
 
 
-def clock_of(variable: xr.DataArray) -> Clock:
+def clock_of(ds: xr.Dataset, name: str) -> Clock:
     """Return the clock that a variable runs on.
 
     Parameters
     ----------
-    variable : xarray.DataArray
-        A variable of a session.
+    ds : xarray.Dataset
+        A session.
+    name : str
+        One of its variables.
 
     Returns
     -------
@@ -33,11 +35,12 @@ def clock_of(variable: xr.DataArray) -> Clock:
     MissingVariableError
         If it runs on neither.
     """
-    clocks = [DIM_CLOCKS[str(dim)] for dim in variable.dims if dim in DIM_CLOCKS]
+    dims = ds.variables[name].dims
+    clocks = [DIM_CLOCKS[str(dim)] for dim in dims if dim in DIM_CLOCKS]
     if len(clocks) != 1:
         raise MissingVariableError(
-            f"{variable.name!r} has dims {variable.dims}: it runs on neither clock "
-            f"({', '.join(DIM_CLOCKS)}), so there are no windows of it"
+            f"{name!r} has dims {dims}: it runs on neither clock ({', '.join(DIM_CLOCKS)}), so "
+            "there are no windows of it"
         )
     return clocks[0]
 

@@ -112,7 +112,7 @@ def sequences(
     on = _common_clock(ds, names, clock)
     found = find_references(ds, on, segments=segments, frames=frames, times=times)
     if times is None:
-        for own in {clock_of(ds[one]) for one in names}:
+        for own in {clock_of(ds, one) for one in names}:
             recording_frames(ds, own)
     fps = float(ds.attrs[f"{on}_fps"])
     offsets, length = _offsets(found, fps, pre, post, pad)
@@ -134,12 +134,12 @@ def _common_clock(ds: xr.Dataset, names: list[str], clock: Clock | None) -> Cloc
     missing = [one for one in names if one not in ds]
     if missing or not names:
         clocks = set(CLOCK_DIMS.values())
-        running = [str(other) for other in ds.data_vars if clocks & set(ds[other].dims)]
+        running = [str(v) for v in ds.data_vars if clocks & set(ds.variables[v].dims)]
         raise MissingVariableError(
             f"no variable {', '.join(map(repr, missing))} in this session; those that run on a "
             f"clock are {', '.join(running)}"
         )
-    own = {one: clock_of(ds[one]) for one in names}
+    own = {one: clock_of(ds, one) for one in names}
     if clock is not None:
         if clock not in CLOCK_DIMS:
             raise WindowError(f"clock={clock!r}: it is {' or '.join(map(repr, CLOCK_DIMS))}")
@@ -166,7 +166,7 @@ def _extract(
 ) -> xr.DataArray:
     """Return the windows of one variable."""
     variable = ds[name]
-    own = clock_of(variable)
+    own = clock_of(ds, name)
     if own != clock:
         windows = replace(windows, lookup=frame_lookup(ds, own))
     if interpolate:
@@ -177,26 +177,20 @@ def _extract(
         factors = (found_factors[traces.MEDIAN].values, found_factors[traces.SPREAD].values)
     source = variable.transpose(CLOCK_DIMS[own], ...)
     dims = (*source.dims[1:], n.SEQUENCE, n.REL_TIME)
-    result = xr.DataArray(
-        _data(source.variable, windows, factors),
-        dims=dims,
-        name=name,
-        attrs={
-            **variable.attrs,
-            "fps": fps,
-            "clock": clock,
-            "interpolated": int(interpolate),
-            "scaled": int(scale),
-        },
-    )
-    if scale:
-        result.attrs["units"] = "1"
-    kept = {
-        key: coord.variable
-        for key, coord in variable.coords.items()
-        if not set(coord.dims) & set(CLOCK_DIMS.values())
+    attrs = {
+        **variable.attrs,
+        "fps": fps,
+        "clock": clock,
+        "interpolated": int(interpolate),
+        "scaled": int(scale),
     }
-    return result.assign_coords({**kept, **coords})
+    if scale:
+        attrs["units"] = "1"
+    clocks = set(CLOCK_DIMS.values())
+    own_coords = {key: ds.variables[key] for key in variable.coords if key in ds.variables}
+    kept = {key: coord for key, coord in own_coords.items() if not set(coord.dims) & clocks}
+    data = _data(source.variable, windows, factors)
+    return xr.DataArray(data, {**kept, **coords}, dims, name=name, attrs=attrs)
 
 
 def _offsets(
@@ -292,7 +286,7 @@ def _coords(
     ds: xr.Dataset, found: ReferenceFrames, windows: Windows, rel_time: Array, clock: Clock
 ) -> dict[Hashable, xr.Variable]:
     frames = windows.frames()
-    times = ds[CLOCK_DIMS[clock]].values[np.maximum(frames, 0)]
+    times = ds.variables[CLOCK_DIMS[clock]].values[np.maximum(frames, 0)]
     values: dict[str, tuple[tuple[str, ...], Array]] = {
         n.SEQUENCE: ((n.SEQUENCE,), found.labels),
         n.REL_TIME: ((n.REL_TIME,), rel_time),

@@ -65,9 +65,9 @@ def wide_mean(path, frames, before, after):
     return total / len(frames)
 
 
-def percentiles(traces):
-    """Percentiles of each ROI, NaN-aware, over the transposed array."""
-    return np.nanpercentile(traces.T, [5, 50, 95], axis=1)
+def percentiles(path):
+    """Read all traces, and take percentiles of each ROI, NaN-aware, over the transposed array."""
+    return np.nanpercentile(full_traces(path).T, [5, 50, 95], axis=1)
 
 
 def full_traces(path):

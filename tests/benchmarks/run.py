@@ -100,8 +100,8 @@ class Tasks:
 def measure(tasks, repeat):
     """Yield (task, seconds, floor seconds, must, goal)."""
     windows = tasks.frames, tasks.before, tasks.after
-    floor_windows = floors.windows_by_slice if tasks.layout == "contiguous" else (
-        floors.windows_by_chunk
+    floor_windows = (
+        floors.windows_by_slice if tasks.layout == "contiguous" else (floors.windows_by_chunk)
     )
     expected = floor_windows(tasks.path, *windows)
     np.testing.assert_array_equal(np.moveaxis(tasks.sequences(), 0, -1), expected)
@@ -128,14 +128,12 @@ def measure(tasks, repeat):
         2,
         1,
     )
-    traces = floors.full_traces(tasks.path)
     yield (
-        "scale factors (against nanpercentile)",
-        *best([tasks.factors, lambda: floors.percentiles(traces)], repeat),
+        "scale factors (against reading and nanpercentile)",
+        *best([tasks.factors, lambda: floors.percentiles(tasks.path)], repeat),
         1 / 3,
         1 / 6,
     )
-    del traces
     yield (
         "full traces",
         *best([tasks.traces, lambda: floors.full_traces(tasks.path)], repeat),

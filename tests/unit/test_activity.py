@@ -1,7 +1,5 @@
 """Active ROIs and plateau traces against plain loops and the published numbers."""
 
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
@@ -10,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from example_sessions import SHARED
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.measure import active_rois, plateau_traces
 from oscaxr.measure.activity import filter_median_of_five
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 SESSIONS = ("758519303", "759189643", "759660390", "764704289")
 
 # Whole numbers make ties and exact thresholds likely.

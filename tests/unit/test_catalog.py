@@ -2,7 +2,6 @@
 
 import math
 from itertools import product
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from example_sessions import SHARED
 from oscaxr.catalog import (
     _site_date,
     default_sessions,
@@ -29,7 +29,7 @@ from oscaxr.errors import (
 from oscaxr.model.facts import FACT_BY_COLUMN, FACTS, facts_from_row
 from oscaxr.model.table import PILOT_STIMULI
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = SHARED / "data"
 EXAMPLES = DATA.parent / "sessions"
 TABLES = [DATA / "mouse_df.csv", DATA / "mouse_df_2021.csv"]
 shared = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared")

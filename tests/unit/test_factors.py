@@ -2,7 +2,6 @@
 
 import threading
 import warnings
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -12,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from oscaxr.model import factors
-
-SHARED = Path(__file__).resolve().parents[3] / "shared"
+from example_sessions import SHARED
+from oscaxr.model import columns, factors
 
 tables = hnp.arrays(
     st.sampled_from([np.float32, np.float64]),
@@ -91,7 +89,7 @@ def test_memory_stays_within_the_budget():
         read_width[0] = max(read_width[0], columns.stop - columns.start)
         return np.zeros((n_time, columns.stop - columns.start))
 
-    factors.map_columns(read, n_time, n_columns, kernel, budget_bytes=budget, threads=2)
+    columns.map_columns(read, n_time, n_columns, kernel, budget_bytes=budget, threads=2)
     assert most[0] + read_width[0] * n_time * 8 <= budget
 
 
@@ -109,7 +107,7 @@ def test_kernel_errors_reach_the_caller():
         raise RuntimeError("kernel failed")
 
     with pytest.raises(RuntimeError, match="kernel failed"):
-        factors.map_columns(lambda columns: np.zeros((3, 2))[:, columns], 3, 2, kernel)
+        columns.map_columns(lambda columns: np.zeros((3, 2))[:, columns], 3, 2, kernel)
 
 
 @pytest.mark.parametrize("dims", [("time", "roi"), ("roi", "time")])
@@ -119,7 +117,7 @@ def test_reader_of_either_order(dims, chunked):
     traces = xr.DataArray(values, dims=("time", "roi")).transpose(*dims)
     if chunked:
         traces = traces.chunk({"time": 2})
-    read = factors.column_reader(traces, "time")
+    read = columns.column_reader(traces, "time")
     np.testing.assert_array_equal(read(slice(1, 3)), values[:, 1:3])
 
 

@@ -94,10 +94,10 @@ def test_lookup_of_a_cut_session_has_no_frames_beyond_it(ds):
 
 
 def test_clock_of_a_variable(ds):
-    assert clock_of(ds.dff) == "twop"
-    assert clock_of(ds.run_velocity) == "stim"
+    assert clock_of(ds, "dff") == "twop"
+    assert clock_of(ds, "run_velocity") == "stim"
     with pytest.raises(MissingVariableError, match="neither clock"):
-        clock_of(ds.roi_mask)
+        clock_of(ds, "roi_mask")
 
 
 @pytest.mark.parametrize("clock", ["twop", "stim"])

@@ -1,7 +1,6 @@
 """Every recorded number of the published analysis code, from the example NWB sessions."""
 
 import json
-from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -67,7 +66,6 @@ class Case:
             scale = np.nanmax(np.abs(expected)) if expected.size else 0
             np.testing.assert_allclose(values, expected, rtol=rtol, atol=rtol * scale)
 
-    @cache
     def u(self, name="dff", **options):
         """Sequences around the U segments, 1 s before and after."""
         segments = self.ds.osca.select(**CRITERIA["gab_U"])
@@ -223,9 +221,10 @@ def test_running_and_pupil_factors(case, filled):
         case.ds.osca.scale_factors(columns[column], interpolate=interpolate)
         for column in case.facts["pup_fact_cols"]
     ]
-    in_pixels = np.array(
-        [[float(facts[part]) for facts in found] for part in ("median", "spread")]
-    ) / ox.model.names.MM_PER_PUPIL_PIXEL
+    in_pixels = (
+        np.array([[float(facts[part]) for facts in found] for part in ("median", "spread")])
+        / ox.model.names.MM_PER_PUPIL_PIXEL
+    )
     case.check(in_pixels, f"pup_facts__{filled}", rtol=1e-10)
 
 

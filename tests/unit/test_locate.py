@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from example_sessions import SHARED
 from oscaxr.errors import (
     AmbiguousSessionError,
     FormatError,
@@ -27,7 +28,7 @@ from oscaxr.io.locate import (
     scan,
 )
 
-SHARED = Path(__file__).parents[3] / "shared" / "sessions"
+SESSIONS = SHARED / "sessions"
 
 MOUSE, SESSION, STAMP = 408021, 758519303, "20180926T172917"
 START = "2018-09-26T17:29:17+00:00"
@@ -428,14 +429,14 @@ def test_scan_is_in_order_and_complete(tmp_path_factory, data):
         assert all(str(files.session_id) in path.name for path in files.paths)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+@pytest.mark.skipif(not SESSIONS.is_dir(), reason="needs ../shared")
 def test_example_sessions():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = scan(SHARED)
+        found = scan(SESSIONS)
     assert [files.session_id for files in found] == [758519303, 759189643, 759660390, 764704289]
     for files in found:
         identity = check_identity(files.path, session_id=files.session_id, mouse_id=files.mouse_id)
         assert 0 < identity["n_tracked"] < identity["n_rois"]
-        assert find_session_files(SHARED, files.session_id) == files.paths
+        assert find_session_files(SESSIONS, files.session_id) == files.paths
     assert found[-1].templates_path == found[-1].path

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from example_sessions import SHARED
 from oscaxr.errors import OscaxrError
 from oscaxr.sample import (
     SampleError,
@@ -28,7 +29,6 @@ from oscaxr.sample.rois import make_masks
 from oscaxr.sample.spec import BLOCK_ORDERS
 from oscaxr.sample.timeline import make_timeline, nearest_frames, unexpected_runs
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 SMALL = SampleSpec(scale=0.02, n_rois=5, n_tracked=3, field_shape=(64, 80))
 
 

@@ -1,7 +1,6 @@
 """Scaling by whole-recording factors: labels, order, and the published numbers."""
 
 import json
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -10,11 +9,11 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from example_sessions import SHARED
 from oscaxr.errors import MissingVariableError, SchemaError, SessionMismatchError
 from oscaxr.measure import baseline, integrate, interpolate, scale, scale_factors, scale_parameters
 from oscaxr.model.signals import center_shift, remove_running_outliers
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 SESSIONS = ("758519303", "759189643", "759660390", "764704289")
 
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from example_sessions import SHARED
 from oscaxr.errors import SchemaError
 from oscaxr.model import signals
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 SESSIONS = ("758519303", "759189643", "759660390", "764704289")
 
 velocities = hnp.arrays(

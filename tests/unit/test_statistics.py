@@ -1,7 +1,6 @@
 """Statistics along one dim after the other, against plain loops and the published numbers."""
 
 import json
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from example_sessions import SHARED
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.measure import integrate, stats
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 SESSIONS = ("758519303", "759189643", "759660390", "764704289")
 DIMS = ("roi", "sequence", "rel_time")
 ERRORS = [("mean", "sem"), ("mean", "std"), ("median", "mad"), ("median", "quartiles")]

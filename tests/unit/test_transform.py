@@ -1,7 +1,6 @@
 """Baseline, smoothing, integration and interpolation against plain loops and published numbers."""
 
 import json
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from example_sessions import SHARED
 from oscaxr.errors import CriterionError, MissingVariableError, SchemaError, WindowError
 from oscaxr.measure import baseline, integrate, interpolate, smooth
 from oscaxr.measure.transform import frame_rate
 from oscaxr.model.signals import remove_running_outliers
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 SESSIONS = ("758519303", "759189643", "759660390", "764704289")
 FPS = 30.0
 DIMS = ("roi", "sequence", "rel_time")
