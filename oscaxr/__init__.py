@@ -22,6 +22,7 @@ from oscaxr.measure import (
     stats,
 )
 from oscaxr.model.validate import validate
+from oscaxr.parallel import map_sessions
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.frames import convert_frames, segments_at
 from oscaxr.select.images import stimulus_images
@@ -29,7 +30,7 @@ from oscaxr.select.responses import responses
 from oscaxr.select.sequences import sequences
 from oscaxr.select.tables import blocks, onset_pairs, patches, patches_around, segment_table
 from oscaxr.select.tracked import n_tracked, tracked
-from oscaxr.sessions import open_session
+from oscaxr.sessions import open_session, open_sessions
 
 # After oscaxr.sessions, the module: the function of this name is the public one.
 from oscaxr.catalog import (  # isort: skip
@@ -53,6 +54,8 @@ def __getattr__(name: str) -> _Any:
 __all__ = [
     # opening
     "open_session",
+    "open_sessions",
+    "map_sessions",
     "sessions",
     "find_sessions",
     "default_sessions",

@@ -58,6 +58,27 @@ class TableError(OscaxrError, ValueError):
     """A session table lacks columns, or holds values of the wrong kind."""
 
 
+class SessionsFailedError(OscaxrError, RuntimeError):
+    """Some of many sessions failed; what the others gave is kept.
+
+    Parameters
+    ----------
+    failures : dict of str to str
+        Reason by session.
+    results : object
+        What the other sessions gave, combined.
+    """
+
+    def __init__(self, failures: dict[str, str], results: object) -> None:
+        lines = "\n".join(f"  - {name}: {reason}" for name, reason in failures.items())
+        super().__init__(
+            f"{len(failures)} session(s) failed:\n{lines}\nWhat the others gave is kept in "
+            ".results of this error; errors='collect' leaves the failed ones out."
+        )
+        self.failures = failures
+        self.results = results
+
+
 class OscaxrWarning(UserWarning):
     """Base of all warnings given by oscaxr."""
 
@@ -70,5 +91,25 @@ class DroppedSequencesWarning(OscaxrWarning):
     """Some sequences were left out because their window leaves the recording."""
 
 
+class FailedSessionsWarning(OscaxrWarning):
+    """Some of many sessions failed and were left out, as was asked for."""
+
+
 class InvalidRoiWarning(OscaxrWarning):
     """Some ROIs have NaN or infinite values in their traces."""
+
+
+class ExportError(OscaxrError, OSError):
+    """An export could not be written, or is not one that can be read back."""
+
+
+class ExportContentError(OscaxrError, ValueError):
+    """An object holds something that the file format cannot give back as it is."""
+
+
+class TargetExistsError(OscaxrError, FileExistsError):
+    """There is something at the path that an export is to be written to."""
+
+
+class UnsafeTargetError(OscaxrError, ValueError):
+    """An export would replace a file that the exported data are still read from."""

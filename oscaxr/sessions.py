@@ -1,20 +1,22 @@
-"""Open a session: by path, by id, or by mouse and session number."""
+"""Open one session, or many: by path, by id, or by mouse and session number."""
 
-import os
-from collections.abc import Collection, Iterable
-from pathlib import Path
-from typing import Any
+import warnings
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Literal
 
 import pandas as pd
 import xarray as xr
 
-from oscaxr.catalog import session_row
-from oscaxr.catalog import sessions as read_table
-from oscaxr.errors import CriterionError, SessionNotFoundError
-from oscaxr.io.backend import OscaxrBackendEntrypoint
-from oscaxr.io.locate import find_session_files
+from oscaxr.errors import (
+    AmbiguousSessionError,
+    CriterionError,
+    FailedSessionsWarning,
+    OscaxrError,
+)
+from oscaxr.progress import progress_bar
+from oscaxr.sources import PathLike, find_requests, find_source, typed_table
 
-PathLike = str | os.PathLike[Any]
+Errors = Literal["raise", "collect"]
 
 
 def open_session(
@@ -85,82 +87,188 @@ def open_session(
     ...     dict(ds.dff.sizes)["roi"]
     4
     """
-    paths, row = _find(session_id, mouse, session, runtype, datadir, sessions)
-    return xr.open_dataset(
-        paths[0],
-        engine=OscaxrBackendEntrypoint,
-        chunks=chunks,
-        drop_variables=drop_variables,
-        include=include,
-        files=tuple(paths[1:]),
-        facts=None if row is None else row.to_dict(),
-    )
-
-
-def _find(
-    session_id: int | PathLike | None,
-    mouse: int | None,
-    session: int | None,
-    runtype: str | None,
-    datadir: PathLike | None,
-    sessions: PathLike | pd.DataFrame | None,
-) -> "tuple[tuple[Path, ...], pd.Series[Any] | None]":
-    """Return the files of the session that was asked for, and its row of the table."""
-    table = None if sessions is None else read_table(_plain(sessions))
-    numbered = mouse is not None or session is not None
-    if session_id is None and not numbered:
-        raise CriterionError("say which session: a session id, a path, or mouse= and session=")
-    if session_id is not None and numbered:
-        raise CriterionError("give a session id or path, or mouse= and session=, not both")
-    if isinstance(session_id, str | os.PathLike) and not _is_number(session_id):
-        path = Path(session_id)
-        row = None if table is None else _row_of_file(table, path)
-        return (path,), row
-    if datadir is None:
-        raise CriterionError(
-            "say where to look: datadir= is the folder below which the session's files lie (or "
-            "give the path of a file)"
-        )
-    if table is None and numbered:
-        raise CriterionError(
-            "mouse= and session= are numbers of the session table: give sessions= (the path of "
-            "mouse_df.csv, or oscaxr.find_sessions(datadir) to number the sessions found)"
-        )
-    if table is None:
-        assert session_id is not None
-        return find_session_files(Path(datadir), int(str(session_id))), None
-    row = session_row(
-        table,
-        session_id=None if session_id is None else int(str(session_id)),
+    options = {"include": include, "drop_variables": drop_variables, "chunks": chunks}
+    return find_source(
+        session_id,
         mouse=mouse,
         session=session,
-        run_type=runtype,
+        runtype=runtype,
+        datadir=datadir,
+        table=None if sessions is None else typed_table(sessions),
+        options=options,
+    ).open()
+
+
+def open_sessions(
+    sessions: Any,
+    *,
+    datadir: PathLike | None = None,
+    table: PathLike | pd.DataFrame | None = None,
+    errors: Errors = "raise",
+    include: str | Collection[str] = (),
+    drop_variables: str | Iterable[str] | None = None,
+    chunks: Any = None,
+    progress: bool = True,
+) -> xr.DataTree:
+    """Open many sessions as a tree of lazy Datasets.
+
+    Parameters
+    ----------
+    sessions : pandas.DataFrame, path-like, or iterable of int or path-like
+        Rows of the session table (:func:`oscaxr.sessions`, queried at will), the path of a
+        session table (``.csv``), a folder to scan, or session ids and paths of files.
+    datadir : path-like, optional
+        Folder below which the sessions' files are looked for.
+    table : path-like or pandas.DataFrame, optional
+        The session table, where `sessions` are ids or paths.
+    errors : {"raise", "collect"}, optional
+        What to do about a session that cannot be opened: raise, or leave it out with a warning
+        that gives the reason; the tree's attribute ``failures`` keeps it.
+    include, drop_variables, chunks
+        As for :func:`open_session`.
+    progress : bool, optional
+        Show a progress bar on a terminal.
+
+    Returns
+    -------
+    xarray.DataTree
+        Nodes ``/mouse_6/session_1`` by the numbers of the table (``/pilot_mouse_2/...`` for
+        pilots, whose mice are numbered anew), or ``/mouse_408021/session_758519303`` by the ids
+        where there is no table; in the order asked for. The root holds no data.
+
+    Raises
+    ------
+    OscaxrError
+        As for :func:`open_session`, for the first session that cannot be opened.
+    AmbiguousSessionError
+        If the same session is asked for twice.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import oscaxr as ox
+    >>> folder = tempfile.mkdtemp()
+    >>> table = ox.sample.write_mouse(folder, scale=0.02, n_rois=(4, 4, 4))
+    >>> with ox.open_sessions(table.query("sess_n <= 2"), datadir=folder) as tree:
+    ...     [node.path for node in tree.leaves]
+    ['/mouse_1/session_1', '/mouse_1/session_2']
+    """
+    check_errors(errors)
+    options = {"include": include, "drop_variables": drop_variables, "chunks": chunks}
+    opened: dict[str, xr.Dataset] = {}
+    failures: dict[str, str] = {}
+    requests = find_requests(sessions, datadir=datadir, table=table, options=options)
+    try:
+        with progress_bar("opening sessions", len(requests), show=progress) as advance:
+            for request in requests:
+                try:
+                    ds = request.open()
+                    node = node_of(ds)
+                    if node in opened:
+                        ds.close()
+                        raise AmbiguousSessionError(f"{request}: {node} was asked for twice")
+                    opened[node] = ds
+                except OscaxrError as error:
+                    if errors == "raise":
+                        raise
+                    failures[str(request)] = f"{type(error).__name__}: {error}"
+                advance()
+    except BaseException:
+        for ds in opened.values():
+            ds.close()
+        raise
+    return tree_of(opened, failures)
+
+
+def node_of(ds: xr.Dataset) -> str:
+    """Return the place of a session in a tree of sessions.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session.
+
+    Returns
+    -------
+    str
+        As :func:`open_sessions` says.
+    """
+    facts = {str(name): coord.values[()] for name, coord in ds.coords.items() if not coord.dims}
+    if "mouse" in facts and "session" in facts:
+        pilot = "pilot_" if facts.get("run_type") == "pilot" else ""
+        return f"/{pilot}mouse_{facts['mouse']}/session_{facts['session']}"
+    session = facts.get("session_id", ds.attrs.get("session_name", "unknown"))
+    return f"/mouse_{facts.get('mouse_id', 'unknown')}/session_{session}"
+
+
+def tree_of(
+    nodes: Mapping[str, xr.Dataset], failures: Mapping[str, str] | None = None
+) -> xr.DataTree:
+    """Make a tree of sessions, or of results by session.
+
+    Parameters
+    ----------
+    nodes : mapping of str to xarray.Dataset
+        By their place.
+    failures : mapping of str to str, optional
+        Sessions that are left out, and why: warned of, and kept as an attribute of the root.
+
+    Returns
+    -------
+    xarray.DataTree
+        Closing it closes all.
+
+    Warns
+    -----
+    FailedSessionsWarning
+        Naming the sessions that are left out, with the reasons.
+    """
+    tree = xr.DataTree.from_dict(dict(nodes))
+
+    def close() -> None:
+        for ds in nodes.values():
+            ds.close()
+
+    tree.set_close(close)
+    if failures:
+        tree.attrs["failures"] = warn_of_failures(failures)
+    return tree
+
+
+def warn_of_failures(failures: Mapping[str, str]) -> str:
+    """Warn of sessions that failed and are left out.
+
+    Parameters
+    ----------
+    failures : mapping of str to str
+        Reason by session.
+
+    Returns
+    -------
+    str
+        One line a session.
+    """
+    lines = "\n".join(f"{name}: {reason}" for name, reason in failures.items())
+    warnings.warn(
+        f"{len(failures)} session(s) failed and are left out:\n{lines}",
+        FailedSessionsWarning,
+        stacklevel=4,
     )
-    start_time = str(row.get("full_timestamp", "")) or None
-    paths = find_session_files(
-        Path(datadir), int(row["sessid"]), mouse_id=int(row["mouseid"]), start_time=start_time
-    )
-    return paths, row
+    return lines
 
 
-def _plain(sessions: PathLike | pd.DataFrame) -> str | Path | pd.DataFrame:
-    return sessions if isinstance(sessions, pd.DataFrame) else Path(sessions)
+def check_errors(errors: str) -> None:
+    """Refuse a word that is no policy for failing sessions.
 
+    Parameters
+    ----------
+    errors : str
+        ``"raise"`` or ``"collect"``.
 
-def _is_number(value: PathLike) -> bool:
-    return isinstance(value, str) and value.isdecimal()
-
-
-def _row_of_file(table: pd.DataFrame, path: Path) -> "pd.Series[Any]":
-    """Return the row of the table that belongs to a file, by the file's own session id."""
-    from oscaxr.io.locate import read_identity
-
-    if not path.is_file():
-        raise SessionNotFoundError(f"cannot open {path} as a session: there is no such file")
-    identity = read_identity(path)
-    if identity["session_id"] is None:
-        raise SessionNotFoundError(
-            f"{path} states no session id, so its row of the session table cannot be told. Open "
-            "it without sessions=, or by session id with datadir=."
-        )
-    return session_row(table, session_id=identity["session_id"])
+    Raises
+    ------
+    CriterionError
+        For any other.
+    """
+    if errors not in ("raise", "collect"):
+        raise CriterionError(f"errors={errors!r}: it is 'raise' or 'collect'")

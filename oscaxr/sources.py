@@ -1,0 +1,242 @@
+"""Where sessions are to be found: by path, by id, or by mouse and session number."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from oscaxr.catalog import find_sessions, session_row
+from oscaxr.catalog import sessions as read_table
+from oscaxr.errors import CriterionError, SessionNotFoundError
+from oscaxr.io.backend import OscaxrBackendEntrypoint
+
+PathLike = str | os.PathLike[Any]
+
+
+@dataclass(frozen=True)
+class SessionSource:
+    """Where one session is to be found: small, picklable, and openable anywhere.
+
+    Parameters
+    ----------
+    paths : tuple of Path
+        Its files.
+    facts : mapping or None
+        Its row of the session table.
+    options : mapping
+        ``include``, ``drop_variables`` and ``chunks``, as for :func:`open_session`.
+    """
+
+    paths: tuple[Path, ...]
+    facts: Mapping[str, Any] | None
+    options: Mapping[str, Any]
+
+    def open(self) -> xr.Dataset:
+        """Open the session."""
+        return xr.open_dataset(
+            self.paths[0],
+            engine=OscaxrBackendEntrypoint,
+            files=self.paths[1:],
+            facts=self.facts,
+            **self.options,
+        )
+
+
+@dataclass(frozen=True)
+class SessionRequest:
+    """One session that was asked for; looked for only when it is opened.
+
+    Parameters
+    ----------
+    asked : int or path-like
+        Session id or path.
+    datadir : path-like or None
+        Folder to look in.
+    row : mapping or None
+        Its row of the session table.
+    options : mapping
+        As for :class:`SessionSource`.
+    """
+
+    asked: int | PathLike
+    datadir: PathLike | None
+    row: Mapping[str, Any] | None
+    options: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"session {self.asked}" if isinstance(self.asked, int) else str(self.asked)
+
+    def open(self) -> xr.Dataset:
+        """Find the session's files and open them."""
+        table = None if self.row is None else pd.DataFrame([self.row])
+        return find_source(
+            self.asked, datadir=self.datadir, table=table, options=self.options
+        ).open()
+
+
+def find_requests(
+    sessions: Any,
+    *,
+    datadir: PathLike | None = None,
+    table: PathLike | pd.DataFrame | None = None,
+    options: Mapping[str, Any],
+) -> list[SessionRequest]:
+    """Return the sessions that were asked for, one by one.
+
+    Parameters
+    ----------
+    sessions, datadir, table
+        As for :func:`open_sessions`.
+    options : mapping
+        ``include``, ``drop_variables`` and ``chunks``.
+
+    Returns
+    -------
+    list of SessionRequest
+
+    Raises
+    ------
+    CriterionError
+        If what was asked for is of no such kind.
+    """
+    if isinstance(sessions, str | os.PathLike):
+        path = Path(sessions)
+        if path.is_dir():
+            datadir, sessions = path, find_sessions(path)
+        elif path.suffix == ".csv":
+            sessions = read_table(path)
+        else:
+            sessions = [path]
+    if isinstance(sessions, pd.DataFrame):
+        rows = read_table(sessions).to_dict("records")
+        return [
+            SessionRequest(
+                int(row["sessid"]), datadir, {str(k): v for k, v in row.items()}, options
+            )
+            for row in rows
+        ]
+    if not isinstance(sessions, Iterable):
+        raise CriterionError(
+            f"sessions={sessions!r}: give rows of a session table, ids, paths, or a folder"
+        )
+    known = None if table is None else typed_table(table).set_index("sessid", drop=False)
+    requests = []
+    for asked in sessions:
+        asked = asked if isinstance(asked, str | os.PathLike) else int(asked)
+        row = None
+        if known is not None and isinstance(asked, int):
+            row = _plain(session_row(known, session_id=asked).to_dict())
+        requests.append(SessionRequest(asked, datadir, row, options))
+    return requests
+
+
+def find_source(
+    session_id: int | PathLike | None = None,
+    *,
+    mouse: int | None = None,
+    session: int | None = None,
+    runtype: str | None = None,
+    datadir: PathLike | None = None,
+    table: pd.DataFrame | None = None,
+    options: Mapping[str, Any],
+) -> SessionSource:
+    """Return the files of the session that was asked for, and its row of the table.
+
+    Parameters
+    ----------
+    session_id, mouse, session, runtype, datadir
+        As for :func:`oscaxr.open_session`.
+    table : pandas.DataFrame, optional
+        The session table, typed.
+    options : mapping
+        ``include``, ``drop_variables`` and ``chunks``.
+
+    Returns
+    -------
+    SessionSource
+
+    Raises
+    ------
+    CriterionError
+        If it is not said which session, or where to look.
+    SessionNotFoundError, AmbiguousSessionError
+        If none or several fit.
+    """
+    # Here, not above: importing the package stays as cheap as importing xarray without h5py.
+    from oscaxr.io.locate import find_session_files
+
+    numbered = mouse is not None or session is not None
+    if session_id is None and not numbered:
+        raise CriterionError("say which session: a session id, a path, or mouse= and session=")
+    if session_id is not None and numbered:
+        raise CriterionError("give a session id or path, or mouse= and session=, not both")
+    if isinstance(session_id, str | os.PathLike) and not _is_number(session_id):
+        path = Path(session_id)
+        row = None if table is None else _row_of_file(table, path)
+        return SessionSource((path,), _facts(row), options)
+    if datadir is None:
+        raise CriterionError(
+            "say where to look: datadir= is the folder below which the session's files lie (or "
+            "give the path of a file)"
+        )
+    if table is None and numbered:
+        raise CriterionError(
+            "mouse= and session= are numbers of the session table: give sessions= (the path of "
+            "mouse_df.csv, or oscaxr.find_sessions(datadir) to number the sessions found)"
+        )
+    number = None if session_id is None else int(str(session_id))
+    if table is None:
+        assert number is not None
+        return SessionSource(find_session_files(Path(datadir), number), None, options)
+    row = session_row(table, session_id=number, mouse=mouse, session=session, run_type=runtype)
+    start_time = str(row.get("full_timestamp", "")) or None
+    paths = find_session_files(
+        Path(datadir), int(row["sessid"]), mouse_id=int(row["mouseid"]), start_time=start_time
+    )
+    return SessionSource(paths, _facts(row), options)
+
+
+def _facts(row: "pd.Series[Any] | None") -> dict[str, Any] | None:
+    return None if row is None else _plain(row.to_dict())
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}
+
+
+def typed_table(sessions: PathLike | pd.DataFrame) -> pd.DataFrame:
+    """Return a session table, typed and checked, from a path or a frame.
+
+    Parameters
+    ----------
+    sessions : path-like or pandas.DataFrame
+        The table.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    return read_table(sessions if isinstance(sessions, pd.DataFrame) else Path(sessions))
+
+
+def _is_number(value: PathLike) -> bool:
+    return isinstance(value, str) and value.isdecimal()
+
+
+def _row_of_file(table: pd.DataFrame, path: Path) -> "pd.Series[Any]":
+    """Return the row of the table that belongs to a file, by the file's own session id."""
+    from oscaxr.io.locate import read_identity
+
+    if not path.is_file():
+        raise SessionNotFoundError(f"cannot open {path} as a session: there is no such file")
+    identity = read_identity(path)
+    if identity["session_id"] is None:
+        raise SessionNotFoundError(
+            f"{path} states no session id, so its row of the session table cannot be told. Open "
+            "it without sessions=, or by session id with datadir=."
+        )
+    return session_row(table, session_id=identity["session_id"])
