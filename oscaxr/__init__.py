@@ -5,7 +5,9 @@ from importlib.metadata import version as _version
 from typing import Any as _Any
 
 from oscaxr import accessor as accessor  # registers ds.osca and da.osca
+from oscaxr.analysis import tracked_unexpected_index, unexpected_index_of
 from oscaxr.errors import OscaxrError, OscaxrWarning
+from oscaxr.io.tracking import read_match_examples, read_matches
 from oscaxr.measure import (
     active_rois,
     baseline,
@@ -21,8 +23,11 @@ from oscaxr.measure import (
     snr,
     stats,
 )
+from oscaxr.measure.registration import register_masks, register_projection
+from oscaxr.measure.unexpected import unexpected_index
 from oscaxr.model.validate import validate
 from oscaxr.parallel import map_sessions
+from oscaxr.select.alignment import align_tracked
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.frames import convert_frames, segments_at
 from oscaxr.select.images import stimulus_images
@@ -76,6 +81,12 @@ __all__ = [
     "stimulus_images",
     "convert_frames",
     "segments_at",
+    # ROIs over sessions
+    "align_tracked",
+    "read_matches",
+    "read_match_examples",
+    "register_masks",
+    "register_projection",
     # what about it
     "scale",
     "scale_factors",
@@ -90,6 +101,9 @@ __all__ = [
     "invalid_rois",
     "snr",
     "roi_correlations",
+    "unexpected_index",
+    "unexpected_index_of",
+    "tracked_unexpected_index",
     "validate",
     # errors
     "OscaxrError",

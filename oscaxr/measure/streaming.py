@@ -109,15 +109,15 @@ def _accumulate(
             sums = Sums(*(one + other for one, other in zip(sums, part, strict=True)))
     shape = (frames.shape[1], *source.shape[1:])
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = sums.total / sums.count
+        mean = sums.total / sums.counts
         squares = np.maximum(sums.squares - sums.total * mean, 0.0)
-    values = np.where(sums.count > 0, mean + shift, np.nan).reshape(shape)
+    values = np.where(sums.counts > 0, mean + shift, np.nan).reshape(shape)
     squares = squares.reshape(shape)
     if reader.scale is not None:
         values = reader.scaled(values, rest)
         spread = reader.scale[1]
         squares = squares / np.square(spread[rest[0]] if spread.ndim else spread)
-    return values, squares, sums.count.reshape(shape)
+    return values, squares, sums.counts.reshape(shape)
 
 
 class Sums(NamedTuple):
@@ -125,7 +125,7 @@ class Sums(NamedTuple):
 
     total: npt.NDArray[np.float64]
     squares: npt.NDArray[np.float64]
-    count: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.float64]
 
     @classmethod
     def zero(cls, shape: tuple[int, int]) -> "Sums":
