@@ -136,8 +136,8 @@ def _core(source: Source) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any
     dff = traces.find_dff(source, n_twop)
     table = rois.read_roi_table(source, None if dff is None else dff.shape[1])
     running = traces.read_running(source, n_stim)
-    columns = stimulus.read_segments(source, clocks) if len(clocks) == 2 else {}
-    if dff is None or not columns or n_twop is None:
+    columns = stimulus.read_segments(source, clocks)
+    if dff is None or not columns or n_twop is None or n_stim is None:
         # Nothing more can be told of an unfit file; its problems say why.
         source.problems.append("the session could not be assembled")
         source.finish()

@@ -12,9 +12,10 @@ import numpy as np
 from xarray.backends import CachingFileManager
 from xarray.backends.locks import HDF5_LOCK
 
-from oscaxr.errors import FormatError, UnsafeLinkError
+from oscaxr.errors import FormatError, OscaxrError, UnsafeLinkError
 from oscaxr.io import chunks
-from oscaxr.model.lazy import Array, AxisIndex, Once, OrthogonalArray
+from oscaxr.model.computed import Once
+from oscaxr.model.lazy import Array, AxisIndex, OrthogonalArray
 
 # Two rows of chunks of a wide session; HDF5's default (1 MiB) inflates chunks again and again.
 CHUNK_CACHE_BYTES = 16 * 2**20
@@ -86,9 +87,24 @@ class Hdf5File:
 
     @contextmanager
     def handle(self) -> Iterator[h5py.File]:
-        """Give the open file, holding the lock of the HDF5 library."""
+        """Give the open file, holding the lock of the HDF5 library.
+
+        Raises
+        ------
+        FormatError
+            For what HDF5 raises inside the block where it finds its structures damaged.
+        """
         with HDF5_LOCK:
-            yield self._acquire()
+            file = self._acquire()
+            try:
+                yield file
+            except OscaxrError:
+                raise
+            except (OSError, RuntimeError, KeyError) as error:
+                raise FormatError(
+                    f"{self.path} cannot be read as a session ({error}). The file is cut short or "
+                    "damaged: fetch it again."
+                ) from error
 
     def _acquire(self) -> h5py.File:
         try:
@@ -144,10 +160,10 @@ class Hdf5File:
                 return None
             kind = item.id.links.get_info(key).type
             if kind == h5py.h5l.TYPE_SOFT:
-                target = PurePosixPath(_join(names[:i])) / item.id.links.get_val(key).decode()
+                target = PurePosixPath(_join(names[:i])) / os.fsdecode(item.id.links.get_val(key))
                 return self._find(file, target.joinpath(*rest), depth + 1)
             if kind == h5py.h5l.TYPE_EXTERNAL:
-                name, target_name = (part.decode() for part in item.id.links.get_val(key))
+                name, target_name = map(os.fsdecode, item.id.links.get_val(key))
                 what = f"the external link {_join(names[: i + 1])}"
                 other = self._link(self._folder / name, what)
                 target = PurePosixPath("/") / target_name
@@ -164,7 +180,7 @@ class Hdf5File:
         creation = dataset.id.get_create_plist()
         for i in range(creation.get_external_count()):
             # HDF5 looks for these from the working directory, not from the file.
-            target = Path(creation.get_external(i)[0].decode())
+            target = Path(os.fsdecode(creation.get_external(i)[0]))
             self._refuse_outside(target, f"the external storage of {dataset.name}")
         if creation.get_layout() != h5py.h5d.VIRTUAL:
             return

@@ -9,7 +9,8 @@ import numpy as np
 from oscaxr.errors import InvalidRoiWarning
 from oscaxr.model import factors, signals
 from oscaxr.model import names as n
-from oscaxr.model.lazy import Array, Once, Reader, computed, view_of
+from oscaxr.model.computed import Once, computed
+from oscaxr.model.lazy import Array, Reader, view_of
 from oscaxr.model.masks import geometry
 
 Parts = dict[str, tuple[tuple[str, ...], Any]]

@@ -1,18 +1,12 @@
-"""Arrays that are read or computed when they are indexed.
+"""Arrays that are read when they are indexed.
 
-Two kinds, both for use as the data of an :class:`xarray.Variable`:
-
-- :class:`OrthogonalArray` reads from a :class:`Reader` (a dataset of a file). It keeps the index
-  of each axis of the source apart, even when one of them has two dims, as in
-  ``dff.isel(time=frames)`` with ``frames`` of dims (sequence, rel_time). xarray's own lazy array
-  would broadcast all of them against each other, and for windows of many ROIs those index arrays
-  cost more than the data.
-- :class:`ComputedArray` computes a small array once, on first use, and shares the result with
-  all that was derived from it.
+An :class:`OrthogonalArray` is the data of an :class:`xarray.Variable` that reads from a
+:class:`Reader` (a dataset of a file). It keeps the index of each axis of the source apart, even
+when one of them has two dims, as in ``dff.isel(time=frames)`` with ``frames`` of dims (sequence,
+rel_time). xarray's own lazy array would broadcast all of them against each other, and for windows
+of many ROIs those index arrays cost more than the data.
 """
 
-import threading
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -283,100 +277,6 @@ def _compose(index: Any, key: list[Any], length: int) -> Any:
 def _as_slice(span: range) -> slice:
     stop = span.stop if span.stop >= 0 else None
     return slice(span.start, stop, span.step) if len(span) else slice(0, 0, 1)
-
-
-class Once:
-    """A value that is computed on first use and then kept; picklable, thread-safe.
-
-    Parameters
-    ----------
-    function : callable
-        Picklable function without arguments.
-    """
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self.function = function
-        self._lock = threading.Lock()
-        self._value: Any = None
-        self._done = False
-
-    def __call__(self) -> Any:
-        """Return the value, computing it the first time."""
-        with self._lock:
-            if not self._done:
-                self._value = self.function()
-                self._done = True
-        return self._value
-
-    @property
-    def done(self) -> bool:
-        """Whether the value has been computed."""
-        return self._done
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"function": self.function}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        Once.__init__(self, state["function"])
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Once":
-        return self
-
-
-class ComputedArray(BackendArray):
-    """An array whose values are one part of a :class:`Once`.
-
-    Parameters
-    ----------
-    once : Once
-        Gives the array, or a mapping that has it under `part`.
-    shape : tuple of int
-        Its shape.
-    dtype : numpy dtype
-        Its dtype.
-    part : str, optional
-        Key of the array in the mapping that `once` gives.
-    """
-
-    def __init__(
-        self, once: Once, shape: tuple[int, ...], dtype: Any, part: str | None = None
-    ) -> None:
-        self.once = once
-        self.part = part
-        self.shape = shape
-        self.dtype = np.dtype(dtype)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "ComputedArray":
-        return self
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
-
-    def _read(self, key: tuple[Any, ...]) -> Any:
-        value = self.once() if self.part is None else self.once()[self.part]
-        for dim in reversed(range(len(key))):
-            value = value[(slice(None),) * dim + (key[dim],)]
-        # The kept value is shared by all: nobody may write into it through a view.
-        return np.array(value)
-
-
-def computed(
-    once: Once, shape: tuple[int, ...], dtype: Any, part: str | None = None
-) -> indexing.LazilyIndexedArray:
-    """Return a computed array, ready to be the data of a Variable.
-
-    Parameters
-    ----------
-    once, shape, dtype, part
-        As for :class:`ComputedArray`.
-
-    Returns
-    -------
-    xarray lazily indexed array
-    """
-    return indexing.LazilyIndexedArray(ComputedArray(once, shape, dtype, part))
 
 
 class ArrayReader:

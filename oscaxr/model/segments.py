@@ -338,6 +338,9 @@ def as_frames(values: np.ndarray[Any, Any], name: str) -> IntArray:
     if values.dtype.kind in "iu":
         return values.astype(np.int64, copy=False)
     numbers = np.where(np.isnan(number := as_number(values, name)), -1.0, number)
-    if not np.array_equal(numbers, np.rint(numbers)):
-        raise FormatError(f"column {name!r} should hold whole frame numbers, but has fractions")
+    # Larger numbers than these are not whole in floating point, nor frames of any recording.
+    if not np.array_equal(numbers, np.rint(numbers)) or np.any(np.abs(numbers) > 2**53):
+        raise FormatError(
+            f"column {name!r} should hold whole frame numbers, but has fractions or infinities"
+        )
     return numbers.astype(np.int64)

@@ -125,7 +125,7 @@ def check_structure(ds: xr.Dataset, *, dropped: Iterable[str] = ()) -> Report:
     problems += [
         Problem("error", rate, "is missing from the attributes, or not above 0")
         for rate in ("twop_fps", "stim_fps")
-        if not ds.attrs.get(rate, 0) > 0
+        if not _rate(ds, rate) > 0
     ]
     return Report(problems)
 
@@ -215,7 +215,7 @@ def _check_segments(ds: xr.Dataset) -> list[Problem]:
         ("start_frame_twop", n.TIME, "twop_fps"),
     ):
         times = ds[clock].values[np.minimum(columns[name], ds.sizes[clock] - 1)]
-        off = np.flatnonzero(np.abs(times - columns["start_time"]) * ds.attrs[rate] > 2)
+        off = np.flatnonzero(np.abs(times - columns["start_time"]) * _rate(ds, rate) > 2)
         if off.size:
             message = f"is more than 2 frames from start_time in segment(s) {_some(off)}"
             problems.append(Problem("warning", name, message))
@@ -224,6 +224,12 @@ def _check_segments(ds: xr.Dataset) -> list[Problem]:
         message = f"leaves a gap or overlap after segment(s) {_some(gaps)}"
         problems.append(Problem("warning", "start_frame_twop", message))
     return problems
+
+
+def _rate(ds: xr.Dataset, name: str) -> float:
+    """Return a frame rate; 0 where the Dataset has none."""
+    rate = ds.attrs.get(name)
+    return float(rate) if isinstance(rate, int | float | np.number) else 0.0
 
 
 def _some(values: "np.ndarray[Any, Any]") -> str:

@@ -116,15 +116,15 @@ def _rows_of_traces(source: Source, n_traces: int | None, n_rows: int) -> Array:
             f"rows of {PLANE}: which trace is which ROI cannot be told"
         )
         return everything
-    if rows.size and (rows.min() < 0 or rows.max() >= n_rows or len(np.unique(rows)) < len(rows)):
-        source.problems.append(
-            f"{DFF}/rois does not name each trace's own row of {PLANE} (0 to {n_rows - 1})"
-        )
-        return everything
     if n_rows != n_traces:
         source.problems.append(
             f"{PLANE} has {n_rows} ROIs, but {DFF}/data has {n_traces} traces; each ROI of a "
             "session file has a trace"
+        )
+        return everything
+    if rows.size and (rows.min() < 0 or rows.max() >= n_rows or len(np.unique(rows)) < len(rows)):
+        source.problems.append(
+            f"{DFF}/rois does not name each trace's own row of {PLANE} (0 to {n_rows - 1})"
         )
         return everything
     return rows

@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from oscaxr.errors import FormatError, OscaxrError
+from oscaxr.errors import FormatError
 from oscaxr.io.hdf5 import Hdf5File, lazy_array
 from oscaxr.model.lazy import Array, Reader
 
@@ -48,7 +48,7 @@ class Source:
         if not isinstance(dataset, h5py.Dataset) or dataset.shape != ():
             return ""
         value = dataset[()]
-        return value.decode() if isinstance(value, bytes) else str(value)
+        return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
     def need(self, path: str, what: str) -> Any:
         """Return a group or dataset; note a problem where there is none."""
@@ -115,7 +115,7 @@ class Source:
         """Read a dataset whole, naming it should the file be damaged there."""
         try:
             return np.asarray(dataset[()])
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             raise FormatError(
                 f"{self.file.path}: cannot read {dataset.name} ({error}). The file is cut short or "
                 "damaged: fetch it again."
@@ -158,16 +158,7 @@ def open_source(file: Hdf5File) -> Iterator[Source]:
     """
     with file.handle() as handle:
         source = Source(file, handle)
-        try:
-            yield source
-        except OscaxrError:
-            raise
-        except (OSError, RuntimeError, KeyError) as error:
-            # What HDF5 raises where its own structures are damaged.
-            raise FormatError(
-                f"{file.path} cannot be read as a session ({error}). The file is damaged: fetch "
-                "it again."
-            ) from error
+        yield source
         source.finish()
 
 

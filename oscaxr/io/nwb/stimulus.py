@@ -11,7 +11,8 @@ from oscaxr.io.hdf5 import DatasetReader
 from oscaxr.io.nwb.source import TRIALS, ReshapedRows, Source
 from oscaxr.model import names as n
 from oscaxr.model import segments as table
-from oscaxr.model.lazy import Array, Once, OrthogonalArray, computed
+from oscaxr.model.computed import Once, computed
+from oscaxr.model.lazy import Array, OrthogonalArray
 
 Parts = dict[str, tuple[tuple[str, ...], Any]]
 
@@ -54,7 +55,8 @@ def read_segments(source: Source, clocks: dict[str, Array]) -> dict[str, Array]:
     source : Source
         The open file.
     clocks : dict of str to ndarray
-        Timestamps of the ``"stim"`` and ``"twop"`` frames, s.
+        Timestamps of the ``"stim"`` and ``"twop"`` frames, s; without one of them, what depends
+        on it is left out.
 
     Returns
     -------
@@ -64,6 +66,7 @@ def read_segments(source: Source, clocks: dict[str, Array]) -> dict[str, Array]:
     """
     if source.need(TRIALS, "the stimulus table") is None:
         return {}
+    n_problems = len(source.problems)
     raw = {}
     for name in (*TEXT_COLUMNS, *NUMBER_COLUMNS, "start_time", "stop_time", *_frame_columns()):
         path = f"{TRIALS}/{name}"
@@ -84,7 +87,7 @@ def read_segments(source: Source, clocks: dict[str, Array]) -> dict[str, Array]:
         source.problems.append(f"the columns of {TRIALS} differ in length: {lengths}")
     if lengths and not max(lengths.values()):
         source.problems.append(f"{TRIALS} has no rows")
-    if source.problems:
+    if len(source.problems) > n_problems:
         return {}
     try:
         columns = _normalise(raw, clocks)

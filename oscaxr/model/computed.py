@@ -1,0 +1,103 @@
+"""Arrays that are computed once, on first use, and shared with all that was derived from them."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from xarray.backends.common import BackendArray
+from xarray.core import indexing
+
+
+class Once:
+    """A value that is computed on first use and then kept; picklable, thread-safe.
+
+    Parameters
+    ----------
+    function : callable
+        Picklable function without arguments.
+    """
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.function = function
+        self._lock = threading.Lock()
+        self._value: Any = None
+        self._done = False
+
+    def __call__(self) -> Any:
+        """Return the value, computing it the first time."""
+        with self._lock:
+            if not self._done:
+                self._value = self.function()
+                self._done = True
+        return self._value
+
+    @property
+    def done(self) -> bool:
+        """Whether the value has been computed."""
+        return self._done
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"function": self.function}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Once.__init__(self, state["function"])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Once":
+        return self
+
+
+class ComputedArray(BackendArray):
+    """An array whose values are one part of a :class:`Once`.
+
+    Parameters
+    ----------
+    once : Once
+        Gives the array, or a mapping that has it under `part`.
+    shape : tuple of int
+        Its shape.
+    dtype : numpy dtype
+        Its dtype.
+    part : str, optional
+        Key of the array in the mapping that `once` gives.
+    """
+
+    def __init__(
+        self, once: Once, shape: tuple[int, ...], dtype: Any, part: str | None = None
+    ) -> None:
+        self.once = once
+        self.part = part
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ComputedArray":
+        return self
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> Any:
+        value = self.once() if self.part is None else self.once()[self.part]
+        for dim in reversed(range(len(key))):
+            value = value[(slice(None),) * dim + (key[dim],)]
+        # The kept value is shared by all: nobody may write into it through a view.
+        return np.array(value)
+
+
+def computed(
+    once: Once, shape: tuple[int, ...], dtype: Any, part: str | None = None
+) -> indexing.LazilyIndexedArray:
+    """Return a computed array, ready to be the data of a Variable.
+
+    Parameters
+    ----------
+    once, shape, dtype, part
+        As for :class:`ComputedArray`.
+
+    Returns
+    -------
+    xarray lazily indexed array
+    """
+    return indexing.LazilyIndexedArray(ComputedArray(once, shape, dtype, part))
