@@ -82,6 +82,7 @@ def open_nwb(
                 continue
             files.append(holder)
             with open_source(holder) as source:
+                _check_ids(holder.path, _facts(source)[0], coords)
                 parts |= (
                     images.read_templates(source)
                     if word == "templates"
@@ -193,14 +194,14 @@ def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     differ = [
-        f"{name} is {found[name]} in the file and {expected[name]} in the session table"
+        f"{name} is {found[name]} in the file, but {expected[name]} was expected"
         for name in ("session_id", "mouse_id")
         if name in found and name in expected and found[name] != expected[name]
     ]
     if differ:
         raise SessionMismatchError(
-            f"{path}: {'; '.join(differ)}. One of them is another session: correct the table, or "
-            "the file's name and place."
+            f"{path}: {'; '.join(differ)} (from the session table, or the session's other files). "
+            "It is another session: correct the table, or the file's name and place."
         )
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -30,9 +31,10 @@ Segment = tuple[int, slice, slice | Array]
 
 @dataclass(frozen=True)
 class Contiguous:
-    """Data in one piece at a known place of the file."""
+    """Data in one piece at a known place of a file known by its inode and size."""
 
     offset: int
+    stamp: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Chunked:
     deflated: bool
     offsets: Array
     sizes: Array
+    stamp: tuple[int, int]
 
 
 def find_storage(dataset: h5py.Dataset) -> Contiguous | Chunked | None:
@@ -70,7 +73,9 @@ def find_storage(dataset: h5py.Dataset) -> Contiguous | Chunked | None:
         return None
     if dataset.chunks is None:
         offset = dataset.id.get_offset()
-        return None if offset is None or dataset.is_virtual else Contiguous(int(offset))
+        if offset is None or dataset.is_virtual:
+            return None
+        return Contiguous(int(offset), _stamp(Path(dataset.file.filename).stat()))
     creation = dataset.id.get_create_plist()
     filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
     if filters not in ([], [h5py.h5z.FILTER_DEFLATE]):
@@ -89,7 +94,20 @@ def _chunk_table(dataset: h5py.Dataset, deflated: bool) -> Chunked | None:
     offsets, sizes = np.empty(grid, np.int64), np.empty(grid, np.int64)
     offsets[tuple(place.T)] = [info.byte_offset for info in stored]
     sizes[tuple(place.T)] = [info.size for info in stored]
-    return Chunked(chunk, deflated, offsets, sizes)
+    return Chunked(chunk, deflated, offsets, sizes, _stamp(Path(dataset.file.filename).stat()))
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int]:
+    return status.st_ino, status.st_size
+
+
+def _check_unchanged(path: str, descriptor: int, storage: Contiguous | Chunked) -> None:
+    """Refuse to read at places found in another file that had the same name."""
+    if _stamp(os.fstat(descriptor)) != storage.stamp:
+        raise FormatError(
+            f"{path} was replaced or cut since it was opened, so where its data lie is no longer "
+            "known. Open the session again; fetch the file again if it was cut short."
+        )
 
 
 @cache
@@ -136,6 +154,7 @@ def map_contiguous(
     n_bytes = int(np.prod(shape)) * dtype.itemsize
     # An ndarray over a plain map, not numpy.memmap: the subclass slows every view made of it.
     with open(path, "rb") as file:  # noqa: PTH123 (a file descriptor is what is wanted)
+        _check_unchanged(path, file.fileno(), storage)
         size = os.fstat(file.fileno()).st_size
         if size < storage.offset + n_bytes:
             raise FormatError(
@@ -286,6 +305,11 @@ def read_chunks(
     n_bytes = int(np.prod(storage.chunk_shape)) * dtype.itemsize
     decompress = inflate()
     descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _check_unchanged(path, descriptor, storage)
+    except FormatError:
+        os.close(descriptor)
+        raise
 
     def copy(part: slice) -> None:
         for segments in work[part]:

@@ -196,7 +196,12 @@ def segment_part(ds: xr.Dataset) -> xr.Dataset:
             f"no dim 'segment' among {tuple(ds.sizes)}: give the session, or a selection of its "
             "segments"
         )
-    return ds.drop_dims(set(ds.dims) - {n.SEGMENT, n.PATCH})
+    part = ds.drop_dims(set(ds.dims) - {n.SEGMENT, n.PATCH})
+    if any(part.variables[name].chunks is not None for name in part.coords):
+        # All at once: each column on its own would be a graph, or a pool of processes, of its own.
+        columns = part.drop_vars(list(part.data_vars)).compute()
+        return part.assign_coords(columns.coords)
+    return part
 
 
 def _with_stimuli(given: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import xarray as xr
@@ -20,6 +20,10 @@ from oscaxr.select.references import ReferenceFrames, find_references
 
 Array = np.ndarray[Any, Any]
 Edge = Literal["drop", "nan", "raise"]
+
+# Computed from all traces or masks when first used: were they carried along, loading two windows
+# would read the whole recording. The session has them.
+WHOLE_RECORDING: Final = frozenset({n.VALID, "centroid_y", "centroid_x", "area_px"})
 
 
 def sequences(
@@ -75,7 +79,9 @@ def sequences(
         One variable as an array, several as a Dataset, of dims (..., sequence, rel_time). Lazy:
         read when it is used. Along ``sequence`` lie the segments' coordinates (the index is the
         segment number, or the position in `frames` or `times`), ``reference_frame`` and, with
-        ``rel_time``, the true ``time`` of every frame.
+        ``rel_time``, the true ``time`` of every frame. ROIs keep ``roi_id`` and ``tracking_id``;
+        what is computed from the whole recording (``valid``, the masks' geometry) stays with the
+        session.
 
     Raises
     ------
@@ -187,7 +193,11 @@ def _extract(
     if scale:
         attrs["units"] = "1"
     clocks = set(CLOCK_DIMS.values())
-    own_coords = {key: ds.variables[key] for key in variable.coords if key in ds.variables}
+    own_coords = {
+        key: ds.variables[key]
+        for key in variable.coords
+        if key in ds.variables and key not in WHOLE_RECORDING
+    }
     kept = {key: coord for key, coord in own_coords.items() if not set(coord.dims) & clocks}
     data = _data(source.variable, windows, factors)
     return xr.DataArray(data, {**kept, **coords}, dims, name=name, attrs=attrs)
@@ -236,8 +246,8 @@ def _within(
     labels = found.labels[outside]
     listed = ", ".join(map(str, labels[:10])) + ", ..." * (len(labels) > 10)
     message = (
-        f"the windows of {len(labels)} of {len(outside)} sequences leave the recording of "
-        f"{found.n_frames} {clock} frames ({found.what} {listed})"
+        f"the windows of {len(labels)} of {len(outside)} sequences come too close to an end of the "
+        f"recording of {found.n_frames} {clock} frames ({found.what} {listed})"
     )
     if edge == "raise":
         raise WindowError(f"{message}. Shorten pre or post, or use edge='drop' or 'nan'.")

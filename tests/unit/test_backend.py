@@ -175,16 +175,15 @@ def test_empty_selections_read_nothing(
     ],
     ids=str,
 )
-def test_indexing_equals_the_loaded_array(
-    layout_path: Path, open_both: Callable[..., xr.Dataset], key: dict[str, Any]
-) -> None:
-    lazy, eager = open_both(layout_path), open_both(layout_path).load()
-    xr.testing.assert_identical(lazy.dff.isel(key).load(), eager.dff.isel(key))
-    xr.testing.assert_identical(
-        lazy.dff.transpose("roi", "time").isel(key).load(),
-        eager.dff.transpose("roi", "time").isel(key),
-    )
-    assert not lazy.dff._in_memory
+def test_indexing_equals_the_loaded_array(layout_path: Path, key: dict[str, Any]) -> None:
+    with ox.open_session(layout_path) as ds:
+        lazy, eager = ds.dff.variable, ds.dff.variable.copy(deep=True).load()
+        xr.testing.assert_identical(lazy.isel(key).load(), eager.isel(key))
+        xr.testing.assert_identical(
+            lazy.transpose("roi", "time").isel(key).load(),
+            eager.transpose("roi", "time").isel(key),
+        )
+        assert not lazy._in_memory
 
 
 def test_other_variables_by_index(layout_path: Path, open_both: Callable[..., xr.Dataset]) -> None:

@@ -1,5 +1,6 @@
 """Files that are not sound sessions: each error says which file, what, and what to do."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -161,22 +162,19 @@ for path in sys.argv[1:]:
 """
 
 
-def test_damaged_bytes_never_end_the_process(sample_paths: dict[str, Path], tmp_path: Path) -> None:
-    """Whatever bytes are lost, there are values or an OscaxrError."""
-    random = np.random.default_rng(0)
+@pytest.mark.parametrize("layout", ["gzip", "contiguous", "shuffle"])
+def test_damaged_structures(sample_paths: dict[str, Path], tmp_path: Path, layout: str) -> None:
+    """Wherever HDF5 finds its own marks gone, there is a FormatError, at opening or at reading."""
+    content = sample_paths[layout].read_bytes()
     paths = []
-    for layout in ("gzip", "contiguous", "shuffle"):
-        content = np.frombuffer(sample_paths[layout].read_bytes(), np.uint8)
-        for number in range(14):
-            damaged = content.copy()
-            if number % 2:
-                start = int(random.integers(96, len(content) - 4096))
-                damaged[start : start + 4096] = 0
-            else:
-                places = random.integers(96, len(content), 400)
-                damaged[places] = random.integers(0, 256, 400)
-            paths.append(tmp_path / f"{layout}{number}.nwb")
-            paths[-1].write_bytes(damaged.tobytes())
+    for mark in (b"TREE", b"HEAP", b"SNOD", b"GCOL"):
+        places = [match.start() for match in re.finditer(mark, content)]
+        assert places
+        for place in places[:: max(1, len(places) // 4)]:
+            damaged = bytearray(content)
+            damaged[place : place + 4] = b"XXXX"
+            paths.append(tmp_path / f"{mark.decode()}{place}.nwb")
+            paths[-1].write_bytes(damaged)
     done = subprocess.run(
         [sys.executable, "-c", _READ_ALL, *map(str, paths)],
         capture_output=True,
@@ -185,7 +183,11 @@ def test_damaged_bytes_never_end_the_process(sample_paths: dict[str, Path], tmp_
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(done.stdout.split()) == len(paths)
+    results = done.stdout.split()
+    assert len(results) == len(paths)
+    # Some structures belong to parts of the file that are not read.
+    assert set(results) <= {"FormatError", "read"}
+    assert results.count("FormatError") > 5
 
 
 def test_file_cut_while_open(sample_paths: dict[str, Path], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import oscaxr as ox
 from oscaxr.errors import FormatError, UnsafeLinkError
 from oscaxr.io import chunks
 from oscaxr.io.hdf5 import DatasetReader, Hdf5File, lazy_array, open_file
@@ -516,3 +517,15 @@ def variable_without_values(path: Path, name: str) -> tuple[xr.Variable, None, D
     with file.handle() as handle:
         array = lazy_array(file, file.get(handle, name))
     return xr.Variable(("a", "b"), array), None, array.reader
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "gzip"])
+def test_a_file_that_is_replaced_while_open(layout, sample_paths, tmp_path):
+    path = tmp_path / sample_paths[layout].name
+    path.write_bytes(sample_paths[layout].read_bytes())
+    with ox.open_session(path) as ds:
+        ds.dff.isel(time=slice(3)).values  # noqa: B018 (where the data lie is known now)
+        path.unlink()
+        path.write_bytes(sample_paths[layout].read_bytes() + b"more")
+        with pytest.raises(FormatError, match="replaced or cut since it was opened"):
+            ds.dff.isel(time=slice(5)).load()

@@ -262,7 +262,7 @@ def test_the_flank_rule_at_both_ends(each, source):
     missing = filled.isnull().all("roi")
     np.testing.assert_array_equal(missing, filled.time.isnull())
     assert missing.sum("rel_time").values.tolist() == [1, 0, 0, 0]
-    with pytest.raises(WindowError, match="2 of 4 sequences leave the recording"):
+    with pytest.raises(WindowError, match="2 of 4 sequences come too close"):
         ox.sequences(session, "dff", frames=frames, pre=1, post=1, edge="raise")
 
 
@@ -436,3 +436,32 @@ def test_the_movie_can_be_windowed():
         u.isel(sequence=1).transpose("rel_time", ...).values, small.movie.values[2:8]
     )
     assert u.isel(sequence=0).isnull().any()
+
+
+def test_loading_two_windows_reads_no_whole_traces(sample_path, monkeypatch):
+    from oscaxr.model import derived
+
+    def refuse(*_):
+        raise AssertionError("whole traces or masks were gone through")
+
+    for name in ("_factors", "_valid", "_geometry"):
+        monkeypatch.setattr(derived, name, refuse)
+    with ox.open_session(sample_path) as ds:
+        segments = ds.osca.select(gabor_frame="A")
+        u = ds.osca.sequences("dff", segments.isel(segment=[1, 2]), pre=0.1, post=0.1)
+        assert u.load().notnull().all()
+        assert not {"valid", "area_px"} & set(u.coords)
+
+
+def test_columns_of_a_dask_session_are_computed_together(sample_path):
+    import dask
+
+    calls = []
+
+    def counting(graph, keys, **options):
+        calls.append(keys)
+        return dask.get(graph, keys, **options)
+
+    with ox.open_session(sample_path, chunks={}) as ds, dask.config.set(scheduler=counting):
+        ds.osca.select(gabor_frame="U", unexpected=1)
+        assert len(calls) == 1
