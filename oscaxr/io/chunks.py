@@ -236,7 +236,6 @@ def read_mapped_windows(data: Array, starts: Array, length: int, rest: tuple[sli
     out = np.empty((len(starts), *windows.shape[1:]), data.dtype)
 
     def copy(part: slice) -> None:
-        # mode="clip" lets numpy write straight into `out`; the range was checked above.
         out[part] = windows[starts[part]]
 
     _in_threads(copy, _parts(len(starts)) if out.nbytes > THREADED_BYTES else [slice(None)])
@@ -247,6 +246,7 @@ def _take_rows(data: Array, rows: Array) -> Array:
     out = np.empty((len(rows), *data.shape[1:]), data.dtype)
 
     def copy(part: slice) -> None:
+        # mode="clip" lets numpy write straight into `out`; the caller gives existing rows.
         np.take(data, rows[part], axis=0, out=out[part], mode="clip")
 
     _in_threads(copy, _parts(len(rows)) if out.nbytes > THREADED_BYTES else [slice(None)])

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
+from oscaxr.model.segments import nearest_frames
 from oscaxr.sample.spec import BLOCK_ORDERS, TIMELINE, BlockName, SampleSpec
 
 STIM_RATE: Final = 59.951
@@ -165,31 +166,6 @@ def _stimulus_clock(spec: SampleSpec, rng: np.random.Generator) -> NDArray[np.fl
     jitter = rng.normal(0.0, CLOCK_JITTER, ticks + 1)
     times = FIRST_SEGMENT_TIME + ideal + (jitter - jitter[0])
     return np.asarray(times, dtype=np.float64)
-
-
-def nearest_frames(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the frames whose timestamps are nearest to the wanted times.
-
-    Parameters
-    ----------
-    times : (frame,) array
-        Timestamps in ascending order, s.
-    wanted : array
-        Times to look up, s.
-
-    Returns
-    -------
-    int array of the shape of `wanted`
-        Frame numbers; the earlier one of two that are equally near.
-
-    Examples
-    --------
-    >>> nearest_frames(np.array([0.0, 1.0, 2.0]), np.array([-1.0, 0.6, 1.5, 9.0]))
-    array([0, 1, 1, 2])
-    """
-    after = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
-    is_before = wanted - times[after - 1] <= times[after] - wanted
-    return np.asarray(after - is_before, dtype=np.int64)
 
 
 def make_timeline(spec: SampleSpec) -> Timeline:

@@ -27,7 +27,7 @@ from oscaxr.sample import (
 from oscaxr.sample.behavior import decay_filter
 from oscaxr.sample.rois import make_masks
 from oscaxr.sample.spec import BLOCK_ORDERS
-from oscaxr.sample.timeline import make_timeline, nearest_frames, unexpected_runs
+from oscaxr.sample.timeline import make_timeline, unexpected_runs
 
 SMALL = SampleSpec(scale=0.02, n_rois=5, n_tracked=3, field_shape=(64, 80))
 
@@ -173,18 +173,6 @@ def test_unexpected_runs(count: int, limits: tuple, seed: int) -> None:
     assert all(length <= (unexpected if value else expected)[1] for value, length in runs)
     if count > expected[1] + unexpected[1]:
         assert all(length >= (unexpected if value else expected)[0] for value, length in runs[:-1])
-
-
-@given(
-    st.lists(st.integers(0, 1000), min_size=2, max_size=30, unique=True),
-    st.lists(st.floats(-50, 1100), min_size=1, max_size=20),
-)
-def test_nearest_frames_is_a_plain_search(times: list, wanted: list) -> None:
-    clock = np.sort(np.array(times, dtype=float))
-    found = nearest_frames(clock, np.array(wanted))
-    slow = [int(np.abs(clock - time).argmin()) for time in wanted]
-    distance = np.abs(clock[found] - wanted)
-    np.testing.assert_array_equal(distance, np.abs(clock[slow] - wanted))
 
 
 @given(st.integers(1, 60), st.floats(0.1, 0.95), st.integers(1, 5), st.integers(0, 2**31))
