@@ -1,6 +1,5 @@
 """Which sessions there are: the session table, typed, searched, and made from files."""
 
-import warnings
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -14,6 +13,7 @@ from oscaxr.errors import (
     OscaxrWarning,
     SessionNotFoundError,
     TableError,
+    warn,
 )
 from oscaxr.model.facts import FACT_BY_COLUMN, LINES, MISSING_INT
 from oscaxr.model.table import (
@@ -171,10 +171,9 @@ def find_sessions(datadir: str | Path) -> pd.DataFrame:
             }
         )
     if problems:
-        warnings.warn(
+        warn(
             f"Not all files below {datadir} could be used:\n  " + "\n  ".join(problems),
             OscaxrWarning,
-            stacklevel=2,
         )
     table = pd.DataFrame(rows, columns=[c for c in FOUND_COLUMNS if c not in ("mouse_n", "sess_n")])
     table = table.sort_values(["mouseid", "full_timestamp", "sessid"], ignore_index=True)

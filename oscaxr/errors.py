@@ -5,6 +5,10 @@ Every error is an :class:`OscaxrError` and also the fitting built-in, so that bo
 was found, in which file or session, and what to do about it.
 """
 
+import sys
+import warnings
+from types import FrameType
+
 
 class OscaxrError(Exception):
     """Base of all errors raised on purpose by oscaxr."""
@@ -113,3 +117,34 @@ class TargetExistsError(OscaxrError, FileExistsError):
 
 class UnsafeTargetError(OscaxrError, ValueError):
     """An export would replace a file that the exported data are still read from."""
+
+
+def warn(message: str, category: type[OscaxrWarning]) -> None:
+    """Give a warning that points to the user's own line.
+
+    Parameters
+    ----------
+    message : str
+        The words.
+    category : type
+        Kind of warning.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn("mind the gap", OscaxrWarning)
+    >>> caught[0].category.__name__
+    'OscaxrWarning'
+    """
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and _is_inside(frame):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _is_inside(frame: FrameType) -> bool:
+    library = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return library in ("oscaxr", "xarray", "dask", "contextlib")

@@ -1,6 +1,5 @@
 """Open one session, or many: by path, by id, or by mouse and session number."""
 
-import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from oscaxr.errors import (
     CriterionError,
     FailedSessionsWarning,
     OscaxrError,
+    warn,
 )
 from oscaxr.progress import progress_bar
 from oscaxr.sources import PathLike, find_requests, find_source, typed_table
@@ -249,11 +249,7 @@ def warn_of_failures(failures: Mapping[str, str]) -> str:
         One line a session.
     """
     lines = "\n".join(f"{name}: {reason}" for name, reason in failures.items())
-    warnings.warn(
-        f"{len(failures)} session(s) failed and are left out:\n{lines}",
-        FailedSessionsWarning,
-        stacklevel=4,
-    )
+    warn(f"{len(failures)} session(s) failed and are left out:\n{lines}", FailedSessionsWarning)
     return lines
 
 

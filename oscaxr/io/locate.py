@@ -1,7 +1,6 @@
 """Which files belong to a session: folders searched, files grouped, copies refused."""
 
 import os
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from oscaxr.errors import (
     OscaxrWarning,
     SessionMismatchError,
     SessionNotFoundError,
+    warn,
 )
 from oscaxr.io.identity import (
     UNKNOWN,
@@ -129,11 +129,10 @@ def scan(datadir: str | Path) -> list[SessionFiles]:
     groups = list(_by_session(found).values())
     problems += unread + [_several_mice(items) for items in groups if len(_mice(items)) > 1]
     if problems:
-        warnings.warn(
+        warn(
             f"Not all NWB files below {datadir} are what they should be; files that could not be "
             f"read are grouped by what their names say: {_listed(problems)}",
             OscaxrWarning,
-            stacklevel=2,
         )
     unknown = float("inf")
     return sorted(

@@ -1,12 +1,11 @@
 """Coordinates and variables that follow from whole traces or masks, computed on first use."""
 
-import warnings
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from oscaxr.errors import InvalidRoiWarning
+from oscaxr.errors import InvalidRoiWarning, warn
 from oscaxr.model import factors, signals
 from oscaxr.model import names as n
 from oscaxr.model.computed import Once, computed
@@ -84,12 +83,11 @@ def _valid(reader: Reader, facts: Once, source: str) -> Array:
     if not valid.all():
         invalid = np.flatnonzero(~valid)
         listed = ", ".join(map(str, invalid[:10])) + ", ..." * (len(invalid) > 10)
-        warnings.warn(
+        warn(
             f"{source}: {len(invalid)} of {len(valid)} ROIs have NaN or infinite values in their "
             f"dF/F and are marked valid=False (roi {listed}). Leave them out with "
             "ds.isel(roi=ds.valid).",
             InvalidRoiWarning,
-            stacklevel=2,
         )
     return valid
 

@@ -1,6 +1,5 @@
 """Windows of any variable around segments, frames or times, as one labelled array."""
 
-import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
@@ -9,7 +8,7 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from oscaxr.errors import DroppedSequencesWarning, MissingVariableError, WindowError
+from oscaxr.errors import DroppedSequencesWarning, MissingVariableError, WindowError, warn
 from oscaxr.model import names as n
 from oscaxr.model import traces
 from oscaxr.model.lazy import OrthogonalArray
@@ -251,10 +250,9 @@ def _within(
     )
     if edge == "raise":
         raise WindowError(f"{message}. Shorten pre or post, or use edge='drop' or 'nan'.")
-    warnings.warn(
+    warn(
         f"{message} and were dropped. edge='nan' keeps them, filled with NaN.",
         DroppedSequencesWarning,
-        stacklevel=3,
     )
     return found.keep(~outside), None if length is None else length[~outside]
 

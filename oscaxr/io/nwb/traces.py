@@ -1,13 +1,12 @@
 """Traces of an NWB session: dF/F, running, pupil, and the two clocks."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from oscaxr.errors import DroppedFramesWarning
+from oscaxr.errors import DroppedFramesWarning, warn
 from oscaxr.io.hdf5 import DatasetReader
 from oscaxr.io.nwb.source import DFF, PUPIL, RUNNING, Source
 from oscaxr.model import names as n
@@ -101,9 +100,7 @@ def read_running(source: Source, n_frames: int | None) -> Parts:
     cleaned, n_in_file, n_added = signals.remove_running_outliers(velocity)
     message = signals.dropped_frames_message(cleaned, n_in_file, n_added)
     if message:
-        warnings.warn(
-            f"{Path(source.file.path).name}: {message}", DroppedFramesWarning, stacklevel=2
-        )
+        warn(f"{Path(source.file.path).name}: {message}", DroppedFramesWarning)
     return {n.RUN_VELOCITY: ((n.STIM_TIME,), cleaned)}
 
 
