@@ -50,10 +50,14 @@ __version__ = _version("oscaxr")
 
 
 def __getattr__(name: str) -> _Any:
-    # Synthetic sessions are for tests, demos and trying things out: loaded when first used.
-    if name == "sample":
-        return _import_module("oscaxr.sample")
+    # Synthetic sessions and pictures are not needed to analyse: loaded when first used.
+    if name in ("sample", "plot"):
+        return _import_module(f"oscaxr.{name}")
     raise AttributeError(f"module 'oscaxr' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
 
 
 __all__ = [
@@ -67,6 +71,7 @@ __all__ = [
     "pilot_omissions",
     "session_row",
     "sample",
+    "plot",
     # which data
     "select_segments",
     "sequences",

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -26,7 +27,15 @@ def _method(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[
     parameters = [first.replace(name="self", annotation=inspect.Parameter.empty), *others]
     signature = inspect.signature(function).replace(parameters=parameters)
     setattr(method, "__signature__", signature)  # noqa: B010 (functions do not declare it)
+    method.__doc__ = _without_parameter(function.__doc__ or "", first.name)
     return cast("Callable[Concatenate[Any, P], R]", method)
+
+
+def _without_parameter(doc: str, name: str) -> str:
+    """Return a docstring without the parameter that the object itself stands for."""
+    entry = re.compile(rf"^( *){name} : .*\n(?:\1 +.*\n|\n(?=\1 ))*", re.MULTILINE)
+    empty_section = re.compile(r"^ *Parameters\n *-+\n\n(?= *Returns\n)", re.MULTILINE)
+    return empty_section.sub("", entry.sub("", doc, count=1), count=1)
 
 
 class _Accessor:
@@ -34,6 +43,10 @@ class _Accessor:
 
     def __init__(self, wrapped: Any) -> None:
         self._object = wrapped
+
+    def __repr__(self) -> str:
+        names = [name for name in dir(type(self)) if not name.startswith("_")]
+        return f"oscaxr on this {type(self._object).__name__}: {', '.join(names)}"
 
     scale = _method(measure.scale)
     scale_parameters = _method(measure.scale_parameters)

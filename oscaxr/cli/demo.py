@@ -58,7 +58,7 @@ def demo(
 ) -> None:
     """Make small sample sessions, compare what was expected with what was not, draw a figure.
 
-    Lines that begin with >>> are the Python code of the step, ready to paste. Needs no download.
+    What stands after >>> is the Python code of the step. Needs no download.
     """
     with reported_errors(debug):
         demo_figure.check_format(figure)
@@ -180,7 +180,7 @@ def _mean_and_sem(found: xr.Dataset) -> str:
 def _hints(console: Console, figure: Path) -> None:
     say(console, f"Figure: {figure.absolute()}\n", style="bold")
     say(console, "Try next")
-    say(console, "  paste the >>> lines above into Python, and change them")
+    say(console, "  type what stands after >>> above into Python, and change it")
     say(console, f"  {shlex.join(['oscaxr', 'sample', 'my-data', '--rois', '100'])}")
     say(console, "      sample files of your own, laid out as those of DANDI 000037")
     say(console, "  ox.open_session(764704289, datadir='000037')")

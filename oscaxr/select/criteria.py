@@ -100,7 +100,8 @@ def select_segments(
         numbers, or a callable that takes the column and returns flags. ``None`` is no constraint.
         ``gabor_frame`` takes letters or the published numbers (3 is D or U),
         ``main_flow_direction`` any of right/temp and left/nasal, ``segment`` segment numbers. A
-        criterion that does not concern a segment's stimulus does not constrain it.
+        criterion that does not concern a segment's stimulus does not constrain it: with
+        ``stimulus="visflow"``, ``gabor_frame="U"`` leaves all visual flow (`explain` says so).
 
     Returns
     -------
@@ -159,10 +160,14 @@ def select_segments(
         except CriterionError as error:
             problems.append(str(error))
             continue
+        shown = _shown(name, value, implied)
         if name in CONCERNS:
-            fulfils |= columns["stimulus_type"] != CONCERNS[name]
+            concerned = columns["stimulus_type"] == CONCERNS[name]
+            fulfils |= ~concerned
+            if keep.any() and not (keep & concerned).any():
+                shown += f" (concerns {CONCERNS[name]} only)"
         keep &= fulfils
-        steps.append(Step(_shown(name, value, implied), int(keep.sum())))
+        steps.append(Step(shown, int(keep.sum())))
     if problems:
         raise CriterionError("cannot select segments:\n" + "\n".join(f"  - {p}" for p in problems))
     positions = np.flatnonzero(keep)
@@ -266,6 +271,8 @@ def _in_range(name: str, column: Array, bounds: tuple[Any, ...]) -> Array:
 
 
 def _listed(value: Any) -> list[Any]:
+    if isinstance(value, slice):
+        raise CriterionError(f"{value!r} is a slice; a range is a tuple (min, max), max exclusive")
     if isinstance(value, xr.DataArray | pd.Series | pd.Index):
         value = value.to_numpy()
     if isinstance(value, np.ndarray | np.generic):

@@ -140,10 +140,12 @@ def _common_clock(ds: xr.Dataset, names: list[str], clock: Clock | None) -> Cloc
     if missing or not names:
         clocks = set(CLOCK_DIMS.values())
         running = [str(v) for v in ds.data_vars if clocks & set(ds.variables[v].dims)]
-        raise MissingVariableError(
-            f"no variable {', '.join(map(repr, missing))} in this session; those that run on a "
-            f"clock are {', '.join(running)}"
+        there = (
+            f"those that run on a clock are {', '.join(running)}"
+            if running
+            else "it has no traces at all: call this on the session, and give the segments selected"
         )
+        raise MissingVariableError(f"no variable {', '.join(map(repr, missing))} here; {there}")
     own = {one: clock_of(ds, one) for one in names}
     if clock is not None:
         if clock not in CLOCK_DIMS:
