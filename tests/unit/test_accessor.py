@@ -153,7 +153,7 @@ def test_signatures_and_docs_are_passed_on(accessor):
         whole = [line for line in function.__doc__.splitlines() if line.strip()]
         left_out = [line for line in whole if line not in kept]
         assert set(kept) <= set(whole)
-        first = [line for line in left_out if line.strip() != "Parameters"]
+        first = [line for line in left_out if line.strip(" -") not in ("", "Parameters")]
         assert first[0].strip().startswith(f"{own} : ")
         assert all(line.startswith(" " * 8) for line in first[1:])
         given, passed = (list(inspect.signature(f).parameters.values()) for f in (function, method))
