@@ -353,7 +353,7 @@ def session_row(
             f"The session table has no session with {asked}. {_nearby(table, session_id, mouse)}"
         )
     several_types = "runtype" in rows and len(set(rows["runtype"])) > 1
-    advice = "run_type, or session_id" if several_types else "session_id, or mouse and session"
+    advice = "runtype, or session_id" if several_types else "session_id, or mouse and session"
     raise AmbiguousSessionError(
         f"{len(rows)} sessions of the table have {asked or 'no criterion to meet'}:"
         f"{_listed(rows)}\nGive {advice}."

@@ -1,5 +1,6 @@
 """Where sessions are to be found: by path, by id, or by mouse and session number."""
 
+import operator
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -174,9 +175,13 @@ def find_source(
         raise CriterionError("say which session: a session id, a path, or mouse= and session=")
     if session_id is not None and numbered:
         raise CriterionError("give a session id or path, or mouse= and session=, not both")
+    if runtype is not None and table is None:
+        raise CriterionError(
+            f"runtype={runtype!r} is told by the session table: give sessions= as well"
+        )
     if isinstance(session_id, str | os.PathLike) and not _is_number(session_id):
         path = Path(session_id)
-        row = None if table is None else _row_of_file(table, path)
+        row = None if table is None else _row_of_file(table, path, runtype)
         return SessionSource((path,), _facts(row), options)
     if datadir is None:
         raise CriterionError(
@@ -188,7 +193,7 @@ def find_source(
             "mouse= and session= are numbers of the session table: give sessions= (the path of "
             "mouse_df.csv, or oscaxr.find_sessions(datadir) to number the sessions found)"
         )
-    number = None if session_id is None else int(str(session_id))
+    number = None if session_id is None else _as_id(session_id)
     if table is None:
         assert number is not None
         return SessionSource(find_session_files(Path(datadir), number), None, options)
@@ -227,7 +232,16 @@ def _is_number(value: PathLike) -> bool:
     return isinstance(value, str) and value.isdecimal()
 
 
-def _row_of_file(table: pd.DataFrame, path: Path) -> "pd.Series[Any]":
+def _as_id(value: Any) -> int:
+    try:
+        return operator.index(int(value) if isinstance(value, str) else value)
+    except TypeError as error:
+        raise CriterionError(
+            f"session_id={value!r}: a session id is a whole number, or give the path of a file"
+        ) from error
+
+
+def _row_of_file(table: pd.DataFrame, path: Path, runtype: str | None) -> "pd.Series[Any]":
     """Return the row of the table that belongs to a file, by the file's own session id."""
     from oscaxr.io.locate import read_identity
 
@@ -239,4 +253,7 @@ def _row_of_file(table: pd.DataFrame, path: Path) -> "pd.Series[Any]":
             f"{path} states no session id, so its row of the session table cannot be told. Open "
             "it without sessions=, or by session id with datadir=."
         )
-    return session_row(table, session_id=identity["session_id"])
+    try:
+        return session_row(table, session_id=identity["session_id"], run_type=runtype)
+    except SessionNotFoundError as error:
+        raise SessionNotFoundError(f"{path}: {error}") from error

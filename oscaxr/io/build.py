@@ -1,6 +1,6 @@
 """From the files of a session to its lazy Dataset."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,18 @@ import xarray as xr
 
 from oscaxr.errors import CriterionError, FormatError, MissingVariableError, SessionMismatchError
 from oscaxr.io.hdf5 import Hdf5File
+from oscaxr.io.identity import parse_name
 from oscaxr.io.nwb import images, rois, stimulus, traces
-from oscaxr.io.nwb.source import MOVIE, TEMPLATES, Source, find_file_with, open_source
+from oscaxr.io.nwb.source import (
+    DFF,
+    MOVIE,
+    PUPIL,
+    SQUARES,
+    TEMPLATES,
+    Source,
+    find_file_with,
+    open_source,
+)
 from oscaxr.model import names as n
 from oscaxr.model.assemble import session_dataset
 from oscaxr.model.facts import facts_from_row
@@ -58,41 +68,43 @@ def open_nwb(
         If no file has a part that was asked for by name.
     """
     wanted, strict = _included(include)
-    file = Hdf5File(paths[0])
+    file = find_file_with(paths, f"{DFF}/data") or Hdf5File(paths[0])
     files = [file]
     try:
         with open_source(file) as source:
-            parts, coords, attrs = _core(source)
+            parts, coords, attrs = _core(source, drop_variables)
+        _check_name(file.path, coords)
         if facts is not None:
             table_coords, table_attrs = facts_from_row(pd.Series(dict(facts)))
             _check_ids(file.path, coords, table_coords)
             coords, attrs = {**coords, **table_coords}, {**attrs, **table_attrs}
         missing = []
-        if "squares" in wanted:
-            with open_source(file) as source:
-                squares = stimulus.read_squares(source, len(parts[n.SEGMENT][1]))
-            parts |= squares
-            missing += [] if squares else ["squares"]
-        for word, where in (("templates", TEMPLATES), ("movie", MOVIE)):
-            if word not in wanted:
-                continue
+        n_twop, n_segments = len(parts[n.TIME][1]), len(parts[n.SEGMENT][1])
+        readers: dict[str, tuple[str, Callable[[Source], dict[str, Any]]]] = {
+            "squares": (SQUARES, partial(stimulus.read_squares, n_segments=n_segments)),
+            "templates": (TEMPLATES, images.read_templates),
+            "movie": (MOVIE, partial(images.read_movie, n_frames=n_twop)),
+        }
+        asked = [word for word in readers if word in wanted]
+        if n.PUPIL_DIAMETER not in parts and len(paths) > 1:
+            readers["pupil"] = (PUPIL, partial(traces.read_pupil, n_frames=n_twop))
+            asked.append("pupil")
+        for word in asked:
+            where, read = readers[word]
             holder = find_file_with(paths, where)
             if holder is None:
-                missing.append(word)
+                missing += [word] * (word != "pupil")
                 continue
             files.append(holder)
             with open_source(holder) as source:
                 _check_ids(holder.path, _facts(source)[0], coords)
-                parts |= (
-                    images.read_templates(source)
-                    if word == "templates"
-                    else images.read_movie(source, len(parts[n.TIME][1]))
-                )
+                parts |= read(source)
         if strict and missing:
             raise MissingVariableError(
                 f"include={include!r}: none of the session's files holds {', '.join(missing)}. "
                 f"Looked in: {', '.join(map(str, paths))}. Templates come with files named "
-                "*behavior+image+ophys.nwb, movies with *obj-raw*.nwb."
+                "*behavior+image+ophys.nwb, movies with *obj-raw*.nwb; a session opened by its id "
+                "with datadir= is looked for in all of its files."
             )
         attrs["source_files"] = ", ".join(Path(path).name for path in paths)
         _check_sizes(file.path, parts, drop_variables)
@@ -129,14 +141,16 @@ def _included(include: str | Collection[str]) -> tuple[tuple[str, ...], bool]:
     return words, True
 
 
-def _core(source: Source) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+def _core(
+    source: Source, dropped: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Read what every session has; problems are noted in the source and raised by its owner."""
     coords, attrs = _facts(source)
     clocks = traces.read_clocks(source)
     n_stim, n_twop = (len(clocks[c]) if c in clocks else None for c in ("stim", "twop"))
     dff = traces.find_dff(source, n_twop)
-    table = rois.read_roi_table(source, None if dff is None else dff.shape[1])
-    running = traces.read_running(source, n_stim)
+    table = rois.read_roi_table(source, None if dff is None else dff.shape[1], dropped)
+    running = {} if n.RUN_VELOCITY in dropped else traces.read_running(source, n_stim)
     columns = stimulus.read_segments(source, clocks)
     if dff is None or not columns or n_twop is None or n_stim is None:
         # Nothing more can be told of an unfit file; its problems say why.
@@ -192,6 +206,15 @@ def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     return coords, attrs
 
 
+def _check_name(path: str, found: Mapping[str, Any]) -> None:
+    """Refuse a file whose own ids are not those that its name gives."""
+    name = parse_name(path)
+    if name is None:
+        return
+    given = {"session_id": name.session_id, "mouse_id": name.mouse_id}
+    _check_ids(path, found, {key: value for key, value in given.items() if value is not None})
+
+
 def _check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     differ = [
         f"{name} is {found[name]} in the file, but {expected[name]} was expected"
@@ -200,8 +223,8 @@ def _check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any])
     ]
     if differ:
         raise SessionMismatchError(
-            f"{path}: {'; '.join(differ)} (from the session table, or the session's other files). "
-            "It is another session: correct the table, or the file's name and place."
+            f"{path}: {'; '.join(differ)} (by its name, the session table, or the session's "
+            "other files). It is another session: correct the table, or the file's name and place."
         )
 
 

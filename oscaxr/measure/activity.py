@@ -9,6 +9,7 @@ import xarray as xr
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.measure.quality import full_traces, labelled_by_roi, per_roi
 from oscaxr.model import names as n
+from oscaxr.model.clocks import recording_frames
 from oscaxr.model.columns import BUDGET_BYTES, column_reader, map_columns, stored_width
 from oscaxr.model.factors import nan_percentiles
 
@@ -227,6 +228,8 @@ def _stimulus_frames(
         raise MissingVariableError(
             f"the frames of {stimulus!r} cannot be told without {missing}; give the whole session"
         )
+    if isinstance(ds, xr.Dataset):
+        recording_frames(ds, "twop")
     shown = ds["stimulus_type"].values == stimulus
     edges = np.zeros(n_time + 1, dtype=np.int64)
     np.add.at(edges, np.clip(ds["start_frame_twop"].values[shown], 0, n_time), 1)

@@ -173,7 +173,8 @@ def _one(
             if moments and streamed
             else _sum_and_count((units - middle) ** 2, last)
         )
-        found[kind] = _deviation(squares, count, kind)
+        # Around an infinite mean there is no deviation to speak of.
+        found[kind] = _deviation(squares, count, kind).where(np.isfinite(middle))
     elif kind == "mad":
         found[kind] = median(abs(units - middle), last)
     elif kind == "quartiles":

@@ -111,12 +111,12 @@ def _accumulate(
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = sums.total / sums.counts
         squares = np.maximum(sums.squares - sums.total * mean, 0.0)
+        squares[~np.isfinite(mean)] = np.nan
     values = np.where(sums.counts > 0, mean + shift, np.nan).reshape(shape)
     squares = squares.reshape(shape)
     if reader.scale is not None:
         values = reader.scaled(values, rest)
-        spread = reader.scale[1]
-        squares = squares / np.square(spread[rest[0]] if spread.ndim else spread)
+        squares = squares / np.square(reader.factors(rest)[1])
     return values, squares, sums.counts.reshape(shape)
 
 

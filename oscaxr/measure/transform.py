@@ -195,7 +195,7 @@ def integrate(data: Data, *, skipna: bool = False) -> Data:
 
 
 def frame_rate(array: xr.DataArray) -> float:
-    """Return the frame rate of sequences, from their attribute ``fps`` or else their labels.
+    """Return the frame rate of sequences, from their labels, or their attribute ``fps``.
 
     Parameters
     ----------
@@ -211,17 +211,28 @@ def frame_rate(array: xr.DataArray) -> float:
     ------
     MissingVariableError
         If there is neither the attribute nor two labels to tell it from.
+    WindowError
+        If the labels do not increase in equal steps.
 
     Examples
     --------
     >>> frame_rate(xr.DataArray([1.0, 2.0], dims="rel_time", coords={"rel_time": [0.0, 0.05]}))
     20.0
     """
-    if "fps" in array.attrs:
-        return float(array.attrs["fps"])
+    stated = float(array.attrs["fps"]) if "fps" in array.attrs else None
     if n.REL_TIME in array.coords and array.sizes[n.REL_TIME] > 1:
-        labels = array[n.REL_TIME].values
-        return float((len(labels) - 1) / (labels[-1] - labels[0]))
+        steps = np.diff(array[n.REL_TIME].values)
+        mean = float(steps.mean())
+        if not (steps > 0).all() or np.ptp(steps) > 0.01 * mean:
+            raise WindowError(
+                f"the labels of {n.REL_TIME!r} do not follow each other in equal steps (from "
+                f"{steps.min():.4g} to {steps.max():.4g} s): apply this before picking frames"
+            )
+        # Every second frame may have been picked: then the labels know better.
+        if stated is None or abs(mean * stated - 1) > 0.01:
+            return 1 / mean
+    if stated is not None:
+        return stated
     raise MissingVariableError(
         f"the frame rate of {array.name!r} is not known: it has neither the attribute 'fps' nor "
         f"two labels of {n.REL_TIME!r}. Set array.attrs['fps']"

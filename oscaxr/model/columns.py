@@ -119,7 +119,7 @@ def stored_width(traces: xr.DataArray, time_dim: str) -> int:
     """
     (column_dim,) = (dim for dim in traces.dims if dim != time_dim)
     if traces.chunks is not None:
-        return int(traces.chunksizes[column_dim][0])
+        return int(traces.variable.chunksizes[column_dim][0])
     data = innermost(traces.variable)
     if isinstance(data, np.ndarray):
         return 1

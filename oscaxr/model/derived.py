@@ -36,10 +36,10 @@ def trace_facts(reader: Reader, source: str) -> Parts:
     Warns
     -----
     InvalidRoiWarning
-        When ``valid`` is first used and some ROIs have NaN or infinite values.
+        When whole traces are first gone through, and some have NaN or infinite values.
     """
     n_rois = reader.shape[1]
-    facts = Once(partial(_factors, reader))
+    facts = Once(partial(_factors, reader, source))
     valid = Once(partial(_valid, reader, facts, source))
     return {
         n.DFF_MEDIAN: ((n.ROI,), computed(facts, (n_rois,), np.float64, "median")),
@@ -52,7 +52,7 @@ def _chunk_shape(reader: Reader) -> tuple[int, ...]:
     return getattr(reader, "chunk_shape", None) or (1024, 1)
 
 
-def _factors(reader: Reader) -> dict[str, Array]:
+def _factors(reader: Reader, source: str) -> dict[str, Array]:
     n_frames, n_rois = reader.shape
     view = view_of(reader)
 
@@ -61,25 +61,31 @@ def _factors(reader: Reader) -> dict[str, Array]:
         return reader.read((everything, columns)) if view is None else view[:, columns]
 
     found = factors.column_factors(read_columns, n_frames, n_rois, align=_chunk_shape(reader)[1])
+    _warn_of_invalid(found.valid, source)
     low, median, high = found.percentiles
     return {"median": median, "spread": high - low, "valid": found.valid}
 
 
 def _valid(reader: Reader, facts: Once, source: str) -> Array:
     """Find ROIs without NaN or infinite values; warn of the others."""
-    n_frames, n_rois = reader.shape
     if facts.done:
-        valid: Array = facts()["valid"]
-    else:
-        valid = np.ones(n_rois, bool)
-        rows = _chunk_shape(reader)[0]
-        view = view_of(reader)
-        step = max(1, BLOCK_BYTES // max(1, rows * n_rois * reader.dtype.itemsize)) * rows
-        for start in range(0, n_frames if n_rois else 0, step):
-            rows_read = slice(start, min(start + step, n_frames), 1)
-            everyone = slice(0, n_rois, 1)
-            block = reader.read((rows_read, everyone)) if view is None else view[rows_read]
-            valid &= np.isfinite(block).all(axis=0)
+        known: Array = facts()["valid"]
+        return known
+    n_frames, n_rois = reader.shape
+    valid = np.ones(n_rois, bool)
+    rows = _chunk_shape(reader)[0]
+    view = view_of(reader)
+    step = max(1, BLOCK_BYTES // max(1, rows * n_rois * reader.dtype.itemsize)) * rows
+    for start in range(0, n_frames if n_rois else 0, step):
+        rows_read = slice(start, min(start + step, n_frames), 1)
+        everyone = slice(0, n_rois, 1)
+        block = reader.read((rows_read, everyone)) if view is None else view[rows_read]
+        valid &= np.isfinite(block).all(axis=0)
+    _warn_of_invalid(valid, source)
+    return valid
+
+
+def _warn_of_invalid(valid: Array, source: str) -> None:
     if not valid.all():
         invalid = np.flatnonzero(~valid)
         listed = ", ".join(map(str, invalid[:10])) + ", ..." * (len(invalid) > 10)
@@ -89,7 +95,6 @@ def _valid(reader: Reader, facts: Once, source: str) -> Array:
             "ds.isel(roi=ds.valid).",
             InvalidRoiWarning,
         )
-    return valid
 
 
 def mask_facts(reader: Reader, rows: Array) -> Parts:

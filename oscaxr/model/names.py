@@ -70,6 +70,13 @@ FLOW_DIRECTION_WORDS: Final = {
     LEFT: LEFT,
 }
 SQUARE_SIZES: Final = (128.0, 256.0)
+# The numbers that a column may hold; the others are free.
+NUMBER_DOMAINS: Final[dict[str, tuple[float, ...]]] = {
+    "unexpected": (0.0, 1.0),
+    "gabor_kappa": GABOR_KAPPAS,
+    "gabor_mean_orientation": GABOR_MEAN_ORIENTATIONS,
+    "square_size": SQUARE_SIZES,
+}
 
 # -- numbers ------------------------------------------------------------------------------------
 UNTRACKED: Final = -1

@@ -7,6 +7,7 @@ import xarray as xr
 
 from oscaxr.errors import MissingVariableError, SchemaError
 from oscaxr.model import names as n
+from oscaxr.model.clocks import CLOCK_DIMS, recording_frames
 from oscaxr.model.columns import column_reader, stored_width
 from oscaxr.model.factors import column_factors, nan_percentiles
 from oscaxr.model.signals import interpolate_nan
@@ -95,6 +96,8 @@ def scale_factors(ds: xr.Dataset, name: str, *, interpolate: bool = False) -> xr
     ------
     MissingVariableError
         If the session has no such variable.
+    WindowError
+        If the session was cut along the clock of a running or pupil trace.
     SchemaError
         If the variable is not one that is scaled, or `interpolate` is asked for dF/F.
 
@@ -102,7 +105,9 @@ def scale_factors(ds: xr.Dataset, name: str, *, interpolate: bool = False) -> xr
     -----
     Over the full trace, NaNs left out: for dF/F the median and the 95th less the 5th percentile,
     for running and pupil the median and the 75th less the 25th. The session's own ``dff_median``
-    and ``dff_spread`` are used where it has them.
+    and ``dff_spread`` are used where it has them, so those who change ``dff`` should drop them. A
+    session that was cut along the clock of a running or pupil trace is refused: the factors are
+    those of the whole recording.
 
     Examples
     --------
@@ -120,6 +125,9 @@ def scale_factors(ds: xr.Dataset, name: str, *, interpolate: bool = False) -> xr
             raise SchemaError("dF/F traces are not interpolated, so they have one set of factors")
         return _roi_factors(ds)
     trace = _variable(ds, name)
+    for clock, dim in CLOCK_DIMS.items():
+        if dim in trace.dims:
+            recording_frames(ds, clock)
     if interpolate:
         trace = _interpolated(trace)
     low, middle, high = nan_percentiles(np.asarray(trace.data), _percentiles(name))

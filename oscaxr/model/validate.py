@@ -208,6 +208,15 @@ def _check_segments(ds: xr.Dataset) -> list[Problem]:
     problems = [
         Problem("error", n.SEGMENT, message) for message in problems_of_table(columns, lengths)
     ]
+    for name, domain in n.NUMBER_DOMAINS.items():
+        odd = sorted(set(columns[name][~np.isnan(columns[name])].tolist()) - set(domain))
+        if odd:
+            message = f"has values {odd[:5]}, not among {list(domain)}"
+            problems.append(Problem("error", name, message))
+    late = np.flatnonzero(~(columns["stop_time"] > columns["start_time"]))
+    if late.size:
+        message = f"is not after start_time in segment(s) {_some(late)}"
+        problems.append(Problem("error", "stop_time", message))
     if problems:
         return problems
     for name, clock, rate in (

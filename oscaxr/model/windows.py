@@ -73,15 +73,16 @@ class WindowReader:
         The variable, its clock first: (frame, ...).
     windows : Windows
         Which frames.
-    scale : tuple of ndarray, optional
-        What to subtract and what to divide by, each broadcast against the dims after the clock.
+    scale : tuple of xarray.Variable, optional
+        What to subtract and what to divide by: scalars, or over the dim after the clock. Lazy ones
+        are computed when windows are first read.
     """
 
     def __init__(
         self,
         source: xr.Variable,
         windows: Windows,
-        scale: tuple[Array, Array] | None = None,
+        scale: tuple[xr.Variable, xr.Variable] | None = None,
     ) -> None:
         self.source = source
         self.windows = windows
@@ -115,6 +116,27 @@ class WindowReader:
             values[gaps] = np.nan
         return values
 
+    def factors(self, rest: tuple[AxisIndex, ...] = ()) -> tuple[Array, Array]:
+        """Return what to subtract and what to divide by.
+
+        Parameters
+        ----------
+        rest : tuple of slice or ndarray of int, optional
+            Which of the dims after the clock; all by default.
+
+        Returns
+        -------
+        center, spread : ndarray
+            0 and 1 where nothing is scaled.
+        """
+        if self.scale is None:
+            return np.zeros(()), np.ones(())
+        center, spread = (np.asarray(factor.values) for factor in self.scale)
+        if center.ndim:
+            (index,) = rest or (slice(None),)
+            center, spread = center[index], spread[index]
+        return center, spread
+
     def scaled(self, values: Array, rest: tuple[AxisIndex, ...] = ()) -> Array:
         """Apply the scale factors to values whose last dims are those after the clock.
 
@@ -131,10 +153,7 @@ class WindowReader:
         """
         if self.scale is None:
             return values
-        center, spread = self.scale
-        if center.ndim:
-            (index,) = rest or (slice(None),)
-            center, spread = center[index], spread[index]
+        center, spread = self.factors(rest)
         scaled: Array = values - center
         scaled /= spread
         return scaled

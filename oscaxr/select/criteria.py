@@ -36,12 +36,6 @@ _WORDS: Final[dict[str, Mapping[Any, tuple[str, ...]]]] = {
     "gabor_frame": {**{word: (word,) for word in n.GABOR_FRAMES}, **n.GABOR_FRAME_NUMBERS},
     "main_flow_direction": {word: (full,) for word, full in n.FLOW_DIRECTION_WORDS.items()},
 }
-_NUMBERS: Final[dict[str, tuple[float, ...]]] = {
-    "unexpected": (0.0, 1.0),
-    "gabor_kappa": n.GABOR_KAPPAS,
-    "gabor_mean_orientation": n.GABOR_MEAN_ORIENTATIONS,
-    "square_size": n.SQUARE_SIZES,
-}
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,8 @@ def select_segments(
         other criteria concern; all of them if they concern none in particular.
     run_start : bool, optional
         True keeps, of the segments that fulfil all other criteria, the first of each run of
-        consecutive ones (a run ends with its block); False keeps the others.
+        consecutive ones (a run ends with its block); False keeps the others. (The coordinate of
+        this name is about all segments: it tells where expected turns to unexpected, or back.)
     explain : bool, optional
         Also return how many segments each criterion left.
     **criteria
@@ -172,7 +167,10 @@ def select_segments(
         raise CriterionError("cannot select segments:\n" + "\n".join(f"  - {p}" for p in problems))
     positions = np.flatnonzero(keep)
     if run_start is not None:
-        first = first_of_consecutive(columns[n.SEGMENT][positions], columns[n.BLOCK][positions])
+        in_order = np.argsort(columns[n.SEGMENT][positions], kind="stable")
+        numbers, block = (columns[name][positions][in_order] for name in (n.SEGMENT, n.BLOCK))
+        first = np.empty(len(positions), bool)
+        first[in_order] = first_of_consecutive(numbers, block)
         positions = positions[first == bool(run_start)]
         steps.append(Step(f"run_start = {run_start}", len(positions)))
     selected = segments.isel({n.SEGMENT: positions})
@@ -301,7 +299,7 @@ def _words(name: str, wanted: list[Any]) -> list[str]:
 
 def _numbers(name: str, wanted: list[Any]) -> list[float]:
     odd = [item for item in wanted if not isinstance(item, int | float)]
-    known = _NUMBERS.get(name)
+    known = n.NUMBER_DOMAINS.get(name)
     if known is not None and not odd:
         odd = [item for item in wanted if float(item) not in known]
     if odd:

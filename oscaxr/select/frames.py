@@ -1,19 +1,23 @@
 """From one clock to the other, and from frames to the segments they fall into."""
 
-from typing import Any, Final, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from oscaxr.errors import MissingVariableError, WindowError
 from oscaxr.model import names as n
+from oscaxr.model.clocks import (
+    CLOCK_DIMS,
+    DIM_CLOCKS,
+    Clock,
+    check_clock,
+    check_same_session,
+    recording_frames,
+)
 from oscaxr.model.segments import nearest_frames
 
 Array = np.ndarray[Any, Any]
-Clock = Literal["twop", "stim"]
-
-CLOCK_DIMS: Final[dict[str, str]] = {"twop": n.TIME, "stim": n.STIM_TIME}
-DIM_CLOCKS: Final[dict[str, Clock]] = {n.TIME: "twop", n.STIM_TIME: "stim"}
 
 
 def clock_of(ds: xr.Dataset, name: str) -> Clock:
@@ -43,35 +47,6 @@ def clock_of(ds: xr.Dataset, name: str) -> Clock:
             "there are no windows of it"
         )
     return clocks[0]
-
-
-def recording_frames(ds: xr.Dataset, clock: Clock) -> int:
-    """Return the length of the recording, and refuse a session that was cut along it.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A session.
-    clock : {"twop", "stim"}
-        Which clock.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    WindowError
-        If the session was cut along the clock: its frame numbers no longer hold.
-    """
-    have, recorded = ds.sizes[CLOCK_DIMS[clock]], ds.attrs.get(f"n_frames_{clock}")
-    if recorded is not None and have != recorded:
-        raise WindowError(
-            f"this session was cut along {CLOCK_DIMS[clock]!r}: it has {have} of {recorded} "
-            "frames, so frame numbers no longer point to the right ones. Extract from the whole "
-            "session and cut afterwards, or give times= instead of frames or segments."
-        )
-    return int(have)
 
 
 def convert_frames(ds: xr.Dataset, frames: Any, to: Clock) -> xr.DataArray:
@@ -106,6 +81,8 @@ def convert_frames(ds: xr.Dataset, frames: Any, to: Clock) -> xr.DataArray:
     >>> bool((abs(stim - ds.start_frame_stim) <= 2).all())
     True
     """
+    check_clock(to, "to")
+    check_same_session(ds, frames)
     source: Clock = "stim" if to == "twop" else "twop"
     length = recording_frames(ds, source)
     recording_frames(ds, to)
@@ -190,6 +167,8 @@ def segments_at(ds: xr.Dataset, frames: Any, clock: Clock = "twop") -> xr.DataAr
     >>> ox.segments_at(ds, ds.start_frame_twop.values[:3]).values
     array([0, 1, 2])
     """
+    check_clock(clock)
+    check_same_session(ds, frames)
     wanted = frames if isinstance(frames, xr.DataArray) else _as_array(frames)
     start, stop = ds[f"start_frame_{clock}"].values, ds[f"stop_frame_{clock}"].values
     # A selection may have been put into another order.

@@ -7,6 +7,7 @@ import xarray as xr
 
 from oscaxr.errors import MissingVariableError, WindowError
 from oscaxr.model import names as n
+from oscaxr.model.clocks import check_same_session
 from oscaxr.select.frames import segments_at
 
 
@@ -53,6 +54,7 @@ def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
             "this session has no stimulus templates: open it with include='templates' (they come "
             "with files named *behavior+image+ophys.nwb)"
         )
+    check_same_session(ds, frames)
     wanted = np.atleast_1d(np.asarray(frames))
     if wanted.ndim != 1 or (wanted.dtype.kind not in "iu" and wanted.size):
         raise WindowError(

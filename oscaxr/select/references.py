@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import SessionMismatchError, WindowError
+from oscaxr.errors import WindowError
 from oscaxr.model import names as n
+from oscaxr.model.clocks import CLOCK_DIMS, Clock, check_same_session, recording_frames
 from oscaxr.model.segments import nearest_frames
 from oscaxr.select.criteria import segment_part
-from oscaxr.select.frames import CLOCK_DIMS, Clock, recording_frames
 
 Array = np.ndarray[Any, Any]
 
@@ -102,13 +102,19 @@ def find_references(
         found = " and ".join(given) or "none"
         raise WindowError(f"give one of segments, frames and times (found: {found})")
     for asked in (segments, frames, times):
-        _check_same_session(ds, asked)
+        check_same_session(ds, asked)
     # Variables, not coordinates: making a DataArray of each costs more than reading the windows.
     facts = {name: ds.variables[name] for name in ds.coords if not ds.variables[name].dims}
     if segments is not None:
         return _of_segments(ds, clock, segments, facts)
     if times is not None:
         return _of_times(ds, clock, times, facts)
+    other = "stim" if clock == "twop" else "twop"
+    if str(getattr(frames, "name", "")).endswith(f"_frame_{other}"):
+        raise WindowError(
+            f"{frames.name} are frames of the {other} clock, but the windows are on the {clock} "
+            f"clock: give {str(frames.name).replace(other, clock)}, or clock={other!r}"
+        )
     values = _one_dimensional(frames, "frames")
     if values.dtype.kind not in "iu" and values.size:
         raise WindowError(f"frames are whole numbers, but these are {values.dtype}")
@@ -132,6 +138,10 @@ def _of_segments(
         table = segment_part(segments)
         numbers = table[n.SEGMENT].values
     else:
+        if "_frame_" in str(getattr(segments, "name", "")):
+            raise WindowError(
+                f"{segments.name} are frames, not segments: give them as frames=, or the segments"
+            )
         numbers = _one_dimensional(segments, "segments")
         if numbers.dtype.kind not in "iu" and numbers.size:
             raise WindowError(
@@ -209,17 +219,3 @@ def _carried(values: Any) -> dict[Hashable, xr.Variable]:
         for name, coord in values.coords.items()
         if coord.dims == values.dims and len(coord.dims) == 1
     }
-
-
-def _check_same_session(ds: xr.Dataset, asked: Any) -> None:
-    if not isinstance(asked, xr.Dataset | xr.DataArray):
-        return
-    if "session_id" in ds.coords and "session_id" in asked.coords:
-        mine = ds["session_id"].values
-        theirs = np.unique(asked["session_id"].values)
-        if (theirs != mine).any():
-            raise SessionMismatchError(
-                f"these segments, frames or times are of session {', '.join(map(str, theirs))}, "
-                f"but the traces of session {mine}: select them from the session whose traces are "
-                "wanted"
-            )

@@ -11,10 +11,11 @@ from xarray.core import indexing
 from oscaxr.errors import DroppedSequencesWarning, MissingVariableError, WindowError, warn
 from oscaxr.model import names as n
 from oscaxr.model import traces
+from oscaxr.model.clocks import CLOCK_DIMS, Clock, check_clock, is_whole, recording_frames
 from oscaxr.model.lazy import OrthogonalArray
 from oscaxr.model.schema import SEQUENCES
 from oscaxr.model.windows import WindowReader, Windows, innermost
-from oscaxr.select.frames import CLOCK_DIMS, Clock, clock_of, frame_lookup, recording_frames
+from oscaxr.select.frames import clock_of, frame_lookup
 from oscaxr.select.references import ReferenceFrames, find_references
 
 Array = np.ndarray[Any, Any]
@@ -124,6 +125,8 @@ def sequences(
     found, length = _within(found, offsets, length, edge, on)
     windows = Windows(found.frames, offsets, found.n_frames, length)
     coords = _coords(ds, found, windows, offsets / fps, on)
+    if not is_whole(ds, on):
+        _check_steps(coords[n.TIME].values, fps)
     arrays = [
         _extract(ds, one, windows, coords, fps, on, interpolate=interpolate, scale=scale)
         for one in names
@@ -132,6 +135,18 @@ def sequences(
         return arrays[0]
     rates = {key: value for key, value in ds.attrs.items() if key.endswith("_fps")}
     return xr.Dataset({array.name: array for array in arrays}, attrs=rates)
+
+
+def _check_steps(times: Array, fps: float) -> None:
+    """Refuse windows across gaps of a session that was cut: their labels would be wrong."""
+    steps = np.diff(times, axis=1)
+    wrong: Array = np.any(np.abs(steps * fps - 1) > 0.5, axis=1)
+    if wrong.any():
+        raise WindowError(
+            f"the frames of {wrong.sum()} of {len(wrong)} windows do not follow each other at "
+            f"{fps:.2f} Hz, because frames were left out of this session. Extract from the whole "
+            "session."
+        )
 
 
 def _common_clock(ds: xr.Dataset, names: list[str], clock: Clock | None) -> Clock:
@@ -148,8 +163,7 @@ def _common_clock(ds: xr.Dataset, names: list[str], clock: Clock | None) -> Cloc
         raise MissingVariableError(f"no variable {', '.join(map(repr, missing))} here; {there}")
     own = {one: clock_of(ds, one) for one in names}
     if clock is not None:
-        if clock not in CLOCK_DIMS:
-            raise WindowError(f"clock={clock!r}: it is {' or '.join(map(repr, CLOCK_DIMS))}")
+        check_clock(clock)
         return clock
     if len(set(own.values())) > 1:
         which = ", ".join(f"{one} ({its})" for one, its in own.items())
@@ -181,7 +195,7 @@ def _extract(
     factors = None
     if scale:
         found_factors = traces.scale_factors(ds, name, interpolate=interpolate)
-        factors = (found_factors[traces.MEDIAN].values, found_factors[traces.SPREAD].values)
+        factors = (found_factors[traces.MEDIAN].variable, found_factors[traces.SPREAD].variable)
     source = variable.transpose(CLOCK_DIMS[own], ...)
     dims = (*source.dims[1:], n.SEQUENCE, n.REL_TIME)
     attrs = {
@@ -208,6 +222,8 @@ def _offsets(
     found: ReferenceFrames, fps: float, pre: float, post: float | None, pad: Sequence[int]
 ) -> tuple[Array, Array | None]:
     """Return the frames from the reference frame, and how many each sequence has if they differ."""
+    if np.shape(pad) != (2,) or not all(isinstance(k, int | np.integer) for k in pad):
+        raise WindowError(f"pad={pad!r}: it is two numbers of frames, (before, after)")
     before, after = (int(count) for count in pad)
     if not np.isfinite(pre) or (post is not None and not np.isfinite(post)):
         raise WindowError(f"pre={pre!r} and post={post!r} should be finite, in seconds")
@@ -259,7 +275,9 @@ def _within(
     return found.keep(~outside), None if length is None else length[~outside]
 
 
-def _data(source: xr.Variable, windows: Windows, factors: tuple[Array, Array] | None) -> Any:
+def _data(
+    source: xr.Variable, windows: Windows, factors: tuple[xr.Variable, xr.Variable] | None
+) -> Any:
     """Return the windows as data of dims (..., sequence, rel_time): lazy, dask, or in memory."""
     n_others = source.ndim - 1
     order = (*range(2, n_others + 2), 0, 1)
@@ -272,7 +290,7 @@ def _data(source: xr.Variable, windows: Windows, factors: tuple[Array, Array] | 
 
 
 def _dask_windows(
-    source: xr.Variable, windows: Windows, factors: tuple[Array, Array] | None
+    source: xr.Variable, windows: Windows, factors: tuple[xr.Variable, xr.Variable] | None
 ) -> Any:
     frames = windows.frames()
     if not frames.size:
@@ -285,7 +303,9 @@ def _dask_windows(
     matrix = xr.Variable((n.SEQUENCE, n.REL_TIME), np.maximum(frames, 0))
     values = source.isel({source.dims[0]: matrix}).transpose(..., n.SEQUENCE, n.REL_TIME)
     if factors is not None:
-        center, spread = (xr.Variable(source.dims[1 : 1 + f.ndim], f) for f in factors)
+        center, spread = (
+            xr.Variable(source.dims[1 : 1 + f.ndim], np.asarray(f.values)) for f in factors
+        )
         values = ((values - center) / spread).transpose(*values.dims)
     if gaps.any():
         values = values.where(xr.Variable(matrix.dims, ~gaps)).transpose(*values.dims)

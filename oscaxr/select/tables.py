@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import CriterionError, MissingVariableError
+from oscaxr.errors import CriterionError, MissingVariableError, WindowError
 from oscaxr.model import names as n
+from oscaxr.model.clocks import Clock, check_clock, check_same_session
 from oscaxr.select.criteria import segment_part, select_segments
-from oscaxr.select.frames import Clock, segments_at
+from oscaxr.select.frames import segments_at
 
 # The parameters that distinguish blocks, by stimulus.
 _BLOCK_PARAMETERS = {
@@ -66,7 +67,7 @@ def blocks(ds: xr.Dataset, *, stimulus: Any = None) -> xr.Dataset:
     Raises
     ------
     CriterionError
-        If one block holds several values of a parameter.
+        If one block holds several values of a parameter, or segments were left out of it.
 
     Examples
     --------
@@ -76,6 +77,7 @@ def blocks(ds: xr.Dataset, *, stimulus: Any = None) -> xr.Dataset:
     2
     """
     segments = select_segments(ds, stimulus=stimulus)
+    _check_whole_blocks(segments)
     number = segments[n.BLOCK].values
     first = np.flatnonzero(np.diff(number, prepend=-1))
     last = np.append(first[1:], len(number)) - 1 if len(number) else first
@@ -110,6 +112,15 @@ def blocks(ds: xr.Dataset, *, stimulus: Any = None) -> xr.Dataset:
     )
 
 
+def _check_whole_blocks(segments: xr.Dataset) -> None:
+    numbers, block = segments[n.SEGMENT].values, segments[n.BLOCK].values
+    if (np.diff(numbers)[np.diff(block) == 0] != 1).any() or (np.diff(block) < 0).any():
+        raise CriterionError(
+            "blocks are runs of all their segments in order, but some were left out or re-ordered "
+            "here: give the whole session"
+        )
+
+
 def _check_constant(segments: xr.Dataset, name: str) -> None:
     table = pd.DataFrame({n.BLOCK: segments[n.BLOCK].values, name: segments[name].values})
     values = table.dropna().drop_duplicates()[n.BLOCK].value_counts()
@@ -141,6 +152,11 @@ def onset_pairs(ds: xr.Dataset, /, *, stimulus: Any = None, **criteria: Any) -> 
         in its block: ``to_unexpected`` is its first segment, ``to_expected`` the first expected
         segment after it (-1 where the block ends first), ``block`` its block.
 
+    Raises
+    ------
+    CriterionError
+        If segments were left out of a block, so that what follows what cannot be told.
+
     Examples
     --------
     >>> import oscaxr as ox
@@ -150,6 +166,7 @@ def onset_pairs(ds: xr.Dataset, /, *, stimulus: Any = None, **criteria: Any) -> 
     """
     wanted = select_segments(ds, stimulus=stimulus, **criteria)[n.SEGMENT].values
     segments = segment_part(ds)
+    _check_whole_blocks(segments)
     unexpected = segments["unexpected"].values
     block, numbers = segments[n.BLOCK].values, segments[n.SEGMENT].values
     adjacent = (np.diff(block) == 0) & (np.diff(numbers) == 1)
@@ -210,6 +227,7 @@ def patches(ds: xr.Dataset, segments: Any) -> xr.Dataset:
         raise MissingVariableError("this session has no Gabor patch parameters")
     if isinstance(segments, xr.Dataset):
         segments = segments[n.SEGMENT]
+    check_same_session(ds, segments)
     wanted = segments if isinstance(segments, xr.DataArray) else xr.DataArray(segments)
     table = ds[names]
     positions = table.indexes[n.SEGMENT].get_indexer(pd.Index(wanted.values.ravel()))
@@ -252,6 +270,11 @@ def patches_around(
     xarray.Dataset
         As :func:`patches`, over (sequence, rel_time, patch).
 
+    Raises
+    ------
+    WindowError
+        If the window is empty.
+
     Examples
     --------
     >>> import oscaxr as ox
@@ -260,8 +283,12 @@ def patches_around(
     >>> ox.patches_around(ds, frames, pre=0, post=0.3).gabor_x.dims
     ('sequence', 'rel_time', 'patch')
     """
+    check_clock(clock)
+    check_same_session(ds, frames)
     fps = float(ds.attrs[f"{clock}_fps"])
     offsets = np.arange(-int(np.round(pre * fps)), int(np.round(post * fps)))
+    if not offsets.size:
+        raise WindowError(f"pre={pre} s and post={post} s make an empty window")
     reference = np.asarray(frames)
     matrix = xr.DataArray(
         reference[:, None] + offsets,

@@ -1,6 +1,6 @@
 """Measure oscaxr against plain h5py and numpy on a real-size session, and print the ratios.
 
-Usage: python tests/benchmarks/run.py [--folder DIR] [--rois N] [--repeat N] [--only WORD]
+Usage: python tests/benchmarks/run.py [--folder DIR] [--rois N] [--repeat N] [--layout LAYOUT]
 
 Both sides of a ratio are measured in the same run, alternating, with a warm page cache; the best of
 the repeats counts. Memory is what a fresh process holds privately at its peak, above what it held

@@ -476,7 +476,7 @@ def test_ambiguous_row(old_table):
         "2 sessions of the table have mouse 1, session 4",
         "715244457: mouse 1, session 4, pilot",
         "758519303: mouse 1, session 4, prod",
-        "Give run_type",
+        "Give runtype",
     ):
         assert part in message
     with pytest.raises(AmbiguousSessionError, match="5 sessions of the table have no criterion"):

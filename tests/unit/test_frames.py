@@ -71,7 +71,7 @@ def test_frames_that_do_not_exist_are_refused(ds, frames, to):
 
 def test_a_session_that_was_cut_is_refused(ds):
     for cut in (ds.isel(time=slice(100, None)), ds.isel(stim_time=slice(None, 100))):
-        with pytest.raises(WindowError, match="was cut along"):
+        with pytest.raises(WindowError, match="was cut or re-ordered along"):
             ox.convert_frames(cut, [5], to="twop")
     assert recording_frames(ds, "twop") == ds.sizes["time"]
 

@@ -205,7 +205,7 @@ def test_segments_as_dataset_numbers_and_array_are_the_same(ds):
 
 def test_segments_of_a_foreign_session_are_refused(ds):
     other = ox.sample.session(scale=0.02, n_rois=2, field_shape=(48, 48), session_id=7)
-    with pytest.raises(SessionMismatchError, match="session 7, but the traces of session"):
+    with pytest.raises(SessionMismatchError, match="session 7, but the session is"):
         ox.sequences(ds, "dff", ox.select_segments(other, gabor_frame="U"), post=0.5)
 
 
@@ -327,11 +327,11 @@ def test_variables_that_do_not_exist_or_run_on_no_clock(ds, name):
 
 def test_a_session_that_was_cut(ds):
     cut = ds.isel(time=slice(1000, None))
-    with pytest.raises(WindowError, match="give times="):
+    with pytest.raises(WindowError, match="extract by times="):
         ox.sequences(cut, "dff", [30], post=0.3)
-    with pytest.raises(WindowError, match="give times="):
+    with pytest.raises(WindowError, match="extract by times="):
         ox.sequences(cut, "dff", frames=[30], post=0.3)
-    with pytest.raises(WindowError, match="give times="):
+    with pytest.raises(WindowError, match="extract by times="):
         ox.sequences(cut, "dff", [30], post=0.3, clock="stim")
     times = ds.time.values[[1500, 1200]]
     found = ox.sequences(cut, "dff", times=times, pre=0.2, post=0.3)

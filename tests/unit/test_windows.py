@@ -103,7 +103,8 @@ def each_source(tmp_path_factory):
 @given(windows=random_windows(), scaled=st.booleans(), data=st.data())
 def test_reading_equals_a_loop_from_every_source(each_source, kind, windows, scaled, data):
     factors = (np.arange(4.0), np.arange(1.0, 5.0)) if scaled else None
-    reader = WindowReader(each_source[kind], windows, factors)
+    over_roi = factors and tuple(xr.Variable(("roi",), factor) for factor in factors)
+    reader = WindowReader(each_source[kind], windows, over_roi)
     values = TRACES if factors is None else (TRACES - factors[0]) / factors[1]
     wanted = np.full(reader.shape, np.nan)
     for s, row in enumerate(naive_frames(windows)):
@@ -143,13 +144,15 @@ def test_whole_numbers_become_floats_only_where_there_are_gaps(stored, with_gaps
 def test_scaling_by_single_values_and_of_part():
     source = xr.Variable(("time",), np.arange(10.0))
     reader = WindowReader(
-        source, Windows(np.array([3]), np.arange(2), 10), (np.array(1.0), np.array(2.0))
+        source,
+        Windows(np.array([3]), np.arange(2), 10),
+        (xr.Variable((), 1.0), xr.Variable((), 2.0)),
     )
     assert reader.read((slice(0, 1, 1), slice(0, 2, 1))).tolist() == [[1.0, 1.5]]
     by_roi = WindowReader(
         xr.Variable(("time", "roi"), TRACES),
         Windows(np.array([3]), np.arange(2), 30),
-        (np.arange(4.0), np.ones(4)),
+        (xr.Variable(("roi",), np.arange(4.0)), xr.Variable(("roi",), np.ones(4))),
     )
     part = by_roi.scaled(np.zeros((1, 1, 2)), (np.array([3, 1]),))
     assert part.tolist() == [[[-3.0, -1.0]]]

@@ -1,5 +1,6 @@
 """The ROI table of an NWB session: ids, tracking, masks, and the geometry of the masks."""
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -69,7 +70,7 @@ class MaskReader:
         return masks
 
 
-def read_roi_table(source: Source, n_traces: int | None) -> Parts:
+def read_roi_table(source: Source, n_traces: int | None, dropped: Collection[str] = ()) -> Parts:
     """Read the ROI table, in the order of the traces.
 
     Parameters
@@ -78,6 +79,8 @@ def read_roi_table(source: Source, n_traces: int | None) -> Parts:
         The open file.
     n_traces : int or None
         Number of ROIs that have a trace; None where the traces are unfit.
+    dropped : collection of str, optional
+        Names that are not wanted: what is wrong with masks does not matter then.
 
     Returns
     -------
@@ -99,7 +102,10 @@ def read_roi_table(source: Source, n_traces: int | None) -> Parts:
         n.ROI_ID: ((n.ROI,), ids[rows].astype(np.int64)),
         n.TRACKING_ID: ((n.ROI,), _tracking_ids(source, len(ids))[rows]),
     }
+    known = len(source.problems)
     masks = source.array(f"{PLANE}/image_mask", "ROI masks", (len(ids), None, None), required=False)
+    if n.ROI_MASK in dropped:
+        del source.problems[known:]
     return parts | ({} if masks is None else _masks(source, masks, rows))
 
 

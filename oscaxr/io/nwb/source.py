@@ -18,6 +18,7 @@ MAX_PROJECTION = "processing/ophys/PlaneImages/max_projection"
 RUNNING = "processing/behavior/BehavioralTimeSeries/running_velocity"
 PUPIL = "processing/behavior/PupilTracking"
 TRIALS = "intervals/trials"
+SQUARES = f"{TRIALS}/square_locations_x"
 TEMPLATES = "stimulus/templates"
 MOVIE = "acquisition/motion_corrected_stack"
 
