@@ -7,6 +7,13 @@ from typing import Any as _Any
 from oscaxr import accessor as accessor  # registers ds.osca and da.osca
 from oscaxr.analysis import tracked_unexpected_index, unexpected_index_of
 from oscaxr.errors import OscaxrError, OscaxrWarning
+from oscaxr.export import (
+    from_hierarchical_frame,
+    save,
+    to_hierarchical_frame,
+    to_numpy,
+    to_pynapple,
+)
 from oscaxr.io.tracking import read_match_examples, read_matches
 from oscaxr.measure import (
     active_rois,
@@ -50,9 +57,11 @@ __version__ = _version("oscaxr")
 
 
 def __getattr__(name: str) -> _Any:
-    # Synthetic sessions and pictures are not needed to analyse: loaded when first used.
+    # Not needed by every analysis, or heavy (h5py): loaded when first used.
     if name in ("sample", "plot"):
         return _import_module(f"oscaxr.{name}")
+    if name == "open_exported":
+        return _import_module("oscaxr.io.exported").open_exported
     raise AttributeError(f"module 'oscaxr' has no attribute {name!r}")
 
 
@@ -72,6 +81,13 @@ __all__ = [
     "session_row",
     "sample",
     "plot",
+    # saving, and other tools
+    "save",
+    "open_exported",
+    "to_hierarchical_frame",
+    "from_hierarchical_frame",
+    "to_pynapple",
+    "to_numpy",
     # which data
     "select_segments",
     "sequences",

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import xarray as xr
 
-from oscaxr import measure
+from oscaxr import export, measure
 from oscaxr.model.validate import validate
 from oscaxr.select import criteria, frames, images, responses, sequences, tables, tracked
 
@@ -75,10 +75,15 @@ class DataArrayAccessor(_Accessor):
     ('roi', 'sequence')
     """
 
+    tracked = _method(tracked.tracked)
     plateau_traces = _method(measure.plateau_traces)
     active_rois = _method(measure.active_rois)
+    invalid_rois = _method(measure.invalid_rois)
     snr = _method(measure.snr)
     roi_correlations = _method(measure.roi_correlations)
+    to_hierarchical_frame = _method(export.to_hierarchical_frame)
+    to_pynapple = _method(export.to_pynapple)
+    to_numpy = _method(export.to_numpy)
 
 
 @xr.register_dataset_accessor("osca")
@@ -113,6 +118,7 @@ class DatasetAccessor(_Accessor):
     scale_factors = _method(measure.scale_factors)
     active_rois = _method(measure.active_rois)
     plateau_traces = _method(measure.plateau_traces)
+    invalid_rois = _method(measure.invalid_rois)
     snr = _method(measure.snr)
     roi_correlations = _method(measure.roi_correlations)
     validate = _method(validate)

@@ -36,7 +36,8 @@ def open_session(
     Parameters
     ----------
     session_id : int or path-like, optional
-        The 9-digit session id, or the path of an NWB file.
+        The 9-digit session id, or the path of an NWB file or of what :func:`oscaxr.save` wrote
+        (``.zarr``, ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved).
     mouse, session : int, optional
         Number of the mouse and of its session, as in the session table, instead of the id.
     runtype : {"prod", "pilot"}, optional

@@ -14,6 +14,7 @@ from oscaxr.catalog import find_sessions, session_row
 from oscaxr.catalog import sessions as read_table
 from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.io.backend import OscaxrBackendEntrypoint
+from oscaxr.model import names as n
 
 PathLike = str | os.PathLike[Any]
 
@@ -38,6 +39,19 @@ class SessionSource:
 
     def open(self) -> xr.Dataset:
         """Open the session."""
+        # Here, not above: most sessions are NWB files.
+        from oscaxr.io.exported import is_exported, open_exported
+
+        if is_exported(self.paths[0]):
+            options = {name: self.options.get(name) for name in ("chunks", "drop_variables")}
+            opened = open_exported(self.paths[0], **options)
+            if not isinstance(opened, xr.Dataset) or n.SEGMENT not in opened.dims:
+                opened.close()
+                raise CriterionError(
+                    f"{self.paths[0]} holds a {type(opened).__name__} that is no session: open it "
+                    "with oscaxr.open_exported"
+                )
+            return opened
         return xr.open_dataset(
             self.paths[0],
             engine=OscaxrBackendEntrypoint,
@@ -181,7 +195,8 @@ def find_source(
         )
     if isinstance(session_id, str | os.PathLike) and not _is_number(session_id):
         path = Path(session_id)
-        row = None if table is None else _row_of_file(table, path, runtype)
+        known = table if path.suffix.lower() == ".nwb" else None
+        row = None if known is None else _row_of_file(known, path, runtype)
         return SessionSource((path,), _facts(row), options)
     if datadir is None:
         raise CriterionError(

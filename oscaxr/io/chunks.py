@@ -238,7 +238,9 @@ def read_mapped_windows(data: Array, starts: Array, length: int, rest: tuple[sli
     def copy(part: slice) -> None:
         out[part] = windows[starts[part]]
 
-    _in_threads(copy, _parts(len(starts)) if out.nbytes > THREADED_BYTES else [slice(None)])
+    in_threads(
+        copy, parts_for_threads(len(starts)) if out.nbytes > THREADED_BYTES else [slice(None)]
+    )
     return out
 
 
@@ -249,7 +251,7 @@ def _take_rows(data: Array, rows: Array) -> Array:
         # mode="clip" lets numpy write straight into `out`; the caller gives existing rows.
         np.take(data, rows[part], axis=0, out=out[part], mode="clip")
 
-    _in_threads(copy, _parts(len(rows)) if out.nbytes > THREADED_BYTES else [slice(None)])
+    in_threads(copy, parts_for_threads(len(rows)) if out.nbytes > THREADED_BYTES else [slice(None)])
     return out
 
 
@@ -259,7 +261,7 @@ def _copy(view: Array) -> Array:
     def copy(part: slice) -> None:
         out[part] = view[part]
 
-    _in_threads(copy, _parts(len(view)) if out.nbytes > THREADED_BYTES else [slice(None)])
+    in_threads(copy, parts_for_threads(len(view)) if out.nbytes > THREADED_BYTES else [slice(None)])
     return out
 
 
@@ -298,7 +300,7 @@ def read_chunks(
     ]
     out = np.empty(sizes, dtype)
     by_axis = [
-        _segments(index, size, width)
+        split_by_chunk(index, size, width)
         for index, size, width in zip(indices, shape, storage.chunk_shape, strict=True)
     ]
     work = list(product(*by_axis))
@@ -325,17 +327,17 @@ def read_chunks(
                     f"cut short ({error}). Fetch the file again."
                 ) from error
             target = tuple(destination for _, destination, _ in segments)
-            out[target] = _outer(chunk, tuple(local for _, _, local in segments))
+            out[target] = take_outer(chunk, tuple(local for _, _, local in segments))
 
     try:
         threaded = len(work) > 1 and len(work) * n_bytes > THREADED_BYTES
-        _in_threads(copy, _parts(len(work)) if threaded else [slice(None)])
+        in_threads(copy, parts_for_threads(len(work)) if threaded else [slice(None)])
     finally:
         os.close(descriptor)
     return out
 
 
-def _segments(index: AxisIndex, size: int, width: int) -> list[Segment]:
+def split_by_chunk(index: AxisIndex, size: int, width: int) -> list[Segment]:
     """Split the index of an axis by chunk: (chunk, where it goes, where it is in the chunk)."""
     if isinstance(index, slice) and index.step in (None, 1):
         start, stop, _ = index.indices(size)
@@ -357,7 +359,8 @@ def _segments(index: AxisIndex, size: int, width: int) -> list[Segment]:
     ]
 
 
-def _outer(values: Array, indices: tuple[slice | Array, ...]) -> Array:
+def take_outer(values: Array, indices: tuple[slice | Array, ...]) -> Array:
+    """Return the outer product of indices of an array in memory."""
     values = values[tuple(i if isinstance(i, slice) else slice(None) for i in indices)]
     for axis, index in enumerate(indices):
         if isinstance(index, np.ndarray):
@@ -369,13 +372,15 @@ def _is_whole(index: AxisIndex, size: int) -> bool:
     return isinstance(index, slice) and index.indices(size) == (0, size, 1)
 
 
-def _parts(length: int) -> list[slice]:
+def parts_for_threads(length: int) -> list[slice]:
+    """Return ranges to share out between the threads."""
     # A few parts a thread, so that an uneven one does not leave the other idle.
     bounds = np.linspace(0, length, 4 * THREADS + 1).astype(int).tolist()
     return [slice(a, b) for a, b in pairwise(bounds) if b > a]
 
 
-def _in_threads(function: Callable[[slice], None], parts: list[slice]) -> None:
+def in_threads(function: Callable[[slice], None], parts: list[slice]) -> None:
+    """Call a function for each range, in threads; the first error is raised."""
     if len(parts) == 1:
         function(parts[0])
         return

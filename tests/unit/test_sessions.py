@@ -290,3 +290,21 @@ def test_several_files_of_both_styles(tmp_path: Path) -> None:
             assert "ses-758519303_behavior+ophys" in ds.encoding["source"]
             assert "template_gabors" in ds
             assert ds.attrs["source_files"].count(".nwb") == 2
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "nc"])
+def test_exports_open_as_sessions(sample_path, tmp_path, suffix):
+    target = tmp_path / f"session.{suffix}"
+    with ox.open_session(sample_path) as ds:
+        assert ox.save(ds, target) == target
+        with ox.open_session(target) as again, ox.open_sessions([target]) as tree:
+            xr.testing.assert_identical(again, ds)
+            xr.testing.assert_identical(next(iter(tree.leaves)).to_dataset(), ds)
+            segments = again.osca.select(gabor_frame="A")
+            xr.testing.assert_identical(
+                again.osca.sequences("dff", segments, pre=0.1, post=0.3).load(),
+                ds.osca.sequences("dff", segments, pre=0.1, post=0.3).load(),
+            )
+        ox.save(ds.dff.isel(roi=0), tmp_path / f"trace.{suffix}")
+    with pytest.raises(CriterionError, match="no session"):
+        ox.open_session(tmp_path / f"trace.{suffix}")

@@ -1,0 +1,397 @@
+"""How each variable is stored: dtype, chunks, attributes. Decided here, for both file formats."""
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from oscaxr.errors import ExportContentError
+from oscaxr.export.problems import problems_of_attrs, problems_of_chunks, problems_of_names
+from oscaxr.model import names as n
+from oscaxr.model.encoding import TEXT_DIM, Layout, dtype_from, plain_attr
+
+Array = np.ndarray[Any, Any]
+Format = Literal["zarr", "netcdf"]
+Chunks = Mapping[Hashable, Any]
+
+# Measured on a real-size session (126,741 frames, 628 ROIs, float64, zstd), 89 windows of 60 frames
+# and one whole ROI, ms: 2048 x 32: 137, 15; 256 x 64: 66, 42; 128 x 128: 50, 71; 128 x all: 30,
+# 235. In netCDF (zlib): 2048 x 32: 841, 71; 256 x 64: 183, 141; 128 x 128: 216, 416.
+CHUNK_LENGTHS: Final = {
+    n.TIME: 256,
+    n.STIM_TIME: 131_072,
+    n.ROI: 64,
+    n.SEQUENCE: 128,
+    n.SEGMENT: 4096,
+    n.FLOW_SEGMENT: 64,
+}
+"""Length of a chunk along each dim; whole along others, as long as a chunk is not too big."""
+
+MAX_CHUNK_BYTES: Final = 4 * 2**20
+MAX_FILES: Final = 64
+"""Variables of up to this many chunks have one file a chunk; others are sharded (zarr only)."""
+
+SHARD_BYTES: Final = 16 * 2**20
+SMALL_BYTES: Final = 2**20
+"""Variables up to this size are one chunk."""
+
+UNCOMPRESSED_BYTES: Final = 2**12
+"""Variables up to this size are not worth compressing."""
+
+_KINDS: Final[dict[Format, str]] = {"zarr": "biufc", "netcdf": "biuf"}
+_TIME_UNITS: Final = {
+    "s": "seconds",
+    "ms": "milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+}
+_NAMES: Final[dict[Format, str]] = {"zarr": "zarr", "netcdf": "netCDF"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One variable, and how it is to be stored.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    variable : xarray.Variable
+        Its values; lazy ones are read block by block.
+    dtype : numpy.dtype or None
+        Dtype in the file; None for strings.
+    attrs : dict
+        Attributes in the file.
+    chunks : tuple of int
+        Shape of a chunk.
+    shards : tuple of int, optional
+        Shape of a shard, a file of many chunks (zarr only); None for a file each.
+    chosen : bool
+        Whether the chunks are those that the user asked for.
+    """
+
+    name: str
+    variable: xr.Variable
+    dtype: np.dtype[Any] | None
+    attrs: dict[str, Any]
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None = None
+    chosen: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the values, uncompressed."""
+        return int(self.variable.size) * (self.dtype.itemsize if self.dtype is not None else 8)
+
+    @property
+    def compressed(self) -> bool:
+        """Whether compressing it is worth while."""
+        return self.dtype is not None and self.nbytes > UNCOMPRESSED_BYTES
+
+
+def prepare(
+    ds: xr.Dataset, layout: Layout, file_format: Format, chunks: Chunks | None = None
+) -> list[Stored]:
+    """Decide how the variables of a Dataset are stored.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        What is to be written.
+    layout : Layout
+        Its description, with the dtypes that are wanted.
+    file_format : {"zarr", "netcdf"}
+        Format of the file.
+    chunks : mapping, optional
+        Length of chunks by dim, or by variable and then by dim; -1 for the whole dim.
+
+    Returns
+    -------
+    list of Stored
+
+    Raises
+    ------
+    ExportContentError
+        If something cannot be stored so that it comes back as it is; all problems are listed.
+    """
+    problems = problems_of_names(ds) + problems_of_attrs(ds) + problems_of_chunks(ds, chunks)
+    stored = []
+    coords = _auxiliary(ds)
+    for key, variable in ds.variables.items():
+        name = str(key)
+        try:
+            variable, dtype, extra = _encoded(name, variable, layout.dtypes[name], file_format)
+        except ExportContentError as error:
+            problems.append(str(error))
+            continue
+        attrs = {str(k): plain_attr(v) for k, v in variable.attrs.items()} | extra
+        beside = [c for c, dims in coords.items() if c != name and dims <= set(variable.dims)]
+        if key in ds.data_vars and beside:
+            attrs["coordinates"] = " ".join(beside)
+        lengths = _lengths(name, chunks)
+        itemsize = dtype.itemsize if dtype is not None else 16
+        shape = choose_chunks(variable, itemsize, lengths)
+        shards = choose_shards(variable.shape, shape, itemsize) if file_format == "zarr" else None
+        chosen = bool(set(lengths) & set(variable.dims))
+        stored.append(Stored(name, variable, dtype, attrs, shape, shards, chosen))
+    if problems:
+        raise ExportContentError(
+            "cannot save this so that it comes back as it is:\n"
+            + "\n".join(f"  - {problem}" for problem in problems)
+        )
+    return stored
+
+
+def as_stored(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Return values in the dtype that they have in the file.
+
+    Parameters
+    ----------
+    values : ndarray
+        A block of a variable.
+    dtype : numpy.dtype
+        Dtype in the file.
+
+    Returns
+    -------
+    ndarray
+        The same array where nothing is to be done.
+    """
+    if values.dtype.kind in "mM":
+        values = values.astype(values.dtype.newbyteorder("=")).view(np.int64)
+    return values.astype(dtype, copy=False)
+
+
+def group_attrs(ds: xr.Dataset, stored: list[Stored]) -> dict[str, Any]:
+    """Return the attributes of a Dataset as they are stored.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        What is to be written.
+    stored : list of Stored
+        Its variables.
+
+    Returns
+    -------
+    dict
+        With those coordinates named that no data variable has, so that readers find them.
+    """
+    attrs = {str(key): plain_attr(value) for key, value in ds.attrs.items()}
+    named = {c for one in stored for c in str(one.attrs.get("coordinates", "")).split()}
+    alone = [name for name in _auxiliary(ds) if name not in named]
+    return attrs | ({"coordinates": " ".join(alone)} if alone else {})
+
+
+def choose_chunks(
+    variable: xr.Variable, itemsize: int, lengths: Mapping[Hashable, int] | None = None
+) -> tuple[int, ...]:
+    """Choose the shape of the chunks of a variable.
+
+    Parameters
+    ----------
+    variable : xarray.Variable
+        The variable.
+    itemsize : int
+        Bytes of a value.
+    lengths : mapping of dim to int, optional
+        Lengths that are asked for; -1 for the whole dim.
+
+    Returns
+    -------
+    tuple of int
+
+    Examples
+    --------
+    >>> dff = xr.Variable(("time", "roi"), np.broadcast_to(0.0, (126_741, 628)))
+    >>> choose_chunks(dff, 8)
+    (256, 64)
+    """
+    lengths = lengths or {}
+    whole = {dim: max(1, size) for dim, size in variable.sizes.items()}
+    if math.prod(whole.values()) * itemsize > SMALL_BYTES:
+        found = {dim: min(size, CHUNK_LENGTHS.get(str(dim), size)) for dim, size in whole.items()}
+    else:
+        found = dict(whole)
+    free = [dim for dim in variable.dims if dim not in lengths]
+    for dim, length in lengths.items():
+        if dim in found:
+            found[dim] = whole[dim] if length == -1 else min(whole[dim], int(length))
+    while free and math.prod(found.values()) * itemsize > MAX_CHUNK_BYTES:
+        longest = max(
+            (dim for dim in free if str(dim) in CHUNK_LENGTHS), key=found.__getitem__, default=None
+        )
+        if longest is None or found[longest] == 1:
+            longest = max(free, key=found.__getitem__)
+        if found[longest] == 1:
+            break
+        found[longest] = -(-found[longest] // 2)
+    return tuple(found.values())
+
+
+def choose_shards(
+    shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int
+) -> tuple[int, ...] | None:
+    """Choose how many chunks share a file, so that there are few files.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the variable.
+    chunks : tuple of int
+        Shape of a chunk.
+    itemsize : int
+        Bytes of a value.
+
+    Returns
+    -------
+    tuple of int or None
+        A multiple of `chunks`; None where each chunk has its own file, as there are few.
+
+    Examples
+    --------
+    >>> choose_shards((126_741, 628), (128, 128), 8)
+    (3200, 640)
+    """
+    counts = [-(-size // length) for size, length in zip(shape, chunks, strict=True)]
+    chunk_bytes = math.prod(chunks) * itemsize
+    if math.prod(counts) <= MAX_FILES or chunk_bytes > SHARD_BYTES // 2:
+        return None
+    together = [1] * len(counts)
+    # From the last dim on: what is together in a shard is together in the array too.
+    for axis in reversed(range(len(counts))):
+        room = SHARD_BYTES // (chunk_bytes * math.prod(together))
+        together[axis] = max(1, min(counts[axis], room))
+    return tuple(length * count for length, count in zip(chunks, together, strict=True))
+
+
+def with_dtypes(
+    ds: xr.Dataset, layout: Layout, dtype: Any | Mapping[Hashable, Any] | None
+) -> Layout:
+    """Note the dtypes that data variables are to be stored in.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        What is to be written.
+    layout : Layout
+        Its description.
+    dtype : dtype or mapping of name to dtype, optional
+        Floating-point dtype of all floating data variables, or dtypes by variable.
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    ExportContentError
+        If a name is not a data variable, or the dtype not a floating one.
+    """
+    if dtype is None:
+        return layout
+    if isinstance(dtype, Mapping):
+        wanted = {str(key): np.dtype(value) for key, value in dtype.items()}
+        unknown = [key for key in wanted if key not in ds.data_vars]
+    else:
+        unknown = []
+        wanted = {
+            str(key): np.dtype(dtype) for key, v in ds.data_vars.items() if v.dtype.kind == "f"
+        }
+    wrong = [
+        f"{key} from {ds[key].dtype} to {value}"
+        for key, value in wanted.items()
+        if key not in unknown and (value.kind != "f" or ds[key].dtype.kind not in "fiu")
+    ]
+    if unknown or wrong:
+        raise ExportContentError(
+            f"dtype={dtype!r}: "
+            + "; ".join(
+                ([f"no data variable {', '.join(unknown)}"] if unknown else [])
+                + ([f"cannot change {', '.join(wrong)}"] if wrong else [])
+            )
+            + ". Only numeric data variables change, and to a floating-point dtype."
+        )
+    return replace(layout, dtypes=layout.dtypes | {key: value.str for key, value in wanted.items()})
+
+
+def _auxiliary(ds: xr.Dataset) -> dict[str, set[Hashable]]:
+    """Return the coordinates that are not named like their only dim, with their dims."""
+    return {str(c): set(v.dims) for c, v in ds.coords.items() if v.dims != (c,)}
+
+
+def _encoded(
+    name: str, variable: xr.Variable, dtype_name: str, file_format: Format
+) -> tuple[xr.Variable, np.dtype[Any] | None, dict[str, Any]]:
+    """Return a variable, its dtype in the file (None for strings) and attributes to add."""
+    dtype = dtype_from(dtype_name)
+    if not isinstance(variable.dtype, np.dtype):
+        raise ExportContentError(
+            f"{name} has the pandas dtype {variable.dtype}: convert it with .astype first"
+        )
+    if dtype.kind in "mM":
+        return variable, np.dtype(np.int64), _time_attrs(name, variable, dtype)
+    if dtype.kind in "UT":
+        return _text(variable, file_format)
+    if dtype.kind == "O":
+        found = pd.api.types.infer_dtype(np.ravel(variable.values), skipna=False)
+        if found not in ("string", "empty"):
+            raise ExportContentError(f"{name} has objects ({found}) that are not all strings")
+        return _text(variable, file_format)
+    if dtype.kind not in _KINDS[file_format] or dtype.itemsize > 8 * (1 + (dtype.kind == "c")):
+        raise ExportContentError(f"{name} has dtype {dtype}, which {_NAMES[file_format]} has not")
+    if file_format == "netcdf" and dtype.kind == "b":
+        return variable, np.dtype(np.int8), {"dtype": "bool"}
+    if file_format == "netcdf" and dtype == np.float16:
+        return variable, np.dtype(np.float32), {}
+    return variable, dtype.newbyteorder("="), {}
+
+
+def _time_attrs(name: str, variable: xr.Variable, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return the attributes that let readers decode counts of time units."""
+    unit, count = np.datetime_data(dtype)
+    taken = {"units", "calendar"} & set(variable.attrs)
+    if unit not in _TIME_UNITS or count != 1 or taken:
+        raise ExportContentError(
+            f"{name} has dtype {dtype} and the attributes {sorted(map(str, variable.attrs))}: the "
+            f"unit of times is one of {', '.join(_TIME_UNITS)}, and not noted in attributes too"
+        )
+    if dtype.kind == "m":
+        return {"units": _TIME_UNITS[unit], "dtype": f"timedelta64[{unit}]"}
+    return {
+        "units": f"{_TIME_UNITS[unit]} since 1970-01-01T00:00:00",
+        "calendar": "proleptic_gregorian",
+    }
+
+
+def _text(
+    variable: xr.Variable, file_format: Format
+) -> tuple[xr.Variable, np.dtype[Any] | None, dict[str, Any]]:
+    """Return text as it is stored: as strings by zarr, as characters along one more dim by netCDF.
+
+    (Strings of any length are slow in HDF5, cannot be compressed, and with netCDF-C 4.10.1 a file
+    with many of them crashes the process that opens it twice.)
+    """
+    if file_format == "zarr":
+        return variable, None, {}
+    text = np.strings.encode(np.asarray(variable.values).astype(object).astype(np.str_), "utf-8")
+    width = max(1, text.dtype.itemsize)
+    characters = text.astype(f"S{width}")[..., np.newaxis].view("S1")
+    dims = (*variable.dims, f"{TEXT_DIM}{width}")
+    return xr.Variable(dims, characters, variable.attrs), np.dtype("S1"), {"_Encoding": "utf-8"}
+
+
+def _lengths(name: str, chunks: Chunks | None) -> dict[Hashable, int]:
+    """Return the lengths that are asked for one variable."""
+    found = {
+        dim: int(length)
+        for dim, length in (chunks or {}).items()
+        if not isinstance(length, Mapping)
+    }
+    return found | dict(
+        (chunks or {}).get(name, {}) if isinstance((chunks or {}).get(name), Mapping) else {}
+    )

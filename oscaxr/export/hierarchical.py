@@ -1,0 +1,251 @@
+"""To the hierarchical frames of the published analysis code, and back.
+
+Those frames hold one column of values, whose levels say what the values are and how they were
+processed. The levels of the rows say where each value belongs: ``ROIs`` (running and pupil data
+have none), ``sequences`` and, unless the sequences are integrated, ``time_values``.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from oscaxr.errors import SchemaError
+from oscaxr.model import names as n
+from oscaxr.model.schema import SEQUENCES, SESSION
+
+ROIS: Final = "ROIs"
+SEQUENCES_LEVEL: Final = "sequences"
+TIME_VALUES: Final = "time_values"
+
+DATATYPES: Final = {
+    n.DFF: "roi_traces",
+    n.RUN_VELOCITY: "run_velocity",
+    n.PUPIL_DIAMETER: "pup_diam",
+    n.PUPIL_CENTER_X: "pup_center_x",
+    n.PUPIL_CENTER_Y: "pup_center_y",
+    n.PUPIL_CENTER_SHIFT: "pup_center_diff",
+}
+"""Published word of each variable."""
+
+# The published filter of the running velocity, which the files' values have gone through.
+_RUN_FILTER: Final = {"filter_ks": 5, "diff_thr": 50}
+_YES_NO: Final = {0: "no", 1: "yes"}
+
+
+def to_hierarchical_frame(
+    sequences: xr.DataArray, *, window: tuple[float, float] | None = None
+) -> pd.DataFrame:
+    """Return sequences as a frame of the published analysis code.
+
+    Parameters
+    ----------
+    sequences : xarray.DataArray
+        Sequences of dF/F, running or pupil data, with or without ``rel_time``. The order of ROIs
+        (e.g. the tracking order) and of sequences stays.
+    window : tuple of float, optional
+        Seconds before and after the reference frame. The labels of time are then spread evenly from
+        ``-window[0]`` to ``window[1]``, as they are published; by default they are true ones,
+        frames / rate.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One column, with the levels ``datatype``, ``bad_rois_removed`` (dF/F), ``interpolated`` (the
+        others), ``scaled``, ``baseline``, ``integrated`` and, for dF/F, ``smoothing`` and
+        ``fluorescence``, for running ``filter_ks`` and ``diff_thr``.
+
+    Raises
+    ------
+    SchemaError
+        If it is not an array of sequences of one of these variables.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> ds = ox.sample.session(n_rois=4, scale=0.05)
+    >>> u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=0, post=0.6)
+    >>> frame = to_hierarchical_frame(u)
+    >>> frame.index.names
+    FrozenList(['ROIs', 'sequences', 'time_values'])
+    """
+    if sequences.name not in DATATYPES or n.SEQUENCE not in sequences.dims:
+        raise SchemaError(
+            f"{sequences.name!r} with dims {sequences.dims} is not an array of sequences of "
+            f"{', '.join(DATATYPES)}"
+        )
+    roi_dim = _roi_dim(sequences)
+    dims = [dim for dim in (roi_dim, n.SEQUENCE, n.REL_TIME) if dim in sequences.dims]
+    surplus = set(sequences.dims) - set(dims)
+    if surplus:
+        raise SchemaError(f"{sequences.name!r} has the dims {surplus}, which the frames have not")
+    levels: dict[str, Any] = {}
+    if roi_dim is not None:
+        levels[ROIS] = sequences[n.ROI].values
+    levels[SEQUENCES_LEVEL] = np.arange(sequences.sizes[n.SEQUENCE])
+    if n.REL_TIME in dims:
+        times = sequences[n.REL_TIME].values
+        if window is not None:
+            times = np.linspace(-window[0], window[1], len(times))
+        levels[TIME_VALUES] = times
+    columns = _columns(sequences)
+    return pd.DataFrame(
+        sequences.transpose(*dims).values.reshape(-1, 1),
+        index=pd.MultiIndex.from_product(list(levels.values()), names=list(levels)),
+        columns=pd.MultiIndex.from_tuples([tuple(columns.values())], names=list(columns)),
+    )
+
+
+def from_hierarchical_frame(
+    frame: pd.DataFrame, *, like: xr.DataArray | None = None
+) -> xr.DataArray:
+    """Return a frame of the published analysis code as sequences.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One column of ROI, running or pupil data.
+    like : xarray.DataArray, optional
+        Sequences of the same ROIs, sequences and frames, whose coordinates the result gets: the
+        frame has only numbers for sequences.
+
+    Returns
+    -------
+    xarray.DataArray
+        Of dims (roi, sequence, rel_time), those that the frame has. Order of ROIs as in the frame.
+
+    Raises
+    ------
+    SchemaError
+        If the frame is not such a frame, lacks values, or does not fit `like`.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> ds = ox.sample.session(n_rois=4, scale=0.05)
+    >>> u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=0, post=0.6)
+    >>> from_hierarchical_frame(to_hierarchical_frame(u), like=u).identical(u)
+    True
+    """
+    facts = _facts_of(frame)
+    dims = {ROIS: n.ROI, SEQUENCES_LEVEL: n.SEQUENCE, TIME_VALUES: n.REL_TIME}
+    present = [level for level in dims if level in frame.index.names]
+    if set(frame.index.names) != set(present) or SEQUENCES_LEVEL not in present:
+        raise SchemaError(
+            f"the rows have the levels {list(frame.index.names)}; frames of sequences have "
+            f"{', '.join(dims)}"
+        )
+    single = len(present) == 1
+    ordered = (
+        frame.set_axis(frame.index.get_level_values(0)) if single else frame.reorder_levels(present)
+    )
+    labels = {level: frame.index.unique(level) for level in present}
+    expected = (
+        labels[present[0]]
+        if single
+        else pd.MultiIndex.from_product(list(labels.values()), names=present)
+    )
+    if len(expected) != len(frame) or not expected.equals(ordered.index):
+        if len(expected) != len(frame) or ordered.index.has_duplicates:
+            raise SchemaError(
+                f"the frame has {len(frame)} rows, but its levels make {len(expected)}: some are "
+                "missing or there twice"
+            )
+        ordered = ordered.reindex(expected)
+    values = ordered.iloc[:, 0].to_numpy().reshape([len(one) for one in labels.values()])
+    name = str(facts["name"])
+    attrs = {**SESSION[name].attrs, **facts["attrs"]}
+    coords = {dims[level]: one.to_numpy() for level, one in labels.items()}
+    if like is not None:
+        return _like(values, [dims[level] for level in present], name, coords, like)
+    found = xr.DataArray(values, coords, [dims[level] for level in present], name, attrs)
+    for dim in found.dims:
+        known = SEQUENCES.get(str(dim)) or SESSION[str(dim)]
+        found[dim].attrs = known.attrs
+    return found
+
+
+def _roi_dim(sequences: xr.DataArray) -> str | None:
+    """Return the dim along which ROIs lie: their own, or that of the tracking order."""
+    coord = sequences.coords.get(n.ROI)
+    return None if coord is None or coord.ndim != 1 else str(coord.dims[0])
+
+
+def _columns(sequences: xr.DataArray) -> dict[str, Any]:
+    """Return the levels of the one column, with their values."""
+    attrs = sequences.attrs
+    is_roi = sequences.name == n.DFF
+    valid = sequences.coords.get(n.VALID)
+    baseline = re.search(r"first ([\d.]+) s", str(attrs.get("baseline", "")))
+    processed = {
+        "scaled": _YES_NO[int(attrs.get("scaled", 0))],
+        "baseline": float(baseline[1]) if baseline else str(attrs.get("baseline", "no")),
+        "integrated": _YES_NO[int(attrs.get("integrated", 0))],
+    }
+    columns: dict[str, Any] = {"datatype": DATATYPES[str(sequences.name)]}
+    if is_roi:
+        removed = valid is None or bool(valid.all())
+        smoothing = str(attrs.get("smoothed_frames", 0) or "no")
+        columns |= {"bad_rois_removed": _YES_NO[int(removed)], **processed}
+        columns |= {"smoothing": smoothing, "fluorescence": n.DFF}
+    else:
+        columns |= {"interpolated": _YES_NO[int(attrs.get("interpolated", 0))], **processed}
+        columns |= _RUN_FILTER if sequences.name == n.RUN_VELOCITY else {}
+    return columns
+
+
+def _facts_of(frame: pd.DataFrame) -> Mapping[str, Any]:
+    """Return the variable that a frame holds, and the attributes that its column stands for."""
+    if frame.shape[1] != 1 or "datatype" not in frame.columns.names:
+        raise SchemaError(
+            f"the frame has {frame.shape[1]} columns of levels {list(frame.columns.names)}; one "
+            "column with the level 'datatype' is expected: choose it first"
+        )
+    levels = {
+        str(name): frame.columns.get_level_values(i)[0]
+        for i, name in enumerate(frame.columns.names)
+    }
+    words = {word: name for name, word in DATATYPES.items()}
+    if levels["datatype"] not in words or levels.get("fluorescence", n.DFF) != n.DFF:
+        raise SchemaError(
+            f"the frame holds {levels['datatype']!r} ({levels.get('fluorescence', '')}); known are "
+            f"{', '.join(words)}"
+        )
+    attrs: dict[str, Any] = {
+        key: int(levels[key] == "yes")
+        for key in ("interpolated", "scaled", "integrated")
+        if key in levels
+    }
+    if levels.get("baseline", "no") != "no":
+        attrs["baseline"] = f"over the first {levels['baseline']} s"
+    if levels.get("smoothing", "no") != "no":
+        attrs["smoothed_frames"] = int(levels["smoothing"])
+    if attrs.get("scaled"):
+        attrs["units"] = "1"
+    return {"name": words[levels["datatype"]], "attrs": attrs}
+
+
+def _like(
+    values: np.ndarray[Any, Any],
+    dims: list[str],
+    name: str,
+    coords: Mapping[str, np.ndarray[Any, Any]],
+    like: xr.DataArray,
+) -> xr.DataArray:
+    roi_dim = _roi_dim(like)
+    own = [roi_dim if dim == n.ROI and roi_dim is not None else dim for dim in dims]
+    sizes = dict(zip(own, values.shape, strict=True))
+    problems = []
+    if like.name != name:
+        problems.append(f"it holds {name!r}, not {like.name!r}")
+    if dict(like.sizes) != sizes:
+        problems.append(f"it has {sizes}, not {dict(like.sizes)}")
+    elif n.ROI in coords and not np.array_equal(coords[n.ROI], like[n.ROI].values):
+        problems.append(f"its ROIs are {coords[n.ROI]}, not {like[n.ROI].values}")
+    if problems:
+        raise SchemaError(f"the frame does not fit like=: {'; '.join(problems)}")
+    found = xr.DataArray(values, dims=own).transpose(*like.dims)
+    return like.copy(data=found.values)

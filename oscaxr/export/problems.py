@@ -1,0 +1,105 @@
+"""What keeps a Dataset from coming back as it is: found before anything is written."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from oscaxr.model.encoding import PREFIX, RESERVED_ATTRS, plain_attr
+
+
+def problems_of_names(ds: xr.Dataset) -> list[str]:
+    """Return what is wrong with names and indexes.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        What is to be written.
+
+    Returns
+    -------
+    list of str
+    """
+    every = [*ds.variables, *(dim for dim in ds.dims if dim not in ds.variables), *ds.attrs]
+    problems = [f"the name {key!r} is not a string" for key in every if not isinstance(key, str)]
+    problems += [
+        f"the name {key!r} would be taken for a path"
+        for key in dict.fromkeys([*ds.variables, *ds.dims])
+        if isinstance(key, str) and ("/" in key or not key.strip())
+    ]
+    problems += [
+        f"the name of the coordinate {key!r} has spaces"
+        for key in ds.coords
+        if isinstance(key, str) and " " in key
+    ]
+    for index, coords in ds.xindexes.group_by_index():
+        if not isinstance(index, xr.indexes.PandasIndex) or isinstance(
+            index, xr.indexes.PandasMultiIndex
+        ):
+            listed = ", ".join(map(str, coords))
+            problems.append(
+                f"the index of {listed} is a {type(index).__name__}: use .reset_index first"
+            )
+    return problems
+
+
+def problems_of_attrs(ds: xr.Dataset) -> list[str]:
+    """Return what is wrong with attributes.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        What is to be written.
+
+    Returns
+    -------
+    list of str
+    """
+    problems = []
+    holders: dict[str, Mapping[Any, Any]] = {"the Dataset": ds.attrs}
+    holders |= {str(key): variable.attrs for key, variable in ds.variables.items()}
+    for owner, attrs in holders.items():
+        for key, value in attrs.items():
+            if str(key).startswith(PREFIX):
+                problems.append(
+                    f"{owner} has the attribute {key!r}, which an export adds itself: open exports "
+                    "with oscaxr, not with plain xarray, before saving them again"
+                )
+            elif key in RESERVED_ATTRS:
+                problems.append(f"{owner} has the attribute {key!r}, which tells readers to decode")
+            elif plain_attr(value) is None:
+                problems.append(
+                    f"{owner} has the attribute {key!r} of type {type(value).__name__}: only text, "
+                    "numbers and lists of them can be attributes"
+                )
+    return problems
+
+
+def problems_of_chunks(ds: xr.Dataset, chunks: Mapping[Hashable, Any] | None) -> list[str]:
+    """Return what is wrong with the chunks that are asked for.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        What is to be written.
+    chunks : mapping, optional
+        Length of chunks by dim, or by variable and then by dim.
+
+    Returns
+    -------
+    list of str
+    """
+    problems = []
+    for key, value in (chunks or {}).items():
+        lengths = value if isinstance(value, Mapping) else {key: value}
+        if isinstance(value, Mapping) and key not in ds.variables:
+            problems.append(f"chunks: there is no variable {key!r}")
+        for dim, length in lengths.items():
+            if dim not in ds.dims:
+                problems.append(
+                    f"chunks: there is no dim {dim!r}; there are {', '.join(map(str, ds.dims))}"
+                )
+            if not isinstance(length, int | np.integer) or (length < 1 and length != -1):
+                problems.append(f"chunks: {dim!r} has length {length!r}; it is 1 or more, or -1")
+    return problems

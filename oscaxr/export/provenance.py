@@ -1,0 +1,247 @@
+"""Where exported data come from: source files with sizes and digests, session, versions."""
+
+import hashlib
+import json
+import os
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from xarray.core import indexing
+
+from oscaxr.model.attrs import DATASET_ATTRS
+from oscaxr.model.encoding import PREFIX
+from oscaxr.model.windows import innermost
+
+DIGEST_BYTES: Final = 8 * 2**30
+"""Source files up to this size are digested unless it is asked for or against."""
+
+# Where xarray's lazy arrays, and ours, keep what they read from.
+_INNER: Final = ("array", "reader", "source", "file", "datastore", "_array", "store", "variable")
+_MAX_DEPTH: Final = 16
+_MAX_GRAPH_ENTRIES: Final = 1000
+
+
+def source_paths(ds: xr.Dataset) -> list[Path]:
+    """Find the files that a Dataset is read from, as far as it shows.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Lazy or in memory.
+
+    Returns
+    -------
+    list of Path
+        Files and folders that exist, those named by the Dataset's encoding first.
+    """
+    found: dict[Path, None] = {}
+    for encoding in (ds.encoding, *(v.encoding for v in ds.variables.values())):
+        found |= dict.fromkeys(_as_paths(encoding.get("source")))
+    for variable in ds.variables.values():
+        if not _in_memory(variable):
+            found |= dict.fromkeys(_paths_behind(variable))
+    return [path for path in found if path.exists()]
+
+
+def live_paths(ds: xr.Dataset) -> list[Path]:
+    """Find the files that a Dataset has still to read from.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Lazy or in memory.
+
+    Returns
+    -------
+    list of Path
+        None for a Dataset that is wholly in memory.
+    """
+    lazy = [v for v in ds.variables.values() if not _in_memory(v)]
+    found = {path: None for variable in lazy for path in _paths_behind(variable)}
+    for encoding in (ds.encoding, *(v.encoding for v in lazy)) if lazy else ():
+        found |= dict.fromkeys(_as_paths(encoding.get("source")))
+    return list(found)
+
+
+def _in_memory(variable: xr.Variable) -> bool:
+    data = innermost(variable)
+    return variable.chunks is None and (
+        isinstance(data, np.ndarray | indexing.PandasIndexingAdapter)
+    )
+
+
+def _as_paths(value: Any) -> Iterator[Path]:
+    if isinstance(value, str | os.PathLike) and "://" not in str(value):
+        yield Path(os.path.realpath(value))
+
+
+def _paths_behind(variable: xr.Variable) -> Iterator[Path]:
+    data: Any = variable._data
+    graph = getattr(data, "__dask_graph__", None)
+    pending: list[tuple[Any, int]] = [(data, 0)]
+    if callable(graph):
+        layers = getattr(graph(), "layers", None) or {"": graph()}
+        for layer in layers.values():
+            # What was opened is an entry of its own; layers of many entries only refer to it.
+            if isinstance(layer, Mapping) and len(layer) <= _MAX_GRAPH_ENTRIES:
+                pending += [(entry, 0) for entry in layer.values()]
+    while pending:
+        value, depth = pending.pop()
+        for attribute in ("path", "_filename", "root"):
+            yield from _as_paths(getattr(value, attribute, None))
+        if isinstance(value, xr.Variable):
+            yield from _as_paths(value.encoding.get("source"))
+            value = value._data
+        if depth < _MAX_DEPTH:
+            inner = [getattr(value, name, None) for name in _INNER]
+            if type(value).__name__ == "DataNode":
+                inner.append(value.value)
+            pending += [
+                (one, depth + 1)
+                for one in inner
+                if one is not None and not isinstance(one, np.ndarray | str | type)
+            ]
+
+
+class Sources:
+    """Source files of an export, digested in the background while it is written.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Source files.
+    digest : bool, optional
+        Whether to digest them (sha256); by default those of at most :data:`DIGEST_BYTES`.
+    """
+
+    def __init__(self, paths: Iterable[Path], digest: bool | None = None) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._files: dict[Path, Future[str] | None] = {}
+        for path in paths:
+            wanted = path.is_file() and (
+                path.stat().st_size <= DIGEST_BYTES if digest is None else digest
+            )
+            self._files[path] = self._pool.submit(_digest_of, path) if wanted else None
+
+    def facts(self, paths: Iterable[Path]) -> list[dict[str, Any]]:
+        """Return name, size and digest of some of the files, waiting for the digests.
+
+        Parameters
+        ----------
+        paths : iterable of Path
+            Which.
+
+        Returns
+        -------
+        list of dict
+            ``name``, ``bytes`` (-1 for a folder) and ``sha256`` (empty where not digested).
+        """
+        facts = []
+        for path in paths:
+            future = self._files.get(path)
+            facts.append(
+                {
+                    "name": path.name,
+                    "bytes": path.stat().st_size if path.is_file() else -1,
+                    "sha256": "" if future is None else future.result(),
+                }
+            )
+        return facts
+
+    def close(self) -> None:
+        """Drop the digests that have not begun."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _digest_of(path: Path) -> str:
+    status = path.stat()
+    return _digest(str(path), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _digest(path: str, size: int, modified: int) -> str:
+    """Digest a file; once for as long as its size and time of change stay the same."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def provenance_attrs(
+    ds: xr.Dataset,
+    sources: list[dict[str, Any]],
+    parameters: Mapping[str, Any],
+    *,
+    before: Any = None,
+    timestamp: bool = False,
+) -> dict[str, Any]:
+    """Return the attributes that say where exported data come from.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        What is exported.
+    sources : list of dict
+        Its source files.
+    parameters : mapping
+        Options that shaped the export.
+    before : mapping, optional
+        Provenance of the export that the data were read from, if they were.
+    timestamp : bool, optional
+        Whether to note the time as well. Without it, equal data make equal exports.
+
+    Returns
+    -------
+    dict
+        Text and numbers, all names beginning with the prefix of exports.
+    """
+    facts: dict[str, Any] = {
+        "version": version("oscaxr"),
+        "dandiset": str(ds.attrs.get("dandiset", DATASET_ATTRS["dandiset"])),
+        "citation": str(ds.attrs.get("references", DATASET_ATTRS["references"])),
+        "sources": json.dumps(sources, ensure_ascii=False),
+        "parameters": json.dumps(dict(parameters), ensure_ascii=False, default=_plain),
+    }
+    if isinstance(before, Mapping):
+        facts["exported_from"] = facts["sources"]
+        facts["sources"] = json.dumps(before.get("sources", []), ensure_ascii=False)
+    if "dandiset_version" in ds.attrs:
+        facts["dandiset_version"] = str(ds.attrs["dandiset_version"])
+    session = ds.coords.get("session_id")
+    if session is not None and session.ndim == 0:
+        facts["session_id"] = int(session)
+    if timestamp:
+        facts["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+    return {PREFIX + key: value for key, value in facts.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return str(value)
+
+
+def describe_subset(ds: xr.Dataset, dim: Hashable, asked: Any) -> Any:
+    """Return the labels that a subset has along a dim, for the parameters of an export.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The subset.
+    dim : str
+        ``"roi"``, ``"segment"`` or ``"sequence"``.
+    asked : object
+        What was asked for; None for everything.
+
+    Returns
+    -------
+    list of int, or None
+    """
+    if asked is None:
+        return None
+    return ds[dim].values.tolist() if dim in ds.coords else int(ds.sizes.get(dim, 0))

@@ -1,0 +1,189 @@
+"""The groups of a netCDF-4 file, read as HDF5: variables lazy, nothing decoded.
+
+Through h5py, for the readers of :mod:`oscaxr.io.hdf5`, which are quicker than the netCDF library
+and may be used by several threads.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import h5py
+import numpy as np
+import xarray as xr
+from xarray.backends.common import BackendArray
+from xarray.core import indexing
+
+from oscaxr.io.hdf5 import Hdf5File, lazy_array
+from oscaxr.model.lazy import Array
+
+# What netCDF itself notes in attributes.
+_INTERNAL: Final = frozenset(
+    {"CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "_Netcdf4Dimid", "_Netcdf4Coordinates"}
+    | {"_NCProperties", "_nc3_strict", "_Encoding", "DIMENSION_LABELS"}
+)
+# netCDF's name of a variable that is called like a dim but has others.
+_DISGUISE: Final = "_nc4_non_coord_"
+
+
+def read_attrs(file: Hdf5File, group: str) -> dict[str, Any] | None:
+    """Return the attributes of a group.
+
+    Parameters
+    ----------
+    file : Hdf5File
+        The file.
+    group : str
+        Path of the group; empty for the root.
+
+    Returns
+    -------
+    dict or None
+        None where there is no such group.
+    """
+    with file.handle() as handle:
+        place = file.get(handle, group)
+        return _attrs(place) if isinstance(place, h5py.Group) else None
+
+
+def read_variables(
+    file: Hdf5File, group: str, dims: Mapping[str, Sequence[str]]
+) -> dict[str, xr.Variable]:
+    """Return variables of a group as they are stored; text as fixed-width unicode.
+
+    Parameters
+    ----------
+    file : Hdf5File
+        The file.
+    group : str
+        Path of the group; empty for the root.
+    dims : mapping of str to sequence of str
+        The variables, with their dims.
+
+    Returns
+    -------
+    dict of str to xarray.Variable
+        Those that are there. Lazy, scalars apart.
+    """
+    found = {}
+    with file.handle() as handle:
+        for name, its_dims in dims.items():
+            dataset = file.get(handle, f"{group}/{_DISGUISE}{name}") or file.get(
+                handle, f"{group}/{name}"
+            )
+            if not isinstance(dataset, h5py.Dataset):
+                continue
+            data: Any
+            if dataset.dtype.kind == "S":
+                data = indexing.LazilyIndexedArray(_Text(file, dataset))
+            elif not _is_readable(dataset):
+                data = indexing.LazilyIndexedArray(_ThroughNetcdf(file, dataset))
+            elif dataset.ndim:
+                data = lazy_array(file, dataset)
+            else:
+                data = dataset[()]
+            variable = xr.Variable(its_dims, data, _attrs(dataset))
+            if dataset.chunks and len(dataset.chunks) == len(its_dims):
+                variable.encoding["preferred_chunks"] = dict(
+                    zip(its_dims, dataset.chunks, strict=True)
+                )
+            found[name] = variable
+    return found
+
+
+def group_names(file: Hdf5File) -> list[str]:
+    """Return the paths of all groups of a file, the root (empty) first.
+
+    Parameters
+    ----------
+    file : Hdf5File
+        The file.
+
+    Returns
+    -------
+    list of str
+    """
+    names: list[str] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Group):
+            names.append(name)
+
+    with file.handle() as handle:
+        handle.visititems(visit)
+    return ["", *names]
+
+
+def _is_readable(dataset: h5py.Dataset) -> bool:
+    """Say whether h5py's HDF5 knows the compression of a dataset."""
+    creation = dataset.id.get_create_plist()
+    filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
+    return all(h5py.h5z.filter_avail(one) for one in filters)
+
+
+class _ThroughNetcdf(BackendArray):
+    """A variable that only the netCDF library can inflate (zstd, bzip2)."""
+
+    def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
+        self.path = file.path
+        self.name = str(dataset.name)
+        self.shape = dataset.shape
+        self.dtype = dataset.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> Array:
+        import netCDF4
+        from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
+
+        with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(self.path) as file:
+            variable = file[self.name]
+            variable.set_auto_maskandscale(False)
+            variable.set_auto_chartostring(False)
+            values: Array = np.asarray(variable[key])
+        return values
+
+
+class _Text(BackendArray):
+    """Text that is stored as characters along one more dim."""
+
+    def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
+        self.file = file
+        self.name = str(dataset.name)
+        # The characters themselves, which may be compressed in any way.
+        self.through = None if _is_readable(dataset) else _ThroughNetcdf(file, dataset)
+        self.shape = dataset.shape[:-1]
+        self.width = dataset.shape[-1]
+        self.dtype = np.dtype(f"U{self.width}")
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> Array:
+        if self.through is not None:
+            characters = np.ascontiguousarray(self.through._read((...,)))
+        else:
+            with self.file.handle() as file:
+                characters = np.ascontiguousarray(file[self.name][()])
+        text = characters.view(f"S{self.width}")[..., 0] if characters.size else characters[..., 0]
+        values: Array = np.strings.decode(text, "utf-8").astype(self.dtype)[key]
+        return values
+
+
+def _attrs(place: Any) -> dict[str, Any]:
+    return {key: _value(value) for key, value in place.attrs.items() if key not in _INTERNAL}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, h5py.Empty):
+        return ""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "OS":
+        texts = [one.decode() if isinstance(one, bytes) else one for one in value.tolist()]
+        return texts if len(texts) > 1 else texts[0]
+    return value

@@ -1,0 +1,338 @@
+"""What an export notes about itself, so that it comes back identical.
+
+Files know fewer types than a Dataset: netCDF has neither booleans nor fixed-width strings, and its
+attributes come back as numpy scalars. An export is written in the form that any reader of zarr or
+netCDF understands, and carries one attribute, the *layout*, that says what each part was before.
+Attributes that an export adds all begin with :data:`PREFIX`; they are taken off when it is opened.
+"""
+
+import json
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import xarray as xr
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREFIX: Final = "oscaxr_"
+"""First letters of the attributes that an export adds."""
+
+LAYOUT: Final = PREFIX + "layout"
+"""Attribute that holds the layout, as JSON; one a group."""
+
+FORMAT: Final = 1
+"""Version of the layout; a reader refuses those that are newer than it knows."""
+
+PROVENANCE: Final = "provenance"
+"""Key under which the provenance of an opened export is found in ``.encoding``."""
+
+SUFFIXES: Final = (".zarr", ".zarr.zip", ".nc")
+"""Suffixes of exports, which say their format."""
+
+RESERVED_ATTRS: Final = frozenset(
+    {"_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "_Encoding"}
+    | {
+        "coordinates",
+        "dtype",
+        "DIMENSION_LIST",
+        "REFERENCE_LIST",
+        "CLASS",
+        "NAME",
+        "_ARRAY_DIMENSIONS",
+    }
+)
+"""Attributes of a variable that readers take for instructions, and so cannot be plain facts."""
+
+TEXT_DIM: Final = "string"
+"""Begin of the name of the dim that netCDF has for the characters of a text; then its length."""
+
+Kind = Literal["Dataset", "DataArray", "DataTree"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What one group of an export was before it was written.
+
+    Parameters
+    ----------
+    kind : {"Dataset", "DataArray", "DataTree"}
+        What the whole was.
+    name : str or None
+        Name of the array, or of the tree's root.
+    variable : str
+        For an array: the variable that holds it.
+    order : list of str
+        All variables and coordinates, in their order.
+    coords : list of str
+        Those of them that are coordinates.
+    indexed : dict of str to str
+        Coordinates that have an index, with the dtype of the index.
+    dims : dict of str to list of str
+        Dims of each variable.
+    dtypes : dict of str to str
+        Dtype of each variable.
+    attr_types : dict of str to dict
+        Types of the attributes that are not strings, by variable; under ``""`` those of the group.
+    format : int
+        Version of the layout.
+    """
+
+    kind: Kind = "Dataset"
+    name: str | None = None
+    variable: str = ""
+    order: list[str] = field(default_factory=list)
+    coords: list[str] = field(default_factory=list)
+    indexed: dict[str, str] = field(default_factory=dict)
+    dims: dict[str, list[str]] = field(default_factory=dict)
+    dtypes: dict[str, str] = field(default_factory=dict)
+    attr_types: dict[str, dict[str, str]] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def to_json(self) -> str:
+        """Return the layout as text."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Layout":
+        """Read a layout from text; what is not known of it is left out.
+
+        Parameters
+        ----------
+        text : str
+            What :meth:`to_json` gave.
+
+        Returns
+        -------
+        Layout
+        """
+        found = json.loads(text)
+        return cls(**{key: value for key, value in found.items() if key in cls.__annotations__})
+
+
+def layout_of(ds: xr.Dataset, *, kind: Kind = "Dataset", name: str | None = None) -> Layout:
+    """Describe a Dataset, so that it can be restored from what readers make of it.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        About to be written.
+    kind : {"Dataset", "DataArray", "DataTree"}, optional
+        What it was before it was made a Dataset.
+    name : str, optional
+        Name of the array or tree.
+
+    Returns
+    -------
+    Layout
+    """
+    attr_types = {"": attr_types_of(ds.attrs)}
+    attr_types |= {str(key): attr_types_of(v.attrs) for key, v in ds.variables.items()}
+    return Layout(
+        kind=kind,
+        name=name,
+        variable=str(next(iter(ds.data_vars))) if kind == "DataArray" else "",
+        order=[str(key) for key in ds.variables],
+        coords=[str(key) for key in ds.coords],
+        indexed={str(key): str(index.dtype) for key, index in pandas_indexes(ds).items()},
+        dims={str(key): [str(dim) for dim in v.dims] for key, v in ds.variables.items()},
+        dtypes={str(key): dtype_name(v.dtype) for key, v in ds.variables.items()},
+        attr_types={key: types for key, types in attr_types.items() if types},
+    )
+
+
+def pandas_indexes(ds: xr.Dataset) -> dict[Hashable, "pd.Index[Any]"]:
+    """Return the indexes of a Dataset that pandas has one coordinate for.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Any.
+
+    Returns
+    -------
+    dict of name to pandas.Index
+    """
+    return {
+        key: index.to_pandas_index()
+        for key, index in ds.xindexes.items()
+        if isinstance(index, xr.indexes.PandasIndex)
+        and not isinstance(index, xr.indexes.PandasMultiIndex)
+    }
+
+
+def dtype_name(dtype: Any) -> str:
+    """Return a name of a dtype that :func:`dtype_from` understands.
+
+    Parameters
+    ----------
+    dtype : numpy or pandas dtype
+        Any.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> dtype_name(np.dtype("<U10")), dtype_name(np.dtype("O")), dtype_name(np.dtypes.StringDType())
+    ('<U10', 'object', 'StringDType')
+    """
+    if isinstance(dtype, np.dtypes.StringDType):
+        return "StringDType"
+    if not isinstance(dtype, np.dtype) or dtype.kind == "O":
+        return "object"
+    return dtype.str
+
+
+def dtype_from(name: str) -> np.dtype[Any]:
+    """Return the dtype of a name that :func:`dtype_name` gave.
+
+    Parameters
+    ----------
+    name : str
+        Name.
+
+    Returns
+    -------
+    numpy.dtype
+    """
+    if name == "StringDType":
+        return np.dtypes.StringDType()
+    return np.dtype(name)
+
+
+def convert(values: Any, name: str) -> np.ndarray[Any, Any]:
+    """Return values as they were before they were written.
+
+    Parameters
+    ----------
+    values : array_like
+        As read from the file.
+    name : str
+        Name of their dtype.
+
+    Returns
+    -------
+    ndarray
+        The same array where nothing is to be done.
+    """
+    found, dtype = np.asarray(values), dtype_from(name)
+    if dtype.kind == "b" and found.dtype.itemsize == 1 and found.flags.c_contiguous:
+        return found.view(np.bool_)
+    if dtype.kind in "mM" and found.dtype == np.int64:
+        found = found.view(dtype.newbyteorder("="))
+    return found if found.dtype == dtype else found.astype(dtype)
+
+
+_SEQUENCE_TYPES: Final = ("list", "tuple", "array")
+
+
+# -- attributes -----------------------------------------------------------------------------------
+def attr_types_of(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """Name the types of attributes, those that are plain strings left out.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Attributes.
+
+    Returns
+    -------
+    dict of str to str
+
+    Examples
+    --------
+    >>> attr_types_of({"a": 1, "b": "text", "c": [1.5], "d": np.float32(2)})
+    {'a': 'int', 'c': 'list', 'd': 'numpy <f4'}
+    """
+    return {str(key): name for key, value in attrs.items() if (name := _type_name(value)) != "str"}
+
+
+def _type_name(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"array {value.dtype.str}" if value.size else f"array {value.dtype.str} 0"
+    if isinstance(value, np.generic):
+        return f"numpy {value.dtype.str}"
+    if isinstance(value, list | tuple) and not value:
+        return f"{type(value).__name__} 0"
+    return type(value).__name__
+
+
+def plain_attr(value: Any) -> Any:
+    """Return the value of an attribute in a form that both file formats take.
+
+    Parameters
+    ----------
+    value : object
+        An attribute.
+
+    Returns
+    -------
+    str, int, float or list of these
+        None where there is no such form.
+    """
+    if isinstance(value, np.ndarray):
+        return (
+            plain_attr(value.tolist()) if value.ndim == 1 and value.dtype.kind in "fiubU" else None
+        )
+    if isinstance(value, np.generic):
+        return plain_attr(value.item()) if value.dtype.kind in "fiubU" else None
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else None
+    if isinstance(value, str | float):
+        return value
+    if isinstance(value, list | tuple):
+        if not value:
+            return ""
+        items = [item for item in map(plain_attr, value) if isinstance(item, str | int | float)]
+        if len(items) == len(value) and len({type(item) for item in value}) == 1:
+            return items
+    return None
+
+
+def restore_attrs(attrs: Mapping[Any, Any], types: Mapping[str, str]) -> dict[Hashable, Any]:
+    """Return attributes as they were before they were written, without what the export added.
+
+    Parameters
+    ----------
+    attrs : mapping
+        As read from the file.
+    types : mapping of str to str
+        What :func:`attr_types_of` gave.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> read = {"a": np.int64(1), "c": 1.5, "oscaxr_version": "1"}
+    >>> restore_attrs(read, {"a": "int", "c": "list"})
+    {'a': 1, 'c': [1.5]}
+    """
+    return {
+        key: _restored(value, types.get(str(key), "str"))
+        for key, value in attrs.items()
+        if not str(key).startswith(PREFIX)
+    }
+
+
+def _restored(value: Any, name: str) -> Any:
+    kind, dtype, *empty = [*name.split(" "), ""]
+    if isinstance(value, np.ndarray) and value.shape == (1,) and kind not in _SEQUENCE_TYPES:
+        value = value[0]
+    if kind in _SEQUENCE_TYPES:
+        found = np.atleast_1d(np.asarray([] if "0" in (dtype, *empty) else value))
+        if kind == "array":
+            return found.astype(dtype)
+        return found.tolist() if kind == "list" else tuple(found.tolist())
+    if kind == "numpy":
+        return np.dtype(dtype).type(value)
+    if kind in ("int", "float", "bool"):
+        return {"int": int, "float": float, "bool": bool}[kind](value)
+    return str(value)

@@ -1,0 +1,336 @@
+"""An export is there as a whole, or not at all: killed, out of space, interrupted."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import oscaxr as ox
+from oscaxr.errors import ExportError, TargetExistsError, UnsafeTargetError
+from oscaxr.export import atomic, save
+from oscaxr.export.atomic import AtomicTarget, clean, exchange, leftovers
+from oscaxr.io.exported import open_exported
+
+SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
+
+
+@pytest.fixture
+def old():
+    return xr.Dataset({"a": ("x", np.arange(5))}, attrs={"which": "old"})
+
+
+@pytest.fixture
+def new():
+    return xr.Dataset({"a": ("x", np.arange(7))}, attrs={"which": "new"})
+
+
+def which(path):
+    with open_exported(path) as ds:
+        return ds.load().attrs["which"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+class TestTarget:
+    def test_appears_and_is_replaced_only_when_told(self, tmp_path, suffix, old, new):
+        path = tmp_path / "deep" / "er" / f"s{suffix}"
+        assert save(old, path) == path
+        with pytest.raises(TargetExistsError, match="overwrite=True"):
+            save(new, path)
+        assert which(path) == "old"
+        save(new, path, overwrite=True)
+        assert which(path) == "new"
+        assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+    def test_a_failure_leaves_what_was_there(self, tmp_path, suffix, old, new):
+        path = save(old, tmp_path / f"s{suffix}")
+
+        def interrupt(done, total):
+            if done:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            save(new, path, overwrite=True, progress=interrupt)
+        assert which(path) == "old"
+        with pytest.raises(KeyboardInterrupt):
+            save(new, tmp_path / f"other{suffix}", progress=interrupt)
+        assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+    def test_a_link_stays_a_link(self, tmp_path, suffix, old, new):
+        real = save(old, tmp_path / f"real{suffix}")
+        link = tmp_path / f"link{suffix}"
+        link.symlink_to(real)
+        save(new, link, overwrite=True)
+        assert link.is_symlink()
+        assert which(real) == "new"
+
+    def test_one_that_appears_meanwhile_is_not_replaced(self, tmp_path, suffix, old, new):
+        path = tmp_path / f"s{suffix}"
+
+        def meanwhile(done, total):
+            if not path.exists():
+                save(old, path)
+
+        with pytest.raises(TargetExistsError):
+            save(new, path, progress=meanwhile)
+        assert which(path) == "old"
+
+    def test_its_own_source_is_refused(self, tmp_path, suffix, memory_session):
+        path = save(memory_session, tmp_path / f"s{suffix}")
+        for chunks in (None, {}):
+            with open_exported(path, chunks=chunks) as ds:
+                derived = [ds, ds.isel(roi=slice(3)), ds["dff"], ds[["dff"]] * 2 if chunks else ds]
+                derived.append(ds.osca.sequences("dff", [1, 2, 3], pre=0, post=0.1))
+                for obj in derived:
+                    with pytest.raises(UnsafeTargetError, match="still read from"):
+                        save(obj, path, overwrite=True)
+        link = tmp_path / f"link{suffix}"
+        link.symlink_to(path)
+        with open_exported(link) as ds, pytest.raises(UnsafeTargetError):
+            save(ds, path, overwrite=True)
+        with open_exported(path) as ds:
+            loaded = ds.load()
+        save(loaded, path, overwrite=True)
+        with open_exported(path) as ds:
+            xr.testing.assert_identical(ds, memory_session)
+
+    def test_plain_sources_are_refused_too(self, tmp_path, suffix, memory_session):
+        path = save(memory_session[["dff"]], tmp_path / f"s{suffix}")
+        for chunks in (None, {}):
+            if suffix == ".nc":
+                plain = xr.open_dataset(path, chunks=chunks)
+            elif suffix == ".zarr":
+                plain = xr.open_zarr(path, chunks=chunks)
+            else:
+                continue
+            with plain, pytest.raises(UnsafeTargetError):
+                save(plain["dff"].drop_encoding(), path, overwrite=True)
+
+
+CHILD = """
+    import os, sys, time
+    import numpy as np
+    import xarray as xr
+    from oscaxr.export import save
+
+    path, at, limit = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+    if limit:
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    values = np.random.default_rng(0).normal(size=(30_000, 40))
+    ds = xr.Dataset(
+        {name: (("time", "roi"), values) for name in "abcd"}, attrs={"which": "new"}
+    )
+
+    def progress(done, total):
+        if done >= at * total:
+            print("here", flush=True)
+            time.sleep(60)
+
+    save(ds, path, overwrite=True, progress=progress if at < 2 else None)
+"""
+
+
+def start(path, at=2.0, limit=0):
+    code = [sys.executable, "-c", textwrap.dedent(CHILD), str(path), str(at), str(limit)]
+    return subprocess.Popen(code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@posix
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("at", [0.0, 0.5])
+def test_killed_in_the_middle(tmp_path, suffix, at, old, new):
+    path = save(old, tmp_path / f"s{suffix}")
+    with start(path, at) as child:
+        assert child.stdout.readline() == "here\n"
+        # While it lives, others leave what it has alone.
+        save(new, tmp_path / f"beside{suffix}")
+        running = leftovers(tmp_path)
+        assert running
+        assert not any(one.abandoned for one in running)
+        child.send_signal(signal.SIGKILL)
+    assert child.returncode == -signal.SIGKILL
+    assert which(path) == "old"
+    assert all(one.abandoned for one in leftovers(tmp_path))
+    assert {one.target for one in leftovers(tmp_path)} == {path}
+    # The next export in the folder clears away what is left, whatever its own name.
+    save(new, tmp_path / f"beside{suffix}", overwrite=True)
+    assert sorted(one.name for one in tmp_path.iterdir()) == [f"beside{suffix}", path.name]
+    assert which(path) == "old"
+
+
+@posix
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_killed_before_there_was_anything(tmp_path, suffix, old):
+    path = tmp_path / f"s{suffix}"
+    with start(path, 0.3) as child:
+        assert child.stdout.readline() == "here\n"
+        child.send_signal(signal.SIGKILL)
+    assert not path.exists()
+    save(old, path)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+@posix
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_killed_at_any_time(tmp_path, suffix, old):
+    """Whenever the blow falls, the target is the old one or the new one, and whole."""
+    path = save(old, tmp_path / f"s{suffix}")
+    seen = set()
+    for delay in (1.0, 1.3):
+        with start(path) as child:
+            time.sleep(delay)
+            child.kill()
+        seen.add(which(path))
+    assert seen <= {"old", "new"}
+    clean(tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+@posix
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_limit_of_file_size(tmp_path, suffix, old):
+    path = save(old, tmp_path / f"s{suffix}")
+    child = start(path, limit=300_000)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 1
+    assert "ExportError" in said
+    assert str(path) in said
+    assert which(path) == "old"
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("cannot mount a small file system here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.skipif(not Path("/proc/mounts").exists(), reason="mounts as on Linux")
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_disk_full(small_disk, suffix, old):
+    path = save(old, small_disk / f"s{suffix}")
+    child = start(path)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 1, said
+    assert "ExportError" in said
+    assert which(path) == "old"
+    assert [one.name for one in small_disk.iterdir()] == [path.name]
+    # And there is room again.
+    save(old, small_disk / f"other{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_read_errors_are_not_called_write_errors(tmp_path, suffix):
+    class Broken:
+        shape, dtype, ndim = (10_000, 30), np.dtype(float), 2
+
+        def read(self, indices):
+            raise ox.OscaxrError("the source is damaged")
+
+    from oscaxr.model.lazy import OrthogonalArray
+
+    ds = xr.Dataset({"dff": xr.Variable(("time", "roi"), OrthogonalArray(Broken()))})
+    with pytest.raises(ox.OscaxrError, match="source is damaged") as caught:
+        save(ds, tmp_path / f"s{suffix}")
+    assert not isinstance(caught.value, ExportError)
+    assert not list(tmp_path.iterdir())
+
+
+class TestPieces:
+    def name(self, target, pid, start=0, host=None, kind="partial"):
+        host = atomic._host() if host is None else host
+        return f".{target}.oscaxr-{host}-{pid}-{start}-0123abcd.{kind}"
+
+    def test_names_say_whose_they_are(self, tmp_path):
+        target = AtomicTarget(tmp_path / "a-b.oscaxr-c.zarr")
+        target.temporary.mkdir()
+        (found,) = leftovers(tmp_path)
+        assert found.target.name == "a-b.oscaxr-c.zarr"
+        assert found.pid == os.getpid()
+        assert not found.abandoned
+
+    @posix
+    def test_a_number_used_again_is_another_process(self, tmp_path):
+        path = tmp_path / self.name("s.nc", os.getpid(), start=1)
+        path.touch()
+        clean(tmp_path)
+        assert path.exists() is not Path("/proc/self/stat").exists()
+
+    def test_other_hosts_are_left_alone_for_a_week(self, tmp_path):
+        path = tmp_path / self.name("s.nc", 1, host="elsewhere")
+        path.touch()
+        assert clean(tmp_path) == []
+        long_ago = time.time() - atomic.IDLE_SECONDS - 60
+        os.utime(path, (long_ago, long_ago))
+        assert clean(tmp_path) == [path]
+        assert not path.exists()
+
+    @posix
+    def test_what_was_put_aside_is_put_back(self, tmp_path):
+        with subprocess.Popen([sys.executable, "-c", ""]) as child:
+            pass
+        aside = tmp_path / self.name("s.zarr", child.pid, kind="old")
+        aside.mkdir()
+        (aside / "zarr.json").touch()
+        clean(tmp_path)
+        assert [one.name for one in tmp_path.iterdir()] == ["s.zarr"]
+        aside.mkdir()
+        clean(tmp_path)
+        assert [one.name for one in tmp_path.iterdir()] == ["s.zarr"]
+
+    def test_without_exchange(self, tmp_path, monkeypatch, old, new):
+        monkeypatch.setattr(atomic, "exchange", lambda one, other: False)
+        path = save(old, tmp_path / "s.zarr")
+        save(new, path, overwrite=True)
+        assert which(path) == "new"
+        assert [one.name for one in tmp_path.iterdir()] == ["s.zarr"]
+
+    def test_exchange(self, tmp_path):
+        one, other = tmp_path / "one", tmp_path / "other"
+        one.mkdir()
+        other.write_text("file")
+        if exchange(one, other):
+            assert one.is_file()
+            assert other.is_dir()
+        assert not exchange(one, tmp_path / "nothing")
+
+    def test_other_files_are_never_touched(self, tmp_path):
+        names = ["s.nc", ".s.nc", ".s.nc.oscaxr-host-1.partial", "s.oscaxr-h-1-2-0123abcd.partial"]
+        for name in names:
+            (tmp_path / name).touch()
+        clean(tmp_path)
+        assert sorted(one.name for one in tmp_path.iterdir()) == sorted(names)
+
+    def test_host_is_a_word(self):
+        assert atomic._host().isidentifier() or atomic._host()[0].isdigit()
+        assert socket.gethostname()[:1] == atomic._host()[:1]
+
+
+def test_two_threads_in_one_folder(tmp_path, memory_session):
+    from concurrent.futures import ThreadPoolExecutor
+
+    paths = [tmp_path / f"s{i}{suffix}" for i in range(3) for suffix in SUFFIXES]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda path: save(memory_session, path), paths))
+    for path in paths:
+        with open_exported(path) as ds:
+            xr.testing.assert_identical(ds, memory_session)

@@ -1,0 +1,204 @@
+"""The published frames, pynapple and numpy: same values, labels and order, there and back."""
+
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import oscaxr as ox
+from oscaxr.errors import MissingVariableError, SchemaError
+from oscaxr.export import from_hierarchical_frame, to_hierarchical_frame, to_numpy, to_pynapple
+
+NAMES = ["dff", "run_velocity", "pupil_diameter", "pupil_center_shift"]
+
+
+@pytest.fixture(scope="module")
+def segments(memory_session):
+    return memory_session.osca.select(gabor_frame="U")
+
+
+@pytest.fixture(scope="module")
+def u(memory_session, segments):
+    return memory_session.osca.sequences("dff", segments, pre=0.5, post=0.5)
+
+
+class TestHierarchical:
+    def test_levels_of_roi_data(self, u):
+        frame = to_hierarchical_frame(u)
+        assert frame.index.names == ["ROIs", "sequences", "time_values"]
+        assert frame.columns.names == [
+            "datatype",
+            "bad_rois_removed",
+            "scaled",
+            "baseline",
+            "integrated",
+            "smoothing",
+            "fluorescence",
+        ]
+        assert frame.columns[0] == ("roi_traces", "yes", "no", "no", "no", "no", "dff")
+        np.testing.assert_array_equal(frame.to_numpy().reshape(u.shape), u.values)
+        np.testing.assert_array_equal(frame.index.unique("ROIs"), u.roi)
+        np.testing.assert_array_equal(frame.index.unique("sequences"), range(u.sizes["sequence"]))
+
+    def test_levels_of_behaviour(self, memory_session, segments):
+        run = memory_session.osca.sequences(
+            "run_velocity", segments, pre=0.5, post=0.5, interpolate=True
+        )
+        frame = to_hierarchical_frame(run)
+        assert frame.index.names == ["sequences", "time_values"]
+        assert dict(zip(frame.columns.names, frame.columns[0], strict=True)) == {
+            "datatype": "run_velocity",
+            "interpolated": "yes",
+            "scaled": "no",
+            "baseline": "no",
+            "integrated": "no",
+            "filter_ks": 5,
+            "diff_thr": 50,
+        }
+        pupil = memory_session.osca.sequences("pupil_diameter", segments, pre=0.5, post=0.5)
+        frame = to_hierarchical_frame(pupil.osca.integrate())
+        assert frame.index.names == ["sequences"]
+        assert frame.columns.names == [
+            "datatype",
+            "interpolated",
+            "scaled",
+            "baseline",
+            "integrated",
+        ]
+        assert frame.columns[0] == ("pup_diam", "no", "no", "no", "yes")
+
+    def test_processing_is_told(self, memory_session, u):
+        done = ox.scale(u, memory_session).osca.baseline(0.25).osca.smooth(3).osca.integrate()
+        (column,) = to_hierarchical_frame(done).columns
+        assert column == ("roi_traces", "yes", "yes", 0.25, "yes", "3", "dff")
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_there_and_back(self, memory_session, segments, name):
+        for array in (
+            memory_session.osca.sequences(name, segments, pre=0.5, post=0.5),
+            memory_session.osca.sequences(name, segments, pre=0, post=0.3, scale=True),
+            memory_session.osca.sequences(name, segments, pre=0.5, post=0.5).osca.integrate(),
+        ):
+            frame = to_hierarchical_frame(array)
+            xr.testing.assert_identical(from_hierarchical_frame(frame, like=array), array)
+            alone = from_hierarchical_frame(frame)
+            assert alone.name == name
+            assert alone.attrs["scaled"] == array.attrs["scaled"]
+            np.testing.assert_array_equal(alone.values, array.values)
+            if "roi" in array.dims:
+                np.testing.assert_array_equal(alone.roi, array.roi)
+
+    def test_other_order_of_dims(self, u):
+        turned = u.transpose("rel_time", "roi", "sequence")
+        pd.testing.assert_frame_equal(to_hierarchical_frame(turned), to_hierarchical_frame(u))
+        back = from_hierarchical_frame(to_hierarchical_frame(turned), like=turned)
+        xr.testing.assert_identical(back, turned)
+
+    def test_tracked_order_is_kept(self, memory_session, segments):
+        tracked = memory_session.osca.tracked()
+        rows = tracked.roi.values
+        assert not (np.diff(rows) > 0).all()
+        array = tracked.osca.sequences("dff", segments, pre=0.5, post=0.5)
+        frame = to_hierarchical_frame(array)
+        np.testing.assert_array_equal(frame.index.unique("ROIs"), rows)
+        xr.testing.assert_identical(from_hierarchical_frame(frame, like=array), array)
+        first = frame.loc[rows[0]].to_numpy().ravel()
+        np.testing.assert_array_equal(first, array.isel(tracking_id=0).values.ravel())
+        # Pandas sorts at every turn; that must not change whose the values are.
+        shuffled = frame.sample(frac=1, random_state=0)
+        sorted_ = from_hierarchical_frame(frame.sort_index())
+        np.testing.assert_array_equal(sorted_.sel(roi=rows), array.transpose("tracking_id", ...))
+        found = from_hierarchical_frame(shuffled)
+        for roi in rows:
+            ours = found.sel(roi=roi).sortby(["sequence", "rel_time"])
+            theirs = array.sel(tracking_id=array.tracking_id[list(rows).index(roi)])
+            np.testing.assert_array_equal(ours.values, theirs.values)
+
+    def test_published_labels_of_time(self, u):
+        times = to_hierarchical_frame(u, window=(0.5, 0.5)).index.unique("time_values")
+        np.testing.assert_array_equal(times, np.linspace(-0.5, 0.5, u.sizes["rel_time"]))
+        own = to_hierarchical_frame(u).index.unique("time_values")
+        np.testing.assert_array_equal(own, u.rel_time)
+
+    def test_no_sequences(self, memory_session):
+        none = memory_session.osca.sequences("dff", [], pre=0.5, post=0.5)
+        assert len(to_hierarchical_frame(none)) == 0
+
+    def test_refusals(self, memory_session, u):
+        frame = to_hierarchical_frame(u)
+        with pytest.raises(SchemaError, match="not an array of sequences"):
+            to_hierarchical_frame(memory_session.dff)
+        with pytest.raises(SchemaError, match="missing or there twice"):
+            from_hierarchical_frame(frame.iloc[1:])
+        with pytest.raises(SchemaError, match="missing or there twice"):
+            from_hierarchical_frame(pd.concat([frame.iloc[1:], frame.iloc[-1:]]))
+        with pytest.raises(SchemaError, match="does not fit"):
+            from_hierarchical_frame(frame, like=u.isel(roi=slice(3)))
+        with pytest.raises(SchemaError, match="its ROIs are"):
+            from_hierarchical_frame(frame, like=u.isel(roi=slice(None, None, -1)))
+        with pytest.raises(SchemaError, match="columns"):
+            from_hierarchical_frame(pd.concat([frame, frame], axis=1))
+        with pytest.raises(SchemaError, match="levels"):
+            from_hierarchical_frame(frame.rename_axis(index={"ROIs": "cells"}))
+
+    def test_older_name_of_a_level(self, u):
+        frame = to_hierarchical_frame(u)
+        frame = frame.rename_axis(columns={"bad_rois_removed": "nan_rois_removed"})
+        xr.testing.assert_identical(from_hierarchical_frame(frame, like=u), u)
+
+
+@pytest.mark.skipif(find_spec("pynapple") is None, reason="needs pynapple")
+class TestPynapple:
+    def test_traces_of_rois(self, memory_session):
+        dff = memory_session.dff.isel(roi=[4, 0, 2])
+        for turned in (dff, dff.transpose("roi", "time")):
+            frame = to_pynapple(turned)
+            np.testing.assert_array_equal(frame.d, dff.values)
+            np.testing.assert_allclose(frame.t, dff.time.values, rtol=0, atol=1e-9)
+            assert list(frame.columns) == [4, 0, 2]
+            np.testing.assert_array_equal(frame.metadata["roi_id"], dff.roi_id)
+            np.testing.assert_array_equal(frame.metadata["tracking_id"], dff.tracking_id)
+
+    def test_tracked(self, memory_session):
+        tracked = memory_session.osca.tracked()
+        frame = to_pynapple(tracked.dff)
+        assert list(frame.columns) == tracked.roi.values.tolist()
+
+    def test_one_trace(self, memory_session):
+        for name in ("run_velocity", "pupil_diameter"):
+            trace = memory_session[name]
+            tsd = to_pynapple(trace)
+            np.testing.assert_array_equal(tsd.d, trace.values)
+            np.testing.assert_allclose(tsd.t, trace[trace.dims[0]].values, rtol=0, atol=1e-9)
+
+    def test_refuses_sequences(self, u):
+        with pytest.raises(SchemaError, match="whole traces"):
+            to_pynapple(u)
+
+
+def test_pynapple_is_an_extra(memory_session, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynapple", None)
+    with pytest.raises(ImportError, match=r"oscaxr\[pynapple\]"):
+        to_pynapple(memory_session.run_velocity)
+
+
+class TestNumpy:
+    def test_axes_and_labels(self, u):
+        values, axes, labels = to_numpy(u, "sequence")
+        assert axes == ("sequence", "roi", "rel_time")
+        np.testing.assert_array_equal(values, u.transpose("sequence", ...).values)
+        assert type(values) is np.ndarray
+        np.testing.assert_array_equal(labels["rel_time"], u.rel_time)
+        assert set(labels) == set(axes)
+
+    def test_axes_without_labels(self, memory_session):
+        found = to_numpy(memory_session.roi_mask)
+        assert found.axes == ("roi", "height", "width")
+        assert list(found.labels) == ["roi"]
+
+    def test_unknown_axis(self, u):
+        with pytest.raises(MissingVariableError, match="'cell'"):
+            to_numpy(u, "cell")

@@ -1,0 +1,562 @@
+"""What is saved comes back identical, in every format, and opens with plain xarray."""
+
+import pickle
+import subprocess
+import sys
+import warnings
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import oscaxr as ox
+from conftest import small_spec
+from oscaxr.errors import ExportContentError, ExportError, SessionNotFoundError
+from oscaxr.export import save
+from oscaxr.io.exported import is_exported, open_exported, provenance_of
+from oscaxr.model.encoding import attr_types_of, plain_attr, restore_attrs
+
+SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
+FORMATS = [".zarr", ".nc"]
+
+
+def assert_strictly_identical(found, expected):
+    """Identical, and of equal dtypes, attribute types, order and indexes."""
+    xr.testing.assert_identical(found, expected)
+    assert type(found) is type(expected)
+    if isinstance(expected, xr.DataTree):
+        for ours, theirs in zip(found.subtree, expected.subtree, strict=True):
+            assert_strictly_identical(
+                ours.to_dataset(inherit=False), theirs.to_dataset(inherit=False)
+            )
+        return
+    if isinstance(expected, xr.DataArray):
+        assert found.name == expected.name
+        found, expected = found.to_dataset(name="_"), expected.to_dataset(name="_")
+    assert list(found.data_vars) == list(expected.data_vars)
+    assert list(found.coords) == list(expected.coords)
+    for name, variable in expected.variables.items():
+        ours = found.variables[name]
+        assert ours.dtype == variable.dtype, name
+        assert ours.dims == variable.dims, name
+        assert_same_types(ours.attrs, variable.attrs)
+    assert_same_types(found.attrs, expected.attrs)
+    assert list(found.xindexes) == list(expected.xindexes)
+    for name, index in expected.xindexes.items():
+        assert type(found.xindexes[name]) is type(index)
+        assert found.indexes[name].dtype == expected.indexes[name].dtype, name
+
+
+def assert_same_types(found, expected):
+    for key, value in expected.items():
+        assert type(found[key]) is type(value), key
+        if isinstance(value, np.ndarray | np.generic):
+            assert found[key].dtype == value.dtype, key
+
+
+def saved(obj, folder, suffix, **options):
+    """Save and reopen; nothing may warn on the way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = save(obj, folder / f"export{suffix}", overwrite=True, **options)
+        return open_exported(path)
+
+
+@pytest.fixture(scope="module")
+def everything():
+    return ox.sample.session(small_spec(scale=0.01, field_shape=(48, 48)), include="all")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+class TestSession:
+    def test_in_memory_with_all_parts(self, everything, tmp_path, suffix):
+        found = saved(everything, tmp_path, suffix)
+        assert_strictly_identical(found, everything)
+        found.close()
+
+    def test_from_nwb(self, sample_path, tmp_path, suffix):
+        with ox.open_session(sample_path, include=("squares",)) as ds:
+            found = saved(ds, tmp_path, suffix)
+            assert_strictly_identical(found, ds)
+            found.close()
+
+    def test_facts_that_are_missing(self, tmp_path, suffix, memory_session):
+        ds = memory_session.assign_coords(plane="", line=np.array("", "<U8")).drop_vars("depth")
+        ds.attrs |= {"age_weeks": float("nan"), "notes": "", "sex": "µ \u2640"}
+        found = saved(ds, tmp_path, suffix)
+        assert_strictly_identical(found, ds)
+        assert found["plane"].item() == ""
+
+    def test_without_pupil_and_tracking(self, tmp_path, suffix, memory_session):
+        ds = memory_session.drop_vars([name for name in memory_session if "pupil" in name])
+        ds["tracking_id"] = xr.full_like(ds.tracking_id, -1)
+        assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
+
+    def test_dask(self, sample_path, tmp_path, suffix):
+        with ox.open_session(sample_path, chunks={}) as ds:
+            found = saved(ds, tmp_path, suffix)
+            assert_strictly_identical(found, ds)
+
+    def test_empty_selections(self, tmp_path, suffix, memory_session):
+        ds = memory_session.isel(roi=slice(0), segment=slice(0))
+        assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
+
+    def test_again_from_the_export(self, tmp_path, suffix, memory_session):
+        found = saved(memory_session, tmp_path, suffix)
+        again = saved(found, tmp_path / "again", suffix)
+        assert_strictly_identical(again, memory_session)
+        assert again.encoding["provenance"]["exported_from"][0]["name"] == f"export{suffix}"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+class TestOthers:
+    @pytest.mark.parametrize("chunks", [None, {"time": 100, "roi": 3}])
+    def test_sequences(self, sample_path, tmp_path, suffix, chunks):
+        with ox.open_session(sample_path) as ds:
+            ds = ds if chunks is None else ds.chunk(chunks)
+            segments = ds.osca.select(gabor_frame=["D", "U"])
+            for options in ({}, {"scale": True, "pad": (1, 2), "edge": "nan"}):
+                u = ds.osca.sequences("dff", segments, pre=0.5, post=0.5, **options)
+                found = saved(u, tmp_path, suffix)
+                assert_strictly_identical(found, u)
+                assert found.chunks is None
+
+    def test_sequences_of_several_variables(self, memory_session, tmp_path, suffix):
+        segments = memory_session.osca.select(stimulus="visflow")
+        both = memory_session.osca.sequences(["dff", "pupil_diameter"], segments, pre=0, post=0.4)
+        assert_strictly_identical(saved(both, tmp_path, suffix), both)
+
+    def test_no_sequences(self, memory_session, tmp_path, suffix):
+        u = memory_session.osca.sequences("dff", [], pre=0.5, post=0.5)
+        assert u.sizes["sequence"] == 0
+        assert_strictly_identical(saved(u, tmp_path, suffix), u)
+
+    def test_statistics(self, memory_session, tmp_path, suffix):
+        u = memory_session.osca.sequences(
+            "dff", memory_session.osca.select(gabor_frame="U"), pre=0.5, post=0.5
+        )
+        for stats in (ox.stats(u, dim=("sequence", "roi")), ox.stats(u, dim="sequence")):
+            assert_strictly_identical(saved(stats, tmp_path, suffix), stats)
+        grouped = u.groupby("gabor_frame").mean()
+        assert_strictly_identical(saved(grouped, tmp_path, suffix), grouped)
+
+    @pytest.mark.parametrize("name", [None, "dff", "x", "values"])
+    def test_names_of_arrays(self, tmp_path, suffix, name):
+        array = xr.DataArray(np.eye(3), dims=("values", "x"), name=name)
+        assert_strictly_identical(saved(array, tmp_path, suffix), array)
+
+    def test_tree(self, memory_session, everything, tmp_path, suffix):
+        tree = xr.DataTree.from_dict(
+            {
+                "/": xr.Dataset(coords={"note": "two"}, attrs={"n": 2}),
+                "/mouse_6": xr.Dataset(attrs={"mouse": 6}),
+                "/mouse_6/session_1": memory_session,
+                "/mouse_6/session_2": everything.drop_vars("movie"),
+            },
+            name="sessions",
+        )
+        found = saved(tree, tmp_path, suffix)
+        assert_strictly_identical(found, tree)
+        assert found["mouse_6/session_1"].encoding["provenance"]["session_id"] == 758519303
+        found.close()
+
+
+ODD = {
+    "float16": np.arange(5, dtype=np.float16),
+    "float32": np.array([np.nan, np.inf, -0.0, 1e-45, 3], np.float32),
+    "float64": np.array([np.nan, -np.inf, -0.0, 5e-324, 3]),
+    "big_endian": np.arange(5, dtype=">f8"),
+    "int8": np.array([-128, 0, 1, 2, 127], np.int8),
+    "uint8": np.array([0, 1, 2, 3, 255], np.uint8),
+    "uint16": np.array([0, 1, 2, 3, 65535], np.uint16),
+    "int64": np.array([-(2**63), -1, 0, 1, 2**63 - 1]),
+    "uint64": np.array([0, 1, 2, 3, 2**64 - 1], np.uint64),
+    "bool": np.array([True, False, True, True, False]),
+    "text": np.array(["a", "", "right (temp)", "µm", " b "]),
+    "wide_text": np.array(["a", "b", "c", "d", "e"], "<U40"),
+    "objects": np.array(["a", "", "bb", "µ", "c"], object),
+    "strings": np.array(["a", "", "bb", "µ", "c"], np.dtypes.StringDType()),
+    "times": pd.date_range("2018-09-26", periods=5, freq="1h").values.astype("M8[ns]"),
+    "spans": np.arange(5).astype("m8[s]"),
+}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+class TestDtypes:
+    @pytest.mark.parametrize("name", ODD)
+    def test_of_variables(self, name, tmp_path, suffix):
+        values = ODD[name]
+        ds = xr.Dataset({"a": ("x", values), "s": ((), values[2])}, {"c": ("x", values)})
+        assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
+        empty = ds.isel(x=slice(0))
+        assert_strictly_identical(saved(empty, tmp_path, suffix), empty)
+
+    @pytest.mark.parametrize("name", sorted(ODD.keys() - {"float16", "big_endian", "float32"}))
+    def test_of_indexes(self, name, tmp_path, suffix):
+        values = np.unique(ODD[name]) if name != "float64" else np.arange(5.0)
+        ds = xr.Dataset(coords={"x": values})
+        assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
+
+    def test_of_attrs(self, tmp_path, suffix):
+        attrs = {
+            "text": "µm",
+            "empty": "",
+            "int": -(2**40),
+            "float": 0.1,
+            "nan": float("nan"),
+            "bool": True,
+            "ints": [1, 2],
+            "one": [1],
+            "none": [],
+            "floats": [0.5, float("inf")],
+            "words": ["a", "µ"],
+            "word": ["a"],
+            "tuple": (1, 2),
+            "array": np.array([1, 2], np.int16),
+            "single": np.array([1.5], np.float32),
+            "no array": np.array([], np.float32),
+            "scalar": np.float32(0.1),
+            "np_int": np.uint8(3),
+        }
+        ds = xr.Dataset({"a": ("x", [1.0], attrs)}, attrs=attrs)
+        found = saved(ds, tmp_path, suffix)
+        assert_strictly_identical(found, ds)
+        assert found.attrs["none"] == []
+
+    def test_of_coordinates_without_index(self, tmp_path, suffix):
+        ds = xr.Dataset({"a": (("x", "y"), np.zeros((2, 3)))}, {"x": [1, 2], "z": ("y", [4, 5, 6])})
+        ds = ds.drop_indexes("x").set_xindex("z")
+        assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
+
+    def test_of_a_coordinate_named_like_another_dim(self, tmp_path, suffix):
+        ds = xr.Dataset({"a": (("x", "y"), np.zeros((2, 3)))}, {"t": (("x", "y"), np.ones((2, 3)))})
+        ds["b"] = ("t2", [1, 2])
+        assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
+
+
+plain = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(),
+)
+attr_values = st.one_of(
+    plain,
+    st.lists(st.integers(-5, 5), max_size=3),
+    st.lists(st.floats(allow_nan=False), max_size=3),
+    st.lists(st.text("ab", min_size=1), max_size=3),
+)
+
+
+@hypothesis.given(st.dictionaries(st.text("abcdef", min_size=1), attr_values))
+def test_attributes_survive_being_made_plain(attrs):
+    stored = {key: plain_attr(value) for key, value in attrs.items()}
+    # As netCDF gives them back: numbers as numpy's, lists of one as the one.
+    read = {
+        key: (np.asarray(value)[()] if not isinstance(value, str | list) else value)
+        for key, value in stored.items()
+    }
+    read = {key: v[0] if isinstance(v, list) and len(v) == 1 else v for key, v in read.items()}
+    found = restore_attrs(read, attr_types_of(attrs))
+    assert repr(found) == repr(attrs)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@hypothesis.settings(max_examples=12, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.given(data=st.data())
+def test_any_array_in_any_chunks(suffix, tmp_path, data):
+    shape = data.draw(st.tuples(st.integers(0, 9), st.integers(1, 9)))
+    chunks = {dim: data.draw(st.integers(1, 9)) for dim in ("time", "roi")}
+    dask_chunks = {dim: data.draw(st.integers(1, 9)) for dim in ("time", "roi")}
+    values = np.random.default_rng(0).normal(size=shape).round(1)
+    ds = xr.Dataset({"dff": (("time", "roi"), values)})
+    source = ds.chunk(dask_chunks) if data.draw(st.booleans()) else ds
+    found = saved(source, tmp_path, suffix, chunks=chunks)
+    rows = data.draw(st.lists(st.integers(0, max(0, shape[0] - 1)), max_size=5 * bool(shape[0])))
+    columns = data.draw(st.lists(st.integers(0, shape[1] - 1), max_size=5))
+    xr.testing.assert_identical(
+        found.isel(time=rows, roi=columns).load(), ds.isel(time=rows, roi=columns)
+    )
+    assert_strictly_identical(found, ds)
+    found.close()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+class TestOpening:
+    def test_is_lazy(self, memory_session, tmp_path, suffix):
+        found = saved(memory_session, tmp_path, suffix)
+        assert not found["dff"]._in_memory
+        assert not found["roi_mask"]._in_memory
+
+    def test_with_dask(self, memory_session, tmp_path, suffix):
+        path = save(memory_session, tmp_path / f"s{suffix}")
+        found = open_exported(path, chunks={})
+        assert found["dff"].chunks is not None
+        xr.testing.assert_identical(found.compute(), memory_session)
+
+    def test_drop_variables(self, memory_session, tmp_path, suffix):
+        path = save(memory_session, tmp_path / f"s{suffix}")
+        found = open_exported(path, drop_variables=["roi_mask", "depth"])
+        xr.testing.assert_identical(found, memory_session.drop_vars(["roi_mask", "depth"]))
+
+    def test_pickles(self, memory_session, tmp_path, suffix):
+        found = saved(memory_session, tmp_path, suffix)
+        xr.testing.assert_identical(pickle.loads(pickle.dumps(found)), memory_session)
+
+    def test_reads_after_it_was_closed(self, memory_session, tmp_path, suffix):
+        if suffix == ".zarr.zip":
+            pytest.skip("a zip file stays closed")
+        found = saved(memory_session, tmp_path, suffix)
+        found.close()
+        xr.testing.assert_identical(found["dff"], memory_session["dff"])
+
+    def test_many_at_once(self, memory_session, tmp_path, suffix):
+        path = save(memory_session, tmp_path / f"s{suffix}")
+        first, second = open_exported(path), open_exported(path)
+        second.close()
+        third = open_exported(path)
+        xr.testing.assert_identical(first, third)
+
+    def test_same_numbers_of_all_operations(self, memory_session, tmp_path, suffix):
+        found = saved(memory_session, tmp_path, suffix)
+        for ds in (found,):
+            segments = ds.osca.select(gabor_frame="U")
+            ours = ds.osca.sequences("dff", segments, pre=0.5, post=0.5, scale=True)
+            theirs = memory_session.osca.sequences(
+                "dff",
+                memory_session.osca.select(gabor_frame="U"),
+                pre=0.5,
+                post=0.5,
+                scale=True,
+            )
+            xr.testing.assert_identical(ours, theirs)
+            xr.testing.assert_identical(ours.osca.stats("sequence"), theirs.osca.stats("sequence"))
+            xr.testing.assert_identical(ds.osca.tracked(), memory_session.osca.tracked())
+            pd.testing.assert_frame_equal(
+                ds.osca.segment_table(), memory_session.osca.segment_table()
+            )
+            assert str(ds.osca.validate()) == str(memory_session.osca.validate())
+
+
+PLAIN = """
+import sys, warnings
+warnings.simplefilter("error")
+# As if it were not installed: xarray then only misses the plugin that it is told of.
+sys.modules["oscaxr"] = None
+warnings.filterwarnings("ignore", "Engine 'oscaxr' loading failed")
+import xarray as xr
+path = sys.argv[1]
+if path.endswith(".nc"):
+    ds = xr.open_dataset(path)
+else:
+    import zarr
+    ds = xr.open_zarr(zarr.storage.ZipStore(path, mode="r") if path.endswith("zip") else path)
+assert str(ds.stimulus_type.values[0]) in ("grayscreen", "gabors", "visflow"), ds.stimulus_type
+assert ds.valid.dtype == bool and ds.roi_mask.dtype == bool
+assert str(ds.plane.values) == "soma"
+assert "roi" in ds.indexes and "time" in ds.indexes
+print(float(ds.dff.sum()), len(ds.coords), len(ds.data_vars), ds.attrs["oscaxr_session_id"])
+"""
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_opens_with_plain_xarray_without_warnings(memory_session, tmp_path, suffix):
+    path = save(memory_session, tmp_path / f"s{suffix}")
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN, str(path)], check=True, capture_output=True, text=True
+    )
+    total, coords, data, session = done.stdout.split()
+    assert float(total) == pytest.approx(float(memory_session.dff.sum()))
+    assert (int(coords), int(data)) == (len(memory_session.coords), len(memory_session.data_vars))
+    assert session == "758519303"
+
+
+class TestRefusals:
+    def test_all_that_would_not_come_back(self, tmp_path):
+        ds = xr.Dataset(
+            {
+                "a": ("x", [1.0], {"scale_factor": 2.0, "nothing": None}),
+                "o": ("x", np.array([{}], object)),
+                "a/b": ("x", [1]),
+                "c": ("x", np.array([1 + 1j])),
+            },
+            attrs={"facts": {"a": 1}, "oscaxr_version": "0"},
+        )
+        with pytest.raises(ExportContentError) as caught:
+            save(ds, tmp_path / "s.nc", chunks={"y": 3})
+        for word in ("scale_factor", "nothing", "objects", "a/b", "complex128", "facts", "'y'"):
+            assert word in str(caught.value)
+        assert not list(tmp_path.iterdir())
+
+    def test_multi_index(self, memory_session, tmp_path):
+        pairs = pd.MultiIndex.from_product([[1, 2], ["a"]], names=("a", "b"))
+        stacked = xr.DataArray([1, 2], dims="x", name="v").assign_coords(
+            xr.Coordinates.from_pandas_multiindex(pairs, "x")
+        )
+        with pytest.raises(ExportContentError, match="reset_index"):
+            save(stacked, tmp_path / "s.zarr")
+
+    def test_what_is_not_an_export(self, tmp_path, memory_session):
+        with pytest.raises(SessionNotFoundError):
+            open_exported(tmp_path / "s.nc")
+        with pytest.raises(ExportError, match="ends in"):
+            save(memory_session, tmp_path / "s.h5")
+        xr.Dataset({"a": 1}).to_netcdf(tmp_path / "plain.nc")
+        with pytest.raises(ExportError, match="not written by oscaxr"):
+            open_exported(tmp_path / "plain.nc")
+        (tmp_path / "bad.nc").write_bytes(b"nothing")
+        (tmp_path / "bad.zarr").mkdir()
+        for name in ("bad.nc", "bad.zarr"):
+            with pytest.raises(ExportError, match="cannot open"):
+                open_exported(tmp_path / name)
+        assert not is_exported("a.nwb")
+        assert is_exported(tmp_path / "a.zarr.zip")
+
+    def test_unknown_compression(self, memory_session, tmp_path):
+        for suffix in FORMATS:
+            with pytest.raises(ExportContentError, match="compression"):
+                save(memory_session, tmp_path / f"s{suffix}", compression="rar")
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+class TestOptions:
+    @pytest.mark.parametrize("compression", [True, False, "lz4", "gzip", "zlib", "zstd"])
+    def test_compression(self, memory_session, tmp_path, suffix, compression):
+        if suffix == ".nc" and compression in ("lz4", "gzip"):
+            pytest.skip("not in netCDF")
+        found = saved(memory_session, tmp_path, suffix, compression=compression)
+        assert_strictly_identical(found, memory_session)
+
+    def test_chunks(self, memory_session, tmp_path, suffix):
+        chunks = {"time": 100, "dff": {"time": -1, "roi": 2}}
+        found = saved(memory_session, tmp_path, suffix, chunks=chunks)
+        preferred = found["dff"].encoding["preferred_chunks"]
+        assert preferred == {"time": memory_session.sizes["time"], "roi": 2}
+        assert found["pupil_diameter"].encoding["preferred_chunks"] == {"time": 100}
+        assert_strictly_identical(found, memory_session)
+
+    def test_float32(self, memory_session, tmp_path, suffix):
+        found = saved(memory_session, tmp_path, suffix, dtype="float32")
+        assert found["dff"].dtype == np.float32
+        assert found["time"].dtype == np.float64
+        xr.testing.assert_identical(found["dff"], memory_session["dff"].astype(np.float32))
+        found = saved(memory_session, tmp_path, suffix, dtype={"dff": "float32"})
+        assert found["run_velocity"].dtype == np.float64
+        with pytest.raises(ExportContentError, match="no data variable nothing"):
+            saved(memory_session, tmp_path, suffix, dtype={"nothing": "float32"})
+
+    def test_subsets(self, everything, tmp_path, suffix):
+        rois = [5, 0, 3]
+        segments = everything.osca.select(stimulus="visflow")
+        found = saved(
+            everything, tmp_path, suffix, variables=["dff", "square_x"], roi=rois, segments=segments
+        )
+        assert list(found.data_vars) == ["dff", "square_x"]
+        np.testing.assert_array_equal(found.roi, rois)
+        np.testing.assert_array_equal(found.segment, segments.segment)
+        np.testing.assert_array_equal(found.flow_segment, segments.segment)
+        xr.testing.assert_identical(found.dff, everything.dff.sel(roi=rois))
+        assert found.encoding["provenance"]["parameters"]["roi"] == rois
+        with pytest.raises(ox.OscaxrError, match="no roi 99"):
+            saved(everything, tmp_path, suffix, roi=[1, 99])
+        with pytest.raises(ox.OscaxrError, match="'nothing'"):
+            saved(everything, tmp_path, suffix, variables="nothing")
+
+    def test_provenance(self, sample_path, tmp_path, suffix):
+        import hashlib
+
+        with ox.open_session(sample_path) as ds:
+            found = saved(ds, tmp_path, suffix)
+            twice = saved(ds, tmp_path / "twice", suffix)
+            dated = saved(ds, tmp_path / "dated", suffix, timestamp=True, digest=False)
+        facts = found.encoding["provenance"]
+        assert facts == provenance_of(tmp_path / f"export{suffix}")
+        assert facts["sources"] == [
+            {
+                "name": sample_path.name,
+                "bytes": sample_path.stat().st_size,
+                "sha256": hashlib.sha256(sample_path.read_bytes()).hexdigest(),
+            }
+        ]
+        assert facts["session_id"] == 758519303
+        assert facts["dandiset"] == "DANDI:000037"
+        assert "Gillon" in facts["citation"]
+        assert facts == twice.encoding["provenance"]
+        assert dated.encoding["provenance"]["created"].endswith("+00:00")
+        assert dated.encoding["provenance"]["sources"][0]["sha256"] == ""
+
+    def test_progress(self, memory_session, tmp_path, suffix):
+        seen = []
+        saved(
+            memory_session,
+            tmp_path,
+            suffix,
+            progress=lambda done, total: seen.append((done, total)),
+        )
+        done, total = zip(*seen, strict=True)
+        assert list(done) == sorted(done)
+        assert (done[0], done[-1], len(set(total))) == (0, total[0], 1)
+
+
+def test_packed_into_one_file(everything, tmp_path):
+    found = saved(everything, tmp_path, ".zarr.zip")
+    assert_strictly_identical(found, everything)
+    found.close()
+
+
+def test_from_nwb_in_every_layout(layout_path, tmp_path):
+    with ox.open_session(layout_path) as ds:
+        assert_strictly_identical(saved(ds, tmp_path, ".nc"), ds)
+
+
+def test_from_example_sessions(open_shared, tmp_path):
+    with open_shared(764704289, include="all") as ds:
+        found = saved(ds, tmp_path, ".zarr")
+        assert_strictly_identical(found, ds)
+        found.close()
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_lazy_facts_are_computed_once(sample_path, tmp_path, suffix, monkeypatch):
+    from oscaxr.model import derived
+
+    calls = []
+    column_factors = derived.factors.column_factors
+
+    def counted(*args, **options):
+        calls.append(1)
+        return column_factors(*args, **options)
+
+    monkeypatch.setattr(derived.factors, "column_factors", counted)
+    with ox.open_session(sample_path) as ds:
+        save(ds, tmp_path / f"s{suffix}")
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_memory_is_bounded(tmp_path, suffix, monkeypatch):
+    """No block read from a lazy source is much larger than the block size."""
+    from oscaxr.export import blocks, encoding
+    from oscaxr.model.lazy import ArrayReader, OrthogonalArray
+
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**16)
+    monkeypatch.setattr(encoding, "SHARD_BYTES", 2**16)
+    monkeypatch.setattr(encoding, "SMALL_BYTES", 0)
+    read = []
+
+    class Watched(ArrayReader):
+        def read(self, indices):
+            values = super().read(indices)
+            read.append(values.nbytes)
+            return values
+
+    values = np.random.default_rng(0).normal(size=(40_000, 7))
+    lazy = xr.Variable(("time", "roi"), OrthogonalArray(Watched(values)))
+    ds = xr.Dataset({"dff": lazy})
+    found = saved(ds, tmp_path, suffix)
+    np.testing.assert_array_equal(found["dff"].values, values)
+    assert max(read) <= 2**16
+    assert sum(read) == values.nbytes
