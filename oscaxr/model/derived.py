@@ -39,8 +39,9 @@ def trace_facts(reader: Reader, source: str) -> Parts:
         When whole traces are first gone through, and some have NaN or infinite values.
     """
     n_rois = reader.shape[1]
-    facts = Once(partial(_factors, reader, source))
-    valid = Once(partial(_valid, reader, facts, source))
+    told = _Told(source)
+    facts = Once(partial(_factors, reader, told))
+    valid = Once(partial(_valid, reader, facts, told))
     return {
         n.DFF_MEDIAN: ((n.ROI,), computed(facts, (n_rois,), np.float64, "median")),
         n.DFF_SPREAD: ((n.ROI,), computed(facts, (n_rois,), np.float64, "spread")),
@@ -52,7 +53,7 @@ def _chunk_shape(reader: Reader) -> tuple[int, ...]:
     return getattr(reader, "chunk_shape", None) or (1024, 1)
 
 
-def _factors(reader: Reader, source: str) -> dict[str, Array]:
+def _factors(reader: Reader, told: "_Told") -> dict[str, Array]:
     n_frames, n_rois = reader.shape
     view = view_of(reader)
 
@@ -61,12 +62,12 @@ def _factors(reader: Reader, source: str) -> dict[str, Array]:
         return reader.read((everything, columns)) if view is None else view[:, columns]
 
     found = factors.column_factors(read_columns, n_frames, n_rois, align=_chunk_shape(reader)[1])
-    _warn_of_invalid(found.valid, source)
+    told.warn_of_invalid(found.valid)
     low, median, high = found.percentiles
     return {"median": median, "spread": high - low, "valid": found.valid}
 
 
-def _valid(reader: Reader, facts: Once, source: str) -> Array:
+def _valid(reader: Reader, facts: Once, told: "_Told") -> Array:
     """Find ROIs without NaN or infinite values; warn of the others."""
     if facts.done:
         known: Array = facts()["valid"]
@@ -81,17 +82,26 @@ def _valid(reader: Reader, facts: Once, source: str) -> Array:
         everyone = slice(0, n_rois, 1)
         block = reader.read((rows_read, everyone)) if view is None else view[rows_read]
         valid &= np.isfinite(block).all(axis=0)
-    _warn_of_invalid(valid, source)
+    told.warn_of_invalid(valid)
     return valid
 
 
-def _warn_of_invalid(valid: Array, source: str) -> None:
-    if not valid.all():
+class _Told:
+    """Says once which ROIs are invalid, whichever of the facts is computed first."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.done = False
+
+    def warn_of_invalid(self, valid: Array) -> None:
         invalid = np.flatnonzero(~valid)
+        if self.done or not invalid.size:
+            return
+        self.done = True
         listed = ", ".join(map(str, invalid[:10])) + ", ..." * (len(invalid) > 10)
         warn(
-            f"{source}: {len(invalid)} of {len(valid)} ROIs have NaN or infinite values in their "
-            f"dF/F and are marked valid=False (roi {listed}). Leave them out with "
+            f"{self.source}: {len(invalid)} of {len(valid)} ROIs have NaN or infinite values in "
+            f"their dF/F and are marked valid=False (roi {listed}). Leave them out with "
             "ds.isel(roi=ds.valid).",
             InvalidRoiWarning,
         )
