@@ -78,27 +78,14 @@ def open_nwb(
             table_coords, table_attrs = facts_from_row(pd.Series(dict(facts)))
             _check_ids(file.path, coords, table_coords)
             coords, attrs = {**coords, **table_coords}, {**attrs, **table_attrs}
+        lengths = len(parts[n.TIME][1]), len(parts[n.SEGMENT][1])
+        # Images, tracks and the pupil may lie in any file of the session.
+        asked = [*wanted, *(["pupil"] if n.PUPIL_DIAMETER not in parts else [])]
         missing = []
-        n_twop, n_segments = len(parts[n.TIME][1]), len(parts[n.SEGMENT][1])
-        readers: dict[str, tuple[str, Callable[[Source], dict[str, Any]]]] = {
-            "squares": (SQUARES, partial(stimulus.read_squares, n_segments=n_segments)),
-            "templates": (TEMPLATES, images.read_templates),
-            "movie": (MOVIE, partial(images.read_movie, n_frames=n_twop)),
-        }
-        asked = [word for word in readers if word in wanted]
-        if n.PUPIL_DIAMETER not in parts and len(paths) > 1:
-            readers["pupil"] = (PUPIL, partial(traces.read_pupil, n_frames=n_twop))
-            asked.append("pupil")
         for word in asked:
-            where, read = readers[word]
-            holder = find_file_with(paths, where)
-            if holder is None:
-                missing += [word] * (word != "pupil")
-                continue
-            files.append(holder)
-            with open_source(holder) as source:
-                _check_ids(holder.path, _facts(source)[0], coords)
-                parts |= read(source)
+            found = _find_part(word, paths, lengths, coords, files)
+            parts |= found
+            missing += [] if found or word == "pupil" else [word]
         if strict and missing:
             raise MissingVariableError(
                 f"include={include!r}: none of the session's files holds {', '.join(missing)}. "
@@ -120,6 +107,31 @@ def open_nwb(
     # Not a lambda: a Dataset is pickled with the function that closes it.
     ds.set_close(partial(_close, files))
     return ds
+
+
+def _find_part(
+    word: str,
+    paths: Sequence[Path],
+    lengths: tuple[int, int],
+    coords: Mapping[str, Any],
+    files: list[Hdf5File],
+) -> dict[str, Any]:
+    """Read a part of the session from the first file that has it, and note that file."""
+    n_frames, n_segments = lengths
+    parts: dict[str, tuple[str, Callable[[Source], dict[str, Any]]]] = {
+        "squares": (SQUARES, partial(stimulus.read_squares, n_segments=n_segments)),
+        "templates": (TEMPLATES, images.read_templates),
+        "movie": (MOVIE, partial(images.read_movie, n_frames=n_frames)),
+        "pupil": (PUPIL, partial(traces.read_pupil, n_frames=n_frames)),
+    }
+    where, read = parts[word]
+    holder = find_file_with(paths, where)
+    if holder is None:
+        return {}
+    files.append(holder)
+    with open_source(holder) as source:
+        _check_ids(holder.path, _facts(source)[0], coords)
+        return read(source)
 
 
 def _close(files: Sequence[Hdf5File]) -> None:
