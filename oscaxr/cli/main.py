@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from oscaxr import __version__
+from oscaxr.cli.convert import convert
 from oscaxr.cli.demo import demo
 from oscaxr.cli.sample import sample
 
@@ -41,6 +42,7 @@ def main(
 
 app.command()(demo)
 app.command()(sample)
+app.command()(convert)
 
 
 def run() -> None:

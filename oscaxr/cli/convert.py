@@ -1,0 +1,289 @@
+"""``oscaxr convert``: many sessions to zarr or netCDF, resumable."""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.table import Table
+
+from oscaxr.cli.console import (
+    FAILED,
+    DebugOption,
+    messages,
+    output,
+    progress_bar,
+    reported_errors,
+    say,
+    working,
+)
+from oscaxr.cli.convert_session import Job, Result, convert_one, result_of
+from oscaxr.cli.convert_sources import find_all
+from oscaxr.export.atomic import clean
+from oscaxr.model.encoding import SUFFIXES
+
+
+class Format(StrEnum):
+    """What sessions are converted to."""
+
+    ZARR = "zarr"
+    PACKED = "zarr.zip"
+    NETCDF = "nc"
+
+
+class Part(StrEnum):
+    """Heavy parts of a session that are converted only when asked for."""
+
+    SQUARES = "squares"
+    TEMPLATES = "templates"
+    MOVIE = "movie"
+    ALL = "all"
+
+
+class Precision(StrEnum):
+    """Floating-point dtypes of data variables."""
+
+    SINGLE = "float32"
+    DOUBLE = "float64"
+
+
+_WORKER_DIED: Final = (
+    "a worker process died (out of memory?). Nothing is left of this export: run the same command "
+    "again to go on, perhaps with fewer --workers"
+)
+
+
+def convert(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SRC",
+            exists=True,
+            help="NWB files or exports; folders, which are searched for NWB files at any depth; "
+            "or session tables (.csv), of which every row is converted.",
+        ),
+    ],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DEST", help="Folder to write into; made if it is not there.", file_okay=False
+        ),
+    ],
+    to: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.ZARR,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Number of processes.", show_default="one per core, at most one per session"
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--sessions",
+            metavar="CSV",
+            exists=True,
+            dir_okay=False,
+            help="Session table (mouse_df.csv) with the facts of NWB files, e.g. the mouse number.",
+        ),
+    ] = None,
+    datadir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="Where the files of session tables given as SRC are.",
+            show_default="the folder of the table",
+        ),
+    ] = None,
+    include: Annotated[
+        list[Part] | None, typer.Option(help="Heavy parts to have too; may be given several times.")
+    ] = None,
+    dtype: Annotated[
+        Precision | None,
+        typer.Option(help="Dtype of all floating data variables.", show_default="as in the source"),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace exports that differ from their source.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Convert sessions to zarr or netCDF, each to DEST/sub-MOUSE_ses-SESSION.FORMAT.
+
+    Run the same command again to go on after an interruption. What is already
+    there is verified and skipped: same source files (name, size and digest),
+    same options, same variables and facts. An export that differs is an error,
+    unless --overwrite is given. It appears when it is complete, not before.
+
+    Exit status: 0 when all sessions are there; 1 when any failed (the others are
+    converted all the same) or nothing could be done; 2 for a wrong command line;
+    130 when interrupted.
+    """
+    if folder.name.lower().endswith(SUFFIXES):
+        raise typer.BadParameter(
+            f"{folder} is named like one export, but DEST is the folder that exports are put into.",
+            param_hint="'DEST'",
+        )
+    with reported_errors(debug):
+        parts = [part.value for part in include or ()]
+        with working("searching"):
+            found = find_all(
+                sources,
+                table=table,
+                datadir=datadir,
+                include="all" if Part.ALL in parts else tuple(parts),
+            )
+        jobs = [
+            Job(
+                one,
+                folder / f"{one.name}.{to.value}",
+                None if dtype is None else dtype.value,
+                overwrite,
+                debug,
+            )
+            for one in found
+        ]
+        clean(folder)
+        try:
+            with progress_bar("converting sessions") as report:
+                results = convert_all(jobs, workers, report)
+        finally:
+            # Of workers that died or were interrupted while zarr's threads were still writing.
+            clean(folder)
+        if as_json:
+            typer.echo(_as_json(results, folder))
+        else:
+            _show(results)
+        if any(result.status == "failed" for result in results):
+            raise typer.Exit(FAILED)
+
+
+def convert_all(
+    jobs: Sequence[Job], workers: int | None, report: Callable[[int, int], None]
+) -> list[Result]:
+    """Convert sessions, in several processes where there is more than one.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        The sessions.
+    workers : int or None
+        Number of processes; None for one per core.
+    report : callable
+        Called with the number of sessions done and of all.
+
+    Returns
+    -------
+    list of Result
+        In the order of the jobs. Should a worker die, those that were not done have failed.
+    """
+    n_workers = min(workers or _n_cores(), len(jobs))
+    report(0, len(jobs))
+    if n_workers <= 1:
+        results = []
+        for job in jobs:
+            results.append(convert_one(job))
+            report(len(results), len(jobs))
+        return results
+    pool = ProcessPoolExecutor(
+        n_workers, multiprocessing.get_context("spawn"), initializer=_begin_worker
+    )
+    try:
+        futures = [pool.submit(_convert_in_worker, job) for job in jobs]
+        for done, _ in enumerate(as_completed(futures), start=1):
+            report(done, len(jobs))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    results = []
+    for job, future in zip(jobs, futures, strict=True):
+        try:
+            results.append(future.result())
+        except BrokenProcessPool:
+            results.append(result_of(job, "failed", reason=_WORKER_DIED))
+    return results
+
+
+# -- the workers ----------------------------------------------------------------------------------
+def _n_cores() -> int:
+    usable = getattr(os, "sched_getaffinity", None)
+    return len(usable(0)) if usable is not None else os.cpu_count() or 1
+
+
+def _begin_worker() -> None:
+    """Let the worker end with its parent, even when that is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(FAILED)
+
+
+def _convert_in_worker(job: Job) -> Result:
+    with _interruptible():
+        return convert_one(job)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Stop at Ctrl-C while there is something to stop, so that it is cleaned up."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+# -- the summary ----------------------------------------------------------------------------------
+def _counts(results: Sequence[Result]) -> dict[str, int]:
+    counts = Counter(result.status for result in results)
+    return {status: counts[status] for status in ("written", "replaced", "verified", "failed")}
+
+
+def _as_json(results: Sequence[Result], folder: Path) -> str:
+    return json.dumps(
+        {
+            "folder": str(folder),
+            **_counts(results),
+            "sessions": [asdict(result) for result in results],
+        },
+        indent=1,
+        ensure_ascii=False,
+    )
+
+
+def _show(results: Sequence[Result]) -> None:
+    words = {"verified": "already there, verified", "failed": "FAILED"}
+    table = Table(box=None, pad_edge=False, header_style="")
+    table.add_column("session", no_wrap=True, overflow="fold")
+    table.add_column("result", no_wrap=True)
+    table.add_column("MB", justify="right", no_wrap=True)
+    for result in results:
+        size = f"{result.bytes / 1e6:.1f}" if result.bytes else ""
+        table.add_row(result.session, words.get(result.status, result.status), size)
+    console = output()
+    console.print(table, markup=False)
+    counts = {words.get(status, status).lower(): n for status, n in _counts(results).items() if n}
+    say(console, "\n" + ", ".join(f"{n} {status}" for status, n in counts.items()))
+    for result in results:
+        for note in result.notes:
+            say(messages(), f"Note: {result.session}: {note}", style="yellow")
+    for result in results:
+        if result.reason:
+            say(messages(), f"Error: {result.session}: {result.reason}", style="red")

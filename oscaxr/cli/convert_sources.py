@@ -1,0 +1,215 @@
+"""Which sessions ``oscaxr convert`` is to convert: files, folders and tables, one name each."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from oscaxr.catalog import session_row
+from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionNotFoundError, warn
+from oscaxr.io.exported import is_exported
+from oscaxr.io.identity import find_owners, parse_name
+from oscaxr.io.locate import SessionFiles, scan
+from oscaxr.model.encoding import SUFFIXES
+from oscaxr.sources import SessionRequest, SessionSource, find_requests, typed_table
+
+
+@dataclass(frozen=True)
+class Found:
+    """One session that was found.
+
+    Parameters
+    ----------
+    name : str
+        ``sub-<mouse id>_ses-<session id>`` where the ids are known, otherwise as its file.
+    source : SessionSource or SessionRequest
+        What opens it.
+    problem : str
+        Why it cannot be converted, where that is known already.
+    """
+
+    name: str
+    source: SessionSource | SessionRequest
+    problem: str = ""
+
+    def open(self) -> xr.Dataset:
+        """Open the session, lazily.
+
+        Returns
+        -------
+        xarray.Dataset
+
+        Raises
+        ------
+        OscaxrError
+            If its problem is known already, or opening it fails.
+        """
+        if self.problem:
+            raise OscaxrError(self.problem)
+        return self.source.open()
+
+
+def find_all(
+    sources: Sequence[Path],
+    *,
+    table: Path | None = None,
+    datadir: Path | None = None,
+    include: str | Collection[str] = (),
+) -> list[Found]:
+    """Find the sessions that were named on the command line.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        NWB files, exports, folders with NWB files, session tables.
+    table : Path, optional
+        Session table with the facts of NWB files.
+    datadir : Path, optional
+        Where the files of session tables among the sources are; by default, beside the table.
+    include : str or collection of str, optional
+        Heavy parts to have too.
+
+    Returns
+    -------
+    list of Found
+        In the order named, sessions of one folder by mouse and session; each session once.
+
+    Raises
+    ------
+    CriterionError
+        If a source is none of these.
+    SessionNotFoundError
+        If there is no session at all.
+    """
+    options: dict[str, Any] = {"include": include, "drop_variables": None, "chunks": None}
+    known = None if table is None else typed_table(table)
+    found: list[Found] = []
+    nwb: list[SessionFiles] = []
+    for path in sources:
+        if is_exported(path):
+            found.append(Found(_without_suffix(path), SessionSource((path,), None, options)))
+        elif path.is_dir():
+            nwb += scan(path)
+        elif path.suffix.lower() == ".csv":
+            requests = find_requests(path, datadir=datadir or path.parent, options=options)
+            found += [Found(_name_of_row(request), request) for request in requests]
+        elif path.suffix.lower() == ".nwb":
+            nwb += _files_of(path)
+        else:
+            raise CriterionError(
+                f"{path} is nothing to convert: give NWB files (.nwb), exports "
+                f"({', '.join(SUFFIXES)}), folders or session tables (.csv)"
+            )
+    found += [_found(name, files, known, options) for name, files in _merged(nwb)]
+    if not found:
+        raise SessionNotFoundError(
+            f"There is no session in {', '.join(map(str, sources))}: no NWB files (.nwb), at any "
+            "depth, and no rows of a session table."
+        )
+    return _refuse_equal_names(list({(one.name, _key(one)): one for one in found}.values()))
+
+
+def _key(found: Found) -> object:
+    if isinstance(found.source, SessionSource):
+        return tuple(os.path.realpath(path) for path in found.source.paths)
+    return found.source.asked, os.path.realpath(found.source.datadir or ".")
+
+
+def _without_suffix(path: Path) -> str:
+    return next(
+        path.name[: -len(suffix)]
+        for suffix in sorted(SUFFIXES, key=len, reverse=True)
+        if path.name.lower().endswith(suffix)
+    )
+
+
+def _name_of_row(request: SessionRequest) -> str:
+    mouse = (request.row or {}).get("mouseid")
+    return f"ses-{request.asked}" if mouse is None else f"sub-{mouse}_ses-{request.asked}"
+
+
+def _files_of(path: Path) -> list[SessionFiles]:
+    owned, problems = find_owners([path])
+    if problems:
+        warn("\n".join(problems), OscaxrWarning)
+    return [
+        SessionFiles(one.mouse_id, one.session_id, one.start_time, (one.path,)) for one in owned
+    ]
+
+
+def _merged(nwb: Iterable[SessionFiles]) -> list[tuple[str, SessionFiles]]:
+    """Put the files of one session together, each real file once."""
+    groups: dict[object, list[SessionFiles]] = defaultdict(list)
+    for files in nwb:
+        name = _name_of(files)
+        groups[name if files.session_id else (name, os.path.realpath(files.path))].append(files)
+    merged = []
+    for parts in groups.values():
+        paths = {os.path.realpath(path): path for files in parts for path in files.paths}
+        ordered = sorted(paths.values(), key=_order) if len(parts) > 1 else list(paths.values())
+        merged.append((_name_of(parts[0]), replace(parts[0], paths=tuple(ordered))))
+    return merged
+
+
+def _order(path: Path) -> tuple[bool, str, Path]:
+    name = parse_name(path)
+    return (name is None or name.session_id is None, path.name, path)
+
+
+def _name_of(files: SessionFiles) -> str:
+    session = files.session_id or files.start_time
+    if files.mouse_id is None or session is None:
+        return files.path.stem
+    return f"sub-{files.mouse_id}_ses-{session}"
+
+
+def _found(
+    name: str, files: SessionFiles, table: pd.DataFrame | None, options: Mapping[str, Any]
+) -> Found:
+    facts, problem = None, _copies(files.paths)
+    if table is not None:
+        try:
+            if files.session_id is None:
+                raise SessionNotFoundError(
+                    f"{files.path} states no session id, so its row of the session table cannot be "
+                    "told. Convert it without --sessions."
+                )
+            row = session_row(table, session_id=files.session_id)
+            facts = {str(key): value for key, value in row.to_dict().items()}
+        except OscaxrError as error:
+            problem = problem or str(error)
+    return Found(name, SessionSource(files.paths, facts, options), problem)
+
+
+def _copies(paths: Iterable[Path]) -> str:
+    """Say which files hold the same parts of a session; empty where none do."""
+    by_parts: dict[object, list[Path]] = defaultdict(list)
+    for path in paths:
+        name = parse_name(path)
+        by_parts[None if name is None else (name.obj, name.parts)].append(path)
+    for parts, same in by_parts.items():
+        if len(same) > 1 and (parts is None or len({path.parent for path in same}) > 1):
+            return (
+                f"more than one file has the same parts of the session: "
+                f"{', '.join(map(str, sorted(same)))}. Name the one to convert."
+            )
+    return ""
+
+
+def _refuse_equal_names(found: list[Found]) -> list[Found]:
+    counts = Counter(one.name for one in found)
+    return [
+        one
+        if counts[one.name] == 1
+        else replace(
+            one,
+            problem=f"{counts[one.name]} of the sessions would be written to the same name "
+            f"{one.name}: convert them into different folders",
+        )
+        for one in found
+    ]

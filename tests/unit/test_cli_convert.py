@@ -1,0 +1,335 @@
+"""``oscaxr convert``, as a user runs it: the console script in a process of its own."""
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import oscaxr as ox
+from oscaxr.export.atomic import leftovers
+from oscaxr.io.exported import provenance_of
+
+SCRIPT = Path(sys.executable).parent / ("oscaxr.exe" if os.name == "nt" else "oscaxr")
+pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="oscaxr is not installed here")
+
+NAMES = [f"sub-408021_ses-{number}" for number in (758519303, 759189643, 759660390)]
+
+
+def command(*args: object) -> list[str]:
+    return [str(SCRIPT), "convert", *map(str, args)]
+
+
+def convert(*args: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command(*args),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+
+
+def summary(*args: object) -> tuple[int, dict[str, str], dict]:
+    """Exit status, status by session, and all of the JSON summary."""
+    done = convert(*args, "--json")
+    assert "Traceback" not in done.stderr
+    found = json.loads(done.stdout)
+    return done.returncode, {one["session"]: one["status"] for one in found["sessions"]}, found
+
+
+def convert_here(*args: object) -> Any:
+    """Run the command in this process: quicker, where only what it says and writes matters."""
+    app = importlib.import_module("oscaxr.cli.main").app
+    runner = importlib.import_module("typer.testing").CliRunner()
+    return runner.invoke(app, ["convert", *map(str, args), "--workers", "1"])
+
+
+def summary_here(*args: object) -> tuple[int, dict[str, str], dict]:
+    done = convert_here(*args, "--json")
+    found = json.loads(done.stdout)
+    return done.exit_code, {one["session"]: one["status"] for one in found["sessions"]}, found
+
+
+def stamps(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The folder of a mouse's three sessions. Not to be written to."""
+    folder = tmp_path_factory.mktemp("data") / "my data [1]"
+    ox.sample.write_mouse(folder, scale=0.02, n_rois=(5, 6, 7), n_tracked=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def paths(data):
+    return sorted(data.rglob("*.nwb"))
+
+
+@pytest.fixture(scope="module")
+def converted(data, tmp_path_factory):
+    """The sessions converted once, with what was printed. Not to be written to."""
+    folder = tmp_path_factory.mktemp("out") / "new" / "exports"
+    return folder, convert(data, folder, "--workers", 2)
+
+
+def test_sessions_are_converted_and_identical(converted, paths):
+    folder, done = converted
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "3 written"
+    assert "\x1b" not in done.stdout
+    assert sorted(path.name for path in folder.iterdir()) == [f"{name}.zarr" for name in NAMES]
+    for name, path in zip(NAMES, paths, strict=True):
+        assert name in done.stdout
+        with ox.open_session(folder / f"{name}.zarr") as export, ox.open_session(path) as source:
+            xr.testing.assert_identical(export.load(), source.load())
+
+
+def test_what_is_there_is_verified_and_skipped(converted, data):
+    folder, _ = converted
+    before = stamps(folder)
+    done = convert(data, folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "3 already there, verified"
+    assert stamps(folder) == before
+
+
+def test_exports_that_would_be_others_are_errors(converted, data, paths):
+    folder, _ = converted
+    before = stamps(folder)
+    cases = {
+        "other options": [data, "--dtype", "float32"],
+        "what it holds: depth, mouse": [paths[0], "--sessions", data / "mouse_df.csv"],
+        "what it holds: flow_segment, square": [*paths[:2], "--include", "squares"],
+    }
+    for says, (*sources, option, value) in cases.items():
+        done = convert_here(*sources, folder, option, value)
+        assert done.exit_code == 1, says
+        assert f"{folder / NAMES[0]}.zarr exists already" in done.stderr
+        assert says in done.stderr
+        assert "--overwrite replaces it" in done.stderr
+    assert stamps(folder) == before
+
+
+def test_a_truncated_source_fails_and_the_others_are_written(data, tmp_path):
+    copy = shutil.copytree(data, tmp_path / "copy")
+    bad = sorted(copy.rglob("*.nwb"))[1]
+    content = bad.read_bytes()
+    bad.write_bytes(content[: len(content) // 3])
+    out = tmp_path / "out"
+    done = convert(copy, out, "--format", "nc", "--workers", 1)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout.splitlines()[-1] == "2 written, 1 failed"
+    assert f"Error: {NAMES[1]}: " in done.stderr
+    assert bad.name in done.stderr
+    assert sorted(path.name for path in out.iterdir()) == [f"{NAMES[0]}.nc", f"{NAMES[2]}.nc"]
+
+    # Repaired: only what is missing is written.
+    bad.write_bytes(content)
+    code, status, found = summary(copy, out, "--format", "nc", "--workers", 1)
+    assert (code, list(status.values())) == (0, ["verified", "written", "verified"])
+    assert (found["written"], found["verified"], found["failed"]) == (1, 2, 0)
+    target = found["sessions"][1]["target"]
+    assert found["sessions"][1]["bytes"] == Path(target).stat().st_size
+    with ox.open_session(target) as export, ox.open_session(bad) as source:
+        xr.testing.assert_identical(export.load(), source.load())
+
+
+def test_a_changed_source_is_an_error_unless_overwritten(sample_paths, tmp_path):
+    original = sample_paths["contiguous"]
+    source, out = tmp_path / original.name, tmp_path / "out"
+    shutil.copy(original, source)
+    assert summary(source, out)[:2] == (0, {NAMES[0]: "written"})
+    # Of the same size: another value in the traces.
+    h5py = importlib.import_module("h5py")
+    size = source.stat().st_size
+    with h5py.File(source, "r+") as file:
+        file["processing/ophys/DfOverF/RoiResponseSeries/data"][5, 2] = 77
+    assert source.stat().st_size == size
+    code, status, found = summary(source, out)
+    assert (code, status) == (1, {NAMES[0]: "failed"})
+    assert f"source has changed since: {source.name}" in found["sessions"][0]["reason"]
+    assert summary(source, out, "--overwrite")[:2] == (0, {NAMES[0]: "replaced"})
+    before = stamps(out)
+    assert summary(source, out, "--overwrite")[:2] == (0, {NAMES[0]: "verified"})
+    assert stamps(out) == before
+    with ox.open_session(out / f"{NAMES[0]}.zarr") as export:
+        assert float(export.dff.isel(time=5, roi=2)) == 77
+
+
+def test_something_else_under_the_name_is_left_alone(paths, tmp_path):
+    (tmp_path / f"{NAMES[0]}.nc").write_text("mine")
+    code, _, found = summary_here(paths[0], tmp_path, "--format", "nc")
+    assert code == 1
+    assert "cannot be read as a complete export" in found["sessions"][0]["reason"]
+    assert (tmp_path / f"{NAMES[0]}.nc").read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+def test_a_killed_run_leaves_nothing_half_and_is_resumed(data, paths, tmp_path):
+    out = tmp_path / "out"
+    with subprocess.Popen(command(data, out, "--workers", 2), stdout=subprocess.DEVNULL) as run:
+        while not leftovers(out):
+            assert run.poll() is None
+            time.sleep(0.001)
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        run.send_signal(signal.SIGKILL)
+    assert len(children) >= 2
+    until = time.monotonic() + 20
+    while any(is_running(pid) for pid in children):
+        assert time.monotonic() < until, "workers outlive the command"
+        time.sleep(0.01)
+    shown = [path for path in out.iterdir() if not path.name.startswith(".")]
+    for path in shown:
+        with ox.open_session(path) as export:
+            export.load()
+    code, status, found = summary(data, out)
+    assert (code, sorted(status)) == (0, NAMES)
+    assert (found["verified"], found["written"]) == (len(shown), 3 - len(shown))
+    assert sorted(path.name for path in out.iterdir()) == [f"{name}.zarr" for name in NAMES]
+    for name, path in zip(NAMES, paths, strict=True):
+        with ox.open_session(out / f"{name}.zarr") as export, ox.open_session(path) as source:
+            xr.testing.assert_identical(export.load(), source.load())
+
+
+def is_running(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to a group of processes")
+def test_interrupted(data, tmp_path):
+    out = tmp_path / "out"
+    with subprocess.Popen(
+        command(data, out, "--workers", 2),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as run:  # fmt: skip
+        while not leftovers(out):
+            assert run.poll() is None
+            time.sleep(0.001)
+        os.killpg(run.pid, signal.SIGINT)
+        _, told = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Traceback" not in told
+    assert not leftovers(out)
+
+
+def test_tables_facts_and_options(data, paths, tmp_path):
+    table = data / "mouse_df.csv"
+    code, status, _ = summary_here(table, tmp_path / "a", "--dtype", "float32")
+    assert (code, list(status)) == (0, NAMES)
+    # Files with the facts of the table are the same sessions.
+    options = ["--sessions", table, "--dtype", "float32"]
+    code, status, _ = summary_here(*paths, tmp_path / "a", *options)
+    assert (code, set(status.values())) == (0, {"verified"})
+    target = tmp_path / "a" / f"{NAMES[1]}.zarr"
+    with (
+        ox.open_session(target) as export,
+        ox.open_session(mouse=1, session=2, datadir=data, sessions=table) as source,
+    ):
+        assert int(export.session) == 2
+        assert export.dff.dtype == np.float32
+        xr.testing.assert_identical(export.dff.load(), source.dff.load().astype("float32"))
+    assert provenance_of(target)["parameters"]["dtype"] == "float32"
+
+    # From one format to another, told from the first; and again.
+    args = [target, tmp_path / "b", "--format", "nc"]
+    assert summary_here(*args)[:2] == (0, {NAMES[1]: "written"})
+    assert summary_here(*args)[:2] == (0, {NAMES[1]: "verified"})
+    with ox.open_session(target) as one, ox.open_session(tmp_path / "b" / f"{NAMES[1]}.nc") as same:
+        xr.testing.assert_identical(one.load(), same.load())
+    # Onto itself: refused.
+    code, _, found = summary_here(target, tmp_path / "a", "--overwrite")
+    assert code == 1
+    assert "still read from" in found["sessions"][0]["reason"]
+
+
+def test_wrong_command_lines(data, paths, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    out = tmp_path / "out"
+    for args, code, says in [
+        ([data], 2, "Missing argument"),
+        ([tmp_path / "absent", out], 2, "does not exist"),
+        ([data, out / "one.zarr"], 2, "is the folder"),
+        ([data, out, "--format", "csv"], 2, "--format"),
+        ([tmp_path / "empty", out], 1, "There is no session in"),
+        ([tmp_path / "notes.txt", out], 1, "nothing to convert"),
+    ]:
+        done = convert_here(*args)
+        assert done.exit_code == code, done.stderr
+        assert says in " ".join(done.stderr.replace("│", " ").split()), done.stderr
+    assert not out.exists()
+
+
+# -- finding the sessions, in this process ----------------------------------------------------
+@pytest.fixture(scope="module")
+def sources():
+    return importlib.import_module("oscaxr.cli.convert_sources")
+
+
+def test_each_session_is_found_once(sources, data, paths):
+    found = sources.find_all([*paths, data, paths[0]])
+    assert [one.name for one in found] == NAMES
+    assert [one.problem for one in found] == [""] * 3
+    assert [one.source.paths for one in found] == [(path,) for path in paths]
+
+
+def test_copies_are_refused_by_name(sources, data, paths, tmp_path):
+    copy = tmp_path / paths[0].name
+    shutil.copy(paths[0], copy)
+    first, *others = sources.find_all([data, copy])
+    assert str(copy) in first.problem
+    assert str(paths[0]) in first.problem
+    assert [one.problem for one in others] == ["", ""]
+    with pytest.raises(ox.OscaxrError, match="same parts"):
+        first.open()
+
+
+def test_names_of_odd_files(sources, paths, tmp_path):
+    odd = [tmp_path / "a" / "x.nwb", tmp_path / "b" / "x.nwb"]
+    for path in odd:
+        path.parent.mkdir()
+    shutil.copy(paths[0], odd[0])
+    odd[1].write_bytes(b"not HDF5")
+    with pytest.warns(ox.OscaxrWarning, match=r"x\.nwb"):
+        found = sources.find_all(odd)
+    # By the ids inside; where there are none, by the name of the file.
+    assert [one.name for one in found] == [NAMES[0], "x"]
+    shutil.copy(odd[1], odd[0])
+    with pytest.warns(ox.OscaxrWarning):
+        found = sources.find_all(odd)
+    assert [("same name x" in one.problem) for one in found] == [True, True]
+
+
+def test_a_dead_worker_fails_its_sessions(monkeypatch, tmp_path):
+    module = importlib.import_module("oscaxr.cli.convert")
+    source = importlib.import_module("oscaxr.sources").SessionSource((tmp_path,), None, {})
+    found = importlib.import_module("oscaxr.cli.convert_sources").Found
+    jobs = [
+        module.Job(found(name, source), tmp_path / name, None, overwrite=False, debug=False)
+        for name in "ab"
+    ]
+    monkeypatch.setattr(module, "_convert_in_worker", _die)
+    results = module.convert_all(jobs, 2, lambda done, total: None)
+    assert [one.status for one in results] == ["failed", "failed"]
+    assert "worker process died" in results[0].reason
+
+
+def _die(job):
+    os._exit(9)
