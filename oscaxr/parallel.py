@@ -182,7 +182,7 @@ def _run(
     from dask.base import compute
     from dask.delayed import delayed
 
-    calls = [delayed(call, pure=False)(func, delayed(_as_is(task)), args, kwargs) for task in tasks]
+    calls = [delayed(call, pure=False)(func, delayed(task), args, kwargs) for task in tasks]
     name = scheduler or ("processes" if len(tasks) > 1 else "synchronous")
     with _counting(advance):
         try:
@@ -190,10 +190,6 @@ def _run(
         except BrokenProcessPool as error:
             reason = "a worker process died (out of memory?); nothing more is known"
             raise SessionsFailedError({node: reason for node, _ in tasks}, {}) from error
-
-
-def _as_is(task: Task) -> Task:
-    return task
 
 
 @contextmanager

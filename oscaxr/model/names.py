@@ -40,7 +40,6 @@ MOVIE: Final = "movie"
 
 PUPIL_VARIABLES: Final = (PUPIL_DIAMETER, PUPIL_CENTER_X, PUPIL_CENTER_Y, PUPIL_CENTER_SHIFT)
 GABOR_PATCH_VARIABLES: Final = ("gabor_x", "gabor_y", "gabor_size", "gabor_orientation")
-SQUARE_VARIABLES: Final = ("square_x", "square_y")
 
 # What `include=` may name, beside "all".
 INCLUDABLE: Final = ("squares", "templates", "movie")

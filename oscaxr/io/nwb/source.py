@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from oscaxr.errors import FormatError
-from oscaxr.io.hdf5 import Hdf5File, lazy_array
+from oscaxr.io.hdf5 import Hdf5File
 from oscaxr.model.lazy import Array, Reader
 
 DFF = "processing/ophys/DfOverF/RoiResponseSeries"
@@ -121,10 +121,6 @@ class Source:
                 f"{self.file.path}: cannot read {dataset.name} ({error}). The file is cut short or "
                 "damaged: fetch it again."
             ) from error
-
-    def lazy(self, dataset: h5py.Dataset) -> Any:
-        """Return a dataset as lazy data of a Variable."""
-        return lazy_array(self.file, dataset)
 
     def finish(self) -> None:
         """Raise all problems that were found, at once.
