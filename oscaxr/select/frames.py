@@ -126,7 +126,8 @@ def frame_lookup(ds: xr.Dataset, to: Clock) -> Array:
     -----
     Times tell what is outside, not the frames of the stimulus table, so that it also holds for a
     session that was cut along a clock or to some of its segments. For a whole session, the
-    two-photon frames with a stimulus frame are those from the table's first to its last.
+    two-photon frames with a stimulus frame are those from the table's first to its last (but for
+    the very last one, if it began after the last stimulus frame).
     """
     source: Clock = "stim" if to == "twop" else "twop"
     times, clock = ds[CLOCK_DIMS[source]].values, ds[CLOCK_DIMS[to]].values
