@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
-from oscaxr.sample.spec import BEHAVIOR, SampleSpec
 from oscaxr.sample.clocks import COUNTS_PER_SECOND
+from oscaxr.sample.spec import BEHAVIOR, SampleSpec
 from oscaxr.sample.timeline import Timeline
 from oscaxr.sample.wheel import running_velocity, wheel_turns
 

@@ -87,7 +87,7 @@ class Clocks:
             The last frame that began before (never at) that moment.
         """
         seen = falls / COUNTS_PER_SECOND + self.monitor_delay
-        return np.searchsorted(self.twop_times, seen, side="left") - 1
+        return np.searchsorted(self.twop_times, seen, side="left").astype(np.int64) - 1
 
     @property
     def stim_to_twop(self) -> NDArray[np.int64]:
@@ -119,7 +119,7 @@ class Clocks:
     @property
     def pupil_frames(self) -> NDArray[np.int64]:
         """Eye-camera frame that tells the pupil of each two-photon frame: 0.1 s later."""
-        rate = 1.0 / np.diff(self.twop_times).mean()
+        rate = 1.0 / float(np.diff(self.twop_times).mean())
         return self.camera_frames(self.eye_rise) + round(0.1 * rate)
 
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pandas as pd
 
 from oscaxr.sample.nwb import Progress, sample_path, start_stamp, write_nwb
+from oscaxr.sample.rois import allen_rows, bad_rois
 from oscaxr.sample.spec import SampleError, SampleExistsError, SampleSpec
 
 TABLE_NAME: Final = "mouse_df.csv"
@@ -111,13 +112,13 @@ def sample_session_table(specs: Iterable[SampleSpec]) -> pd.DataFrame:
             "depth": spec.depth,
             "plane": spec.plane,
             "line": spec.line,
-            "runtype": "prod" if (spec.gabor_kappa, spec.square_size) == (16, 128) else "pilot",
+            "runtype": spec.run_type,
             "sess_n": spec.session_number,
             "nrois": spec.n_rois,
             "nrois_tracked": spec.n_tracked or -1,
-            "nrois_all": spec.n_rois,
-            "nrois_allen": spec.n_rois,
-            "nrois_allen_all": spec.n_rois,
+            "nrois_all": spec.n_rois + spec.n_bad_rois,
+            "nrois_allen": int((~bad_rois(spec)[allen_rows(spec)]).sum()),
+            "nrois_allen_all": len(allen_rows(spec)),
             "pass_fail": "P",
             "all_files": 1,
             "any_files": 1,

@@ -12,6 +12,8 @@ from oscaxr.sample.clocks import Clocks
 from oscaxr.sample.rois import (
     MaskKind,
     Masks,
+    all_roi_ids,
+    bad_rois,
     make_masks,
     make_max_projection,
     make_tuning,
@@ -51,7 +53,7 @@ class SampleSession:
     pupil_diameter, pupil_center_x, pupil_center_y : (time,) array
         mm, NaN in blinks.
     roi_id : (roi,) int array
-        ROI ids.
+        ROI ids: nine digits and ascending in somata, numbers from 0 in dendrites.
     tracking_id : (roi,) array or None
         Position in the tracking order, NaN where an ROI is not tracked; None if no ROI is.
     max_projection : (height, width) uint8 array
@@ -236,8 +238,7 @@ def make_session(spec: SampleSpec) -> SampleSession:
         pupil_diameter=behavior.pupil_diameter,
         pupil_center_x=behavior.pupil_center_x,
         pupil_center_y=behavior.pupil_center_y,
-        # ROI ids of the real files are numbers of nine digits in ascending order.
-        roi_id=spec.session_id + 700_001 + np.arange(spec.n_rois, dtype=np.int64),
+        roi_id=all_roi_ids(spec)[~bad_rois(spec)],
         tracking_id=tracking_id,
         max_projection=make_max_projection(spec, masks),
         planted=tuning.planted,
