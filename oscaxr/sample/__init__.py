@@ -7,7 +7,7 @@ seeded: equal descriptions give equal sessions.
 """
 
 from oscaxr.sample.memory import session
-from oscaxr.sample.mouse import mouse_specs, sample_session_table, write_mouse
+from oscaxr.sample.mouse import mouse_specs, sample_session_table, session_path, write_mouse
 from oscaxr.sample.nwb import sample_path, write_nwb
 from oscaxr.sample.original import original_path, write_original
 from oscaxr.sample.spec import SampleError, SampleExistsError, SampleSpec
@@ -25,6 +25,7 @@ __all__ = [
     "sample_session_table",
     "sample_path",
     "original_path",
+    "session_path",
     "SampleError",
     "SampleExistsError",
 ]
