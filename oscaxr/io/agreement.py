@@ -1,4 +1,4 @@
-"""Whether what was read of a session belongs together: its ids, and the sizes of its arrays."""
+"""What every layout checks: the parts that are asked for, the ids, the sizes of the arrays."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from oscaxr.errors import FormatError, SessionMismatchError
+from oscaxr.errors import CriterionError, FormatError, SessionMismatchError
+from oscaxr.model import names as n
 
 
 def check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
@@ -88,3 +89,34 @@ def set_preferred_chunks(ds: xr.Dataset) -> None:
             variable.encoding["preferred_chunks"] = dict(
                 zip(variable.dims, chunk_shape, strict=True)
             )
+
+
+def included_parts(include: str | Collection[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the parts of a session that `include=` asks for.
+
+    Parameters
+    ----------
+    include : str or collection of str
+        Words of :data:`oscaxr.model.names.INCLUDABLE`, or ``"all"``.
+
+    Returns
+    -------
+    words : tuple of str
+    strict : bool
+        Whether the absence of one is an error: not for ``"all"``, which is what there is.
+
+    Raises
+    ------
+    CriterionError
+        For any other word.
+    """
+    words = (include,) if isinstance(include, str) else tuple(include)
+    if "all" in words:
+        return n.INCLUDABLE, False
+    unknown = [word for word in words if word not in n.INCLUDABLE]
+    if unknown:
+        raise CriterionError(
+            f"include={include!r}: unknown part(s) {', '.join(map(repr, unknown))}; "
+            f"there are {', '.join(map(repr, n.INCLUDABLE))} and 'all'"
+        )
+    return words, True

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import CriterionError, FormatError, MissingVariableError
-from oscaxr.io.agreement import check_ids, check_sizes, set_preferred_chunks
+from oscaxr.errors import FormatError, MissingVariableError
+from oscaxr.io.agreement import check_ids, check_sizes, included_parts, set_preferred_chunks
 from oscaxr.io.hdf5 import Hdf5File
 from oscaxr.io.identity import parse_name
 from oscaxr.io.nwb import images, rois, stimulus, traces
@@ -68,7 +68,7 @@ def open_nwb(
     MissingVariableError
         If no file has a part that was asked for by name.
     """
-    wanted, strict = _included(include)
+    wanted, strict = included_parts(include)
     file = find_file_with(paths, f"{DFF}/data") or Hdf5File(paths[0])
     files = [file]
     try:
@@ -138,20 +138,6 @@ def _find_part(
 def _close(files: Sequence[Hdf5File]) -> None:
     for file in files:
         file.close()
-
-
-def _included(include: str | Collection[str]) -> tuple[tuple[str, ...], bool]:
-    """Return the parts asked for, and whether the absence of one is an error."""
-    words = (include,) if isinstance(include, str) else tuple(include)
-    if "all" in words:
-        return n.INCLUDABLE, False
-    unknown = [word for word in words if word not in n.INCLUDABLE]
-    if unknown:
-        raise CriterionError(
-            f"include={include!r}: unknown part(s) {', '.join(map(repr, unknown))}; "
-            f"there are {', '.join(map(repr, n.INCLUDABLE))} and 'all'"
-        )
-    return words, True
 
 
 def _core(

@@ -134,11 +134,31 @@ _ROI_COORDS = (
         n.VALID,
         (n.ROI,),
         "bool",
-        "ROI trace has neither NaN nor infinite values",
+        "ROI trace is fit for analysis",
+        comment="neither NaN nor infinite values; in sessions of the original layout, also none "
+        "of the other reasons in invalid_reason",
+    ),
+    VariableSpec(
+        n.INVALID_REASON,
+        (n.ROI,),
+        "str",
+        "why the ROI is not fit for analysis",
+        comment="empty where it is; only in sessions of the original layout, since NWB files "
+        "leave such ROIs out",
     ),
     VariableSpec("centroid_y", (n.ROI,), "float", "centroid of the ROI mask, row", "px"),
     VariableSpec("centroid_x", (n.ROI,), "float", "centroid of the ROI mask, column", "px"),
     VariableSpec("area_px", (n.ROI,), "int", "number of pixels in the ROI mask", "px"),
+)
+
+_STIM_TIME_COORDS = (
+    VariableSpec(
+        n.ALIGNED_FRAME_TWOP,
+        (n.STIM_TIME,),
+        "int",
+        "two-photon frame of the stimulus frame",
+        comment="as aligned through the photodiode; only in sessions of the original layout",
+    ),
 )
 
 _SEGMENT_COORDS = (
@@ -316,7 +336,8 @@ _DATA = (
 )
 
 SESSION: Final[dict[str, VariableSpec]] = {
-    spec.name: spec for spec in (*_INDEXES, *_ROI_COORDS, *_SEGMENT_COORDS, *_DATA)
+    spec.name: spec
+    for spec in (*_INDEXES, *_ROI_COORDS, *_STIM_TIME_COORDS, *_SEGMENT_COORDS, *_DATA)
 }
 """Every variable and coordinate of a session Dataset, by name."""
 
