@@ -207,6 +207,15 @@ class _Encode(_Admitted):
         return text.encode("latin1")
 
 
+class _NoBytes(_Admitted):
+    """What Python 3 writes for an empty array with protocols up to 2: ``bytes()``."""
+
+    __slots__ = ()
+
+    def __call__(self) -> bytes:
+        return b""
+
+
 class _Ignore(_Admitted):
     __slots__ = ()
 
@@ -224,6 +233,7 @@ ADMITTED: Final[dict[tuple[str, str], Any]] = {
     ("numpy", "ndarray"): _Mark(),
     ("numpy", "dtype"): _Dtype(),
     ("_codecs", "encode"): _Encode(),
+    ("__builtin__", "bytes"): _NoBytes(),
     ("collections", "OrderedDict"): OrderedDict,
     ("datetime", "datetime"): datetime.datetime,
     ("datetime", "date"): datetime.date,
