@@ -1,4 +1,4 @@
-"""Every recorded number of the published analysis code, from the example sessions of both layouts."""
+"""Every recorded number of the published analysis code, from examples of both layouts."""
 
 import json
 
