@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 EXTRACT: Final = "_dendritic"
 """Ending of the files that hold the ROIs which EXTRACT found."""
 
-_REQUIRED: Final = (
+REQUIRED: Final = (
     "stimulus",
     "sync",
     "video_0",
@@ -70,7 +70,7 @@ class SessionReading:
         self.problems: list[str] = []
         self.files: list[Hdf5File] = []
         ending = "dendritic_masks" if source.endswith(EXTRACT) else ""
-        required = [*_REQUIRED, source, *([ending] if ending else [])]
+        required = [*REQUIRED, source, *([ending] if ending else [])]
         optional = ("pupil", "matches")
         self.used = [tree.files[part] for part in (*required, *optional) if part in tree.files]
         missing = [tree.missing[part] for part in required if part in tree.missing]
@@ -244,10 +244,11 @@ class SessionReading:
         reader, roi_names = found
         n_rois = reader.shape[0]
         array, ids = masks
+        listed = "dendritic_masks" if self.source.endswith(EXTRACT) else "object_list"
         if array.shape[0] != n_rois:
             raise FormatError(
-                f"{reader.file.path} has traces of {n_rois} ROIs, but there are {array.shape[0]} "
-                "ROI masks: which trace is which ROI cannot be told"
+                f"{reader.file.path} has traces of {n_rois} ROIs, but {self.tree.files[listed]} has "
+                f"{array.shape[0]} ROI masks: which trace is which ROI cannot be told"
             )
         named = np.array([int(name) for name in roi_names if name.isdecimal()], np.int64)
         if len(named) not in (0, n_rois):
