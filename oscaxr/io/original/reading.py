@@ -247,8 +247,8 @@ class SessionReading:
         listed = "dendritic_masks" if self.source.endswith(EXTRACT) else "object_list"
         if array.shape[0] != n_rois:
             raise FormatError(
-                f"{reader.file.path} has traces of {n_rois} ROIs, but {self.tree.files[listed]} has "
-                f"{array.shape[0]} ROI masks: which trace is which ROI cannot be told"
+                f"{reader.file.path} has traces of {n_rois} ROIs, but {self.tree.files[listed]} "
+                f"has {array.shape[0]} ROI masks: which trace is which ROI cannot be told"
             )
         named = np.array([int(name) for name in roi_names if name.isdecimal()], np.int64)
         if len(named) not in (0, n_rois):
