@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from oscaxr.catalog import find_sessions, session_row
+from oscaxr.catalog import session_row
 from oscaxr.catalog import sessions as read_table
+from oscaxr.discovery import find_sessions
 from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.io.backend import OscaxrBackendEntrypoint, check_original_options
 from oscaxr.model import names as n
