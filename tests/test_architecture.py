@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("model",),
     ("io", "select", "measure", "export", "sample"),
-    ("catalog", "progress", "sources", "sessions", "parallel", "analysis"),
+    ("catalog", "discovery", "progress", "sources", "sessions", "parallel", "analysis"),
     ("accessor", "plot"),
     ("",),
     ("cli",),

@@ -41,7 +41,7 @@ def sample(
         int,
         typer.Option(
             "--bad-rois",
-            help="Number of unfit ROIs beside these; only the original format has them.",
+            help="Number of unfit ROIs beside these; only the original layout has them.",
         ),
     ] = 0,
     file_format: Annotated[

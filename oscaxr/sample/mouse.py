@@ -187,7 +187,7 @@ def write_mouse(
     seed, scale, n_rois, n_tracked : optional
         See :func:`mouse_specs`.
     n_bad_rois : int, optional
-        Number of unfit ROIs of each session, which only the original format has.
+        Number of unfit ROIs of each session, which only the original layout has.
     format : {"nwb", "original"}, optional
         NWB files, or folders in the format from before.
     overwrite : bool, optional

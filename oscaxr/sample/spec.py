@@ -73,7 +73,7 @@ class SampleSpec:
     n_tracked : int, optional
         How many of them are tracked; 0 makes a session without tracking.
     n_bad_rois : int, optional
-        Number of ROIs beside these whose traces are unfit. Files of the original format have them
+        Number of ROIs beside these whose traces are unfit. Files of the original layout have them
         among the others; NWB files were published without.
     scale : float, optional
         Length of the session, 1 being a real one: 1,360 Gabor sequences, twice 1,020 segments of

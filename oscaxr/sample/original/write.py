@@ -1,4 +1,4 @@
-"""Write a sample session as a folder of the original format."""
+"""Write a sample session as a folder of the original layout."""
 
 import os
 import pickle
@@ -52,7 +52,7 @@ def write_original(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Write one sample session as a folder in the original format, that from before NWB.
+    """Write one sample session as a folder in the original layout, that from before NWB.
 
     Parameters
     ----------
