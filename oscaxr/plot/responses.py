@@ -11,6 +11,7 @@ from oscaxr.measure.statistics import stats
 from oscaxr.measure.transform import baseline as subtract_baseline
 from oscaxr.model import names as n
 from oscaxr.plot import axes
+from oscaxr.plot.checks import require_rel_time
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.sequences import sequences
 
@@ -237,7 +238,7 @@ def _grouped(data: xr.DataArray | xr.Dataset | Groups) -> tuple[dict[str, xr.Dat
 
 
 def _as_stats(data: xr.DataArray | xr.Dataset) -> xr.Dataset:
-    axes.require_rel_time(data)
+    require_rel_time(data)
     if isinstance(data, xr.Dataset):
         if not {"mean", "median"} & set(data.data_vars):
             raise MissingVariableError(
