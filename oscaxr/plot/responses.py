@@ -350,7 +350,7 @@ def _draw_rois(ax: "Axes", traces: xr.DataArray, color: Any, fainter: float) -> 
     time = np.broadcast_to(traces[n.REL_TIME].values, values.shape)
     lines = LineCollection(
         list(np.stack([time, values], axis=-1)), colors=color, linewidths=0.7,
-        alpha=fainter * axes.faintness(len(values)), zorder=1.5,
+        alpha=fainter * axes.faintness(len(values), power=1), zorder=1.5,
     )  # fmt: skip
     ax.add_collection(lines, autolim=False)
     known = values[np.isfinite(values)]

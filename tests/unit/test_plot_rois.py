@@ -182,7 +182,19 @@ def test_zoom_shows_the_highlighted_roi(ds, ax):
     assert left < x.min() <= x.max() < right
     assert top < y.min() <= y.max() < bottom
     assert right - left == pytest.approx(bottom - top)
-    assert (left + right) / 2 == pytest.approx((x.min() + x.max()) / 2)
+
+
+def test_zoom_is_about_the_roi_and_stays_in_the_field(ax):
+    flags = np.zeros((2, 80, 90), bool)
+    flags[0, 40:44, 30:36] = flags[1, :3, 86:] = True
+    ds = xr.Dataset({"roi_mask": (DIMS, flags)}, coords={"roi": [0, 1]})
+    plot.roi_contours(ds, ax, highlight=0, zoom=True)
+    assert (ax.get_xlim(), ax.get_ylim()) == ((17.5, 47.5), (56.5, 26.5))
+    plot.roi_contours(ds, ax, highlight=1, zoom=True)
+    assert ax.get_xlim()[1] == 89.5
+    assert ax.get_ylim()[1] == -0.5
+    plot.roi_contours(ds.isel(height=slice(0, 10)), ax, highlight=1, zoom=True)
+    assert ax.get_ylim()[1] < -0.5
 
 
 def test_one_roi_has_no_others(ds, ax):
