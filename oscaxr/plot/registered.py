@@ -64,7 +64,8 @@ def registered_masks(
         Axes to draw into; new ones by default.
     matrices : xarray.Dataset or mapping of int to array_like, optional
         How to register sessions: what :func:`oscaxr.read_matches` read from the matching file of
-        the target session, or the matrix of each session by its number, the target having none.
+        the target session, or the matrix of each session by its number (its id, if it was opened
+        without a session table), the target having none.
 
     Returns
     -------
@@ -144,8 +145,8 @@ def _register(
     """Return the masks of each session in the target's field."""
     opened = sessions_in(sessions)
     for ds in opened:
-        require_variables(ds, [n.ROI_MASK, "session"], "registered masks")
-    by_number = {int(ds["session"]): ds for ds in opened}
+        require_variables(ds, [n.ROI_MASK], "registered masks")
+    by_number = {_number(ds): ds for ds in opened}
     _check(opened, by_number)
     found, target = _matrices(matrices, list(by_number))
     field = (opened[0] if target is None else by_number.get(target, opened[0]))[n.ROI_MASK].sizes
@@ -158,10 +159,18 @@ def _register(
     }
 
 
+def _number(ds: xr.Dataset) -> int:
+    """Return the number of a session; its id if it was opened without a session table."""
+    if "session" not in ds.coords:
+        require_variables(ds, ["session_id"], "registered masks")
+        return int(ds["session_id"])
+    return int(ds["session"])
+
+
 def _check(opened: list[xr.Dataset], by_number: dict[int, xr.Dataset]) -> None:
     if not opened:
         raise CriterionError("no sessions were given to draw")
-    numbers = [int(ds["session"]) for ds in opened]
+    numbers = [_number(ds) for ds in opened]
     if len(by_number) < len(opened):
         raise CriterionError(f"a session is given twice: {numbers}")
     mice = sorted({int(ds["mouse_id"]) for ds in opened if "mouse_id" in ds.coords})
@@ -180,17 +189,24 @@ def _matrices(
     if matrices is None:
         raise CriterionError(f"sessions {numbers} are not registered to each other: {how}")
     if isinstance(matrices, xr.Dataset):
-        require_variables(matrices, ["matrix", "source_session", "session"], "registered masks")
-        target: int | None = int(matrices["session"])
-        sources = matrices["source_session"].values.tolist()
-        found = dict(zip(sources, matrices["matrix"].values, strict=True))
+        sources, own = ("source_session", "source_session_id"), ("session", "session_id")
+        require_variables(matrices, ["matrix", *sources, *own], "registered masks")
+        found = {
+            number: matrix
+            for name in sources
+            for number, matrix in zip(
+                matrices[name].values.tolist(), matrices["matrix"].values, strict=True
+            )
+        }
+        targets = [int(matrices[name]) for name in own]
+        target = next((number for number in numbers if number in targets), None)
     else:
         found = dict(require_kind(matrices, Mapping, "matrices by session number"))
         target = next((number for number in numbers if number not in found), None)
     missing = [number for number in numbers if number not in found and number != target]
     if missing:
         raise CriterionError(
-            f"there is no matrix for sessions {missing}: there are those of sessions "
-            f"{sorted(found)}, to session {target}"
+            f"there is no matrix for sessions {missing}, but for sessions {sorted(found)}"
+            + ("" if target is None else f" (to session {target})")
         )
     return found, target

@@ -19,9 +19,11 @@ from oscaxr import plot
 pytest.importorskip("matplotlib")
 
 BASELINES = Path(__file__).parent / "baseline_images"
-# Root mean square over pixels and colours, of 255. Anti-aliasing differs between versions of
-# matplotlib by about 1; a missing line or another colour gives more than this.
-TOLERANCE = 4.0
+# Root mean square over pixels and colours, of 255. Lines are the same in all versions of matplotlib
+# from 3.9 on; where an image is drawn larger or smaller than it is, its pixels have their borders
+# elsewhere. Other data give 12 to 50.
+TOLERANCES = {"heatmap": 14.0, "roi_masks": 8.0, "roi_contours": 16.0, "stimulus_frames": 6.0}
+TOLERANCE = 3.0
 SHIFT = [[1, 0, 3], [0, 1, -2], [0, 0, 1]]
 
 
@@ -91,21 +93,20 @@ def save(draw, ds, path):
         figure.savefig(path, metadata={"Software": None})
 
 
-def compare(baseline, found):
-    """Return what is different, None if nothing is."""
+def difference(name, draw, ds, folder):
+    """Say how a picture differs from the stored one; None if it does not."""
     from matplotlib.testing.compare import compare_images
 
-    return compare_images(str(baseline), str(found), tol=TOLERANCE)
+    found, baseline = folder / f"{name}.png", BASELINES / f"{name}.png"
+    save(draw, ds, found)
+    return compare_images(str(baseline), str(found), tol=TOLERANCES.get(name, TOLERANCE))
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_look_as_they_did(name, ds, tmp_path):
-    baseline = BASELINES / f"{name}.png"
     if os.environ.get("OSCAXR_WRITE_BASELINES"):
-        save(PICTURES[name], ds, baseline)
-    found = tmp_path / f"{name}.png"
-    save(PICTURES[name], ds, found)
-    problem = compare(baseline, found)
+        save(PICTURES[name], ds, BASELINES / f"{name}.png")
+    problem = difference(name, PICTURES[name], ds, tmp_path)
     assert problem is None, problem
 
 
@@ -116,12 +117,13 @@ def test_pictures_look_as_they_did(name, ds, tmp_path):
         ("roi_masks", lambda ds: ds.assign_coords(valid=("roi", np.arange(12) % 5 != 3))),
         ("roi_contours", lambda ds: ds.assign(max_projection=ds.max_projection[::-1])),
         ("registered_masks", lambda ds: ds.isel(roi=slice(0, 6))),
+        ("session_overview", lambda ds: ds.assign(pupil_diameter=ds.pupil_diameter[::-1].variable)),
+        ("heatmap", lambda ds: ds.assign(dff=ds.dff * ds.roi)),
+        ("stimulus_frames", lambda ds: ds.assign(template_gabors=255 - ds.template_gabors)),
     ],
 )
 def test_a_picture_of_something_else_is_noticed(name, changed, ds, tmp_path):
-    found = tmp_path / f"{name}.png"
-    save(PICTURES[name], changed(ds), found)
-    assert compare(BASELINES / f"{name}.png", found) is not None
+    assert difference(name, PICTURES[name], changed(ds), tmp_path) is not None
 
 
 def test_baselines_are_small_and_all_used():
