@@ -10,7 +10,9 @@ from oscaxr import __version__
 from oscaxr.cli.cite import cite
 from oscaxr.cli.convert import convert
 from oscaxr.cli.demo import demo
+from oscaxr.cli.extract import extract
 from oscaxr.cli.info import info
+from oscaxr.cli.plot import plot
 from oscaxr.cli.sample import sample
 from oscaxr.cli.segments import segments
 from oscaxr.cli.sessions import sessions
@@ -29,6 +31,8 @@ _COMMANDS: Final[dict[str, dict[Callable[..., None], str]]] = {
         validate: "Check that sessions are sound.",
     },
     "Take out": {
+        extract: "Write windows around segments, or statistics of them.",
+        plot: "Draw a picture of a session and save it.",
         convert: "Convert many sessions to zarr or netCDF.",
     },
     "About": {cite: "Print what to cite."},
@@ -40,6 +44,8 @@ Examples
   oscaxr sessions DATA --plane soma --session 1-3
   oscaxr info SESSION.nwb
   oscaxr segments SESSION.nwb gabor_frame=U gabor_kappa=16
+  oscaxr extract SESSION.nwb gabor_frame=U --pre 1 --post 1 -o u.nc
+  oscaxr plot SESSION.nwb expected-unexpected -o figure.png
 
 \b
 Exit status
