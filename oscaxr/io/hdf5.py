@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -262,24 +263,14 @@ class DatasetReader:
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = dataset.dtype
         self.chunk_shape: tuple[int, ...] | None = dataset.chunks
-        self._storage = Once(self._find_storage)
+        # Not a bound method: a reader that refers to itself lives until garbage is collected.
+        self._storage = Once(partial(_find_storage, self.file, self.name))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "DatasetReader":
         return self
 
     def __repr__(self) -> str:
         return f"{Path(self.file.path).name}:{self.name}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_storage": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._storage = Once(self._find_storage)
-
-    def _find_storage(self) -> chunks.Contiguous | chunks.Chunked | None:
-        with self.file.handle() as file:
-            return chunks.find_storage(file[self.name])
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.model.lazy.Reader`)."""
@@ -355,6 +346,11 @@ class DatasetReader:
                 for a, b in pairwise(bounds)
             ]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _find_storage(file: Hdf5File, name: str) -> chunks.Contiguous | chunks.Chunked | None:
+    with file.handle() as handle:
+        return chunks.find_storage(handle[name])
 
 
 def _pick(values: Array, indices: tuple[AxisIndex, ...]) -> Array:
