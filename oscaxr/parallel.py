@@ -124,7 +124,7 @@ Task = tuple[str, SessionRequest | xr.Dataset]
 
 def _tasks(sessions: Any, datadir: Any, table: Any) -> list[Task]:
     if isinstance(sessions, xr.DataTree):
-        return [(node.path, node.to_dataset()) for node in sessions.subtree if node.has_data]
+        return [(node.path, node.to_dataset().copy()) for node in sessions.subtree if node.has_data]
     options: dict[str, Any] = {"include": (), "drop_variables": None, "chunks": None}
     requests = find_requests(sessions, datadir=datadir, table=table, options=options)
     return [(str(request), request) for request in requests]

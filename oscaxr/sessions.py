@@ -155,7 +155,13 @@ def open_sessions(
     ['/mouse_1/session_1', '/mouse_1/session_2']
     """
     check_errors(errors)
-    options = {"include": include, "drop_variables": drop_variables, "chunks": chunks}
+    options = {
+        "include": include,
+        "drop_variables": drop_variables,
+        "chunks": chunks,
+        # Or a sweep over the tree would gather all that it reads.
+        "cache": False,
+    }
     opened: dict[str, xr.Dataset] = {}
     failures: dict[str, str] = {}
     requests = find_requests(sessions, datadir=datadir, table=table, options=options)
@@ -225,12 +231,9 @@ def tree_of(
         Naming the sessions that are left out, with the reasons.
     """
     tree = xr.DataTree.from_dict(dict(nodes))
-
-    def close() -> None:
-        for ds in nodes.values():
-            ds.close()
-
-    tree.set_close(close)
+    for node, ds in nodes.items():
+        # A node is made of a copy, which does not know how to close its files.
+        tree[node].set_close(ds.close)
     if failures:
         tree.attrs["failures"] = warn_of_failures(failures)
     return tree

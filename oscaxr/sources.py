@@ -30,7 +30,8 @@ class SessionSource:
     facts : mapping or None
         Its row of the session table.
     options : mapping
-        ``include``, ``drop_variables`` and ``chunks``, as for :func:`open_session`.
+        ``include``, ``drop_variables`` and ``chunks``, as for :func:`open_session`, and perhaps
+        ``cache``, as for :func:`xarray.open_dataset`.
     """
 
     paths: tuple[Path, ...]
@@ -43,7 +44,7 @@ class SessionSource:
         from oscaxr.io.exported import is_exported, open_exported
 
         if is_exported(self.paths[0]):
-            options = {name: self.options.get(name) for name in ("chunks", "drop_variables")}
+            options = {name: self.options.get(name) for name in ("chunks", "cache", "drop_variables")}
             opened = open_exported(self.paths[0], **options)
             if not isinstance(opened, xr.Dataset) or n.SEGMENT not in opened.dims:
                 opened.close()

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import h5py
 import numpy as np
@@ -23,6 +24,9 @@ CHUNK_CACHE_BYTES = 16 * 2**20
 
 # Links upon links are followed this far: none of a session's files needs more than one or two.
 MAX_LINKS = 16
+
+# Each open file costs HDF5 some megabytes; opening one again takes milliseconds.
+KEPT_OPEN = 4
 
 
 def open_file(path: str, mode: str = "r") -> h5py.File:
@@ -70,8 +74,11 @@ class Hdf5File:
     Notes
     -----
     The handle sits in xarray's file cache: it pickles by path, is closed by :meth:`close`, and
-    all use of it is guarded by xarray's HDF5 lock, so it excludes other engines too.
+    all use of it is guarded by xarray's HDF5 lock, so it excludes other engines too. Of many files,
+    as in a tree of sessions, only those used last stay open.
     """
+
+    _last_used: "ClassVar[WeakKeyDictionary[Hdf5File, None]]" = WeakKeyDictionary()
 
     def __init__(self, path: str | Path, *, at_once: bool = True) -> None:
         self.path = str(Path(path).resolve())
@@ -106,6 +113,8 @@ class Hdf5File:
                     f"{self.path} cannot be read as a session ({error}). The file is cut short or "
                     "damaged: fetch it again."
                 ) from error
+            finally:
+                self._close_longest_unused()
 
     def _acquire(self) -> h5py.File:
         try:
@@ -117,9 +126,20 @@ class Hdf5File:
 
     def close(self) -> None:
         """Release the handle, and those of linked files; reading again opens them again."""
+        with HDF5_LOCK:
+            self._release()
+
+    def _release(self) -> None:
         for other in self._linked.values():
-            other.close()
-        self._manager.close()
+            other._release()
+        self._manager.close(needs_lock=False)
+
+    def _close_longest_unused(self) -> None:
+        self._last_used.pop(self, None)
+        self._last_used[self] = None
+        for file in list(self._last_used)[:-KEPT_OPEN]:
+            del self._last_used[file]
+            file._release()
 
     def holder(self, dataset: h5py.Dataset) -> "Hdf5File":
         """Return the file that holds a dataset: this one, or one that it links to."""

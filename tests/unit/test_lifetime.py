@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import shutil
 import weakref
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import oscaxr as ox
+from oscaxr.io.hdf5 import KEPT_OPEN
 
 
 @contextmanager
@@ -73,3 +75,52 @@ def test_lazy_arrays_pickle_without_what_they_found(path):
         again = pickle.loads(pickle.dumps(ds))
         np.testing.assert_array_equal(again.dff[:5], ds.dff[:5])
         again.close()
+
+
+def test_few_of_many_files_stay_open(sample_path, tmp_path, open_files):
+    paths = [tmp_path / f"{k}.nwb" for k in range(KEPT_OPEN + 3)]
+    for path in paths:
+        shutil.copy(sample_path, path)
+    sessions = [ox.open_session(path) for path in paths]
+    for _ in range(2):
+        masks = [ds.roi_mask[0].values for ds in sessions]
+        assert 0 < len(open_files(tmp_path)) <= KEPT_OPEN
+    assert all((mask == masks[0]).all() for mask in masks)
+    for ds in sessions:
+        ds.close()
+    assert not open_files(tmp_path)
+
+
+def in_memory(tree):
+    return {
+        (node.path, name)
+        for node in tree.leaves for name, variable in node.variables.items() if variable._in_memory
+    }  # fmt: skip
+
+
+def test_a_tree_keeps_nothing_of_what_is_read_from_it(path):
+    with ox.open_sessions([path]) as tree:
+        before = in_memory(tree)
+        for node in tree.leaves:
+            use(node.to_dataset())
+        assert in_memory(tree) == before
+        ox.map_sessions(use_all_of_it, tree, scheduler="synchronous", progress=False)
+        assert in_memory(tree) == before
+        (node,) = tree.leaves
+        node.load()
+        assert in_memory(tree) > before
+
+
+def use_all_of_it(ds):
+    return float(ds.load().dff.mean())
+
+
+def test_a_node_closes_by_itself(sample_path, tmp_path, open_files):
+    path = tmp_path / "a.nwb"
+    shutil.copy(sample_path, path)
+    tree = ox.open_sessions([path])
+    (node,) = tree.leaves
+    assert open_files(tmp_path)
+    node.close()
+    assert not open_files(tmp_path)
+    tree.close()
