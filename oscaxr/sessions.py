@@ -166,8 +166,8 @@ def open_sessions(
     failures: dict[str, str] = {}
     requests = find_requests(sessions, datadir=datadir, table=table, options=options)
     try:
-        with progress_bar("opening sessions", len(requests), show=progress) as advance:
-            for request in requests:
+        with progress_bar("opening sessions", show=progress) as report:
+            for done, request in enumerate(requests, start=1):
                 try:
                     ds = request.open()
                     node = node_of(ds)
@@ -179,7 +179,7 @@ def open_sessions(
                     if errors == "raise":
                         raise
                     failures[str(request)] = f"{type(error).__name__}: {error}"
-                advance()
+                report(done, len(requests))
     except BaseException:
         for ds in opened.values():
             ds.close()

@@ -44,7 +44,9 @@ class SessionSource:
         from oscaxr.io.exported import is_exported, open_exported
 
         if is_exported(self.paths[0]):
-            options = {name: self.options.get(name) for name in ("chunks", "cache", "drop_variables")}
+            options = {
+                name: self.options.get(name) for name in ("chunks", "cache", "drop_variables")
+            }
             opened = open_exported(self.paths[0], **options)
             if not isinstance(opened, xr.Dataset) or n.SEGMENT not in opened.dims:
                 opened.close()

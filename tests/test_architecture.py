@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("model",),
     ("io", "select", "measure", "export", "sample"),
-    ("catalog", "progress", "sources", "sessions", "parallel", "analysis"),
+    ("catalog", "progress", "sources", "sessions", "workers", "results", "parallel", "analysis"),
     ("accessor", "plot"),
     ("",),
     ("cli",),

@@ -78,7 +78,7 @@ class Hdf5File:
     as in a tree of sessions, only those used last stay open.
     """
 
-    _last_used: "ClassVar[WeakKeyDictionary[Hdf5File, None]]" = WeakKeyDictionary()
+    _last_used: ClassVar["WeakKeyDictionary[Hdf5File, None]"] = WeakKeyDictionary()
 
     def __init__(self, path: str | Path, *, at_once: bool = True) -> None:
         self.path = str(Path(path).resolve())
