@@ -224,11 +224,15 @@ def _tasks(
 
 def _identity(request: SessionRequest) -> object:
     """Return what tells a session from others, without opening it: its id, or else its path."""
-    from oscaxr.io.locate import read_identity
+    # Here, not above: importing the package stays as cheap as importing xarray without h5py.
+    from oscaxr.io.identity import parse_name, read_identity
 
-    if isinstance(request.asked, int):
-        return request.asked
+    if isinstance(request.asked, int) or str(request.asked).isdecimal():
+        return int(request.asked)
     path = Path(request.asked)
+    name = parse_name(path)
+    if name is not None and name.session_id is not None:
+        return name.session_id
     try:
         number = read_identity(path)["session_id"] if path.suffix.lower() == ".nwb" else None
     except OscaxrError:

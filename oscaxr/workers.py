@@ -123,7 +123,8 @@ class _Run:
         self.items = items
         self.report = report
         self.results: dict[int, Any] = {}
-        self.keys = {f"oscaxr-{uuid4().hex}-{number}": number for number in range(len(items))}
+        name = uuid4().hex
+        self.keys = {f"oscaxr-{name}-{number}": number for number in range(len(items))}
 
     def check_pickles(self) -> None:
         """Find out before anything runs."""
