@@ -228,7 +228,7 @@ def _identity(request: SessionRequest) -> object:
     from oscaxr.io.identity import parse_name, read_identity
 
     if isinstance(request.asked, int) or str(request.asked).isdecimal():
-        return int(request.asked)
+        return int(str(request.asked))
     path = Path(request.asked)
     name = parse_name(path)
     if name is not None and name.session_id is not None:

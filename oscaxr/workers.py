@@ -28,8 +28,13 @@ RETRIES: Final = 2
 
 # What a worker needs for a session; imported once, by the process that all workers are forked from.
 _PRELOADED: Final = (
-    "oscaxr", "oscaxr.io.build", "oscaxr.io.locate", "dask.array", "dask.multiprocessing", "deflate",
-)  # fmt: skip
+    "oscaxr",
+    "oscaxr.io.build",
+    "oscaxr.io.locate",
+    "dask.array",
+    "dask.multiprocessing",
+    "deflate",
+)
 # As many workers as cores, each with as many threads for linear algebra, hinder each other.
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
