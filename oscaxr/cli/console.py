@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from oscaxr.errors import OscaxrError, OscaxrWarning
 
@@ -96,33 +95,6 @@ def table_lines(
         ).rstrip()
         for row in cells
     ]
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar while the block runs, on a terminal only.
-
-    Parameters
-    ----------
-    what : str
-        Words beside the bar.
-
-    Yields
-    ------
-    callable
-        To be called with the number of steps done and the number of all steps.
-    """
-    console = messages()
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task(what, total=None)
-
-        def report(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        yield report
 
 
 def working(what: str) -> AbstractContextManager[object]:

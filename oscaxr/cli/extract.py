@@ -11,7 +11,6 @@ from oscaxr.cli.console import (
     DebugOption,
     JsonOption,
     output,
-    progress_bar,
     reported_errors,
     say,
     working,
@@ -29,6 +28,7 @@ from oscaxr.measure import baseline as subtract_baseline
 from oscaxr.measure import integrate as integrated
 from oscaxr.measure import stats as averaged
 from oscaxr.model import names as n
+from oscaxr.progress import progress_bar
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.sequences import sequences
 from oscaxr.select.tracked import tracked as tracked_rois
@@ -178,8 +178,13 @@ def extract(
                 ):
                     write_long_table(table, temporary, columns, report)
             else:
-                with progress_bar(f"writing {out.name}") as report:
-                    save(result, out, overwrite=overwrite, progress=report)
+                with progress_bar(f"writing {out.name} (kB)") as report:
+                    save(
+                        result,
+                        out,
+                        overwrite=overwrite,
+                        progress=lambda done, total: report(done // 1000, total // 1000),
+                    )
         _tell(
             {
                 "path": out,

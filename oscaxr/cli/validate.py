@@ -14,7 +14,6 @@ from oscaxr.cli.console import (
     DebugOption,
     JsonOption,
     output,
-    progress_bar,
     reported_errors,
     say,
     working,
@@ -26,6 +25,7 @@ from oscaxr.io.exported import is_exported
 from oscaxr.io.original.tree import is_session_folder, session_folders
 from oscaxr.model.validate import Problem, Report, check_structure
 from oscaxr.model.validate import validate as check_values
+from oscaxr.progress import progress_bar
 from oscaxr.sources import SessionSource
 
 _OPTIONS: Final[dict[str, Any]] = {"include": (), "drop_variables": None, "chunks": None}
