@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _WINDOW: Final = ("pre", "post", "variable", "scale", "baseline")
 _MOST_GROUPS: Final = 12
 _FIELD: Final = (7.0, 5.0)
+# The library refuses more; axes for thousands would take minutes before it could.
+_MOST_IMAGES: Final = 60
 # Gabor frames, directions of flow, and the gray screen.
 _STIMULUS_KINDS: Final = len(n.GABOR_FRAMES) + len(n.FLOW_DIRECTIONS) + 1
 
@@ -125,8 +127,14 @@ def _groups(windows: xr.DataArray, column: str) -> dict[str, xr.DataArray]:
             f"--by {column}: the segments have no such column; they have {', '.join(there)}"
         )
     values = windows[column].values
-    labels = np.unique(values[pd.notna(values)]).tolist()
-    if not 0 < len(labels) <= _MOST_GROUPS:
+    missing = pd.isna(values) | (values == "")
+    if missing.any():
+        raise CriterionError(
+            f"--by {column}: {missing.sum()} of the {len(values)} segments have no value of it; "
+            "leave them out by criteria, e.g. stimulus=gabors"
+        )
+    labels = np.unique(values).tolist()
+    if len(labels) > _MOST_GROUPS:
         raise CriterionError(
             f"--by {column}: there are {len(labels)} different values of it; a picture has at "
             f"most {_MOST_GROUPS} groups"
@@ -190,6 +198,7 @@ def _projection(request: Request, figure: "Figure") -> None:
 def _stimulus(request: Request, figure: "Figure") -> None:
     segments = request.segments() if request.criteria else None
     count = _STIMULUS_KINDS if segments is None else segments.sizes[n.SEGMENT]
+    count = min(count, _MOST_IMAGES)
     columns = min(count, math.ceil(math.sqrt(count)))
     axes = figure.subplots(math.ceil(count / columns), columns, squeeze=False)
     plot.stimulus_frames(request.session, segments, list(axes.flat))

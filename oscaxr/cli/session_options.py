@@ -35,7 +35,6 @@ OPTION_WORDS: Final = {
 
 _PANEL: Final = "Which session"
 
-
 DatadirOption = Annotated[
     Path | None,
     typer.Option(
@@ -169,6 +168,8 @@ class Asked:
         OscaxrError
             If one cannot be opened.
         """
+        if words and (self.mouse is not None or self.session is not None):
+            raise typer.BadParameter("give the sessions once: their paths or ids, or --mouse")
         if words or self.session is not None:
             ids: Sequence[str] = words
         elif self.mouse is None:

@@ -375,6 +375,8 @@ def test_the_title_says_what_is_shown(first, mouse, tmp_path):
         (("heatmap", "gabor_frame=U", "gabor_kappa=4"), "no segment fulfils the criteria", 1),
         (("responses", "gabor_frame=U", "--by", "start_time", "--baseline", 9), "baseline", 1),
         (("responses", "--by", "start_time"), "at most 12 groups", 1),
+        (("responses", "--by", "gabor_kappa"), "have no value of it", 1),
+        (("responses", "--by", "gabor_frame"), "have no value of it", 1),
         (("responses", "--by", "odd"), "no such column", 1),
         (("expected-unexpected", "gabor_frame=U"), "not gabor_frame", 1),
         (("contours", "--zoom"), "--zoom shows the surroundings", 1),
@@ -406,4 +408,11 @@ def test_tracked_needs_a_mouse_that_is_there(mouse, tmp_path):
     words = ("plot", "tracked", "-o", tmp_path / "f.png")
     assert "has no mouse 7; it has the mice 1" in refused(*words, "--mouse", 7, "--datadir", data)
     assert "say which sessions" in refused(*words, code=2)
+    assert "sessions once" in refused(*words, "a.nwb", "b.nwb", "--mouse", 1, code=2)
     assert "two or more" in refused(*words, "--mouse", 1, "--session", 1, "--datadir", data)
+
+
+def test_too_many_images_are_refused_at_once(mouse, tmp_path):
+    (path,) = mouse.glob("templates/**/*.nwb")
+    text = refused("plot", path, "stimulus", "stimulus=gabors", "-o", tmp_path / "f.png")
+    assert "one picture shows 1 to 60" in text
