@@ -1,0 +1,151 @@
+"""Each row of the migration table runs, gives what it says, and no published name is missing."""
+
+import ast
+import json
+import tomllib
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import oscaxr as ox
+
+TABLE = tomllib.loads(
+    (Path(__file__).resolve().parents[2] / "docs" / "migration.toml").read_text(encoding="utf-8")
+)
+ROWS = [(group, row) for group, rows in TABLE.items() for row in rows]
+
+# As the published tool lists them.
+SESSION = """
+    age_weeks all_files any_files DOB sex date dend depth drop_tol gabors grayscr visflow home dir
+    line max_proj mouse_df mouse_n mouseid n_stims notes nwb only_tracked_rois pass_fail plane
+    pup_data roi_facts_df roi_masks roi_names run_data runtype segid expid sess_files sess_n sessid
+    stim2twopfr twop2stimfr stim_df stim_fps twop_fps stim_seed stims stimtypes tot_stim_fr
+    tot_twop_fr tracked_rois
+    """.split()
+SESSION += ["original-format file paths"]
+SESSION_METHODS = """
+    check_flanks convert_frames data_loaded extract_info get_active_rois get_bad_rois get_fr_ran
+    get_frames_timestamps get_local_nway_match_path get_nrois get_plateau_roi_traces get_pup_data
+    get_registered_max_proj get_registered_roi_masks get_roi_masks get_roi_seqs get_roi_trace_path
+    get_roi_traces get_roi_traces_by_ns get_run_velocity get_run_velocity_by_fr
+    get_single_roi_trace get_stim load_pup_data load_roi_info load_run_data set_only_tracked_rois
+    """.split()
+STIMULUS = """
+    all_gabfr exp_gabfr unexp_gabfr all_gabfr_mean_oris exp_gabfr_mean_oris unexp_gabfr_mean_oris
+    block_params deg_per_pix exp_min_s exp_max_s unexp_min_s unexp_max_s kappas n_patches
+    n_segs_per_seq ori_ran phase seg_len_s sf size_ran stim_params stimtype win_size main_flow_dirs
+    n_squares prop_flipped speed square_sizes
+    """.split()
+STIMULUS_METHODS = """
+    get_A_frame_1s get_A_segs get_all_unexp_segs get_all_unexp_stim_fr get_fr_by_seg
+    get_frames_by_criteria get_n_fr_by_seg get_pup_diam_data get_pup_diam_stats_df get_roi_data
+    get_roi_stats_df get_run get_run_data get_run_stats_df get_segs_by_criteria get_segs_by_frame
+    get_start_unexp_segs get_start_unexp_stim_fr_trans get_stats_df get_stim_beh_sub_df
+    get_stim_df_by_criteria get_stim_images_by_frame get_stim_par_by_frame get_stim_par_by_seg
+    get_dir_segs_exp get_all_fr get_start_fr get_stop_fr
+    """.split()
+HELPERS = "all_omit get_sess_vals init_sessions reshape_df_data plot_ROIs plot_ROI_contours".split()
+PUBLISHED = {
+    "session": SESSION,
+    "session_method": SESSION_METHODS,
+    "stimulus": STIMULUS,
+    "stimulus_method": STIMULUS_METHODS,
+    "helper": HELPERS,
+}
+
+
+def write_matches(path, ds):
+    """Write the matching file that a session would have been published with."""
+    tracked = ds.osca.tracked()
+
+    def column(values):
+        return {str(place): value for place, value in enumerate(values)}
+
+    numbers, ids = [1, 2, 3], [758519303, 759189643, 759660390]
+    shift = [[1, 0, 2.5], [0, 1, -1], [0, 0, 1]]
+    content = {
+        "rois": {
+            "sess_1_roi_id": column(tracked.roi_id.values.tolist()),
+            "dff-ordered_roi_index": column(tracked.roi.values.tolist()),
+        },
+        "bad_rois": {"sess_1_bad_roi_id": {}, "dff_local_bad_roi_idx": {}},
+        "metadata": {
+            "nway_info": {"0": "Union."},
+            "minimum_iou": {"0": 0.2},
+            "sess_ns": {"0": numbers},
+            "sess_ids": {"0": ids},
+            **{f"sess_{n}_to_sess_1_transformation_matrix": {"0": shift} for n in (2, 3)},
+        },
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    """What the rows may use: sessions of a mouse as files, opened."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    from oscaxr import plot
+
+    datadir = tmp_path_factory.mktemp("migration")
+    table = ox.sample.write_mouse(datadir, parts="behavior+image+ophys")
+    options = {"datadir": datadir, "sessions": table, "include": ("squares", "templates")}
+    days = [ox.open_session(mouse=1, session=number, **options) for number in (1, 2, 3)]
+    name = "mouse_408021__session_758519303__nway_matched_rois.json"
+    yield {
+        "ox": ox,
+        "np": np,
+        "plot": plot,
+        "Path": Path,
+        "ds": days[0],
+        "days": days,
+        "table": table,
+        "datadir": datadir,
+        "match_file": write_matches(datadir / name, days[0]),
+    }
+    pyplot.close("all")
+    for ds in days:
+        ds.close()
+
+
+def run(code, names):
+    """Run statements; return the value of the last one, an expression."""
+    *statements, last = ast.parse(code.strip()).body
+    assert isinstance(last, ast.Expr), "the last line should be an expression"
+    exec(compile(ast.Module(statements, []), "migration.toml", "exec"), names)
+    return eval(compile(ast.Expression(last.value), "migration.toml", "eval"), names)
+
+
+@pytest.mark.parametrize(("group", "row"), ROWS, ids=[row["there"] for _, row in ROWS])
+def test_row(group, row, names):
+    own = dict(names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        own["result"] = run(row["here"], own)
+        assert bool(eval(row["check"], own)), own["result"]
+    for name in set(own) - set(names):
+        if isinstance(own[name], xr.Dataset | xr.DataTree):
+            own[name].close()
+
+
+@pytest.mark.parametrize("group", PUBLISHED)
+def test_every_published_name_has_one_row(group):
+    assert Counter(row["there"] for row in TABLE[group]) == Counter(PUBLISHED[group])
+
+
+def test_rows_have_the_same_keys():
+    assert set(TABLE) == set(PUBLISHED)
+    for _, row in ROWS:
+        assert {"there", "here", "check"} <= set(row) <= {"there", "here", "check", "difference"}
+
+
+def test_lines_fit_the_column_of_the_table():
+    long = [line for _, row in ROWS for line in row["here"].splitlines() if len(line) > 100]
+    assert long == []
