@@ -5,6 +5,7 @@ The build needs no network, and runs every notebook and every page with code cel
 
 import os
 import sys
+import sysconfig
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -49,8 +50,10 @@ nb_execution_show_tb = True
 nb_merge_streams = True
 nb_mime_priority_overrides = [("html", "image/png", 0)]
 nb_output_stderr = "remove"
-# The kernels draw into files and must not show progress bars.
-os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+# Kernels take what the environment says: pictures go into the page (CI asks for Agg), and `!oscaxr`
+# is the command of this environment.
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+os.environ["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", "")))
 
 # -- reference -------------------------------------------------------------------------------------
 autosummary_generate = True
@@ -61,23 +64,16 @@ numpydoc_class_members_toctree = False
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"  # only the names below become links
 numpydoc_xref_aliases = {
-    "Dataset": "xarray.Dataset",
-    "DataArray": "xarray.DataArray",
-    "DataTree": "xarray.DataTree",
-    "DataFrame": "pandas.DataFrame",
-    "ndarray": "numpy.ndarray",
-    **{
-        name: name
-        for name in (
-            "xarray.Dataset",
-            "xarray.DataArray",
-            "xarray.DataTree",
-            "xarray.Variable",
-            "pandas.DataFrame",
-            "pandas.Series",
-            "numpy.ndarray",
-        )
-    },
+    name: f":py:class:`{name}`"
+    for name in (
+        "xarray.Dataset",
+        "xarray.DataArray",
+        "xarray.DataTree",
+        "xarray.Variable",
+        "pandas.DataFrame",
+        "pandas.Series",
+        "pathlib.Path",
+    )
 }
 
 # -- links to other projects -----------------------------------------------------------------------
@@ -103,7 +99,8 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
-    "secondary_sidebar_items": ["page-toc"],
+    # The widest table needs the place of the table of contents.
+    "secondary_sidebar_items": {"guide/from_session_objects": [], "**": ["page-toc"]},
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }

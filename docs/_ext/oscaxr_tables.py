@@ -105,7 +105,7 @@ def variable_rows(specs: Iterable[VariableSpec], *, dims: bool = True) -> list[R
 
 def unit_word(units: str) -> str:
     """Return the unit as people write it, a dash where there is none."""
-    return {"": DASH, "1": "1 (none)", "degree": "°", "um": "µm"}.get(units, units)
+    return {"": DASH, "degree": "°", "um": "µm"}.get(units, units)
 
 
 def migration_rows(group: str) -> list[Row]:
@@ -250,7 +250,7 @@ class MigrationTable(Generated):
     def text(self) -> str:
         """Return the table of the group."""
         header = ("published name", "here", "what differs")
-        return list_table(header, migration_rows(self.arguments[0]), (22, 48, 30), "migration")
+        return list_table(header, migration_rows(self.arguments[0]), (18, 47, 35), "migration")
 
 
 class Citations(Generated):

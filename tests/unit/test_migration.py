@@ -147,5 +147,5 @@ def test_rows_have_the_same_keys():
 
 
 def test_lines_fit_the_column_of_the_table():
-    long = [line for _, row in ROWS for line in row["here"].splitlines() if len(line) > 100]
+    long = [line for _, row in ROWS for line in row["here"].splitlines() if len(line) > 72]
     assert long == []
