@@ -38,7 +38,7 @@ root_doc = "index"
 nitpicky = True
 
 # -- pages and notebooks ---------------------------------------------------------------------------
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
+myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
 # Every page with code cells is run, in a folder of its own that is thrown away, and the first
 # error stops the build. Nothing is kept: what a page shows is what the code does now.
@@ -99,8 +99,7 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
-    # The widest table needs the place of the table of contents.
-    "secondary_sidebar_items": {"guide/from_session_objects": [], "**": ["page-toc"]},
+    "secondary_sidebar_items": ["page-toc"],
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
