@@ -301,8 +301,8 @@ def test_overview_without_pupil_and_with_nan(ds):
     drawn = plot.session_overview(damaged, axes, bins=100)
     assert "pupil_diameter" not in drawn.lines
     assert np.isfinite(drawn.lines["dff"].get_ydata()).sum() > 90
-    assert "no pupil_diameter" in axes[2].get_ylabel()
-    with pytest.raises(CriterionError, match="four"):
+    assert "no pupil diameter" in axes[2].texts[0].get_text()
+    with pytest.raises(CriterionError, match="has 4, for stimulus"):
         plot.session_overview(ds, axes[:2])
 
 
