@@ -116,6 +116,16 @@ def open_both(request: pytest.FixtureRequest) -> Iterator[Callable[..., xr.Datas
 
 
 @pytest.fixture(scope="session")
+def original_folders(shared: Path) -> dict[str, Path]:
+    """Folders of a somatic and a dendritic session in the original layout. Not to be changed."""
+    prod = shared / "sessions_original" / "prod"
+    return {
+        "soma": prod / "mouse_408021" / "ophys_session_758519303",
+        "dend": prod / "mouse_413663" / "ophys_session_764704289",
+    }
+
+
+@pytest.fixture(scope="session")
 def memory_session(spec: ox.sample.SampleSpec) -> xr.Dataset:
     """Make the small sample session in memory."""
     return ox.sample.session(spec)
