@@ -4,6 +4,7 @@ The build needs no network, and runs every notebook and every page with code cel
 """
 
 import os
+import shutil
 import sys
 import sysconfig
 from importlib.metadata import version as installed_version
@@ -54,6 +55,11 @@ nb_output_stderr = "remove"
 # is the command of this environment.
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 os.environ["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", "")))
+# A profile of their own: nobody's start-up files, and no word about the kernel's own ports.
+profile = HERE / "_build" / "ipython" / "profile_default"
+profile.mkdir(parents=True, exist_ok=True)
+(profile / "ipython_kernel_config.py").write_text('c.IPKernelApp.log_level = "CRITICAL"\n')
+os.environ["IPYTHONDIR"] = str(profile.parent)
 
 # -- reference -------------------------------------------------------------------------------------
 autosummary_generate = True
@@ -111,6 +117,12 @@ def _skip_tuple_fields(app, what, name, obj, skip, options):
     return True if type(obj).__name__ == "_tuplegetter" else None
 
 
+def _forget_pages_of_old_names(app):
+    """Pages of the reference are written anew: one of a name that is gone would be left over."""
+    shutil.rmtree(HERE / "api" / "generated", ignore_errors=True)
+
+
 def setup(app):
     """Connect what the pages of classes need."""
     app.connect("autodoc-skip-member", _skip_tuple_fields)
+    app.connect("builder-inited", _forget_pages_of_old_names, priority=100)

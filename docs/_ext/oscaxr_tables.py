@@ -198,7 +198,7 @@ def data_model_table(part: str) -> str:
     Parameters
     ----------
     part : str
-        ``"indexes"``, ``"roi"``, ``"segment"``, ``"data"``, ``"include"``, ``"sequences"``,
+        ``"indexes"``, ``"roi"``, ``"segment"``, ``"stim_time"``, ``"data"``, ``"include"``, ``"sequences"``,
         ``"facts"``, ``"attributes"`` or ``"stimulus"``.
 
     Returns
@@ -231,11 +231,12 @@ def data_model_table(part: str) -> str:
         "indexes": [s for s in specs if s.role == "index"],
         "roi": [s for s in specs if s.role == "coord" and s.dims == (n.ROI,)],
         "segment": [s for s in specs if s.role == "coord" and s.dims == (n.SEGMENT,)],
+        "stim_time": [s for s in specs if s.role == "coord" and s.dims == (n.STIM_TIME,)],
         "data": [s for s in specs if s.role == "data" and not s.include],
         "include": [s for s in specs if s.role == "data" and s.include] + [template_spec("gabors")],
         "sequences": list(SEQUENCES.values()),
     }[part]
-    if part in ("roi", "segment"):
+    if part in ("roi", "segment", "stim_time"):
         rows = variable_rows(chosen, dims=False)
         return list_table((columns[0], *columns[2:]), rows, (24, 8, 8, 60), "model")
     return list_table(columns, variable_rows(chosen), widths, "model")

@@ -1,7 +1,6 @@
 """Each row of the migration table runs, gives what it says, and no published name is missing."""
 
 import ast
-import json
 import tomllib
 import warnings
 from collections import Counter
@@ -56,33 +55,6 @@ PUBLISHED = {
 FILE_PATHS = "original-format file paths"
 
 
-def write_matches(path, ds):
-    """Write the matching file that a session would have been published with."""
-    tracked = ds.osca.tracked()
-
-    def column(values):
-        return {str(place): value for place, value in enumerate(values)}
-
-    numbers, ids = [1, 2, 3], [758519303, 759189643, 759660390]
-    shift = [[1, 0, 2.5], [0, 1, -1], [0, 0, 1]]
-    content = {
-        "rois": {
-            "sess_1_roi_id": column(tracked.roi_id.values.tolist()),
-            "dff-ordered_roi_index": column(tracked.roi.values.tolist()),
-        },
-        "bad_rois": {"sess_1_bad_roi_id": {}, "dff_local_bad_roi_idx": {}},
-        "metadata": {
-            "nway_info": {"0": "Union."},
-            "minimum_iou": {"0": 0.2},
-            "sess_ns": {"0": numbers},
-            "sess_ids": {"0": ids},
-            **{f"sess_{n}_to_sess_1_transformation_matrix": {"0": shift} for n in (2, 3)},
-        },
-    }
-    path.write_text(json.dumps(content))
-    return path
-
-
 @pytest.fixture(scope="module")
 def names(tmp_path_factory):
     """What the rows may use: sessions of a mouse as files, opened."""
@@ -94,9 +66,15 @@ def names(tmp_path_factory):
 
     datadir = tmp_path_factory.mktemp("migration")
     table = ox.sample.write_mouse(datadir, parts="behavior+image+ophys")
+    specs = ox.sample.mouse_specs()
+    same = ox.sample.write_original(specs[0], datadir.parent / "same", mates=specs[1:])
+    (match_file,) = same.rglob("*_nway_matched_rois.json")
+    unfit = ox.sample.SampleSpec(plane="dend", scale=0.05, n_rois=10, n_tracked=5, n_bad_rois=2)
+    original = ox.open_session(ox.sample.write_original(unfit, datadir.parent / "original"))
+    with pytest.warns(ox.errors.InvalidRoiWarning):
+        original.valid.load()
     options = {"datadir": datadir, "sessions": table, "include": ("squares", "templates")}
     days = [ox.open_session(mouse=1, session=number, **options) for number in (1, 2, 3)]
-    name = "mouse_408021__session_758519303__nway_matched_rois.json"
     yield {
         "ox": ox,
         "np": np,
@@ -106,10 +84,11 @@ def names(tmp_path_factory):
         "days": days,
         "table": table,
         "datadir": datadir,
-        "match_file": write_matches(datadir / name, days[0]),
+        "match_file": match_file,
+        "original": original,
     }
     pyplot.close("all")
-    for ds in days:
+    for ds in (*days, original):
         ds.close()
 
 
