@@ -105,8 +105,7 @@ def make_patches(spec: SampleSpec, segments: Columns) -> Patches:
     Returns
     -------
     Patches
-        Whole numbers: positions without their fraction, orientations from 0 to 360, as in the
-        published tables.
+        Sizes and orientations, from 0 to 360, are whole numbers.
     """
     drawn = draw_patches(spec, segments)
     letters = segments["gabor_frame"]
@@ -121,8 +120,8 @@ def make_patches(spec: SampleSpec, segments: Columns) -> Patches:
         full[rows] = values
         return full
 
-    x, y = np.trunc(drawn.x), np.trunc(drawn.y)
-    return Patches(scatter(x[sets]), scatter(y[sets]), scatter(drawn.size[sets]), scatter(shown))
+    x, y, size = drawn.x[sets], drawn.y[sets], drawn.size[sets]
+    return Patches(scatter(x), scatter(y), scatter(size), scatter(shown))
 
 
 def make_squares(

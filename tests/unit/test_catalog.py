@@ -560,7 +560,7 @@ def test_find_sessions_in_the_original_layout(original_folders):
     table = find_sessions(original_folders["soma"].parents[2])
     assert table.sessid.tolist() == [758519303, 764704289]
     assert table.mouseid.tolist() == [408021, 413663]
-    assert table.date.tolist() == [20180926, 20181017]
+    assert table.date.tolist() == [20180926, 20180926]
     assert table.path.tolist() == [str(original_folders[plane]) for plane in ("soma", "dend")]
 
 

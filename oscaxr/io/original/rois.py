@@ -119,7 +119,10 @@ def _load_edges(path: Path) -> IntArray:
         # Names have a space before them, all but the first.
         table = pd.read_csv(path, skipinitialspace=True)
         table.columns = table.columns.str.strip()
-        return table[list(_EDGES)].to_numpy(np.int64)
+        edges = table[list(_EDGES)].to_numpy(np.float64)
+        if not np.isfinite(edges).all():
+            raise ValueError("a row is not complete")
+        return edges.astype(np.int64)
     except (ValueError, KeyError, TypeError, UnicodeDecodeError, pd.errors.ParserError) as error:
         raise FormatError(
             f"{path} is not a list of segmented objects with {', '.join(_EDGES)} ({error})"
