@@ -198,8 +198,8 @@ def data_model_table(part: str) -> str:
     Parameters
     ----------
     part : str
-        ``"indexes"``, ``"roi"``, ``"segment"``, ``"stim_time"``, ``"data"``, ``"include"``, ``"sequences"``,
-        ``"facts"``, ``"attributes"`` or ``"stimulus"``.
+        ``"indexes"``, ``"roi"``, ``"segment"``, ``"stim_time"``, ``"data"``, ``"include"``,
+        ``"sequences"``, ``"facts"``, ``"attributes"`` or ``"stimulus"``.
 
     Returns
     -------
