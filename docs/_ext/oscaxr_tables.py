@@ -89,7 +89,7 @@ def variable_rows(specs: Iterable[VariableSpec], *, dims: bool = True) -> list[R
         words = [spec.long_name, *([spec.comment] if spec.comment else [])]
         if spec.include:
             words.append(f"only with `include={spec.include!r}`")
-        elif not spec.required:
+        elif not spec.required and "only in" not in spec.comment:
             words.append("where the session has it")
         rows.append(
             (
