@@ -6,11 +6,13 @@ arrays. What is admitted has no state of its own that a pickle could write to.
 """
 
 import datetime
+import gc
 import math
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
@@ -19,6 +21,7 @@ import numpy as np
 from oscaxr.errors import FormatError, UnsafePickleError
 from oscaxr.model.lazy import Array
 
+_BUFFER_BYTES: Final = 2**16
 _PLAIN_DTYPE: Final = re.compile(r"[<>=|]?(?:[biu][1248]|f[248]|c(?:8|16)|[SU]\d{1,6})|\?")
 
 _BYTE_ORDERS: Final[dict[str | bytes, Literal["<", ">", "=", "|"]]] = {
@@ -265,6 +268,18 @@ class _Unpickler(pickle.Unpickler):
         raise UnsafePickleError(f"it refers to an object outside the file ({pid!r})")
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the search for reference cycles: a log makes 100,000s of objects, and none of them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def load(path: Path) -> Any:
     """Read a pickle of plain values, without running anything that it says.
 
@@ -286,7 +301,7 @@ def load(path: Path) -> Any:
     FormatError
         If it is not a pickle, or cut short.
     """
-    with path.open("rb") as file:
+    with path.open("rb", buffering=_BUFFER_BYTES) as file, _uncollected():
         try:
             return _Unpickler(file).load()
         except UnsafePickleError as error:
