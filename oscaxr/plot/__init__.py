@@ -8,11 +8,12 @@ when the first picture is drawn. All colours can be told apart by colour-blind p
 from oscaxr.plot.axes import PlotLibraryError
 from oscaxr.plot.behavior import BehaviorArtists, behavior_responses
 from oscaxr.plot.checks import PlotInputError
+from oscaxr.plot.expected import expected_unexpected
 from oscaxr.plot.gabor_frames import GaborFrameArtists, shade_gabor_frames
 from oscaxr.plot.heatmap import HeatmapArtists, heatmap
 from oscaxr.plot.overview import OverviewArtists, session_overview
 from oscaxr.plot.registered import RegisteredMaskArtists, registered_masks
-from oscaxr.plot.responses import ResponseArtists, expected_unexpected, responses
+from oscaxr.plot.responses import ResponseArtists, responses
 from oscaxr.plot.rois import (
     ProjectionArtists,
     RoiContourArtists,

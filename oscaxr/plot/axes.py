@@ -206,13 +206,15 @@ def say_missing(ax: "Axes", name: str) -> None:
     )  # fmt: skip
 
 
-def faintness(count: int) -> float:
+def faintness(count: int, *, power: float) -> float:
     """Return the opacity of so many lines, which must not run together into a dark patch.
 
     Parameters
     ----------
     count : int
         Number of lines.
+    power : float
+        1 for traces, which cross each other all the time, less for lines that seldom do.
 
     Returns
     -------
@@ -220,10 +222,10 @@ def faintness(count: int) -> float:
 
     Examples
     --------
-    >>> faintness(15), faintness(1700)
-    (0.8, 0.02)
+    >>> faintness(15, power=1), faintness(1500, power=0.5), faintness(1500, power=1)
+    (0.8, 0.1, 0.02)
     """
-    return float(np.clip(15 / max(1, count), 0.02, 0.8))
+    return float(np.clip((15 / max(1, count)) ** power, 0.02, 0.8))
 
 
 def tidy(ax: "Axes") -> None:

@@ -97,7 +97,7 @@ def shade_gabor_frames(
     limits = ax.get_xlim(), ax.get_ylim()
     bands = ax.broken_barh(
         [(start, stop - start) for start, stop in edges.tolist()], (0, 1),
-        transform=ax.get_xaxis_transform(), zorder=0, linewidth=0,
+        transform=ax.get_xaxis_transform(), zorder=-1, linewidth=0,
         facecolors=[_SHADES[name[0]] for name in names],
     )  # fmt: skip
     ax.set_xlim(limits[0])

@@ -1,7 +1,8 @@
 """The ROI masks of several sessions in the field of one of them."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 Matrix = npt.NDArray[np.float64]
 
-_COVER = 0.35
+_COVER: Final = 0.35
+_LEGEND_LETTERS: Final = 18
 
 
 class RegisteredMaskArtists(NamedTuple):
@@ -64,7 +66,8 @@ def registered_masks(
         Axes to draw into; new ones by default.
     matrices : xarray.Dataset or mapping of int to array_like, optional
         How to register sessions: what :func:`oscaxr.read_matches` read from the matching file of
-        the target session, or the matrix of each session by its number, the target having none.
+        the target session, or the matrix of each session by its number (its id, if it was opened
+        without a session table), the target having none.
 
     Returns
     -------
@@ -101,15 +104,15 @@ def registered_masks(
     ['session 1 (target)', 'session 2']
     """
     if isinstance(sessions, dict):
-        masks = {
-            str(name): require_kind(part, xr.DataArray, "registered masks as arrays, by name")
+        wanted = "registered masks as arrays, by name"
+        pixels = {
+            str(name): mask_pixels(require_kind(part, xr.DataArray, wanted))
             for name, part in sessions.items()
         }
-        if not masks:
+        if not pixels:
             raise CriterionError("no masks were given to draw")
     else:
-        masks = _register(sessions, matrices)
-    pixels = {name: mask_pixels(part) for name, part in masks.items()}
+        pixels = _register(sessions, matrices)
     shapes = {name: part.shape for name, part in pixels.items()}
     if len(set(shapes.values())) > 1:
         raise SchemaError(
@@ -130,8 +133,8 @@ def _draw(ax: "Axes", pixels: dict[str, MaskPixels]) -> RegisteredMaskArtists:
     contours = {}
     for k, (name, part) in enumerate(pixels.items()):
         # What is below must be seen where contours are the same.
-        thicker = 1 + 0.8 * (len(pixels) - 1 - k)
-        label = f"{name}\n{rois_in_words(part.n_rois)}"
+        thicker = 1 + 0.6 * (len(pixels) - 1 - k)
+        label = "\n".join([*wrap(name, _LEGEND_LETTERS), rois_in_words(part.n_rois)])
         contours[name] = draw_outlines(ax, part, color=colors[k], label=label, thicker=thicker)
     label_field(ax, shape)
     parts.beside_legend(ax, list(map(line_for_legend, contours.values(), colors)))
@@ -140,28 +143,40 @@ def _draw(ax: "Axes", pixels: dict[str, MaskPixels]) -> RegisteredMaskArtists:
 
 def _register(
     sessions: Any, matrices: xr.Dataset | Mapping[int, Any] | None
-) -> dict[str, xr.DataArray]:
-    """Return the masks of each session in the target's field."""
+) -> dict[str, MaskPixels]:
+    """Return the pixels of the masks of each session in the target's field."""
     opened = sessions_in(sessions)
     for ds in opened:
-        require_variables(ds, [n.ROI_MASK, "session"], "registered masks")
-    by_number = {int(ds["session"]): ds for ds in opened}
+        require_variables(ds, [n.ROI_MASK], "registered masks")
+    by_number = {_number(ds): ds for ds in opened}
     _check(opened, by_number)
     found, target = _matrices(matrices, list(by_number))
     field = (opened[0] if target is None else by_number.get(target, opened[0]))[n.ROI_MASK].sizes
     shape = (field[n.HEIGHT], field[n.WIDTH])
-    return {
-        f"session {number}" + " (target)" * (number == target): ds[n.ROI_MASK]
-        if number == target
-        else register_masks(ds[n.ROI_MASK], found[number], shape)
-        for number, ds in by_number.items()
-    }
+    pixels = {}
+    for number, ds in by_number.items():
+        # Of each session only the places of the pixels are kept: all masks would be gigabytes.
+        masks = ds[n.ROI_MASK]
+        if number == target:
+            pixels[f"session {number} (target)"] = mask_pixels(masks)
+        else:
+            registered = register_masks(masks, found[number], shape)
+            pixels[f"session {number}"] = mask_pixels(registered)
+    return pixels
+
+
+def _number(ds: xr.Dataset) -> int:
+    """Return the number of a session; its id if it was opened without a session table."""
+    if "session" not in ds.coords:
+        require_variables(ds, ["session_id"], "registered masks")
+        return int(ds["session_id"])
+    return int(ds["session"])
 
 
 def _check(opened: list[xr.Dataset], by_number: dict[int, xr.Dataset]) -> None:
     if not opened:
         raise CriterionError("no sessions were given to draw")
-    numbers = [int(ds["session"]) for ds in opened]
+    numbers = [_number(ds) for ds in opened]
     if len(by_number) < len(opened):
         raise CriterionError(f"a session is given twice: {numbers}")
     mice = sorted({int(ds["mouse_id"]) for ds in opened if "mouse_id" in ds.coords})
@@ -180,17 +195,24 @@ def _matrices(
     if matrices is None:
         raise CriterionError(f"sessions {numbers} are not registered to each other: {how}")
     if isinstance(matrices, xr.Dataset):
-        require_variables(matrices, ["matrix", "source_session", "session"], "registered masks")
-        target: int | None = int(matrices["session"])
-        sources = matrices["source_session"].values.tolist()
-        found = dict(zip(sources, matrices["matrix"].values, strict=True))
+        sources, own = ("source_session", "source_session_id"), ("session", "session_id")
+        require_variables(matrices, ["matrix", *sources, *own], "registered masks")
+        found = {
+            number: matrix
+            for name in sources
+            for number, matrix in zip(
+                matrices[name].values.tolist(), matrices["matrix"].values, strict=True
+            )
+        }
+        targets = [int(matrices[name]) for name in own]
+        target = next((number for number in numbers if number in targets), None)
     else:
         found = dict(require_kind(matrices, Mapping, "matrices by session number"))
         target = next((number for number in numbers if number not in found), None)
     missing = [number for number in numbers if number not in found and number != target]
     if missing:
         raise CriterionError(
-            f"there is no matrix for sessions {missing}: there are those of sessions "
-            f"{sorted(found)}, to session {target}"
+            f"there is no matrix for sessions {missing}, but for sessions {sorted(found)}"
+            + ("" if target is None else f" (to session {target})")
         )
     return found, target

@@ -8,11 +8,9 @@ import xarray as xr
 
 from oscaxr.errors import CriterionError, MissingVariableError, WindowError
 from oscaxr.measure.statistics import mean, stats
-from oscaxr.measure.transform import baseline as subtract_baseline
 from oscaxr.model import names as n
 from oscaxr.plot import axes
 from oscaxr.plot.checks import (
-    PlotInputError,
     require_kind,
     require_numbers,
     require_one_quantity,
@@ -20,8 +18,6 @@ from oscaxr.plot.checks import (
     roi_dim,
 )
 from oscaxr.plot.gabor_frames import GaborFrameArtists, shade_gabor_frames
-from oscaxr.select.criteria import select_segments
-from oscaxr.select.sequences import sequences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,16 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 Groups = Mapping[str, xr.DataArray | xr.Dataset]
-
-# What is expected and what is not, in the words of the criteria. Visual flow is unexpected from
-# the first segment of a run on, so the first ones are compared.
-_COMPARED: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
-    n.GABORS: ({"gabor_frame": "D"}, {"gabor_frame": "U"}),
-    n.VISFLOW: (
-        {"stimulus": n.VISFLOW, "unexpected": 0, "run_start": True},
-        {"stimulus": n.VISFLOW, "unexpected": 1, "run_start": True},
-    ),
-}
 
 _MANY_ROIS: Final = 100
 _EXTREMES: Final = (1.0, 99.0)
@@ -181,98 +167,6 @@ def responses(
     return ResponseArtists(lines, bands, event, traces, shading)
 
 
-def expected_unexpected(
-    data: xr.Dataset | tuple[xr.DataArray, xr.DataArray],
-    ax: "Axes | None" = None,
-    *,
-    stimulus: str = n.GABORS,
-    name: str = n.DFF,
-    pre: float = 1.0,
-    post: float = 1.0,
-    scale: bool = False,
-    baseline: float | None = None,
-) -> ResponseArtists:
-    """Draw the responses to what was expected and to what was not.
-
-    Parameters
-    ----------
-    data : xarray.Dataset or two xarray.DataArray
-        A session; or the sequences of expected and of unexpected segments.
-    ax : matplotlib.axes.Axes, optional
-        Axes to draw into; new ones by default.
-    stimulus : {"gabors", "visflow"}, optional
-        Of a session, D and U Gabor frames, or the first segments of each run of expected and of
-        unexpected flow.
-    name : str, optional
-        Variable of the session.
-    pre, post : float, optional
-        Seconds before and after the start of the segments.
-    scale : bool, optional
-        Scale the traces of the session as :func:`oscaxr.sequences` does.
-    baseline : float, optional
-        Subtract from each sequence the mean of its first so many seconds.
-
-    Returns
-    -------
-    ResponseArtists
-        Lines and bands, expected first.
-
-    Raises
-    ------
-    CriterionError
-        If `stimulus` is neither of these, or the two are different quantities.
-    PlotInputError
-        If `data` are neither a session nor two arrays.
-    WindowError
-        If there are no sequences of one kind.
-    PlotLibraryError
-        If matplotlib is not installed.
-
-    Notes
-    -----
-    Of a session's Gabors, the frames shown before and after are shaded and named along the top.
-
-    Examples
-    --------
-    >>> import oscaxr as ox
-    >>> from matplotlib.figure import Figure
-    >>> ds = ox.sample.session(n_rois=4, scale=0.05)
-    >>> drawn = expected_unexpected(ds, Figure().subplots())
-    >>> [line.get_label().split(",")[0] for line in drawn.lines]
-    ['expected (D)', 'unexpected (U)']
-    """
-    words = ("expected", "unexpected")
-    pair: tuple[xr.DataArray, xr.DataArray]
-    if isinstance(data, xr.Dataset):
-        if stimulus not in _COMPARED:
-            raise CriterionError(
-                f"stimulus={stimulus!r} is not compared; it may be {sorted(_COMPARED)}"
-            )
-        chosen = [select_segments(data, **criteria) for criteria in _COMPARED[stimulus]]
-        found = [sequences(data, name, part, pre=pre, post=post, scale=scale) for part in chosen]
-        pair = (found[0], found[1])
-        if stimulus == n.GABORS:
-            words = ("expected (D)", "unexpected (U)")
-    else:
-        pair = _pair(data)
-    ax = axes.own_axes(ax)
-    groups: dict[str, xr.DataArray] = {}
-    for word, part in zip(words, pair, strict=True):
-        count = f", {part.sizes[n.SEQUENCE]} sequences" if n.SEQUENCE in part.dims else ""
-        groups[word + count] = part if baseline is None else subtract_baseline(part, baseline)
-    of_gabors = data if isinstance(data, xr.Dataset) and stimulus == n.GABORS else None
-    return responses(groups, ax, colors=(axes.EXPECTED, axes.UNEXPECTED), gabor_frames=of_gabors)
-
-
-def _pair(data: Any) -> tuple[xr.DataArray, xr.DataArray]:
-    wanted = "a session, or the sequences of expected and of unexpected segments as two arrays"
-    given = require_kind(data, (tuple, list), wanted)
-    if len(given) != 2:
-        raise PlotInputError(f"this picture needs {wanted}, but was given {len(given)} of them")
-    expected, unexpected = (require_kind(part, xr.DataArray, wanted) for part in given)
-    return expected, unexpected
-
-
 def _grouped(data: xr.DataArray | xr.Dataset | Groups, rois: bool) -> tuple[dict[str, _Group], str]:
     """Return statistics over ``rel_time`` by the name of the group, and what the names are."""
     wanted = "sequences or their statistics, or several of them by name"
@@ -350,7 +244,7 @@ def _draw_rois(ax: "Axes", traces: xr.DataArray, color: Any, fainter: float) -> 
     time = np.broadcast_to(traces[n.REL_TIME].values, values.shape)
     lines = LineCollection(
         list(np.stack([time, values], axis=-1)), colors=color, linewidths=0.7,
-        alpha=fainter * axes.faintness(len(values)), zorder=1.5,
+        alpha=fainter * axes.faintness(len(values), power=1), zorder=1.5,
     )  # fmt: skip
     ax.add_collection(lines, autolim=False)
     known = values[np.isfinite(values)]

@@ -18,7 +18,7 @@ from oscaxr.plot.field import (
     line_for_legend,
     rois_in_words,
 )
-from oscaxr.plot.outlines import mask_pixels
+from oscaxr.plot.outlines import MaskPixels, mask_pixels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -230,7 +230,7 @@ def roi_contours(
         entries = (highlighted, HIGHLIGHT_COLOR), (contours, color)
         parts.beside_legend(ax, [line_for_legend(*entry) for entry in entries[: pixels.n_rois]])
         if zoom:
-            _zoom(ax, pixels.y[own], pixels.x[own])
+            _zoom(ax, pixels, own)
     return RoiContourArtists(contours, highlighted, image)
 
 
@@ -317,10 +317,16 @@ def _draw_projection(ax: "Axes", ds: xr.Dataset) -> "AxesImage":
     return ax.imshow(values, cmap="gray", vmin=low, vmax=high)
 
 
-def _zoom(ax: "Axes", y: npt.NDArray[np.int64], x: npt.NDArray[np.int64]) -> None:
-    """Show a square about some pixels."""
+def _zoom(ax: "Axes", pixels: MaskPixels, own: npt.NDArray[np.bool_]) -> None:
+    """Show a square about some pixels, in the field as far as it fits."""
+    y, x = pixels.y[own], pixels.x[own]
     size = max(np.ptp(y), np.ptp(x)) + 1
     half = size / 2 + max(_MARGIN_PX, _MARGIN * size)
-    middle_y, middle_x = (y.min() + y.max()) / 2, (x.min() + x.max()) / 2
-    ax.set_xlim(middle_x - half, middle_x + half)
-    ax.set_ylim(middle_y + half, middle_y - half)
+    limits = []
+    for place, length in ((y, pixels.shape[0]), (x, pixels.shape[1])):
+        middle = (place.min() + place.max()) / 2
+        if 2 * half < length:
+            middle = np.clip(middle, half - 0.5, length - 0.5 - half)
+        limits.append((middle - half, middle + half))
+    ax.set_xlim(limits[1])
+    ax.set_ylim(limits[0][::-1])

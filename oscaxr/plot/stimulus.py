@@ -89,9 +89,9 @@ def stimulus_frames(
     >>> import oscaxr as ox
     >>> from matplotlib.figure import Figure
     >>> ds = ox.sample.session(n_rois=2, scale=0.02, include="templates")
-    >>> drawn = stimulus_frames(ds, [1, 2], Figure().subplots(2))
-    >>> drawn.images[0].get_array().shape
-    (30, 48)
+    >>> drawn = stimulus_frames(ds, axes=Figure().subplots(3, 3))
+    >>> len(drawn.images), drawn.images[0].get_array().shape
+    (9, (30, 48))
     """
     require_kind(ds, xr.Dataset, "a session Dataset")
     require_variables(ds, (*_KIND, "start_frame_stim"), "stimulus frames")

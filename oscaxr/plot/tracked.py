@@ -177,10 +177,14 @@ def tracked_over_sessions(
 
     values = data.transpose(n.TRACKING_ID, SESSION).values
     numbers = data[SESSION].values
-    paths = np.stack([np.broadcast_to(numbers, values.shape), values], axis=-1)
+    if len(numbers) > 1:
+        paths = np.stack([np.broadcast_to(numbers, values.shape), values], axis=-1)
+    else:  # a line of one point would not be seen
+        ends = numbers + np.array([-0.1, 0.1])
+        paths = np.stack(np.broadcast_arrays(ends, values), axis=-1)
     lines = LineCollection(
-        list(paths), colors=axes.FAINT, linewidths=0.9, alpha=axes.faintness(len(values)),
-        label=f"{len(values)} tracked ROIs", zorder=2,
+        list(paths), colors=axes.FAINT, linewidths=0.9,
+        alpha=axes.faintness(len(values), power=0.5), label=f"{len(values)} tracked ROIs", zorder=2,
     )  # fmt: skip
     ax.add_collection(lines)
     found = statistics.stats(data, n.TRACKING_ID, stat="mean", error="sem")

@@ -227,6 +227,13 @@ def test_tracked_over_sessions(mouse, ax):
     render(ax)
 
 
+def test_one_session_is_a_dash_an_roi(mouse, ax):
+    drawn = plot.tracked_over_sessions(mouse[:1], ax)
+    values = plot.tracked_responses(mouse[:1]).values[0]
+    for path, value in zip(drawn.rois.get_segments(), values, strict=True):
+        np.testing.assert_allclose(path, [[0.9, value], [1.1, value]])
+
+
 def test_planted_responses_grow(mouse):
     mean = plot.tracked_responses(mouse).mean("tracking_id").values
     assert mean[2] > mean[0]

@@ -126,6 +126,11 @@ def test_limits_stay_as_they_were(ds, u, ax):
     assert (ax.get_xlim(), ax.get_ylim()) == before
 
 
+def test_shading_lies_behind_everything(ds, u, ax):
+    drawn = plot.heatmap(u, ax)
+    assert plot.shade_gabor_frames(ax, ds, u).bands.get_zorder() < drawn.image.get_zorder()
+
+
 def test_no_frames_beyond_the_block(ds, ax):
     first = ds.osca.select(gabor_frame="A").isel(segment=[0])
     a = ds.osca.sequences("dff", first, pre=1, post=0.5)

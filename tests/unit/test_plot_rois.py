@@ -182,7 +182,19 @@ def test_zoom_shows_the_highlighted_roi(ds, ax):
     assert left < x.min() <= x.max() < right
     assert top < y.min() <= y.max() < bottom
     assert right - left == pytest.approx(bottom - top)
-    assert (left + right) / 2 == pytest.approx((x.min() + x.max()) / 2)
+
+
+def test_zoom_is_about_the_roi_and_stays_in_the_field(ax):
+    flags = np.zeros((2, 80, 90), bool)
+    flags[0, 40:44, 30:36] = flags[1, :3, 86:] = True
+    ds = xr.Dataset({"roi_mask": (DIMS, flags)}, coords={"roi": [0, 1]})
+    plot.roi_contours(ds, ax, highlight=0, zoom=True)
+    assert (ax.get_xlim(), ax.get_ylim()) == ((17.5, 47.5), (56.5, 26.5))
+    plot.roi_contours(ds, ax, highlight=1, zoom=True)
+    assert ax.get_xlim()[1] == 89.5
+    assert ax.get_ylim()[1] == -0.5
+    plot.roi_contours(ds.isel(height=slice(0, 10)), ax, highlight=1, zoom=True)
+    assert ax.get_ylim()[1] < -0.5
 
 
 def test_one_roi_has_no_others(ds, ax):
@@ -224,7 +236,12 @@ def matches(target, sources):
     """Matrices as they are read from a matching file."""
     return xr.Dataset(
         {"matrix": (("source_session", "matrix_row", "matrix_column"), list(sources.values()))},
-        coords={"source_session": list(sources), "session": target},
+        coords={
+            "source_session": list(sources),
+            "source_session_id": ("source_session", [758519300 + k for k in sources]),
+            "session": target,
+            "session_id": 758519300 + target,
+        },
     )
 
 
@@ -245,6 +262,26 @@ def test_sessions_are_registered_to_the_target(mouse, ax, given):
     assert words[1] == "session 2 (target)\n7 ROIs"
     painted = np.any([masks.values.any(axis=0) for masks in wanted], axis=0)
     np.testing.assert_array_equal(np.asarray(drawn.image.get_array())[..., 3], painted)
+
+
+def test_sessions_without_a_number_go_by_their_ids(mouse, ax):
+    nameless = [ds.drop_vars("session") for ds in mouse]
+    drawn = plot.registered_masks(nameless, ax, matrices=matches(2, {1: SHIFT, 3: np.eye(3)}))
+    assert list(drawn.contours) == [
+        "session 758519301",
+        "session 758519302 (target)",
+        "session 758519303",
+    ]
+
+
+def test_a_published_matching_file(shared, open_shared, ax):
+    file = "mouse_408021__session_759189643__nway_matched_rois.json"
+    matched = ox.read_matches(shared / "data" / "roi_tracking" / file)
+    sessions = [open_shared(number) for number in (758519303, 759189643, 759660390)]
+    drawn = plot.registered_masks(sessions, ax, matrices=matched)
+    first = ox.register_masks(sessions[0].roi_mask, matched.matrix.values[0])
+    found = [pieces(path) for path in next(iter(drawn.contours.values())).get_paths()]
+    assert found == [unit_edges(mask) for mask in first.values]
 
 
 def test_registered_masks_by_name(mouse, ax):
