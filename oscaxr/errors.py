@@ -87,6 +87,10 @@ class SessionsFailedError(OscaxrError, RuntimeError):
         self.results = results
 
 
+class WorkersError(OscaxrError, RuntimeError):
+    """The processes that should work on many sessions cannot be started."""
+
+
 class OscaxrWarning(UserWarning):
     """Base of all warnings given by oscaxr."""
 

@@ -176,13 +176,19 @@ def open_sessions(
     ['/mouse_1/session_1', '/mouse_1/session_2']
     """
     check_errors(errors)
-    options = {"include": include, "drop_variables": drop_variables, "chunks": chunks}
+    options = {
+        "include": include,
+        "drop_variables": drop_variables,
+        "chunks": chunks,
+        # Or a sweep over the tree would gather all that it reads.
+        "cache": False,
+    }
     opened: dict[str, xr.Dataset] = {}
     failures: dict[str, str] = {}
     requests = find_requests(sessions, datadir=datadir, table=table, options=options)
     try:
-        with progress_bar("opening sessions", len(requests), show=progress) as advance:
-            for request in requests:
+        with progress_bar("opening sessions", show=progress) as report:
+            for done, request in enumerate(requests, start=1):
                 try:
                     ds = request.open()
                     node = node_of(ds)
@@ -194,7 +200,7 @@ def open_sessions(
                     if errors == "raise":
                         raise
                     failures[str(request)] = f"{type(error).__name__}: {error}"
-                advance()
+                report(done, len(requests))
     except BaseException:
         for ds in opened.values():
             ds.close()
@@ -246,12 +252,9 @@ def tree_of(
         Naming the sessions that are left out, with the reasons.
     """
     tree = xr.DataTree.from_dict(dict(nodes))
-
-    def close() -> None:
-        for ds in nodes.values():
-            ds.close()
-
-    tree.set_close(close)
+    for node, ds in nodes.items():
+        # A node is made of a copy, which does not know how to close its files.
+        tree[node].set_close(ds.close)
     if failures:
         tree.attrs["failures"] = warn_of_failures(failures)
     return tree

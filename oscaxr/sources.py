@@ -32,7 +32,7 @@ class SessionSource:
         Its row of the session table.
     options : mapping
         ``include``, ``drop_variables``, ``chunks`` and the options of the original layout, as for
-        :func:`open_session`.
+        :func:`open_session`, and perhaps ``cache``, as for :func:`xarray.open_dataset`.
     """
 
     paths: tuple[Path, ...]
@@ -47,7 +47,8 @@ class SessionSource:
         if is_exported(self.paths[0]):
             asked = (self.options.get(name) for name in ("fluorescence", "segmentation"))
             check_original_options(str(self.paths[0]), *asked)
-            options = {name: self.options.get(name) for name in ("chunks", "drop_variables")}
+            names = ("chunks", "cache", "drop_variables")
+            options = {name: self.options.get(name) for name in names}
             opened = open_exported(self.paths[0], **options)
             if not isinstance(opened, xr.Dataset) or n.SEGMENT not in opened.dims:
                 opened.close()

@@ -24,7 +24,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("model",),
     ("io", "select", "measure", "export", "sample"),
-    ("catalog", "discovery", "progress", "sources", "sessions", "parallel", "analysis"),
+    (
+        *("catalog", "discovery", "progress", "sources", "sessions"),
+        *("workers", "results", "parallel", "analysis"),
+    ),
     ("accessor", "plot"),
     ("",),
     ("cli",),

@@ -3,9 +3,11 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import h5py
 import numpy as np
@@ -22,6 +24,9 @@ CHUNK_CACHE_BYTES = 16 * 2**20
 
 # Links upon links are followed this far: none of a session's files needs more than one or two.
 MAX_LINKS = 16
+
+# Each open file costs HDF5 some megabytes; opening one again takes milliseconds.
+KEPT_OPEN = 4
 
 
 def open_file(path: str, mode: str = "r") -> h5py.File:
@@ -69,8 +74,11 @@ class Hdf5File:
     Notes
     -----
     The handle sits in xarray's file cache: it pickles by path, is closed by :meth:`close`, and
-    all use of it is guarded by xarray's HDF5 lock, so it excludes other engines too.
+    all use of it is guarded by xarray's HDF5 lock, so it excludes other engines too. Of many files,
+    as in a tree of sessions, only those used last stay open.
     """
+
+    _last_used: ClassVar["WeakKeyDictionary[Hdf5File, None]"] = WeakKeyDictionary()
 
     def __init__(self, path: str | Path, *, at_once: bool = True) -> None:
         self.path = str(Path(path).resolve())
@@ -105,6 +113,8 @@ class Hdf5File:
                     f"{self.path} cannot be read as a session ({error}). The file is cut short or "
                     "damaged: fetch it again."
                 ) from error
+            finally:
+                self._close_longest_unused()
 
     def _acquire(self) -> h5py.File:
         try:
@@ -116,9 +126,20 @@ class Hdf5File:
 
     def close(self) -> None:
         """Release the handle, and those of linked files; reading again opens them again."""
+        with HDF5_LOCK:
+            self._release()
+
+    def _release(self) -> None:
         for other in self._linked.values():
-            other.close()
-        self._manager.close()
+            other._release()
+        self._manager.close(needs_lock=False)
+
+    def _close_longest_unused(self) -> None:
+        self._last_used.pop(self, None)
+        self._last_used[self] = None
+        for file in list(self._last_used)[:-KEPT_OPEN]:
+            del self._last_used[file]
+            file._release()
 
     def holder(self, dataset: h5py.Dataset) -> "Hdf5File":
         """Return the file that holds a dataset: this one, or one that it links to."""
@@ -262,24 +283,14 @@ class DatasetReader:
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = dataset.dtype
         self.chunk_shape: tuple[int, ...] | None = dataset.chunks
-        self._storage = Once(self._find_storage)
+        # Not a bound method: a reader that refers to itself lives until garbage is collected.
+        self._storage = Once(partial(_find_storage, self.file, self.name))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "DatasetReader":
         return self
 
     def __repr__(self) -> str:
         return f"{Path(self.file.path).name}:{self.name}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_storage": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._storage = Once(self._find_storage)
-
-    def _find_storage(self) -> chunks.Contiguous | chunks.Chunked | None:
-        with self.file.handle() as file:
-            return chunks.find_storage(file[self.name])
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.model.lazy.Reader`)."""
@@ -355,6 +366,11 @@ class DatasetReader:
                 for a, b in pairwise(bounds)
             ]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _find_storage(file: Hdf5File, name: str) -> chunks.Contiguous | chunks.Chunked | None:
+    with file.handle() as handle:
+        return chunks.find_storage(handle[name])
 
 
 def _pick(values: Array, indices: tuple[AxisIndex, ...]) -> Array:

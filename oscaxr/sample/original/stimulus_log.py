@@ -275,7 +275,7 @@ def gabor_parameters(session: SampleSession) -> dict[str, Any]:
         "sf": SPATIAL_FREQUENCY,
         "phase": PATCH_PHASE,
         "oris": [0.0, 45.0, 90.0, 135.0],
-        "ori_std": 1.0 / np.sqrt(session.spec.gabor_kappa),
+        "ori_std": session.spec.gabor_kappa**-0.5,
         "im_len": FRAMES_PER_GABOR / NOMINAL_RATE,
         "reg_len": [30, 90],
         "surp_len": [3, 6],

@@ -16,6 +16,7 @@ from oscaxr.sample.original.masks import (
     write_max_projection,
 )
 from oscaxr.sample.original.pickler import Python2Pickler
+from oscaxr.sample.original.pilot_log import make_pilot_log
 from oscaxr.sample.original.pupil import write_pupil
 from oscaxr.sample.original.rois import FoundRois
 from oscaxr.sample.original.stimulus_log import make_log
@@ -157,7 +158,8 @@ def _write(
 def _write_behavior(session: SampleSession, tree: Tree, form: OriginalForm) -> None:
     clocks = session.clocks
     with tree.behavior_file("stim.pkl").open("wb", buffering=2**20) as file:
-        log = make_log(session, form)
+        is_pilot = session.spec.run_type == "pilot"
+        log = (make_pilot_log if is_pilot else make_log)(session, form)
         if form.pickled_by == "python2":
             Python2Pickler(file, form.pickle_protocol).dump(log)
         else:
