@@ -306,8 +306,6 @@ class TestOpening:
         xr.testing.assert_identical(pickle.loads(pickle.dumps(found)), memory_session)
 
     def test_reads_after_it_was_closed(self, memory_session, tmp_path, suffix):
-        if suffix == ".zarr.zip":
-            pytest.skip("a zip file stays closed")
         found = saved(memory_session, tmp_path, suffix)
         found.close()
         xr.testing.assert_identical(found["dff"], memory_session["dff"])
