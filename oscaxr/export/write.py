@@ -3,8 +3,9 @@
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,7 +18,7 @@ from oscaxr.errors import (
     UnsafeTargetError,
 )
 from oscaxr.export.atomic import AtomicTarget
-from oscaxr.export.blocks import Region, blocks
+from oscaxr.export.blocks import blocks
 from oscaxr.export.encoding import Chunks, Format, Stored, group_attrs, prepare, with_dtypes
 from oscaxr.export.netcdf import NetcdfWriter
 from oscaxr.export.provenance import (
@@ -28,6 +29,7 @@ from oscaxr.export.provenance import (
     source_paths,
 )
 from oscaxr.export.subset import choose
+from oscaxr.export.writer import ThreadedWriter, Writer
 from oscaxr.export.zarr_store import ZarrWriter
 from oscaxr.model import names as n
 from oscaxr.model.encoding import LAYOUT, PROVENANCE, SUFFIXES, Kind, layout_of
@@ -39,22 +41,6 @@ Exportable = xr.Dataset | xr.DataArray | xr.DataTree
 # Small facts that are computed from whole traces: the factors first, they find `valid` on the way.
 _FIRST = (n.DFF_MEDIAN, n.DFF_SPREAD)
 _LOADED_BYTES = 2**20
-
-
-class Writer(Protocol):
-    """A store that is being written."""
-
-    def create(self, group: str, stored: list[Stored]) -> None:
-        """Create a group and its variables, empty."""
-
-    def write(self, group: str, one: Stored, region: Region, values: np.ndarray[Any, Any]) -> None:
-        """Write a block of a variable."""
-
-    def finish(self, attrs: dict[str, dict[str, Any]]) -> None:
-        """Write the attributes of the groups and complete the store."""
-
-    def close(self) -> None:
-        """Release what is open."""
 
 
 def save(
@@ -137,8 +123,8 @@ def save(
 
     The target appears when it is complete: until then it is put together beside it, under a name
     that begins with a dot. Should the process be killed, the target is as it was before, and what
-    is left of the new one is removed by the next export in that folder. (A power failure is another
-    matter: nothing is forced to the disk.)
+    is left of the new one is removed by the next export in that folder. All of it is forced to the
+    disk first, so that a power failure leaves the old target or the new one, too.
 
     Examples
     --------
@@ -306,11 +292,12 @@ def _write(writer: Writer, stored: dict[str, list[Stored]], report: Progress) ->
 def _writer(
     path: Path, file_format: Format, packed: bool, compression: bool | str
 ) -> Iterator[Writer]:
-    writer: Writer
+    make: Callable[[], Writer]
     if file_format == "zarr":
-        writer = ZarrWriter(path, compression=compression, packed=packed)
+        make = partial(ZarrWriter, path, compression=compression, packed=packed)
     else:
-        writer = NetcdfWriter(path, compression=compression)
+        make = partial(NetcdfWriter, path, compression=compression)
+    writer = ThreadedWriter(make)
     try:
         yield writer
     finally:

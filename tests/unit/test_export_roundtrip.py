@@ -463,6 +463,32 @@ class TestOptions:
         with pytest.raises(ox.OscaxrError, match="'nothing'"):
             saved(everything, tmp_path, suffix, variables="nothing")
 
+    def test_odd_subsets(self, memory_session, tmp_path, suffix):
+        path = tmp_path / f"s{suffix}"
+        u = memory_session.osca.sequences("dff", [3, 4], pre=0, post=0.2)
+        twice = u.isel(sequence=[0, 0, 1])
+        for obj, options, says in [
+            (memory_session, {"roi": [1, 1, 0]}, "same roi more than once: 1"),
+            (memory_session, {"segments": [4, 2, 4]}, "same segment more than once: 4"),
+            (memory_session, {"segments": [4, 10_000]}, "no segment 10000"),
+            (memory_session, {"roi": [1.5]}, r"no roi 1\.5"),
+            (memory_session, {"roi": ["a"]}, "no roi a"),
+            (memory_session, {"roi": [[1, 2]]}, "one row"),
+            (memory_session, {"roi": [True]}, "1 booleans"),
+            (u, {"segments": [3, 3]}, "same sequence more than once: "),
+            (twice, {"segments": [3]}, "there more than once: "),
+            (twice, {"segments": slice(3, 3)}, "there more than once: "),
+            (memory_session.isel(roi=slice(0)), {"roi": [1]}, "there is none"),
+        ]:
+            with pytest.raises(ox.errors.CriterionError, match=says):
+                save(obj, path, **options)
+        assert not path.exists()
+        # No ROI at all is a value like others, as in selections.
+        for roi in ([], slice(0, 0), np.zeros(7, bool)):
+            found = saved(memory_session, tmp_path, suffix, roi=roi)
+            assert found.sizes["roi"] == (1 if isinstance(roi, slice) else 0)
+            found.close()
+
     def test_provenance(self, sample_path, tmp_path, suffix):
         import hashlib
 
