@@ -24,6 +24,7 @@ from oscaxr.export.netcdf import NetcdfWriter
 from oscaxr.export.provenance import (
     Sources,
     describe_subset,
+    earlier_exports,
     live_paths,
     provenance_attrs,
     source_paths,
@@ -142,7 +143,7 @@ def save(
     if kind == "DataTree" and (roi is not None or segments is not None):
         raise CriterionError("roi= and segments= differ by session: choose before making the tree")
     paths = {group: source_paths(ds) for group, ds in groups.items()}
-    before = {group: ds.encoding.get(PROVENANCE) for group, ds in groups.items()}
+    before = {group: earlier_exports(ds, paths[group]) for group, ds in groups.items()}
     _refuse_own_source(target, {path for ds in groups.values() for path in live_paths(ds)})
     groups = {
         group: choose(ds, variables=variables, roi=roi, segments=segments) if ds.variables else ds

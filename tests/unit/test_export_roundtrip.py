@@ -512,6 +512,35 @@ class TestOptions:
         assert dated.encoding["provenance"]["created"].endswith("+00:00")
         assert dated.encoding["provenance"]["sources"][0]["sha256"] == ""
 
+    @pytest.mark.parametrize("chunks", [None, {}])
+    def test_provenance_of_what_comes_from_an_export(self, sample_path, tmp_path, suffix, chunks):
+        with ox.open_session(sample_path) as ds:
+            path = save(ds, tmp_path / f"session{suffix}")
+        original = provenance_of(path)["sources"]
+        assert original[0]["name"] == sample_path.name
+        with open_exported(path, chunks=chunks) as export:
+            u = export.osca.sequences("dff", [3, 4], pre=0, post=0.2)
+            found = saved(u, tmp_path, suffix).encoding["provenance"]
+            assert found["sources"] == original
+            assert [one["name"] for one in found["exported_from"]] == [path.name]
+            # Beside data of the file itself: each is named once.
+            with ox.open_session(sample_path) as ds:
+                both = xr.Dataset({"a": u, "b": ds["pupil_diameter"].rename(time="t")})
+                both = both.drop_vars(["time", "t"], errors="ignore")
+                found = saved(both, tmp_path / "both", suffix).encoding["provenance"]
+            assert found["sources"] == original
+            assert [one["name"] for one in found["exported_from"]] == [path.name]
+
+    def test_provenance_of_what_comes_from_a_tree(self, sample_path, tmp_path, suffix):
+        with ox.open_session(sample_path) as ds:
+            tree = xr.DataTree.from_dict({"/mouse_1/session_1": ds})
+            path = save(tree, tmp_path / f"tree{suffix}")
+        with open_exported(path) as found:
+            node = found["mouse_1/session_1"].to_dataset()
+            u = node.osca.sequences("dff", [3, 4], pre=0, post=0.2)
+            told = saved(u, tmp_path, suffix).encoding["provenance"]
+        assert [one["name"] for one in told["sources"]] == [sample_path.name]
+
     def test_progress(self, memory_session, tmp_path, suffix):
         seen = []
         saved(
