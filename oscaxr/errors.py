@@ -38,6 +38,10 @@ class UnsafeLinkError(FormatError):
     """A file refers to data outside its own folder."""
 
 
+class UnsafePickleError(FormatError):
+    """A pickle refers to something that no data file needs; nothing of it was run."""
+
+
 class SchemaError(OscaxrError, ValueError):
     """A Dataset is not a session (or sequences) Dataset; all problems are listed at once."""
 

@@ -30,20 +30,25 @@ def open_session(
     include: str | Collection[str] = (),
     drop_variables: str | Iterable[str] | None = None,
     chunks: Any = None,
+    fluorescence: str | None = None,
+    segmentation: str | None = None,
+    keep_decoded: bool | PathLike = False,
 ) -> xr.Dataset:
     """Open one session as a lazy Dataset.
 
     Parameters
     ----------
     session_id : int or path-like, optional
-        The 9-digit session id, or the path of an NWB file or of what :func:`oscaxr.save` wrote
-        (``.zarr``, ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved).
+        The 9-digit session id, or the path of an NWB file, of a session's folder in the original
+        layout (``ophys_session_<id>``), or of what :func:`oscaxr.save` wrote (``.zarr``,
+        ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved).
     mouse, session : int, optional
         Number of the mouse and of its session, as in the session table, instead of the id.
     runtype : {"prod", "pilot"}, optional
         Tells apart mice that have the same number in production and pilot.
     datadir : path-like, optional
-        Folder below which the session's files are looked for, at any depth.
+        Folder below which the session's files are looked for, at any depth: NWB files first, then
+        its folder in the original layout.
     sessions : path-like or pandas.DataFrame, optional
         The session table. Needed for `mouse` and `session`, unless the numbers that
         :func:`oscaxr.find_sessions` gives are meant; otherwise optional: without it the facts of
@@ -55,6 +60,15 @@ def open_session(
         Names to leave out.
     chunks : optional
         As for :func:`xarray.open_dataset`: dask arrays of these chunks; ``{}`` takes the file's.
+    fluorescence : {"dff", "raw"}, optional
+        For the original layout: whether ``dff`` holds dF/F (the default) or raw fluorescence,
+        which its attributes then say.
+    segmentation : {"extr", "allen"}, optional
+        For the original layout: which ROIs. Dendritic planes have those that EXTRACT found (the
+        default there) and those of the Allen segmentation; somatic planes have the latter only.
+    keep_decoded : bool or path-like, optional
+        For the original layout: whether to keep the decoded stimulus log in the user's cache
+        folder (or the one given), by its content, so that the session opens faster next time.
 
     Returns
     -------
@@ -88,7 +102,14 @@ def open_session(
     ...     dict(ds.dff.sizes)["roi"]
     4
     """
-    options = {"include": include, "drop_variables": drop_variables, "chunks": chunks}
+    options = {
+        "include": include,
+        "drop_variables": drop_variables,
+        "chunks": chunks,
+        "fluorescence": fluorescence,
+        "segmentation": segmentation,
+        "keep_decoded": keep_decoded,
+    }
     return find_source(
         session_id,
         mouse=mouse,
