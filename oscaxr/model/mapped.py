@@ -1,8 +1,8 @@
 """Giving back the memory of mapped files while they are gone through.
 
 A page of a mapped file counts as memory of the process from its first use, though the system may
-take it back at any time. Who goes through a whole recording once should not seem to hold it. (To map
-a page again costs time: not worth it for what goes through the recording many times, ROI by ROI.)
+take it back at any time. Who goes through a whole recording once should not seem to hold it. (To
+map a page again costs time: too much for what goes through a recording many times, ROI by ROI.)
 """
 
 import mmap

@@ -6,6 +6,7 @@ import sys
 import warnings
 
 import hypothesis
+import hypothesis.extra.numpy as hypothesis_numpy
 import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
@@ -237,6 +238,118 @@ class TestDtypes:
         assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
 
 
+NANS = np.array([0x7FF8000000000001, 0x7FF0000000000001, 0xFFF8DEAD0000BEEF], "u8").view("f8")
+CORNERS = {
+    "no text": xr.Dataset({"a": ("x", np.array(["", ""], "<U1")), "b": ((), np.array("", "<U7"))}),
+    "no values": xr.Dataset(
+        {
+            "a": (("x", "y"), np.zeros((3, 0), "f4")),
+            "b": (("y", "x"), np.zeros((0, 3), bool)),
+            "t": (("x", "y"), np.zeros((3, 0), "M8[ns]")),
+            "s": (("x", "y"), np.empty((3, 0), "U3")),
+            "o": (("x", "y"), np.empty((3, 0), object)),
+        },
+        {"y": np.array([], "i8")},
+    ),
+    "nothing": xr.Dataset(),
+    "attributes only": xr.Dataset(attrs={"a": 1}),
+    "NaNs of other bits": xr.Dataset({"a": ("x", NANS), "b": ((), NANS[2])}),
+    "times not known": xr.Dataset(
+        {
+            "a": ("x", np.array(["NaT", "1700-01-01"], "M8[s]")),
+            "b": ("x", np.array(["NaT", 1], "m8[ms]")),
+        }
+    ),
+    "units of times": xr.Dataset(
+        {"a": ("x", [1.0], {"units": "days"})},
+        {
+            "time": (
+                "time",
+                [1.0, 2.0],
+                {"units": "seconds since 2018-01-01", "calendar": "standard"},
+            )
+        },
+    ),
+    "names of others": xr.Dataset(
+        {"string3": ("string5", ["abc", "d"]), "c": ("x", [1]), "days since": ("µ", [2.0])},
+        attrs={"ключ": "é", "NaN": 1.0},
+    ),
+    "not in order": xr.Dataset({"a": (("x", "y"), np.arange(12.0).reshape(3, 4)[:, ::-2])}),
+    "attributes of numpy": xr.Dataset(
+        attrs={
+            "f2": np.float16(1.5),
+            "nan": np.float32("nan"),
+            "i1": np.int8(-3),
+            "bool": np.bool_(True),
+            "bools": np.array([True, False]),
+            "list": [True, False],
+            "word": np.str_("x"),
+            "words": np.array(["a", "bb"]),
+            "zero": -0.0,
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("name", CORNERS)
+def test_corners(name, suffix, tmp_path):
+    ds = CORNERS[name]
+    found = saved(ds, tmp_path, suffix)
+    assert_strictly_identical(found, ds)
+    assert set(found.encoding) == {"source", "provenance"}
+    for key, variable in ds.variables.items():
+        assert found[key].values.tobytes() == variable.values.tobytes() or variable.dtype == object
+    found.close()
+
+
+def test_what_was_noted_of_another_file_is_not_taken_over(tmp_path):
+    ds = xr.Dataset({"a": ("x", [1.0, 2.5])})
+    ds["a"].encoding = {"_FillValue": -1, "scale_factor": 2.0, "dtype": "i2", "chunks": (1,)}
+    ds.encoding["unlimited_dims"] = {"x"}
+    for suffix in FORMATS:
+        found = saved(ds, tmp_path, suffix)
+        assert_strictly_identical(found, ds)
+        found.close()
+
+
+def columns(draw):
+    """Draw a variable of any dtype that both formats have, NaNs and empty text among it."""
+    dims = draw(st.sampled_from([(), ("x",), ("x", "y"), ("y", "x")]))
+    sizes = {"x": draw(st.shared(st.integers(0, 4), key="x")), "y": 3}
+    shape = tuple(sizes[dim] for dim in dims)
+    kinds = [
+        *(name for name in ["f4", "f8", "i1", "i2", "i8", "u1", "u8", "?"]),
+        "M8[ns]",
+        "m8[s]",
+        "U4",
+    ]
+    dtype = np.dtype(draw(st.sampled_from(kinds)))
+    text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4)
+    elements = text if dtype.kind == "U" else None
+    return dims, draw(hypothesis_numpy.arrays(dtype, shape, elements=elements))
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@hypothesis.settings(max_examples=15, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.given(data=st.data())
+def test_any_dataset(suffix, tmp_path, data):
+    names = data.draw(st.lists(st.sampled_from("abcdef"), unique=True, max_size=5))
+    variables = {name: columns(data.draw) for name in names}
+    coords = {name: variables.pop(name) for name in names[3:]}
+    attrs = data.draw(st.dictionaries(st.text("abcdef", min_size=1), attr_values, max_size=3))
+    ds = xr.Dataset(variables, coords, attrs)
+    if names:
+        ds[names[0]].attrs.update(attrs)
+    if "x" in ds.dims and data.draw(st.booleans()):
+        ds = ds.assign_coords(x=np.arange(ds.sizes["x"]) * 2.5)
+    found = saved(ds, tmp_path, suffix)
+    assert_strictly_identical(found, ds)
+    for key, variable in ds.variables.items():
+        assert found[key].values.tobytes() == variable.values.tobytes()
+    found.close()
+
+
 plain = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5),
     st.integers(-(2**63), 2**63 - 1),
@@ -386,6 +499,29 @@ class TestRefusals:
             save(ds, tmp_path / "s.nc", chunks={"y": 3})
         for word in ("scale_factor", "nothing", "objects", "a/b", "complex128", "facts", "'y'"):
             assert word in str(caught.value)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("suffix", FORMATS)
+    @pytest.mark.parametrize("name", [".", "..", "a\0b", "\ud800", "a" * 300, "a/b", ""])
+    def test_names_that_files_cannot_have(self, tmp_path, suffix, name):
+        ds = xr.Dataset({name: ("x", [1])})
+        with pytest.raises(ExportContentError, match="the name"):
+            save(ds, tmp_path / f"s{suffix}")
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("suffix", FORMATS)
+    def test_text_that_files_cannot_give_back(self, tmp_path, suffix):
+        bad = "\ud800" if suffix == ".zarr" else "a\0"
+        for ds in (
+            xr.Dataset({"a": ("x", np.array([bad, "b"], object))}),
+            xr.Dataset({"a": ("x", [1.0], {"note": bad})}),
+            xr.Dataset(attrs={"notes": ["a", bad]}),
+        ):
+            with pytest.raises(ExportContentError, match=r"surrogate|NUL"):
+                save(ds, tmp_path / f"s{suffix}")
+        if suffix == ".nc":
+            with pytest.raises(ExportContentError, match="attribute 'a/b'"):
+                save(xr.Dataset(attrs={"a/b": 1}), tmp_path / "s.nc")
         assert not list(tmp_path.iterdir())
 
     def test_multi_index(self, memory_session, tmp_path):
@@ -592,12 +728,12 @@ def test_lazy_facts_are_computed_once(sample_path, tmp_path, suffix, monkeypatch
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_memory_is_bounded(tmp_path, suffix, monkeypatch):
     """No block read from a lazy source is much larger than the block size."""
-    from oscaxr.export import blocks, encoding
+    from oscaxr.export import blocks, chunking
     from oscaxr.model.lazy import ArrayReader, OrthogonalArray
 
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**16)
-    monkeypatch.setattr(encoding, "SHARD_BYTES", 2**16)
-    monkeypatch.setattr(encoding, "SMALL_BYTES", 0)
+    monkeypatch.setattr(chunking, "SHARD_BYTES", 2**16)
+    monkeypatch.setattr(chunking, "SMALL_BYTES", 0)
     read = []
 
     class Watched(ArrayReader):
