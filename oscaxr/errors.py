@@ -115,6 +115,14 @@ class ExportError(OscaxrError, OSError):
     """An export could not be written, or is not one that can be read back."""
 
 
+class ForeignExportError(ExportError):
+    """A zarr store or netCDF file was not written by oscaxr."""
+
+
+class DamagedExportError(ExportError, FormatError):
+    """An export is truncated or damaged, or lacks a part of its data."""
+
+
 class ExportContentError(OscaxrError, ValueError):
     """An object holds something that the file format cannot give back as it is."""
 

@@ -48,7 +48,7 @@ def open_session(
         Tells apart mice that have the same number in production and pilot.
     datadir : path-like, optional
         Folder below which the session's files are looked for, at any depth: NWB files first, then
-        its folder in the original layout.
+        its folder in the original layout, then its export.
     sessions : path-like or pandas.DataFrame, optional
         The session table. Needed for `mouse` and `session`, unless the numbers that
         :func:`oscaxr.find_sessions` gives are meant; otherwise optional: without it the facts of
@@ -138,7 +138,8 @@ def open_sessions(
     ----------
     sessions : pandas.DataFrame, path-like, or iterable of int or path-like
         Rows of the session table (:func:`oscaxr.sessions`, queried at will), the path of a
-        session table (``.csv``), a folder to scan, or session ids and paths of files.
+        session table (``.csv``), a folder to scan (for NWB files, folders in the original layout
+        and exports, at any depth), or session ids and paths of files.
     datadir : path-like, optional
         Folder below which the sessions' files are looked for.
     table : path-like or pandas.DataFrame, optional
@@ -156,14 +157,18 @@ def open_sessions(
     xarray.DataTree
         Nodes ``/mouse_6/session_1`` by the numbers of the table (``/pilot_mouse_2/...`` for
         pilots, whose mice are numbered anew), or ``/mouse_408021/session_758519303`` by the ids
-        where there is no table; in the order asked for. The root holds no data.
+        where there is no table; in the order asked for. The root holds no data. The sessions of a
+        folder are numbered as by :func:`oscaxr.find_sessions`, unless an export among them states
+        its published numbers: then the others go by their ids.
 
     Raises
     ------
     OscaxrError
         As for :func:`open_session`, for the first session that cannot be opened.
     AmbiguousSessionError
-        If the same session is asked for twice.
+        If the same session is asked for twice, or is in a folder more than once.
+    SessionNotFoundError
+        If there is no session in a folder.
 
     Examples
     --------

@@ -12,10 +12,18 @@ import xarray as xr
 
 from oscaxr.catalog import session_row
 from oscaxr.catalog import sessions as read_table
-from oscaxr.discovery import find_sessions
-from oscaxr.errors import CriterionError, SessionNotFoundError
+from oscaxr.discovery import search
+from oscaxr.errors import (
+    CriterionError,
+    OscaxrWarning,
+    SessionMismatchError,
+    SessionNotFoundError,
+    warn,
+)
 from oscaxr.io.backend import OscaxrBackendEntrypoint, check_original_options
 from oscaxr.model import names as n
+from oscaxr.model.encoding import SUFFIXES
+from oscaxr.model.facts import FACTS, facts_from_row
 
 PathLike = str | os.PathLike[Any]
 
@@ -56,7 +64,7 @@ class SessionSource:
                     f"{self.paths[0]} holds a {type(opened).__name__} that is no session: open it "
                     "with oscaxr.open_exported"
                 )
-            return opened
+            return opened if self.facts is None else _with_facts(opened, self.facts, options)
         return xr.open_dataset(
             self.paths[0],
             engine=OscaxrBackendEntrypoint,
@@ -125,12 +133,9 @@ def find_requests(
     """
     if isinstance(sessions, str | os.PathLike):
         path = Path(sessions)
-        if path.is_dir():
-            datadir, sessions = path, find_sessions(path)
-        elif path.suffix == ".csv":
-            sessions = read_table(path)
-        else:
-            sessions = [path]
+        if path.is_dir() and not path.name.lower().endswith(SUFFIXES):
+            return _requests_below(path, options)
+        sessions = read_table(path) if path.suffix == ".csv" else [path]
     if isinstance(sessions, pd.DataFrame):
         rows = read_table(sessions).to_dict("records")
         return [
@@ -151,6 +156,31 @@ def find_requests(
         if known is not None and isinstance(asked, int):
             row = _plain(session_row(known, session_id=asked).to_dict())
         requests.append(SessionRequest(asked, datadir, row, options))
+    return requests
+
+
+def _requests_below(folder: Path, options: Mapping[str, Any]) -> list[SessionRequest]:
+    """Return the sessions below a folder; exports that cannot be read too, to fail when opened."""
+    found = search(folder)
+    if found.problems:
+        warn(
+            f"Not all files below {folder} could be used:\n  " + "\n  ".join(found.problems),
+            OscaxrWarning,
+        )
+    # Numbers that count what is in the folder and published ones do not go together: where an
+    # export has its own, the sessions that have none go by their ids.
+    counted = not any(found.exports.values())
+    requests = []
+    for row in found.table.to_dict("records"):
+        asked = Path(row["path"]) if row["path"] in found.exports else int(row["sessid"])
+        requests.append(SessionRequest(asked, folder, _plain(row) if counted else None, options))
+    requests += [SessionRequest(path, folder, None, options) for path in found.unreadable]
+    if not requests:
+        raise SessionNotFoundError(
+            f"There is no session below {folder}, at any depth: no NWB file (.nwb), no folder in "
+            f"the original layout (ophys_session_<id>), no export ({', '.join(SUFFIXES)}) of a "
+            "session. Check the path, or make sessions with oscaxr.sample."
+        )
     return requests
 
 
@@ -197,7 +227,7 @@ def find_source(
         )
     if isinstance(session_id, str | os.PathLike) and not _is_number(session_id):
         path = Path(session_id)
-        is_session = path.suffix.lower() == ".nwb" or _is_original(path)
+        is_session = path.suffix.lower() == ".nwb" or _is_original(path) or _is_export(path)
         row = _row_of_file(table, path, runtype) if table is not None and is_session else None
         return SessionSource((path,), _facts(row), options)
     if datadir is None:
@@ -223,8 +253,9 @@ def find_source(
 
 
 def _find_paths(datadir: Path, session_id: int, **known: Any) -> tuple[Path, ...]:
-    """Find a session's NWB files at any depth; where there are none, its original folder."""
+    """Find a session's NWB files at any depth; else its original folder; else its export."""
     # Here, not above: importing the package stays as cheap as importing xarray without h5py.
+    from oscaxr.io.export_search import find_session_export
     from oscaxr.io.locate import find_session_files
     from oscaxr.io.original.tree import find_session_folder
 
@@ -232,11 +263,41 @@ def _find_paths(datadir: Path, session_id: int, **known: Any) -> tuple[Path, ...
         return find_session_files(datadir, session_id, **known)
     except SessionNotFoundError as error:
         folder = find_session_folder(datadir, session_id) if datadir.is_dir() else None
+        if folder is None and datadir.is_dir():
+            folder = find_session_export(datadir, session_id)
         if folder is None:
             raise SessionNotFoundError(
-                f"{error} Nor is there a folder ophys_session_{session_id} in the original layout."
+                f"{error} Nor is there a folder ophys_session_{session_id} in the original layout, "
+                f"or an export of it ({', '.join(SUFFIXES)})."
             ) from None
         return (folder,)
+
+
+def _with_facts(ds: xr.Dataset, row: Mapping[str, Any], options: Mapping[str, Any]) -> xr.Dataset:
+    """Add the facts of the session table to an export, as to a session's other files."""
+    dropped = options["drop_variables"] or ()
+    dropped = {dropped} if isinstance(dropped, str) else set(dropped)
+    coords, attrs = facts_from_row(pd.Series(dict(row)))
+    differ = [
+        f"{name} is {ds[name].item()} in the export, but {coords[name]} in the session table"
+        for name in ("session_id", "mouse_id")
+        if name in coords and name in ds.coords and ds[name].item() != coords[name]
+    ]
+    if differ:
+        source = ds.encoding.get("source")
+        ds.close()
+        raise SessionMismatchError(f"{source}: {'; '.join(differ)}. Correct the table.")
+    specs = {fact.name: fact for fact in FACTS}
+    with_facts = ds.assign_coords(
+        {
+            name: xr.Variable((), value, specs[name].attrs)
+            for name, value in coords.items()
+            if name not in dropped
+        }
+    ).assign_attrs(attrs)
+    with_facts.encoding = ds.encoding
+    with_facts.set_close(ds.close)
+    return with_facts
 
 
 def _facts(row: "pd.Series[Any] | None") -> dict[str, Any] | None:
@@ -281,13 +342,20 @@ def _is_original(path: Path) -> bool:
     return is_session_folder(path)
 
 
+def _is_export(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES) and path.exists()
+
+
 def _row_of_file(table: pd.DataFrame, path: Path, runtype: str | None) -> "pd.Series[Any]":
     """Return the row of the table that belongs to a file, by the file's own session id."""
+    from oscaxr.io.exported import provenance_of
     from oscaxr.io.locate import read_identity
     from oscaxr.io.original.tree import read_tree
 
-    if _is_original(path):
-        session_id: int | None = read_tree(path).session_id
+    if _is_export(path):
+        session_id: int | None = provenance_of(path).get("session_id")
+    elif _is_original(path):
+        session_id = read_tree(path).session_id
     elif path.is_file():
         session_id = read_identity(path)["session_id"]
     else:

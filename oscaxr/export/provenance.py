@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ import xarray as xr
 from xarray.core import indexing
 
 from oscaxr.model.attrs import DATASET_ATTRS
-from oscaxr.model.encoding import PREFIX
+from oscaxr.model.encoding import PREFIX, PROVENANCE, provenance_from
 from oscaxr.model.windows import innermost
 
 DIGEST_BYTES: Final = 8 * 2**30
@@ -110,6 +111,64 @@ def _paths_behind(variable: xr.Variable) -> Iterator[Path]:
             ]
 
 
+def earlier_exports(ds: xr.Dataset, paths: Iterable[Path]) -> dict[str, Mapping[str, Any]]:
+    """Return what those of the source files that are exports say about where they came from.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        What is read from them; a whole export that was opened has its provenance in its encoding.
+    paths : iterable of Path
+        Its source files.
+
+    Returns
+    -------
+    dict of str to mapping
+        Provenance by name of the file.
+    """
+    known, source = ds.encoding.get(PROVENANCE), ds.encoding.get("source", "")
+    found = {path.name: recorded for path in paths if (recorded := _recorded(path))}
+    return found | ({Path(str(source)).name: known} if isinstance(known, Mapping) else {})
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    """Read the provenance in an export: of all its groups together; empty where it is none."""
+    try:
+        by_group = [provenance_from(attrs) for attrs in _attrs_of_groups(path)]
+    except (OSError, ValueError, LookupError, AttributeError, zipfile.BadZipFile):
+        return {}
+    sources = [one for found in by_group for one in found.get("sources", [])]
+    return {"sources": _unique(sources)} if any(by_group) else {}
+
+
+def _attrs_of_groups(path: Path) -> list[dict[str, Any]]:
+    if path.name.endswith(".nc"):
+        import netCDF4
+        from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
+
+        with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(path) as file:
+            groups, found = [file], []
+            while groups:
+                group = groups.pop(0)
+                found.append({key: group.getncattr(key) for key in group.ncattrs()})
+                groups += group.groups.values()
+            return found
+    if path.is_dir():
+        text = (path / "zarr.json").read_text(encoding="utf-8")
+    elif path.name.endswith(".zip"):
+        with zipfile.ZipFile(path) as packed:
+            text = packed.read("zarr.json").decode()
+    else:
+        return []
+    root = json.loads(text)
+    nodes = [root, *root["consolidated_metadata"]["metadata"].values()]
+    return [node["attributes"] for node in nodes if node["node_type"] == "group"]
+
+
+def _unique(sources: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({json.dumps(one, sort_keys=True): one for one in sources}.values())
+
+
 class Sources:
     """Source files of an export, digested in the background while it is written.
 
@@ -177,7 +236,7 @@ def provenance_attrs(
     sources: list[dict[str, Any]],
     parameters: Mapping[str, Any],
     *,
-    before: Any = None,
+    before: Mapping[str, Mapping[str, Any]] | None = None,
     timestamp: bool = False,
 ) -> dict[str, Any]:
     """Return the attributes that say where exported data come from.
@@ -190,8 +249,9 @@ def provenance_attrs(
         Its source files.
     parameters : mapping
         Options that shaped the export.
-    before : mapping, optional
-        Provenance of the export that the data were read from, if they were.
+    before : dict of str to mapping, optional
+        Provenance of those sources that are exports, by their names. Their own sources are then
+        the sources of this export too.
     timestamp : bool, optional
         Whether to note the time as well. Without it, equal data make equal exports.
 
@@ -207,9 +267,12 @@ def provenance_attrs(
         "sources": json.dumps(sources, ensure_ascii=False),
         "parameters": json.dumps(dict(parameters), ensure_ascii=False, default=_plain),
     }
-    if isinstance(before, Mapping):
-        facts["exported_from"] = facts["sources"]
-        facts["sources"] = json.dumps(before.get("sources", []), ensure_ascii=False)
+    if before:
+        exports = [one for one in sources if one["name"] in before]
+        others = [one for one in sources if one["name"] not in before]
+        original = [one for found in before.values() for one in found.get("sources", [])]
+        facts["exported_from"] = json.dumps(exports, ensure_ascii=False)
+        facts["sources"] = json.dumps(_unique([*original, *others]), ensure_ascii=False)
     if "dandiset_version" in ds.attrs:
         facts["dandiset_version"] = str(ds.attrs["dandiset_version"])
     session = ds.coords.get("session_id")
