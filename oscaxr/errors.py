@@ -38,6 +38,10 @@ class UnsafeLinkError(FormatError):
     """A file refers to data outside its own folder."""
 
 
+class RemoteError(OscaxrError, ConnectionError):
+    """A server cannot be reached, refuses, does not serve ranges, or drops the connection."""
+
+
 class SchemaError(OscaxrError, ValueError):
     """A Dataset is not a session (or sequences) Dataset; all problems are listed at once."""
 

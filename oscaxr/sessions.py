@@ -30,6 +30,7 @@ def open_session(
     include: str | Collection[str] = (),
     drop_variables: str | Iterable[str] | None = None,
     chunks: Any = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Open one session as a lazy Dataset.
 
@@ -37,7 +38,8 @@ def open_session(
     ----------
     session_id : int or path-like, optional
         The 9-digit session id, or the path of an NWB file or of what :func:`oscaxr.save` wrote
-        (``.zarr``, ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved).
+        (``.zarr``, ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved). Or
+        the ``https://`` URL of an NWB file, of which only what is used is fetched.
     mouse, session : int, optional
         Number of the mouse and of its session, as in the session table, instead of the id.
     runtype : {"prod", "pilot"}, optional
@@ -55,6 +57,10 @@ def open_session(
         Names to leave out.
     chunks : optional
         As for :func:`xarray.open_dataset`: dask arrays of these chunks; ``{}`` takes the file's.
+    storage_options : mapping, optional
+        How to read from a server: ``headers`` (mapping) or ``auth`` (user, password) where it needs
+        a login; ``timeout`` (s), ``retries``, ``retry_wait`` (s); ``block_size`` (bytes fetched at
+        least at a time), ``cache_size`` (bytes kept in memory for each open file).
 
     Returns
     -------
@@ -72,6 +78,8 @@ def open_session(
         If the file's ids disagree with the table.
     FormatError
         If the file is not laid out as specified; all problems are listed.
+    RemoteError
+        If a server cannot be reached, or does not serve ranges of files.
 
     Warns
     -----
@@ -88,7 +96,12 @@ def open_session(
     ...     dict(ds.dff.sizes)["roi"]
     4
     """
-    options = {"include": include, "drop_variables": drop_variables, "chunks": chunks}
+    options = {
+        "include": include,
+        "drop_variables": drop_variables,
+        "chunks": chunks,
+        "storage_options": storage_options,
+    }
     return find_source(
         session_id,
         mouse=mouse,
@@ -109,6 +122,7 @@ def open_sessions(
     include: str | Collection[str] = (),
     drop_variables: str | Iterable[str] | None = None,
     chunks: Any = None,
+    storage_options: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> xr.DataTree:
     """Open many sessions as a tree of lazy Datasets.
@@ -117,7 +131,7 @@ def open_sessions(
     ----------
     sessions : pandas.DataFrame, path-like, or iterable of int or path-like
         Rows of the session table (:func:`oscaxr.sessions`, queried at will), the path of a
-        session table (``.csv``), a folder to scan, or session ids and paths of files.
+        session table (``.csv``), a folder to scan, or session ids and paths or URLs of files.
     datadir : path-like, optional
         Folder below which the sessions' files are looked for.
     table : path-like or pandas.DataFrame, optional
@@ -125,7 +139,7 @@ def open_sessions(
     errors : {"raise", "collect"}, optional
         What to do about a session that cannot be opened: raise, or leave it out with a warning
         that gives the reason; the tree's attribute ``failures`` keeps it.
-    include, drop_variables, chunks
+    include, drop_variables, chunks, storage_options
         As for :func:`open_session`.
     progress : bool, optional
         Show a progress bar on a terminal.
@@ -155,7 +169,12 @@ def open_sessions(
     ['/mouse_1/session_1', '/mouse_1/session_2']
     """
     check_errors(errors)
-    options = {"include": include, "drop_variables": drop_variables, "chunks": chunks}
+    options = {
+        "include": include,
+        "drop_variables": drop_variables,
+        "chunks": chunks,
+        "storage_options": storage_options,
+    }
     opened: dict[str, xr.Dataset] = {}
     failures: dict[str, str] = {}
     requests = find_requests(sessions, datadir=datadir, table=table, options=options)

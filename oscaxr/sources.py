@@ -14,6 +14,7 @@ from oscaxr.catalog import find_sessions, session_row
 from oscaxr.catalog import sessions as read_table
 from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.io.backend import OscaxrBackendEntrypoint
+from oscaxr.io.remote import RemoteFile, is_url, location
 from oscaxr.model import names as n
 
 PathLike = str | os.PathLike[Any]
@@ -25,15 +26,16 @@ class SessionSource:
 
     Parameters
     ----------
-    paths : tuple of Path
+    paths : tuple of Path or RemoteFile
         Its files.
     facts : mapping or None
         Its row of the session table.
     options : mapping
-        ``include``, ``drop_variables`` and ``chunks``, as for :func:`open_session`.
+        ``include``, ``drop_variables``, ``chunks`` and ``storage_options``, as for
+        :func:`open_session`.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Path | RemoteFile, ...]
     facts: Mapping[str, Any] | None
     options: Mapping[str, Any]
 
@@ -43,6 +45,11 @@ class SessionSource:
         from oscaxr.io.exported import is_exported, open_exported
 
         if is_exported(self.paths[0]):
+            if isinstance(self.paths[0], RemoteFile):
+                raise CriterionError(
+                    f"{self.paths[0]} is what oscaxr.save wrote, by its name. Of files on a "
+                    "server, only NWB files are opened: download it first."
+                )
             options = {name: self.options.get(name) for name in ("chunks", "drop_variables")}
             opened = open_exported(self.paths[0], **options)
             if not isinstance(opened, xr.Dataset) or n.SEGMENT not in opened.dims:
@@ -83,7 +90,10 @@ class SessionRequest:
     options: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return f"session {self.asked}" if isinstance(self.asked, int) else str(self.asked)
+        if isinstance(self.asked, int):
+            return f"session {self.asked}"
+        # Of a URL, only what is no secret: this is shown.
+        return str(location(self.asked))
 
     def open(self) -> xr.Dataset:
         """Find the session's files and open them."""
@@ -107,7 +117,7 @@ def find_requests(
     sessions, datadir, table
         As for :func:`open_sessions`.
     options : mapping
-        ``include``, ``drop_variables`` and ``chunks``.
+        ``include``, ``drop_variables``, ``chunks`` and ``storage_options``.
 
     Returns
     -------
@@ -118,6 +128,8 @@ def find_requests(
     CriterionError
         If what was asked for is of no such kind.
     """
+    if is_url(sessions):
+        sessions = [sessions]
     if isinstance(sessions, str | os.PathLike):
         path = Path(sessions)
         if path.is_dir():
@@ -168,7 +180,7 @@ def find_source(
     table : pandas.DataFrame, optional
         The session table, typed.
     options : mapping
-        ``include``, ``drop_variables`` and ``chunks``.
+        ``include``, ``drop_variables``, ``chunks`` and ``storage_options``.
 
     Returns
     -------
@@ -194,7 +206,7 @@ def find_source(
             f"runtype={runtype!r} is told by the session table: give sessions= as well"
         )
     if isinstance(session_id, str | os.PathLike) and not _is_number(session_id):
-        path = Path(session_id)
+        path = location(session_id, options.get("storage_options"))
         known = table if path.suffix.lower() == ".nwb" else None
         row = None if known is None else _row_of_file(known, path, runtype)
         return SessionSource((path,), _facts(row), options)
@@ -256,11 +268,13 @@ def _as_id(value: Any) -> int:
         ) from error
 
 
-def _row_of_file(table: pd.DataFrame, path: Path, runtype: str | None) -> "pd.Series[Any]":
+def _row_of_file(
+    table: pd.DataFrame, path: Path | RemoteFile, runtype: str | None
+) -> "pd.Series[Any]":
     """Return the row of the table that belongs to a file, by the file's own session id."""
     from oscaxr.io.locate import read_identity
 
-    if not path.is_file():
+    if isinstance(path, Path) and not path.is_file():
         raise SessionNotFoundError(f"cannot open {path} as a session: there is no such file")
     identity = read_identity(path)
     if identity["session_id"] is None:

@@ -38,6 +38,7 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "pynwb": {"sample": "inside"},
     "hdmf": {"sample": "inside"},
     "typer": {"cli": "anywhere"},
+    "fsspec": {"io": "anywhere"},
 }
 # Libraries that no module may import at its top, since `import oscaxr` would then pay for them.
 # The command line is imported by nothing, so it may have its own.

@@ -15,7 +15,7 @@ from oscaxr.cli.convert_sources import Found
 from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError
 from oscaxr.export import save
 from oscaxr.export.encoding import with_dtypes
-from oscaxr.export.provenance import Sources, provenance_attrs, source_paths
+from oscaxr.export.provenance import Source, Sources, provenance_attrs, source_paths
 from oscaxr.io.exported import open_exported, provenance_of
 from oscaxr.model.encoding import PREFIX, PROVENANCE, layout_of
 
@@ -158,7 +158,7 @@ def _structure_difference(ds: xr.Dataset, exported: xr.Dataset, dtype: str | Non
 
 
 def _sources_difference(
-    ds: xr.Dataset, paths: list[Path], job: Job, recorded: dict[str, Any], *, digest: bool | None
+    ds: xr.Dataset, paths: list[Source], job: Job, recorded: dict[str, Any], *, digest: bool | None
 ) -> str:
     sources = Sources(paths, digest)
     try:
@@ -184,7 +184,8 @@ def _sources_difference(
     read_now = _by_name(recorded.get("exported_from") or recorded.get("sources"))
     undigested = {one["name"] for one in read_now if not one["sha256"]}
     made = _newest(job.target)
-    changed += [path.name for path in paths if path.name in undigested and _newest(path) > made]
+    local = [path for path in paths if isinstance(path, Path) and path.name in undigested]
+    changed += [path.name for path in local if _newest(path) > made]
     return f"its source has changed since: {', '.join(changed)}" if changed else ""
 
 

@@ -9,6 +9,7 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from oscaxr.errors import SessionNotFoundError
+from oscaxr.io.remote import location
 
 
 class OscaxrBackendEntrypoint(BackendEntrypoint):
@@ -22,6 +23,7 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
         "include",
         "files",
         "facts",
+        "storage_options",
     )
 
     def open_dataset(  # type: ignore[override] # xarray's base class names no options
@@ -32,13 +34,14 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
         include: str | Collection[str] = (),
         files: Sequence[str | os.PathLike[Any]] = (),
         facts: Mapping[str, Any] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:
         """Open a session.
 
         Parameters
         ----------
         filename_or_obj : path-like
-            NWB file of the session.
+            NWB file of the session, or its ``https://`` URL.
         drop_variables : str or iterable of str, optional
             Names to leave out.
         include : str or collection of str, optional
@@ -47,6 +50,9 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
             Further files of the same session, looked into for templates and movie.
         facts : mapping, optional
             The session's row of the session table, by published column.
+        storage_options : mapping, optional
+            How to read from a server: ``headers``, ``auth``, ``timeout``, ``retries``,
+            ``retry_wait``, ``block_size``, ``cache_size``.
 
         Returns
         -------
@@ -59,12 +65,14 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
             If there is no such file.
         FormatError
             If the file is not laid out as specified; all problems are listed.
+        RemoteError
+            If a server cannot be reached, or does not serve ranges of files.
         """
         from oscaxr.io.build import open_nwb
 
-        paths = [Path(os.fspath(path)) for path in (filename_or_obj, *files)]
+        paths = [location(path, storage_options) for path in (filename_or_obj, *files)]
         for path in paths:
-            if not path.is_file():
+            if isinstance(path, Path) and not path.is_file():
                 found = "it is a folder" if path.is_dir() else "there is no such file"
                 raise SessionNotFoundError(
                     f"cannot open {path} as a session: {found}. Give an NWB file, or use "
