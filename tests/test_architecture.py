@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("model",),
     ("io", "select", "measure", "export", "sample"),
-    ("catalog", "progress", "sources", "sessions", "parallel", "analysis"),
+    ("catalog", "progress", "sources", "sessions", "parallel", "analysis", "download"),
     ("accessor", "plot"),
     ("",),
     ("cli",),
@@ -38,6 +38,8 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "pynwb": {"sample": "inside"},
     "hdmf": {"sample": "inside"},
     "typer": {"cli": "anywhere"},
+    "dandi": {"download": "inside"},
+    "dandischema": {"download": "inside"},
     "fsspec": {"io": "anywhere"},
 }
 # Libraries that no module may import at its top, since `import oscaxr` would then pay for them.

@@ -8,6 +8,7 @@ import typer
 from oscaxr import __version__
 from oscaxr.cli.convert import convert
 from oscaxr.cli.demo import demo
+from oscaxr.cli.download import download
 from oscaxr.cli.sample import sample
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ def main(
 app.command()(demo)
 app.command()(sample)
 app.command()(convert)
+app.command()(download)
 
 
 def run() -> None:

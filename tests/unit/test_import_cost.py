@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 HEAVY = (
+    "dandi",
     "dask",
     "deflate",
     "distributed",
