@@ -60,7 +60,7 @@ def open_session(
     storage_options : mapping, optional
         How to read from a server: ``headers`` (mapping) or ``auth`` (user, password) where it needs
         a login; ``timeout`` (s), ``retries``, ``retry_wait`` (s); ``block_size`` (bytes fetched at
-        least at a time), ``cache_size`` (bytes kept in memory for each open file).
+        least at a time), ``cache_size`` (bytes kept in a temporary file for each open file).
 
     Returns
     -------

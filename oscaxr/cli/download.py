@@ -213,7 +213,9 @@ def _show_plan(planned: Plan, folder: Path) -> None:
         part = asset.bytes_there(folder)
         there += part
         percent = f"{100 * part // asset.size if asset.size else 100} %" if part else ""
-        table.add_row(asset.label, asset.path.rpartition("/")[2], f"{asset.size / 1e6:,.1f}", percent)
+        table.add_row(
+            asset.label, asset.path.rpartition("/")[2], f"{asset.size / 1e6:,.1f}", percent
+        )
     console = output()
     say(console, f"Dandiset {planned.dandiset}, version {planned.version}, into {folder}:")
     console.print(table, markup=False)

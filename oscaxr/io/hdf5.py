@@ -53,10 +53,7 @@ def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
         try:
             from oscaxr.io.streamed import StreamedFile
         except ImportError as error:
-            raise ImportError(
-                f"reading {path} over the network needs the packages fsspec and requests "
-                f"({error}): pip install 'oscaxr[stream]'"
-            ) from error
+            raise ImportError(f"reading {path} ({error}): pip install 'oscaxr[stream]'") from error
         return StreamedFile(path, rdcc_nbytes=CHUNK_CACHE_BYTES)
     try:
         return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES)
@@ -272,6 +269,10 @@ class DatasetReader:
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = dataset.dtype
         self.chunk_shape: tuple[int, ...] | None = dataset.chunks
+        if self.file.is_remote and dataset.chunks is None:
+            from oscaxr.io.spans import fetched_shape
+
+            self.chunk_shape = fetched_shape(self.shape, self.dtype)
         self._storage = Once(self._find_storage)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "DatasetReader":

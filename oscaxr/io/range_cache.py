@@ -1,9 +1,11 @@
-"""Blocks of a remote file in memory: bounded, neighbours fetched together, many at once."""
+"""Blocks of a remote file kept on disk: bounded, neighbours fetched together, many at once."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from errno import ENOSPC
 from itertools import groupby, pairwise
+from tempfile import TemporaryFile
 from threading import Lock
 from typing import Final
 
@@ -13,12 +15,14 @@ from fsspec.caching import BaseCache
 CONNECTIONS: Final = 8
 # A cut connection costs at most so much again.
 LARGEST_REQUEST: Final = 8 * 2**20
+# So much is fetched ahead of being read; a part of it may be in memory.
+LARGEST_PREFETCH: Final = 64 * 2**20
 
 Span = tuple[int, int]
 
 
 class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
-    """The most recently used blocks of a file.
+    """The most recently used blocks of a file, in a temporary file without a name.
 
     Parameters
     ----------
@@ -36,6 +40,9 @@ class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
     The caches of fsspec ask for one block at a time. Here blocks that are next to each other are
     one request, and :meth:`prefetch` has several requests under way.
 
+    On disk, since what needs whole traces goes through them ROI by ROI: files that are stored
+    frame by frame would be fetched anew for every few ROIs if they did not fit.
+
     The lock is never held while anything is fetched. A thread that reads for the HDF5 library has
     that library's lock, and must not wait for a thread that may come to need it.
     """
@@ -46,12 +53,28 @@ class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
         self, blocksize: int, fetcher: Callable[[int, int], bytes], size: int, maxbytes: int
     ) -> None:
         super().__init__(blocksize, fetcher, size)
-        self.maxbytes = maxbytes
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self.blocksize: int = blocksize
+        self.size: int = size
+        self.capacity = min(LARGEST_PREFETCH, maxbytes // 2)
+        self._most = max(1, maxbytes // blocksize)
+        # Where each block is in the file, the least recently used one first.
+        self._slots: OrderedDict[int, int] = OrderedDict()
+        self._file = TemporaryFile(prefix="oscaxr-", buffering=0)  # noqa: SIM115 (closed below)
         self._lock = Lock()
 
+    def close(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._slots.clear()
+            self._file.close()
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes are kept, at most."""
+        return len(self._slots) * self.blocksize
+
     def _fetch(self, start: int | None, stop: int | None) -> bytes:
-        """Return the bytes of a range: what is not in memory is fetched, in this thread."""
+        """Return the bytes of a range: what is not kept is fetched, in this thread."""
         first = max(0, start or 0)
         last = self.size if stop is None else min(stop, self.size)
         if first >= last:
@@ -60,9 +83,10 @@ class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
         have = self._held(wanted)
         for span in self._spans(number for number in wanted if number not in have):
             have |= self._keep(span, self.fetcher(*span))
-        whole = b"".join(have[number] for number in wanted)
-        offset = wanted[0] * self.blocksize
-        return whole[first - offset : last - offset]
+        blocks = [have[number] for number in wanted]
+        blocks[-1] = blocks[-1][: last - wanted[-1] * self.blocksize]
+        blocks[0] = blocks[0][first - wanted[0] * self.blocksize :]
+        return b"".join(blocks)
 
     def prefetch(self, spans: Iterable[Span]) -> None:
         """Fetch what is missing of many ranges, several requests at a time.
@@ -77,8 +101,7 @@ class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
             for start, stop in spans
             for number in range(start // self.blocksize, -(-stop // self.blocksize))
         }
-        have = self._held(numbers)
-        missing = self._spans(sorted(numbers - set(have)))
+        missing = self._spans(self._missing(numbers))
         if len(missing) > 1:
             with ThreadPoolExecutor(min(CONNECTIONS, len(missing))) as pool:
                 for span, data in zip(
@@ -88,16 +111,35 @@ class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
         elif missing:
             self._keep(missing[0], self.fetcher(*missing[0]))
 
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the bytes of a range."""
+        return self._fetch(start, stop)
+
     def put(self, start: int, data: bytes) -> None:
         """Keep bytes that were fetched otherwise, from the start of a block on."""
         self._keep((start, start + len(data)), data)
 
     def _held(self, numbers: Iterable[int]) -> dict[int, bytes]:
+        """Return those of some blocks that are kept."""
+        held = {}
         with self._lock:
-            held = {number: self._blocks[number] for number in numbers if number in self._blocks}
-            for number in held:
-                self._blocks.move_to_end(number)
+            for number in numbers:
+                if number in self._slots:
+                    self._slots.move_to_end(number)
+                    self._file.seek(self._slots[number] * self.blocksize)
+                    held[number] = self._file.read(self._length(number))
         return held
+
+    def _missing(self, numbers: Iterable[int]) -> list[int]:
+        """Return those of some blocks that are not kept, in order; the others count as used."""
+        with self._lock:
+            kept = {number for number in numbers if number in self._slots}
+            for number in sorted(kept):
+                self._slots.move_to_end(number)
+        return sorted(set(numbers) - kept)
+
+    def _length(self, number: int) -> int:
+        return min(self.blocksize, self.size - number * self.blocksize)
 
     def _spans(self, numbers: Iterable[int]) -> list[Span]:
         """Join neighbouring blocks to requests of a bounded size."""
@@ -119,7 +161,16 @@ class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
             for i, offset in enumerate(range(0, len(data), self.blocksize))
         }
         with self._lock:
-            self._blocks |= blocks
-            while len(self._blocks) * self.blocksize > max(self.maxbytes, self.blocksize):
-                self._blocks.popitem(last=False)
+            try:
+                for number, block in blocks.items():
+                    slot = self._slots.pop(number, len(self._slots))
+                    if slot >= self._most:
+                        _, slot = self._slots.popitem(last=False)
+                    self._file.seek(slot * self.blocksize)
+                    if self._file.write(block) != len(block):
+                        raise OSError(ENOSPC, "written in part")
+                    self._slots[number] = slot
+            except OSError:
+                # A full disk: what is kept may be overwritten in part, so it is fetched again.
+                self._slots.clear()
         return blocks

@@ -74,7 +74,7 @@ class RangeFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no typ
     @property
     def capacity(self) -> int:
         """How many bytes may be fetched before they are read."""
-        return self.cache.maxbytes // 2
+        return self.cache.capacity
 
     def prefetch(self, spans: Iterable[Span]) -> None:
         """Fetch ranges that will be read, several at a time (see :class:`RangeCache`).
@@ -89,6 +89,8 @@ class RangeFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no typ
     def close(self) -> None:
         """Close the connections and forget what was read."""
         self._session.close()
+        if self.cache is not None:
+            self.cache.close()
         super().close()
 
     def _fetch_range(self, start: int, stop: int) -> bytes:

@@ -11,7 +11,7 @@ from oscaxr.model.remote import RemoteSource, public_url
 
 # Chosen by measurement (see `docs/guide/download_and_stream.md`).
 BLOCK_SIZE: Final = 128 * 2**10
-CACHE_SIZE: Final = 64 * 2**20
+CACHE_SIZE: Final = 2**30
 
 OPTIONS: Final[Mapping[str, str]] = {
     "headers": "mapping of HTTP headers, e.g. {'Authorization': 'token ...'}",
@@ -20,7 +20,7 @@ OPTIONS: Final[Mapping[str, str]] = {
     "retries": "how often a request that failed is repeated (5)",
     "retry_wait": "seconds before the first repetition, doubled each time (0.5)",
     "block_size": f"bytes fetched at least at a time ({BLOCK_SIZE})",
-    "cache_size": f"bytes kept in memory, for each open file ({CACHE_SIZE})",
+    "cache_size": f"bytes kept in a temporary file, for each open file ({CACHE_SIZE})",
 }
 """What ``storage_options`` may hold."""
 

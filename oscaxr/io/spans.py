@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oscaxr.io.chunks import Chunked, Contiguous
+from oscaxr.io.chunks import Chunked, Contiguous, take_outer
 from oscaxr.model.lazy import Array, AxisIndex
 
 if TYPE_CHECKING:
     from oscaxr.io.hdf5 import DatasetReader
+    from oscaxr.io.ranges import RangeFile
+
+# Rows with less between them are fetched together: it would come with their blocks anyway.
+NEAR_BYTES = 2**16
+# So much of contiguous data is worth a task of its own.
+_TASK_BYTES = 8 * 2**20
 
 Indices = tuple[AxisIndex, ...]
 
@@ -42,8 +48,37 @@ def read_remote(
     for part in parts_that_fit(storage, indices, shape, dtype, ranges.capacity, ranges.blocksize):
         # Not while the lock of the HDF5 library is held: other threads fetch.
         ranges.prefetch(spans_of(storage, part, shape, dtype))
-        parts.append(reader.read_through_hdf5(part))
+        if isinstance(storage, Contiguous):
+            # HDF5 would ask for each row on its own where not all columns are wanted.
+            parts.append(_rows(ranges, storage, part, shape, dtype))
+        else:
+            parts.append(reader.read_through_hdf5(part))
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def fetched_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...] | None:
+    """Return the part of contiguous data on a server that is best read at a time.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of the dataset.
+
+    Returns
+    -------
+    tuple of int, or None
+        Some rows and all columns: rows are fetched whole, so that reading one column costs as much
+        as reading all. None for data of fewer than two dims.
+
+    Examples
+    --------
+    >>> fetched_shape((126_741, 628), np.dtype("f8"))
+    (1669, 628)
+    """
+    row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
+    if len(shape) < 2 or not row_bytes or not shape[0]:
+        return None
+    return (min(shape[0], max(1, _TASK_BYTES // row_bytes)), *shape[1:])
 
 
 def spans_of(
@@ -64,14 +99,17 @@ def spans_of(
     -------
     list of (int, int)
         Start and end of each range. Contiguous data: whole rows, from the first to the last of
-        rows that follow each other.
+        rows that are near each other.
     """
     places = [_positions(index, size) for index, size in zip(indices, shape, strict=True)]
     if isinstance(storage, Contiguous):
         row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
         return [
-            (storage.offset + first * row_bytes, storage.offset + (last + 1) * row_bytes)
-            for first, last in _runs(places[0])
+            (
+                storage.offset + int(run[0]) * row_bytes,
+                storage.offset + int(run[-1] + 1) * row_bytes,
+            )
+            for run in _runs(places[0], row_bytes)
         ]
     touched = [
         np.unique(place // width) for place, width in zip(places, storage.chunk_shape, strict=True)
@@ -129,9 +167,27 @@ def _positions(index: AxisIndex, size: int) -> Array:
     return np.arange(*index.indices(size)) if isinstance(index, slice) else index
 
 
-def _runs(rows: Array) -> list[tuple[int, int]]:
-    """First and last of each run of consecutive numbers."""
-    breaks = np.flatnonzero(np.diff(rows) > 1)
-    firsts = rows[np.concatenate([[0], breaks + 1])]
-    lasts = rows[np.concatenate([breaks, [len(rows) - 1]])]
-    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
+def _runs(rows: Array, row_bytes: int) -> list[Array]:
+    """Split increasing row numbers where so many lie between that they are not worth fetching."""
+    near = max(1, NEAR_BYTES // row_bytes)
+    return np.split(rows, np.flatnonzero(np.diff(rows) > near) + 1)
+
+
+def _rows(
+    ranges: "RangeFile",
+    storage: Contiguous,
+    indices: Indices,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> Array:
+    """Read rows of contiguous data, and pick columns from them."""
+    rows = _positions(indices[0], shape[0])
+    runs = _runs(rows, int(np.prod(shape[1:])) * dtype.itemsize)
+    spans = spans_of(storage, indices, shape, dtype)
+    pieces = []
+    for run, (start, stop) in zip(runs, spans, strict=True):
+        block = np.frombuffer(ranges.cache.read(start, stop), dtype).reshape(-1, *shape[1:])
+        whole = len(run) == len(block)
+        pieces.append(take_outer(block, (slice(None) if whole else run - run[0], *indices[1:])))
+    # A copy, as what was read is not to be written to.
+    return np.concatenate(pieces)
