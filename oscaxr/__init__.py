@@ -6,6 +6,7 @@ from typing import Any as _Any
 
 from oscaxr import accessor as accessor  # registers ds.osca and da.osca
 from oscaxr.analysis import tracked_unexpected_index, unexpected_index_of
+from oscaxr.discovery import find_sessions
 from oscaxr.errors import OscaxrError, OscaxrWarning
 from oscaxr.export import (
     from_hierarchical_frame,
@@ -47,7 +48,6 @@ from oscaxr.sessions import open_session, open_sessions
 # After oscaxr.sessions, the module: the function of this name is the public one.
 from oscaxr.catalog import (  # isort: skip
     default_sessions,
-    find_sessions,
     pilot_omissions,
     session_row,
     sessions,

@@ -1,7 +1,6 @@
 """Which sessions there are: the session table, typed, searched, and made from files."""
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -10,12 +9,10 @@ import pandas as pd
 
 from oscaxr.errors import (
     AmbiguousSessionError,
-    OscaxrWarning,
     SessionNotFoundError,
     TableError,
-    warn,
 )
-from oscaxr.model.facts import FACT_BY_COLUMN, LINES, MISSING_INT
+from oscaxr.model.facts import LINES
 from oscaxr.model.table import (
     PILOT_SESSIONS_WITHOUT_DATA,
     PILOT_STIMULI,
@@ -30,26 +27,8 @@ from oscaxr.model.table import (
     with_numbers,
 )
 
-__all__ = ["default_sessions", "find_sessions", "pilot_omissions", "session_row", "sessions"]
+__all__ = ["default_sessions", "pilot_omissions", "session_row", "sessions"]
 
-FOUND_COLUMNS: Final = (
-    "sessid",
-    "full_timestamp",
-    "mouse_n",
-    "mouseid",
-    "sex",
-    "date",
-    "line",
-    "sess_n",
-    "nrois",
-    "nrois_tracked",
-    "path",
-    "n_files",
-)
-
-# Pacific standard time. Recordings are made by day, so daylight saving time moves no date.
-_SITE_OFFSET: Final = timedelta(hours=-8)
-_LINE_OF_GENOTYPE: Final = {"Cux2": LINES[0], "Rbp4": LINES[1]}
 _LINE_WORDS: Final = {"L23": LINES[0], "L5": LINES[1]}
 _LISTED: Final = 12
 # Named, as linters take a word in an argument called pass... for a password.
@@ -101,85 +80,6 @@ def sessions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
             f"({', '.join(table.columns)}). Check for commas in unquoted notes."
         )
     return typed_table(with_numbers(table), f"The session table {path}")
-
-
-def find_sessions(datadir: str | Path) -> pd.DataFrame:
-    """Make a session table from the NWB files below a folder.
-
-    Parameters
-    ----------
-    datadir : str or pathlib.Path
-        Folder; files are looked for at any depth.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a session, in order of mouse id and start, with the published columns that files
-        can tell (``sessid``, ``full_timestamp``, ``mouse_n``, ``mouseid``, ``sex``, ``date``,
-        ``line``, ``sess_n``, ``nrois``, ``nrois_tracked``), ``path`` (str, the session's first
-        file) and ``n_files``.
-
-    Raises
-    ------
-    SessionNotFoundError
-        There is no such folder.
-
-    Warns
-    -----
-    OscaxrWarning
-        Files that could not be read, and files of unknown session or mouse, which have no row.
-
-    Notes
-    -----
-    Files do not say the published numbers: ``mouse_n`` counts the mice found, by mouse id, and
-    ``sess_n`` the sessions found of each mouse, by start. They equal the published numbers only
-    where all sessions of all production mice are there. ``line`` follows from the genotype
-    (Cux2 or Rbp4), ``date`` is the day at the recording site, taken as 8 h behind UTC.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> len(find_sessions(tempfile.mkdtemp()))
-    0
-    """
-    # Here, not above: h5py is not needed to read a session table.
-    from oscaxr.io.identity import utc_stamp
-    from oscaxr.io.locate import scan
-
-    rows, problems = [], []
-    for files in scan(datadir):
-        identity, unread = files.identity()
-        problems += unread
-        mouse_id = identity["subject_id"] if files.mouse_id is None else files.mouse_id
-        if files.session_id is None or mouse_id is None:
-            problems.append(f"{files.path} states no session id or no mouse id: left out")
-            continue
-        start = utc_stamp(identity["session_start_time"]) or files.start_time or ""
-        line = [line for word, line in _LINE_OF_GENOTYPE.items() if word in identity["genotype"]]
-        rows.append(
-            {
-                "sessid": files.session_id,
-                "full_timestamp": start,
-                "mouseid": mouse_id,
-                "sex": identity["sex"] if identity["sex"] in FACT_BY_COLUMN["sex"].allowed else "",
-                "date": _site_date(start),
-                "line": line[0] if len(line) == 1 else "",
-                "nrois": identity["n_rois"],
-                "nrois_tracked": identity["n_tracked"],
-                "path": str(files.path),
-                "n_files": len(files.paths),
-            }
-        )
-    if problems:
-        warn(
-            f"Not all files below {datadir} could be used:\n  " + "\n  ".join(problems),
-            OscaxrWarning,
-        )
-    table = pd.DataFrame(rows, columns=[c for c in FOUND_COLUMNS if c not in ("mouse_n", "sess_n")])
-    table = table.sort_values(["mouseid", "full_timestamp", "sessid"], ignore_index=True)
-    table["mouse_n"] = table.groupby("mouseid").ngroup() + 1
-    table["sess_n"] = table.groupby("mouseid").cumcount() + 1
-    return sessions(table[list(FOUND_COLUMNS)].astype({"path": "str", "n_files": "int64"}))
 
 
 def default_sessions(
@@ -358,13 +258,6 @@ def session_row(
         f"{len(rows)} sessions of the table have {asked or 'no criterion to meet'}:"
         f"{_listed(rows)}\nGive {advice}."
     )
-
-
-def _site_date(start: str) -> int:
-    if not start:
-        return MISSING_INT
-    moment = datetime.strptime(f"{start}+0000", "%Y%m%dT%H%M%S%z") + _SITE_OFFSET
-    return int(moment.strftime("%Y%m%d"))
 
 
 def _listed(rows: pd.DataFrame) -> str:

@@ -47,6 +47,10 @@ class UnsafePathError(OscaxrError, ValueError):
     """A path that comes from elsewhere leads out of the folder that it is meant for."""
 
 
+class UnsafePickleError(FormatError):
+    """A pickle refers to something that no data file needs; nothing of it was run."""
+
+
 class SchemaError(OscaxrError, ValueError):
     """A Dataset is not a session (or sequences) Dataset; all problems are listed at once."""
 
@@ -90,6 +94,10 @@ class SessionsFailedError(OscaxrError, RuntimeError):
         )
         self.failures = failures
         self.results = results
+
+
+class WorkersError(OscaxrError, RuntimeError):
+    """The processes that should work on many sessions cannot be started."""
 
 
 class OscaxrWarning(UserWarning):

@@ -31,21 +31,26 @@ def open_session(
     drop_variables: str | Iterable[str] | None = None,
     chunks: Any = None,
     storage_options: Mapping[str, Any] | None = None,
+    fluorescence: str | None = None,
+    segmentation: str | None = None,
+    keep_decoded: bool | PathLike = False,
 ) -> xr.Dataset:
     """Open one session as a lazy Dataset.
 
     Parameters
     ----------
     session_id : int or path-like, optional
-        The 9-digit session id, or the path of an NWB file or of what :func:`oscaxr.save` wrote
-        (``.zarr``, ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved). Or
-        the ``https://`` URL of an NWB file, of which only what is used is fetched.
+        The 9-digit session id, or the path of an NWB file, of a session's folder in the original
+        layout (``ophys_session_<id>``), or of what :func:`oscaxr.save` wrote (``.zarr``,
+        ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved). Or the
+        ``https://`` URL of an NWB file, of which only what is used is fetched.
     mouse, session : int, optional
         Number of the mouse and of its session, as in the session table, instead of the id.
     runtype : {"prod", "pilot"}, optional
         Tells apart mice that have the same number in production and pilot.
     datadir : path-like, optional
-        Folder below which the session's files are looked for, at any depth.
+        Folder below which the session's files are looked for, at any depth: NWB files first, then
+        its folder in the original layout.
     sessions : path-like or pandas.DataFrame, optional
         The session table. Needed for `mouse` and `session`, unless the numbers that
         :func:`oscaxr.find_sessions` gives are meant; otherwise optional: without it the facts of
@@ -61,6 +66,15 @@ def open_session(
         How to read from a server: ``headers`` (mapping) or ``auth`` (user, password) where it needs
         a login; ``timeout`` (s), ``retries``, ``retry_wait`` (s); ``block_size`` (bytes fetched at
         least at a time), ``cache_size`` (bytes kept in a temporary file for each open file).
+    fluorescence : {"dff", "raw"}, optional
+        For the original layout: whether ``dff`` holds dF/F (the default) or raw fluorescence,
+        which its attributes then say.
+    segmentation : {"extr", "allen"}, optional
+        For the original layout: which ROIs. Dendritic planes have those that EXTRACT found (the
+        default there) and those of the Allen segmentation; somatic planes have the latter only.
+    keep_decoded : bool or path-like, optional
+        For the original layout: whether to keep the decoded stimulus log in the user's cache
+        folder (or the one given), by its content, so that the session opens faster next time.
 
     Returns
     -------
@@ -101,6 +115,9 @@ def open_session(
         "drop_variables": drop_variables,
         "chunks": chunks,
         "storage_options": storage_options,
+        "fluorescence": fluorescence,
+        "segmentation": segmentation,
+        "keep_decoded": keep_decoded,
     }
     return find_source(
         session_id,
@@ -174,13 +191,15 @@ def open_sessions(
         "drop_variables": drop_variables,
         "chunks": chunks,
         "storage_options": storage_options,
+        # Or a sweep over the tree would gather all that it reads.
+        "cache": False,
     }
     opened: dict[str, xr.Dataset] = {}
     failures: dict[str, str] = {}
     requests = find_requests(sessions, datadir=datadir, table=table, options=options)
     try:
-        with progress_bar("opening sessions", len(requests), show=progress) as advance:
-            for request in requests:
+        with progress_bar("opening sessions", show=progress) as report:
+            for done, request in enumerate(requests, start=1):
                 try:
                     ds = request.open()
                     node = node_of(ds)
@@ -192,7 +211,7 @@ def open_sessions(
                     if errors == "raise":
                         raise
                     failures[str(request)] = f"{type(error).__name__}: {error}"
-                advance()
+                report(done, len(requests))
     except BaseException:
         for ds in opened.values():
             ds.close()
@@ -244,12 +263,9 @@ def tree_of(
         Naming the sessions that are left out, with the reasons.
     """
     tree = xr.DataTree.from_dict(dict(nodes))
-
-    def close() -> None:
-        for ds in nodes.values():
-            ds.close()
-
-    tree.set_close(close)
+    for node, ds in nodes.items():
+        # A node is made of a copy, which does not know how to close its files.
+        tree[node].set_close(ds.close)
     if failures:
         tree.attrs["failures"] = warn_of_failures(failures)
     return tree

@@ -10,10 +10,11 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from oscaxr.catalog import find_sessions, session_row
+from oscaxr.catalog import session_row
 from oscaxr.catalog import sessions as read_table
+from oscaxr.discovery import find_sessions
 from oscaxr.errors import CriterionError, SessionNotFoundError
-from oscaxr.io.backend import OscaxrBackendEntrypoint
+from oscaxr.io.backend import OscaxrBackendEntrypoint, check_original_options
 from oscaxr.io.remote import RemoteFile, is_url, location
 from oscaxr.model import names as n
 
@@ -31,8 +32,9 @@ class SessionSource:
     facts : mapping or None
         Its row of the session table.
     options : mapping
-        ``include``, ``drop_variables``, ``chunks`` and ``storage_options``, as for
-        :func:`open_session`.
+        ``include``, ``drop_variables``, ``chunks``, ``storage_options`` and the options of the
+        original layout, as for :func:`open_session`, and perhaps ``cache``, as for
+        :func:`xarray.open_dataset`.
     """
 
     paths: tuple[Path | RemoteFile, ...]
@@ -50,7 +52,10 @@ class SessionSource:
                     f"{self.paths[0]} is what oscaxr.save wrote, by its name. Of files on a "
                     "server, only NWB files are opened: download it first."
                 )
-            options = {name: self.options.get(name) for name in ("chunks", "drop_variables")}
+            asked = (self.options.get(name) for name in ("fluorescence", "segmentation"))
+            check_original_options(str(self.paths[0]), *asked)
+            names = ("chunks", "cache", "drop_variables")
+            options = {name: self.options.get(name) for name in names}
             opened = open_exported(self.paths[0], **options)
             if not isinstance(opened, xr.Dataset) or n.SEGMENT not in opened.dims:
                 opened.close()
@@ -193,9 +198,6 @@ def find_source(
     SessionNotFoundError, AmbiguousSessionError
         If none or several fit.
     """
-    # Here, not above: importing the package stays as cheap as importing xarray without h5py.
-    from oscaxr.io.locate import find_session_files
-
     numbered = mouse is not None or session is not None
     if session_id is None and not numbered:
         raise CriterionError("say which session: a session id, a path, or mouse= and session=")
@@ -207,8 +209,8 @@ def find_source(
         )
     if isinstance(session_id, str | os.PathLike) and not _is_number(session_id):
         path = location(session_id, options.get("storage_options"))
-        known = table if path.suffix.lower() == ".nwb" else None
-        row = None if known is None else _row_of_file(known, path, runtype)
+        is_session = path.suffix.lower() == ".nwb" or _is_original(path)
+        row = _row_of_file(table, path, runtype) if table is not None and is_session else None
         return SessionSource((path,), _facts(row), options)
     if datadir is None:
         raise CriterionError(
@@ -223,13 +225,30 @@ def find_source(
     number = None if session_id is None else _as_id(session_id)
     if table is None:
         assert number is not None
-        return SessionSource(find_session_files(Path(datadir), number), None, options)
+        return SessionSource(_find_paths(Path(datadir), number), None, options)
     row = session_row(table, session_id=number, mouse=mouse, session=session, run_type=runtype)
     start_time = str(row.get("full_timestamp", "")) or None
-    paths = find_session_files(
+    paths = _find_paths(
         Path(datadir), int(row["sessid"]), mouse_id=int(row["mouseid"]), start_time=start_time
     )
     return SessionSource(paths, _facts(row), options)
+
+
+def _find_paths(datadir: Path, session_id: int, **known: Any) -> tuple[Path, ...]:
+    """Find a session's NWB files at any depth; where there are none, its original folder."""
+    # Here, not above: importing the package stays as cheap as importing xarray without h5py.
+    from oscaxr.io.locate import find_session_files
+    from oscaxr.io.original.tree import find_session_folder
+
+    try:
+        return find_session_files(datadir, session_id, **known)
+    except SessionNotFoundError as error:
+        folder = find_session_folder(datadir, session_id) if datadir.is_dir() else None
+        if folder is None:
+            raise SessionNotFoundError(
+                f"{error} Nor is there a folder ophys_session_{session_id} in the original layout."
+            ) from None
+        return (folder,)
 
 
 def _facts(row: "pd.Series[Any] | None") -> dict[str, Any] | None:
@@ -268,21 +287,31 @@ def _as_id(value: Any) -> int:
         ) from error
 
 
+def _is_original(path: Path | RemoteFile) -> bool:
+    from oscaxr.io.original.tree import is_session_folder
+
+    return isinstance(path, Path) and is_session_folder(path)
+
+
 def _row_of_file(
     table: pd.DataFrame, path: Path | RemoteFile, runtype: str | None
 ) -> "pd.Series[Any]":
     """Return the row of the table that belongs to a file, by the file's own session id."""
     from oscaxr.io.locate import read_identity
+    from oscaxr.io.original.tree import read_tree
 
-    if isinstance(path, Path) and not path.is_file():
+    if isinstance(path, Path) and _is_original(path):
+        session_id: int | None = read_tree(path).session_id
+    elif isinstance(path, RemoteFile) or path.is_file():
+        session_id = read_identity(path)["session_id"]
+    else:
         raise SessionNotFoundError(f"cannot open {path} as a session: there is no such file")
-    identity = read_identity(path)
-    if identity["session_id"] is None:
+    if session_id is None:
         raise SessionNotFoundError(
             f"{path} states no session id, so its row of the session table cannot be told. Open "
             "it without sessions=, or by session id with datadir=."
         )
     try:
-        return session_row(table, session_id=identity["session_id"], run_type=runtype)
+        return session_row(table, session_id=session_id, run_type=runtype)
     except SessionNotFoundError as error:
         raise SessionNotFoundError(f"{path}: {error}") from error

@@ -116,6 +116,18 @@ def open_both(request: pytest.FixtureRequest) -> Iterator[Callable[..., xr.Datas
 
 
 @pytest.fixture(scope="session")
+def original_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Write a somatic and a dendritic session in the original layout. Not to be changed."""
+    ids = {"soma": (408021, 758519303), "dend": (413663, 764704289)}
+    datadir = tmp_path_factory.mktemp("original")
+    folders = {}
+    for plane, (mouse_id, session_id) in ids.items():
+        spec = small_spec(plane=plane, mouse_id=mouse_id, session_id=session_id, n_bad_rois=5)
+        folders[plane] = ox.sample.write_original(spec, datadir, pickle_protocol=2)
+    return folders
+
+
+@pytest.fixture(scope="session")
 def memory_session(spec: ox.sample.SampleSpec) -> xr.Dataset:
     """Make the small sample session in memory."""
     return ox.sample.session(spec)

@@ -24,7 +24,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("model",),
     ("io", "select", "measure", "export", "sample"),
-    ("catalog", "progress", "sources", "sessions", "parallel", "analysis", "download"),
+    (
+        *("catalog", "discovery", "download", "progress", "sources", "sessions"),
+        *("workers", "results", "parallel", "analysis"),
+    ),
     ("accessor", "plot"),
     ("",),
     ("cli",),
@@ -45,8 +48,8 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
 # Libraries that no module may import at its top, since `import oscaxr` would then pay for them.
 # The command line is imported by nothing, so it may have its own.
 HEAVY = frozenset(
-    {"dask", "deflate", "distributed", "h5netcdf", "matplotlib", "netCDF4", "pynwb", "scipy"}
-    | {"typer", "zarr"}
+    {"PIL", "dask", "deflate", "distributed", "h5netcdf", "matplotlib", "netCDF4", "pynwb"}
+    | {"scipy", "typer", "zarr"}
 )
 HEAVY_EXEMPT = frozenset({("cli", "typer")})
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from oscaxr.errors import OscaxrError, OscaxrWarning
 
@@ -53,33 +52,6 @@ def say(console: Console, text: str = "", style: str | None = None) -> None:
         Rich style, of no effect where the output is not a terminal.
     """
     console.print(text, style=style, markup=False, soft_wrap=True)
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar while the block runs, on a terminal only.
-
-    Parameters
-    ----------
-    what : str
-        Words beside the bar.
-
-    Yields
-    ------
-    callable
-        To be called with the number of steps done and the number of all steps.
-    """
-    console = messages()
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task(what, total=None)
-
-        def report(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        yield report
 
 
 def working(what: str) -> AbstractContextManager[object]:

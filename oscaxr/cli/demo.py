@@ -13,9 +13,10 @@ from rich.table import Table
 
 import oscaxr as ox
 from oscaxr.cli import demo_figure
-from oscaxr.cli.console import DebugOption, output, progress_bar, reported_errors, say, working
+from oscaxr.cli.console import DebugOption, output, reported_errors, say, working
 from oscaxr.cli.demo_data import demo_sessions
 from oscaxr.plot import tracked_responses
+from oscaxr.progress import progress_bar
 
 FIGURE_NAME: Final = "oscaxr-demo.png"
 SESSIONS: Final = (1, 2, 3)

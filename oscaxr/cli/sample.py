@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from oscaxr import sample as samples
-from oscaxr.cli.console import DebugOption, output, progress_bar, reported_errors, say
+from oscaxr.cli.console import DebugOption, output, reported_errors, say
+from oscaxr.progress import progress_bar
+
+
+class Format(StrEnum):
+    """Format of the sessions' files."""
+
+    NWB = "nwb"
+    ORIGINAL = "original"
 
 
 class Layout(StrEnum):
@@ -30,6 +38,17 @@ def sample(
     tracked: Annotated[
         int | None, typer.Option(help="Number of tracked ROIs.", show_default="60 % of the ROIs")
     ] = None,
+    bad: Annotated[
+        int,
+        typer.Option(
+            "--bad-rois",
+            help="Number of unfit ROIs beside these; only the original layout has them.",
+        ),
+    ] = 0,
+    file_format: Annotated[
+        Format,
+        typer.Option("--format", help="NWB files, or folders in the format from before NWB."),
+    ] = Format.NWB,
     layout: Annotated[
         Layout, typer.Option(help="How the large arrays are stored in the files.")
     ] = Layout.GZIP,
@@ -40,10 +59,13 @@ def sample(
 ) -> None:
     """Write three synthetic sessions of one mouse, and their session table.
 
-    The files are NWB files laid out as those of DANDI 000037. Equal options give equal sessions.
+    The files are NWB files laid out as those of DANDI 000037, or folders of the format from before.
+    Equal options give equal sessions, in both formats.
     """
     with reported_errors(debug):
-        specs = samples.mouse_specs(seed=seed, scale=scale, n_rois=rois, n_tracked=tracked)
+        specs = samples.mouse_specs(
+            seed=seed, scale=scale, n_rois=rois, n_tracked=tracked, n_bad_rois=bad
+        )
         with progress_bar("writing sample sessions") as progress:
             try:
                 samples.write_mouse(
@@ -52,6 +74,8 @@ def sample(
                     scale=scale,
                     n_rois=rois,
                     n_tracked=tracked,
+                    n_bad_rois=bad,
+                    format=file_format.value,
                     layout=layout.value,
                     overwrite=overwrite,
                     progress=progress,
@@ -64,8 +88,8 @@ def sample(
         table = folder / "mouse_df.csv"
         say(console, "Wrote")
         for spec in specs:
-            path = samples.sample_path(spec, folder)
-            say(console, f"  {path}  ({path.stat().st_size / 1e6:.1f} MB)")
+            path = samples.session_path(spec, folder, file_format.value)
+            say(console, f"  {path}  ({_size(path) / 1e6:.1f} MB)")
         say(console, f"  {table}  (session table)")
         say(console)
         say(console, "Try next, in Python:")
@@ -76,3 +100,9 @@ def sample(
             f"sessions={str(table)!r})",
         )
         say(console, '  u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"))')
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -9,7 +9,15 @@ import xarray as xr
 from oscaxr.errors import MissingVariableError, SchemaError
 from oscaxr.model import names as n
 
-_COLUMN_FACTS = (n.ROI_ID, n.TRACKING_ID, n.VALID, "centroid_y", "centroid_x", "area_px")
+_COLUMN_FACTS = (
+    n.ROI_ID,
+    n.TRACKING_ID,
+    n.VALID,
+    n.INVALID_REASON,
+    "centroid_y",
+    "centroid_x",
+    "area_px",
+)
 
 
 class Labelled(NamedTuple):

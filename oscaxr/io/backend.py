@@ -1,15 +1,18 @@
 """The xarray backend: ``xr.open_dataset(path, engine="oscaxr")``."""
 
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from oscaxr.errors import SessionNotFoundError
+from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.io.remote import location
+
+_ORIGINAL_FOLDER: Final = re.compile(r"ophys_session_\d{9,}")
 
 
 class OscaxrBackendEntrypoint(BackendEntrypoint):
@@ -24,6 +27,9 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
         "files",
         "facts",
         "storage_options",
+        "fluorescence",
+        "segmentation",
+        "keep_decoded",
     )
 
     def open_dataset(  # type: ignore[override] # xarray's base class names no options
@@ -35,13 +41,16 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
         files: Sequence[str | os.PathLike[Any]] = (),
         facts: Mapping[str, Any] | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        fluorescence: str | None = None,
+        segmentation: str | None = None,
+        keep_decoded: bool | str | os.PathLike[Any] = False,
     ) -> xr.Dataset:
         """Open a session.
 
         Parameters
         ----------
         filename_or_obj : path-like
-            NWB file of the session, or its ``https://`` URL.
+            NWB file of the session, or its ``https://`` URL; or its folder in the original layout.
         drop_variables : str or iterable of str, optional
             Names to leave out.
         include : str or collection of str, optional
@@ -53,6 +62,8 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
         storage_options : mapping, optional
             How to read from a server: ``headers``, ``auth``, ``timeout``, ``retries``,
             ``retry_wait``, ``block_size``, ``cache_size``.
+        fluorescence, segmentation, keep_decoded : optional
+            As for :func:`oscaxr.open_session`: for the original layout.
 
         Returns
         -------
@@ -62,27 +73,45 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
         Raises
         ------
         SessionNotFoundError
-            If there is no such file.
+            If there is no such file or folder.
         FormatError
             If the file is not laid out as specified; all problems are listed.
         RemoteError
             If a server cannot be reached, or does not serve ranges of files.
+        CriterionError
+            If an NWB file is asked for what only the original layout has.
         """
-        from oscaxr.io.build import open_nwb
-
         paths = [location(path, storage_options) for path in (filename_or_obj, *files)]
+        names = (drop_variables,) if isinstance(drop_variables, str) else drop_variables or ()
+        common: dict[str, Any] = {
+            "include": include,
+            "drop_variables": tuple(names),
+            "facts": facts,
+        }
+        if isinstance(paths[0], Path) and paths[0].is_dir():
+            from oscaxr.io.original.build import open_original
+
+            return open_original(
+                paths[0],
+                **common,
+                fluorescence=fluorescence,
+                segmentation=segmentation,
+                keep_decoded=keep_decoded,
+            )
         for path in paths:
             if isinstance(path, Path) and not path.is_file():
                 found = "it is a folder" if path.is_dir() else "there is no such file"
                 raise SessionNotFoundError(
-                    f"cannot open {path} as a session: {found}. Give an NWB file, or use "
-                    "oscaxr.open_session(session_id, datadir=...) to look for one."
+                    f"cannot open {path} as a session: {found}. Give an NWB file or a session's "
+                    "folder, or use oscaxr.open_session(session_id, datadir=...) to look for one."
                 )
-        dropped = (drop_variables,) if isinstance(drop_variables, str) else drop_variables or ()
-        return open_nwb(paths, include=include, drop_variables=tuple(dropped), facts=facts)
+        check_original_options(str(paths[0]), fluorescence, segmentation)
+        from oscaxr.io.build import open_nwb
+
+        return open_nwb(paths, **common)
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Say whether a path looks like a session: it ends in ``.nwb``.
+        """Say whether a path looks like a session: by its name alone.
 
         Parameters
         ----------
@@ -93,5 +122,34 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
         -------
         bool
         """
-        is_path = isinstance(filename_or_obj, str | os.PathLike)
-        return is_path and str(filename_or_obj).lower().endswith(".nwb")
+        if not isinstance(filename_or_obj, str | os.PathLike):
+            return False
+        name = str(filename_or_obj).rstrip("/").rpartition("/")[2].lower()
+        return name.endswith(".nwb") or _ORIGINAL_FOLDER.fullmatch(name) is not None
+
+
+def check_original_options(source: str, fluorescence: str | None, segmentation: str | None) -> None:
+    """Refuse what only sessions in the original layout can give.
+
+    Parameters
+    ----------
+    source : str
+        Path of the session, which is in another layout.
+    fluorescence, segmentation : str or None
+        What was asked for.
+
+    Raises
+    ------
+    CriterionError
+        If it is not what the other layouts hold.
+    """
+    asked = []
+    if fluorescence not in (None, "dff"):
+        asked.append(f"fluorescence={fluorescence!r}")
+    if segmentation is not None:
+        asked.append(f"segmentation={segmentation!r}")
+    if asked:
+        raise CriterionError(
+            f"{' and '.join(asked)}: {source} is not a session in the original layout, and holds "
+            "dF/F of one segmentation only"
+        )

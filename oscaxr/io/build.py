@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import CriterionError, FormatError, MissingVariableError, SessionMismatchError
+from oscaxr.errors import FormatError, MissingVariableError
+from oscaxr.io.agreement import check_ids, check_sizes, included_parts, set_preferred_chunks
 from oscaxr.io.hdf5 import Hdf5File
 from oscaxr.io.identity import parse_name
 from oscaxr.io.nwb import images, rois, stimulus, traces
@@ -68,7 +69,7 @@ def open_nwb(
     MissingVariableError
         If no file has a part that was asked for by name.
     """
-    wanted, strict = _included(include)
+    wanted, strict = included_parts(include)
     file = find_file_with(paths, f"{DFF}/data") or Hdf5File(paths[0])
     files = [file]
     try:
@@ -77,7 +78,7 @@ def open_nwb(
         _check_name(file.path, coords)
         if facts is not None:
             table_coords, table_attrs = facts_from_row(pd.Series(dict(facts)))
-            _check_ids(file.path, coords, table_coords)
+            check_ids(file.path, coords, table_coords)
             coords, attrs = {**coords, **table_coords}, {**attrs, **table_attrs}
         lengths = len(parts[n.TIME][1]), len(parts[n.SEGMENT][1])
         # Images, tracks and the pupil may lie in any file of the session.
@@ -95,7 +96,7 @@ def open_nwb(
                 "with datadir= is looked for in all of its files."
             )
         attrs["source_files"] = ", ".join(path.name for path in paths)
-        _check_sizes(file.path, parts, drop_variables)
+        check_sizes(file.path, parts, drop_variables)
         ds = session_dataset(
             parts, coords=coords, attrs=attrs, source_format="nwb", dropped=drop_variables
         )
@@ -103,7 +104,7 @@ def open_nwb(
     except BaseException:
         _close(files)
         raise
-    _set_preferred_chunks(ds)
+    set_preferred_chunks(ds)
     ds.encoding["source"] = file.path
     remote = tuple(dict.fromkeys(f.remote for f in files if f.remote is not None))
     if remote:
@@ -134,27 +135,13 @@ def _find_part(
         return {}
     files.append(holder)
     with open_source(holder) as source:
-        _check_ids(holder.path, _facts(source)[0], coords)
+        check_ids(holder.path, _facts(source)[0], coords)
         return read(source)
 
 
 def _close(files: Sequence[Hdf5File]) -> None:
     for file in files:
         file.close()
-
-
-def _included(include: str | Collection[str]) -> tuple[tuple[str, ...], bool]:
-    """Return the parts asked for, and whether the absence of one is an error."""
-    words = (include,) if isinstance(include, str) else tuple(include)
-    if "all" in words:
-        return n.INCLUDABLE, False
-    unknown = [word for word in words if word not in n.INCLUDABLE]
-    if unknown:
-        raise CriterionError(
-            f"include={include!r}: unknown part(s) {', '.join(map(repr, unknown))}; "
-            f"there are {', '.join(map(repr, n.INCLUDABLE))} and 'all'"
-        )
-    return words, True
 
 
 def _core(
@@ -228,50 +215,4 @@ def _check_name(path: str, found: Mapping[str, Any]) -> None:
     if name is None:
         return
     given = {"session_id": name.session_id, "mouse_id": name.mouse_id}
-    _check_ids(path, found, {key: value for key, value in given.items() if value is not None})
-
-
-def _check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    differ = [
-        f"{name} is {found[name]} in the file, but {expected[name]} was expected"
-        for name in ("session_id", "mouse_id")
-        if name in found and name in expected and found[name] != expected[name]
-    ]
-    if differ:
-        raise SessionMismatchError(
-            f"{path}: {'; '.join(differ)} (by its name, the session table, or the session's "
-            "other files). It is another session: correct the table, or the file's name and place."
-        )
-
-
-def _check_sizes(
-    path: str, parts: Mapping[str, tuple[tuple[str, ...], Any]], dropped: Collection[str]
-) -> None:
-    """Refuse arrays that share a dim but differ in its size."""
-    sizes: dict[str, dict[int, list[str]]] = {}
-    for name, (dims, data) in parts.items():
-        if name in dropped:
-            continue
-        for dim, size in zip(dims, np.shape(data), strict=True):
-            sizes.setdefault(dim, {}).setdefault(size, []).append(name)
-    problems = [
-        f"{dim} is " + ", but ".join(f"{size} in {' and '.join(k)}" for size, k in found.items())
-        for dim, found in sizes.items()
-        if len(found) > 1
-    ]
-    if problems:
-        raise FormatError(
-            f"{path} has arrays that do not fit each other: {'; '.join(problems)}. Leave out those "
-            "that are wrong with drop_variables, or fetch the file again."
-        )
-
-
-def _set_preferred_chunks(ds: xr.Dataset) -> None:
-    """Tell dask the file's own chunks, so that `chunks={}` inflates none of them twice."""
-    for variable in ds.variables.values():
-        reader = getattr(variable._data, "reader", None)
-        chunk_shape = getattr(reader, "chunk_shape", None)
-        if chunk_shape and len(chunk_shape) == variable.ndim:
-            variable.encoding["preferred_chunks"] = dict(
-                zip(variable.dims, chunk_shape, strict=True)
-            )
+    check_ids(path, found, {key: value for key, value in given.items() if value is not None})

@@ -3,9 +3,11 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import h5py
 import numpy as np
@@ -14,53 +16,19 @@ from xarray.backends.locks import HDF5_LOCK
 
 from oscaxr.errors import FormatError, OscaxrError, UnsafeLinkError
 from oscaxr.io import chunks
+from oscaxr.io.opening import open_file, why_unreadable
 from oscaxr.io.remote import RemoteFile
-from oscaxr.io.unreadable import why_unreadable
 from oscaxr.model.computed import Once
 from oscaxr.model.lazy import Array, AxisIndex, OrthogonalArray
 
 if TYPE_CHECKING:
     from oscaxr.model.remote import RemoteSource
 
-# Two rows of chunks of a wide session; HDF5's default (1 MiB) inflates chunks again and again.
-CHUNK_CACHE_BYTES = 16 * 2**20
-
 # Links upon links are followed this far: none of a session's files needs more than one or two.
 MAX_LINKS = 16
 
-
-def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
-    """Open an HDF5 file, without a file lock where the file system has none.
-
-    Parameters
-    ----------
-    path : str or RemoteFile
-        The file.
-    mode : str, optional
-        As for :class:`h5py.File`.
-
-    Returns
-    -------
-    h5py.File
-
-    Notes
-    -----
-    HDF5 refuses to have one file open twice with different locking, so the default comes first:
-    it is what others use who read the file beside us.
-    """
-    if isinstance(path, RemoteFile):
-        # Here, not above: most files are local.
-        try:
-            from oscaxr.io.streamed import StreamedFile
-        except ImportError as error:
-            raise ImportError(f"reading {path} ({error}): pip install 'oscaxr[stream]'") from error
-        return StreamedFile(path, rdcc_nbytes=CHUNK_CACHE_BYTES)
-    try:
-        return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES)
-    except OSError as error:
-        if "lock" not in str(error):
-            raise
-        return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES, locking=False)
+# Each open file costs HDF5 some megabytes; opening one again takes milliseconds.
+KEPT_OPEN = 4
 
 
 class Hdf5File:
@@ -86,8 +54,11 @@ class Hdf5File:
     Notes
     -----
     The handle sits in xarray's file cache: it pickles by path, is closed by :meth:`close`, and
-    all use of it is guarded by xarray's HDF5 lock, so it excludes other engines too.
+    all use of it is guarded by xarray's HDF5 lock, so it excludes other engines too. Of many files,
+    as in a tree of sessions, only those used last stay open.
     """
+
+    _last_used: ClassVar["WeakKeyDictionary[Hdf5File, None]"] = WeakKeyDictionary()
 
     def __init__(self, path: str | Path | RemoteFile, *, at_once: bool = True) -> None:
         self.is_remote = isinstance(path, RemoteFile)
@@ -125,6 +96,8 @@ class Hdf5File:
                     f"{self.path} cannot be read as a session ({error}). The file is cut short or "
                     "damaged: fetch it again."
                 ) from error
+            finally:
+                self._close_longest_unused()
 
     def _acquire(self) -> h5py.File:
         try:
@@ -139,9 +112,22 @@ class Hdf5File:
 
     def close(self) -> None:
         """Release the handle, and those of linked files; reading again opens them again."""
+        with HDF5_LOCK:
+            self._release()
+
+    def _release(self) -> None:
         for other in self._linked.values():
-            other.close()
-        self._manager.close()
+            other._release()
+        self._manager.close(needs_lock=False)
+
+    def _close_longest_unused(self) -> None:
+        if self.is_remote:
+            return  # what was fetched would have to be fetched again
+        self._last_used.pop(self, None)
+        self._last_used[self] = None
+        for file in list(self._last_used)[:-KEPT_OPEN]:
+            del self._last_used[file]
+            file._release()
 
     def holder(self, dataset: h5py.Dataset) -> "Hdf5File":
         """Return the file that holds a dataset: this one, or one that it links to."""
@@ -273,25 +259,14 @@ class DatasetReader:
             from oscaxr.io.spans import fetched_shape
 
             self.chunk_shape = fetched_shape(self.shape, self.dtype)
-        self._storage = Once(self._find_storage)
+        # Not a bound method: a reader that refers to itself lives until garbage is collected.
+        self._storage = Once(partial(_find_storage, self.file, self.name))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "DatasetReader":
         return self
 
     def __repr__(self) -> str:
         return f"{Path(self.file.path).name}:{self.name}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_storage": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._storage = Once(self._find_storage)
-
-    def _find_storage(self) -> chunks.Contiguous | chunks.Chunked | None:
-        with self.file.handle() as file:
-            # A file on a server has no inode: it is checked by its size and ETag.
-            return chunks.find_storage(file[self.name], (0, 0) if self.file.is_remote else None)
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.model.lazy.Reader`)."""
@@ -374,6 +349,12 @@ class DatasetReader:
                 for a, b in pairwise(bounds)
             ]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _find_storage(file: Hdf5File, name: str) -> chunks.Contiguous | chunks.Chunked | None:
+    with file.handle() as handle:
+        # A file on a server has no inode: it is checked by its size and ETag.
+        return chunks.find_storage(handle[name], (0, 0) if file.is_remote else None)
 
 
 def _pick(values: Array, indices: tuple[AxisIndex, ...]) -> Array:

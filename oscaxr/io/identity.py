@@ -17,7 +17,7 @@ from oscaxr.errors import (
     SessionMismatchError,
     SessionNotFoundError,
 )
-from oscaxr.io.hdf5 import open_file
+from oscaxr.io.opening import open_file
 from oscaxr.io.remote import RemoteFile
 
 _NAME: Final = re.compile(

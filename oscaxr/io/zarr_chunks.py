@@ -10,6 +10,7 @@ import struct
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -82,50 +83,13 @@ class ZarrReader:
         self.shape: tuple[int, ...] = array.shape
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
         self.chunk_shape: tuple[int, ...] = array.chunks
-        self._storage = Once(self._find_storage)
+        self._storage = Once(partial(_find_storage, array, path))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ZarrReader":
         return self
 
     def __repr__(self) -> str:
         return f"{Path(self.path).name}:{self.array.path}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_storage": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._storage = Once(self._find_storage)
-
-    def _find_storage(self) -> "_Storage | None":
-        """Return how chunks are found and inflated; None to leave it to zarr."""
-        codecs = self.array.metadata.to_dict()["codecs"]
-        per_shard = None
-        if codecs[0]["name"] == "sharding_indexed":
-            sharding = codecs[0]["configuration"]
-            index_codecs = [codec["name"] for codec in sharding["index_codecs"]]
-            if len(codecs) > 1 or index_codecs != ["bytes", "crc32c"]:
-                return None
-            if sharding.get("index_location", "end") != "end":
-                return None
-            codecs = sharding["codecs"]
-            per_shard = tuple(
-                shard // chunk
-                for shard, chunk in zip(self.array.shards, self.chunk_shape, strict=True)
-            )
-        first, *others = codecs
-        little = first.get("configuration", {}).get("endian", "little") == "little"
-        plain = not others or (len(others) == 1 and others[0]["name"] in _COMPRESSORS)
-        if not (first["name"] == "bytes" and little and plain and sys.byteorder == "little"):
-            return None
-        inflate: Callable[[bytes], Any] = _same
-        if others:
-            inflate = import_module("numcodecs").get_codec({"id": others[0]["name"]}).decode
-        folder = Path(self.path)
-        fetch = _zip_fetch(folder) if folder.is_file() else _folder_fetch(folder)
-        prefix = f"{self.array.path}/"
-        encode = self.array.metadata.encode_chunk_key
-        return _Storage(fetch, inflate, lambda place: prefix + encode(place), per_shard)
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.model.lazy.Reader`)."""
@@ -192,6 +156,35 @@ class ZarrReader:
         threaded = len(work) > 1 and len(work) * n_bytes > chunks.THREADED_BYTES
         chunks.in_threads(copy, chunks.parts_for_threads(len(work)) if threaded else [slice(None)])
         return out
+
+
+def _find_storage(array: Any, path: Path) -> "_Storage | None":
+    """Return how chunks are found and inflated; None to leave it to zarr."""
+    codecs = array.metadata.to_dict()["codecs"]
+    per_shard = None
+    if codecs[0]["name"] == "sharding_indexed":
+        sharding = codecs[0]["configuration"]
+        index_codecs = [codec["name"] for codec in sharding["index_codecs"]]
+        if len(codecs) > 1 or index_codecs != ["bytes", "crc32c"]:
+            return None
+        if sharding.get("index_location", "end") != "end":
+            return None
+        codecs = sharding["codecs"]
+        per_shard = tuple(
+            shard // chunk for shard, chunk in zip(array.shards, array.chunks, strict=True)
+        )
+    first, *others = codecs
+    little = first.get("configuration", {}).get("endian", "little") == "little"
+    plain = not others or (len(others) == 1 and others[0]["name"] in _COMPRESSORS)
+    if not (first["name"] == "bytes" and little and plain and sys.byteorder == "little"):
+        return None
+    inflate: Callable[[bytes], Any] = _same
+    if others:
+        inflate = import_module("numcodecs").get_codec({"id": others[0]["name"]}).decode
+    fetch = _zip_fetch(path) if path.is_file() else _folder_fetch(path)
+    prefix = f"{array.path}/"
+    encode = array.metadata.encode_chunk_key
+    return _Storage(fetch, inflate, lambda place: prefix + encode(place), per_shard)
 
 
 class _Whole(BackendArray):

@@ -10,8 +10,9 @@ from oscaxr.errors import SchemaError
 from oscaxr.model import names as n
 from oscaxr.model.attrs import DATASET_ATTRS, STIMULUS_ATTRS
 from oscaxr.model.facts import FACTS
-from oscaxr.model.schema import SESSION, VariableSpec, template_spec
+from oscaxr.model.schema import SESSION, template_spec
 from oscaxr.model.segments import frame_rate
+from oscaxr.model.variable import VariableSpec
 
 Parts = Mapping[str, tuple[tuple[str, ...], Any]]
 

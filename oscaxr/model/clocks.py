@@ -3,12 +3,15 @@
 from typing import Any, Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from oscaxr.errors import SessionMismatchError, WindowError
 from oscaxr.model import names as n
 
 Clock = Literal["twop", "stim"]
+
+IntArray = npt.NDArray[np.int64]
 
 CLOCK_DIMS: Final[dict[Clock, str]] = {"twop": n.TIME, "stim": n.STIM_TIME}
 DIM_CLOCKS: Final[dict[str, Clock]] = {n.TIME: "twop", n.STIM_TIME: "stim"}
@@ -115,3 +118,32 @@ def check_same_session(ds: xr.Dataset, asked: Any) -> None:
                 f"these segments, frames or times are of session {', '.join(map(str, theirs))}, "
                 f"but the session is {mine}: select them from the session that they are used on"
             )
+
+
+def first_stimulus_frames(alignment: IntArray, n_frames: int) -> IntArray:
+    """Return the stimulus frame of each two-photon frame.
+
+    Parameters
+    ----------
+    alignment : ndarray of int, (stimulus frame,)
+        Two-photon frame of each stimulus frame, not decreasing.
+    n_frames : int
+        Number of two-photon frames.
+
+    Returns
+    -------
+    ndarray of int64, (two-photon frame,)
+        The first stimulus frame with that two-photon frame; -1 before and after the stimulus. A
+        two-photon frame that the alignment jumps over has that of the frame before it.
+
+    Examples
+    --------
+    >>> first_stimulus_frames(np.array([1, 1, 2, 4]), 6)
+    array([-1,  0,  2,  2,  3, -1])
+    """
+    frames = np.arange(n_frames)
+    last = np.searchsorted(alignment, frames, side="right") - 1
+    reached = alignment[np.maximum(last, 0)]
+    first = np.searchsorted(alignment, reached, side="left")
+    inside = (frames >= alignment[0]) & (frames <= alignment[-1])
+    return np.where(inside, first, -1).astype(np.int64)

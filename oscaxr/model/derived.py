@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from oscaxr.errors import InvalidRoiWarning, warn
-from oscaxr.model import factors, signals
+from oscaxr.model import bad_rois, factors, signals
 from oscaxr.model import names as n
 from oscaxr.model.computed import Once, computed
 from oscaxr.model.lazy import Array, Reader, view_of
@@ -18,8 +18,8 @@ Parts = dict[str, tuple[tuple[str, ...], Any]]
 BLOCK_BYTES = 32_000_000
 
 
-def trace_facts(reader: Reader, source: str) -> Parts:
-    """Return what follows from whole dF/F traces.
+def trace_facts(reader: Reader, source: str, *, judged: bool = False) -> Parts:
+    """Return what follows from whole traces.
 
     Parameters
     ----------
@@ -27,11 +27,15 @@ def trace_facts(reader: Reader, source: str) -> Parts:
         Of the traces, (time, roi).
     source : str
         Name of the session or file, for the warning of invalid ROIs.
+    judged : bool, optional
+        Whether ROIs are invalid by all rules of :mod:`oscaxr.model.bad_rois`: for sources that
+        hold ROIs which the published analyses leave out.
 
     Returns
     -------
     dict of str to (dims, data)
-        ``dff_median``, ``dff_spread`` and ``valid`` (roi); lazy, computed once.
+        ``dff_median``, ``dff_spread``, ``valid`` and, where `judged`, ``invalid_reason`` (roi);
+        lazy, computed once.
 
     Warns
     -----
@@ -40,20 +44,26 @@ def trace_facts(reader: Reader, source: str) -> Parts:
     """
     n_rois = reader.shape[1]
     told = _Told(source)
-    facts = Once(partial(_factors, reader, told))
-    valid = Once(partial(_valid, reader, facts, told))
-    return {
+    facts = Once(partial(_factors, reader, told, judged))
+    parts: Parts = {
         n.DFF_MEDIAN: ((n.ROI,), computed(facts, (n_rois,), np.float64, "median")),
         n.DFF_SPREAD: ((n.ROI,), computed(facts, (n_rois,), np.float64, "spread")),
-        n.VALID: ((n.ROI,), computed(valid, (n_rois,), np.bool_)),
     }
+    if judged:
+        reason = computed(facts, (n_rois,), bad_rois.REASON_DTYPE, "reason")
+        parts[n.VALID] = ((n.ROI,), computed(facts, (n_rois,), np.bool_, "valid"))
+        parts[n.INVALID_REASON] = ((n.ROI,), reason)
+    else:
+        valid = Once(partial(_valid, reader, facts, told))
+        parts[n.VALID] = ((n.ROI,), computed(valid, (n_rois,), np.bool_))
+    return parts
 
 
 def _chunk_shape(reader: Reader) -> tuple[int, ...]:
     return getattr(reader, "chunk_shape", None) or (1024, 1)
 
 
-def _factors(reader: Reader, told: "_Told") -> dict[str, Array]:
+def _factors(reader: Reader, told: "_Told", judged: bool) -> dict[str, Array]:
     n_frames, n_rois = reader.shape
     view = view_of(reader)
 
@@ -61,10 +71,17 @@ def _factors(reader: Reader, told: "_Told") -> dict[str, Array]:
         everything = slice(0, n_frames, 1)
         return reader.read((everything, columns)) if view is None else view[:, columns]
 
-    found = factors.column_factors(read_columns, n_frames, n_rois, align=_chunk_shape(reader)[1])
-    told.warn_of_invalid(found.valid)
+    found = factors.column_factors(
+        read_columns, n_frames, n_rois, align=_chunk_shape(reader)[1], with_ranges=judged
+    )
     low, median, high = found.percentiles
-    return {"median": median, "spread": high - low, "valid": found.valid}
+    with np.errstate(invalid="ignore"):
+        facts: dict[str, Array] = {"median": median, "spread": high - low, "valid": found.valid}
+    if judged:
+        facts["reason"] = bad_rois.reasons(median, found.ranges)
+        facts["valid"] = facts["reason"] == bad_rois.FINE
+    told.warn_of_invalid(facts["valid"], facts.get("reason"))
+    return facts
 
 
 def _valid(reader: Reader, facts: Once, told: "_Told") -> Array:
@@ -93,16 +110,20 @@ class _Told:
         self.source = source
         self.done = False
 
-    def warn_of_invalid(self, valid: Array) -> None:
+    def warn_of_invalid(self, valid: Array, reasons: Array | None = None) -> None:
         invalid = np.flatnonzero(~valid)
         if self.done or not invalid.size:
             return
         self.done = True
         listed = ", ".join(map(str, invalid[:10])) + ", ..." * (len(invalid) > 10)
+        what = "have NaN or infinite values in their dF/F"
+        if reasons is not None:
+            kinds, counts = np.unique(reasons[invalid], return_counts=True)
+            found = ", ".join(f"{k} {count}" for k, count in zip(kinds, counts, strict=True))
+            what = f"are bad, which NWB files leave out ({found})"
         warn(
-            f"{self.source}: {len(invalid)} of {len(valid)} ROIs have NaN or infinite values in "
-            f"their dF/F and are marked valid=False (roi {listed}). Leave them out with "
-            "ds.isel(roi=ds.valid).",
+            f"{self.source}: {len(invalid)} of {len(valid)} ROIs {what}; they are marked "
+            f"valid=False (roi {listed}). Leave them out with ds.isel(roi=ds.valid).",
             InvalidRoiWarning,
         )
 

@@ -23,10 +23,14 @@ class ColumnFactors(NamedTuple):
         (percentile, column), float64, in the order asked for; NaN where a column has no value.
     valid : numpy.ndarray
         (column,), True where no value is NaN or infinite.
+    ranges : numpy.ndarray
+        (4, column): smallest and largest value, mean, and number of NaNs, the first three with
+        NaNs left out; empty, (4, 0), unless asked for.
     """
 
     percentiles: FloatArray
     valid: npt.NDArray[np.bool_]
+    ranges: FloatArray
 
 
 def column_factors(
@@ -38,6 +42,7 @@ def column_factors(
     budget_bytes: int = BUDGET_BYTES,
     threads: int = THREADS,
     align: int = GROUP_COLUMNS,
+    with_ranges: bool = False,
 ) -> ColumnFactors:
     """Compute exact percentiles of each column of a (time, column) array, leaving NaNs out.
 
@@ -57,11 +62,13 @@ def column_factors(
     align : int, optional
         Columns that are stored together, so that reading one of them costs as much as reading all:
         the width of the file's chunks (:func:`stored_width`).
+    with_ranges : bool, optional
+        Whether ``ranges`` are wanted too.
 
     Returns
     -------
     ColumnFactors
-        ``percentiles`` (percentile, column) and ``valid`` (column,).
+        ``percentiles`` (percentile, column), ``valid`` (column,), ``ranges``.
 
     Notes
     -----
@@ -79,14 +86,19 @@ def column_factors(
     """
     wanted = np.asarray(percentiles, dtype=np.float64)
 
-    def kernel(rows: npt.NDArray[Any], _: slice) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    def kernel(
+        rows: npt.NDArray[Any], _: slice
+    ) -> tuple[FloatArray, npt.NDArray[np.bool_], FloatArray]:
         found = np.empty((wanted.size, len(rows)))
         whole = np.empty(len(rows), dtype=bool)
+        ranges = np.full((4, len(rows) if with_ranges else 0), np.nan)
         for index, row in enumerate(rows):
             whole[index] = np.isfinite(row).all()
             kept = row if whole[index] else row[~np.isnan(row)]
+            if with_ranges:
+                ranges[:, index] = _range(kept, row.size)
             found[:, index] = partitioned_percentiles(kept, wanted)
-        return found, whole
+        return found, whole, ranges
 
     parts = map_columns(
         read_block,
@@ -98,11 +110,21 @@ def column_factors(
         align=align,
     )
     if not parts:
-        return ColumnFactors(np.empty((wanted.size, 0)), np.empty(0, dtype=bool))
+        return ColumnFactors(np.empty((wanted.size, 0)), np.empty(0, dtype=bool), np.empty((4, 0)))
     return ColumnFactors(
         np.concatenate([part[0] for part in parts], axis=1),
         np.concatenate([part[1] for part in parts]),
+        np.concatenate([part[2] for part in parts], axis=1),
     )
+
+
+def _range(kept: npt.NDArray[Any], n_all: int) -> FloatArray:
+    """Return smallest, largest and mean value of a trace without NaNs, and how many were NaN."""
+    if not kept.size:
+        return np.array([np.nan, np.nan, np.nan, n_all])
+    with np.errstate(invalid="ignore"):
+        mean = kept.mean(dtype=np.float64)
+    return np.array([kept.min(), kept.max(), mean, n_all - kept.size])
 
 
 def nan_percentiles(

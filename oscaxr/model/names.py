@@ -35,11 +35,17 @@ MAX_PROJECTION: Final = "max_projection"
 DFF_MEDIAN: Final = "dff_median"
 DFF_SPREAD: Final = "dff_spread"
 VALID: Final = "valid"
+INVALID_REASON: Final = "invalid_reason"
 ROI_ID: Final = "roi_id"
+ALIGNED_FRAME_TWOP: Final = "aligned_frame_twop"
 MOVIE: Final = "movie"
 
 PUPIL_VARIABLES: Final = (PUPIL_DIAMETER, PUPIL_CENTER_X, PUPIL_CENTER_Y, PUPIL_CENTER_SHIFT)
 GABOR_PATCH_VARIABLES: Final = ("gabor_x", "gabor_y", "gabor_size", "gabor_orientation")
+
+# Which traces and which ROIs of a session in the original layout.
+FLUORESCENCES: Final = ("dff", "raw")
+SEGMENTATIONS: Final = ("allen", "extr")
 
 # What `include=` may name, beside "all".
 INCLUDABLE: Final = ("squares", "templates", "movie")

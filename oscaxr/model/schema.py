@@ -4,68 +4,10 @@ Readers take their attributes from these tables, :mod:`oscaxr.model.validate` ch
 and the documentation's data-model page is printed from them.
 """
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from oscaxr.model import names as n
-
-Role = Literal["index", "coord", "data"]
-Kind = Literal["float", "int", "bool", "str", "number"]
-
-KIND_CODES: Final[dict[Kind, str]] = {
-    "float": "f",
-    "int": "iu",
-    "bool": "b",
-    "str": "UTO",
-    "number": "fiu",
-}
-
-
-@dataclass(frozen=True)
-class VariableSpec:
-    """What one variable or coordinate is.
-
-    Parameters
-    ----------
-    name : str
-        Name in the Dataset.
-    dims : tuple of str
-        Its dims. The order has no meaning to a user: files differ in it.
-    kind : {"float", "int", "bool", "str", "number"}
-        Kind of the dtype; widths vary with the file.
-    long_name : str
-        What it is, for people (CF ``long_name``); figures take their labels from it.
-    units : str, optional
-        CF units; empty for labels and flags.
-    role : {"index", "coord", "data"}, optional
-        Index coordinate, other coordinate, or data variable.
-    required : bool, optional
-        Whether every session has it.
-    include : str, optional
-        The word in ``include=`` that asks for it; empty when it is always there.
-    comment : str, optional
-        A rule of interpretation worth carrying with the data (CF ``comment``).
-    """
-
-    name: str
-    dims: tuple[str, ...]
-    kind: Kind
-    long_name: str
-    units: str = ""
-    role: Role = "coord"
-    required: bool = False
-    include: str = ""
-    comment: str = ""
-
-    @property
-    def attrs(self) -> dict[str, str]:
-        """The attributes a variable of this kind carries in a Dataset."""
-        attrs = {"long_name": self.long_name}
-        if self.units:
-            attrs["units"] = self.units
-        if self.comment:
-            attrs["comment"] = self.comment
-        return attrs
+from oscaxr.model.variable import Kind, VariableSpec
 
 
 def _segment(
@@ -134,11 +76,31 @@ _ROI_COORDS = (
         n.VALID,
         (n.ROI,),
         "bool",
-        "ROI trace has neither NaN nor infinite values",
+        "ROI trace is fit for analysis",
+        comment="neither NaN nor infinite values; in sessions of the original layout, also none "
+        "of the other reasons in invalid_reason",
+    ),
+    VariableSpec(
+        n.INVALID_REASON,
+        (n.ROI,),
+        "str",
+        "why the ROI is not fit for analysis",
+        comment="empty where it is; only in sessions of the original layout, since NWB files "
+        "leave such ROIs out",
     ),
     VariableSpec("centroid_y", (n.ROI,), "float", "centroid of the ROI mask, row", "px"),
     VariableSpec("centroid_x", (n.ROI,), "float", "centroid of the ROI mask, column", "px"),
     VariableSpec("area_px", (n.ROI,), "int", "number of pixels in the ROI mask", "px"),
+)
+
+_STIM_TIME_COORDS = (
+    VariableSpec(
+        n.ALIGNED_FRAME_TWOP,
+        (n.STIM_TIME,),
+        "int",
+        "two-photon frame of the stimulus frame",
+        comment="as aligned through the photodiode; only in sessions of the original layout",
+    ),
 )
 
 _SEGMENT_COORDS = (
@@ -316,7 +278,8 @@ _DATA = (
 )
 
 SESSION: Final[dict[str, VariableSpec]] = {
-    spec.name: spec for spec in (*_INDEXES, *_ROI_COORDS, *_SEGMENT_COORDS, *_DATA)
+    spec.name: spec
+    for spec in (*_INDEXES, *_ROI_COORDS, *_STIM_TIME_COORDS, *_SEGMENT_COORDS, *_DATA)
 }
 """Every variable and coordinate of a session Dataset, by name."""
 

@@ -10,8 +10,9 @@ import xarray as xr
 from oscaxr.errors import SchemaError
 from oscaxr.model import names as n
 from oscaxr.model.assemble import spec_of
-from oscaxr.model.schema import KIND_CODES, SESSION
+from oscaxr.model.schema import SESSION
 from oscaxr.model.segments import problems_of_table
+from oscaxr.model.variable import KIND_CODES
 
 Level = Literal["error", "warning", "note"]
 
@@ -170,7 +171,10 @@ def validate(ds: xr.Dataset, *, traces: bool = False) -> Report:
     if traces and n.VALID in ds.coords and n.VALID not in broken:
         invalid = ds[n.ROI].values[~ds[n.VALID].values]
         if len(invalid):
-            message = f"{len(invalid)} ROI(s) have NaN or infinite values: {_some(invalid)}"
+            what = "have NaN or infinite values"
+            if n.INVALID_REASON in ds.coords:
+                what = "are bad (see invalid_reason)"
+            message = f"{len(invalid)} ROI(s) {what}: {_some(invalid)}"
             problems.append(Problem("warning", n.DFF, message))
     return Report(problems)
 

@@ -7,13 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
+from oscaxr.sample.clocks import COUNTS_PER_SECOND
 from oscaxr.sample.spec import BEHAVIOR, SampleSpec
 from oscaxr.sample.timeline import Timeline
+from oscaxr.sample.wheel import running_velocity, wheel_turns
 
 _KNOT_RATE: Final = 5.0  # of the slow signals, Hz
-_OUTLIERS: Final = 0.00008  # fraction of running frames that jump
+_JUMPS: Final = 0.00004  # of the running velocity, per frame
+# Neither jumps nor gaps of fewer frames outlast the median filter.
+_SHORTEST_LASTING: Final = 3
 _LONGEST_USUAL_GAP: Final = 4
 _BLINK_INTERVAL: Final = 15.0  # s
+_PUPIL_DELAY: Final = 0.1  # s, of the eye camera
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +29,20 @@ class Behavior:
     ----------
     arousal : (time,) array
         Slow signal with mean about 0 and standard deviation about 1.
+    wheel : (stim_time + 1,) float32 array
+        Degrees that the wheel turned since the pulse before, 0 where it was not read anew.
     run_velocity : (stim_time,) array
-        cm/s; NaN where dropped, with a few jumps of more than 50 cm/s.
+        cm/s; what follows from the wheel: NaN where dropped, with a few jumps of more than 50 cm/s.
+    pupil_pixels : (camera_frame, 3) array
+        Diameter and centre (x, y) of the pupil in each frame of the eye camera; NaN in blinks.
     pupil_diameter, pupil_center_x, pupil_center_y : (time,) array
-        mm; NaN in blinks.
+        mm; what follows from the camera's frames.
     """
 
     arousal: NDArray[np.float64]
+    wheel: NDArray[np.float32]
     run_velocity: NDArray[np.float64]
+    pupil_pixels: NDArray[np.float64]
     pupil_diameter: NDArray[np.float64]
     pupil_center_x: NDArray[np.float64]
     pupil_center_y: NDArray[np.float64]
@@ -110,23 +121,48 @@ def _intervals(
 
 
 def _drop_frames(velocity: NDArray[np.float64], spec: SampleSpec, rng: np.random.Generator) -> None:
-    """Put outliers and gaps (NaN) into the running velocity."""
+    """Put outliers and gaps (NaN) into the running velocity, before it is filtered."""
     size = len(velocity)
     # Slots of 20 frames keep the jumps apart, from each other and from both ends.
     slots = rng.permutation(np.arange(1, size // 20 - 1))
-    n_jumps = int(_OUTLIERS * size / 2)
+    n_jumps = int(_JUMPS * size)
     jumps = slots[:n_jumps] * 20
-    is_outlier = _intervals(size, jumps, rng.integers(1, 3, n_jumps))
-    velocity[is_outlier] += 120.0
+    velocity[_intervals(size, jumps, np.full(n_jumps, _SHORTEST_LASTING))] += 120.0
 
     n_dropped = int(spec.dropped * size)
     # Frames are seldom lost in long runs, unless the recording is a bad one.
     longest = _LONGEST_USUAL_GAP if spec.dropped <= n.DROP_TOLERANCE else 3 * _LONGEST_USUAL_GAP
-    lengths = rng.integers(1, longest + 1, n_dropped)
-    lengths = np.diff(np.minimum(np.cumsum(lengths), n_dropped), prepend=0)
-    gaps = slots[n_jumps : n_jumps + n_dropped] * 20 + 4
-    lengths = lengths[: len(gaps)]
-    velocity[_intervals(size, gaps[lengths > 0], lengths[lengths > 0])] = np.nan
+    lengths = rng.integers(_SHORTEST_LASTING, longest + 1, n_dropped)
+    ends = np.cumsum(lengths)
+    # The last gap takes what is too little for another one.
+    ends = np.append(ends[ends <= n_dropped - _SHORTEST_LASTING], n_dropped)
+    lengths = np.diff(ends, prepend=0) if n_dropped >= _SHORTEST_LASTING else lengths[:0]
+    gaps = slots[n_jumps : n_jumps + len(lengths)] * 20 + _SHORTEST_LASTING
+    velocity[_intervals(size, gaps, lengths[: len(gaps)])] = np.nan
+
+
+def _pupil_pixels(
+    slow: NDArray[np.float64],
+    knots: NDArray[np.float64],
+    timeline: Timeline,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Make the pupil in the frames of the eye camera, from the slow signal at its knots."""
+    # The camera tells late what it sees: a frame holds what was the case 0.1 s before.
+    times = timeline.clocks.eye_rise / COUNTS_PER_SECOND - _PUPIL_DELAY
+    diameter = 0.9 + 0.09 * np.interp(times, knots, slow) + 0.03 * _slow_signal(times, 2.0, rng)
+    diameter += 0.06 * _after_unexpected(times, timeline)
+    diameter += rng.normal(0.0, 0.008, len(times))
+    center_x = 3.28 + 0.06 * _slow_signal(times, 1.0, rng)
+    center_y = 3.28 + 0.04 * _slow_signal(times, 1.0, rng)
+    center_x += rng.normal(0.0, 0.006, len(times))
+    center_y += rng.normal(0.0, 0.006, len(times))
+
+    n_blinks = max(1, int((times[-1] - times[0]) / _BLINK_INTERVAL))
+    starts = rng.integers(0, len(times), n_blinks)
+    pixels = np.column_stack([diameter, center_x, center_y]) / n.MM_PER_PUPIL_PIXEL
+    pixels[_intervals(len(times), starts, rng.integers(3, 9, n_blinks))] = np.nan
+    return pixels
 
 
 def make_behavior(spec: SampleSpec, timeline: Timeline) -> Behavior:
@@ -148,25 +184,25 @@ def make_behavior(spec: SampleSpec, timeline: Timeline) -> Behavior:
     stim_times, twop_times = timeline.stim_times, timeline.twop_times
     knots = np.arange(twop_times[0] - 1.0, twop_times[-1] + 2.0, 1.0 / _KNOT_RATE)
     slow = _slow_signal(knots, 20.0, rng)
-    arousal = np.interp(twop_times, knots, slow)
 
     effort = np.interp(stim_times, knots, slow) + _slow_signal(stim_times, 4.0, rng)
     velocity = 12.0 * np.logaddexp(0.0, 1.0 + 0.9 * effort)
     velocity -= 3.0 * _after_unexpected(stim_times, timeline)
-    velocity += rng.normal(0.0, 0.6, len(velocity))
+    # The median filter halves what noise there is.
+    velocity += rng.normal(0.0, 1.1, len(velocity))
     _drop_frames(velocity, spec, rng)
+    clock = timeline.clocks.stim_rise / COUNTS_PER_SECOND
+    wheel = wheel_turns(velocity, clock)
 
-    diameter = 0.9 + 0.09 * arousal + 0.03 * _slow_signal(twop_times, 2.0, rng)
-    diameter += 0.06 * _after_unexpected(twop_times, timeline)
-    diameter += rng.normal(0.0, 0.008, len(diameter))
-    center_x = 3.28 + 0.06 * _slow_signal(twop_times, 1.0, rng)
-    center_y = 3.28 + 0.04 * _slow_signal(twop_times, 1.0, rng)
-    center_x += rng.normal(0.0, 0.006, len(center_x))
-    center_y += rng.normal(0.0, 0.006, len(center_y))
-
-    n_blinks = max(1, int((twop_times[-1] - twop_times[0]) / _BLINK_INTERVAL))
-    starts = rng.integers(0, len(twop_times), n_blinks)
-    blinks = _intervals(len(twop_times), starts, rng.integers(3, 9, n_blinks))
-    for series in (diameter, center_x, center_y):
-        series[blinks] = np.nan
-    return Behavior(arousal, velocity, diameter, center_x, center_y)
+    pixels = _pupil_pixels(slow, knots, timeline, rng)
+    seen = np.ascontiguousarray(pixels[timeline.clocks.pupil_frames].T)
+    diameter, center_x, center_y = seen * n.MM_PER_PUPIL_PIXEL
+    return Behavior(
+        arousal=np.interp(twop_times, knots, slow),
+        wheel=wheel,
+        run_velocity=running_velocity(wheel, clock),
+        pupil_pixels=pixels,
+        pupil_diameter=diameter,
+        pupil_center_x=center_x,
+        pupil_center_y=center_y,
+    )

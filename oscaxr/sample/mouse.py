@@ -1,17 +1,22 @@
 """All sample sessions of one mouse, with the session table that goes with them."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 import pandas as pd
 
 from oscaxr.sample.nwb import Progress, sample_path, start_stamp, write_nwb
+from oscaxr.sample.original import original_path, write_original
+from oscaxr.sample.rois import allen_rows, bad_rois
 from oscaxr.sample.spec import SampleError, SampleExistsError, SampleSpec
 
+FileFormat = Literal["nwb", "original"]
+
+FORMATS: Final = ("nwb", "original")
 TABLE_NAME: Final = "mouse_df.csv"
 _SESSIONS: Final = (
     (758519303, datetime(2018, 9, 26, 17, 29, 17, tzinfo=UTC)),
@@ -111,13 +116,13 @@ def sample_session_table(specs: Iterable[SampleSpec]) -> pd.DataFrame:
             "depth": spec.depth,
             "plane": spec.plane,
             "line": spec.line,
-            "runtype": "prod" if (spec.gabor_kappa, spec.square_size) == (16, 128) else "pilot",
+            "runtype": spec.run_type,
             "sess_n": spec.session_number,
             "nrois": spec.n_rois,
             "nrois_tracked": spec.n_tracked or -1,
-            "nrois_all": spec.n_rois,
-            "nrois_allen": spec.n_rois,
-            "nrois_allen_all": spec.n_rois,
+            "nrois_all": spec.n_rois + spec.n_bad_rois,
+            "nrois_allen": int((~bad_rois(spec)[allen_rows(spec)]).sum()),
+            "nrois_allen_all": len(allen_rows(spec)),
             "pass_fail": "P",
             "all_files": 1,
             "any_files": 1,
@@ -130,6 +135,36 @@ def sample_session_table(specs: Iterable[SampleSpec]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def session_path(
+    spec: SampleSpec, folder: str | os.PathLike[str], format: FileFormat = "nwb", **naming: Any
+) -> Path:
+    """Return where a session belongs below a data directory, in either format.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+    folder : path-like
+        Data directory.
+    format : {"nwb", "original"}, optional
+        Format of the files.
+    **naming
+        Options of :func:`sample_path` or :func:`original_path`.
+
+    Returns
+    -------
+    pathlib.Path
+        The NWB file, or the session's folder.
+
+    Examples
+    --------
+    >>> session_path(SampleSpec(), "data", "original").name
+    'ophys_session_758519303'
+    """
+    path: Callable[..., Path] = sample_path if format == "nwb" else original_path
+    return path(spec, folder, **naming)
+
+
 def write_mouse(
     folder: str | os.PathLike[str],
     *,
@@ -137,6 +172,8 @@ def write_mouse(
     scale: float = 0.12,
     n_rois: int | Sequence[int] = (14, 12, 16),
     n_tracked: int | None = None,
+    n_bad_rois: int = 0,
+    format: FileFormat = "nwb",
     overwrite: bool = False,
     progress: Progress | None = None,
     **form: Any,
@@ -149,12 +186,16 @@ def write_mouse(
         Data directory; ``mouse_df.csv`` goes into it.
     seed, scale, n_rois, n_tracked : optional
         See :func:`mouse_specs`.
+    n_bad_rois : int, optional
+        Number of unfit ROIs of each session, which only the original layout has.
+    format : {"nwb", "original"}, optional
+        NWB files, or folders in the format from before.
     overwrite : bool, optional
-        Whether to replace files that are already there.
+        Whether to replace sessions that are already there.
     progress : callable, optional
         Called with the number of steps done and the number of all steps.
     **form
-        Form of the files, see :func:`write_nwb`.
+        Form of the files, see :func:`write_nwb` or :func:`write_original`.
 
     Returns
     -------
@@ -164,16 +205,23 @@ def write_mouse(
     Raises
     ------
     SampleExistsError
-        If a file is there and `overwrite` is false.
+        If a session or the table is there and `overwrite` is false.
     SampleError
         If the sessions or the form of the files cannot be made.
     """
-    specs = mouse_specs(seed=seed, scale=scale, n_rois=n_rois, n_tracked=n_tracked)
+    if format not in FORMATS:
+        raise SampleError(f"format is {format!r}; give one of {list(FORMATS)}.")
+    specs = mouse_specs(
+        seed=seed, scale=scale, n_rois=n_rois, n_tracked=n_tracked, n_bad_rois=n_bad_rois
+    )
     table_path = Path(folder) / TABLE_NAME
-    name = {key: form[key] for key in ("parts", "name_style") if key in form}
+    naming = {key: form[key] for key in ("parts", "name_style", "mouse_folder") if key in form}
     there = [
         path
-        for path in (table_path, *(sample_path(spec, folder, **name) for spec in specs))
+        for path in (
+            table_path,
+            *(session_path(spec, folder, format, **naming) for spec in specs),
+        )
         if path.exists()
     ]
     if there and not overwrite:
@@ -188,7 +236,12 @@ def write_mouse(
                 # Sessions differ in their number of steps; each counts for a thousand.
                 progress(1000 * before + 1000 * done // total, 1000 * len(specs))
 
-        write_nwb(spec, folder, overwrite=overwrite, progress=report, **form)
+        options = {**form, "overwrite": overwrite, "progress": report}
+        if format == "nwb":
+            write_nwb(spec, folder, **options)
+        else:
+            mates = [mate for mate in specs if mate is not spec]
+            write_original(spec, folder, **{"mates": mates, **options})
     table = sample_session_table(specs)
     partial = table_path.with_name(f".{TABLE_NAME}.{uuid4().hex}.partial")
     try:

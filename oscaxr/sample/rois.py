@@ -129,6 +129,70 @@ def tracked_rows(spec: SampleSpec) -> NDArray[np.int64]:
     return spec.random(SESSION_ROIS).permutation(spec.n_rois)[: spec.n_tracked]
 
 
+def bad_rois(spec: SampleSpec) -> NDArray[np.bool_]:
+    """Mark the unfit ROIs among all ROIs that were found in a session.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+
+    Returns
+    -------
+    (n_rois + n_bad_rois,) bool array
+        In the order of the original files, in which unfit ROIs stand anywhere.
+    """
+    is_bad = np.zeros(spec.n_rois + spec.n_bad_rois, dtype=bool)
+    is_bad[spec.random(SESSION_ROIS, 3).permutation(len(is_bad))[: spec.n_bad_rois]] = True
+    return is_bad
+
+
+def allen_rows(spec: SampleSpec) -> NDArray[np.int64]:
+    """Return which ROIs the Allen Institute's segmentation found.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+
+    Returns
+    -------
+    int array
+        Rows among all ROIs, unfit ones included: all of them in somata. In dendrites two thirds:
+        the ROIs of those sessions come from another segmentation, EXTRACT, which finds more.
+    """
+    rows = np.arange(spec.n_rois + spec.n_bad_rois)
+    return rows if spec.plane == "soma" else rows[(rows % 3 < 2)]
+
+
+def all_roi_ids(spec: SampleSpec) -> NDArray[np.int64]:
+    """Return the ids of all ROIs of a session, unfit ones included.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+
+    Returns
+    -------
+    (n_rois + n_bad_rois,) int array
+        Somata have ascending numbers of nine digits, dendrites are numbered from 0.
+    """
+    numbers = np.arange(spec.n_rois + spec.n_bad_rois, dtype=np.int64)
+    return numbers + allen_id_base(spec) if spec.plane == "soma" else numbers
+
+
+def allen_id_base(spec: SampleSpec) -> int:
+    """Return the id of the first ROI in the Allen Institute's segmentation of a session."""
+    return spec.session_id + 700_001
+
+
+def field_shift(spec: SampleSpec) -> tuple[int, int]:
+    """Return by how many pixels (y, x) the field of a session is off the mouse's."""
+    shift_y, shift_x = spec.random(SESSION_ROIS, 2).integers(-2, 3, 2)
+    return int(shift_y), int(shift_x)
+
+
 def _properties(spec: SampleSpec) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Uniform numbers (roi, property): the mouse's for tracked ROIs, else the session's."""
     numbers = spec.random(SESSION_ROIS, 1).random((spec.n_rois, 16))
@@ -157,7 +221,7 @@ def make_masks(spec: SampleSpec) -> Masks:
     numbers, _ = _properties(spec)
     margin = _MASK_REACH + 3
     height, width = spec.field_shape
-    shift_y, shift_x = spec.random(SESSION_ROIS, 2).integers(-2, 3, 2)
+    shift_y, shift_x = field_shift(spec)
     area = 25.0 + 115.0 * numbers[:, 2]
     elongation = 1.0 + 1.2 * numbers[:, 3]
     return Masks(

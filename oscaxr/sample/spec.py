@@ -72,6 +72,9 @@ class SampleSpec:
         Number of ROIs.
     n_tracked : int, optional
         How many of them are tracked; 0 makes a session without tracking.
+    n_bad_rois : int, optional
+        Number of ROIs beside these whose traces are unfit. Files of the original layout have them
+        among the others; NWB files were published without.
     scale : float, optional
         Length of the session, 1 being a real one: 1,360 Gabor sequences, twice 1,020 segments of
         visual flow and gray screens of 1,800 stimulus frames (251,999 usable frames in all).
@@ -121,6 +124,7 @@ class SampleSpec:
     session_number: int = 1
     n_rois: int = 20
     n_tracked: int = 9
+    n_bad_rois: int = 0
     scale: float = 1.0
     block_order: tuple[BlockName, BlockName, BlockName] | None = None
     twop_rate: float = 30.08
@@ -159,6 +163,7 @@ class SampleSpec:
                 0 <= self.n_tracked <= self.n_rois,
                 f"n_tracked is {self.n_tracked}; give 0 to n_rois ({self.n_rois})",
             ),
+            (self.n_bad_rois >= 0, f"n_bad_rois is {self.n_bad_rois}; give 0 or more"),
             (
                 # Less cannot hold an unexpected run between two expected ones.
                 0.004 <= self.scale <= 10,
@@ -222,6 +227,12 @@ class SampleSpec:
     def n_squares(self) -> int:
         """Number of squares on the screen during visual flow."""
         return SQUARE_NUMBERS[self.square_size]
+
+    @property
+    def run_type(self) -> Literal["prod", "pilot"]:
+        """Production, or pilot if the stimulus parameters are not those of production."""
+        is_prod = (self.gabor_kappa, self.square_size) == (16, 128)
+        return "prod" if is_prod else "pilot"
 
     @property
     def genotype(self) -> str:

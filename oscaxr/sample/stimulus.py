@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
+from oscaxr.sample.clocks import STIM_RATE
 from oscaxr.sample.spec import PATCHES, SQUARES, SampleSpec
-from oscaxr.sample.timeline import STIM_RATE, Columns
+from oscaxr.sample.timeline import Columns
 
 WINDOW: Final = (1920, 1200)
 DEGREES_PER_PIXEL: Final = 0.06251912565744862
@@ -38,8 +39,61 @@ class Patches:
     orientation: NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class PatchDraws:
+    """What the stimulus computer drew for the Gabor patches, before it is put into a table.
+
+    Parameters
+    ----------
+    x, y, size : (set, patch) array
+        Positions and sizes of the five sets A, B, C, D and U, pixels from the centre of the screen.
+    orientation : (image, patch) int16 array
+        Degrees, for each image shown (A to D or U) in order; those of U are about the mean
+        orientation of its sequence, and shown turned by another 90 degrees.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    size: NDArray[np.float64]
+    orientation: NDArray[np.int16]
+
+
+def draw_patches(spec: SampleSpec, segments: Columns) -> PatchDraws:
+    """Draw the Gabor patches of a session.
+
+    Parameters
+    ----------
+    spec : SampleSpec
+        What the session is to be.
+    segments : dict of str to (segment,) array
+        Its segment table.
+
+    Returns
+    -------
+    PatchDraws
+        Positions and sizes are one set for each of A, B, C, D and U, the same all through the
+        session; orientations are drawn anew for each image, with standard deviation
+        1/sqrt(kappa) radians about the mean orientation.
+    """
+    rng = spec.random(PATCHES)
+    shape = (len(_SETS), n.N_PATCHES)
+    x = rng.uniform(-WINDOW[0] / 2, WINDOW[0] / 2, shape)
+    y = rng.uniform(-WINDOW[1] / 2, WINDOW[1] / 2, shape)
+    sizes = rng.integers(GABOR_SIZES[0], GABOR_SIZES[1] + 1, shape).astype(np.float64)
+    rows = _rows_with_patches(segments)
+    means = segments["gabor_mean_orientation"][rows] - 90.0 * (segments["gabor_frame"][rows] == "U")
+    spread = np.degrees(1.0 / np.sqrt(spec.gabor_kappa))
+    drawn = rng.normal(0.0, spread, (len(rows), n.N_PATCHES)) + means[:, np.newaxis]
+    return PatchDraws(x, y, sizes, np.round(drawn).astype(np.int16))
+
+
+def _rows_with_patches(segments: Columns) -> NDArray[np.intp]:
+    letters = segments["gabor_frame"]
+    return np.flatnonzero((letters != "") & (letters != "G"))
+
+
 def make_patches(spec: SampleSpec, segments: Columns) -> Patches:
-    """Make the Gabor patches of a session.
+    """Make the Gabor patches of every segment of a session.
 
     Parameters
     ----------
@@ -51,28 +105,23 @@ def make_patches(spec: SampleSpec, segments: Columns) -> Patches:
     Returns
     -------
     Patches
-        Positions and sizes are one set for each of A, B, C, D and U, the same all through the
-        session; orientations are drawn anew for each segment, with standard deviation
-        1/sqrt(kappa) radians about its mean.
+        Sizes and orientations, from 0 to 360, are whole numbers.
     """
-    rng = spec.random(PATCHES)
-    shape = (len(_SETS), n.N_PATCHES)
-    x = rng.uniform(-WINDOW[0] / 2, WINDOW[0] / 2, shape)
-    y = rng.uniform(-WINDOW[1] / 2, WINDOW[1] / 2, shape)
-    sizes = rng.integers(GABOR_SIZES[0], GABOR_SIZES[1] + 1, shape).astype(np.float64)
+    drawn = draw_patches(spec, segments)
     letters = segments["gabor_frame"]
-    rows = np.flatnonzero((letters != "") & (letters != "G"))
+    rows = _rows_with_patches(segments)
     sets = np.searchsorted(list(_SETS), letters[rows])
-    spread = np.degrees(1.0 / np.sqrt(spec.gabor_kappa))
-    drawn = rng.normal(0.0, spread, (len(rows), n.N_PATCHES))
-    drawn = (drawn + segments["gabor_mean_orientation"][rows, np.newaxis]) % 360.0
+    shown = drawn.orientation + 90.0 * (letters[rows, np.newaxis] == "U")
+    shown += 360.0 * (shown < 0)
+    shown -= 360.0 * (shown > 360)
 
     def scatter(values: NDArray[np.float64]) -> NDArray[np.float64]:
         full = np.full((len(letters), n.N_PATCHES), np.nan)
         full[rows] = values
         return full
 
-    return Patches(scatter(x[sets]), scatter(y[sets]), scatter(sizes[sets]), scatter(drawn))
+    x, y, size = drawn.x[sets], drawn.y[sets], drawn.size[sets]
+    return Patches(scatter(x), scatter(y), scatter(size), scatter(shown))
 
 
 def make_squares(

@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.sample.behavior import make_behavior
+from oscaxr.sample.clocks import Clocks
 from oscaxr.sample.rois import (
     MaskKind,
     Masks,
+    all_roi_ids,
+    bad_rois,
     make_masks,
     make_max_projection,
     make_tuning,
@@ -37,14 +40,20 @@ class SampleSession:
         NaN where a column does not concern the stimulus.
     patches : Patches
         Gabor patches, arrays of (segment, patch).
+    clocks : Clocks
+        The recorded pulses, from which all times and frames follow.
     stim_times, twop_times : (stim_time,), (time,) array
         The two clocks, s.
+    wheel : (stim_time + 1,) float32 array
+        Degrees that the running wheel turned since the pulse before.
     run_velocity : (stim_time,) array
-        cm/s, NaN where dropped.
+        cm/s, NaN where dropped; follows from the wheel.
+    pupil_pixels : (camera_frame, 3) array
+        Diameter and centre (x, y) of the pupil in each frame of the eye camera.
     pupil_diameter, pupil_center_x, pupil_center_y : (time,) array
         mm, NaN in blinks.
     roi_id : (roi,) int array
-        ROI ids.
+        ROI ids: nine digits and ascending in somata, numbers from 0 in dendrites.
     tracking_id : (roi,) array or None
         Position in the tracking order, NaN where an ROI is not tracked; None if no ROI is.
     max_projection : (height, width) uint8 array
@@ -69,9 +78,12 @@ class SampleSession:
     spec: SampleSpec
     segments: Columns
     patches: Patches
+    clocks: Clocks
     stim_times: NDArray[np.float64]
     twop_times: NDArray[np.float64]
+    wheel: NDArray[np.float32]
     run_velocity: NDArray[np.float64]
+    pupil_pixels: NDArray[np.float64]
     pupil_diameter: NDArray[np.float64]
     pupil_center_x: NDArray[np.float64]
     pupil_center_y: NDArray[np.float64]
@@ -217,14 +229,16 @@ def make_session(spec: SampleSpec) -> SampleSession:
         spec=spec,
         segments=timeline.segments,
         patches=make_patches(spec, timeline.segments),
+        clocks=timeline.clocks,
         stim_times=timeline.stim_times,
         twop_times=timeline.twop_times,
+        wheel=behavior.wheel,
         run_velocity=behavior.run_velocity,
+        pupil_pixels=behavior.pupil_pixels,
         pupil_diameter=behavior.pupil_diameter,
         pupil_center_x=behavior.pupil_center_x,
         pupil_center_y=behavior.pupil_center_y,
-        # ROI ids of the real files are numbers of nine digits in ascending order.
-        roi_id=spec.session_id + 700_001 + np.arange(spec.n_rois, dtype=np.int64),
+        roi_id=all_roi_ids(spec)[~bad_rois(spec)],
         tracking_id=tracking_id,
         max_projection=make_max_projection(spec, masks),
         planted=tuning.planted,

@@ -7,16 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
-from oscaxr.model.segments import nearest_frames
+from oscaxr.sample.clocks import Clocks, make_clocks
 from oscaxr.sample.spec import BLOCK_ORDERS, TIMELINE, BlockName, SampleSpec
 
-STIM_RATE: Final = 59.951
+NOMINAL_RATE: Final = 60.0  # of the stimulus computer, Hz
 FRAMES_PER_GABOR: Final = 18
-FIRST_SEGMENT_TIME: Final = 14.277
-# The microscope starts before the stimulus and stops after it.
-TWOP_LEAD: Final = 4.757
-TWOP_TAIL: Final = 5.285
-CLOCK_JITTER: Final = 2e-5
 
 _LETTERS: Final = np.array(["A", "B", "C", "D", "G"])
 _ORIENTATIONS: Final = np.array([0.0, 45.0, 90.0, 135.0])
@@ -32,15 +27,22 @@ class Timeline:
     ----------
     segments : dict of str to (segment,) array
         The scalar columns of the segment table, named as in the files, in their order.
-    stim_times : (stim_time,) array
-        Times of the stimulus frames, s.
-    twop_times : (time,) array
-        Times of the two-photon frames, s.
+    clocks : Clocks
+        The pulses that all times and frames derive from.
     """
 
     segments: Columns
-    stim_times: NDArray[np.float64]
-    twop_times: NDArray[np.float64]
+    clocks: Clocks
+
+    @property
+    def stim_times(self) -> NDArray[np.float64]:
+        """Times of the usable stimulus frames, s."""
+        return self.clocks.stim_clock[:-1]
+
+    @property
+    def twop_times(self) -> NDArray[np.float64]:
+        """Times of the two-photon frames, s."""
+        return self.clocks.twop_times
 
 
 def unexpected_runs(
@@ -156,18 +158,6 @@ def _flow_block(spec: SampleSpec, name: BlockName, rng: np.random.Generator) -> 
     return block
 
 
-def _stimulus_clock(spec: SampleSpec, rng: np.random.Generator) -> NDArray[np.float64]:
-    # One tick more than there are usable frames: the last segment needs a stop time.
-    ticks = spec.n_stim_frames
-    refreshes = np.ones(ticks)
-    late = rng.choice(ticks, size=int(spec.late_frames * ticks), replace=False)
-    refreshes[late] = 2.0
-    ideal = np.concatenate([[0.0], np.cumsum(refreshes)]) * (ticks / refreshes.sum() / STIM_RATE)
-    jitter = rng.normal(0.0, CLOCK_JITTER, ticks + 1)
-    times = FIRST_SEGMENT_TIME + ideal + (jitter - jitter[0])
-    return np.asarray(times, dtype=np.float64)
-
-
 def make_timeline(spec: SampleSpec) -> Timeline:
     """Make the segment table and the clocks of a session.
 
@@ -183,8 +173,11 @@ def make_timeline(spec: SampleSpec) -> Timeline:
 
     Notes
     -----
-    Gray screens come first, between the blocks and last. Frames of the two-photon clock are those
-    nearest in time to a segment's start, and each segment stops where the next one starts.
+    Gray screens come first, between the blocks and last, and each segment stops where the next one
+    starts. A segment's two-photon frame is the one during which its first stimulus frame was seen
+    on the screen; its time is that of the stimulus computer's pulse, so the two may differ by up
+    to one two-photon frame. The last segment has no pulse to stop it: it lasts as long as its
+    frames do at 60 Hz.
 
     Examples
     --------
@@ -202,23 +195,22 @@ def make_timeline(spec: SampleSpec) -> Timeline:
     blocks[-1]["num_frames_stim"][:] -= 1
     table = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
-    clock = _stimulus_clock(spec, rng)
-    first = FIRST_SEGMENT_TIME - TWOP_LEAD
-    n_twop = round((clock[-1] - first + TWOP_TAIL) * spec.twop_rate)
-    twop_times = first + np.arange(n_twop) / spec.twop_rate
-    twop_times += rng.normal(0.0, CLOCK_JITTER, n_twop)
-
+    clocks = make_clocks(spec, rng)
+    clock, twop = clocks.stim_clock, clocks.stim_to_twop
     edges = np.concatenate([[0], np.cumsum(table.pop("num_frames_stim"))]).astype(np.int64)
-    twop_edges = nearest_frames(twop_times, clock[edges])
+    frames = np.diff(edges)
+    # No frame follows the last one, which is taken to last one more.
+    twop_edges = np.append(twop, twop[-1] + 1)[edges]
     times = {"start_time": clock[edges[:-1]], "stop_time": clock[edges[1:]]}
-    frames = {
+    times["stop_time"][-1] = times["start_time"][-1] + frames[-1] / NOMINAL_RATE
+    numbers = {
         "start_frame_stim": edges[:-1],
         "stop_frame_stim": edges[1:],
-        "num_frames_stim": np.diff(edges),
+        "num_frames_stim": frames,
         "start_frame_twop": twop_edges[:-1],
         "stop_frame_twop": twop_edges[1:],
         "num_frames_twop": np.diff(twop_edges),
     }
     order = [file for _, file in n.SEGMENT_COLUMNS if file in table]
     ordered = {name: table[name] for name in order}
-    return Timeline(times | ordered | frames, clock[:-1], twop_times)
+    return Timeline(times | ordered | numbers, clocks)

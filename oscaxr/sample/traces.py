@@ -91,6 +91,10 @@ class TraceModel:
         driven = self.tuning.weights[self.kinds[rows]] * gain
         driven *= rng.standard_exponential(driven.shape)
         np.add.at(impulses, self.onsets[rows] - block * frames, driven)
+        # One large transient in each minute or so: without any, in a short session, the trace of a
+        # quiet ROI would be noise alone, which the published rules take for an unfit ROI.
+        span = min(frames, max(1, self.shape[0] - block * frames))
+        impulses[rng.integers(0, span, rois), np.arange(rois)] += 2.0
         return impulses
 
     def _block(self, block: int) -> NDArray[np.float64]:
@@ -148,7 +152,8 @@ def make_trace_model(
     return TraceModel(
         spec=spec,
         tuning=tuning,
-        arousal=arousal,
+        # Centred, so that it does not make the mean of a trace negative.
+        arousal=arousal - arousal.mean(),
         onsets=onsets,
         kinds=kinds,
         orientations=segments["gabor_mean_orientation"],

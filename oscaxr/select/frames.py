@@ -13,6 +13,7 @@ from oscaxr.model.clocks import (
     Clock,
     check_clock,
     check_same_session,
+    first_stimulus_frames,
     recording_frames,
 )
 from oscaxr.model.segments import nearest_frames
@@ -126,8 +127,15 @@ def frame_lookup(ds: xr.Dataset, to: Clock) -> Array:
     -----
     Times tell what is outside, not the frames of the stimulus table, so that it also holds for a
     session that was cut along a clock or to some of its segments. For a whole session, the
-    two-photon frames with a stimulus frame are those from the table's first to its last.
+    two-photon frames with a stimulus frame are those from the table's first to its last (but for
+    the very last one, if it began after the last stimulus frame). A session of the original layout
+    knows the alignment itself (``aligned_frame_twop``), which is then used.
     """
+    if n.ALIGNED_FRAME_TWOP in ds.coords:
+        aligned = ds[n.ALIGNED_FRAME_TWOP].values
+        if to == "twop":
+            return aligned.astype(np.int64)
+        return first_stimulus_frames(aligned, ds.sizes[n.TIME])
     source: Clock = "stim" if to == "twop" else "twop"
     times, clock = ds[CLOCK_DIMS[source]].values, ds[CLOCK_DIMS[to]].values
     if not len(clock):

@@ -23,7 +23,9 @@ Edge = Literal["drop", "nan", "raise"]
 
 # Computed from all traces or masks when first used: were they carried along, loading two windows
 # would read the whole recording. The session has them.
-WHOLE_RECORDING: Final = frozenset({n.VALID, "centroid_y", "centroid_x", "area_px"})
+WHOLE_RECORDING: Final = frozenset(
+    {n.VALID, n.INVALID_REASON, "centroid_y", "centroid_x", "area_px"}
+)
 
 
 def sequences(

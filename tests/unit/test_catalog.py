@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 from example_sessions import SHARED
 from oscaxr.catalog import (
-    _site_date,
     default_sessions,
-    find_sessions,
     pilot_omissions,
     session_row,
     sessions,
 )
+from oscaxr.discovery import _site_date, find_sessions
 from oscaxr.errors import (
     AmbiguousSessionError,
     CriterionError,
@@ -555,6 +554,14 @@ def test_find_sessions(tmp_path):
     coords, attrs = facts_from_row(table.iloc[1])
     assert coords["line"] == "L5-Rbp4"
     assert "n_tracked_rois_table" not in attrs
+
+
+def test_find_sessions_in_the_original_layout(original_folders):
+    table = find_sessions(original_folders["soma"].parents[2])
+    assert table.sessid.tolist() == [758519303, 764704289]
+    assert table.mouseid.tolist() == [408021, 413663]
+    assert table.date.tolist() == [20180926, 20180926]
+    assert table.path.tolist() == [str(original_folders[plane]) for plane in ("soma", "dend")]
 
 
 def test_find_sessions_in_an_empty_folder(tmp_path):

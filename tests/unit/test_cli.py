@@ -56,7 +56,7 @@ def test_version(tmp_path):
     [
         (["--help"], ["demo", "sample", "DANDI 000037"]),
         (["demo", "--help"], ["--out", "--figure", "oscaxr-demo.png"]),
-        (["sample", "-h"], ["DIR", "--seed", "--scale", "--rois", "--layout", "--overwrite"]),
+        (["sample", "-h"], ["DIR", "--seed", "--scale", "--rois", "--format", "--overwrite"]),
     ],
 )
 def test_help(args, words, tmp_path):
@@ -113,6 +113,21 @@ def test_sample_does_not_overwrite_unless_told(sampled):
     done = run("sample", folder, "--scale", 0.01, "--rois", 4, "--overwrite", cwd=folder.parent)
     assert done.returncode == 0
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.nwb")} != before
+
+
+def test_sample_writes_the_original_layout(tmp_path):
+    args = ["--scale", 0.01, "--rois", 4, "--bad-rois", 1, "--format", "original"]
+    done = run("sample", "data", *args, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    folders = sorted(tmp_path.glob("data/prod/mouse_*/ophys_session_*"))
+    assert len(folders) == 3
+    for folder in folders:
+        (line,) = (line for line in done.stdout.splitlines() if folder.name in line)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        assert f"({size / 1e6:.1f} MB)" in line
+    again = run("sample", "data", *args, cwd=tmp_path)
+    assert is_one_clear_message(again)
+    assert "--overwrite" in again.stderr
 
 
 def test_errors_are_one_message_and_debug_shows_more(tmp_path):

@@ -139,7 +139,9 @@ def test_real_size_has_the_real_counts() -> None:
     }
     assert len(timeline.stim_times) == 251_999
     assert len(timeline.twop_times) == 126_741
-    assert timeline.segments["start_time"][0] == pytest.approx(14.277)
+    first = timeline.segments["start_frame_twop"][0]
+    assert timeline.segments["start_time"][0] == timeline.twop_times[first]
+    assert timeline.segments["start_time"][0] == pytest.approx(14.277, abs=0.01)
     assert timeline.twop_times[0] < 10
     assert 1 / np.diff(timeline.stim_times).mean() == pytest.approx(59.95, abs=0.01)
 
@@ -154,10 +156,22 @@ def test_clocks(rate: float) -> None:
     assert 1 / np.diff(twop).mean() == pytest.approx(rate, rel=1e-4)
     assert (np.diff(stim) > 1.5 / 59.95).sum() == int(0.001 * len(stim))
     np.testing.assert_array_equal(stim[table["start_frame_stim"]], table["start_time"])
-    nearest = [int(np.abs(twop - time).argmin()) for time in table["start_time"]]
-    np.testing.assert_array_equal(table["start_frame_twop"], nearest)
-    last = np.abs(twop - table["stop_time"][-1]).argmin()
-    assert table["stop_frame_twop"][-1] == last < len(twop)
+    # The last two-photon frame that began before the flip of the next pulse was on the screen.
+    clocks = timeline.clocks
+    fall = clocks.stim_fall / 100_000
+    delay = np.mean([seen / 100_000 - fall[60 * k] for k, seen in enumerate(clocks.screen_events)])
+    frames = []
+    for frame in table["start_frame_stim"]:
+        seen = fall[frame + 1] + delay
+        (before,) = (k for k in range(len(twop) - 1) if twop[k] < seen <= twop[k + 1])
+        frames.append(before)
+    np.testing.assert_array_equal(table["start_frame_twop"], frames)
+    assert abs(twop[frames] - table["start_time"]).max() < 1 / rate
+    assert stim[0] == twop[frames[0]]
+    rise = clocks.stim_rise / 100_000
+    np.testing.assert_allclose(stim, [rise[k] - rise[0] + stim[0] for k in range(len(stim))])
+    assert table["stop_frame_twop"][-1] < len(twop)
+    assert table["stop_time"][-1] == table["start_time"][-1] + table["num_frames_stim"][-1] / 60
 
 
 @given(

@@ -1,0 +1,122 @@
+"""What every layout checks: the parts that are asked for, the ids, the sizes of the arrays."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from oscaxr.errors import CriterionError, FormatError, SessionMismatchError
+from oscaxr.model import names as n
+
+
+def check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Refuse a session whose ids are not those expected.
+
+    Parameters
+    ----------
+    path : str
+        Its file or folder, for the message.
+    found, expected : mapping
+        ``session_id``, ``mouse_id`` and ``date``, where they are known; others are passed over.
+
+    Raises
+    ------
+    SessionMismatchError
+        Naming all that differ.
+    """
+    differ = [
+        f"{name} is {found[name]} in the file, but {expected[name]} was expected"
+        for name in ("session_id", "mouse_id", "date")
+        if name in found and name in expected and found[name] != expected[name]
+    ]
+    if differ:
+        raise SessionMismatchError(
+            f"{path}: {'; '.join(differ)} (by its name, the session table, or the session's "
+            "other files). It is another session: correct the table, or the file's name and place."
+        )
+
+
+def check_sizes(
+    path: str, parts: Mapping[str, tuple[tuple[str, ...], Any]], dropped: Collection[str]
+) -> None:
+    """Refuse arrays that share a dim but differ in its size.
+
+    Parameters
+    ----------
+    path : str
+        File or folder of the session, for the message.
+    parts : mapping of str to (dims, data)
+        What was read.
+    dropped : collection of str
+        Names that are not wanted.
+
+    Raises
+    ------
+    FormatError
+        Naming all dims whose sizes disagree.
+    """
+    sizes: dict[str, dict[int, list[str]]] = {}
+    for name, (dims, data) in parts.items():
+        if name in dropped:
+            continue
+        for dim, size in zip(dims, np.shape(data), strict=True):
+            sizes.setdefault(dim, {}).setdefault(size, []).append(name)
+    problems = [
+        f"{dim} is " + ", but ".join(f"{size} in {' and '.join(k)}" for size, k in found.items())
+        for dim, found in sizes.items()
+        if len(found) > 1
+    ]
+    if problems:
+        raise FormatError(
+            f"{path} has arrays that do not fit each other: {'; '.join(problems)}. Leave out those "
+            "that are wrong with drop_variables, or fetch the file again."
+        )
+
+
+def set_preferred_chunks(ds: xr.Dataset) -> None:
+    """Tell dask the file's own chunks, so that `chunks={}` inflates none of them twice.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A lazy session; the encoding of its variables is set.
+    """
+    for variable in ds.variables.values():
+        reader = getattr(variable._data, "reader", None)
+        chunk_shape = getattr(reader, "chunk_shape", None)
+        if chunk_shape and len(chunk_shape) == variable.ndim:
+            variable.encoding["preferred_chunks"] = dict(
+                zip(variable.dims, chunk_shape, strict=True)
+            )
+
+
+def included_parts(include: str | Collection[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the parts of a session that `include=` asks for.
+
+    Parameters
+    ----------
+    include : str or collection of str
+        Words of :data:`oscaxr.model.names.INCLUDABLE`, or ``"all"``.
+
+    Returns
+    -------
+    words : tuple of str
+    strict : bool
+        Whether the absence of one is an error: not for ``"all"``, which is what there is.
+
+    Raises
+    ------
+    CriterionError
+        For any other word.
+    """
+    words = (include,) if isinstance(include, str) else tuple(include)
+    if "all" in words:
+        return n.INCLUDABLE, False
+    unknown = [word for word in words if word not in n.INCLUDABLE]
+    if unknown:
+        raise CriterionError(
+            f"include={include!r}: unknown part(s) {', '.join(map(repr, unknown))}; "
+            f"there are {', '.join(map(repr, n.INCLUDABLE))} and 'all'"
+        )
+    return words, True

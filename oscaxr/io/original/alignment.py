@@ -1,0 +1,158 @@
+"""Which two-photon frame was taken when a stimulus frame was on the screen."""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from oscaxr.errors import FormatError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+SHIFTED_SESSIONS: Final = frozenset({833704570})
+"""Sessions whose alignment is shifted as a whole by the most frequent difference to the second."""
+SECOND_ALIGNMENT_SESSIONS: Final = frozenset({721038464})
+"""Sessions whose first alignment fails, by their notes: the second one is used."""
+
+
+def align(twop_times: FloatArray, stim_times: FloatArray, delay: float) -> IntArray:
+    """Return the two-photon frame of each stimulus frame.
+
+    Parameters
+    ----------
+    twop_times : ndarray, (two-photon frame,), s
+        Falling edges of the two-photon line.
+    stim_times : ndarray, (stimulus frame,), s
+        Falling edges of the stimulus line, the first left out.
+    delay : float
+        Monitor delay, s.
+
+    Returns
+    -------
+    ndarray of int64, (stimulus frame,)
+        The last two-photon frame that began before the stimulus frame was on the screen.
+
+    Raises
+    ------
+    FormatError
+        If stimulus frames lie outside the two-photon recording.
+
+    Examples
+    --------
+    >>> align(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.1, 0.5, 1.9]), 0.5)
+    array([0, 0, 2])
+    """
+    shown = stim_times + delay
+    outside = ~((shown >= twop_times[:1]) & (shown <= twop_times[-1:]))
+    if outside.all() or outside.any():
+        first = int(np.flatnonzero(outside)[0]) if outside.any() else 0
+        raise FormatError(
+            f"{np.count_nonzero(outside)} of {len(shown)} stimulus frames (the first: {first}) lie "
+            f"outside the two-photon recording of {len(twop_times)} frames: pulses are missing "
+            "from the sync file, or the two-photon recording was cut short"
+        )
+    frames: IntArray = np.searchsorted(twop_times, shown, side="left").astype(np.int64) - 1
+    return np.maximum(frames, 0)
+
+
+def correct(first: IntArray, second: FloatArray, session_id: int) -> tuple[IntArray, str]:
+    """Check an alignment against the second one, and apply the exceptions of single sessions.
+
+    Parameters
+    ----------
+    first : ndarray of int, (stimulus frame,)
+        What :func:`align` gave.
+    second : ndarray, (stimulus frame,) or one more
+        ``stimulus_alignment`` of the time synchronization file; NaN where it knows none.
+    session_id : int
+        Session id.
+
+    Returns
+    -------
+    alignment : ndarray of int64, (stimulus frame,)
+        The first one, but for the exceptions.
+    message : str
+        What a user should know; empty if the two agree to a frame.
+
+    Raises
+    ------
+    FormatError
+        If the two differ in length by anything but the usual one frame.
+
+    Examples
+    --------
+    >>> correct(np.array([0, 1, 1]), np.array([0.0, 1.0, 1.0, 2.0]), 758519303)
+    (array([0, 1, 1]), '')
+    """
+    if len(second) - len(first) not in (0, 1):
+        raise FormatError(
+            f"stimulus_alignment has {len(second)} entries, where the sync file has "
+            f"{len(first)} stimulus frames: pulses are missing from one of them"
+        )
+    second = second[: len(first)]
+    known = np.isfinite(second)
+    difference = second[known].astype(np.int64) - first[known]
+    if session_id in SECOND_ALIGNMENT_SESSIONS:
+        if not known.all():
+            raise FormatError(f"stimulus_alignment has {np.count_nonzero(~known)} NaN(s)")
+        return second.astype(np.int64), "the second alignment is used: the first one fails"
+    if session_id in SHIFTED_SESSIONS and difference.size:
+        # The smallest of equally frequent ones.
+        values, counts = np.unique(difference, return_counts=True)
+        first = first + values[np.argmax(counts)]
+        difference = difference - values[np.argmax(counts)]
+    far = int(np.count_nonzero(np.abs(difference) > 1))
+    message = ""
+    if far:
+        message = (
+            f"{far} of {len(first)} stimulus frames are aligned more than one two-photon frame "
+            f"away (at most {np.abs(difference).max()}) from where the second alignment of the "
+            "time synchronization file has them"
+        )
+    return first, message
+
+
+def stimulus_clock(rising: FloatArray, twop_times: FloatArray, alignment: IntArray) -> FloatArray:
+    """Return the times of the stimulus frames on the session's clock.
+
+    Parameters
+    ----------
+    rising : ndarray, (stimulus frame or one more,), s
+        Rising edges of the stimulus line.
+    twop_times : ndarray, (two-photon frame,), s
+        Times of the two-photon frames, as published (``twop_vsync_fall``).
+    alignment : ndarray of int, (stimulus frame,)
+        Two-photon frame of each stimulus frame.
+
+    Returns
+    -------
+    ndarray, s
+        Of the shape of `rising`: the first is the time of its two-photon frame.
+    """
+    clock: FloatArray = rising - rising[0] + twop_times[alignment[0]]
+    return clock
+
+
+def check_alignment(alignment: Any, n_frames: int) -> None:
+    """Refuse an alignment that goes back, or beyond the recording.
+
+    Parameters
+    ----------
+    alignment : ndarray of int, (stimulus frame,)
+        Two-photon frame of each stimulus frame.
+    n_frames : int
+        Number of two-photon frames.
+
+    Raises
+    ------
+    FormatError
+        If it does.
+    """
+    back = np.flatnonzero(np.diff(alignment) < 0)
+    if back.size or alignment[0] < 0 or alignment[-1] >= n_frames:
+        where = f"goes back at stimulus frame {back[0] + 1}" if back.size else "leaves it"
+        raise FormatError(
+            f"the alignment of stimulus frames with the {n_frames} two-photon frames {where} "
+            f"(from {alignment[0]} to {alignment[-1]})"
+        )

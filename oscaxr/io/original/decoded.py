@@ -1,0 +1,132 @@
+"""The decoded stimulus log, optionally kept in the user's cache folder, by its content."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from oscaxr.io.original.log import StimulusLog, load_log, parse_log, parse_tracks, read_log
+from oscaxr.io.original.shown import ShownStimulus
+from oscaxr.model.lazy import Array
+
+Tracks = Callable[[], list[Array]]
+"""Gives the positions of the squares, stimulus by stimulus."""
+
+# What decoding makes of a log; a change of either must not find what was kept before.
+_VERSION: Final = 1
+_READ_BYTES: Final = 2**22
+
+
+def decode(path: Path, keep: bool | str | os.PathLike[Any] = False) -> tuple[StimulusLog, Tracks]:
+    """Return the stimulus log of a session, and how to get the tracks of the squares.
+
+    Parameters
+    ----------
+    path : Path
+        The stimulus log.
+    keep : bool or path-like, optional
+        Whether to keep what was decoded, and to take it from there the next time: in the user's
+        cache folder, or in a folder of one's own. It is found by a digest of the whole log, so
+        a log that changed is decoded anew.
+
+    Returns
+    -------
+    log : StimulusLog
+    tracks : callable
+        Unpickles the log once more, or maps what was kept.
+
+    Raises
+    ------
+    FormatError
+        If it is not a stimulus log.
+    """
+    if keep is False:
+        return read_log(path), partial(_read_tracks, path)
+    folder = _folder(keep) / f"{_digest(path)}-{_VERSION}"
+    if not (folder / "log.npz").is_file():
+        content = load_log(path)
+        _write(folder, parse_log(content, path), parse_tracks(content, path))
+    return _read(folder), partial(_map_tracks, folder)
+
+
+def _read_tracks(path: Path) -> list[Array]:
+    return parse_tracks(load_log(path), path)
+
+
+def _folder(keep: bool | str | os.PathLike[Any]) -> Path:
+    if not isinstance(keep, bool):
+        return Path(keep)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("oscaxr") / "decoded-logs"
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _write(folder: Path, log: StimulusLog, tracks: list[Array]) -> None:
+    """Write beside the place and rename: another process may do the same."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as made:
+        arrays: dict[str, Any] = {
+            "is_pilot": log.is_pilot,
+            "fps": log.fps,
+            "pre_blank": log.pre_blank,
+            "n_dropped": -1 if log.n_dropped is None else log.n_dropped,
+            "wheel": log.wheel,
+            "n_stimuli": len(log.stimuli),
+        }
+        for number, shown in enumerate(log.stimuli):
+            for field in fields(shown):
+                value = getattr(shown, field.name)
+                if value is not None:
+                    arrays[f"{number}_{field.name}"] = value
+        np.savez(Path(made, "log.npz"), **arrays)
+        for number, positions in enumerate(tracks):
+            np.save(Path(made, f"tracks_{number}.npy"), positions)
+        final = Path(made, "whole")
+        final.mkdir()
+        for file in Path(made).glob("*.np[yz]"):
+            file.rename(final / file.name)
+        try:
+            final.rename(folder)
+        except OSError:
+            if not (folder / "log.npz").is_file():
+                raise
+
+
+def _read(folder: Path) -> StimulusLog:
+    with np.load(folder / "log.npz", allow_pickle=False) as kept:
+        stimuli = []
+        for number in range(int(kept["n_stimuli"])):
+            values: dict[str, Any] = {
+                field.name: kept[name] if (name := f"{number}_{field.name}") in kept else None
+                for field in fields(ShownStimulus)
+            }
+            values |= {"kind": str(values["kind"]), "n_tracks": int(values["n_tracks"])}
+            stimuli.append(ShownStimulus(**values))
+        n_dropped = int(kept["n_dropped"])
+        return StimulusLog(
+            is_pilot=bool(kept["is_pilot"]),
+            fps=float(kept["fps"]),
+            pre_blank=float(kept["pre_blank"]),
+            n_dropped=None if n_dropped < 0 else n_dropped,
+            wheel=kept["wheel"],
+            stimuli=tuple(stimuli),
+        )
+
+
+def _map_tracks(folder: Path) -> list[Array]:
+    n_tracks = len(list(folder.glob("tracks_*.npy")))
+    return [np.load(folder / f"tracks_{number}.npy", mmap_mode="r") for number in range(n_tracks)]

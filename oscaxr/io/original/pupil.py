@@ -1,0 +1,124 @@
+"""The pupil table, brought from the eye camera's frames to those of the two-photon recording."""
+
+from functools import partial
+from typing import Any, Final
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from oscaxr.errors import FormatError, OscaxrWarning, warn
+from oscaxr.io.hdf5 import DatasetReader, Hdf5File
+from oscaxr.model import names as n
+from oscaxr.model import signals
+from oscaxr.model.computed import Once, computed
+
+Parts = dict[str, tuple[tuple[str, ...], Any]]
+FloatArray = npt.NDArray[np.float64]
+
+COLUMNS: Final = {
+    n.PUPIL_DIAMETER: "nan_diam",
+    n.PUPIL_CENTER_X: "nan_center_x",
+    n.PUPIL_CENTER_Y: "nan_center_y",
+}
+DELAY_S: Final = 0.1
+"""The eye camera's frames are this much ahead."""
+
+
+def read_pupil(file: Hdf5File, eye_frames: FloatArray, twop_times: FloatArray) -> Parts:
+    """Return the pupil traces of a session, lazy.
+
+    Parameters
+    ----------
+    file : Hdf5File
+        The pupil table, as pandas writes it ("fixed" layout).
+    eye_frames : ndarray, (time,)
+        Frame of the eye camera at each two-photon frame; NaN where there is none.
+    twop_times : ndarray, (time,), s
+        Times of the two-photon frames.
+
+    Returns
+    -------
+    dict of str to (dims, data)
+        ``pupil_diameter``, ``pupil_center_x``, ``pupil_center_y``, ``pupil_center_shift`` (time),
+        mm; NaN in blinks, and where the eye camera has no frame.
+
+    Raises
+    ------
+    FormatError
+        If it is not such a table, or has object columns (pickles, which are not read).
+
+    Warns
+    -----
+    OscaxrWarning
+        If the recording of the eye is shorter than that of the ROIs.
+    """
+    readers, n_rows = _find_columns(file)
+    shift = round(DELAY_S / float(np.mean(np.diff(twop_times))))
+    known = np.isfinite(eye_frames)
+    rows = np.full(len(eye_frames), -1, np.int64)
+    rows[known] = eye_frames[known].astype(np.int64) + shift
+    beyond = int(np.count_nonzero(rows >= n_rows))
+    if beyond:
+        warn(
+            f"{file.path}: the eye was recorded for {n_rows} camera frames only: the last {beyond} "
+            f"of {len(rows)} two-photon frames have no pupil (NaN)",
+            OscaxrWarning,
+        )
+    rows[(rows < 0) | (rows >= n_rows)] = -1
+    once = Once(partial(_traces, readers, rows))
+    names = (*COLUMNS, n.PUPIL_CENTER_SHIFT)
+    return {name: ((n.TIME,), computed(once, rows.shape, np.float64, name)) for name in names}
+
+
+def _traces(readers: dict[str, tuple[DatasetReader, int]], rows: Any) -> dict[str, FloatArray]:
+    """Read the columns, in millimetres by two-photon frame."""
+    found = {}
+    for name, (reader, column) in readers.items():
+        whole = (slice(0, reader.shape[0], 1), slice(column, column + 1, 1))
+        values = reader.read(whole)[:, 0].astype(np.float64) * n.MM_PER_PUPIL_PIXEL
+        found[name] = np.append(values, np.nan)[rows]
+    x, y = found[n.PUPIL_CENTER_X], found[n.PUPIL_CENTER_Y]
+    return {**found, n.PUPIL_CENTER_SHIFT: signals.center_shift(x, y)}
+
+
+def _find_columns(file: Hdf5File) -> tuple[dict[str, tuple[DatasetReader, int]], int]:
+    with file.handle() as handle:
+        keys = sorted(handle)
+        if len(keys) != 1:
+            raise FormatError(f"{file.path} should hold one table, but holds {keys or 'nothing'}")
+        group = file.get(handle, keys[0])
+        if not isinstance(group, h5py.Group):
+            raise FormatError(f"{file.path}: {keys[0]} is no table (a group as pandas writes it)")
+        blocks = sorted(name for name in group if name.endswith("_values"))
+        found: dict[str, tuple[DatasetReader, int]] = {}
+        lengths = set()
+        unfit = []
+        for block in blocks:
+            items = file.get(handle, f"{keys[0]}/{block.removesuffix('_values')}_items")
+            values = file.get(handle, f"{keys[0]}/{block}")
+            is_table = isinstance(values, h5py.Dataset) and values.ndim == 2
+            if not is_table or values.dtype.kind not in "fiu":
+                # Objects are stored as pickles, which are not read.
+                unfit.append(block)
+                continue
+            labels = [
+                one.decode() if isinstance(one, bytes) else str(one)
+                for one in (items[()].tolist() if isinstance(items, h5py.Dataset) else [])
+            ]
+            if len(labels) != values.shape[1]:
+                unfit.append(block)
+                continue
+            for name, column in COLUMNS.items():
+                if column in labels:
+                    found[name] = (DatasetReader(file, values), labels.index(column))
+                    lengths.add(values.shape[0])
+    missing = [column for name, column in COLUMNS.items() if name not in found]
+    if missing or len(lengths) > 1:
+        more = f" (blocks that are not numbers: {', '.join(unfit)})" if unfit else ""
+        raise FormatError(
+            f"{file.path} is not a pupil table: it lacks the column(s) {', '.join(missing)}{more}"
+            if missing
+            else f"{file.path}: the columns of the pupil differ in length: {sorted(lengths)}"
+        )
+    return found, lengths.pop()

@@ -1,0 +1,92 @@
+"""Tracks of the visual-flow squares, read again from the stimulus log when they are used."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oscaxr.errors import FormatError
+from oscaxr.io.original.decoded import Tracks
+from oscaxr.io.original.log import StimulusLog
+from oscaxr.io.original.table import Rows
+from oscaxr.model import names as n
+from oscaxr.model.computed import Once, computed
+from oscaxr.model.lazy import Array
+
+Parts = dict[str, tuple[tuple[str, ...], Any]]
+
+
+def square_parts(tracks: Tracks, path: Path, rows: Rows, log: StimulusLog) -> Parts:
+    """Return the tracks of the squares, lazy.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        Gives the tracks, stimulus by stimulus; called on first use.
+    path : Path
+        The stimulus log, for messages.
+    rows : Rows
+        Rows of the stimulus table.
+    log : StimulusLog
+        What was shown.
+
+    Returns
+    -------
+    dict of str to (dims, data)
+        ``square_x``, ``square_y``: (flow_segment, square, flow_frame), px, and their coordinate
+        ``flow_segment``; empty where the log has no tracks.
+
+    Raises
+    ------
+    FormatError
+        If segments differ in length or number of squares, or the tracks are shorter than what was
+        shown.
+    """
+    with_tracks = [i for i, shown in enumerate(log.stimuli) if shown.n_tracks]
+    flow = np.flatnonzero(np.isin(rows.stimulus, with_tracks))
+    if not flow.size:
+        return {}
+    lengths = np.unique(rows.stop[0, flow] - rows.start[0, flow])
+    sizes = np.unique(rows.values["square_size"][flow])
+    if len(lengths) > 1 or len(sizes) > 1:
+        raise FormatError(
+            f"{path}: visual-flow segments of {lengths.tolist()} frames with squares of "
+            f"{sizes.tolist()} px have no common form: open the session without squares"
+        )
+    n_frames, n_squares = int(lengths[0]), n.N_SQUARES if sizes[0] == 128 else 26
+    first = np.zeros(len(flow), np.int64)
+    which = np.searchsorted(with_tracks, rows.stimulus[flow])
+    for place, number in enumerate(with_tracks):
+        shown = log.stimuli[number]
+        # Positions run on through the blocks of a stimulus, one a frame on which it is drawn.
+        drawn = np.cumsum(shown.frame_list >= 0) - 1
+        of = which == place
+        first[of] = drawn[rows.start[0, flow[of]] - log.offset]
+        if first[of].max() + n_frames > shown.n_tracks:
+            raise FormatError(
+                f"{path} has square positions for {shown.n_tracks} frames of stimulus {number}, "
+                f"which was drawn on {first[of].max() + n_frames}"
+            )
+    shape = (len(flow), n_squares, n_frames)
+    once = Once(partial(_cut, tracks, which, first, shape))
+    dims = (n.FLOW_SEGMENT, n.SQUARE, n.FLOW_FRAME)
+    return {
+        "square_x": (dims, computed(once, shape, np.int16, "x")),
+        "square_y": (dims, computed(once, shape, np.int16, "y")),
+        n.FLOW_SEGMENT: ((n.FLOW_SEGMENT,), flow.astype(np.int64)),
+    }
+
+
+def _cut(tracks: Tracks, which: Array, first: Array, shape: tuple[int, ...]) -> dict[str, Array]:
+    found = np.empty((2, *shape), np.int16)
+    for number, positions in enumerate(tracks()):
+        of = np.flatnonzero(which == number)
+        if positions.ndim != 3 or positions.shape[1:] != (shape[1], 2):
+            raise FormatError(
+                f"square positions have shape {positions.shape}, where (frame, {shape[1]}, 2) was "
+                "expected"
+            )
+        frames = first[of, np.newaxis] + np.arange(shape[2])
+        found[:, of] = positions[frames].transpose(3, 0, 2, 1)
+    return {"x": found[0], "y": found[1]}

@@ -1,0 +1,210 @@
+"""The sync file: digital lines sampled by the DAQ, decoded to the times of their edges."""
+
+import ast
+from dataclasses import dataclass
+from typing import Any, Final
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from oscaxr.errors import FormatError
+from oscaxr.io.hdf5 import Hdf5File
+
+FloatArray = npt.NDArray[np.float64]
+
+TWOP_VSYNC: Final = "2p_vsync"
+STIM_VSYNC: Final = "stim_vsync"
+PHOTODIODE: Final = "stim_photodiode"
+# Names that the stimulus line has had; for its rising edges they are tried in this order.
+_RISING_LABELS: Final = ("frames", STIM_VSYNC, "vsync_stim")
+_N_LINES: Final = 32
+
+# The sync square on the screen flips every 60 frames, and flashes every 5 at start and stop.
+_FLIP_FRAMES: Final = 60
+_FLIP_S: Final = (1.9, 2.1)
+_FLASH_S: Final = (0.1, 0.5)
+_BOUNCE_S: Final = 0.5
+_SPIKE_S: Final = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class SyncLines:
+    """The lines that a session's clocks follow from.
+
+    Parameters
+    ----------
+    twop_falling : ndarray, s
+        Times of the two-photon frames: falling edges after the first, which is no frame.
+    stim_rising : ndarray, s
+        All rising edges of the stimulus line: one a frame.
+    stim_falling : ndarray, s
+        All falling edges of the stimulus line.
+    photodiode_rising, photodiode_falling : ndarray, s
+        Edges of the photodiode that watches the sync square.
+    """
+
+    twop_falling: FloatArray
+    stim_rising: FloatArray
+    stim_falling: FloatArray
+    photodiode_rising: FloatArray
+    photodiode_falling: FloatArray
+
+    @property
+    def stim_times(self) -> FloatArray:
+        """Falling edges of the stimulus line after the first, which align it with two-photon."""
+        return self.stim_falling[1:]
+
+    def monitor_delay(self) -> float:
+        """Return how long after its pulse a frame was on the screen, from the photodiode.
+
+        Returns
+        -------
+        float
+            s; the mean over one flip of the sync square a second.
+
+        Raises
+        ------
+        FormatError
+            If the photodiode saw fewer flips than were shown.
+        """
+        # A spike when the DAQ starts is no frame: the second rising edge then comes late.
+        spike = len(self.stim_rising) > 1 and np.diff(self.stim_rising[:2])[0] > _SPIKE_S
+        flips = self.stim_falling[1 if spike else 0 :][::_FLIP_FRAMES]
+        events = photodiode_events(self.photodiode_rising, self.photodiode_falling)
+        if len(events) < len(flips):
+            raise FormatError(
+                f"the photodiode saw {len(events)} flips of the sync square, fewer than the "
+                f"{len(flips)} that {len(self.stim_falling)} stimulus frames have: pulses are "
+                "missing, and the monitor delay cannot be told"
+            )
+        return float(np.mean(events[: len(flips)] - flips))
+
+
+def photodiode_events(rising: FloatArray, falling: FloatArray) -> FloatArray:
+    """Return the flips of the sync square, out of all edges of the photodiode.
+
+    Parameters
+    ----------
+    rising, falling : ndarray, s
+        Times of the edges.
+
+    Returns
+    -------
+    ndarray, s
+        From the first regular flip to the closing flashes, bounces taken out.
+
+    Notes
+    -----
+    The rule of the published reader: a falling edge is regular if the next comes after 1.9 to
+    2.1 s; a rising edge belongs to the flashes if the next comes after 0.1 to 0.5 s. Kept are the
+    edges from the first regular fall to the first flash after the last regular fall; of two
+    edges within 0.5 s, the later.
+
+    Examples
+    --------
+    >>> up, down = np.arange(1.0, 9, 2), np.arange(2.0, 10, 2)
+    >>> photodiode_events(np.append(up, [10.1, 10.3]), np.append(down, 10.2))
+    array([2., 3., 4., 5., 6., 7., 8.])
+    """
+    merged = np.sort(np.concatenate([rising, falling]))
+    to_next_fall = np.append(np.diff(falling), 0.0)
+    to_next_rise = np.append(np.diff(rising), 0.0)
+    regular = falling[(to_next_fall >= _FLIP_S[0]) & (to_next_fall <= _FLIP_S[1])]
+    flashes = rising[(to_next_rise >= _FLASH_S[0]) & (to_next_rise <= _FLASH_S[1])]
+    if not regular.size:
+        return np.empty(0)
+    after = flashes[flashes > regular[-1]]
+    kept = merged[merged >= regular[0]]
+    if after.size:
+        kept = kept[kept < after[0]]
+    is_last = np.append(np.diff(kept) > _BOUNCE_S, True)
+    found: FloatArray = kept[is_last]
+    return found
+
+
+def read_sync(file: Hdf5File) -> SyncLines:
+    """Decode the lines of a sync file.
+
+    Parameters
+    ----------
+    file : Hdf5File
+        The file.
+
+    Returns
+    -------
+    SyncLines
+
+    Raises
+    ------
+    FormatError
+        If it is not a sync file, or lacks one of the lines.
+
+    Notes
+    -----
+    The file's description of itself is a Python literal; it is parsed as one, never evaluated.
+    """
+    with file.handle() as handle:
+        meta, data = file.get(handle, "meta"), file.get(handle, "data")
+        problems = []
+        if not isinstance(meta, h5py.Dataset) or meta.shape != ():
+            problems.append("meta (a description of the lines) is missing or not one text")
+        is_events = isinstance(data, h5py.Dataset) and data.ndim == 2 and data.dtype.kind in "ui"
+        if not is_events or data.shape[1] < 2:
+            problems.append("data (events: sample count, state of the lines) is missing or unfit")
+        if problems:
+            raise FormatError(f"{file.path} is not a sync file: {'; '.join(problems)}")
+        text = meta[()]
+        counts = data[:, 0].astype(np.int64)
+        states = data[:, data.shape[1] - 1].astype(np.uint32)
+    described = _describe(text, file.path)
+    labels = described["line_labels"]
+    daq = described["ni_daq"]
+    if daq.get("counter_bits", _N_LINES) != _N_LINES:
+        # A narrow counter starts anew; each drop of the count is such a start.
+        counts = counts + np.cumsum(np.append(False, np.diff(counts) < 0)) * 2**32
+    rate = float(daq["counter_output_freq"])
+    missing = [name for name in (TWOP_VSYNC, STIM_VSYNC, PHOTODIODE) if name not in labels]
+    rising_label = next((name for name in _RISING_LABELS if name in labels), None)
+    if missing or rising_label is None:
+        raise FormatError(
+            f"{file.path} has no line {', '.join(missing)}; its lines are "
+            f"{', '.join(label for label in labels if label)}"
+        )
+
+    # As the published reader has it: the seconds of rising edges only follow the sampling rate.
+    rising_rate = float(daq.get("sample_freq", rate))
+
+    def edges(label: str, up: bool) -> FloatArray:
+        bits = (states >> np.uint32(labels.index(label))) & np.uint32(1)
+        at = counts[1:][np.diff(bits.astype(np.int8)) == (1 if up else -1)]
+        seconds: FloatArray = at / (rising_rate if up else rate)
+        return seconds
+
+    return SyncLines(
+        twop_falling=edges(TWOP_VSYNC, up=False)[1:],
+        stim_rising=edges(rising_label, up=True),
+        stim_falling=edges(STIM_VSYNC, up=False),
+        photodiode_rising=edges(PHOTODIODE, up=True),
+        photodiode_falling=edges(PHOTODIODE, up=False),
+    )
+
+
+def _describe(text: Any, path: str) -> dict[str, Any]:
+    """Parse what a sync file says of its lines and its rate."""
+    text = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        raise FormatError(
+            f"{path}: meta is not a Python literal ({type(error).__name__}: {error}); it is never "
+            "run as code"
+        ) from None
+    labels = found.get("line_labels") if isinstance(found, dict) else None
+    daq = found.get("ni_daq") if isinstance(found, dict) else None
+    frequency = daq.get("counter_output_freq") if isinstance(daq, dict) else None
+    if not isinstance(labels, list) or len(labels) > _N_LINES:
+        raise FormatError(f"{path}: meta has no list 'line_labels' of up to {_N_LINES} lines")
+    if not isinstance(frequency, int | float) or not frequency > 0:
+        raise FormatError(f"{path}: meta has no 'counter_output_freq' above 0")
+    return {"line_labels": labels, "ni_daq": daq}

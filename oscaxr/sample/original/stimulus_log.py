@@ -1,0 +1,377 @@
+"""The stimulus log of a production session: a dict as the stimulus computer kept it."""
+
+from collections import OrderedDict
+from datetime import timedelta
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oscaxr.model import names as n
+from oscaxr.sample.clocks import COUNTS_PER_SECOND, FLIPS_PER_EVENT
+from oscaxr.sample.original.form import OriginalForm
+from oscaxr.sample.stimulus import (
+    DEGREES_PER_PIXEL,
+    PATCH_PHASE,
+    SPATIAL_FREQUENCY,
+    WINDOW,
+    draw_patches,
+)
+from oscaxr.sample.synthesis import SampleSession
+from oscaxr.sample.timeline import FRAMES_PER_GABOR, NOMINAL_RATE
+
+_IMAGES_PER_SEQUENCE: Final = 4
+_UNPICKLED_STIMULUS: Final = "<cred_assign_stims.CredAssignStims object>"
+
+
+def make_log(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+    """Make the stimulus log of a production session.
+
+    Parameters
+    ----------
+    session : SampleSession
+        What to tell of.
+    form : OriginalForm
+        What is left out.
+
+    Returns
+    -------
+    dict
+        The stimuli are not in the order in which they were shown.
+    """
+    table = session.segments
+    shown = table["stimulus_template_name"]
+    names = [name for name in dict.fromkeys(shown.tolist()) if name != n.GRAYSCREEN]
+    stimuli = [
+        gabor_stimulus(session, form)
+        if name == n.GABORS
+        else flow_stimulus(session, form, shown == name)
+        for name in reversed(names)
+    ]
+    return {"stimuli": stimuli, **log_of_session(session, form)}
+
+
+def log_of_session(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+    """Make all of a log but its stimuli."""
+    spec = session.spec
+    intervals = np.diff(session.clocks.stim_fall) / (COUNTS_PER_SECOND / 1000)
+    dropped = np.flatnonzero(intervals > 1500 / NOMINAL_RATE)
+    wheel = session.wheel
+    if form.startup_spike:
+        wheel = np.append(np.float32(0), wheel)
+    last = last_shown(session)
+    start = spec.start.replace(tzinfo=None)
+    duration = float(intervals.sum() / 1000)
+    return {
+        "fps": NOMINAL_RATE,
+        "pre_blank_sec": 0.0,
+        "post_blank_sec": float(len(session.clocks.stim_fall) - last) / NOMINAL_RATE,
+        "vsynccount": len(session.clocks.stim_fall),
+        "total_frames": last,
+        "intervalsms": intervals,
+        "droppedframes": (list(intervals[dropped]), (dropped + 1).tolist()),
+        "items": OrderedDict(
+            sync_square={"frequency": FLIPS_PER_EVENT, "colorSequence": [-1, 1]},
+            foraging={
+                "encoders": [
+                    {
+                        "dx": wheel,
+                        "vin": [],
+                        "vsig": [],
+                        "gain": 1.0,
+                        "value": float(wheel[-1]),
+                        "items": OrderedDict(),
+                        "unpickleable": [],
+                    }
+                ],
+                "items": OrderedDict(),
+                "rewards": [],
+                "lick_sensors": [],
+                "unpickleable": [],
+            },
+        ),
+        "startdatetime": start,
+        "stopdatetime": start + timedelta(seconds=duration),
+        "start_time": spec.start.timestamp(),
+        "stop_time": spec.start.timestamp() + duration,
+        "script": "C:\\camstim\\script.py",
+        "scripttext": "",
+        "params": {},
+        "config": {"mouseid": f"M{spec.mouse_id}"},
+        "lims_config": {},
+        "sync_config": {},
+        "platform": {"os": ("Windows", "7"), "python": "2.7.11"},
+        "monitor": {"widthcm": 52.0, "distancecm": 15.0, "sizepix": list(WINDOW)},
+        "window": {"size": np.array(WINDOW)},
+        "wwidth": WINDOW[0],
+        "wheight": WINDOW[1],
+        "nidaq_tasks": {},
+        "movie_output": "",
+        "sweepstim_text": "",
+        "primary_stimulus": None,
+        "unpickleable": ["framepulse", "onpulse"],
+    }
+
+
+def last_shown(session: SampleSession) -> int:
+    """Return the number of stimulus frames up to the end of the last stimulus."""
+    return int(session.segments["start_frame_stim"][-1])
+
+
+def session_params(session: SampleSession) -> dict[str, Any]:
+    """Make what all stimuli of a production session share."""
+    scale = session.spec.scale
+    return {
+        "type": "ophys",
+        "session_dur": round(4200 * scale),
+        "pre_blank": round(30 * scale),
+        "post_blank": round(30 * scale),
+        "inter_blank": round(30 * scale),
+        "gab_dur": round(2040 * scale),
+        "sq_dur": round(1020 * scale),
+        "seed": session.spec.seed,
+        "rng": np.random.RandomState(session.spec.seed),
+        "windowpar": window_parameters(),
+    }
+
+
+def window_parameters() -> list[Any]:
+    """Return the size of the screen in pixels, and of a pixel in degrees."""
+    return [list(WINDOW), np.float64(DEGREES_PER_PIXEL)]
+
+
+def block_frames(session: SampleSession, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return first and last (exclusive) stimulus frame of each block of the chosen segments."""
+    table = session.segments
+    rows = np.flatnonzero(chosen)
+    is_first = np.append(True, np.diff(rows) > 1)
+    starts = table["start_frame_stim"][rows[is_first]]
+    stops = table["stop_frame_stim"][rows[np.append(is_first[1:], True)]]
+    return np.column_stack([starts, stops])
+
+
+def frame_list(
+    session: SampleSession, chosen: NDArray[np.bool_], sweeps: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """Return the sweep shown in each stimulus frame, -1 for none, to the stimulus' last frame.
+
+    Parameters
+    ----------
+    session : SampleSession
+        Whose.
+    chosen : (segment,) bool array
+        The stimulus' segments.
+    sweeps : int array
+        The sweep of each of them, -1 for a blank one.
+    """
+    table = session.segments
+    frames = np.full(block_frames(session, chosen)[-1, 1], -1, dtype=np.int32)
+    lengths = table["num_frames_stim"][chosen]
+    starts = table["start_frame_stim"][chosen]
+    steps = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    frames[np.repeat(starts, lengths) + steps] = np.repeat(sweeps, lengths)
+    return frames
+
+
+def stimulus(
+    session: SampleSession,
+    chosen: NDArray[np.bool_],
+    frames: NDArray[np.int32],
+    parameters: dict[str, Any],
+    sweeps: dict[str, Any],
+) -> dict[str, Any]:
+    """Make the dict of one stimulus."""
+    blocks = block_frames(session, chosen)
+    return {
+        "fps": NOMINAL_RATE,
+        "frame_list": frames,
+        "total_frames": len(frames),
+        "display_sequence": blocks / NOMINAL_RATE,
+        "start_time": 0.0,
+        "stop_time": None,
+        "blank_length": 0,
+        "runs": 1,
+        "shuffle": False,
+        "save_sweep_table": True,
+        "stim_text": "",
+        "stim_path": "",
+        "on_draw": {},
+        "items": OrderedDict(),
+        "current_frame": len(frames),
+        "stim": _UNPICKLED_STIMULUS,
+        "unpickleable": [],
+        **parameters,
+        **sweeps,
+    }
+
+
+def sweep_frames(count: int, length: int) -> list[tuple[int, int]]:
+    """Return first and last frame of each sweep of a stimulus, blank ones included."""
+    starts = np.arange(count) * length
+    return list(zip(starts.tolist(), (starts + length - 1).tolist(), strict=True))
+
+
+def flow_frames(session: SampleSession, chosen: NDArray[np.bool_]) -> list[NDArray[np.int16]]:
+    """Return the (square, 2) positions of each drawn frame of the chosen visual flow."""
+    is_flow = session.segments["stimulus_type"] == n.VISFLOW
+    rows = chosen[is_flow]
+    track = np.stack([axis[rows] for axis in session.squares()], axis=-1)
+    # From (segment, square, frame, axis) to one array a frame.
+    frames = np.ascontiguousarray(track.swapaxes(1, 2)).reshape(-1, *track.shape[1::2])
+    return list(frames)
+
+
+def square_elements(session: SampleSession) -> dict[str, Any]:
+    """Make what the stimulus computer drew visual flow from."""
+    return {
+        "units": "pix",
+        "nElements": session.spec.n_squares,
+        "sizes": np.float64(session.spec.square_size),
+        "fieldShape": "sqr",
+        "contrs": 1.0,
+        "elementTex": None,
+        "elementMask": None,
+        "name": "bricks",
+    }
+
+
+def gabor_elements() -> dict[str, Any]:
+    """Make what the stimulus computer drew Gabor patches from."""
+    return {
+        "units": "pix",
+        "nElements": n.N_PATCHES,
+        "fieldShape": "sqr",
+        "contrs": 1.0,
+        "phases": PATCH_PHASE,
+        "sfs": np.float64(SPATIAL_FREQUENCY * DEGREES_PER_PIXEL),
+        "elementTex": "sin",
+        "elementMask": "gauss",
+        "texRes": 48,
+        "maskParams": {"sd": 3},
+        "name": "gabors",
+    }
+
+
+def flow_parameters() -> dict[str, Any]:
+    """Return the parameters of visual flow."""
+    return {
+        "size": 8,
+        "speed": 50,
+        "flipfrac": 0.25,
+        "density": 0.75,
+        "seg_len": 1,
+        "reg_len": [30, 90],
+        "surp_len": [2, 4],
+        "units": "pix",
+        "fps": 60,
+    }
+
+
+def gabor_parameters(session: SampleSession) -> dict[str, Any]:
+    """Return the parameters of Gabor patches."""
+    return {
+        "n_gabors": n.N_PATCHES,
+        "size_ran": [10, 20],
+        "sf": SPATIAL_FREQUENCY,
+        "phase": PATCH_PHASE,
+        "oris": [0.0, 45.0, 90.0, 135.0],
+        "ori_std": session.spec.gabor_kappa**-0.5,
+        "im_len": FRAMES_PER_GABOR / NOMINAL_RATE,
+        "reg_len": [30, 90],
+        "surp_len": [3, 6],
+        "sd": 3,
+        "units": "pix",
+        "n_im": _IMAGES_PER_SEQUENCE,
+    }
+
+
+def flow_stimulus(
+    session: SampleSession, form: OriginalForm, chosen: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Make the dict of visual flow in one direction."""
+    unexpected = session.segments["unexpected"][chosen].astype(np.int64).tolist()
+    count = len(unexpected)
+    shared = session_params(session)
+    if "squares" not in form.leave_out:
+        shared["posbyframe"] = flow_frames(session, chosen)
+    is_left = session.segments["main_flow_direction"][chosen][0] == n.LEFT
+    parameters = {
+        "elemParams": square_elements(session),
+        "fieldSize": list(WINDOW),
+        "tex": None,
+        "colors": -np.ones(3),
+        "square_params": flow_parameters(),
+        "initScr": False,
+        "autoLog": False,
+        "units": "pix",
+        "actual_fps": (16.67, 0.1, 16.66),
+        "direc": "left" if is_left else "right",
+        "last_frame": [[count * n.N_FLOW_FRAMES]],
+        "session_params": shared,
+    }
+    sweeps = {
+        "sweep_params": {"Flip": (unexpected, 0)},
+        "dimnames": ["Flip"],
+        "sweep_length": 1,
+        "blank_sweeps": 0,
+        "sweep_order": list(range(count)),
+        "sweep_frames": sweep_frames(count, n.N_FLOW_FRAMES),
+        "sweep_table": [(flip,) for flip in unexpected],
+    }
+    frames = frame_list(session, chosen, np.arange(count))
+    return stimulus(session, chosen, frames, {"stim_params": parameters}, sweeps)
+
+
+def gabor_sweeps(session: SampleSession, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the sweep of each Gabor segment: four a sequence, and -1 for the gray one."""
+    is_image = session.segments["gabor_frame"][chosen] != "G"
+    return np.where(is_image, np.cumsum(is_image) - 1, -1)
+
+
+def sequence_parameters(session: SampleSession, chosen: NDArray[np.bool_]) -> list[tuple[Any, Any]]:
+    """Return mean orientation (of A) and whether it is unexpected of each Gabor sequence."""
+    first = chosen & (session.segments["gabor_frame"] == "A")
+    orientation = session.segments["gabor_mean_orientation"][first].tolist()
+    return list(zip(orientation, list(session.segments["unexpected"][first]), strict=True))
+
+
+def gabor_draws(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+    """Return what was drawn for the patches: sets of positions and sizes, and orientations."""
+    drawn = draw_patches(session.spec, session.segments)
+    places = np.stack([drawn.x, drawn.y], axis=-1)
+    draws: dict[str, Any] = {"possize": list(zip(places, drawn.size, strict=True))}
+    if "orientations" not in form.leave_out:
+        draws["orisbyimg"] = list(drawn.orientation)
+    return draws
+
+
+def gabor_stimulus(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+    """Make the dict of the Gabor patches."""
+    chosen = session.segments["stimulus_type"] == n.GABORS
+    sweeps = gabor_sweeps(session, chosen)
+    sequences = sequence_parameters(session, chosen)
+    count = len(sequences) * _IMAGES_PER_SEQUENCE
+    images = list(range(_IMAGES_PER_SEQUENCE))
+    parameters = {
+        "elemParams": gabor_elements(),
+        "fieldSize": list(WINDOW),
+        "tex": "sin",
+        "colors": np.ones(3),
+        "gabor_params": gabor_parameters(session),
+        "initScr": True,
+        "autoLog": False,
+        "units": "pix",
+        "last_frame": [[count * FRAMES_PER_GABOR]],
+        "session_params": {**session_params(session), **gabor_draws(session, form)},
+    }
+    order = {
+        "sweep_params": {"OriSurp": (sequences, 0), "PosSizesAll": (images, 1)},
+        "dimnames": ["OriSurp", "PosSizesAll"],
+        "sweep_length": FRAMES_PER_GABOR / NOMINAL_RATE,
+        "blank_sweeps": _IMAGES_PER_SEQUENCE,
+        "sweep_order": sweeps.tolist(),
+        "sweep_frames": sweep_frames(len(sweeps), FRAMES_PER_GABOR),
+        "sweep_table": [(sequence, image) for sequence in sequences for image in images],
+    }
+    frames = frame_list(session, chosen, sweeps)
+    return stimulus(session, chosen, frames, {"stim_params": parameters}, order)

@@ -1,0 +1,553 @@
+"""Sessions in the original layout that are not as they should be: what, where, and why."""
+
+import os
+import pickle
+import re
+import shutil
+import warnings
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import oscaxr as ox
+from oscaxr.errors import (
+    AmbiguousSessionError,
+    CriterionError,
+    FormatError,
+    MissingVariableError,
+    OscaxrWarning,
+    SessionMismatchError,
+    SessionNotFoundError,
+    UnsafePickleError,
+)
+from oscaxr.io.original.reading import REQUIRED
+from oscaxr.io.original.tree import read_tree
+
+
+@pytest.fixture
+def folder(original_folders, tmp_path) -> Path:
+    """A private copy of a somatic session, to be damaged."""
+    return copied(original_folders["soma"], tmp_path)
+
+
+@pytest.fixture
+def dendrites(original_folders, tmp_path) -> Path:
+    """A private copy of a dendritic session, to be damaged."""
+    return copied(original_folders["dend"], tmp_path)
+
+
+def copied(folder: Path, target: Path) -> Path:
+    place = target / "data" / "prod" / folder.parent.name / folder.name
+    shutil.copytree(folder, place)
+    return place
+
+
+def opened(folder: Path, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ox.errors.DroppedFramesWarning)
+        return ox.open_session(folder, **options)
+
+
+def change(path: Path, name: str, edit) -> None:
+    """Replace a dataset of an HDF5 file by what `edit` makes of it."""
+    with h5py.File(path, "r+") as file:
+        values = file[name][()]
+        del file[name]
+        file[name] = edit(values)
+
+
+# -- files that are missing or cut short ----------------------------------------------------------
+@pytest.mark.parametrize("part", [*REQUIRED, "dff"])
+def test_a_missing_file_is_named(folder, part):
+    path = read_tree(folder).files[part]
+    path.unlink()
+    with pytest.raises(SessionNotFoundError, match="lacks 1 file") as error:
+        opened(folder)
+    assert path.name in str(error.value)
+
+
+def test_all_missing_files_are_named_at_once(folder):
+    tree = read_tree(folder)
+    gone = [tree.files[part] for part in ("sync", "object_list", "dff")]
+    for path in gone:
+        path.unlink()
+    with pytest.raises(SessionNotFoundError, match="lacks 3 file") as error:
+        opened(folder)
+    assert all(path.name in str(error.value) for path in gone)
+
+
+@pytest.mark.parametrize("part", ["pupil", "matches"])
+def test_optional_files_may_be_missing(folder, part):
+    read_tree(folder).files[part].unlink()
+    with opened(folder) as ds:
+        assert ("pupil_diameter" in ds) == (part != "pupil")
+        assert (ds.osca.n_tracked > 0) == (part != "matches")
+        assert all(p.level != "error" for p in ds.osca.validate())
+
+
+@pytest.mark.parametrize("part", [*REQUIRED, "dff", "pupil", "matches"])
+@pytest.mark.parametrize("kept", [0, 0.6])
+def test_a_truncated_file_is_named(folder, part, kept):
+    path = read_tree(folder).files[part]
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(FormatError) as error:
+        opened(folder)
+    assert path.name in str(error.value)
+
+
+def test_the_problems_of_all_files_are_said_at_once(folder):
+    tree = read_tree(folder)
+    for part in ("sync", "dff", "max_projection", "allen_masks"):
+        content = tree.files[part].read_bytes()
+        tree.files[part].write_bytes(content[: len(content) // 2])
+    with pytest.raises(FormatError) as error:
+        opened(folder)
+    message = str(error.value)
+    assert all(
+        tree.files[part].name in message
+        for part in ("sync", "dff", "max_projection", "allen_masks")
+    )
+
+
+def test_nothing_stays_open_after_a_failure(folder, open_files):
+    path = read_tree(folder).files["object_list"]
+    path.write_text("nothing of use\n")
+    with pytest.raises(FormatError, match=r"objectlist\.txt"):
+        opened(folder)
+    assert open_files(folder) == []
+
+
+def test_extract_files_that_are_missing_are_an_error_unless_allen_is_asked_for(dendrites):
+    tree = read_tree(dendrites)
+    n_extract = opened(dendrites).sizes["roi"]
+    tree.files["dendritic_masks"].unlink()
+    with pytest.raises(SessionNotFoundError, match="segmentation='allen'"):
+        opened(dendrites)
+    with opened(dendrites, segmentation="allen") as ds:
+        assert ds.attrs["segmentation"] == "allen"
+        assert ds.sizes["roi"] != n_extract
+        assert ds.osca.n_tracked == 0
+    tree.files["dff_dendritic"].unlink()
+    tree.files["raw_dendritic"].unlink()
+    table = table_of(dendrites, plane="dend")
+    with pytest.raises(SessionNotFoundError, match=r"dff_dendritic\.h5"):
+        opened(dendrites, sessions=table)
+
+
+def test_a_folder_without_a_session_says_so(tmp_path):
+    (tmp_path / "ophys_session_123456789").mkdir()
+    with pytest.raises(SessionNotFoundError, match=r"_stim\.pkl"):
+        opened(tmp_path / "ophys_session_123456789")
+    with pytest.raises(SessionNotFoundError, match="no such file"):
+        opened(tmp_path / "ophys_session_987654321")
+
+
+# -- names ----------------------------------------------------------------------------------------
+def table_of(folder: Path, **facts):
+    tree = read_tree(folder)
+    row = {
+        "sessid": tree.session_id,
+        "mouseid": tree.mouse_id,
+        "mouse_n": 1,
+        "sess_n": 1,
+        "date": int(tree.date.replace("-", "")),
+        **facts,
+    }
+    import pandas as pd
+
+    return pd.DataFrame([row])
+
+
+def test_ids_and_date_of_the_table_must_be_those_of_the_names(folder):
+    with opened(folder, sessions=table_of(folder, plane="soma", depth=175)) as ds:
+        assert ds.plane == "soma"
+        assert ds.depth == 175
+    with pytest.raises(SessionMismatchError, match=r"date is .* 2018-01-02 was expected"):
+        opened(folder, sessions=table_of(folder, date=20180102))
+    with pytest.raises(SessionMismatchError, match="mouse_id is"):
+        opened(folder, sessions=table_of(folder, mouseid=999999))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_names_must_agree_with_each_other(folder, place):
+    path = read_tree(folder).files["sync"]
+    fields = path.name.split("_")
+    fields[place] = fields[place][:-1] + ("1" if fields[place][-1] != "1" else "2")
+    path.rename(path.with_name("_".join(fields)))
+    with pytest.raises(SessionMismatchError, match="state different sessions") as error:
+        opened(folder)
+    assert "_".join(fields) in str(error.value)
+
+
+def test_the_folders_must_be_named_for_the_session(folder):
+    other = folder.with_name("ophys_session_999999999")
+    folder.rename(other)
+    with pytest.raises(SessionMismatchError, match="the folder ophys_session_999999999"):
+        opened(other)
+    back = other.rename(folder)
+    mouse = back.parent.rename(back.parent.with_name("mouse_999999"))
+    with pytest.raises(SessionMismatchError, match="the folder mouse_999999"):
+        opened(mouse / folder.name)
+
+
+def test_several_folders_of_a_session_are_listed(folder):
+    number = read_tree(folder).session_id
+    datadir = folder.parents[2]
+    with opened(number, datadir=datadir) as ds:
+        assert ds.session_id == number
+    shutil.copytree(folder, datadir / "copies" / folder.name)
+    with pytest.raises(AmbiguousSessionError, match="several folders") as error:
+        opened(number, datadir=datadir)
+    assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "level", "name"),
+    [
+        ("dff", 1, "ophys_experiment_1"),
+        ("object_list", 1, "ophys_cell_segmentation_run_1"),
+        ("pupil", 0, "{0}_{1}_{2}_v2_pupil_data_df.h5"),
+        ("stimulus", 0, "{0}_{1}_{2}_old_stim.pkl"),
+    ],
+)
+def test_several_candidates_are_listed(folder, part, level, name):
+    tree = read_tree(folder)
+    path = tree.files[part].parents[level - 1] if level else tree.files[part]
+    ids = tree.session_id, tree.mouse_id, tree.date.replace("-", "")
+    target = path.with_name(name.format(*ids))
+    if path.is_dir():
+        target.mkdir()
+    else:
+        shutil.copy(path, target)
+    if part == "stimulus":
+        # Named otherwise, it is not taken for the session's log.
+        opened(folder).close()
+        return
+    with pytest.raises(AmbiguousSessionError, match="several") as error:
+        opened(folder)
+    assert target.name in str(error.value)
+
+
+def test_the_mouse_folder_may_be_absent_and_nwb_files_come_first(folder, tmp_path, sample_path):
+    number = read_tree(folder).session_id
+    plain = tmp_path / "plain" / "pilot" / folder.name
+    plain.parent.mkdir(parents=True)
+    shutil.copytree(folder, plain)
+    with opened(number, datadir=tmp_path / "plain") as ds:
+        assert ds.run_type == "pilot"
+        assert ds.attrs["source_format"] == "original"
+        assert ds.osca.n_tracked > 0
+    spec = ox.sample.SampleSpec(
+        session_id=number, mouse_id=read_tree(folder).mouse_id, scale=0.02, n_rois=4, n_tracked=2
+    )
+    ox.sample.write_nwb(spec, tmp_path / "plain" / "deep" / "down")
+    with opened(number, datadir=tmp_path / "plain") as ds:
+        assert ds.attrs["source_format"] == "nwb"
+
+
+# -- arrays that do not fit each other ------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "edit", "words"),
+    [
+        ("stimulus_alignment", lambda v: v[:-5], "stimulus_alignment has"),
+        ("stimulus_alignment", lambda v: np.append(v, [v[-1]] * 5), "stimulus_alignment has"),
+        ("eye_tracking_alignment", lambda v: v[:-5], "eye_tracking_alignment has"),
+        ("twop_vsync_fall", lambda v: v[:-5], "has times of"),
+        ("twop_vsync_fall", lambda v: v[::-1].copy(), "does not increase"),
+        ("twop_vsync_fall", lambda v: v[:0], "twop_vsync_fall is missing"),
+        ("twop_vsync_fall", lambda v: v.astype("S"), "should hold numbers"),
+    ],
+)
+def test_clocks_of_other_lengths_are_an_error(folder, name, edit, words):
+    change(read_tree(folder).files["time_synchronization"], name, edit)
+    with pytest.raises(FormatError, match=words):
+        opened(folder)
+
+
+def drop_pulses(path: Path, label: str, which: slice) -> None:
+    with h5py.File(path, "r+") as file:
+        labels = re.search(r"'line_labels': \[(.*?)\]", file["meta"][()].decode())[1]
+        bit = [one.strip(" '") for one in labels.split(",")].index(label)
+        data = file["data"][()]
+        on = (data[:, -1] >> bit) & 1
+        rises = np.flatnonzero(np.diff(on.astype(int), prepend=0) == 1)[which]
+        falls = np.flatnonzero(np.diff(on.astype(int), prepend=0) == -1)
+        for rise in rises:
+            stop = falls[np.searchsorted(falls, rise)]
+            data[rise:stop, -1] &= ~np.uint32(1 << bit)
+        del file["data"]
+        file["data"] = data
+
+
+@pytest.mark.parametrize(
+    ("label", "which", "words"),
+    [
+        ("stim_vsync", slice(500, 503), r"pulses are\s+missing"),
+        ("stim_vsync", slice(-3, None), r"pulses are\s+missing"),
+        ("stim_photodiode", slice(20, 24), "the photodiode saw"),
+        ("2p_vsync", slice(-400, None), "outside the two-photon recording"),
+    ],
+)
+def test_dropped_sync_pulses_are_an_error(folder, label, which, words):
+    drop_pulses(read_tree(folder).files["sync"], label, which)
+    with pytest.raises(FormatError, match=words):
+        opened(folder)
+
+
+def test_sync_lines_that_are_not_there_are_named(folder):
+    path = read_tree(folder).files["sync"]
+    change(path, "meta", lambda text: text.replace(b"stim_photodiode", b"something_else"))
+    with pytest.raises(FormatError, match="no line stim_photodiode"):
+        opened(folder)
+
+
+def test_the_description_of_the_lines_is_never_run(folder, tmp_path):
+    target = tmp_path / "was-here"
+    path = read_tree(folder).files["sync"]
+    code = f"__import__('pathlib').Path({str(target)!r}).touch()".encode()
+    change(path, "meta", lambda text: code)
+    with pytest.raises(FormatError, match="never run as code"):
+        opened(folder)
+    change(path, "meta", lambda text: b"{'line_labels': []}")
+    with pytest.raises(FormatError, match="counter_output_freq"):
+        opened(folder)
+    assert not target.exists()
+
+
+def test_camera_frames_that_are_not_known_give_no_pupil(folder):
+    with opened(folder) as ds:
+        before = ds.pupil_diameter.values
+
+    def without(values):
+        values = values.astype(float)
+        values[:7], values[100:110] = np.nan, np.nan
+        return values
+
+    change(read_tree(folder).files["time_synchronization"], "eye_tracking_alignment", without)
+    with opened(folder) as ds:
+        after = ds.pupil_diameter.values
+        shift = ds.pupil_center_shift.values
+    assert np.isnan(after[:7]).all()
+    assert np.isnan(after[100:110]).all()
+    assert np.isnan(shift[100:111]).all()
+    kept = np.r_[7:100, 110 : len(after)]
+    np.testing.assert_array_equal(after[kept], before[kept])
+
+
+def test_a_pupil_recording_that_stops_early_is_said_and_not_cut(folder):
+    def cut(file):
+        values = file["pupil_data/block0_values"][:-200]
+        del file["pupil_data/block0_values"]
+        file["pupil_data/block0_values"] = values
+
+    with h5py.File(read_tree(folder).files["pupil"], "r+") as file:
+        cut(file)
+    with pytest.warns(OscaxrWarning, match=r"the last \d+ of \d+ two-photon frames have no pupil"):
+        ds = opened(folder)
+    with ds:
+        assert ds.sizes["time"] == ds.dff.sizes["time"]
+        assert np.isnan(ds.pupil_diameter.values[-50:]).all()
+
+
+def test_pupil_tables_of_pickles_are_refused(folder, tmp_path):
+    target = tmp_path / "was-here"
+
+    class Harm:
+        def __reduce__(self):
+            return (Path.touch, (target,))
+
+    with h5py.File(read_tree(folder).files["pupil"], "r+") as file:
+        group = file["pupil_data"]
+        del group["block0_values"]
+        kind = h5py.vlen_dtype(np.uint8)
+        group.create_dataset("block0_values", (1,), dtype=kind)
+        group["block0_values"][0] = np.frombuffer(pickle.dumps(Harm()), np.uint8)
+    with pytest.raises(FormatError, match=r"lacks the column\(s\) nan_diam"):
+        opened(folder)
+    with h5py.File(read_tree(folder).files["pupil"], "r+") as file:
+        file.create_group("other")
+    with pytest.raises(FormatError, match="should hold one table"):
+        opened(folder)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("edit", [lambda v: v[:-1], lambda v: np.concatenate([v, v[:1]])])
+def test_as_many_traces_as_masks(folder, edit):
+    path = read_tree(folder).files["dff"]
+    change(path, "data", edit)
+    with pytest.raises(FormatError, match="names of"):
+        opened(folder)
+    with h5py.File(path, "r+") as file:
+        del file["roi_names"]
+    with pytest.raises(FormatError, match=r"traces of \d+ ROIs, but .*objectlist\.txt has \d+ ROI"):
+        opened(folder)
+
+
+def test_traces_and_masks_must_be_of_the_same_rois(folder):
+    change(read_tree(folder).files["dff"], "roi_names", lambda names: names[::-1].copy())
+    with pytest.raises(FormatError, match="by ascending id"):
+        opened(folder)
+
+
+def test_each_listed_object_has_one_mask(folder):
+    path = read_tree(folder).files["object_list"]
+    lines = path.read_text().splitlines()
+    fields = lines[1].split(",")
+    column = [name.strip() for name in lines[0].split(",")].index("minx")
+    fields[column] = f" {int(fields[column]) + 1}"
+    path.write_text("\n".join([lines[0], ",".join(fields), *lines[2:]]) + "\n")
+    with pytest.raises(FormatError, match="exactly one ROI mask"):
+        opened(folder)
+    path.write_text("\n".join([*lines, lines[1]]) + "\n")
+    with pytest.raises(FormatError, match="more than once"):
+        opened(folder)
+
+
+def test_tracked_rois_must_be_those_of_the_traces(folder):
+    path = read_tree(folder).files["matches"]
+    text = path.read_text()
+    path.write_text(re.sub(r'("dff-ordered_roi_index": {"0": )\d+', r"\g<1>9999", text))
+    with pytest.raises(FormatError, match="names ROIs up to 9999"):
+        opened(folder)
+    path.write_text(text.replace('_roi_id": {"0": ', '_roi_id": {"0": 1', 1))
+    with pytest.raises(FormatError, match="other ids than the traces"):
+        opened(folder)
+
+
+# -- the stimulus log -----------------------------------------------------------------------------
+def relog(folder: Path, edit) -> None:
+    """Rewrite the stimulus log with what `edit` does to it."""
+    path = read_tree(folder).files["stimulus"]
+    with path.open("rb") as file:
+        content = pickle.load(file, encoding="latin1")
+    edit(content)
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+def gabors(content):
+    return next(s for s in content["stimuli"] if "gabor_params" in s["stim_params"])
+
+
+def flow(content):
+    return next(s for s in content["stimuli"] if "square_params" in s["stim_params"])
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda c: c.pop("stimuli"), "'stimuli' should be a list"),
+        (lambda c: c["stimuli"].pop(), "2 stimuli, where a production session has 3"),
+        (lambda c: c["items"].pop("foraging"), "no turns of the running wheel"),
+        (lambda c: gabors(c).pop("frame_list"), "frames: an array was expected"),
+        (lambda c: gabors(c)["sweep_params"].pop("OriSurp"), "OriSurp"),
+        (
+            lambda c: gabors(c)["sweep_params"].update(
+                OriSurp=(gabors(c)["sweep_params"]["OriSurp"][0][:5], 0)
+            ),
+            "parameters of 5 sequences",
+        ),
+        (lambda c: flow(c)["stim_params"].update(direc="up"), "neither 'left' nor 'right'"),
+        (
+            lambda c: flow(c)["stim_params"]["session_params"].update(seed=99),
+            "different seeds",
+        ),
+        (
+            lambda c: gabors(c)["stim_params"]["session_params"]["possize"].pop(),
+            "five Gabor frames",
+        ),
+        (
+            lambda c: gabors(c)["stim_params"]["session_params"]["orisbyimg"].pop(),
+            "orisbyimg has shape",
+        ),
+        (lambda c: gabors(c).update(frame_list=flow(c)["frame_list"]), "sweeps"),
+        (lambda c: c.update(pre_blank_sec=50.0), "shown up to frame"),
+        (lambda c: c.update(fps="fast"), "'fps' should be a number"),
+        (
+            lambda c: c["items"]["foraging"]["encoders"][0].update(
+                dx=c["items"]["foraging"]["encoders"][0]["dx"][:-3]
+            ),
+            "samples in the stimulus log",
+        ),
+    ],
+)
+def test_a_log_that_is_not_as_described_says_what_is_wrong(folder, edit, words):
+    relog(folder, edit)
+    with pytest.raises(FormatError, match=words):
+        opened(folder)
+
+
+def test_wheel_is_found_where_it_may_be(folder):
+    with opened(folder) as ds:
+        expected = ds.run_velocity.values
+
+    def move(content):
+        content["items"]["behavior"] = content["items"].pop("foraging")
+
+    def move_up(content):
+        content["dx"] = content["items"].pop("behavior")["encoders"][0]["dx"]
+
+    for edit in (move, move_up):
+        relog(folder, edit)
+        with opened(folder) as ds:
+            np.testing.assert_array_equal(ds.run_velocity.values, expected)
+
+
+def test_a_reduced_log_has_neither_patches_nor_squares(folder):
+    def reduce(content):
+        for key in ("possize", "orisbyimg"):
+            gabors(content)["stim_params"]["session_params"].pop(key)
+        for one in content["stimuli"]:
+            one["stim_params"]["session_params"].pop("posbyframe", None)
+
+    relog(folder, reduce)
+    with opened(folder, include="all") as ds:
+        assert "gabor_x" not in ds
+        assert "square_x" not in ds
+        assert all(p.level != "error" for p in ds.osca.validate())
+    with pytest.raises(MissingVariableError, match="reduced stimulus logs no squares"):
+        opened(folder, include="squares")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_hostile_log_is_refused_and_named(folder, tmp_path, protocol):
+    target = tmp_path / "was-here"
+
+    class Harm:
+        def __reduce__(self):
+            return (os.system, (f"touch {target}",))
+
+    path = read_tree(folder).files["stimulus"]
+    path.write_bytes(pickle.dumps({"stimuli": [Harm()]}, protocol=protocol))
+    with pytest.raises(UnsafePickleError, match=r"posix\.system"):
+        opened(folder)
+    assert not target.exists()
+
+
+# -- options and folders --------------------------------------------------------------------------
+def test_options_that_do_not_fit_say_so(folder, dendrites, sample_path):
+    with pytest.raises(CriterionError, match="not of a dendritic plane"):
+        opened(folder, segmentation="extr")
+    for option in ("fluorescence", "segmentation"):
+        with pytest.raises(CriterionError, match=f"{option}='other'"):
+            opened(folder, **{option: "other"})
+    with pytest.raises(CriterionError, match="not a session in the original layout"):
+        ox.open_session(sample_path, fluorescence="raw")
+    with pytest.raises(MissingVariableError, match="neither stimulus templates nor movies"):
+        opened(folder, include=["templates", "movie"])
+
+
+def test_nothing_is_written_to_the_data_folder(folder):
+    def listing():
+        return {
+            path: (path.stat().st_mtime_ns, path.stat().st_size)
+            for path in sorted(folder.parents[2].rglob("*"))
+        }
+
+    before = listing()
+    warns = pytest.warns(ox.errors.InvalidRoiWarning, match="are bad")
+    with opened(folder, include="squares") as ds, warns:
+        ds.load()
+    assert listing() == before
