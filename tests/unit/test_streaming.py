@@ -188,6 +188,17 @@ def test_what_is_kept_is_bounded(url, open_url):
         assert 0 < handle.ranges.cache.n_bytes <= 10_000
 
 
+def test_what_was_fetched_is_kept_while_other_files_are_read(server, url, open_url, layout_path):
+    ds = open_url(url)
+    first = ds.dff.isel(time=slice(0, 100)).to_numpy()
+    for _ in range(6):
+        with ox.open_session(layout_path) as other:
+            other.dff.isel(time=0).to_numpy()
+    before = len(server.asked)
+    np.testing.assert_array_equal(ds.dff.isel(time=slice(0, 100)).to_numpy(), first)
+    assert len(server.asked) == before
+
+
 # -- faults -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("fault", ["500", "503", "429", "drop", "cut", "short-length"])
 def test_passing_faults_are_retried(fault, server, url, sample_path, open_url):
@@ -341,6 +352,14 @@ def test_open_sessions(server, url, sample_path, tmp_path):
         ]
         rates = ox.map_sessions(ox.n_tracked, tree, scheduler="synchronous", progress=False)
     assert rates.values.tolist() == [4, 4]
+    again = ox.map_sessions(
+        ox.n_tracked,
+        [url, second],
+        storage_options=QUICK,
+        scheduler="threads",
+        progress=False,
+    )
+    assert again.equals(rates)
     with (
         pytest.raises(RemoteError),
         ox.open_sessions(
