@@ -1,7 +1,5 @@
 """``oscaxr download``: fetch sessions of DANDI 000037, after saying how much that is."""
 
-import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,51 +14,30 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 
-from oscaxr.cli.console import FAILED, DebugOption, messages, output, reported_errors, say, working
+from oscaxr.cli.console import (
+    FAILED,
+    DebugOption,
+    JsonOption,
+    as_options,
+    messages,
+    output,
+    reported_errors,
+    say,
+    table_lines,
+    working,
+)
+from oscaxr.cli.json_output import print_json
+from oscaxr.cli.sessions import numbers
 from oscaxr.download import DANDISET, VERSION, Asset, Fetched, Plan, fetch, plan
 from oscaxr.errors import DownloadError
 
-_RANGE: Final = re.compile(r"(\d+)(?:-(\d+))?")
+_OPTION_WORDS: Final = {
+    "overwrite": "--overwrite",
+    "mice": "--mice",
+    "sessions": "--sessions",
+}
 _WORDS: Final = {"verified": "already there, verified"}
-
-
-def numbers(text: str | None) -> list[int] | None:
-    """Read numbers and ranges of numbers.
-
-    Parameters
-    ----------
-    text : str or None
-        E.g. ``"1-3,5"``.
-
-    Returns
-    -------
-    list of int, or None
-        None for None.
-
-    Raises
-    ------
-    typer.BadParameter
-        For anything else.
-
-    Examples
-    --------
-    >>> numbers("1-3,5")
-    [1, 2, 3, 5]
-    """
-    if text is None:
-        return None
-    found: list[int] = []
-    for part in text.split(","):
-        match = _RANGE.fullmatch(part.strip())
-        if match is None:
-            raise typer.BadParameter(f"{text!r}: give numbers or ids, e.g. 1-3 or 1,2,5")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not 0 < first <= last or last - first > 999:
-            raise typer.BadParameter(f"{text!r}: {part.strip()} is no range of numbers above 0")
-        found += range(first, last + 1)
-    return found
 
 
 def download(
@@ -92,6 +69,7 @@ def download(
         Path | None,
         typer.Option(
             metavar="CSV",
+            envvar="OSCAXR_TABLE",
             exists=True,
             dir_okay=False,
             help="Session table (mouse_df.csv), which knows the numbers. Without it, give ids.",
@@ -113,9 +91,7 @@ def download(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that differ from the archive's.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the plan (--dry-run) or the result as JSON.")
-    ] = False,
+    as_json: JsonOption = False,
     api_url: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Another archive.", show_default="dandiarchive.org"),
@@ -133,8 +109,9 @@ def download(
     downloaded all the same) or nothing could be done; 2 for a wrong command
     line; 130 when interrupted.
     """
-    asked_mice, asked_sessions = numbers(mice), numbers(sessions)
-    with reported_errors(debug):
+    with reported_errors(debug, _OPTION_WORDS):
+        asked_mice = numbers("--mice", mice)
+        asked_sessions = numbers("--sessions", sessions)
         with working("asking the archive"):
             planned = plan(
                 mice=asked_mice,
@@ -146,7 +123,7 @@ def download(
                 api_url=api_url,
             )
         if dry_run and as_json:
-            typer.echo(json.dumps(planned.to_dict(), indent=1))
+            print_json(planned.to_dict())
             return
         if not as_json:
             _show_plan(planned, folder)
@@ -159,12 +136,12 @@ def download(
             typer.confirm("Download?", default=True, abort=True, err=True)
         results, failed = _fetch(planned, folder, overwrite)
         if as_json:
-            typer.echo(json.dumps(_as_dict(planned, folder, results), indent=1))
+            print_json(_as_dict(planned, folder, results))
         else:
             _show_results(results, folder)
         for one in results:
             if one.status == "failed":
-                reason = one.reason.replace("overwrite=True (--overwrite)", "--overwrite")
+                reason = as_options(one.reason, _OPTION_WORDS)
                 say(messages(), f"Error: {one.asset.path}: {reason}", style="red")
         if failed:
             say(messages(), "Run the same command again to go on.")
@@ -203,22 +180,18 @@ def _progress(planned: Plan) -> Iterator[Callable[[Asset, int], None]]:
 
 
 def _show_plan(planned: Plan, folder: Path) -> None:
-    table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column("session", no_wrap=True)
-    table.add_column("file", overflow="fold")
-    table.add_column("MB", justify="right", no_wrap=True)
-    table.add_column("there", justify="right", no_wrap=True)
+    rows = []
     there = 0
     for asset in planned.assets:
         part = asset.bytes_there(folder)
         there += part
         percent = f"{100 * part // asset.size if asset.size else 100} %" if part else ""
-        table.add_row(
-            asset.label, asset.path.rpartition("/")[2], f"{asset.size / 1e6:,.1f}", percent
-        )
+        name = asset.path.rpartition("/")[2]
+        rows.append([asset.label, name, f"{asset.size / 1e6:,.1f}", percent])
     console = output()
     say(console, f"Dandiset {planned.dandiset}, version {planned.version}, into {folder}:")
-    console.print(table, markup=False)
+    for line in table_lines(["session", "file", "MB", "there"], rows, ["session", "file"]):
+        say(console, line)
     files = f"{len(planned.assets)} file{'s' if len(planned.assets) != 1 else ''}"
     say(
         console,

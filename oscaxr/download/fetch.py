@@ -147,7 +147,7 @@ def _fetch_one(
         if not overwrite or not target.is_file():
             raise DownloadError(
                 f"{target} is there already, but is not the file of the archive ({problem}). Give "
-                "overwrite=True (--overwrite) to replace it, or download into another folder."
+                "overwrite=True to replace it, or download into another folder."
             )
     target.parent.mkdir(parents=True, exist_ok=True)
     asset.target(root)  # once more, now that the folders are there

@@ -10,6 +10,7 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from oscaxr.errors import CriterionError, SessionNotFoundError
+from oscaxr.io.original.tree import is_session_folder
 from oscaxr.io.remote import location
 
 _ORIGINAL_FOLDER: Final = re.compile(r"ophys_session_\d{9,}")
@@ -88,7 +89,7 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
             "drop_variables": tuple(names),
             "facts": facts,
         }
-        if isinstance(paths[0], Path) and paths[0].is_dir():
+        if isinstance(paths[0], Path) and is_session_folder(paths[0]):
             from oscaxr.io.original.build import open_original
 
             return open_original(
