@@ -1,5 +1,6 @@
 """Every Python snippet of the guides runs, in the order of its page, and prints what it says.
 
+What needs the network finds a server on this machine instead, with the archive's interface.
 Pages with code cells are run when the documentation is built, which shows what they print.
 """
 
@@ -8,6 +9,9 @@ import warnings
 from pathlib import Path
 
 import pytest
+
+import oscaxr as ox
+from archive_server import ArchiveServer
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -20,8 +24,26 @@ def snippets_of(page: Path) -> list[str]:
 GUIDES = [page for page in sorted((DOCS / "guide").glob("*.md")) if snippets_of(page)]
 
 
+@pytest.fixture
+def archive(tmp_path, sample_path, monkeypatch):
+    """Let the dandi client take a server on this machine for the archive."""
+    consts = pytest.importorskip("dandi.consts")
+    pytest.importorskip("fsspec")
+    server = ArchiveServer(version=ox.download.VERSION)
+    server.add(f"sub-408021/{sample_path.name}", sample_path)
+    instance = consts.DandiInstance("dandi", None, server.api)
+    monkeypatch.setitem(consts.known_instances, "dandi", instance)
+    yield server
+    server.close()
+
+
+NEEDS_NETWORK = ("download_and_stream",)
+
+
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
-def test_snippets_run(page, tmp_path, monkeypatch, capsys):
+def test_snippets_run(page, tmp_path, monkeypatch, capsys, request):
+    if page.stem in NEEDS_NETWORK:
+        request.getfixturevalue("archive")
     text = page.read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
