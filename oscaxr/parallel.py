@@ -30,6 +30,7 @@ def map_sessions(
     include: str | Collection[str] = (),
     drop_variables: str | Iterable[str] | None = None,
     chunks: Any = None,
+    storage_options: Mapping[str, Any] | None = None,
     progress: bool = True,
     **kwargs: Any,
 ) -> Any:
@@ -58,7 +59,7 @@ def map_sessions(
     errors : {"raise", "collect"}, optional
         What to do about sessions that fail: raise once all others are done (the error keeps their
         results), or leave them out with a warning that names them.
-    include, drop_variables, chunks
+    include, drop_variables, chunks, storage_options
         As for :func:`oscaxr.open_session`.
     progress : bool, optional
         Show a progress bar on a terminal.
@@ -116,9 +117,15 @@ def map_sessions(
     given = {
         "datadir": datadir, "table": table, "scheduler": scheduler, "workers": workers,
         "include": include or None, "drop_variables": drop_variables, "chunks": chunks,
+        "storage_options": storage_options,
     }  # fmt: skip
     _check_options(func, sessions, [name for name, value in given.items() if value is not None])
-    options = {"include": include, "drop_variables": drop_variables, "chunks": chunks}
+    options = {
+        "include": include,
+        "drop_variables": drop_variables,
+        "chunks": chunks,
+        "storage_options": storage_options,
+    }
     tasks = _tasks(sessions, datadir, table, options)
     with progress_bar("sessions", show=progress) as report:
         found = run_each(

@@ -30,6 +30,7 @@ def open_session(
     include: str | Collection[str] = (),
     drop_variables: str | Iterable[str] | None = None,
     chunks: Any = None,
+    storage_options: Mapping[str, Any] | None = None,
     fluorescence: str | None = None,
     segmentation: str | None = None,
     keep_decoded: bool | PathLike = False,
@@ -41,14 +42,15 @@ def open_session(
     session_id : int or path-like, optional
         The 9-digit session id, or the path of an NWB file, of a session's folder in the original
         layout (``ophys_session_<id>``), or of what :func:`oscaxr.save` wrote (``.zarr``,
-        ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved).
+        ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved). Or the
+        ``https://`` URL of an NWB file, of which only what is used is fetched.
     mouse, session : int, optional
         Number of the mouse and of its session, as in the session table, instead of the id.
     runtype : {"prod", "pilot"}, optional
         Tells apart mice that have the same number in production and pilot.
     datadir : path-like, optional
         Folder below which the session's files are looked for, at any depth: NWB files first, then
-        its folder in the original layout.
+        its folder in the original layout, then its export.
     sessions : path-like or pandas.DataFrame, optional
         The session table. Needed for `mouse` and `session`, unless the numbers that
         :func:`oscaxr.find_sessions` gives are meant; otherwise optional: without it the facts of
@@ -60,6 +62,10 @@ def open_session(
         Names to leave out.
     chunks : optional
         As for :func:`xarray.open_dataset`: dask arrays of these chunks; ``{}`` takes the file's.
+    storage_options : mapping, optional
+        How to read from a server: ``headers`` (mapping) or ``auth`` (user, password) where it needs
+        a login; ``timeout`` (s), ``retries``, ``retry_wait`` (s); ``block_size`` (bytes fetched at
+        least at a time), ``cache_size`` (bytes kept in a temporary file for each open file).
     fluorescence : {"dff", "raw"}, optional
         For the original layout: whether ``dff`` holds dF/F (the default) or raw fluorescence,
         which its attributes then say.
@@ -86,6 +92,8 @@ def open_session(
         If the file's ids disagree with the table.
     FormatError
         If the file is not laid out as specified; all problems are listed.
+    RemoteError
+        If a server cannot be reached, or does not serve ranges of files.
 
     Warns
     -----
@@ -106,6 +114,7 @@ def open_session(
         "include": include,
         "drop_variables": drop_variables,
         "chunks": chunks,
+        "storage_options": storage_options,
         "fluorescence": fluorescence,
         "segmentation": segmentation,
         "keep_decoded": keep_decoded,
@@ -130,6 +139,7 @@ def open_sessions(
     include: str | Collection[str] = (),
     drop_variables: str | Iterable[str] | None = None,
     chunks: Any = None,
+    storage_options: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> xr.DataTree:
     """Open many sessions as a tree of lazy Datasets.
@@ -138,7 +148,8 @@ def open_sessions(
     ----------
     sessions : pandas.DataFrame, path-like, or iterable of int or path-like
         Rows of the session table (:func:`oscaxr.sessions`, queried at will), the path of a
-        session table (``.csv``), a folder to scan, or session ids and paths of files.
+        session table (``.csv``), a folder to scan (for NWB files, folders in the original layout
+        and exports, at any depth), or session ids and paths or URLs of files.
     datadir : path-like, optional
         Folder below which the sessions' files are looked for.
     table : path-like or pandas.DataFrame, optional
@@ -146,7 +157,7 @@ def open_sessions(
     errors : {"raise", "collect"}, optional
         What to do about a session that cannot be opened: raise, or leave it out with a warning
         that gives the reason; the tree's attribute ``failures`` keeps it.
-    include, drop_variables, chunks
+    include, drop_variables, chunks, storage_options
         As for :func:`open_session`.
     progress : bool, optional
         Show a progress bar on a terminal.
@@ -156,14 +167,18 @@ def open_sessions(
     xarray.DataTree
         Nodes ``/mouse_6/session_1`` by the numbers of the table (``/pilot_mouse_2/...`` for
         pilots, whose mice are numbered anew), or ``/mouse_408021/session_758519303`` by the ids
-        where there is no table; in the order asked for. The root holds no data.
+        where there is no table; in the order asked for. The root holds no data. The sessions of a
+        folder are numbered as by :func:`oscaxr.find_sessions`, unless an export among them states
+        its published numbers: then the others go by their ids.
 
     Raises
     ------
     OscaxrError
         As for :func:`open_session`, for the first session that cannot be opened.
     AmbiguousSessionError
-        If the same session is asked for twice.
+        If the same session is asked for twice, or is in a folder more than once.
+    SessionNotFoundError
+        If there is no session in a folder.
 
     Examples
     --------
@@ -180,6 +195,7 @@ def open_sessions(
         "include": include,
         "drop_variables": drop_variables,
         "chunks": chunks,
+        "storage_options": storage_options,
         # Or a sweep over the tree would gather all that it reads.
         "cache": False,
     }

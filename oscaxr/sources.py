@@ -12,10 +12,19 @@ import xarray as xr
 
 from oscaxr.catalog import session_row
 from oscaxr.catalog import sessions as read_table
-from oscaxr.discovery import find_sessions
-from oscaxr.errors import CriterionError, SessionNotFoundError
+from oscaxr.discovery import search
+from oscaxr.errors import (
+    CriterionError,
+    OscaxrWarning,
+    SessionMismatchError,
+    SessionNotFoundError,
+    warn,
+)
 from oscaxr.io.backend import OscaxrBackendEntrypoint, check_original_options
+from oscaxr.io.remote import RemoteFile, is_url, location
 from oscaxr.model import names as n
+from oscaxr.model.encoding import SUFFIXES
+from oscaxr.model.facts import FACTS, facts_from_row
 
 PathLike = str | os.PathLike[Any]
 
@@ -26,16 +35,17 @@ class SessionSource:
 
     Parameters
     ----------
-    paths : tuple of Path
+    paths : tuple of Path or RemoteFile
         Its files.
     facts : mapping or None
         Its row of the session table.
     options : mapping
-        ``include``, ``drop_variables``, ``chunks`` and the options of the original layout, as for
-        :func:`open_session`, and perhaps ``cache``, as for :func:`xarray.open_dataset`.
+        ``include``, ``drop_variables``, ``chunks``, ``storage_options`` and the options of the
+        original layout, as for :func:`open_session`, and perhaps ``cache``, as for
+        :func:`xarray.open_dataset`.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Path | RemoteFile, ...]
     facts: Mapping[str, Any] | None
     options: Mapping[str, Any]
 
@@ -45,6 +55,11 @@ class SessionSource:
         from oscaxr.io.exported import is_exported, open_exported
 
         if is_exported(self.paths[0]):
+            if isinstance(self.paths[0], RemoteFile):
+                raise CriterionError(
+                    f"{self.paths[0]} is what oscaxr.save wrote, by its name. Of files on a "
+                    "server, only NWB files are opened: download it first."
+                )
             asked = (self.options.get(name) for name in ("fluorescence", "segmentation"))
             check_original_options(str(self.paths[0]), *asked)
             names = ("chunks", "cache", "drop_variables")
@@ -56,7 +71,7 @@ class SessionSource:
                     f"{self.paths[0]} holds a {type(opened).__name__} that is no session: open it "
                     "with oscaxr.open_exported"
                 )
-            return opened
+            return opened if self.facts is None else _with_facts(opened, self.facts, options)
         return xr.open_dataset(
             self.paths[0],
             engine=OscaxrBackendEntrypoint,
@@ -88,7 +103,10 @@ class SessionRequest:
     options: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return f"session {self.asked}" if isinstance(self.asked, int) else str(self.asked)
+        if isinstance(self.asked, int):
+            return f"session {self.asked}"
+        # Of a URL, only what is no secret: this is shown.
+        return str(location(self.asked))
 
     def open(self) -> xr.Dataset:
         """Find the session's files and open them."""
@@ -112,7 +130,7 @@ def find_requests(
     sessions, datadir, table
         As for :func:`open_sessions`.
     options : mapping
-        ``include``, ``drop_variables`` and ``chunks``.
+        ``include``, ``drop_variables``, ``chunks`` and ``storage_options``.
 
     Returns
     -------
@@ -123,14 +141,13 @@ def find_requests(
     CriterionError
         If what was asked for is of no such kind.
     """
+    if is_url(sessions):
+        sessions = [sessions]
     if isinstance(sessions, str | os.PathLike):
         path = Path(sessions)
-        if path.is_dir():
-            datadir, sessions = path, find_sessions(path)
-        elif path.suffix == ".csv":
-            sessions = read_table(path)
-        else:
-            sessions = [path]
+        if path.is_dir() and not path.name.lower().endswith(SUFFIXES):
+            return _requests_below(path, options)
+        sessions = read_table(path) if path.suffix == ".csv" else [path]
     if isinstance(sessions, pd.DataFrame):
         rows = read_table(sessions).to_dict("records")
         return [
@@ -154,6 +171,31 @@ def find_requests(
     return requests
 
 
+def _requests_below(folder: Path, options: Mapping[str, Any]) -> list[SessionRequest]:
+    """Return the sessions below a folder; exports that cannot be read too, to fail when opened."""
+    found = search(folder)
+    if found.problems:
+        warn(
+            f"Not all files below {folder} could be used:\n  " + "\n  ".join(found.problems),
+            OscaxrWarning,
+        )
+    # Numbers that count what is in the folder and published ones do not go together: where an
+    # export has its own, the sessions that have none go by their ids.
+    counted = not any(found.exports.values())
+    requests = []
+    for row in found.table.to_dict("records"):
+        asked = Path(row["path"]) if row["path"] in found.exports else int(row["sessid"])
+        requests.append(SessionRequest(asked, folder, _plain(row) if counted else None, options))
+    requests += [SessionRequest(path, folder, None, options) for path in found.unreadable]
+    if not requests:
+        raise SessionNotFoundError(
+            f"There is no session below {folder}, at any depth: no NWB file (.nwb), no folder in "
+            f"the original layout (ophys_session_<id>), no export ({', '.join(SUFFIXES)}) of a "
+            "session. Check the path, or make sessions with oscaxr.sample."
+        )
+    return requests
+
+
 def find_source(
     session_id: int | PathLike | None = None,
     *,
@@ -173,7 +215,7 @@ def find_source(
     table : pandas.DataFrame, optional
         The session table, typed.
     options : mapping
-        ``include``, ``drop_variables`` and ``chunks``.
+        ``include``, ``drop_variables``, ``chunks`` and ``storage_options``.
 
     Returns
     -------
@@ -196,8 +238,8 @@ def find_source(
             f"runtype={runtype!r} is told by the session table: give sessions= as well"
         )
     if isinstance(session_id, str | os.PathLike) and not _is_number(session_id):
-        path = Path(session_id)
-        is_session = path.suffix.lower() == ".nwb" or _is_original(path)
+        path = location(session_id, options.get("storage_options"))
+        is_session = path.suffix.lower() == ".nwb" or _is_original(path) or _is_export(path)
         row = _row_of_file(table, path, runtype) if table is not None and is_session else None
         return SessionSource((path,), _facts(row), options)
     if datadir is None:
@@ -223,8 +265,9 @@ def find_source(
 
 
 def _find_paths(datadir: Path, session_id: int, **known: Any) -> tuple[Path, ...]:
-    """Find a session's NWB files at any depth; where there are none, its original folder."""
+    """Find a session's NWB files at any depth; else its original folder; else its export."""
     # Here, not above: importing the package stays as cheap as importing xarray without h5py.
+    from oscaxr.io.export_search import find_session_export
     from oscaxr.io.locate import find_session_files
     from oscaxr.io.original.tree import find_session_folder
 
@@ -232,11 +275,41 @@ def _find_paths(datadir: Path, session_id: int, **known: Any) -> tuple[Path, ...
         return find_session_files(datadir, session_id, **known)
     except SessionNotFoundError as error:
         folder = find_session_folder(datadir, session_id) if datadir.is_dir() else None
+        if folder is None and datadir.is_dir():
+            folder = find_session_export(datadir, session_id)
         if folder is None:
             raise SessionNotFoundError(
-                f"{error} Nor is there a folder ophys_session_{session_id} in the original layout."
+                f"{error} Nor is there a folder ophys_session_{session_id} in the original layout, "
+                f"or an export of it ({', '.join(SUFFIXES)})."
             ) from None
         return (folder,)
+
+
+def _with_facts(ds: xr.Dataset, row: Mapping[str, Any], options: Mapping[str, Any]) -> xr.Dataset:
+    """Add the facts of the session table to an export, as to a session's other files."""
+    dropped = options["drop_variables"] or ()
+    dropped = {dropped} if isinstance(dropped, str) else set(dropped)
+    coords, attrs = facts_from_row(pd.Series(dict(row)))
+    differ = [
+        f"{name} is {ds[name].item()} in the export, but {coords[name]} in the session table"
+        for name in ("session_id", "mouse_id")
+        if name in coords and name in ds.coords and ds[name].item() != coords[name]
+    ]
+    if differ:
+        source = ds.encoding.get("source")
+        ds.close()
+        raise SessionMismatchError(f"{source}: {'; '.join(differ)}. Correct the table.")
+    specs = {fact.name: fact for fact in FACTS}
+    with_facts = ds.assign_coords(
+        {
+            name: xr.Variable((), value, specs[name].attrs)
+            for name, value in coords.items()
+            if name not in dropped
+        }
+    ).assign_attrs(attrs)
+    with_facts.encoding = ds.encoding
+    with_facts.set_close(ds.close)
+    return with_facts
 
 
 def _facts(row: "pd.Series[Any] | None") -> dict[str, Any] | None:
@@ -275,20 +348,29 @@ def _as_id(value: Any) -> int:
         ) from error
 
 
-def _is_original(path: Path) -> bool:
+def _is_original(path: Path | RemoteFile) -> bool:
     from oscaxr.io.original.tree import is_session_folder
 
-    return is_session_folder(path)
+    return isinstance(path, Path) and is_session_folder(path)
 
 
-def _row_of_file(table: pd.DataFrame, path: Path, runtype: str | None) -> "pd.Series[Any]":
+def _is_export(path: Path | RemoteFile) -> bool:
+    return isinstance(path, Path) and path.name.lower().endswith(SUFFIXES) and path.exists()
+
+
+def _row_of_file(
+    table: pd.DataFrame, path: Path | RemoteFile, runtype: str | None
+) -> "pd.Series[Any]":
     """Return the row of the table that belongs to a file, by the file's own session id."""
+    from oscaxr.io.exported import provenance_of
     from oscaxr.io.locate import read_identity
     from oscaxr.io.original.tree import read_tree
 
-    if _is_original(path):
-        session_id: int | None = read_tree(path).session_id
-    elif path.is_file():
+    if isinstance(path, Path) and _is_export(path):
+        session_id: int | None = provenance_of(path).get("session_id")
+    elif isinstance(path, Path) and _is_original(path):
+        session_id = read_tree(path).session_id
+    elif isinstance(path, RemoteFile) or path.is_file():
         session_id = read_identity(path)["session_id"]
     else:
         raise SessionNotFoundError(f"cannot open {path} as a session: there is no such file")

@@ -111,6 +111,12 @@ def convert(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace exports that differ from their source.")
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Read all values of exports that are there already, to find damage."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     debug: DebugOption = False,
 ) -> None:
@@ -118,8 +124,9 @@ def convert(
 
     Run the same command again to go on after an interruption. What is already
     there is verified and skipped: same source files (name, size and digest),
-    same options, same variables and facts. An export that differs is an error,
-    unless --overwrite is given. It appears when it is complete, not before.
+    same options, same variables and facts, no part of the data missing. An
+    export that differs is an error, unless --overwrite is given. It appears when
+    it is complete, not before.
 
     Exit status: 0 when all sessions are there; 1 when any failed (the others are
     converted all the same) or nothing could be done; 2 for a wrong command line;
@@ -146,6 +153,7 @@ def convert(
                 None if dtype is None else dtype.value,
                 overwrite,
                 debug,
+                verify,
             )
             for one in found
         ]

@@ -15,9 +15,16 @@ from oscaxr.cli.convert_sources import Found
 from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError
 from oscaxr.export import save
 from oscaxr.export.encoding import with_dtypes
-from oscaxr.export.provenance import Sources, provenance_attrs, source_paths
+from oscaxr.export.provenance import (
+    Source,
+    Sources,
+    earlier_exports,
+    provenance_attrs,
+    source_paths,
+)
+from oscaxr.io.completeness import check_complete
 from oscaxr.io.exported import open_exported, provenance_of
-from oscaxr.model.encoding import PREFIX, PROVENANCE, layout_of
+from oscaxr.model.encoding import PREFIX, layout_of
 
 _COMPARED: Final = ("sources", "exported_from", "parameters")
 
@@ -38,6 +45,8 @@ class Job:
         Whether a target that differs is replaced.
     debug : bool
         Whether the reason of a failure has its traceback.
+    verify : bool
+        Whether an export that is there is read as a whole, to find damage.
     """
 
     found: Found
@@ -45,6 +54,7 @@ class Job:
     dtype: str | None
     overwrite: bool
     debug: bool
+    verify: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +135,8 @@ def _difference(job: Job, ds: xr.Dataset) -> str:
             if not isinstance(exported, xr.Dataset):
                 return f"is no session, but a {type(exported).__name__}"
             difference = _structure_difference(ds, exported, job.dtype)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        check_complete(job.target, deep=job.verify)
+    except OscaxrError as error:
         return f"cannot be read as a complete export ({error})"
     paths = source_paths(ds)
     # Names and sizes first: they cost nothing, while a digest reads the whole file.
@@ -158,7 +169,7 @@ def _structure_difference(ds: xr.Dataset, exported: xr.Dataset, dtype: str | Non
 
 
 def _sources_difference(
-    ds: xr.Dataset, paths: list[Path], job: Job, recorded: dict[str, Any], *, digest: bool | None
+    ds: xr.Dataset, paths: list[Source], job: Job, recorded: dict[str, Any], *, digest: bool | None
 ) -> str:
     sources = Sources(paths, digest)
     try:
@@ -167,7 +178,7 @@ def _sources_difference(
         sources.close()
     asked = {"variables": None, "dtype": job.dtype, "chunks": None, "compression": True}
     attrs = provenance_attrs(
-        ds, facts, asked | {"roi": None, "segments": None}, before=ds.encoding.get(PROVENANCE)
+        ds, facts, asked | {"roi": None, "segments": None}, before=earlier_exports(ds, paths)
     )
     wanted = {key: json.loads(attrs.get(PREFIX + key, "null")) for key in _COMPARED}
     if wanted["parameters"] != recorded.get("parameters"):
@@ -184,7 +195,8 @@ def _sources_difference(
     read_now = _by_name(recorded.get("exported_from") or recorded.get("sources"))
     undigested = {one["name"] for one in read_now if not one["sha256"]}
     made = _newest(job.target)
-    changed += [path.name for path in paths if path.name in undigested and _newest(path) > made]
+    local = [path for path in paths if isinstance(path, Path) and path.name in undigested]
+    changed += [path.name for path in local if _newest(path) > made]
     return f"its source has changed since: {', '.join(changed)}" if changed else ""
 
 

@@ -92,7 +92,7 @@ def describe(ds: xr.Dataset) -> dict[str, Any]:
 
 def _files(ds: xr.Dataset) -> list[Path]:
     """Return the files and folders of a session, without what lies in another of them."""
-    paths = source_paths(ds)
+    paths = [path for path in source_paths(ds) if isinstance(path, Path)]
     return [path for path in paths if not set(path.parents) & set(paths)]
 
 

@@ -10,6 +10,7 @@ from oscaxr import __version__
 from oscaxr.cli.cite import cite
 from oscaxr.cli.convert import convert
 from oscaxr.cli.demo import demo
+from oscaxr.cli.download import download
 from oscaxr.cli.extract import extract
 from oscaxr.cli.info import info
 from oscaxr.cli.plot import plot
@@ -35,6 +36,7 @@ _COMMANDS: Final[dict[str, dict[Callable[..., None], str]]] = {
         plot: "Draw a picture of a session and save it.",
         convert: "Convert many sessions to zarr or netCDF.",
     },
+    "Fetch": {download: "Download sessions of DANDI 000037."},
     "About": {cite: "Print what to cite."},
 }
 
@@ -46,6 +48,7 @@ Examples
   oscaxr segments SESSION.nwb gabor_frame=U gabor_kappa=16
   oscaxr extract SESSION.nwb gabor_frame=U --pre 1 --post 1 -o u.nc
   oscaxr plot SESSION.nwb expected-unexpected -o figure.png
+  oscaxr download --table mouse_df.csv --sessions 1-3 -o DATA --dry-run
 
 \b
 Exit status

@@ -9,11 +9,15 @@ two are exchanged in one step and the old one is then deleted. Elsewhere the old
 renamed to ``...old``, then the new one takes its place: a process that is killed between these two
 steps leaves no target, and the next export in the folder puts the old one back.
 
+Before it is renamed, all of it is forced to the disk, so that a target is whole after a power
+failure too, and so is the folder afterwards.
+
 What a killed process leaves is removed by the next export in the same folder, if the process is
 gone. What a process on another computer left is removed after a week without change.
 """
 
 import ctypes
+import errno
 import os
 import re
 import secrets
@@ -21,6 +25,7 @@ import shutil
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -32,6 +37,8 @@ from oscaxr.errors import TargetExistsError
 
 IDLE_SECONDS: Final = 7 * 24 * 3600
 """Age at which what another computer left is taken for abandoned."""
+
+_SYNC_THREADS: Final = 8
 
 _NAME: Final = re.compile(
     r"\.(?P<target>.+)\.oscaxr-(?P<host>\w+)-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{8}"
@@ -148,6 +155,38 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
+def flush(path: Path) -> None:
+    """Force a file, or a folder with all that is in it, to the disk.
+
+    Parameters
+    ----------
+    path : Path
+        What was written.
+    """
+    folders, files = ([path], []) if path.is_dir() else ([], [path])
+    for one in path.rglob("*") if path.is_dir() else ():
+        (folders if one.is_dir() else files).append(one)
+    # Several at once: the disk sorts what it is asked for, and waits once for many.
+    with ThreadPoolExecutor(_SYNC_THREADS) as pool:
+        list(pool.map(_sync, files))
+        list(pool.map(_sync, folders))
+
+
+def _sync(path: Path) -> None:
+    """Force a file or the names in a folder to the disk, as far as the system can."""
+    if os.name != "posix" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems cannot; that the disk is full or broken is another matter.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
 class AtomicTarget:
     """Gives a temporary path, and makes it the target if all goes well.
 
@@ -210,6 +249,11 @@ class AtomicTarget:
         )
 
     def _commit(self) -> None:
+        flush(self.temporary)
+        self._rename()
+        _sync(self.path.parent)
+
+    def _rename(self) -> None:
         if not self.overwrite:
             self._move_in()
         elif self.temporary.is_dir() or self.path.is_dir():

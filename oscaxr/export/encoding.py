@@ -1,6 +1,5 @@
 """How each variable is stored: dtype, chunks, attributes. Decided here, for both file formats."""
 
-import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -10,34 +9,18 @@ import pandas as pd
 import xarray as xr
 
 from oscaxr.errors import ExportContentError
-from oscaxr.export.problems import problems_of_attrs, problems_of_chunks, problems_of_names
-from oscaxr.model import names as n
+from oscaxr.export.chunking import choose_chunks, choose_shards
+from oscaxr.export.problems import (
+    problems_of_attrs,
+    problems_of_chunks,
+    problems_of_names,
+    unfit_text,
+)
 from oscaxr.model.encoding import TEXT_DIM, Layout, dtype_from, plain_attr
 
 Array = np.ndarray[Any, Any]
 Format = Literal["zarr", "netcdf"]
 Chunks = Mapping[Hashable, Any]
-
-# Measured on a real-size session (126,741 frames, 628 ROIs, float64, zstd), 89 windows of 60 frames
-# and one whole ROI, ms: 2048 x 32: 137, 15; 256 x 64: 66, 42; 128 x 128: 50, 71; 128 x all: 30,
-# 235. In netCDF (zlib): 2048 x 32: 841, 71; 256 x 64: 183, 141; 128 x 128: 216, 416.
-CHUNK_LENGTHS: Final = {
-    n.TIME: 256,
-    n.STIM_TIME: 131_072,
-    n.ROI: 64,
-    n.SEQUENCE: 128,
-    n.SEGMENT: 4096,
-    n.FLOW_SEGMENT: 64,
-}
-"""Length of a chunk along each dim; whole along others, as long as a chunk is not too big."""
-
-MAX_CHUNK_BYTES: Final = 4 * 2**20
-MAX_FILES: Final = 64
-"""Variables of up to this many chunks have one file a chunk; others are sharded (zarr only)."""
-
-SHARD_BYTES: Final = 16 * 2**20
-SMALL_BYTES: Final = 2**20
-"""Variables up to this size are one chunk."""
 
 UNCOMPRESSED_BYTES: Final = 2**12
 """Variables up to this size are not worth compressing."""
@@ -118,7 +101,8 @@ def prepare(
     ExportContentError
         If something cannot be stored so that it comes back as it is; all problems are listed.
     """
-    problems = problems_of_names(ds) + problems_of_attrs(ds) + problems_of_chunks(ds, chunks)
+    problems = problems_of_names(ds, file_format) + problems_of_attrs(ds, file_format)
+    problems += problems_of_chunks(ds, chunks)
     stored = []
     coords = _auxiliary(ds)
     for key, variable in ds.variables.items():
@@ -185,88 +169,6 @@ def group_attrs(ds: xr.Dataset, stored: list[Stored]) -> dict[str, Any]:
     named = {c for one in stored for c in str(one.attrs.get("coordinates", "")).split()}
     alone = [name for name in _auxiliary(ds) if name not in named]
     return attrs | ({"coordinates": " ".join(alone)} if alone else {})
-
-
-def choose_chunks(
-    variable: xr.Variable, itemsize: int, lengths: Mapping[Hashable, int] | None = None
-) -> tuple[int, ...]:
-    """Choose the shape of the chunks of a variable.
-
-    Parameters
-    ----------
-    variable : xarray.Variable
-        The variable.
-    itemsize : int
-        Bytes of a value.
-    lengths : mapping of dim to int, optional
-        Lengths that are asked for; -1 for the whole dim.
-
-    Returns
-    -------
-    tuple of int
-
-    Examples
-    --------
-    >>> dff = xr.Variable(("time", "roi"), np.broadcast_to(0.0, (126_741, 628)))
-    >>> choose_chunks(dff, 8)
-    (256, 64)
-    """
-    lengths = lengths or {}
-    whole = {dim: max(1, size) for dim, size in variable.sizes.items()}
-    if math.prod(whole.values()) * itemsize > SMALL_BYTES:
-        found = {dim: min(size, CHUNK_LENGTHS.get(str(dim), size)) for dim, size in whole.items()}
-    else:
-        found = dict(whole)
-    free = [dim for dim in variable.dims if dim not in lengths]
-    for dim, length in lengths.items():
-        if dim in found:
-            found[dim] = whole[dim] if length == -1 else min(whole[dim], int(length))
-    while free and math.prod(found.values()) * itemsize > MAX_CHUNK_BYTES:
-        longest = max(
-            (dim for dim in free if str(dim) in CHUNK_LENGTHS), key=found.__getitem__, default=None
-        )
-        if longest is None or found[longest] == 1:
-            longest = max(free, key=found.__getitem__)
-        if found[longest] == 1:
-            break
-        found[longest] = -(-found[longest] // 2)
-    return tuple(found.values())
-
-
-def choose_shards(
-    shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int
-) -> tuple[int, ...] | None:
-    """Choose how many chunks share a file, so that there are few files.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of the variable.
-    chunks : tuple of int
-        Shape of a chunk.
-    itemsize : int
-        Bytes of a value.
-
-    Returns
-    -------
-    tuple of int or None
-        A multiple of `chunks`; None where each chunk has its own file, as there are few.
-
-    Examples
-    --------
-    >>> choose_shards((126_741, 628), (128, 128), 8)
-    (3200, 640)
-    """
-    counts = [-(-size // length) for size, length in zip(shape, chunks, strict=True)]
-    chunk_bytes = math.prod(chunks) * itemsize
-    if math.prod(counts) <= MAX_FILES or chunk_bytes > SHARD_BYTES // 2:
-        return None
-    together = [1] * len(counts)
-    # From the last dim on: what is together in a shard is together in the array too.
-    for axis in reversed(range(len(counts))):
-        room = SHARD_BYTES // (chunk_bytes * math.prod(together))
-        together[axis] = max(1, min(counts[axis], room))
-    return tuple(length * count for length, count in zip(chunks, together, strict=True))
 
 
 def with_dtypes(
@@ -336,12 +238,12 @@ def _encoded(
     if dtype.kind in "mM":
         return variable, np.dtype(np.int64), _time_attrs(name, variable, dtype)
     if dtype.kind in "UT":
-        return _text(variable, file_format)
+        return _text(name, variable, file_format)
     if dtype.kind == "O":
         found = pd.api.types.infer_dtype(np.ravel(variable.values), skipna=False)
         if found not in ("string", "empty"):
             raise ExportContentError(f"{name} has objects ({found}) that are not all strings")
-        return _text(variable, file_format)
+        return _text(name, variable, file_format)
     if dtype.kind not in _KINDS[file_format] or dtype.itemsize > 8 * (1 + (dtype.kind == "c")):
         raise ExportContentError(f"{name} has dtype {dtype}, which {_NAMES[file_format]} has not")
     if file_format == "netcdf" and dtype.kind == "b":
@@ -369,13 +271,16 @@ def _time_attrs(name: str, variable: xr.Variable, dtype: np.dtype[Any]) -> dict[
 
 
 def _text(
-    variable: xr.Variable, file_format: Format
+    name: str, variable: xr.Variable, file_format: Format
 ) -> tuple[xr.Variable, np.dtype[Any] | None, dict[str, Any]]:
     """Return text as it is stored: as strings by zarr, as characters along one more dim by netCDF.
 
     (Strings of any length are slow in HDF5, cannot be compressed, and with netCDF-C 4.10.1 a file
     with many of them crashes the process that opens it twice.)
     """
+    for text in np.ravel(variable.values).tolist():
+        if reason := unfit_text(text, file_format):
+            raise ExportContentError(f"{name} has the text {text!r}, which {reason}")
     if file_format == "zarr":
         return variable, None, {}
     text = np.strings.encode(np.asarray(variable.values).astype(object).astype(np.str_), "utf-8")

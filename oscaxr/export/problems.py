@@ -1,21 +1,26 @@
 """What keeps a Dataset from coming back as it is: found before anything is written."""
 
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 
 from oscaxr.model.encoding import PREFIX, RESERVED_ATTRS, plain_attr
 
+_NAME_BYTES: Final = 255
+_TAKEN: Final = frozenset({".", "..", "zarr.json"})
 
-def problems_of_names(ds: xr.Dataset) -> list[str]:
+
+def problems_of_names(ds: xr.Dataset, file_format: str) -> list[str]:
     """Return what is wrong with names and indexes.
 
     Parameters
     ----------
     ds : xarray.Dataset
         What is to be written.
+    file_format : {"zarr", "netcdf"}
+        Format of the file.
 
     Returns
     -------
@@ -27,6 +32,11 @@ def problems_of_names(ds: xr.Dataset) -> list[str]:
         f"the name {key!r} would be taken for a path"
         for key in dict.fromkeys([*ds.variables, *ds.dims])
         if isinstance(key, str) and ("/" in key or not key.strip())
+    ]
+    problems += [
+        f"the name {key!r} {reason}"
+        for key in dict.fromkeys([*ds.variables, *ds.dims])
+        if isinstance(key, str) and (reason := _unfit_name(key, file_format))
     ]
     problems += [
         f"the name of the coordinate {key!r} has spaces"
@@ -44,13 +54,71 @@ def problems_of_names(ds: xr.Dataset) -> list[str]:
     return problems
 
 
-def problems_of_attrs(ds: xr.Dataset) -> list[str]:
+def _unfit_name(name: str, file_format: str) -> str:
+    """Say why a file cannot have a name; empty where it can."""
+    if reason := unfit_text(name, file_format):
+        return reason
+    if "\0" in name:
+        return "has a NUL character, which no name of a file has"
+    if len(name.encode()) > _NAME_BYTES:
+        return f"is longer than {_NAME_BYTES} bytes"
+    if file_format == "zarr" and name in _TAKEN:
+        return "means something else to zarr"
+    return unfit_for_netcdf(name) if file_format == "netcdf" else ""
+
+
+def unfit_for_netcdf(name: str) -> str:
+    """Say why netCDF cannot have a name, also of an attribute; empty where it can.
+
+    Parameters
+    ----------
+    name : str
+        A name.
+
+    Returns
+    -------
+    str
+    """
+    first = name[:1]
+    if not (first == "_" or first > "\x7f" or (first.isascii() and first.isalnum())):
+        return "does not begin with a letter, a digit or an underscore, as netCDF wants"
+    if name != name.rstrip(" ") or any(char < " " or char in "/\x7f" for char in name):
+        return "has a slash, a control character or a space at its end, as netCDF refuses"
+    return ""
+
+
+def unfit_text(text: str, file_format: str) -> str:
+    """Say why a file cannot give a text back as it is; empty where it can.
+
+    Parameters
+    ----------
+    text : str
+        A name, an attribute or a value.
+    file_format : {"zarr", "netcdf"}
+        Format of the file.
+
+    Returns
+    -------
+    str
+    """
+    if file_format == "netcdf" and "\0" in text:
+        return "has a NUL character, at which netCDF ends a text"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "has half of a surrogate pair, which is no character"
+    return ""
+
+
+def problems_of_attrs(ds: xr.Dataset, file_format: str) -> list[str]:
     """Return what is wrong with attributes.
 
     Parameters
     ----------
     ds : xarray.Dataset
         What is to be written.
+    file_format : {"zarr", "netcdf"}
+        Format of the file.
 
     Returns
     -------
@@ -73,6 +141,14 @@ def problems_of_attrs(ds: xr.Dataset) -> list[str]:
                     f"{owner} has the attribute {key!r} of type {type(value).__name__}: only text, "
                     "numbers and lists of them can be attributes"
                 )
+            elif file_format == "netcdf" and (reason := unfit_for_netcdf(str(key))):
+                problems.append(f"{owner} has the attribute {key!r}, which {reason}")
+            texts = (key, value, *(value if isinstance(value, list | tuple) else ()))
+            problems += [
+                f"{owner} has the attribute {key!r}, which {reason}"
+                for text in texts
+                if isinstance(text, str) and (reason := unfit_text(text, file_format))
+            ]
     return problems
 
 

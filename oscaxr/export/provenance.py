@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -16,7 +17,8 @@ import xarray as xr
 from xarray.core import indexing
 
 from oscaxr.model.attrs import DATASET_ATTRS
-from oscaxr.model.encoding import PREFIX
+from oscaxr.model.encoding import PREFIX, PROVENANCE, provenance_from
+from oscaxr.model.remote import RemoteSource
 from oscaxr.model.windows import innermost
 
 DIGEST_BYTES: Final = 8 * 2**30
@@ -24,11 +26,13 @@ DIGEST_BYTES: Final = 8 * 2**30
 
 # Where xarray's lazy arrays, and ours, keep what they read from.
 _INNER: Final = ("array", "reader", "source", "file", "datastore", "_array", "store", "variable")
+Source = Path | RemoteSource
+
 _MAX_DEPTH: Final = 16
 _MAX_GRAPH_ENTRIES: Final = 1000
 
 
-def source_paths(ds: xr.Dataset) -> list[Path]:
+def source_paths(ds: xr.Dataset) -> list[Source]:
     """Find the files that a Dataset is read from, as far as it shows.
 
     Parameters
@@ -38,16 +42,18 @@ def source_paths(ds: xr.Dataset) -> list[Path]:
 
     Returns
     -------
-    list of Path
-        Files and folders that exist, those named by the Dataset's encoding first.
+    list of Path or RemoteSource
+        Files and folders that exist, and files on servers; those named by the Dataset's encoding
+        first.
     """
-    found: dict[Path, None] = {}
+    found: dict[Source, None] = {}
     for encoding in (ds.encoding, *(v.encoding for v in ds.variables.values())):
         found |= dict.fromkeys(_as_paths(encoding.get("source")))
+        found |= dict.fromkeys(_as_remote(encoding.get("remote_sources")))
     for variable in ds.variables.values():
         if not _in_memory(variable):
             found |= dict.fromkeys(_paths_behind(variable))
-    return [path for path in found if path.exists()]
+    return [path for path in found if isinstance(path, RemoteSource) or path.exists()]
 
 
 def live_paths(ds: xr.Dataset) -> list[Path]:
@@ -64,7 +70,12 @@ def live_paths(ds: xr.Dataset) -> list[Path]:
         None for a Dataset that is wholly in memory.
     """
     lazy = [v for v in ds.variables.values() if not _in_memory(v)]
-    found = {path: None for variable in lazy for path in _paths_behind(variable)}
+    found = {
+        path: None
+        for variable in lazy
+        for path in _paths_behind(variable)
+        if isinstance(path, Path)
+    }
     for encoding in (ds.encoding, *(v.encoding for v in lazy)) if lazy else ():
         found |= dict.fromkeys(_as_paths(encoding.get("source")))
     return list(found)
@@ -82,7 +93,13 @@ def _as_paths(value: Any) -> Iterator[Path]:
         yield Path(os.path.realpath(value))
 
 
-def _paths_behind(variable: xr.Variable) -> Iterator[Path]:
+def _as_remote(value: Any) -> Iterator[RemoteSource]:
+    for one in value if isinstance(value, tuple) else (value,):
+        if isinstance(one, RemoteSource):
+            yield one
+
+
+def _paths_behind(variable: xr.Variable) -> Iterator[Source]:
     data: Any = variable._data
     graph = getattr(data, "__dask_graph__", None)
     pending: list[tuple[Any, int]] = [(data, 0)]
@@ -96,6 +113,7 @@ def _paths_behind(variable: xr.Variable) -> Iterator[Path]:
         value, depth = pending.pop()
         for attribute in ("path", "_filename", "root"):
             yield from _as_paths(getattr(value, attribute, None))
+        yield from _as_remote(getattr(value, "remote", None))
         if isinstance(value, xr.Variable):
             yield from _as_paths(value.encoding.get("source"))
             value = value._data
@@ -110,41 +128,107 @@ def _paths_behind(variable: xr.Variable) -> Iterator[Path]:
             ]
 
 
+def earlier_exports(ds: xr.Dataset, paths: Iterable[Source]) -> dict[str, Mapping[str, Any]]:
+    """Return what those of the source files that are exports say about where they came from.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        What is read from them; a whole export that was opened has its provenance in its encoding.
+    paths : iterable of Path or RemoteSource
+        Its sources; exports are files.
+
+    Returns
+    -------
+    dict of str to mapping
+        Provenance by name of the file.
+    """
+    known, source = ds.encoding.get(PROVENANCE), ds.encoding.get("source", "")
+    files = (path for path in paths if isinstance(path, Path))
+    found = {path.name: recorded for path in files if (recorded := _recorded(path))}
+    return found | ({Path(str(source)).name: known} if isinstance(known, Mapping) else {})
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    """Read the provenance in an export: of all its groups together; empty where it is none."""
+    try:
+        by_group = [provenance_from(attrs) for attrs in _attrs_of_groups(path)]
+    except (OSError, ValueError, LookupError, AttributeError, zipfile.BadZipFile):
+        return {}
+    sources = [one for found in by_group for one in found.get("sources", [])]
+    return {"sources": _unique(sources)} if any(by_group) else {}
+
+
+def _attrs_of_groups(path: Path) -> list[dict[str, Any]]:
+    if path.name.endswith(".nc"):
+        import netCDF4
+        from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
+
+        with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(path) as file:
+            groups, found = [file], []
+            while groups:
+                group = groups.pop(0)
+                found.append({key: group.getncattr(key) for key in group.ncattrs()})
+                groups += group.groups.values()
+            return found
+    if path.is_dir():
+        text = (path / "zarr.json").read_text(encoding="utf-8")
+    elif path.name.endswith(".zip"):
+        with zipfile.ZipFile(path) as packed:
+            text = packed.read("zarr.json").decode()
+    else:
+        return []
+    root = json.loads(text)
+    nodes = [root, *root["consolidated_metadata"]["metadata"].values()]
+    return [node["attributes"] for node in nodes if node["node_type"] == "group"]
+
+
+def _unique(sources: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({json.dumps(one, sort_keys=True): one for one in sources}.values())
+
+
 class Sources:
     """Source files of an export, digested in the background while it is written.
 
     Parameters
     ----------
-    paths : iterable of Path
-        Source files.
+    paths : iterable of Path or RemoteSource
+        Source files. Those on servers are not digested: that would fetch them whole.
     digest : bool, optional
         Whether to digest them (sha256); by default those of at most :data:`DIGEST_BYTES`.
     """
 
-    def __init__(self, paths: Iterable[Path], digest: bool | None = None) -> None:
+    def __init__(self, paths: Iterable[Source], digest: bool | None = None) -> None:
         self._pool = ThreadPoolExecutor(1)
         self._files: dict[Path, Future[str] | None] = {}
         for path in paths:
+            if isinstance(path, RemoteSource):
+                continue
             wanted = path.is_file() and (
                 path.stat().st_size <= DIGEST_BYTES if digest is None else digest
             )
             self._files[path] = self._pool.submit(_digest_of, path) if wanted else None
 
-    def facts(self, paths: Iterable[Path]) -> list[dict[str, Any]]:
+    def facts(self, paths: Iterable[Source]) -> list[dict[str, Any]]:
         """Return name, size and digest of some of the files, waiting for the digests.
 
         Parameters
         ----------
-        paths : iterable of Path
+        paths : iterable of Path or RemoteSource
             Which.
 
         Returns
         -------
         list of dict
-            ``name``, ``bytes`` (-1 for a folder) and ``sha256`` (empty where not digested).
+            ``name``, ``bytes`` (-1 for a folder) and ``sha256`` (empty where not digested); for
+            files on servers also ``url`` and ``etag``.
         """
-        facts = []
+        facts: list[dict[str, Any]] = []
         for path in paths:
+            if isinstance(path, RemoteSource):
+                known = {"name": path.name, "bytes": path.size, "sha256": ""}
+                facts.append(known | {"url": path.url, "etag": path.etag})
+                continue
             future = self._files.get(path)
             facts.append(
                 {
@@ -177,7 +261,7 @@ def provenance_attrs(
     sources: list[dict[str, Any]],
     parameters: Mapping[str, Any],
     *,
-    before: Any = None,
+    before: Mapping[str, Mapping[str, Any]] | None = None,
     timestamp: bool = False,
 ) -> dict[str, Any]:
     """Return the attributes that say where exported data come from.
@@ -190,8 +274,9 @@ def provenance_attrs(
         Its source files.
     parameters : mapping
         Options that shaped the export.
-    before : mapping, optional
-        Provenance of the export that the data were read from, if they were.
+    before : dict of str to mapping, optional
+        Provenance of those sources that are exports, by their names. Their own sources are then
+        the sources of this export too.
     timestamp : bool, optional
         Whether to note the time as well. Without it, equal data make equal exports.
 
@@ -207,9 +292,12 @@ def provenance_attrs(
         "sources": json.dumps(sources, ensure_ascii=False),
         "parameters": json.dumps(dict(parameters), ensure_ascii=False, default=_plain),
     }
-    if isinstance(before, Mapping):
-        facts["exported_from"] = facts["sources"]
-        facts["sources"] = json.dumps(before.get("sources", []), ensure_ascii=False)
+    if before:
+        exports = [one for one in sources if one["name"] in before]
+        others = [one for one in sources if one["name"] not in before]
+        original = [one for found in before.values() for one in found.get("sources", [])]
+        facts["exported_from"] = json.dumps(exports, ensure_ascii=False)
+        facts["sources"] = json.dumps(_unique([*original, *others]), ensure_ascii=False)
     if "dandiset_version" in ds.attrs:
         facts["dandiset_version"] = str(ds.attrs["dandiset_version"])
     session = ds.coords.get("session_id")

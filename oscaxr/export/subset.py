@@ -41,7 +41,7 @@ def choose(
     MissingVariableError
         If there is no such variable.
     CriterionError
-        If there is no such ROI or segment.
+        If there is no such ROI or segment, or one is named more than once.
     """
     if variables is not None:
         wanted = [variables] if isinstance(variables, str) else list(variables)
@@ -70,9 +70,9 @@ def _take(ds: xr.Dataset, dim: str, wanted: Any, option: str) -> xr.Dataset:
         raise CriterionError(
             f"{option}= chooses along {dim!r}, but this has the dims {', '.join(map(str, ds.dims))}"
         )
-    if isinstance(wanted, slice):
-        return ds.sel({dim: wanted})
     asked = np.atleast_1d(np.asarray(wanted))
+    if asked.ndim > 1:
+        raise CriterionError(f"{option}= has shape {asked.shape}: give labels in one row")
     if asked.dtype.kind == "b":
         if asked.shape != (ds.sizes[dim],):
             raise CriterionError(
@@ -81,11 +81,32 @@ def _take(ds: xr.Dataset, dim: str, wanted: Any, option: str) -> xr.Dataset:
         return ds.isel({dim: np.flatnonzero(asked)})
     if not asked.size:
         return ds.isel({dim: slice(0, 0)})
-    position = ds.get_index(dim).get_indexer(pd.Index(asked))
-    if (position < 0).any():
-        missing = asked[position < 0]
-        listed = ", ".join(map(str, missing[:10])) + ", ..." * (len(missing) > 10)
+    index = ds.get_index(dim)
+    if not index.is_unique:
         raise CriterionError(
-            f"{option}=: there is no {dim} {listed}; there are {ds.sizes[dim]} of them"
+            f"{option}= chooses by the labels of {dim!r}, but some of them are there more than "
+            f"once: {_listed(index[index.duplicated()].unique())}. Choose with isel first."
+        )
+    if isinstance(wanted, slice):
+        return ds.sel({dim: wanted})
+    labels = pd.Index(asked)
+    if not labels.is_unique:
+        raise CriterionError(
+            f"{option}= names the same {dim} more than once: "
+            f"{_listed(labels[labels.duplicated()].unique())}. It would be counted twice: give "
+            "each once."
+        )
+    position = index.get_indexer(labels)
+    if (position < 0).any():
+        raise CriterionError(
+            f"{option}=: there is no {dim} {_listed(asked[position < 0])}; there are "
+            f"{ds.sizes[dim]}, from {index.min()} to {index.max()}"
+            if len(index)
+            else f"{option}=: there is no {dim} {_listed(asked[position < 0])}; there is none"
         )
     return ds.isel({dim: position})
+
+
+def _listed(labels: Iterable[Any]) -> str:
+    found = list(labels)
+    return ", ".join(map(str, found[:10])) + ", ..." * (len(found) > 10)

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,17 +18,19 @@ from oscaxr.errors import (
     UnsafeTargetError,
 )
 from oscaxr.export.atomic import AtomicTarget
-from oscaxr.export.blocks import Region, blocks
+from oscaxr.export.blocks import blocks
 from oscaxr.export.encoding import Chunks, Format, Stored, group_attrs, prepare, with_dtypes
 from oscaxr.export.netcdf import NetcdfWriter
 from oscaxr.export.provenance import (
     Sources,
     describe_subset,
+    earlier_exports,
     live_paths,
     provenance_attrs,
     source_paths,
 )
 from oscaxr.export.subset import choose
+from oscaxr.export.writer import ThreadedWriter, Writer
 from oscaxr.export.zarr_store import ZarrWriter
 from oscaxr.model import names as n
 from oscaxr.model.encoding import LAYOUT, PROVENANCE, SUFFIXES, Kind, layout_of
@@ -39,22 +42,6 @@ Exportable = xr.Dataset | xr.DataArray | xr.DataTree
 # Small facts that are computed from whole traces: the factors first, they find `valid` on the way.
 _FIRST = (n.DFF_MEDIAN, n.DFF_SPREAD)
 _LOADED_BYTES = 2**20
-
-
-class Writer(Protocol):
-    """A store that is being written."""
-
-    def create(self, group: str, stored: list[Stored]) -> None:
-        """Create a group and its variables, empty."""
-
-    def write(self, group: str, one: Stored, region: Region, values: np.ndarray[Any, Any]) -> None:
-        """Write a block of a variable."""
-
-    def finish(self, attrs: dict[str, dict[str, Any]]) -> None:
-        """Write the attributes of the groups and complete the store."""
-
-    def close(self) -> None:
-        """Release what is open."""
 
 
 def save(
@@ -137,8 +124,8 @@ def save(
 
     The target appears when it is complete: until then it is put together beside it, under a name
     that begins with a dot. Should the process be killed, the target is as it was before, and what
-    is left of the new one is removed by the next export in that folder. (A power failure is another
-    matter: nothing is forced to the disk.)
+    is left of the new one is removed by the next export in that folder. All of it is forced to the
+    disk first, so that a power failure leaves the old target or the new one, too.
 
     Examples
     --------
@@ -156,7 +143,7 @@ def save(
     if kind == "DataTree" and (roi is not None or segments is not None):
         raise CriterionError("roi= and segments= differ by session: choose before making the tree")
     paths = {group: source_paths(ds) for group, ds in groups.items()}
-    before = {group: ds.encoding.get(PROVENANCE) for group, ds in groups.items()}
+    before = {group: earlier_exports(ds, paths[group]) for group, ds in groups.items()}
     _refuse_own_source(target, {path for ds in groups.values() for path in live_paths(ds)})
     groups = {
         group: choose(ds, variables=variables, roi=roi, segments=segments) if ds.variables else ds
@@ -306,11 +293,12 @@ def _write(writer: Writer, stored: dict[str, list[Stored]], report: Progress) ->
 def _writer(
     path: Path, file_format: Format, packed: bool, compression: bool | str
 ) -> Iterator[Writer]:
-    writer: Writer
+    make: Callable[[], Writer]
     if file_format == "zarr":
-        writer = ZarrWriter(path, compression=compression, packed=packed)
+        make = partial(ZarrWriter, path, compression=compression, packed=packed)
     else:
-        writer = NetcdfWriter(path, compression=compression)
+        make = partial(NetcdfWriter, path, compression=compression)
+    writer = ThreadedWriter(make)
     try:
         yield writer
     finally:

@@ -69,7 +69,9 @@ class ZarrWriter:
                 chunks=one.chunks,
                 shards=one.shards,
                 compressors=self._compressors(one),
-                fill_value="" if one.dtype is None else one.dtype.type(0),
+                fill_value=fill_value(one.dtype),
+                # Every chunk is written, so that one that is missing is known to be.
+                config={"write_empty_chunks": True},
                 dimension_names=[str(dim) for dim in one.variable.dims],
                 attributes=one.attrs,
             )
@@ -119,19 +121,50 @@ class ZarrWriter:
         self._arrays.clear()
         self._root.store.close()
 
-    def _compressors(self, one: Stored) -> Any:
-        if not self._compression or not one.compressed or one.dtype is None:
-            return None
-        from zarr.codecs import BloscCodec, GzipCodec
+    def _compressors(self, one: Stored) -> list[Any]:
+        from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec
 
+        # Neither blosc nor plain bytes tell that a bit has changed.
+        checksum = Crc32cCodec()
+        if not self._compression or not one.compressed or one.dtype is None:
+            return [checksum]
         if self._compression == "gzip":
-            return GzipCodec(level=4)
+            return [GzipCodec(level=4), checksum]
         level = _BLOSC[self._compression]
         options: dict[str, Any] = {
             "cname": self._compression,
             "shuffle": "bitshuffle" if one.dtype.itemsize > 1 else "noshuffle",
         }
-        return BloscCodec(clevel=level, typesize=one.dtype.itemsize, **options)
+        return [BloscCodec(clevel=level, typesize=one.dtype.itemsize, **options), checksum]
+
+
+def fill_value(dtype: np.dtype[Any] | None) -> Any:
+    """Return what readers of zarr put in place of a chunk that is missing: no plausible value.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype or None
+        Dtype in the file; None for text.
+
+    Returns
+    -------
+    object
+        NaN, the number that is farthest from 0, or a word; of booleans, False, as there is no
+        other.
+
+    Examples
+    --------
+    >>> fill_value(np.dtype("float32")), fill_value(np.dtype("int8")), fill_value(None)
+    (np.float32(nan), np.int8(-128), '(missing)')
+    """
+    if dtype is None:
+        return "(missing)"
+    if dtype.kind in "fc":
+        return dtype.type(np.nan)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return dtype.type(limits.min if dtype.kind == "i" else limits.max)
+    return dtype.type(0)
 
 
 def pack(folder: Path, path: Path) -> None:

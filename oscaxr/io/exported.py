@@ -1,9 +1,7 @@
 """Opening what an export wrote, as it was before."""
 
-import json
 import os
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,19 +13,15 @@ from xarray.backends.common import BackendArray
 from xarray.core import indexing
 from xarray.indexes import PandasIndex
 
-from oscaxr.errors import ExportError, SessionNotFoundError
-from oscaxr.io import netcdf
-from oscaxr.io.hdf5 import Hdf5File
-from oscaxr.io.zarr_chunks import variable_of
+from oscaxr.errors import DamagedExportError, ExportError, SessionNotFoundError
+from oscaxr.io.export_file import ExportFile, layout_from, opened_export
 from oscaxr.model.encoding import (
-    FORMAT,
-    LAYOUT,
-    PREFIX,
     PROVENANCE,
     SUFFIXES,
     Layout,
     convert,
     dtype_from,
+    provenance_from,
     restore_attrs,
 )
 
@@ -36,7 +30,6 @@ PathLike = str | os.PathLike[Any]
 Exported = xr.Dataset | xr.DataArray | xr.DataTree
 # Attributes by which other readers know what a variable was, by kind of dtype.
 _ADDED_ATTRS = {"b": ("dtype",), "M": ("units", "calendar"), "m": ("units", "dtype")}
-_JSON_FACTS = ("sources", "exported_from", "parameters")
 
 
 def is_exported(path: PathLike) -> bool:
@@ -90,11 +83,8 @@ def open_exported(
         If what is there is not a complete export, or one of a later version.
     """
     place = _existing(path)
-    with closing(_opened(place)) as file:
-        layout = _layout(place, file.attrs(""))
-        layouts = {"": layout}
-        if layout.kind == "DataTree":
-            layouts |= {group: _layout(place, file.attrs(group)) for group in file.groups()}
+    layouts = layouts_of(place)
+    layout = layouts[""]
     dropped = (drop_variables,) if isinstance(drop_variables, str) else tuple(drop_variables or ())
     opened = {
         group: xr.open_dataset(
@@ -150,10 +140,36 @@ def provenance_of(path: PathLike) -> dict[str, Any]:
         If what is there is not a complete export, or one of a later version.
     """
     place = _existing(path)
-    with closing(_opened(place)) as file:
+    with opened_export(place) as file:
         attrs = file.attrs("") or {}
-    _layout(place, attrs)
-    return _provenance(attrs)
+        layout_from(place, attrs)
+        return provenance_from(attrs)
+
+
+def layouts_of(path: Path) -> dict[str, Layout]:
+    """Return what the groups of an export were before they were written.
+
+    Parameters
+    ----------
+    path : Path
+        The export.
+
+    Returns
+    -------
+    dict of str to Layout
+        By path of the group; only the root (empty) where it is not a tree.
+
+    Raises
+    ------
+    ExportError
+        If what is there is not a complete export, or one of a later version.
+    """
+    with opened_export(path) as file:
+        layout = layout_from(path, file.attrs(""))
+        layouts = {"": layout}
+        if layout.kind == "DataTree":
+            layouts |= {group: layout_from(path, file.attrs(group)) for group in file.groups()}
+    return layouts
 
 
 def _existing(path: PathLike) -> Path:
@@ -204,25 +220,23 @@ class ExportedBackendEntrypoint(BackendEntrypoint):
         """
         path = Path(os.path.realpath(filename_or_obj))
         dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
-        file = _opened(path)
-        try:
+        with opened_export(path, keep=True) as file:
             ds = _read(file, path, group, dropped)
-        except BaseException:
-            file.close()
-            raise
-        ds.set_close(file.close)
-        return ds
+            ds.set_close(file.close)
+            return ds
 
 
-def _read(file: "_Zarr | _Netcdf", path: Path, group: str, dropped: set[str]) -> xr.Dataset:
+def _read(file: ExportFile, path: Path, group: str, dropped: set[str]) -> xr.Dataset:
     """Read one group."""
     attrs = file.attrs(group) or {}
-    layout = _layout(path, attrs)
+    layout = layout_from(path, attrs)
     wanted = {name: layout.dims[name] for name in layout.order if name not in dropped}
     stored = file.variables(group, wanted)
     missing = [name for name in wanted if name not in stored]
     if missing:
-        raise ExportError(f"{path} is damaged: it lacks {', '.join(missing)}. Export it again.")
+        raise DamagedExportError(
+            f"{path} is damaged: it lacks {', '.join(missing)}. Export it again."
+        )
     variables: dict[bool, dict[Hashable, xr.Variable]] = {True: {}, False: {}}
     for name in wanted:
         types = layout.attr_types.get(name, {})
@@ -236,7 +250,7 @@ def _read(file: "_Zarr | _Netcdf", path: Path, group: str, dropped: set[str]) ->
         restore_attrs(attrs, layout.attr_types.get("", {})),
     )
     ds = _indexed(ds, layout)
-    ds.encoding = {"source": str(path), PROVENANCE: _provenance(attrs)}
+    ds.encoding = {"source": str(path), PROVENANCE: provenance_from(attrs)}
     return ds
 
 
@@ -300,98 +314,3 @@ class _Converted(BackendArray):
 
     def _read(self, key: tuple[Any, ...]) -> Array:
         return convert(self.variable[key].values, self.name)
-
-
-def _layout(path: Path, attrs: Mapping[str, Any] | None) -> Layout:
-    if attrs is None or LAYOUT not in attrs:
-        raise ExportError(
-            f"{path} was not written by oscaxr (it has no attribute {LAYOUT!r}). Open it with "
-            "plain xarray: xr.open_dataset or xr.open_zarr."
-        )
-    layout = Layout.from_json(attrs[LAYOUT])
-    if layout.format > FORMAT:
-        raise ExportError(
-            f"{path} was written by a later version of oscaxr ({attrs.get(PREFIX + 'version')}): "
-            "its layout cannot be read. Install that version."
-        )
-    return layout
-
-
-def _provenance(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an export says about where it came from."""
-    found = {
-        key.removeprefix(PREFIX): value
-        for key, value in attrs.items()
-        if key.startswith(PREFIX) and key != LAYOUT
-    }
-    plain = restore_attrs(found, {"session_id": "int"} if "session_id" in found else {})
-    return {
-        str(key): json.loads(value) if key in _JSON_FACTS else value for key, value in plain.items()
-    }
-
-
-# -- the files ------------------------------------------------------------------------------------
-def _opened(path: Path) -> "_Netcdf | _Zarr":
-    """Open the file or folder of an export."""
-    try:
-        return _Netcdf(path) if path.name.lower().endswith(".nc") else _Zarr(path)
-    except (OSError, ValueError) as error:
-        raise ExportError(f"cannot open {path} as an export: {error}. Export it again.") from error
-
-
-class _Netcdf:
-    """A netCDF file."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = Hdf5File(path)
-
-    def attrs(self, group: str) -> dict[str, Any] | None:
-        return netcdf.read_attrs(self._file, group)
-
-    def groups(self) -> list[str]:
-        return netcdf.group_names(self._file)
-
-    def variables(self, group: str, dims: Mapping[str, Sequence[str]]) -> dict[str, xr.Variable]:
-        return netcdf.read_variables(self._file, group, dims)
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _Zarr:
-    """A zarr store, in a folder or in one zip file."""
-
-    def __init__(self, path: Path) -> None:
-        import zarr
-
-        store: Any = path
-        if path.is_file():
-            from zarr.storage import ZipStore
-
-            store = ZipStore(path, mode="r")
-        self._path = path
-        self._root: Any = zarr.open_group(store, mode="r")
-
-    def attrs(self, group: str) -> dict[str, Any] | None:
-        return dict(self._group(group).attrs)
-
-    def groups(self) -> list[str]:
-        import zarr
-
-        members = self._root.members(max_depth=None)
-        return ["", *sorted(name for name, one in members if isinstance(one, zarr.Group))]
-
-    def variables(self, group: str, dims: Mapping[str, Sequence[str]]) -> dict[str, xr.Variable]:
-        # All at once: each call of zarr's goes through another thread.
-        arrays = dict(self._group(group).arrays())
-        return {
-            name: variable_of(arrays[name], its, self._path)
-            for name, its in dims.items()
-            if name in arrays
-        }
-
-    def close(self) -> None:
-        self._root.store.close()
-
-    def _group(self, group: str) -> Any:
-        return self._root[group] if group else self._root

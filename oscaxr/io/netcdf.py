@@ -4,7 +4,9 @@ Through h5py, for the readers of :mod:`oscaxr.io.hdf5`, which are quicker than t
 and may be used by several threads.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import h5py
@@ -13,6 +15,7 @@ import xarray as xr
 from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
+from oscaxr.errors import DamagedExportError
 from oscaxr.io.hdf5 import Hdf5File, lazy_array
 from oscaxr.model.lazy import Array
 
@@ -67,10 +70,8 @@ def read_variables(
     found = {}
     with file.handle() as handle:
         for name, its_dims in dims.items():
-            dataset = file.get(handle, f"{group}/{_DISGUISE}{name}") or file.get(
-                handle, f"{group}/{name}"
-            )
-            if not isinstance(dataset, h5py.Dataset):
+            dataset = _dataset(file, handle, group, name)
+            if dataset is None:
                 continue
             data: Any
             if dataset.dtype.kind == "S":
@@ -113,6 +114,66 @@ def group_names(file: Hdf5File) -> list[str]:
     return ["", *names]
 
 
+def problems_of(file: Hdf5File, group: str, names: Sequence[str]) -> list[str]:
+    """Say which data of variables are missing or cut short; reads no values.
+
+    Parameters
+    ----------
+    file : Hdf5File
+        The file.
+    group : str
+        Path of the group; empty for the root.
+    names : sequence of str
+        The variables.
+
+    Returns
+    -------
+    list of str
+    """
+    size = Path(file.path).stat().st_size
+    problems = []
+    with file.handle() as handle:
+        for name in names:
+            dataset = _dataset(file, handle, group, name)
+            if dataset is None or not dataset.size:
+                continue
+            missing, end = _extent(dataset)
+            if missing:
+                problems.append(f"{file.path}: {missing} of {dataset.name} were never written")
+            if end > size:
+                problems.append(
+                    f"{file.path} is truncated: it has {size} bytes, but {dataset.name} runs to "
+                    f"byte {end}"
+                )
+    return problems
+
+
+def _extent(dataset: h5py.Dataset) -> tuple[str, int]:
+    """Say what of a dataset was never written, and at which byte of the file its data end."""
+    creation = dataset.id.get_create_plist()
+    if creation.get_layout() == h5py.h5d.CONTIGUOUS:
+        start = dataset.id.get_offset()
+        return ("the values", 0) if start is None else ("", start + dataset.nbytes)
+    if creation.get_layout() != h5py.h5d.CHUNKED:
+        return "", 0
+    ends: list[int] = []
+    dataset.id.chunk_iter(lambda info: ends.append(info.byte_offset + info.size))
+    wanted = math.prod(
+        -(-length // width) for length, width in zip(dataset.shape, dataset.chunks, strict=True)
+    )
+    missing = wanted - len(ends)
+    return f"{missing} of {wanted} chunks" if missing else "", max(ends, default=0)
+
+
+def _dataset(file: Hdf5File, handle: h5py.File, group: str, name: str) -> h5py.Dataset | None:
+    """Return a variable; None where there is no such."""
+    for key in (f"{_DISGUISE}{name}", name):
+        found = file.get(handle, f"{group}/{key}")
+        if isinstance(found, h5py.Dataset):
+            return found
+    return None
+
+
 def _is_readable(dataset: h5py.Dataset) -> bool:
     """Say whether h5py's HDF5 knows the compression of a dataset."""
     creation = dataset.id.get_create_plist()
@@ -138,11 +199,17 @@ class _ThroughNetcdf(BackendArray):
         import netCDF4
         from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
-        with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(self.path) as file:
-            variable = file[self.name]
-            variable.set_auto_maskandscale(False)
-            variable.set_auto_chartostring(False)
-            values: Array = np.asarray(variable[key])
+        try:
+            with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(self.path) as file:
+                variable = file[self.name]
+                variable.set_auto_maskandscale(False)
+                variable.set_auto_chartostring(False)
+                values: Array = np.asarray(variable[key])
+        except (OSError, RuntimeError, LookupError) as error:
+            raise DamagedExportError(
+                f"{self.path}: {self.name} cannot be read ({error}). It is damaged: export it "
+                "again, or copy it again if it was copied."
+            ) from error
         return values
 
 

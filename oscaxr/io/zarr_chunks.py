@@ -1,15 +1,14 @@
 """Reading the chunks of a zarr array without zarr's own machinery, where that is safe.
 
-Zarr reads chunks one task each, and gathers lists of rows slowly. The chunks of an export are
-plain: little-endian numbers under at most one compressor. They are read with one call each,
+Zarr reads chunks one task each, gathers lists of rows slowly, and takes a chunk that is missing
+for one that holds the fill value only. The chunks of an export are plain: numbers or text under at
+most one compressor and a checksum, every one written. They are read with one call each, checked,
 inflated in two threads, each touched chunk once. Any other array is read through zarr.
 """
 
-import os
-import struct
+import math
 import sys
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from itertools import product
@@ -18,78 +17,84 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
-from xarray.backends.common import BackendArray
-from xarray.core import indexing
 
-from oscaxr.errors import ExportError
+from oscaxr.errors import DamagedExportError
 from oscaxr.io import chunks
+from oscaxr.io.store_files import OpenStore, StoreFiles
+from oscaxr.io.zarr_metadata import ArrayMetadata
 from oscaxr.model.computed import Once
 from oscaxr.model.lazy import Array, AxisIndex, OrthogonalArray
 
-_COMPRESSORS: Final = frozenset({"blosc", "zstd", "gzip"})
-# Fixed part of the header that precedes a file within a zip file.
-_ZIP_HEADER: Final = struct.Struct("<4s5H3I2H")
-
+_CHECKSUM_BYTES: Final = 4
 # What the index of a shard says of a chunk that is not there.
 _ABSENT: Final = 2**64 - 1
 
-Fetch = Callable[[str, int, int], bytes | None]
-"""From key, first byte (negative: from the end) and number of bytes (-1: all) to bytes."""
+Place = tuple[int, ...]
+Inflate = Callable[[memoryview, Array], Array]
+"""From the stored bytes, and memory that may be used, to the values of a chunk."""
 
 
-def variable_of(array: Any, dims: Sequence[str], path: Path) -> xr.Variable:
+def variable_of(metadata: ArrayMetadata, dims: Sequence[str], files: StoreFiles) -> xr.Variable:
     """Return a zarr array as a lazy variable.
 
     Parameters
     ----------
-    array : zarr.Array
-        The array.
+    metadata : ArrayMetadata
+        What the store says of the array.
     dims : sequence of str
         Its dims.
-    path : Path
-        The store: a folder or a zip file.
+    files : StoreFiles
+        The store.
 
     Returns
     -------
     xarray.Variable
+        Scalars are in memory. Text has dtype object.
+
+    Raises
+    ------
+    DamagedExportError
+        If it has other dims.
     """
-    data: Any
-    if array.dtype.kind not in "biufc":
-        data = indexing.LazilyIndexedArray(_Whole(array))
-    elif not array.ndim:
-        data = np.asarray(array[...])
-    else:
-        data = OrthogonalArray(ZarrReader(array, path))
-    variable = xr.Variable(dims, data, dict(array.attrs))
-    if array.ndim:
-        variable.encoding["preferred_chunks"] = dict(zip(dims, array.chunks, strict=True))
+    if len(dims) != len(metadata.shape):
+        raise DamagedExportError(
+            f"{files.path} is damaged: {metadata.path} has shape {metadata.shape}, but the dims "
+            f"{', '.join(dims) or 'of a scalar'}. Export it again."
+        )
+    reader = ZarrReader(metadata, files)
+    data: Any = OrthogonalArray(reader) if metadata.shape else reader.read(())
+    variable = xr.Variable(dims, data, dict(metadata.attrs))
+    if metadata.shape:
+        variable.encoding["preferred_chunks"] = dict(zip(dims, metadata.chunk_shape, strict=True))
     return variable
 
 
 class ZarrReader:
-    """A numeric array of a zarr store, as the source of a lazy array.
+    """An array of a zarr store, as the source of a lazy array.
 
     Parameters
     ----------
-    array : zarr.Array
-        The array.
-    path : Path
-        The store: a folder or a zip file.
+    metadata : ArrayMetadata
+        What the store says of the array.
+    files : StoreFiles
+        The store.
     """
 
-    def __init__(self, array: Any, path: Path) -> None:
-        self.array = array
-        self.path = str(path)
-        self.shape: tuple[int, ...] = array.shape
-        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
-        self.chunk_shape: tuple[int, ...] = array.chunks
-        self._storage = Once(partial(_find_storage, array, path))
+    def __init__(self, metadata: ArrayMetadata, files: StoreFiles) -> None:
+        self.metadata = metadata
+        self.files = files
+        self.path = files.path
+        self.shape = metadata.shape
+        self.dtype = metadata.dtype
+        self.chunk_shape = metadata.chunk_shape
+        # Not a method: the reader would be part of a reference cycle, and outlive its session.
+        self._storage = Once(partial(_find_storage, metadata, files))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ZarrReader":
         return self
 
     def __repr__(self) -> str:
-        return f"{Path(self.path).name}:{self.array.path}"
+        return f"{Path(self.path).name}:{self.metadata.path}"
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.model.lazy.Reader`)."""
@@ -105,7 +110,7 @@ class ZarrReader:
                 inverse.append(None)
         storage = self._storage()
         if storage is None:
-            values = np.asarray(self.array.oindex[tuple(increasing)])
+            values = self._read_through_zarr(tuple(increasing))
         else:
             values = self._read_chunks(storage, tuple(increasing))
         for axis, positions in enumerate(inverse):
@@ -119,7 +124,7 @@ class ZarrReader:
         values = self.read((rows, *rest))
         return values.reshape(len(starts), length, *values.shape[1:])
 
-    def _read_chunks(self, storage: "_Storage", indices: tuple[AxisIndex, ...]) -> Array:
+    def _read_chunks(self, storage: "Storage", indices: tuple[AxisIndex, ...]) -> Array:
         sizes = [
             len(range(*index.indices(size))) if isinstance(index, slice) else len(index)
             for index, size in zip(indices, self.shape, strict=True)
@@ -130,156 +135,188 @@ class ZarrReader:
             for index, size, width in zip(indices, self.shape, self.chunk_shape, strict=True)
         ]
         work = list(product(*by_axis))
-        fill = self.array.fill_value
 
         def copy(part: slice) -> None:
-            for segments in work[part]:
+            places = [tuple(place for place, _, _ in segments) for segments in work[part]]
+            for segments, chunk in zip(work[part], storage.chunks(places), strict=True):
                 target = tuple(destination for _, destination, _ in segments)
-                place = tuple(place for place, _, _ in segments)
-                raw = storage.read(place)
-                if raw is None:
-                    # Zarr writes no chunk that has the fill value only.
-                    out[target] = fill
-                    continue
-                try:
-                    chunk = np.frombuffer(storage.inflate(raw), self.dtype).reshape(
-                        self.chunk_shape
-                    )
-                except Exception as error:
-                    raise ExportError(
-                        f"{self.path}: the chunk {place} of {self.array.path} is damaged or cut "
-                        f"short ({error}). Export it again."
-                    ) from error
                 out[target] = chunks.take_outer(chunk, tuple(local for _, _, local in segments))
 
-        n_bytes = int(np.prod(self.chunk_shape)) * self.dtype.itemsize
-        threaded = len(work) > 1 and len(work) * n_bytes > chunks.THREADED_BYTES
+        threaded = len(work) > 1 and len(work) * self.metadata.nbytes > chunks.THREADED_BYTES
         chunks.in_threads(copy, chunks.parts_for_threads(len(work)) if threaded else [slice(None)])
         return out
 
+    def _read_through_zarr(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read an array that is laid out otherwise: by other software, or an earlier version."""
+        import zarr
+        from zarr.storage import LocalStore, ZipStore
 
-def _find_storage(array: Any, path: Path) -> "_Storage | None":
-    """Return how chunks are found and inflated; None to leave it to zarr."""
-    codecs = array.metadata.to_dict()["codecs"]
-    per_shard = None
-    if codecs[0]["name"] == "sharding_indexed":
-        sharding = codecs[0]["configuration"]
-        index_codecs = [codec["name"] for codec in sharding["index_codecs"]]
-        if len(codecs) > 1 or index_codecs != ["bytes", "crc32c"]:
-            return None
-        if sharding.get("index_location", "end") != "end":
-            return None
-        codecs = sharding["codecs"]
-        per_shard = tuple(
-            shard // chunk for shard, chunk in zip(array.shards, array.chunks, strict=True)
-        )
-    first, *others = codecs
-    little = first.get("configuration", {}).get("endian", "little") == "little"
-    plain = not others or (len(others) == 1 and others[0]["name"] in _COMPRESSORS)
-    if not (first["name"] == "bytes" and little and plain and sys.byteorder == "little"):
-        return None
-    inflate: Callable[[bytes], Any] = _same
-    if others:
-        inflate = import_module("numcodecs").get_codec({"id": others[0]["name"]}).decode
-    fetch = _zip_fetch(path) if path.is_file() else _folder_fetch(path)
-    prefix = f"{array.path}/"
-    encode = array.metadata.encode_chunk_key
-    return _Storage(fetch, inflate, lambda place: prefix + encode(place), per_shard)
-
-
-class _Whole(BackendArray):
-    """A small array, e.g. of text, that is read as a whole."""
-
-    def __init__(self, array: Any) -> None:
-        self.array = array
-        self.shape = array.shape
-        self.dtype = array.dtype
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.BASIC, self._read
-        )
-
-    def _read(self, key: tuple[Any, ...]) -> Array:
-        values: Array = np.asarray(self.array[...])[key]
-        return values
-
-
-class _Storage:
-    """Where the chunks of an array are."""
-
-    def __init__(
-        self,
-        fetch: Fetch,
-        inflate: Callable[[bytes], Any],
-        key: Callable[[tuple[int, ...]], str],
-        per_shard: tuple[int, ...] | None,
-    ) -> None:
-        self.fetch = fetch
-        self.inflate = inflate
-        self.key = key
-        self.per_shard = per_shard
-        self._indexes: dict[tuple[int, ...], Array | None] = {}
-
-    def read(self, place: tuple[int, ...]) -> bytes | None:
-        """Read the bytes of a chunk, None where it was not written."""
-        if self.per_shard is None:
-            return self.fetch(self.key(place), 0, -1)
-        shard = tuple(p // n for p, n in zip(place, self.per_shard, strict=True))
-        if shard not in self._indexes:
-            self._indexes[shard] = self._read_index(shard)
-        index = self._indexes[shard]
-        if index is None:
-            return None
-        within = tuple(p % n for p, n in zip(place, self.per_shard, strict=True))
-        start, size = (int(value) for value in index[within])
-        return None if start == _ABSENT else self.fetch(self.key(shard), start, size)
-
-    def _read_index(self, shard: tuple[int, ...]) -> Array | None:
-        assert self.per_shard is not None
-        size = 16 * int(np.prod(self.per_shard))
-        # At the end of the file, followed by a checksum of 4 bytes.
-        raw = self.fetch(self.key(shard), -(size + 4), size)
-        return None if raw is None else np.frombuffer(raw, "<u8").reshape(*self.per_shard, 2)
-
-
-def _same(data: bytes) -> bytes:
-    return data
-
-
-def _folder_fetch(folder: Path) -> Fetch:
-    root = f"{folder}{os.sep}"
-
-    def fetch(key: str, start: int, size: int) -> bytes | None:
+        self.files.check_unchanged()
+        store = (ZipStore if self.files.packed else LocalStore)(self.path, read_only=True)
         try:
-            descriptor = os.open(root + key, os.O_RDONLY)
-        except FileNotFoundError:
-            return None
-        try:
-            if start < 0 or size < 0:
-                length = os.fstat(descriptor).st_size
-                start = max(0, start + length) if start < 0 else start
-                size = length - start if size < 0 else size
-            return os.pread(descriptor, size, start)
+            array: Any = zarr.open_array(store, path=self.metadata.path, mode="r")
+            values = array.oindex[indices] if indices else array[...]
+            return np.asarray(values).astype(self.dtype, copy=False)
+        except Exception as error:
+            raise DamagedExportError(
+                f"{self.path}: {self.metadata.path} cannot be read through zarr "
+                f"({type(error).__name__}: {error}). Export it again."
+            ) from error
         finally:
-            os.close(descriptor)
-
-    return fetch
+            store.close()
 
 
-def _zip_fetch(path: Path) -> Fetch:
-    with zipfile.ZipFile(path) as packed:
-        places = {info.filename: (info.header_offset, info.file_size) for info in packed.infolist()}
+def _find_storage(metadata: ArrayMetadata, files: StoreFiles) -> "Storage | None":
+    plain = metadata.checked and sys.byteorder == "little"
+    return Storage(metadata, files) if plain else None
 
-    def fetch(key: str, start: int, size: int) -> bytes | None:
-        if key not in places:
-            return None
-        offset, length = places[key]
-        start = max(0, start + length) if start < 0 else start
-        with path.open("rb") as file:
-            file.seek(offset)
-            header = _ZIP_HEADER.unpack(file.read(_ZIP_HEADER.size))
-            file.seek(header[-2] + header[-1] + start, os.SEEK_CUR)
-            return file.read(length - start if size < 0 else size)
 
-    return fetch
+class Storage:
+    """The chunks of an array that is laid out as exports lay them out.
+
+    Parameters
+    ----------
+    metadata : ArrayMetadata
+        What the store says of the array.
+    files : StoreFiles
+        The store.
+    """
+
+    def __init__(self, metadata: ArrayMetadata, files: StoreFiles) -> None:
+        self.metadata = metadata
+        self.files = files
+        self._indexes: dict[str, Array] = {}
+        self._inflate = _inflater(metadata)
+        self._checksum = import_module("google_crc32c").value
+
+    def chunks(self, places: Sequence[Place]) -> Iterator[Array]:
+        """Read chunks one after another.
+
+        Parameters
+        ----------
+        places : sequence of tuple of int
+            Their places in the grid.
+
+        Yields
+        ------
+        ndarray
+            The chunk, valid until the next one.
+
+        Raises
+        ------
+        DamagedExportError
+            If a chunk is missing, cut short or damaged.
+        """
+        with OpenStore(self.files) as opened:
+            memory = np.empty(self.metadata.chunk_shape, self.metadata.dtype)
+            for place in places:
+                raw = self._checked(self._stored(opened, place), f"chunk {_shown(place)}")
+                try:
+                    values = self._inflate(raw, memory)
+                except Exception as error:
+                    raise self._damaged(f"chunk {_shown(place)}", str(error)) from error
+                yield values
+
+    def check(self) -> None:
+        """Check that every chunk is there, by names, sizes and indexes; reads no values.
+
+        Raises
+        ------
+        DamagedExportError
+            If a chunk is missing or cut short.
+        """
+        with OpenStore(self.files) as opened:
+            for place in product(*map(range, self.metadata.grid)):
+                key, where = self.metadata.file_of(place), f"chunk {_shown(place)}"
+                size = opened.size(key)
+                start, length = (
+                    (0, size) if self.metadata.per_shard is None else self._entry(opened, place)
+                )
+                if size is None or length is None:
+                    raise self._missing(where, key)
+                if start + length > size or length <= _CHECKSUM_BYTES:
+                    raise self._damaged(where, f"it is cut short, to {size} bytes in {key}")
+
+    def _stored(self, opened: OpenStore, place: Place) -> memoryview:
+        key = self.metadata.file_of(place)
+        raw = None
+        if self.metadata.per_shard is None:
+            raw = opened.read(key)
+        else:
+            start, length = self._entry(opened, place)
+            if length is not None:
+                raw = opened.read(key, start, length)
+        if raw is None:
+            raise self._missing(f"chunk {_shown(place)}", key)
+        return raw
+
+    def _entry(self, opened: OpenStore, place: Place) -> tuple[int, int | None]:
+        """Return where in its shard a chunk begins, and its size; None where it is not there."""
+        assert self.metadata.per_shard is not None
+        key, counts = self.metadata.file_of(place), self.metadata.per_shard
+        if key not in self._indexes:
+            # At the end of the file.
+            size = 16 * math.prod(counts) + _CHECKSUM_BYTES
+            raw = opened.read(key, -size)
+            if raw is None:
+                return 0, None
+            index = self._checked(raw, f"index of {key}")
+            if len(index) != size - _CHECKSUM_BYTES:
+                raise self._damaged(f"index of {key}", "it is cut short")
+            self._indexes[key] = np.frombuffer(bytes(index), "<u8").reshape(*counts, 2)
+        within = tuple(p % count for p, count in zip(place, counts, strict=True))
+        start, length = (int(value) for value in self._indexes[key][within])
+        return (0, None) if start == _ABSENT else (start, length)
+
+    def _checked(self, raw: memoryview, what: str) -> memoryview:
+        """Return what precedes the checksum, if it is what was written."""
+        content = raw[:-_CHECKSUM_BYTES]
+        stored = int.from_bytes(raw[-_CHECKSUM_BYTES:], "little")
+        # It takes arrays, not memoryviews.
+        if len(raw) <= _CHECKSUM_BYTES or self._checksum(np.frombuffer(content, "u1")) != stored:
+            raise self._damaged(what, f"{len(raw)} bytes do not have the checksum they had")
+        return content
+
+    def _damaged(self, what: str, reason: str) -> DamagedExportError:
+        return DamagedExportError(
+            f"{self.files.path}: the {what} of {self.metadata.path} is damaged or cut short "
+            f"({reason}). Export it again, or copy it again if it was copied."
+        )
+
+    def _missing(self, what: str, key: str) -> DamagedExportError:
+        return DamagedExportError(
+            f"{self.files.path}: the {what} of {self.metadata.path} is missing (it should be in "
+            f"{key}; exports have every chunk). Export it again, or copy it again if it was copied."
+        )
+
+
+def _shown(place: Place) -> str:
+    return f"({', '.join(map(str, place))})"
+
+
+def _inflater(metadata: ArrayMetadata) -> Inflate:
+    """Return what makes values of the stored bytes of a chunk."""
+    shape, dtype = metadata.chunk_shape, metadata.dtype
+    get_codec = import_module("numcodecs").get_codec
+    decode = (
+        None
+        if metadata.compressor is None
+        else get_codec({"id": metadata.compressor["name"]}).decode
+    )
+    if dtype.kind == "O":
+        text = import_module("numcodecs.vlen").VLenUTF8().decode
+
+        def words(raw: memoryview, memory: Array) -> Array:
+            data = bytes(raw) if decode is None else bytes(decode(bytes(raw)))
+            return np.asarray(text(data), object).reshape(shape)
+
+        return words
+    if decode is None:
+        return lambda raw, memory: np.frombuffer(raw, dtype).reshape(shape)
+
+    def numbers(raw: memoryview, memory: Array) -> Array:
+        # Into memory that is there: new memory for each chunk costs as much as inflating it.
+        decode(raw, memory)
+        return memory
+
+    return numbers

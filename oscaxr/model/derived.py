@@ -10,6 +10,7 @@ from oscaxr.model import bad_rois, factors, signals
 from oscaxr.model import names as n
 from oscaxr.model.computed import Once, computed
 from oscaxr.model.lazy import Array, Reader, view_of
+from oscaxr.model.mapped import release
 from oscaxr.model.masks import geometry
 
 Parts = dict[str, tuple[tuple[str, ...], Any]]
@@ -99,6 +100,8 @@ def _valid(reader: Reader, facts: Once, told: "_Told") -> Array:
         everyone = slice(0, n_rois, 1)
         block = reader.read((rows_read, everyone)) if view is None else view[rows_read]
         valid &= np.isfinite(block).all(axis=0)
+        if view is not None:
+            release(view)
     told.warn_of_invalid(valid)
     return valid
 

@@ -49,6 +49,8 @@ RESERVED_ATTRS: Final = frozenset(
 TEXT_DIM: Final = "string"
 """Begin of the name of the dim that netCDF has for the characters of a text; then its length."""
 
+_JSON_FACTS: Final = ("sources", "exported_from", "parameters")
+
 Kind = Literal["Dataset", "DataArray", "DataTree"]
 
 
@@ -336,3 +338,32 @@ def _restored(value: Any, name: str) -> Any:
     if kind in ("int", "float", "bool"):
         return {"int": int, "float": float, "bool": bool}[kind](value)
     return str(value)
+
+
+def provenance_from(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return what an export says about where it came from.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Attributes of a group of an export, as read from the file.
+
+    Returns
+    -------
+    dict
+        Empty where they are not those of an export.
+
+    Examples
+    --------
+    >>> provenance_from({"title": "a", "oscaxr_version": "1", "oscaxr_sources": "[]"})
+    {'version': '1', 'sources': []}
+    """
+    found = {
+        key.removeprefix(PREFIX): value
+        for key, value in attrs.items()
+        if key.startswith(PREFIX) and key != LAYOUT
+    }
+    plain = restore_attrs(found, {"session_id": "int"} if "session_id" in found else {})
+    return {
+        str(key): json.loads(value) if key in _JSON_FACTS else value for key, value in plain.items()
+    }

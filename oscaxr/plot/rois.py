@@ -133,7 +133,7 @@ def roi_masks(
     all_of_them, invalid = pixels.counts(), pixels.counts(~valid)
     kinds = [
         (all_of_them > 0, VALID_COLOR, rois_in_words(int(valid.sum()), "valid " * mark_invalid)),
-        (all_of_them > 1, OVERLAP_COLOR, "where ROIs overlap"),
+        ((all_of_them > 1) & (invalid == 0), OVERLAP_COLOR, "where ROIs overlap"),
         (invalid > 0, INVALID_COLOR, rois_in_words(int((~valid).sum()), "invalid ")),
     ]
     image = ax.imshow(layered(pixels.shape, [(inside, color, 1.0) for inside, color, _ in kinds]))

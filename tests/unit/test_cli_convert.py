@@ -123,6 +123,43 @@ def test_exports_that_would_be_others_are_errors(converted, data, paths):
     assert stamps(folder) == before
 
 
+def test_parts_that_are_missing_are_found(paths, tmp_path):
+    target = tmp_path / f"{NAMES[0]}.zarr"
+    assert summary_here(paths[0], tmp_path)[0] == 0
+    part = sorted((target / "pupil_diameter" / "c").rglob("*"))[-1]
+    content = part.read_bytes()
+
+    part.unlink()
+    code, _, found = summary_here(paths[0], tmp_path)
+    assert code == 1
+    for word in (str(target), "pupil_diameter is missing", "--overwrite replaces it"):
+        assert word in found["sessions"][0]["reason"]
+
+    # Damage within shows when all is read.
+    part.write_bytes(content[:9] + bytes([content[9] ^ 1]) + content[10:])
+    assert summary_here(paths[0], tmp_path)[:2] == (0, {NAMES[0]: "verified"})
+    code, _, found = summary_here(paths[0], tmp_path, "--verify")
+    assert code == 1
+    assert "pupil_diameter is damaged" in found["sessions"][0]["reason"]
+    args = [paths[0], tmp_path, "--verify"]
+    assert summary_here(*args, "--overwrite")[:2] == (0, {NAMES[0]: "replaced"})
+    assert part.read_bytes() == content
+    assert summary_here(*args)[:2] == (0, {NAMES[0]: "verified"})
+
+
+def test_a_netcdf_file_that_is_cut_short_is_found(paths, tmp_path):
+    args = [paths[0], tmp_path, "--format", "nc"]
+    target = tmp_path / f"{NAMES[0]}.nc"
+    assert summary_here(*args)[0] == 0
+    content = target.read_bytes()
+    target.write_bytes(content[:-1000])
+    code, _, found = summary_here(*args)
+    assert code == 1
+    assert "truncated" in found["sessions"][0]["reason"]
+    assert summary_here(*args, "--overwrite")[:2] == (0, {NAMES[0]: "replaced"})
+    assert summary_here(*args, "--verify")[:2] == (0, {NAMES[0]: "verified"})
+
+
 def test_a_truncated_source_fails_and_the_others_are_written(data, tmp_path):
     copy = shutil.copytree(data, tmp_path / "copy")
     bad = sorted(copy.rglob("*.nwb"))[1]

@@ -129,6 +129,9 @@ CHILD = """
     ds = xr.Dataset(
         {name: (("time", "roi"), values) for name in "abcd"}, attrs={"which": "new"}
     )
+    if sys.argv[4] == "True":
+        import netCDF4, zarr
+        print("ready", flush=True)
 
     def progress(done, total):
         if done >= at * total:
@@ -139,8 +142,9 @@ CHILD = """
 """
 
 
-def start(path, at=2.0, limit=0):
-    code = [sys.executable, "-c", textwrap.dedent(CHILD), str(path), str(at), str(limit)]
+def start(path, at=2.0, limit=0, *, ready=False):
+    code = [sys.executable, "-c", textwrap.dedent(CHILD)]
+    code += [str(path), str(at), str(limit), str(ready)]
     return subprocess.Popen(code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -193,6 +197,42 @@ def test_killed_at_any_time(tmp_path, suffix, old):
     assert seen <= {"old", "new"}
     clean(tmp_path)
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+@posix
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_interrupted_at_any_time(tmp_path, suffix, old):
+    """Ctrl-C ends the process soon, without a half export, whatever was being done."""
+    path = save(old, tmp_path / f"s{suffix}")
+    for delay in (0.2, 0.5):
+        with start(path, ready=True) as child:
+            assert child.stdout.readline() == "ready\n"
+            time.sleep(delay)
+            child.send_signal(signal.SIGINT)
+            _, said = child.communicate(timeout=60)
+        assert said.rstrip().endswith("KeyboardInterrupt") or which(path) == "new", said
+        assert "never awaited" not in said
+        assert [one.name for one in tmp_path.iterdir()] == [path.name]
+        save(old, path, overwrite=True)
+
+
+@posix
+def test_all_is_forced_to_the_disk_before_it_is_renamed(tmp_path, old, new, monkeypatch):
+    for suffix in SUFFIXES:
+        path = save(old, tmp_path / suffix[1:] / f"s{suffix}")
+        synced = []
+
+        def fsync(descriptor, synced=synced, path=path):
+            synced.append((os.fstat(descriptor).st_ino, which(path)))
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        save(new, path, overwrite=True)
+        # Every file and folder while the old target is still there, the parent after.
+        before = {number for number, target in synced if target == "old"}
+        every = [path, *path.rglob("*")]
+        assert before == {one.stat().st_ino for one in every}, suffix
+        assert synced[-1] == (path.parent.stat().st_ino, "new")
+        monkeypatch.undo()
 
 
 @posix

@@ -6,6 +6,7 @@ import sys
 import warnings
 
 import hypothesis
+import hypothesis.extra.numpy as hypothesis_numpy
 import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
@@ -237,6 +238,118 @@ class TestDtypes:
         assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
 
 
+NANS = np.array([0x7FF8000000000001, 0x7FF0000000000001, 0xFFF8DEAD0000BEEF], "u8").view("f8")
+CORNERS = {
+    "no text": xr.Dataset({"a": ("x", np.array(["", ""], "<U1")), "b": ((), np.array("", "<U7"))}),
+    "no values": xr.Dataset(
+        {
+            "a": (("x", "y"), np.zeros((3, 0), "f4")),
+            "b": (("y", "x"), np.zeros((0, 3), bool)),
+            "t": (("x", "y"), np.zeros((3, 0), "M8[ns]")),
+            "s": (("x", "y"), np.empty((3, 0), "U3")),
+            "o": (("x", "y"), np.empty((3, 0), object)),
+        },
+        {"y": np.array([], "i8")},
+    ),
+    "nothing": xr.Dataset(),
+    "attributes only": xr.Dataset(attrs={"a": 1}),
+    "NaNs of other bits": xr.Dataset({"a": ("x", NANS), "b": ((), NANS[2])}),
+    "times not known": xr.Dataset(
+        {
+            "a": ("x", np.array(["NaT", "1700-01-01"], "M8[s]")),
+            "b": ("x", np.array(["NaT", 1], "m8[ms]")),
+        }
+    ),
+    "units of times": xr.Dataset(
+        {"a": ("x", [1.0], {"units": "days"})},
+        {
+            "time": (
+                "time",
+                [1.0, 2.0],
+                {"units": "seconds since 2018-01-01", "calendar": "standard"},
+            )
+        },
+    ),
+    "names of others": xr.Dataset(
+        {"string3": ("string5", ["abc", "d"]), "c": ("x", [1]), "days since": ("µ", [2.0])},
+        attrs={"ключ": "é", "NaN": 1.0},
+    ),
+    "not in order": xr.Dataset({"a": (("x", "y"), np.arange(12.0).reshape(3, 4)[:, ::-2])}),
+    "attributes of numpy": xr.Dataset(
+        attrs={
+            "f2": np.float16(1.5),
+            "nan": np.float32("nan"),
+            "i1": np.int8(-3),
+            "bool": np.bool_(True),
+            "bools": np.array([True, False]),
+            "list": [True, False],
+            "word": np.str_("x"),
+            "words": np.array(["a", "bb"]),
+            "zero": -0.0,
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("name", CORNERS)
+def test_corners(name, suffix, tmp_path):
+    ds = CORNERS[name]
+    found = saved(ds, tmp_path, suffix)
+    assert_strictly_identical(found, ds)
+    assert set(found.encoding) == {"source", "provenance"}
+    for key, variable in ds.variables.items():
+        assert found[key].values.tobytes() == variable.values.tobytes() or variable.dtype == object
+    found.close()
+
+
+def test_what_was_noted_of_another_file_is_not_taken_over(tmp_path):
+    ds = xr.Dataset({"a": ("x", [1.0, 2.5])})
+    ds["a"].encoding = {"_FillValue": -1, "scale_factor": 2.0, "dtype": "i2", "chunks": (1,)}
+    ds.encoding["unlimited_dims"] = {"x"}
+    for suffix in FORMATS:
+        found = saved(ds, tmp_path, suffix)
+        assert_strictly_identical(found, ds)
+        found.close()
+
+
+def columns(draw):
+    """Draw a variable of any dtype that both formats have, NaNs and empty text among it."""
+    dims = draw(st.sampled_from([(), ("x",), ("x", "y"), ("y", "x")]))
+    sizes = {"x": draw(st.shared(st.integers(0, 4), key="x")), "y": 3}
+    shape = tuple(sizes[dim] for dim in dims)
+    kinds = [
+        *(name for name in ["f4", "f8", "i1", "i2", "i8", "u1", "u8", "?"]),
+        "M8[ns]",
+        "m8[s]",
+        "U4",
+    ]
+    dtype = np.dtype(draw(st.sampled_from(kinds)))
+    text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4)
+    elements = text if dtype.kind == "U" else None
+    return dims, draw(hypothesis_numpy.arrays(dtype, shape, elements=elements))
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@hypothesis.settings(max_examples=15, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.given(data=st.data())
+def test_any_dataset(suffix, tmp_path, data):
+    names = data.draw(st.lists(st.sampled_from("abcdef"), unique=True, max_size=5))
+    variables = {name: columns(data.draw) for name in names}
+    coords = {name: variables.pop(name) for name in names[3:]}
+    attrs = data.draw(st.dictionaries(st.text("abcdef", min_size=1), attr_values, max_size=3))
+    ds = xr.Dataset(variables, coords, attrs)
+    if names:
+        ds[names[0]].attrs.update(attrs)
+    if "x" in ds.dims and data.draw(st.booleans()):
+        ds = ds.assign_coords(x=np.arange(ds.sizes["x"]) * 2.5)
+    found = saved(ds, tmp_path, suffix)
+    assert_strictly_identical(found, ds)
+    for key, variable in ds.variables.items():
+        assert found[key].values.tobytes() == variable.values.tobytes()
+    found.close()
+
+
 plain = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5),
     st.integers(-(2**63), 2**63 - 1),
@@ -306,8 +419,6 @@ class TestOpening:
         xr.testing.assert_identical(pickle.loads(pickle.dumps(found)), memory_session)
 
     def test_reads_after_it_was_closed(self, memory_session, tmp_path, suffix):
-        if suffix == ".zarr.zip":
-            pytest.skip("a zip file stays closed")
         found = saved(memory_session, tmp_path, suffix)
         found.close()
         xr.testing.assert_identical(found["dff"], memory_session["dff"])
@@ -390,6 +501,29 @@ class TestRefusals:
             assert word in str(caught.value)
         assert not list(tmp_path.iterdir())
 
+    @pytest.mark.parametrize("suffix", FORMATS)
+    @pytest.mark.parametrize("name", [".", "..", "a\0b", "\ud800", "a" * 300, "a/b", ""])
+    def test_names_that_files_cannot_have(self, tmp_path, suffix, name):
+        ds = xr.Dataset({name: ("x", [1])})
+        with pytest.raises(ExportContentError, match="the name"):
+            save(ds, tmp_path / f"s{suffix}")
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("suffix", FORMATS)
+    def test_text_that_files_cannot_give_back(self, tmp_path, suffix):
+        bad = "\ud800" if suffix == ".zarr" else "a\0"
+        for ds in (
+            xr.Dataset({"a": ("x", np.array([bad, "b"], object))}),
+            xr.Dataset({"a": ("x", [1.0], {"note": bad})}),
+            xr.Dataset(attrs={"notes": ["a", bad]}),
+        ):
+            with pytest.raises(ExportContentError, match=r"surrogate|NUL"):
+                save(ds, tmp_path / f"s{suffix}")
+        if suffix == ".nc":
+            with pytest.raises(ExportContentError, match="attribute 'a/b'"):
+                save(xr.Dataset(attrs={"a/b": 1}), tmp_path / "s.nc")
+        assert not list(tmp_path.iterdir())
+
     def test_multi_index(self, memory_session, tmp_path):
         pairs = pd.MultiIndex.from_product([[1, 2], ["a"]], names=("a", "b"))
         stacked = xr.DataArray([1, 2], dims="x", name="v").assign_coords(
@@ -465,6 +599,32 @@ class TestOptions:
         with pytest.raises(ox.OscaxrError, match="'nothing'"):
             saved(everything, tmp_path, suffix, variables="nothing")
 
+    def test_odd_subsets(self, memory_session, tmp_path, suffix):
+        path = tmp_path / f"s{suffix}"
+        u = memory_session.osca.sequences("dff", [3, 4], pre=0, post=0.2)
+        twice = u.isel(sequence=[0, 0, 1])
+        for obj, options, says in [
+            (memory_session, {"roi": [1, 1, 0]}, "same roi more than once: 1"),
+            (memory_session, {"segments": [4, 2, 4]}, "same segment more than once: 4"),
+            (memory_session, {"segments": [4, 10_000]}, "no segment 10000"),
+            (memory_session, {"roi": [1.5]}, r"no roi 1\.5"),
+            (memory_session, {"roi": ["a"]}, "no roi a"),
+            (memory_session, {"roi": [[1, 2]]}, "one row"),
+            (memory_session, {"roi": [True]}, "1 booleans"),
+            (u, {"segments": [3, 3]}, "same sequence more than once: "),
+            (twice, {"segments": [3]}, "there more than once: "),
+            (twice, {"segments": slice(3, 3)}, "there more than once: "),
+            (memory_session.isel(roi=slice(0)), {"roi": [1]}, "there is none"),
+        ]:
+            with pytest.raises(ox.errors.CriterionError, match=says):
+                save(obj, path, **options)
+        assert not path.exists()
+        # No ROI at all is a value like others, as in selections.
+        for roi in ([], slice(0, 0), np.zeros(7, bool)):
+            found = saved(memory_session, tmp_path, suffix, roi=roi)
+            assert found.sizes["roi"] == (1 if isinstance(roi, slice) else 0)
+            found.close()
+
     def test_provenance(self, sample_path, tmp_path, suffix):
         import hashlib
 
@@ -487,6 +647,35 @@ class TestOptions:
         assert facts == twice.encoding["provenance"]
         assert dated.encoding["provenance"]["created"].endswith("+00:00")
         assert dated.encoding["provenance"]["sources"][0]["sha256"] == ""
+
+    @pytest.mark.parametrize("chunks", [None, {}])
+    def test_provenance_of_what_comes_from_an_export(self, sample_path, tmp_path, suffix, chunks):
+        with ox.open_session(sample_path) as ds:
+            path = save(ds, tmp_path / f"session{suffix}")
+        original = provenance_of(path)["sources"]
+        assert original[0]["name"] == sample_path.name
+        with open_exported(path, chunks=chunks) as export:
+            u = export.osca.sequences("dff", [3, 4], pre=0, post=0.2)
+            found = saved(u, tmp_path, suffix).encoding["provenance"]
+            assert found["sources"] == original
+            assert [one["name"] for one in found["exported_from"]] == [path.name]
+            # Beside data of the file itself: each is named once.
+            with ox.open_session(sample_path) as ds:
+                both = xr.Dataset({"a": u, "b": ds["pupil_diameter"].rename(time="t")})
+                both = both.drop_vars(["time", "t"], errors="ignore")
+                found = saved(both, tmp_path / "both", suffix).encoding["provenance"]
+            assert found["sources"] == original
+            assert [one["name"] for one in found["exported_from"]] == [path.name]
+
+    def test_provenance_of_what_comes_from_a_tree(self, sample_path, tmp_path, suffix):
+        with ox.open_session(sample_path) as ds:
+            tree = xr.DataTree.from_dict({"/mouse_1/session_1": ds})
+            path = save(tree, tmp_path / f"tree{suffix}")
+        with open_exported(path) as found:
+            node = found["mouse_1/session_1"].to_dataset()
+            u = node.osca.sequences("dff", [3, 4], pre=0, post=0.2)
+            told = saved(u, tmp_path, suffix).encoding["provenance"]
+        assert [one["name"] for one in told["sources"]] == [sample_path.name]
 
     def test_progress(self, memory_session, tmp_path, suffix):
         seen = []
@@ -539,12 +728,12 @@ def test_lazy_facts_are_computed_once(sample_path, tmp_path, suffix, monkeypatch
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_memory_is_bounded(tmp_path, suffix, monkeypatch):
     """No block read from a lazy source is much larger than the block size."""
-    from oscaxr.export import blocks, encoding
+    from oscaxr.export import blocks, chunking
     from oscaxr.model.lazy import ArrayReader, OrthogonalArray
 
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**16)
-    monkeypatch.setattr(encoding, "SHARD_BYTES", 2**16)
-    monkeypatch.setattr(encoding, "SMALL_BYTES", 0)
+    monkeypatch.setattr(chunking, "SHARD_BYTES", 2**16)
+    monkeypatch.setattr(chunking, "SMALL_BYTES", 0)
     read = []
 
     class Watched(ArrayReader):

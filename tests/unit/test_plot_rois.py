@@ -142,6 +142,14 @@ def test_masks_without_marks_need_no_traces(ds, ax):
         plot.roi_masks(ds.drop_vars("valid"), ax)
 
 
+def test_what_cannot_be_seen_is_not_in_the_legend(ax):
+    flags = np.ones((2, 4, 4), bool)
+    ds = xr.Dataset({"roi_mask": (DIMS, flags)}, coords={"valid": ("roi", [True, False])})
+    plot.roi_masks(ds, ax)
+    words = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert words == ["1 valid ROI", "1 invalid ROI"]
+
+
 def test_an_empty_mask_has_no_pixels_but_counts(ds, ax):
     emptied = ds.assign(roi_mask=ds.roi_mask.where(ds.roi != 2, False))
     drawn = plot.roi_masks(emptied, ax)

@@ -6,19 +6,21 @@ import numpy as np
 
 from oscaxr.model import names as n
 from oscaxr.sample.original.form import OriginalForm
-from oscaxr.sample.original.stimulus_log import (
-    flow_frames,
+from oscaxr.sample.original.parameters import (
     flow_parameters,
-    frame_list,
-    gabor_draws,
     gabor_elements,
     gabor_parameters,
+    square_elements,
+    window_parameters,
+)
+from oscaxr.sample.original.stimulus_log import (
+    flow_frames,
+    frame_list,
+    gabor_draws,
     gabor_sweeps,
     log_of_session,
     sequence_parameters,
-    square_elements,
     stimulus,
-    window_parameters,
 )
 from oscaxr.sample.synthesis import SampleSession
 

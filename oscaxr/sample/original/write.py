@@ -109,8 +109,10 @@ def write_original(
 
     Notes
     -----
-    The same session written by :func:`write_nwb` tells the same, except that this format has unfit
-    ROIs (`n_bad_rois` of the session) and raw fluorescence.
+    The same session written by :func:`write_nwb` tells the same. This layout also has unfit ROIs
+    (`n_bad_rois` of the session), raw fluorescence, and the alignment of all stimulus frames; the
+    gray frame of a Gabor sequence has the mean orientation of the frame before it. A session with
+    other parameters than those of production is written as a pilot session.
 
     Examples
     --------
