@@ -65,7 +65,7 @@ def describe(ds: xr.Dataset) -> dict[str, Any]:
     scalars = {str(name): coord.values[()] for name, coord in ds.coords.items() if not coord.dims}
     return {
         "facts": scalars | {str(name): value for name, value in ds.attrs.items()},
-        "files": [{"path": path, "bytes": bytes_at(path)} for path in _files(ds)],
+        "files": _files(ds),
         "recording": {
             clock: {
                 "frames": ds.sizes[dim],
@@ -90,10 +90,17 @@ def describe(ds: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def _files(ds: xr.Dataset) -> list[Path]:
+def _files(ds: xr.Dataset) -> list[dict[str, Any]]:
     """Return the files and folders of a session, without what lies in another of them."""
-    paths = [path for path in source_paths(ds) if isinstance(path, Path)]
-    return [path for path in paths if not set(path.parents) & set(paths)]
+    sources = source_paths(ds)
+    paths = {source for source in sources if isinstance(source, Path)}
+    return [
+        {"path": source, "bytes": bytes_at(source)}
+        if isinstance(source, Path)
+        else {"path": source.url, "bytes": source.size}
+        for source in sources
+        if not (isinstance(source, Path) and paths & set(source.parents))
+    ]
 
 
 def _n_tracked(ds: xr.Dataset) -> int:

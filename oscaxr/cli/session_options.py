@@ -16,13 +16,15 @@ from oscaxr.cli.console import messages, say, working
 from oscaxr.errors import SessionNotFoundError
 from oscaxr.io.exported import is_exported
 from oscaxr.io.original.tree import is_session_folder
+from oscaxr.io.remote import is_url
 from oscaxr.sessions import open_session
 from oscaxr.sources import typed_table
 
 TABLE_NAME: Final = "mouse_df.csv"
 SESSION_WORDS: Final = (
-    "SESSION is the path of an NWB file, of an export, or of a session's folder in the original "
-    "layout; or a session id, with --datadir. Or leave it out and give --mouse and --session."
+    "SESSION is the path of an NWB file (or its https:// address), of an export, or of a session's "
+    "folder in the original layout; or a session id, with --datadir. Or leave it out and give "
+    "--mouse and --session."
 )
 # What the library calls things, in its messages, and what they are called here.
 OPTION_WORDS: Final = {
@@ -130,7 +132,9 @@ class Asked:
                 else "say which session: its path, its id, or --mouse and --session"
             )
         if words and not words[0].isdecimal():
-            return self._open_path(Path(words[0]), include)
+            if not is_url(words[0]):
+                check_path(Path(words[0]))
+            return self._open_path(words[0], include)
         datadir = self.require_datadir()
         table = self.numbered_table(datadir)
         if numbered and table is None:
@@ -226,17 +230,7 @@ class Asked:
         path = self.table or table_in(datadir)
         return None if path is None else typed_table(path)
 
-    def _open_path(self, path: Path, include: Collection[str]) -> xr.Dataset:
-        if not path.exists():
-            raise SessionNotFoundError(
-                f"there is no file {path}. Give the path of an NWB file or export, or a session id "
-                "with --datadir; `oscaxr sessions FOLDER` lists the sessions in a folder."
-            )
-        if path.is_dir() and not (is_exported(path) or is_session_folder(path)):
-            raise SessionNotFoundError(
-                f"{path} is a folder, not a session: `oscaxr sessions {path}` lists the sessions "
-                f"in it; open one by its path, or by its id with --datadir {path}"
-            )
+    def _open_path(self, path: str, include: Collection[str]) -> xr.Dataset:
         with working("opening"):
             try:
                 return open_session(
@@ -256,6 +250,31 @@ class Asked:
             style="yellow",
         )
         return opened
+
+
+def check_path(path: Path) -> None:
+    """Say what to do about a path that is no session's.
+
+    Parameters
+    ----------
+    path : Path
+        Of a file or folder.
+
+    Raises
+    ------
+    SessionNotFoundError
+        If there is nothing, or a folder that is neither an export nor a session.
+    """
+    if not path.exists():
+        raise SessionNotFoundError(
+            f"there is no file {path}. Give the path of an NWB file or export, or a session id "
+            "with --datadir; `oscaxr sessions FOLDER` lists the sessions in a folder."
+        )
+    if path.is_dir() and not (is_exported(path) or is_session_folder(path)):
+        raise SessionNotFoundError(
+            f"{path} is a folder, not a session: `oscaxr sessions {path}` lists the sessions in "
+            f"it; open one by its path, or by its id with --datadir {path}"
+        )
 
 
 def table_in(folder: Path) -> Path | None:

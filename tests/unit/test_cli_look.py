@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import oscaxr as ox
+from archive_server import ArchiveServer
 from command_line import invoke, refused, told, told_json
 from oscaxr.io.hdf5 import DatasetReader
 
@@ -107,6 +108,23 @@ def test_sessions_that_are_not_there(data, bare):
     )
     text = refused("info", "--mouse", 1, "--session", 1, "--datadir", bare, code=2)
     assert "--table" in text
+
+
+def test_a_session_on_a_server(first, tmp_path):
+    for library in ("fsspec", "requests"):
+        pytest.importorskip(library)
+    server = ArchiveServer()
+    try:
+        url = server.add(first.name, first, {})
+        found = told_json("info", url)
+        assert found["files"] == [{"path": url, "bytes": first.stat().st_size}]
+        assert f"\n  {url}  (" in told("info", url)
+        told("extract", url, "gabor_frame=U", "-o", tmp_path / "there.csv")
+        assert "404" in refused("info", url.replace("/blobs/", "/nothing/"))
+    finally:
+        server.close()
+    told("extract", first, "gabor_frame=U", "-o", tmp_path / "here.csv")
+    assert (tmp_path / "there.csv").read_text() == (tmp_path / "here.csv").read_text()
 
 
 # -- info -----------------------------------------------------------------------------------------
