@@ -31,6 +31,9 @@ def map_sessions(
     drop_variables: str | Iterable[str] | None = None,
     chunks: Any = None,
     storage_options: Mapping[str, Any] | None = None,
+    fluorescence: str | None = None,
+    segmentation: str | None = None,
+    keep_decoded: bool | PathLike = False,
     progress: bool = True,
     **kwargs: Any,
 ) -> Any:
@@ -59,7 +62,7 @@ def map_sessions(
     errors : {"raise", "collect"}, optional
         What to do about sessions that fail: raise once all others are done (the error keeps their
         results), or leave them out with a warning that names them.
-    include, drop_variables, chunks, storage_options
+    include, drop_variables, chunks, storage_options, fluorescence, segmentation, keep_decoded
         As for :func:`oscaxr.open_session`.
     progress : bool, optional
         Show a progress bar on a terminal.
@@ -114,18 +117,20 @@ def map_sessions(
     (('session_id',), 3)
     """
     check_errors(errors)
-    given = {
-        "datadir": datadir, "table": table, "scheduler": scheduler, "workers": workers,
-        "include": include or None, "drop_variables": drop_variables, "chunks": chunks,
-        "storage_options": storage_options,
-    }  # fmt: skip
-    _check_options(func, sessions, [name for name, value in given.items() if value is not None])
     options = {
         "include": include,
         "drop_variables": drop_variables,
         "chunks": chunks,
         "storage_options": storage_options,
+        "fluorescence": fluorescence,
+        "segmentation": segmentation,
+        "keep_decoded": keep_decoded,
     }
+    given = {
+        "datadir": datadir, "table": table, "scheduler": scheduler, "workers": workers, **options,
+        "include": include or None, "keep_decoded": keep_decoded or None,
+    }  # fmt: skip
+    _check_options(func, sessions, [name for name, value in given.items() if value is not None])
     tasks = _tasks(sessions, datadir, table, options)
     with progress_bar("sessions", show=progress) as report:
         found = run_each(

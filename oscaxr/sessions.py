@@ -140,6 +140,9 @@ def open_sessions(
     drop_variables: str | Iterable[str] | None = None,
     chunks: Any = None,
     storage_options: Mapping[str, Any] | None = None,
+    fluorescence: str | None = None,
+    segmentation: str | None = None,
+    keep_decoded: bool | PathLike = False,
     progress: bool = True,
 ) -> xr.DataTree:
     """Open many sessions as a tree of lazy Datasets.
@@ -157,7 +160,7 @@ def open_sessions(
     errors : {"raise", "collect"}, optional
         What to do about a session that cannot be opened: raise, or leave it out with a warning
         that gives the reason; the tree's attribute ``failures`` keeps it.
-    include, drop_variables, chunks, storage_options
+    include, drop_variables, chunks, storage_options, fluorescence, segmentation, keep_decoded
         As for :func:`open_session`.
     progress : bool, optional
         Show a progress bar on a terminal.
@@ -196,6 +199,9 @@ def open_sessions(
         "drop_variables": drop_variables,
         "chunks": chunks,
         "storage_options": storage_options,
+        "fluorescence": fluorescence,
+        "segmentation": segmentation,
+        "keep_decoded": keep_decoded,
         # Or a sweep over the tree would gather all that it reads.
         "cache": False,
     }

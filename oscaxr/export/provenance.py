@@ -48,7 +48,9 @@ def source_paths(ds: xr.Dataset) -> list[Source]:
     """
     found: dict[Source, None] = {}
     for encoding in (ds.encoding, *(v.encoding for v in ds.variables.values())):
-        found |= dict.fromkeys(_as_paths(encoding.get("source")))
+        # Where a session is a folder, its files say more than the folder does.
+        files = encoding.get("source_files") or (encoding.get("source"),)
+        found |= {path: None for name in files for path in _as_paths(name)}
         found |= dict.fromkeys(_as_remote(encoding.get("remote_sources")))
     for variable in ds.variables.values():
         if not _in_memory(variable):
