@@ -39,6 +39,10 @@ class UnsafeLinkError(FormatError):
     """A file refers to data outside its own folder."""
 
 
+class MissingLibraryError(OscaxrError, ImportError):
+    """Something needs a library that is not installed; the message names the extra to install."""
+
+
 class RemoteError(OscaxrError, ConnectionError):
     """A server cannot be reached, refuses, does not serve ranges, or drops the connection."""
 

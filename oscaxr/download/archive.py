@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from oscaxr.download.assets import Asset
-from oscaxr.errors import DownloadError, SessionNotFoundError
+from oscaxr.errors import DownloadError, MissingLibraryError, SessionNotFoundError
 
 # Digests have long names in the archive's metadata.
 _DIGESTS: Final = {"dandi:sha2-256": "sha2-256", "dandi:dandi-etag": "dandi-etag"}
@@ -30,13 +30,15 @@ class Archive:
     ------
     DownloadError
         If the archive cannot be reached.
+    MissingLibraryError
+        If the client is not installed.
     """
 
     def __init__(self, dandiset: str, version: str, api_url: str | None = None) -> None:
         try:
             from dandi.dandiapi import DandiAPIClient
         except ImportError as error:
-            raise ImportError(
+            raise MissingLibraryError(
                 f"downloading needs the dandi client ({error}): pip install 'oscaxr[dandi]'"
             ) from error
         self.dandiset = dandiset

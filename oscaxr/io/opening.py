@@ -5,6 +5,7 @@ from pathlib import Path
 
 import h5py
 
+from oscaxr.errors import MissingLibraryError
 from oscaxr.io.remote import RemoteFile
 
 # Two rows of chunks of a wide session; HDF5's default (1 MiB) inflates chunks again and again.
@@ -35,7 +36,10 @@ def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
         try:
             from oscaxr.io.streamed import StreamedFile
         except ImportError as error:
-            raise ImportError(f"reading {path} ({error}): pip install 'oscaxr[stream]'") from error
+            raise MissingLibraryError(
+                f"reading {path} over the network needs the packages fsspec and requests "
+                f"({error}): pip install 'oscaxr[stream]'"
+            ) from error
         return StreamedFile(path, rdcc_nbytes=CHUNK_CACHE_BYTES)
     try:
         return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES)

@@ -18,6 +18,7 @@ from oscaxr.download.safe_paths import target_path
 from oscaxr.errors import (
     CriterionError,
     DownloadError,
+    MissingLibraryError,
     SessionNotFoundError,
     UnsafePathError,
 )
@@ -411,6 +412,15 @@ def test_folder_itself_may_be_a_link(server, tmp_path):
 
 def test_target_path():
     assert target_path(Path("a"), "b/c.nwb") == Path("a/b/c.nwb")
+
+
+def test_client_that_is_not_installed(server, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dandi.dandiapi", None)
+    with pytest.raises(MissingLibraryError, match=r"oscaxr\[dandi\]"):
+        plan_of(server)
+    done = run(server, "--sessions", SESSIONS[0], "-o", "x")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: downloading needs the dandi client")
 
 
 # -- the command --------------------------------------------------------------------------------

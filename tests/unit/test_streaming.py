@@ -3,6 +3,7 @@
 import gc
 import json
 import pickle
+import sys
 import threading
 import time
 
@@ -15,7 +16,13 @@ from hypothesis import strategies as st
 import oscaxr as ox
 from archive_server import ArchiveServer
 from conftest import LAYOUTS, small_spec
-from oscaxr.errors import CriterionError, FormatError, RemoteError, SessionNotFoundError
+from oscaxr.errors import (
+    CriterionError,
+    FormatError,
+    MissingLibraryError,
+    RemoteError,
+    SessionNotFoundError,
+)
 from oscaxr.export.provenance import source_paths
 
 pytest.importorskip("fsspec")
@@ -275,6 +282,12 @@ def test_file_replaced_on_the_server(server, url, open_url):
     # Also by who opens the file anew.
     with pytest.raises(FormatError, match="replaced on the server"):
         pickle.loads(copy).dff.load()
+
+
+def test_library_that_is_not_installed(url, monkeypatch):
+    monkeypatch.setitem(sys.modules, "oscaxr.io.streamed", None)
+    with pytest.raises(MissingLibraryError, match=r"oscaxr\[stream\]"):
+        ox.open_session(url)
 
 
 # -- options ------------------------------------------------------------------------------------
