@@ -58,7 +58,7 @@ __version__ = _version("oscaxr")
 
 def __getattr__(name: str) -> _Any:
     # Not needed by every analysis, or heavy (h5py): loaded when first used.
-    if name in ("sample", "plot"):
+    if name in ("sample", "plot", "download"):
         return _import_module(f"oscaxr.{name}")
     if name == "open_exported":
         return _import_module("oscaxr.io.exported").open_exported
@@ -81,6 +81,7 @@ __all__ = [
     "session_row",
     "sample",
     "plot",
+    "download",
     # saving, and other tools
     "save",
     "open_exported",

@@ -38,6 +38,29 @@ def _without_parameter(doc: str, name: str) -> str:
     return empty_section.sub("", entry.sub("", doc, count=1), count=1)
 
 
+class _Fresh:
+    """Gives an accessor anew at each use.
+
+    xarray's own registration keeps the accessor with the object that it wraps. The two would refer
+    to each other, and a session with all that was read from it would live on until Python looks for
+    such circles.
+    """
+
+    def __init__(self, accessor: "type[_Accessor]") -> None:
+        self._accessor = accessor
+
+    def __get__(self, wrapped: Any, _: Any = None) -> Any:
+        return self._accessor if wrapped is None else self._accessor(wrapped)
+
+
+def _registered(kind: type) -> "Callable[[type[_Accessor]], type[_Accessor]]":
+    def register(accessor: type[_Accessor]) -> type[_Accessor]:
+        setattr(kind, "osca", _Fresh(accessor))  # noqa: B010 (xarray's classes do not declare it)
+        return accessor
+
+    return register
+
+
 class _Accessor:
     """What sequences can do, as an array or as a Dataset of several variables."""
 
@@ -57,7 +80,7 @@ class _Accessor:
     stats = _method(measure.stats)
 
 
-@xr.register_dataarray_accessor("osca")
+@_registered(xr.DataArray)
 class DataArrayAccessor(_Accessor):
     """Operations on one variable: whole traces, or sequences of them.
 
@@ -86,7 +109,7 @@ class DataArrayAccessor(_Accessor):
     to_numpy = _method(export.to_numpy)
 
 
-@xr.register_dataset_accessor("osca")
+@_registered(xr.Dataset)
 class DatasetAccessor(_Accessor):
     """Operations on a session.
 

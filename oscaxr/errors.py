@@ -7,6 +7,7 @@ was found, in which file or session, and what to do about it.
 
 import sys
 import warnings
+from collections.abc import Sequence
 from types import FrameType
 
 
@@ -36,6 +37,14 @@ class FormatError(OscaxrError, OSError):
 
 class UnsafeLinkError(FormatError):
     """A file refers to data outside its own folder."""
+
+
+class RemoteError(OscaxrError, ConnectionError):
+    """A server cannot be reached, refuses, does not serve ranges, or drops the connection."""
+
+
+class UnsafePathError(OscaxrError, ValueError):
+    """A path that comes from elsewhere leads out of the folder that it is meant for."""
 
 
 class UnsafePickleError(FormatError):
@@ -87,6 +96,10 @@ class SessionsFailedError(OscaxrError, RuntimeError):
         self.results = results
 
 
+class WorkersError(OscaxrError, RuntimeError):
+    """The processes that should work on many sessions cannot be started."""
+
+
 class OscaxrWarning(UserWarning):
     """Base of all warnings given by oscaxr."""
 
@@ -105,6 +118,22 @@ class FailedSessionsWarning(OscaxrWarning):
 
 class InvalidRoiWarning(OscaxrWarning):
     """Some ROIs have NaN or infinite values in their traces."""
+
+
+class DownloadError(OscaxrError, OSError):
+    """A download failed, or what came is not what the archive says it is.
+
+    Parameters
+    ----------
+    message : str
+        The words.
+    results : sequence, optional
+        What became of each file, where several were asked for.
+    """
+
+    def __init__(self, message: str, results: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.results = tuple(results)
 
 
 class ExportError(OscaxrError, OSError):

@@ -1,53 +1,39 @@
 """The same function over many sessions: one task a session, each opening its own file."""
 
+import inspect
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import SessionsFailedError
+from oscaxr.errors import AmbiguousSessionError, CriterionError, OscaxrError, SessionsFailedError
 from oscaxr.progress import progress_bar
-from oscaxr.sessions import Errors, check_errors, node_of, tree_of, warn_of_failures
-from oscaxr.sources import SessionRequest, find_requests
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one session.
-
-    Parameters
-    ----------
-    node : str
-        Its place in a tree of sessions, ``/mouse_6/session_1``.
-    value : object
-        What the function returned; None where it failed.
-    reason : str
-        Why it failed; empty where it did not.
-    facts : mapping
-        Scalar coordinates of the session.
-    """
-
-    node: str
-    value: Any
-    reason: str
-    facts: Mapping[str, Any]
+from oscaxr.results import Outcome, combined, load
+from oscaxr.sessions import Errors, check_errors, node_of, warn_of_failures
+from oscaxr.sources import PathLike, SessionRequest, find_requests
+from oscaxr.workers import NoResult, run_each
 
 
 def map_sessions(
     func: Callable[..., Any],
     sessions: Any,
     *args: Any,
-    datadir: Any = None,
-    table: Any = None,
+    datadir: PathLike | None = None,
+    table: PathLike | pd.DataFrame | None = None,
     scheduler: Any = None,
     workers: int | None = None,
     errors: Errors = "raise",
+    include: str | Collection[str] = (),
+    drop_variables: str | Iterable[str] | None = None,
+    chunks: Any = None,
+    storage_options: Mapping[str, Any] | None = None,
+    fluorescence: str | None = None,
+    segmentation: str | None = None,
+    keep_decoded: bool | PathLike = False,
     progress: bool = True,
     **kwargs: Any,
 ) -> Any:
@@ -57,42 +43,66 @@ def map_sessions(
     ----------
     func : callable
         Takes a session Dataset (and `args` and `kwargs`) and returns something small: a number, a
-        DataArray, a Dataset or a pandas object. It must pickle, unless `scheduler` is
+        DataArray, a Dataset or a pandas object. Any function does, one of a notebook too; what it
+        uses from the outside, and what it returns, must pickle, unless `scheduler` is
         ``"threads"`` or ``"synchronous"``.
     sessions : DataTree, DataFrame, path-like, or iterable of ids or paths
-        Which sessions, as for :func:`oscaxr.open_sessions`. The nodes of a tree are handed on as
-        they are, with all that was selected in them; for anything else, each task opens its own
-        files.
+        Which sessions, each once, as for :func:`oscaxr.open_sessions`. The nodes of a tree are
+        handed on as they are, with all that was selected in them; for anything else, each task
+        opens its own files, which needs the least memory.
     *args, **kwargs
-        Handed on to `func`.
+        Handed on to `func`, but for the names below: a parameter of `func` that is named like one
+        of them is bound with :func:`functools.partial`.
     datadir, table
         As `datadir` and ``sessions=`` of :func:`oscaxr.open_session`.
     scheduler : {None, "processes", "threads", "synchronous"} or distributed.Client, optional
         Where the tasks run. None is a pool of processes on this machine, through dask.
     workers : int, optional
-        Number of processes or threads on this machine.
+        Number of processes or threads on this machine; by default one a core.
     errors : {"raise", "collect"}, optional
         What to do about sessions that fail: raise once all others are done (the error keeps their
         results), or leave them out with a warning that names them.
+    include, drop_variables, chunks, storage_options, fluorescence, segmentation, keep_decoded
+        As for :func:`oscaxr.open_session`.
     progress : bool, optional
         Show a progress bar on a terminal.
 
     Returns
     -------
-    xarray.DataTree, xarray.DataArray, pandas.DataFrame or dict
-        By session, in the order asked for: a tree where `func` returns xarray objects (nodes
-        ``/mouse_6/session_1``), an array over ``session_id`` where it returns numbers, one frame
-        (outer index: the node) where it returns pandas objects, otherwise a dict by node.
+    xarray.DataTree, xarray.DataArray, pandas.DataFrame, pandas.Series or dict
+        By session, in the order asked for:
+
+        - a tree with the nodes ``/mouse_6/session_1``, where `func` returns xarray objects of any
+          kind. An array stands in its node under its own name, or as ``result`` if it has none or
+          is a coordinate, such as ``ds.roi``;
+        - an array over ``session_id``, where it returns single numbers, flags or words, all of the
+          same kind;
+        - one frame or series (outer index: the node), where it returns pandas objects;
+        - otherwise a dict by node: of None, tuples, dicts, of what differs in kind, and of numpy
+          arrays, since nothing says that their rows mean the same in each session.
 
     Raises
     ------
     SessionsFailedError
         If sessions failed and `errors` is ``"raise"``; ``.failures`` has the reasons by session,
         ``.results`` what the others returned.
+    AmbiguousSessionError
+        If the same session is asked for twice; nothing has run then.
+    CriterionError
+        If `func` cannot be sent to other processes, or has a parameter named like an option given.
+    WorkersError
+        If processes cannot be started.
 
     Notes
     -----
-    On a cluster, a task whose worker dies is run again on another one by ``distributed`` itself.
+    A worker that dies, killed for want of memory perhaps, takes nothing with it but the session it
+    works on. That session is tried twice more, alone, and then fails by name. On a cluster
+    ``distributed`` runs it again on other workers, as often as its setting ``allowed-failures``
+    says.
+
+    Processes start with the libraries loaded and nothing else, have the present environment and
+    working folder, use one thread each for linear algebra, and end with the call. In a script, what
+    uses them stands below ``if __name__ == "__main__":``.
 
     Examples
     --------
@@ -107,11 +117,37 @@ def map_sessions(
     (('session_id',), 3)
     """
     check_errors(errors)
-    tasks = _tasks(sessions, datadir, table)
-    with progress_bar("sessions", len(tasks), show=progress) as advance:
-        outcomes = _run(func, tasks, args, kwargs, scheduler, workers, advance)
+    options = {
+        "include": include,
+        "drop_variables": drop_variables,
+        "chunks": chunks,
+        "storage_options": storage_options,
+        "fluorescence": fluorescence,
+        "segmentation": segmentation,
+        "keep_decoded": keep_decoded,
+    }
+    given = {
+        "datadir": datadir, "table": table, "scheduler": scheduler, "workers": workers, **options,
+        "include": include or None, "keep_decoded": keep_decoded or None,
+    }  # fmt: skip
+    _check_options(func, sessions, [name for name, value in given.items() if value is not None])
+    tasks = _tasks(sessions, datadir, table, options)
+    with progress_bar("sessions", show=progress) as report:
+        found = run_each(
+            partial(call, func, args, kwargs),
+            tasks,
+            scheduler=scheduler,
+            workers=workers,
+            report=report,
+        )
+    outcomes = _each_once(
+        [
+            Outcome(task[0], None, one.reason, {}) if isinstance(one, NoResult) else one
+            for task, one in zip(tasks, found, strict=True)
+        ]
+    )
     failures = {outcome.node: outcome.reason for outcome in outcomes if outcome.reason}
-    results = _combined([outcome for outcome in outcomes if not outcome.reason])
+    results = combined([outcome for outcome in outcomes if not outcome.reason])
     if failures:
         if errors == "raise":
             raise SessionsFailedError(failures, results)
@@ -122,25 +158,17 @@ def map_sessions(
 Task = tuple[str, SessionRequest | xr.Dataset]
 
 
-def _tasks(sessions: Any, datadir: Any, table: Any) -> list[Task]:
-    if isinstance(sessions, xr.DataTree):
-        return [(node.path, node.to_dataset()) for node in sessions.subtree if node.has_data]
-    options: dict[str, Any] = {"include": (), "drop_variables": None, "chunks": None}
-    requests = find_requests(sessions, datadir=datadir, table=table, options=options)
-    return [(str(request), request) for request in requests]
-
-
-def call(func: Callable[..., Any], task: Task, args: Any, kwargs: Any) -> Outcome:
+def call(func: Callable[..., Any], args: Any, kwargs: Any, task: Task) -> Outcome:
     """Open a session, apply a function, and close it: what runs in a worker.
 
     Parameters
     ----------
     func : callable
         As for :func:`map_sessions`.
-    task : tuple
-        Node, and the session or where to find it.
     args, kwargs
         For `func`.
+    task : tuple
+        Node, and the session or where to find it.
 
     Returns
     -------
@@ -156,8 +184,7 @@ def call(func: Callable[..., Any], task: Task, args: Any, kwargs: Any) -> Outcom
             facts = {str(name): coord.values[()] for name, coord in ds.coords.items()
                      if not coord.dims}  # fmt: skip
             value = func(ds, *args, **kwargs)
-            if isinstance(value, xr.Dataset | xr.DataArray):
-                value = value.load()
+            load(value)
         finally:
             if isinstance(source, SessionRequest):
                 ds.close()
@@ -168,93 +195,72 @@ def call(func: Callable[..., Any], task: Task, args: Any, kwargs: Any) -> Outcom
     return Outcome(node, value, "", facts)
 
 
-def _run(
-    func: Callable[..., Any],
-    tasks: list[Task],
-    args: Any,
-    kwargs: Any,
-    scheduler: Any,
-    workers: int | None,
-    advance: Callable[[], None],
-) -> list[Outcome]:
-    if hasattr(scheduler, "scheduler_info"):
-        return _on_cluster(scheduler, func, tasks, args, kwargs, advance)
-    from dask.base import compute
-    from dask.delayed import delayed
-
-    calls = [delayed(call, pure=False)(func, delayed(task), args, kwargs) for task in tasks]
-    name = scheduler or ("processes" if len(tasks) > 1 else "synchronous")
-    with _counting(advance):
-        try:
-            return list(compute(*calls, scheduler=name, num_workers=workers))
-        except BrokenProcessPool as error:
-            reason = "a worker process died (out of memory?); nothing more is known"
-            raise SessionsFailedError({node: reason for node, _ in tasks}, {}) from error
-
-
-@contextmanager
-def _counting(advance: Callable[[], None]) -> Iterator[None]:
-    """Advance the progress bar with each session that is done."""
-    from dask.callbacks import Callback
-
-    def done(_key: Any, result: Any, *_: Any) -> None:
-        if isinstance(result, Outcome):
-            advance()
-
-    with Callback(posttask=done):
-        yield
-
-
-def _on_cluster(
-    client: Any,
-    func: Callable[..., Any],
-    tasks: list[Task],
-    args: Any,
-    kwargs: Any,
-    advance: Callable[[], None],
-) -> list[Outcome]:
-    from distributed import as_completed
-
-    futures = [
-        client.submit(call, func, task, args, kwargs, pure=False, key=f"oscaxr-{i}-{id(tasks):x}")
-        for i, task in enumerate(tasks)
-    ]
-    number = {future.key: i for i, future in enumerate(futures)}
-    outcomes: list[Outcome | None] = [None] * len(tasks)
-    for future in as_completed(futures):
-        i = number[future.key]
-        if future.status == "finished":
-            outcomes[i] = future.result()
-        else:
-            outcomes[i] = Outcome(tasks[i][0], None, f"{future.exception()!r}", {})
-        advance()
-    return [outcome for outcome in outcomes if outcome is not None]
-
-
-def _combined(outcomes: list[Outcome]) -> Any:
-    values = {outcome.node: outcome.value for outcome in outcomes}
-    if not values:
-        return values
-    if all(isinstance(value, xr.Dataset | xr.DataArray) for value in values.values()):
-        return tree_of(
-            {
-                node: value
-                if isinstance(value, xr.Dataset)
-                else value.to_dataset(name=value.name or "result")
-                for node, value in values.items()
-            }
+def _check_options(func: Callable[..., Any], sessions: Any, given: Collection[str]) -> None:
+    """Refuse what would silently not be handed on to the function, or to the sessions."""
+    try:
+        own = set(inspect.signature(func).parameters)
+    except (TypeError, ValueError):  # not every callable tells
+        own = set()
+    bound = func.keywords if isinstance(func, partial) else {}
+    both = [name for name in given if name in own and name not in bound]
+    if both:
+        raise CriterionError(
+            f"{', '.join(both)}: an option of map_sessions and a parameter of the function. To "
+            "hand it to the function, bind it with functools.partial"
         )
-    if all(isinstance(value, pd.DataFrame | pd.Series) for value in values.values()):
-        return pd.concat(values, names=["session"])
-    if all(np.ndim(value) == 0 and isinstance(value, int | float | np.number)
-           for value in values.values()):  # fmt: skip
-        return _array_of(outcomes)
-    return values
+    useless = [name for name in given if name not in ("scheduler", "workers")]
+    if isinstance(sessions, xr.DataTree) and useless:
+        raise CriterionError(
+            f"{', '.join(useless)}: the sessions of a tree are open already. Give it to "
+            "open_sessions, or give rows of the session table, ids or paths here"
+        )
 
 
-def _array_of(outcomes: list[Outcome]) -> xr.DataArray:
-    names = [name for name in outcomes[0].facts if all(name in o.facts for o in outcomes)]
-    coords = {name: ("session_id", np.array([o.facts[name] for o in outcomes])) for name in names}
-    return xr.DataArray(
-        np.array([outcome.value for outcome in outcomes]), dims=("session_id",), coords=coords
-    )
+def _tasks(
+    sessions: Any, datadir: Any, table: Any, options: Mapping[str, Any]
+) -> list[tuple[str, SessionRequest | xr.Dataset]]:
+    if isinstance(sessions, xr.DataTree):
+        # Copies, so that the tree does not keep what is read.
+        return [(node.path, node.to_dataset().copy()) for node in sessions.subtree if node.has_data]
+    requests = find_requests(sessions, datadir=datadir, table=table, options=options)
+    seen: dict[object, SessionRequest] = {}
+    twice = []
+    for request in requests:
+        identity = _identity(request)
+        twice += [f"{seen[identity]} and {request}"] if identity in seen else []
+        seen.setdefault(identity, request)
+    if twice:
+        raise AmbiguousSessionError(f"the same session is asked for twice: {'; '.join(twice)}")
+    return [(str(request), request) for request in requests]
+
+
+def _identity(request: SessionRequest) -> object:
+    """Return what tells a session from others, without opening it: its id, or else its path."""
+    # Here, not above: importing the package stays as cheap as importing xarray without h5py.
+    from oscaxr.io.identity import parse_name, read_identity
+
+    if isinstance(request.asked, int) or str(request.asked).isdecimal():
+        return int(str(request.asked))
+    path = Path(request.asked)
+    name = parse_name(path)
+    if name is not None and name.session_id is not None:
+        return name.session_id
+    try:
+        number = read_identity(path)["session_id"] if path.suffix.lower() == ".nwb" else None
+    except OscaxrError:
+        # It fails by itself, beside the others.
+        number = None
+    return path.resolve() if number is None else number
+
+
+def _each_once(outcomes: list[Outcome]) -> list[Outcome]:
+    """Turn into failures what came from a session that another name stood for as well."""
+    seen: set[str] = set()
+    kept = []
+    for place, one in enumerate(outcomes):
+        if one.node in seen:
+            reason = f"{one.node} was asked for twice, by different names; what came first is kept"
+            one = Outcome(f"{one.node} (at position {place})", None, reason, one.facts)
+        seen.add(one.node)
+        kept.append(one)
+    return kept

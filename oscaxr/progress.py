@@ -6,30 +6,28 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(what: str, total: int, *, show: bool = True) -> Iterator[Callable[[], None]]:
-    """Show how far a piece of work has come.
+def progress_bar(what: str, *, show: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """Show how far a piece of work has come, while the block runs.
 
     Parameters
     ----------
     what : str
-        What is counted.
-    total : int
-        How many there are.
+        Words beside the bar.
     show : bool, optional
         Whether to show it at all; it is never shown where standard error is not a terminal.
 
     Yields
     ------
     callable
-        To be called when one more is done.
+        To be called with the number of steps done and the number of all steps.
 
     Examples
     --------
-    >>> with progress_bar("sessions", 2, show=False) as advance:
-    ...     advance()
+    >>> with progress_bar("sessions", show=False) as report:
+    ...     report(1, 2)
     """
     if not show or not sys.stderr.isatty():
-        yield lambda: None
+        yield lambda done, total: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -37,6 +35,7 @@ def progress_bar(what: str, total: int, *, show: bool = True) -> Iterator[Callab
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)
+    console = Console(stderr=True, highlight=False)
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

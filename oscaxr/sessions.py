@@ -30,6 +30,7 @@ def open_session(
     include: str | Collection[str] = (),
     drop_variables: str | Iterable[str] | None = None,
     chunks: Any = None,
+    storage_options: Mapping[str, Any] | None = None,
     fluorescence: str | None = None,
     segmentation: str | None = None,
     keep_decoded: bool | PathLike = False,
@@ -41,7 +42,8 @@ def open_session(
     session_id : int or path-like, optional
         The 9-digit session id, or the path of an NWB file, of a session's folder in the original
         layout (``ophys_session_<id>``), or of what :func:`oscaxr.save` wrote (``.zarr``,
-        ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved).
+        ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved). Or the
+        ``https://`` URL of an NWB file, of which only what is used is fetched.
     mouse, session : int, optional
         Number of the mouse and of its session, as in the session table, instead of the id.
     runtype : {"prod", "pilot"}, optional
@@ -60,6 +62,10 @@ def open_session(
         Names to leave out.
     chunks : optional
         As for :func:`xarray.open_dataset`: dask arrays of these chunks; ``{}`` takes the file's.
+    storage_options : mapping, optional
+        How to read from a server: ``headers`` (mapping) or ``auth`` (user, password) where it needs
+        a login; ``timeout`` (s), ``retries``, ``retry_wait`` (s); ``block_size`` (bytes fetched at
+        least at a time), ``cache_size`` (bytes kept in a temporary file for each open file).
     fluorescence : {"dff", "raw"}, optional
         For the original layout: whether ``dff`` holds dF/F (the default) or raw fluorescence,
         which its attributes then say.
@@ -86,6 +92,8 @@ def open_session(
         If the file's ids disagree with the table.
     FormatError
         If the file is not laid out as specified; all problems are listed.
+    RemoteError
+        If a server cannot be reached, or does not serve ranges of files.
 
     Warns
     -----
@@ -106,6 +114,7 @@ def open_session(
         "include": include,
         "drop_variables": drop_variables,
         "chunks": chunks,
+        "storage_options": storage_options,
         "fluorescence": fluorescence,
         "segmentation": segmentation,
         "keep_decoded": keep_decoded,
@@ -130,6 +139,10 @@ def open_sessions(
     include: str | Collection[str] = (),
     drop_variables: str | Iterable[str] | None = None,
     chunks: Any = None,
+    storage_options: Mapping[str, Any] | None = None,
+    fluorescence: str | None = None,
+    segmentation: str | None = None,
+    keep_decoded: bool | PathLike = False,
     progress: bool = True,
 ) -> xr.DataTree:
     """Open many sessions as a tree of lazy Datasets.
@@ -139,7 +152,7 @@ def open_sessions(
     sessions : pandas.DataFrame, path-like, or iterable of int or path-like
         Rows of the session table (:func:`oscaxr.sessions`, queried at will), the path of a
         session table (``.csv``), a folder to scan (for NWB files, folders in the original layout
-        and exports, at any depth), or session ids and paths of files.
+        and exports, at any depth), or session ids and paths or URLs of files.
     datadir : path-like, optional
         Folder below which the sessions' files are looked for.
     table : path-like or pandas.DataFrame, optional
@@ -147,7 +160,7 @@ def open_sessions(
     errors : {"raise", "collect"}, optional
         What to do about a session that cannot be opened: raise, or leave it out with a warning
         that gives the reason; the tree's attribute ``failures`` keeps it.
-    include, drop_variables, chunks
+    include, drop_variables, chunks, storage_options, fluorescence, segmentation, keep_decoded
         As for :func:`open_session`.
     progress : bool, optional
         Show a progress bar on a terminal.
@@ -181,13 +194,23 @@ def open_sessions(
     ['/mouse_1/session_1', '/mouse_1/session_2']
     """
     check_errors(errors)
-    options = {"include": include, "drop_variables": drop_variables, "chunks": chunks}
+    options = {
+        "include": include,
+        "drop_variables": drop_variables,
+        "chunks": chunks,
+        "storage_options": storage_options,
+        "fluorescence": fluorescence,
+        "segmentation": segmentation,
+        "keep_decoded": keep_decoded,
+        # Or a sweep over the tree would gather all that it reads.
+        "cache": False,
+    }
     opened: dict[str, xr.Dataset] = {}
     failures: dict[str, str] = {}
     requests = find_requests(sessions, datadir=datadir, table=table, options=options)
     try:
-        with progress_bar("opening sessions", len(requests), show=progress) as advance:
-            for request in requests:
+        with progress_bar("opening sessions", show=progress) as report:
+            for done, request in enumerate(requests, start=1):
                 try:
                     ds = request.open()
                     node = node_of(ds)
@@ -199,7 +222,7 @@ def open_sessions(
                     if errors == "raise":
                         raise
                     failures[str(request)] = f"{type(error).__name__}: {error}"
-                advance()
+                report(done, len(requests))
     except BaseException:
         for ds in opened.values():
             ds.close()
@@ -251,12 +274,9 @@ def tree_of(
         Naming the sessions that are left out, with the reasons.
     """
     tree = xr.DataTree.from_dict(dict(nodes))
-
-    def close() -> None:
-        for ds in nodes.values():
-            ds.close()
-
-    tree.set_close(close)
+    for node, ds in nodes.items():
+        # A node is made of a copy, which does not know how to close its files.
+        tree[node].set_close(ds.close)
     if failures:
         tree.attrs["failures"] = warn_of_failures(failures)
     return tree

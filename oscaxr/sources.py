@@ -21,6 +21,7 @@ from oscaxr.errors import (
     warn,
 )
 from oscaxr.io.backend import OscaxrBackendEntrypoint, check_original_options
+from oscaxr.io.remote import RemoteFile, is_url, location
 from oscaxr.model import names as n
 from oscaxr.model.encoding import SUFFIXES
 from oscaxr.model.facts import FACTS, facts_from_row
@@ -34,16 +35,17 @@ class SessionSource:
 
     Parameters
     ----------
-    paths : tuple of Path
+    paths : tuple of Path or RemoteFile
         Its files.
     facts : mapping or None
         Its row of the session table.
     options : mapping
-        ``include``, ``drop_variables``, ``chunks`` and the options of the original layout, as for
-        :func:`open_session`.
+        ``include``, ``drop_variables``, ``chunks``, ``storage_options`` and the options of the
+        original layout, as for :func:`open_session`, and perhaps ``cache``, as for
+        :func:`xarray.open_dataset`.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Path | RemoteFile, ...]
     facts: Mapping[str, Any] | None
     options: Mapping[str, Any]
 
@@ -53,9 +55,15 @@ class SessionSource:
         from oscaxr.io.exported import is_exported, open_exported
 
         if is_exported(self.paths[0]):
+            if isinstance(self.paths[0], RemoteFile):
+                raise CriterionError(
+                    f"{self.paths[0]} is what oscaxr.save wrote, by its name. Of files on a "
+                    "server, only NWB files are opened: download it first."
+                )
             asked = (self.options.get(name) for name in ("fluorescence", "segmentation"))
             check_original_options(str(self.paths[0]), *asked)
-            options = {name: self.options.get(name) for name in ("chunks", "drop_variables")}
+            names = ("chunks", "cache", "drop_variables")
+            options = {name: self.options.get(name) for name in names}
             opened = open_exported(self.paths[0], **options)
             if not isinstance(opened, xr.Dataset) or n.SEGMENT not in opened.dims:
                 opened.close()
@@ -95,7 +103,10 @@ class SessionRequest:
     options: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return f"session {self.asked}" if isinstance(self.asked, int) else str(self.asked)
+        if isinstance(self.asked, int):
+            return f"session {self.asked}"
+        # Of a URL, only what is no secret: this is shown.
+        return str(location(self.asked))
 
     def open(self) -> xr.Dataset:
         """Find the session's files and open them."""
@@ -119,7 +130,7 @@ def find_requests(
     sessions, datadir, table
         As for :func:`open_sessions`.
     options : mapping
-        ``include``, ``drop_variables`` and ``chunks``.
+        ``include``, ``drop_variables``, ``chunks`` and ``storage_options``.
 
     Returns
     -------
@@ -130,6 +141,8 @@ def find_requests(
     CriterionError
         If what was asked for is of no such kind.
     """
+    if is_url(sessions):
+        sessions = [sessions]
     if isinstance(sessions, str | os.PathLike):
         path = Path(sessions)
         if path.is_dir() and not path.name.lower().endswith(SUFFIXES):
@@ -202,7 +215,7 @@ def find_source(
     table : pandas.DataFrame, optional
         The session table, typed.
     options : mapping
-        ``include``, ``drop_variables`` and ``chunks``.
+        ``include``, ``drop_variables``, ``chunks`` and ``storage_options``.
 
     Returns
     -------
@@ -225,7 +238,7 @@ def find_source(
             f"runtype={runtype!r} is told by the session table: give sessions= as well"
         )
     if isinstance(session_id, str | os.PathLike) and not _is_number(session_id):
-        path = Path(session_id)
+        path = location(session_id, options.get("storage_options"))
         is_session = path.suffix.lower() == ".nwb" or _is_original(path) or _is_export(path)
         row = _row_of_file(table, path, runtype) if table is not None and is_session else None
         return SessionSource((path,), _facts(row), options)
@@ -335,27 +348,29 @@ def _as_id(value: Any) -> int:
         ) from error
 
 
-def _is_original(path: Path) -> bool:
+def _is_original(path: Path | RemoteFile) -> bool:
     from oscaxr.io.original.tree import is_session_folder
 
-    return is_session_folder(path)
+    return isinstance(path, Path) and is_session_folder(path)
 
 
-def _is_export(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES) and path.exists()
+def _is_export(path: Path | RemoteFile) -> bool:
+    return isinstance(path, Path) and path.name.lower().endswith(SUFFIXES) and path.exists()
 
 
-def _row_of_file(table: pd.DataFrame, path: Path, runtype: str | None) -> "pd.Series[Any]":
+def _row_of_file(
+    table: pd.DataFrame, path: Path | RemoteFile, runtype: str | None
+) -> "pd.Series[Any]":
     """Return the row of the table that belongs to a file, by the file's own session id."""
     from oscaxr.io.exported import provenance_of
     from oscaxr.io.locate import read_identity
     from oscaxr.io.original.tree import read_tree
 
-    if _is_export(path):
+    if isinstance(path, Path) and _is_export(path):
         session_id: int | None = provenance_of(path).get("session_id")
-    elif _is_original(path):
+    elif isinstance(path, Path) and _is_original(path):
         session_id = read_tree(path).session_id
-    elif path.is_file():
+    elif isinstance(path, RemoteFile) or path.is_file():
         session_id = read_identity(path)["session_id"]
     else:
         raise SessionNotFoundError(f"cannot open {path} as a session: there is no such file")

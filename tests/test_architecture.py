@@ -24,7 +24,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("model",),
     ("io", "select", "measure", "export", "sample"),
-    ("catalog", "discovery", "progress", "sources", "sessions", "parallel", "analysis"),
+    (
+        *("catalog", "discovery", "download", "progress", "sources", "sessions"),
+        *("workers", "results", "parallel", "analysis"),
+    ),
     ("accessor", "plot"),
     ("",),
     ("cli",),
@@ -38,6 +41,9 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "pynwb": {"sample": "inside"},
     "hdmf": {"sample": "inside"},
     "typer": {"cli": "anywhere"},
+    "dandi": {"download": "inside"},
+    "dandischema": {"download": "inside"},
+    "fsspec": {"io": "anywhere"},
 }
 # Libraries that no module may import at its top, since `import oscaxr` would then pay for them.
 # The command line is imported by nothing, so it may have its own.

@@ -1,20 +1,24 @@
 """How the command line speaks: plain when piped, one clear message when something goes wrong."""
 
+import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from oscaxr.errors import OscaxrError, OscaxrWarning
 
-FAILED = 1
+FAILED: Final = 1
+PROBLEMS: Final = 3
 
 DebugOption = Annotated[
     bool, typer.Option("--debug", help="When something goes wrong, show the whole traceback.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON, for programs, instead of text.")
 ]
 
 
@@ -55,31 +59,42 @@ def say(console: Console, text: str = "", style: str | None = None) -> None:
     console.print(text, style=style, markup=False, soft_wrap=True)
 
 
-@contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar while the block runs, on a terminal only.
+def table_lines(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], words: Collection[str] = ()
+) -> list[str]:
+    r"""Set a table in columns that are as wide as what they hold, whatever the terminal's width.
 
     Parameters
     ----------
-    what : str
-        Words beside the bar.
+    headings : sequence of str
+        One a column.
+    rows : iterable of sequence of str
+        The cells.
+    words : collection of str, optional
+        Headings of the columns that begin on the left; the others end on the right.
 
-    Yields
-    ------
-    callable
-        To be called with the number of steps done and the number of all steps.
+    Returns
+    -------
+    list of str
+        A line for the headings, and one a row.
+
+    Examples
+    --------
+    >>> print("\n".join(table_lines(["name", "ROIs"], [["a", "12"], ["long", "8"]], ["name"])))
+    name  ROIs
+    a       12
+    long     8
     """
-    console = messages()
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task(what, total=None)
-
-        def report(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        yield report
+    cells = [list(headings), *map(list, rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    left = [heading in words for heading in headings]
+    return [
+        "  ".join(
+            cell.ljust(width) if is_word else cell.rjust(width)
+            for cell, width, is_word in zip(row, widths, left, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
 
 
 def working(what: str) -> AbstractContextManager[object]:
@@ -100,13 +115,19 @@ def working(what: str) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def reported_errors(debug: bool = False) -> Iterator[None]:
+def reported_errors(
+    debug: bool = False, options: Mapping[str, str] | None = None
+) -> Iterator[None]:
     """Turn errors of the block into one message on standard error and exit code 1.
 
     Parameters
     ----------
     debug : bool, optional
         Let them through with their traceback.
+    options : mapping, optional
+        Options of the command by the name that the same thing has in Python, so that the
+        library's advice (``overwrite=True``) is given in words of the command line
+        (``--overwrite``).
 
     Raises
     ------
@@ -118,15 +139,15 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
     Warnings of oscaxr become one line each, without the place in the code that gave them.
     """
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning_with(warnings.showwarning)
+        warnings.showwarning = _show_warning_with(warnings.showwarning, options or {})
         try:
             yield
-        except (typer.Exit, typer.Abort, BrokenPipeError):
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise
         except (OscaxrError, OSError) as error:
             if debug:
                 raise
-            say(messages(), f"Error: {error}", style="red")
+            say(messages(), f"Error: {as_options(str(error), options or {})}", style="red")
             raise typer.Exit(FAILED) from None
         except Exception as error:
             if debug:
@@ -140,10 +161,46 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
             raise typer.Exit(FAILED) from None
 
 
-def _show_warning_with(usual: Callable[..., Any]) -> Callable[..., None]:
+def as_options(text: str, options: Mapping[str, str]) -> str:
+    """Say keywords of Python as the options that they are on the command line.
+
+    Parameters
+    ----------
+    text : str
+        A message of the library.
+    options : mapping
+        Options by keyword.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> as_options("edge='nan' keeps them; pad=1 does not", {"edge": "--edge"})
+    '--edge nan keeps them; pad=1 does not'
+    """
+    if not options:
+        return text
+    names = "|".join(map(re.escape, options))
+    # Not in Python code, as in open_session(datadir=...).
+    keyword = re.compile(rf"(?<![\w.-])({names})=(?!\.\.\.)(True\b|'[^']*'|)(?=([\w-]?))")
+
+    def replaced(match: re.Match[str]) -> str:
+        option, value, following = options[match[1]], match[2], match[3]
+        if value in ("", "True"):
+            return option + " " * bool(following and not value)
+        return f"{option} {value.strip(chr(39))}"
+
+    return keyword.sub(replaced, text)
+
+
+def _show_warning_with(
+    usual: Callable[..., Any], options: Mapping[str, str]
+) -> Callable[..., None]:
     def show(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
         if issubclass(category, OscaxrWarning):
-            say(messages(), f"Note: {message}", style="yellow")
+            say(messages(), f"Note: {as_options(str(message), options)}", style="yellow")
         else:
             usual(message, category, *args, **kwargs)
 

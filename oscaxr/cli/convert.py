@@ -1,18 +1,10 @@
 """``oscaxr convert``: many sessions to zarr or netCDF, resumable."""
 
 import json
-import multiprocessing
-import os
-import signal
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -24,7 +16,6 @@ from oscaxr.cli.console import (
     DebugOption,
     messages,
     output,
-    progress_bar,
     reported_errors,
     say,
     working,
@@ -33,6 +24,8 @@ from oscaxr.cli.convert_session import Job, Result, convert_one, result_of
 from oscaxr.cli.convert_sources import find_all
 from oscaxr.export.atomic import clean
 from oscaxr.model.encoding import SUFFIXES
+from oscaxr.progress import progress_bar
+from oscaxr.workers import NoResult, run_each
 
 
 class Format(StrEnum):
@@ -59,9 +52,9 @@ class Precision(StrEnum):
     DOUBLE = "float64"
 
 
-_WORKER_DIED: Final = (
-    "a worker process died (out of memory?). Nothing is left of this export: run the same command "
-    "again to go on, perhaps with fewer --workers"
+_TRY_AGAIN: Final = (
+    "Nothing is left of this export: run the same command again to go on, perhaps with fewer "
+    "--workers"
 )
 
 
@@ -198,64 +191,14 @@ def convert_all(
     list of Result
         In the order of the jobs. Should a worker die, those that were not done have failed.
     """
-    n_workers = min(workers or _n_cores(), len(jobs))
-    report(0, len(jobs))
-    if n_workers <= 1:
-        results = []
-        for job in jobs:
-            results.append(convert_one(job))
-            report(len(results), len(jobs))
-        return results
-    pool = ProcessPoolExecutor(
-        n_workers, multiprocessing.get_context("spawn"), initializer=_begin_worker
-    )
-    try:
-        futures = [pool.submit(_convert_in_worker, job) for job in jobs]
-        for done, _ in enumerate(as_completed(futures), start=1):
-            report(done, len(jobs))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    results = []
-    for job, future in zip(jobs, futures, strict=True):
-        try:
-            results.append(future.result())
-        except BrokenProcessPool:
-            results.append(result_of(job, "failed", reason=_WORKER_DIED))
-    return results
-
-
-# -- the workers ----------------------------------------------------------------------------------
-def _n_cores() -> int:
-    usable = getattr(os, "sched_getaffinity", None)
-    return len(usable(0)) if usable is not None else os.cpu_count() or 1
-
-
-def _begin_worker() -> None:
-    """Let the worker end with its parent, even when that is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(FAILED)
-
-
-def _convert_in_worker(job: Job) -> Result:
-    with _interruptible():
-        return convert_one(job)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Stop at Ctrl-C while there is something to stop, so that it is cleaned up."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    scheduler = "synchronous" if workers == 1 or len(jobs) == 1 else "processes"
+    results = run_each(convert_one, jobs, scheduler=scheduler, workers=workers, report=report)
+    return [
+        result_of(job, "failed", reason=f"{result.reason}. {_TRY_AGAIN}")
+        if isinstance(result, NoResult)
+        else result
+        for job, result in zip(jobs, results, strict=True)
+    ]
 
 
 # -- the summary ----------------------------------------------------------------------------------

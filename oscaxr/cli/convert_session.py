@@ -15,7 +15,13 @@ from oscaxr.cli.convert_sources import Found
 from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError
 from oscaxr.export import save
 from oscaxr.export.encoding import with_dtypes
-from oscaxr.export.provenance import Sources, earlier_exports, provenance_attrs, source_paths
+from oscaxr.export.provenance import (
+    Source,
+    Sources,
+    earlier_exports,
+    provenance_attrs,
+    source_paths,
+)
 from oscaxr.io.completeness import check_complete
 from oscaxr.io.exported import open_exported, provenance_of
 from oscaxr.model.encoding import PREFIX, layout_of
@@ -163,7 +169,7 @@ def _structure_difference(ds: xr.Dataset, exported: xr.Dataset, dtype: str | Non
 
 
 def _sources_difference(
-    ds: xr.Dataset, paths: list[Path], job: Job, recorded: dict[str, Any], *, digest: bool | None
+    ds: xr.Dataset, paths: list[Source], job: Job, recorded: dict[str, Any], *, digest: bool | None
 ) -> str:
     sources = Sources(paths, digest)
     try:
@@ -189,7 +195,8 @@ def _sources_difference(
     read_now = _by_name(recorded.get("exported_from") or recorded.get("sources"))
     undigested = {one["name"] for one in read_now if not one["sha256"]}
     made = _newest(job.target)
-    changed += [path.name for path in paths if path.name in undigested and _newest(path) > made]
+    local = [path for path in paths if isinstance(path, Path) and path.name in undigested]
+    changed += [path.name for path in local if _newest(path) > made]
     return f"its source has changed since: {', '.join(changed)}" if changed else ""
 
 

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 import oscaxr as ox
-from oscaxr.cli import demo_figure
-from oscaxr.cli.console import DebugOption, output, progress_bar, reported_errors, say, working
+from oscaxr.cli import demo_figure, figures
+from oscaxr.cli.console import DebugOption, output, reported_errors, say, working
 from oscaxr.cli.demo_data import demo_sessions
 from oscaxr.plot import tracked_responses
+from oscaxr.progress import progress_bar
 
 FIGURE_NAME: Final = "oscaxr-demo.png"
 SESSIONS: Final = (1, 2, 3)
@@ -61,7 +62,7 @@ def demo(
     What stands after >>> is the Python code of the step. Needs no download.
     """
     with reported_errors(debug):
-        demo_figure.check_format(figure)
+        figures.check_format(figure)
         console = output()
         with progress_bar("writing sample sessions") as progress:
             folder, written = demo_sessions(out, progress)
@@ -73,7 +74,7 @@ def demo(
             _compare(console, compared)
             with working("drawing"):
                 drawn = demo_figure.draw(sessions, compared[-1].sequences)
-                demo_figure.save(drawn, figure)
+                figures.save(drawn, figure, overwrite=True)
         _hints(console, figure)
 
 

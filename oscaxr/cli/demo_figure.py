@@ -1,53 +1,15 @@
 """The figure of the demo: one session, its responses, and their change over sessions."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import xarray as xr
 
 from oscaxr import plot
-from oscaxr.errors import OscaxrError
 from oscaxr.plot.overview import HEIGHT_RATIOS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-class FigureFormatError(OscaxrError, ValueError):
-    """A figure was to be saved in a format that matplotlib cannot write."""
-
-
-class FigureSaveError(OscaxrError, OSError):
-    """A figure could not be saved where it was to go."""
-
-
-def check_format(path: Path) -> None:
-    """Make sure that a figure can be saved under this name, before any work is done.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Where the figure is to go.
-
-    Raises
-    ------
-    FigureFormatError
-        If the ending is not one that matplotlib writes.
-    PlotLibraryError
-        If matplotlib is not installed.
-    """
-    plot.axes.require_matplotlib()
-    from matplotlib.figure import Figure
-
-    known = sorted(Figure().canvas.get_supported_filetypes())
-    ending = path.suffix.lstrip(".").lower()
-    if ending not in known:
-        found = f"ends in .{ending}" if ending else "has no ending"
-        raise FigureFormatError(
-            f"{path} {found}; a figure can be saved as {', '.join('.' + e for e in known)}"
-        )
 
 
 def draw(sessions: Sequence[xr.Dataset], unexpected: xr.DataArray) -> "Figure":
@@ -91,32 +53,3 @@ def draw(sessions: Sequence[xr.Dataset], unexpected: xr.DataArray) -> "Figure":
     ):
         ax.set_title(title, loc="left", fontweight="bold", fontsize="medium", pad=20)
     return figure
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """Save a figure, so that its file is complete or not there.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        What to save.
-    path : pathlib.Path
-        Where to; an existing file is replaced.
-
-    Raises
-    ------
-    FigureSaveError
-        If it cannot be written there.
-    """
-    partial = path.with_name(f".{path.stem}.{uuid4().hex}.partial{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            figure.savefig(partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise FigureSaveError(
-            f"cannot save the figure as {path}: {error}. Say where it may go with --figure."
-        ) from error

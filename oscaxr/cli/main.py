@@ -1,14 +1,68 @@
 """The command ``oscaxr`` and its sub-commands."""
 
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Final
 
 import typer
 
 from oscaxr import __version__
+from oscaxr.cli.cite import cite
 from oscaxr.cli.convert import convert
 from oscaxr.cli.demo import demo
+from oscaxr.cli.download import download
+from oscaxr.cli.extract import extract
+from oscaxr.cli.info import info
+from oscaxr.cli.plot import plot
 from oscaxr.cli.sample import sample
+from oscaxr.cli.segments import segments
+from oscaxr.cli.sessions import sessions
+from oscaxr.cli.validate import validate
+
+# In the order in which they are listed. No line of help may be longer than the terminal is wide.
+_COMMANDS: Final[dict[str, dict[Callable[..., None], str]]] = {
+    "Begin": {
+        demo: "Make small sample sessions and show what can be done with them.",
+        sample: "Write synthetic sessions of a length and size of your choice.",
+    },
+    "Look": {
+        sessions: "List the sessions in a folder, or in the session table.",
+        info: "Show what a session is: facts, sizes, rates, what it lacks.",
+        segments: "Count and list the segments that fulfil criteria.",
+        validate: "Check that sessions are sound.",
+    },
+    "Take out": {
+        extract: "Write windows around segments, or statistics of them.",
+        plot: "Draw a picture of a session and save it.",
+        convert: "Convert many sessions to zarr or netCDF.",
+    },
+    "Fetch": {download: "Download sessions of DANDI 000037."},
+    "About": {cite: "Print what to cite."},
+}
+
+_EPILOG: Final = """\b
+Examples
+  oscaxr demo
+  oscaxr sessions DATA --plane soma --session 1-3
+  oscaxr info SESSION.nwb
+  oscaxr segments SESSION.nwb gabor_frame=U gabor_kappa=16
+  oscaxr extract SESSION.nwb gabor_frame=U --pre 1 --post 1 -o u.nc
+  oscaxr plot SESSION.nwb expected-unexpected -o figure.png
+  oscaxr download --table mouse_df.csv --sessions 1-3 -o DATA --dry-run
+
+\b
+Exit status
+  0  done
+  1  it failed; one message on standard error says why (--debug: where)
+  2  the command line is wrong
+  3  validate found errors
+  130  interrupted
+
+\b
+Environment
+  OSCAXR_DATADIR  folder of the files, in place of --datadir
+  OSCAXR_TABLE    session table, in place of --table
+"""
 
 app = typer.Typer(
     name="oscaxr",
@@ -25,7 +79,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(epilog=_EPILOG)
 def main(
     version: Annotated[
         bool,
@@ -37,12 +91,13 @@ def main(
     """OpenScope Credit Assignment sessions (DANDI 000037) as labelled xarray Datasets.
 
     New here? `oscaxr demo` makes small sample sessions and shows what can be done with them.
+    Every command has its own --help.
     """
 
 
-app.command()(demo)
-app.command()(sample)
-app.command()(convert)
+for _panel, _commands in _COMMANDS.items():
+    for _command, _words in _commands.items():
+        app.command(rich_help_panel=_panel, short_help=_words)(_command)
 
 
 def run() -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from oscaxr import sample as samples
-from oscaxr.cli.console import DebugOption, output, progress_bar, reported_errors, say
+from oscaxr.cli.console import DebugOption, output, reported_errors, say
+from oscaxr.progress import progress_bar
 
 
 class Format(StrEnum):

@@ -18,6 +18,7 @@ from xarray.core import indexing
 
 from oscaxr.model.attrs import DATASET_ATTRS
 from oscaxr.model.encoding import PREFIX, PROVENANCE, provenance_from
+from oscaxr.model.remote import RemoteSource
 from oscaxr.model.windows import innermost
 
 DIGEST_BYTES: Final = 8 * 2**30
@@ -25,11 +26,13 @@ DIGEST_BYTES: Final = 8 * 2**30
 
 # Where xarray's lazy arrays, and ours, keep what they read from.
 _INNER: Final = ("array", "reader", "source", "file", "datastore", "_array", "store", "variable")
+Source = Path | RemoteSource
+
 _MAX_DEPTH: Final = 16
 _MAX_GRAPH_ENTRIES: Final = 1000
 
 
-def source_paths(ds: xr.Dataset) -> list[Path]:
+def source_paths(ds: xr.Dataset) -> list[Source]:
     """Find the files that a Dataset is read from, as far as it shows.
 
     Parameters
@@ -39,16 +42,20 @@ def source_paths(ds: xr.Dataset) -> list[Path]:
 
     Returns
     -------
-    list of Path
-        Files and folders that exist, those named by the Dataset's encoding first.
+    list of Path or RemoteSource
+        Files and folders that exist, and files on servers; those named by the Dataset's encoding
+        first.
     """
-    found: dict[Path, None] = {}
+    found: dict[Source, None] = {}
     for encoding in (ds.encoding, *(v.encoding for v in ds.variables.values())):
-        found |= dict.fromkeys(_as_paths(encoding.get("source")))
+        # Where a session is a folder, its files say more than the folder does.
+        files = encoding.get("source_files") or (encoding.get("source"),)
+        found |= {path: None for name in files for path in _as_paths(name)}
+        found |= dict.fromkeys(_as_remote(encoding.get("remote_sources")))
     for variable in ds.variables.values():
         if not _in_memory(variable):
             found |= dict.fromkeys(_paths_behind(variable))
-    return [path for path in found if path.exists()]
+    return [path for path in found if isinstance(path, RemoteSource) or path.exists()]
 
 
 def live_paths(ds: xr.Dataset) -> list[Path]:
@@ -65,7 +72,12 @@ def live_paths(ds: xr.Dataset) -> list[Path]:
         None for a Dataset that is wholly in memory.
     """
     lazy = [v for v in ds.variables.values() if not _in_memory(v)]
-    found = {path: None for variable in lazy for path in _paths_behind(variable)}
+    found = {
+        path: None
+        for variable in lazy
+        for path in _paths_behind(variable)
+        if isinstance(path, Path)
+    }
     for encoding in (ds.encoding, *(v.encoding for v in lazy)) if lazy else ():
         found |= dict.fromkeys(_as_paths(encoding.get("source")))
     return list(found)
@@ -83,7 +95,13 @@ def _as_paths(value: Any) -> Iterator[Path]:
         yield Path(os.path.realpath(value))
 
 
-def _paths_behind(variable: xr.Variable) -> Iterator[Path]:
+def _as_remote(value: Any) -> Iterator[RemoteSource]:
+    for one in value if isinstance(value, tuple) else (value,):
+        if isinstance(one, RemoteSource):
+            yield one
+
+
+def _paths_behind(variable: xr.Variable) -> Iterator[Source]:
     data: Any = variable._data
     graph = getattr(data, "__dask_graph__", None)
     pending: list[tuple[Any, int]] = [(data, 0)]
@@ -97,6 +115,7 @@ def _paths_behind(variable: xr.Variable) -> Iterator[Path]:
         value, depth = pending.pop()
         for attribute in ("path", "_filename", "root"):
             yield from _as_paths(getattr(value, attribute, None))
+        yield from _as_remote(getattr(value, "remote", None))
         if isinstance(value, xr.Variable):
             yield from _as_paths(value.encoding.get("source"))
             value = value._data
@@ -111,15 +130,15 @@ def _paths_behind(variable: xr.Variable) -> Iterator[Path]:
             ]
 
 
-def earlier_exports(ds: xr.Dataset, paths: Iterable[Path]) -> dict[str, Mapping[str, Any]]:
+def earlier_exports(ds: xr.Dataset, paths: Iterable[Source]) -> dict[str, Mapping[str, Any]]:
     """Return what those of the source files that are exports say about where they came from.
 
     Parameters
     ----------
     ds : xarray.Dataset
         What is read from them; a whole export that was opened has its provenance in its encoding.
-    paths : iterable of Path
-        Its source files.
+    paths : iterable of Path or RemoteSource
+        Its sources; exports are files.
 
     Returns
     -------
@@ -127,7 +146,8 @@ def earlier_exports(ds: xr.Dataset, paths: Iterable[Path]) -> dict[str, Mapping[
         Provenance by name of the file.
     """
     known, source = ds.encoding.get(PROVENANCE), ds.encoding.get("source", "")
-    found = {path.name: recorded for path in paths if (recorded := _recorded(path))}
+    files = (path for path in paths if isinstance(path, Path))
+    found = {path.name: recorded for path in files if (recorded := _recorded(path))}
     return found | ({Path(str(source)).name: known} if isinstance(known, Mapping) else {})
 
 
@@ -174,36 +194,43 @@ class Sources:
 
     Parameters
     ----------
-    paths : iterable of Path
-        Source files.
+    paths : iterable of Path or RemoteSource
+        Source files. Those on servers are not digested: that would fetch them whole.
     digest : bool, optional
         Whether to digest them (sha256); by default those of at most :data:`DIGEST_BYTES`.
     """
 
-    def __init__(self, paths: Iterable[Path], digest: bool | None = None) -> None:
+    def __init__(self, paths: Iterable[Source], digest: bool | None = None) -> None:
         self._pool = ThreadPoolExecutor(1)
         self._files: dict[Path, Future[str] | None] = {}
         for path in paths:
+            if isinstance(path, RemoteSource):
+                continue
             wanted = path.is_file() and (
                 path.stat().st_size <= DIGEST_BYTES if digest is None else digest
             )
             self._files[path] = self._pool.submit(_digest_of, path) if wanted else None
 
-    def facts(self, paths: Iterable[Path]) -> list[dict[str, Any]]:
+    def facts(self, paths: Iterable[Source]) -> list[dict[str, Any]]:
         """Return name, size and digest of some of the files, waiting for the digests.
 
         Parameters
         ----------
-        paths : iterable of Path
+        paths : iterable of Path or RemoteSource
             Which.
 
         Returns
         -------
         list of dict
-            ``name``, ``bytes`` (-1 for a folder) and ``sha256`` (empty where not digested).
+            ``name``, ``bytes`` (-1 for a folder) and ``sha256`` (empty where not digested); for
+            files on servers also ``url`` and ``etag``.
         """
-        facts = []
+        facts: list[dict[str, Any]] = []
         for path in paths:
+            if isinstance(path, RemoteSource):
+                known = {"name": path.name, "bytes": path.size, "sha256": ""}
+                facts.append(known | {"url": path.url, "etag": path.etag})
+                continue
             future = self._files.get(path)
             facts.append(
                 {

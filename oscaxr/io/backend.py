@@ -10,6 +10,8 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from oscaxr.errors import CriterionError, SessionNotFoundError
+from oscaxr.io.original.tree import is_session_folder
+from oscaxr.io.remote import location
 
 _ORIGINAL_FOLDER: Final = re.compile(r"ophys_session_\d{9,}")
 
@@ -25,6 +27,7 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
         "include",
         "files",
         "facts",
+        "storage_options",
         "fluorescence",
         "segmentation",
         "keep_decoded",
@@ -38,6 +41,7 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
         include: str | Collection[str] = (),
         files: Sequence[str | os.PathLike[Any]] = (),
         facts: Mapping[str, Any] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
         fluorescence: str | None = None,
         segmentation: str | None = None,
         keep_decoded: bool | str | os.PathLike[Any] = False,
@@ -47,7 +51,7 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
         Parameters
         ----------
         filename_or_obj : path-like
-            NWB file of the session, or its folder in the original layout.
+            NWB file of the session, or its ``https://`` URL; or its folder in the original layout.
         drop_variables : str or iterable of str, optional
             Names to leave out.
         include : str or collection of str, optional
@@ -56,6 +60,9 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
             Further files of the same session, looked into for templates and movie.
         facts : mapping, optional
             The session's row of the session table, by published column.
+        storage_options : mapping, optional
+            How to read from a server: ``headers``, ``auth``, ``timeout``, ``retries``,
+            ``retry_wait``, ``block_size``, ``cache_size``.
         fluorescence, segmentation, keep_decoded : optional
             As for :func:`oscaxr.open_session`: for the original layout.
 
@@ -70,17 +77,19 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
             If there is no such file or folder.
         FormatError
             If the file is not laid out as specified; all problems are listed.
+        RemoteError
+            If a server cannot be reached, or does not serve ranges of files.
         CriterionError
             If an NWB file is asked for what only the original layout has.
         """
-        paths = [Path(os.fspath(path)) for path in (filename_or_obj, *files)]
+        paths = [location(path, storage_options) for path in (filename_or_obj, *files)]
         names = (drop_variables,) if isinstance(drop_variables, str) else drop_variables or ()
         common: dict[str, Any] = {
             "include": include,
             "drop_variables": tuple(names),
             "facts": facts,
         }
-        if paths[0].is_dir():
+        if isinstance(paths[0], Path) and is_session_folder(paths[0]):
             from oscaxr.io.original.build import open_original
 
             return open_original(
@@ -91,7 +100,7 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
                 keep_decoded=keep_decoded,
             )
         for path in paths:
-            if not path.is_file():
+            if isinstance(path, Path) and not path.is_file():
                 found = "it is a folder" if path.is_dir() else "there is no such file"
                 raise SessionNotFoundError(
                     f"cannot open {path} as a session: {found}. Give an NWB file or a session's "

@@ -24,6 +24,7 @@ from oscaxr.io.nwb.source import (
     find_file_with,
     open_source,
 )
+from oscaxr.io.remote import RemoteFile
 from oscaxr.model import names as n
 from oscaxr.model.assemble import session_dataset
 from oscaxr.model.facts import facts_from_row
@@ -34,7 +35,7 @@ _LINES = {"Cux2": "L23-Cux2", "Rbp4": "L5-Rbp4"}
 
 
 def open_nwb(
-    paths: Sequence[Path],
+    paths: Sequence[Path | RemoteFile],
     *,
     include: str | Collection[str] = (),
     drop_variables: Collection[str] = (),
@@ -44,7 +45,7 @@ def open_nwb(
 
     Parameters
     ----------
-    paths : sequence of Path
+    paths : sequence of Path or RemoteFile
         Files of the session; traces and stimulus table come from the first, images from the first
         that has them.
     include : str or collection of str, optional
@@ -94,7 +95,7 @@ def open_nwb(
                 "*behavior+image+ophys.nwb, movies with *obj-raw*.nwb; a session opened by its id "
                 "with datadir= is looked for in all of its files."
             )
-        attrs["source_files"] = ", ".join(Path(path).name for path in paths)
+        attrs["source_files"] = ", ".join(path.name for path in paths)
         check_sizes(file.path, parts, drop_variables)
         ds = session_dataset(
             parts, coords=coords, attrs=attrs, source_format="nwb", dropped=drop_variables
@@ -105,6 +106,9 @@ def open_nwb(
         raise
     set_preferred_chunks(ds)
     ds.encoding["source"] = file.path
+    remote = tuple(dict.fromkeys(f.remote for f in files if f.remote is not None))
+    if remote:
+        ds.encoding["remote_sources"] = remote
     # Not a lambda: a Dataset is pickled with the function that closes it.
     ds.set_close(partial(_close, files))
     return ds
@@ -112,7 +116,7 @@ def open_nwb(
 
 def _find_part(
     word: str,
-    paths: Sequence[Path],
+    paths: Sequence[Path | RemoteFile],
     lengths: tuple[int, int],
     coords: Mapping[str, Any],
     files: list[Hdf5File],

@@ -48,13 +48,17 @@ class Chunked:
     stamp: tuple[int, int]
 
 
-def find_storage(dataset: h5py.Dataset) -> Contiguous | Chunked | None:
+def find_storage(
+    dataset: h5py.Dataset, stamp: tuple[int, int] | None = None
+) -> Contiguous | Chunked | None:
     """Say how a dataset can be read without HDF5.
 
     Parameters
     ----------
     dataset : h5py.Dataset
         Open dataset.
+    stamp : tuple of int, optional
+        Inode and size of the file, where it is not one of the file system.
 
     Returns
     -------
@@ -71,19 +75,21 @@ def find_storage(dataset: h5py.Dataset) -> Contiguous | Chunked | None:
         return None
     if dataset.file.userblock_size:
         return None
+    if stamp is None:
+        stamp = _stamp(Path(dataset.file.filename).stat())
     if dataset.chunks is None:
         offset = dataset.id.get_offset()
         if offset is None or dataset.is_virtual:
             return None
-        return Contiguous(int(offset), _stamp(Path(dataset.file.filename).stat()))
+        return Contiguous(int(offset), stamp)
     creation = dataset.id.get_create_plist()
     filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
     if filters not in ([], [h5py.h5z.FILTER_DEFLATE]):
         return None
-    return _chunk_table(dataset, bool(filters))
+    return _chunk_table(dataset, bool(filters), stamp)
 
 
-def _chunk_table(dataset: h5py.Dataset, deflated: bool) -> Chunked | None:
+def _chunk_table(dataset: h5py.Dataset, deflated: bool, stamp: tuple[int, int]) -> Chunked | None:
     chunk = dataset.chunks
     grid = tuple(-(-size // width) for size, width in zip(dataset.shape, chunk, strict=True))
     stored: list[Any] = []
@@ -94,7 +100,7 @@ def _chunk_table(dataset: h5py.Dataset, deflated: bool) -> Chunked | None:
     offsets, sizes = np.empty(grid, np.int64), np.empty(grid, np.int64)
     offsets[tuple(place.T)] = [info.byte_offset for info in stored]
     sizes[tuple(place.T)] = [info.size for info in stored]
-    return Chunked(chunk, deflated, offsets, sizes, _stamp(Path(dataset.file.filename).stat()))
+    return Chunked(chunk, deflated, offsets, sizes, stamp)
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int]:

@@ -56,6 +56,7 @@ def open_exported(
     path: PathLike,
     *,
     chunks: Any = None,
+    cache: bool | None = None,
     drop_variables: str | Iterable[str] | None = None,
 ) -> Any:
     """Open an export.
@@ -64,7 +65,7 @@ def open_exported(
     ----------
     path : path-like
         What an export wrote: ``.zarr``, ``.zarr.zip`` or ``.nc``.
-    chunks : optional
+    chunks, cache : optional
         As for :func:`xarray.open_dataset`: dask arrays of these chunks; ``{}`` takes the file's.
     drop_variables : str or iterable of str, optional
         Names to leave out.
@@ -90,6 +91,7 @@ def open_exported(
             place,
             engine=ExportedBackendEntrypoint,
             chunks=chunks,
+            cache=cache,
             drop_variables=dropped,
             group=group,
         )

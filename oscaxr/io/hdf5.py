@@ -3,9 +3,11 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import h5py
 import numpy as np
@@ -14,41 +16,19 @@ from xarray.backends.locks import HDF5_LOCK
 
 from oscaxr.errors import FormatError, OscaxrError, UnsafeLinkError
 from oscaxr.io import chunks
+from oscaxr.io.opening import open_file, why_unreadable
+from oscaxr.io.remote import RemoteFile
 from oscaxr.model.computed import Once
 from oscaxr.model.lazy import Array, AxisIndex, OrthogonalArray
 
-# Two rows of chunks of a wide session; HDF5's default (1 MiB) inflates chunks again and again.
-CHUNK_CACHE_BYTES = 16 * 2**20
+if TYPE_CHECKING:
+    from oscaxr.model.remote import RemoteSource
 
 # Links upon links are followed this far: none of a session's files needs more than one or two.
 MAX_LINKS = 16
 
-
-def open_file(path: str, mode: str = "r") -> h5py.File:
-    """Open an HDF5 file, without a file lock where the file system has none.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    mode : str, optional
-        As for :class:`h5py.File`.
-
-    Returns
-    -------
-    h5py.File
-
-    Notes
-    -----
-    HDF5 refuses to have one file open twice with different locking, so the default comes first:
-    it is what others use who read the file beside us.
-    """
-    try:
-        return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES)
-    except OSError as error:
-        if "lock" not in str(error):
-            raise
-        return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES, locking=False)
+# Each open file costs HDF5 some megabytes; opening one again takes milliseconds.
+KEPT_OPEN = 4
 
 
 class Hdf5File:
@@ -57,9 +37,14 @@ class Hdf5File:
     Parameters
     ----------
     path : path-like
-        The file.
+        The file; a :class:`RemoteFile` for one on a server.
     at_once : bool, optional
         Whether to open it now, so that it is found here if it cannot be opened.
+
+    Attributes
+    ----------
+    remote : RemoteSource or None
+        What the server says that the file is; None for a local file.
 
     Raises
     ------
@@ -69,12 +54,18 @@ class Hdf5File:
     Notes
     -----
     The handle sits in xarray's file cache: it pickles by path, is closed by :meth:`close`, and
-    all use of it is guarded by xarray's HDF5 lock, so it excludes other engines too.
+    all use of it is guarded by xarray's HDF5 lock, so it excludes other engines too. Of many files,
+    as in a tree of sessions, only those used last stay open.
     """
 
-    def __init__(self, path: str | Path, *, at_once: bool = True) -> None:
-        self.path = str(Path(path).resolve())
-        self._manager = CachingFileManager(open_file, self.path, mode="r", lock=HDF5_LOCK)
+    _last_used: ClassVar["WeakKeyDictionary[Hdf5File, None]"] = WeakKeyDictionary()
+
+    def __init__(self, path: str | Path | RemoteFile, *, at_once: bool = True) -> None:
+        self.is_remote = isinstance(path, RemoteFile)
+        self.remote: RemoteSource | None = None
+        self.path = str(path) if self.is_remote else str(Path(path).resolve())
+        where = path if self.is_remote else self.path
+        self._manager = CachingFileManager(open_file, where, mode="r", lock=HDF5_LOCK)
         self._folder = Path(self.path).parent
         self._plain: set[str] = {"/"}
         self._linked: dict[str, Hdf5File] = {}
@@ -105,25 +96,43 @@ class Hdf5File:
                     f"{self.path} cannot be read as a session ({error}). The file is cut short or "
                     "damaged: fetch it again."
                 ) from error
+            finally:
+                self._close_longest_unused()
 
     def _acquire(self) -> h5py.File:
         try:
-            return self._manager.acquire(needs_lock=False)
-        except FileNotFoundError:
+            file = self._manager.acquire(needs_lock=False)
+        except (FileNotFoundError, OscaxrError):
             raise
         except OSError as error:
-            raise FormatError(_why_unreadable(self.path, error)) from error
+            raise FormatError(why_unreadable(self.path, error, self.is_remote)) from error
+        if self.is_remote:
+            self.remote = file.same_as(self.remote)
+        return file
 
     def close(self) -> None:
         """Release the handle, and those of linked files; reading again opens them again."""
+        with HDF5_LOCK:
+            self._release()
+
+    def _release(self) -> None:
         for other in self._linked.values():
-            other.close()
-        self._manager.close()
+            other._release()
+        self._manager.close(needs_lock=False)
+
+    def _close_longest_unused(self) -> None:
+        if self.is_remote:
+            return  # what was fetched would have to be fetched again
+        self._last_used.pop(self, None)
+        self._last_used[self] = None
+        for file in list(self._last_used)[:-KEPT_OPEN]:
+            del self._last_used[file]
+            file._release()
 
     def holder(self, dataset: h5py.Dataset) -> "Hdf5File":
         """Return the file that holds a dataset: this one, or one that it links to."""
         name = dataset.file.filename
-        return self if name == self.path else self._linked[name]
+        return self if self.is_remote or name == self.path else self._linked[name]
 
     def get(self, file: h5py.File, path: str) -> Any:
         """Return a group or dataset, refusing links that lead out of the file's folder.
@@ -212,6 +221,11 @@ class Hdf5File:
         return self._linked.setdefault(path, Hdf5File(path, at_once=False))
 
     def _refuse_outside(self, target: Path, what: str) -> None:
+        if self.is_remote:
+            raise UnsafeLinkError(
+                f"{self.path}: {what} points to another file, {target.name}, which is not followed "
+                "over the network. Download both files into one folder, and open them there."
+            )
         if not target.resolve().is_relative_to(self._folder):
             raise UnsafeLinkError(
                 f"{self.path}: {what} points to {target.resolve()}, outside the folder of the "
@@ -222,27 +236,6 @@ class Hdf5File:
 
 def _join(names: Sequence[str]) -> str:
     return "/" + "/".join(names)
-
-
-def _why_unreadable(path: str, error: OSError) -> str:
-    reason = str(error)
-    file = Path(path)
-    if file.is_dir():
-        found = "it is a folder"
-    elif not os.access(path, os.R_OK):
-        found = "it may not be read (permission denied)"
-    elif file.stat().st_size == 0:
-        found = "it is empty"
-    elif "truncated" in reason:
-        found = "it is truncated"
-    elif not h5py.is_hdf5(path):
-        found = "it is not an HDF5 file"
-    else:
-        found = reason
-    return (
-        f"cannot open {path} as an NWB session: {found}. "
-        "Check the path, or fetch the file again (HDF5 said: " + reason + ")."
-    )
 
 
 class DatasetReader:
@@ -262,24 +255,18 @@ class DatasetReader:
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = dataset.dtype
         self.chunk_shape: tuple[int, ...] | None = dataset.chunks
-        self._storage = Once(self._find_storage)
+        if self.file.is_remote and dataset.chunks is None:
+            from oscaxr.io.spans import fetched_shape
+
+            self.chunk_shape = fetched_shape(self.shape, self.dtype)
+        # Not a bound method: a reader that refers to itself lives until garbage is collected.
+        self._storage = Once(partial(_find_storage, self.file, self.name))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "DatasetReader":
         return self
 
     def __repr__(self) -> str:
         return f"{Path(self.file.path).name}:{self.name}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_storage": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._storage = Once(self._find_storage)
-
-    def _find_storage(self) -> chunks.Contiguous | chunks.Chunked | None:
-        with self.file.handle() as file:
-            return chunks.find_storage(file[self.name])
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.model.lazy.Reader`)."""
@@ -297,12 +284,17 @@ class DatasetReader:
             else:
                 sorted_indices.append(index)
                 inverse.append(None)
-        if isinstance(storage, chunks.Chunked):
+        if self.file.is_remote:
+            # Here, not above: most files are local.
+            from oscaxr.io.spans import read_remote
+
+            values = read_remote(self, storage, tuple(sorted_indices))
+        elif isinstance(storage, chunks.Chunked):
             values = chunks.read_chunks(
                 self.file.path, storage, self.shape, self.dtype, tuple(sorted_indices)
             )
         else:
-            values = self._read_through_hdf5(tuple(sorted_indices))
+            values = self.read_through_hdf5(tuple(sorted_indices))
         for axis, positions in enumerate(inverse):
             if positions is not None:
                 values = values.take(positions, axis=axis)
@@ -316,6 +308,8 @@ class DatasetReader:
         ndarray or None
             The file stays open for as long as the view lives: use it and let it go.
         """
+        if self.file.is_remote:
+            return None
         storage = self._storage()
         if isinstance(storage, chunks.Contiguous):
             return chunks.map_contiguous(self.file.path, storage, self.shape, self.dtype)
@@ -330,7 +324,7 @@ class DatasetReader:
         values = self.read((rows, *rest))
         return values.reshape(len(starts), length, *values.shape[1:])
 
-    def _read_through_hdf5(self, indices: tuple[AxisIndex, ...]) -> Array:
+    def read_through_hdf5(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read slices that cover the indices with h5py, in runs, and pick from them."""
         if not indices:
             with self.file.handle() as file:
@@ -355,6 +349,12 @@ class DatasetReader:
                 for a, b in pairwise(bounds)
             ]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _find_storage(file: Hdf5File, name: str) -> chunks.Contiguous | chunks.Chunked | None:
+    with file.handle() as handle:
+        # A file on a server has no inode: it is checked by its size and ETag.
+        return chunks.find_storage(handle[name], (0, 0) if file.is_remote else None)
 
 
 def _pick(values: Array, indices: tuple[AxisIndex, ...]) -> Array:

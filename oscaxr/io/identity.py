@@ -11,8 +11,14 @@ import h5py
 import numpy as np
 from xarray.backends.locks import HDF5_LOCK
 
-from oscaxr.errors import FormatError, SessionMismatchError, SessionNotFoundError
-from oscaxr.io.hdf5 import open_file
+from oscaxr.errors import (
+    FormatError,
+    RemoteError,
+    SessionMismatchError,
+    SessionNotFoundError,
+)
+from oscaxr.io.opening import open_file
+from oscaxr.io.remote import RemoteFile
 
 _NAME: Final = re.compile(
     r"sub-(?P<mouse>\d+)_ses-(?:(?P<id>\d{9,})|(?P<time>\d{8}T\d{6}))"
@@ -125,12 +131,12 @@ def parse_name(path: str | Path) -> ParsedName | None:
     )
 
 
-def read_identity(path: str | Path) -> Identity:
+def read_identity(path: str | Path | RemoteFile) -> Identity:
     """Read the ids and a few facts of a session file.
 
     Parameters
     ----------
-    path : str or pathlib.Path
+    path : str, pathlib.Path or RemoteFile
         NWB file.
 
     Returns
@@ -151,11 +157,12 @@ def read_identity(path: str | Path) -> Identity:
     -----
     Where the file system has no file locks, the file is opened without one.
     """
-    if not Path(path).is_file():
+    if not isinstance(path, RemoteFile) and not Path(path).is_file():
         broken = " (a link to a file that is not there)" if Path(path).is_symlink() else ""
         raise SessionNotFoundError(f"There is no file {path}{broken}.")
     try:
-        with HDF5_LOCK, open_file(str(path)) as file:
+        where = path if isinstance(path, RemoteFile) else str(path)
+        with HDF5_LOCK, open_file(where) as file:
             rois = file.get(_PLANE_SEGMENTATION)
             return Identity(
                 session_id=_number(_text(file, "general/session_id")),
@@ -166,6 +173,8 @@ def read_identity(path: str | Path) -> Identity:
                 n_rois=_n_rois(rois),
                 n_tracked=_n_tracked(rois),
             )
+    except RemoteError:
+        raise
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise FormatError(
             f"{path} cannot be read as an NWB file: {_reason(path, error)}"
@@ -345,9 +354,11 @@ def _n_tracked(rois: Any) -> int:
     return int((np.isfinite(tracking_id) & (tracking_id >= 0)).sum())
 
 
-def _reason(path: str | Path, error: Exception) -> str:
+def _reason(path: str | Path | RemoteFile, error: Exception) -> str:
     """Say in plain words why HDF5 would not read a file."""
     text = str(error)
+    if isinstance(path, RemoteFile):
+        return f"{text}. Check the URL."
     if isinstance(error, PermissionError) or "Permission denied" in text:
         return "it may not be read (permission denied). Check the file's permissions."
     size = Path(path).stat().st_size

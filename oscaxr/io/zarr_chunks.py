@@ -9,6 +9,7 @@ inflated in two threads, each touched chunk once. Any other array is read throug
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -86,17 +87,14 @@ class ZarrReader:
         self.shape = metadata.shape
         self.dtype = metadata.dtype
         self.chunk_shape = metadata.chunk_shape
-        self._storage = Once(self._find_storage)
+        # Not a method: the reader would be part of a reference cycle, and outlive its session.
+        self._storage = Once(partial(_find_storage, metadata, files))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ZarrReader":
         return self
 
     def __repr__(self) -> str:
         return f"{Path(self.path).name}:{self.metadata.path}"
-
-    def _find_storage(self) -> "Storage | None":
-        plain = self.metadata.checked and sys.byteorder == "little"
-        return Storage(self.metadata, self.files) if plain else None
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.model.lazy.Reader`)."""
@@ -166,6 +164,11 @@ class ZarrReader:
             ) from error
         finally:
             store.close()
+
+
+def _find_storage(metadata: ArrayMetadata, files: StoreFiles) -> "Storage | None":
+    plain = metadata.checked and sys.byteorder == "little"
+    return Storage(metadata, files) if plain else None
 
 
 class Storage:

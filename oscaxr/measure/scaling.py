@@ -48,7 +48,7 @@ def scale(
     ds : xarray.Dataset, optional
         The session the data come from; whole, or with tracked ROIs only.
     factors : xarray.Dataset, optional
-        What :func:`scale_factors` gave, instead of `ds`; for an array.
+        What :func:`oscaxr.scale_factors` gave, instead of `ds`; for an array.
 
     Returns
     -------

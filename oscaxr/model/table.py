@@ -173,7 +173,7 @@ def pilot_omissions(
     table say. The mice omitted are those of ``all_omit`` in the published tool
     (``sess_util/sess_gen_util.py`` of OpenScope_CA_Analysis). Mouse numbers start again with the
     production mice: apply these to pilot sessions only, as
-    :func:`oscaxr.catalog.default_sessions` does.
+    :func:`oscaxr.default_sessions` does.
 
     Examples
     --------

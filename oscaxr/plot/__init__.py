@@ -6,21 +6,56 @@ when the first picture is drawn. All colours can be told apart by colour-blind p
 """
 
 from oscaxr.plot.axes import PlotLibraryError
+from oscaxr.plot.behavior import BehaviorArtists, behavior_responses
+from oscaxr.plot.checks import PlotInputError
+from oscaxr.plot.expected import expected_unexpected
+from oscaxr.plot.gabor_frames import GaborFrameArtists, shade_gabor_frames
 from oscaxr.plot.heatmap import HeatmapArtists, heatmap
 from oscaxr.plot.overview import OverviewArtists, session_overview
-from oscaxr.plot.responses import ResponseArtists, expected_unexpected, responses
+from oscaxr.plot.registered import RegisteredMaskArtists, registered_masks
+from oscaxr.plot.responses import ResponseArtists, responses
+from oscaxr.plot.rois import (
+    ProjectionArtists,
+    RoiContourArtists,
+    RoiMaskArtists,
+    max_projection,
+    roi_contours,
+    roi_masks,
+)
+from oscaxr.plot.stimulus import StimulusArtists, stimulus_frames
 from oscaxr.plot.tracked import TrackedArtists, tracked_over_sessions, tracked_responses
 
 __all__ = [
+    # responses to segments
     "responses",
     "expected_unexpected",
     "heatmap",
+    "behavior_responses",
+    "shade_gabor_frames",
+    # over sessions
     "tracked_over_sessions",
     "tracked_responses",
+    # one session
     "session_overview",
+    "stimulus_frames",
+    # the microscope's field
+    "roi_masks",
+    "roi_contours",
+    "max_projection",
+    "registered_masks",
+    # what they return
     "ResponseArtists",
     "HeatmapArtists",
+    "BehaviorArtists",
+    "GaborFrameArtists",
     "TrackedArtists",
     "OverviewArtists",
+    "StimulusArtists",
+    "RoiMaskArtists",
+    "RoiContourArtists",
+    "ProjectionArtists",
+    "RegisteredMaskArtists",
+    # errors
+    "PlotInputError",
     "PlotLibraryError",
 ]

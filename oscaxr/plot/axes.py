@@ -1,16 +1,18 @@
 """What all pictures share: axes, labels from attributes, colours, the line at the event."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import xarray as xr
 
-from oscaxr.errors import MissingVariableError, OscaxrError
+from oscaxr.errors import CriterionError, OscaxrError
 from oscaxr.model import names as n
+from oscaxr.model.schema import SESSION
+from oscaxr.plot.checks import require_kind
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
@@ -57,13 +59,15 @@ def require_matplotlib() -> None:
         )
 
 
-def own_axes(ax: "Axes | None") -> "Axes":
+def own_axes(ax: "Axes | None", size: tuple[float, float] | None = None) -> "Axes":
     """Return the axes, or those of a new figure.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes, optional
         Axes to draw into.
+    size : tuple of float, optional
+        Width and height of the new figure, in inches.
 
     Returns
     -------
@@ -71,16 +75,68 @@ def own_axes(ax: "Axes | None") -> "Axes":
 
     Raises
     ------
+    PlotInputError
+        If it is something else, such as an array of several axes.
     PlotLibraryError
         If matplotlib is not installed.
     """
-    if ax is not None:
-        return ax
     require_matplotlib()
+    if ax is not None:
+        from matplotlib.axes import Axes
+
+        return require_kind(ax, Axes, "ax to be one matplotlib Axes")
     from matplotlib import pyplot
 
-    _, made = pyplot.subplots(layout="constrained")
+    _, made = pyplot.subplots(figsize=size, layout="constrained")
     return made
+
+
+def own_rows(
+    axes: "Iterable[Axes] | None", rows: Sequence[str], heights: Sequence[float] | None = None
+) -> "list[Axes]":
+    """Return the axes of a picture of several rows, or those of a new figure.
+
+    Parameters
+    ----------
+    axes : iterable of matplotlib.axes.Axes, optional
+        Axes to draw into, from top to bottom.
+    rows : sequence of str
+        What each row shows.
+    heights : sequence of float, optional
+        Heights of the rows of a new figure, relative to each other.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+        As many as there are rows.
+
+    Raises
+    ------
+    CriterionError
+        If there are not as many axes.
+    PlotInputError
+        If they are something else than axes.
+    PlotLibraryError
+        If matplotlib is not installed.
+    """
+    require_matplotlib()
+    if axes is None:
+        from matplotlib import pyplot
+
+        figure, made = pyplot.subplots(
+            len(rows), sharex=True, squeeze=False, layout="constrained", height_ratios=heights
+        )
+        figure.align_ylabels()
+        return list(made[:, 0])
+    from matplotlib.axes import Axes
+
+    wanted = f"axes to be {len(rows)} matplotlib Axes, for {', '.join(rows)}"
+    given = list(require_kind(axes, Iterable, wanted))
+    if len(given) != len(rows):
+        raise CriterionError(
+            f"{len(given)} axes were given; this picture has {len(rows)}, for {', '.join(rows)}"
+        )
+    return [require_kind(ax, Axes, wanted) for ax in given]
 
 
 def axis_label(attrs: Mapping[Any, Any], name: Hashable = None) -> str:
@@ -131,6 +187,47 @@ def event_line(ax: "Axes", at: float = 0.0) -> "Line2D":
     return ax.axvline(at, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
 
 
+def say_missing(ax: "Axes", name: str) -> None:
+    """Say in otherwise empty axes that a session lacks what they should show.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Axes to write into.
+    name : str
+        Variable that is not there.
+    """
+    ax.set_yticks([])
+    ax.spines[["left", "top", "right"]].set_visible(False)
+    words = f"this session has no {SESSION[name].long_name}"
+    ax.text(
+        0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center",
+        color="0.4", fontsize="small",
+    )  # fmt: skip
+
+
+def faintness(count: int, *, power: float) -> float:
+    """Return the opacity of so many lines, which must not run together into a dark patch.
+
+    Parameters
+    ----------
+    count : int
+        Number of lines.
+    power : float
+        1 for traces, which cross each other all the time, less for lines that seldom do.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> faintness(15, power=1), faintness(1500, power=0.5), faintness(1500, power=1)
+    (0.8, 0.1, 0.02)
+    """
+    return float(np.clip((15 / max(1, count)) ** power, 0.02, 0.8))
+
+
 def tidy(ax: "Axes") -> None:
     """Take away the upper and the right edge.
 
@@ -177,6 +274,29 @@ def roomy_legend(ax: "Axes", entries: int, title: str = "") -> "Legend":
     )
 
 
+def beside_legend(ax: "Axes", handles: "Sequence[Artist]", title: str = "") -> "Legend":
+    """Name what was drawn to the right of an image.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Axes with the image.
+    handles : sequence of matplotlib.artist.Artist
+        What to name, by their labels.
+    title : str, optional
+        What the entries have in common.
+
+    Returns
+    -------
+    matplotlib.legend.Legend
+    """
+    return ax.legend(
+        handles=handles, title=title or None, loc="upper left", bbox_to_anchor=(1.02, 1),
+        borderaxespad=0, frameon=False, handlelength=1.2, fontsize="small", alignment="left",
+        title_fontsize="small",
+    )  # fmt: skip
+
+
 def group_colors(count: int) -> list[Any]:
     """Return colours for so many groups.
 
@@ -200,58 +320,3 @@ def group_colors(count: int) -> list[Any]:
     from matplotlib import colormaps
 
     return list(colormaps["cividis"](np.linspace(0, 0.95, count)))
-
-
-def roi_dim(data: xr.DataArray | xr.Dataset) -> str:
-    """Return the dim of the ROIs.
-
-    Parameters
-    ----------
-    data : xarray.DataArray or xarray.Dataset
-        With the dim ``roi`` or ``tracking_id``.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    MissingVariableError
-        If it has neither.
-
-    Examples
-    --------
-    >>> roi_dim(xr.DataArray([0.0], dims="tracking_id"))
-    'tracking_id'
-    """
-    for dim in (n.ROI, n.TRACKING_ID):
-        if dim in data.dims:
-            return dim
-    raise MissingVariableError(
-        f"the data have the dims {[str(dim) for dim in data.dims]}, none of them of ROIs "
-        f"({n.ROI!r} or {n.TRACKING_ID!r})"
-    )
-
-
-def require_rel_time(data: xr.DataArray | xr.Dataset) -> None:
-    """Make sure that data run over ``rel_time``.
-
-    Parameters
-    ----------
-    data : xarray.DataArray or xarray.Dataset
-        Sequences, or what is left of them.
-
-    Raises
-    ------
-    MissingVariableError
-        If they do not.
-
-    Examples
-    --------
-    >>> require_rel_time(xr.DataArray([0.0], dims="rel_time"))
-    """
-    if n.REL_TIME not in data.dims:
-        raise MissingVariableError(
-            f"the data have the dims {[str(dim) for dim in data.dims]}; this picture is over "
-            f"{n.REL_TIME!r}. Take sequences first: ds.osca.sequences(...)"
-        )

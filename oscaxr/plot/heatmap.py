@@ -9,6 +9,7 @@ from oscaxr.errors import CriterionError, WindowError
 from oscaxr.measure import statistics
 from oscaxr.model import names as n
 from oscaxr.plot import axes
+from oscaxr.plot.checks import require_kind, require_numbers, require_rel_time, roi_dim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,6 +77,8 @@ def heatmap(
         If there is nothing to draw, or no frame in `window`.
     CriterionError
         If the data have other dims too.
+    PlotInputError
+        If it is not an array.
     PlotLibraryError
         If matplotlib is not installed.
 
@@ -88,8 +91,10 @@ def heatmap(
     >>> heatmap(u, Figure().subplots()).image.get_array().shape
     (4, 60)
     """
-    axes.require_rel_time(data)
-    rows = axes.roi_dim(data)
+    require_kind(data, xr.DataArray, "sequences, as of ds.osca.sequences(...), as one array")
+    require_rel_time(data)
+    require_numbers(data)
+    rows = roi_dim(data)
     if not all(data.sizes.values()):
         raise WindowError(f"there is nothing to draw: the data have the sizes {dict(data.sizes)}")
     mean = statistics.mean(data, n.SEQUENCE) if n.SEQUENCE in data.dims else data

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import xarray as xr
 
-from oscaxr.errors import CriterionError
+from oscaxr.errors import CriterionError, WindowError
 from oscaxr.model import names as n
 from oscaxr.plot import axes as parts
+from oscaxr.plot.checks import require_kind, require_variables, roi_dim
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from matplotlib.axes import Axes
     from matplotlib.collections import PolyCollection
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 ROWS: Final = ("stimulus", n.RUN_VELOCITY, n.PUPIL_DIAMETER, n.DFF)
-HEIGHT_RATIOS: Final = (0.35, 1, 1, 1)
+HEIGHT_RATIOS: Final = (0.5, 1, 1, 1)
+_SHOWN: Final = (
+    *("stimulus_type", "unexpected", "main_flow_direction", n.BLOCK),
+    *("start_time", "stop_time"),
+)
+_UNEXPECTED_HEIGHT: Final = 0.45
+# The name of a block needs this part of the width of the axes.
+_ROOM_FOR_NAME: Final = 0.16
 _BUDGET_BYTES: Final = 64 * 2**20
 _CHUNK_FRAMES: Final = 2048
 
@@ -40,7 +48,7 @@ class OverviewArtists(NamedTuple):
 
 
 def session_overview(
-    ds: xr.Dataset, axes: "Sequence[Axes] | None" = None, *, bins: int = 1000
+    ds: xr.Dataset, axes: "Iterable[Axes] | None" = None, *, bins: int = 1000
 ) -> OverviewArtists:
     """Draw what a mouse saw and did, and the mean of its ROIs, over the whole session.
 
@@ -61,12 +69,22 @@ def session_overview(
     Raises
     ------
     CriterionError
-        If there are not four axes.
+        If there are not four axes, or no bins.
+    MissingVariableError
+        If it is no session: the segments or the clocks are missing.
+    WindowError
+        If the session has no frames.
+    PlotInputError
+        If other objects are given.
     PlotLibraryError
         If matplotlib is not installed.
 
     Notes
     -----
+    Blocks of one stimulus, and of one direction of flow, are named where there is room; gray lines
+    mark where they start. Below the names, black are the unexpected segments. A variable that the
+    session does not have leaves its axes empty, and says so.
+
     dF/F is read in blocks of frames, so memory stays within bounds for any number of ROIs.
 
     Examples
@@ -78,28 +96,26 @@ def session_overview(
     >>> drawn.lines["dff"].axes.get_ylabel()
     'mean dF/F'
     """
-    if axes is None:
-        parts.require_matplotlib()
-        from matplotlib import pyplot
-
-        _, made = pyplot.subplots(
-            len(ROWS), sharex=True, layout="constrained", height_ratios=HEIGHT_RATIOS
-        )
-        axes = list(made)
-    if len(axes) != len(ROWS):
-        raise CriterionError(f"{len(axes)} axes were given; the overview has four: {ROWS}")
+    require_kind(ds, xr.Dataset, "a session Dataset")
+    require_variables(ds, (*_SHOWN, n.TIME, n.STIM_TIME), "the session")
+    if bins < 1:
+        raise CriterionError(f"bins={bins}: a trace has 1 point or more")
+    axes = parts.own_rows(axes, ROWS, HEIGHT_RATIOS)
     from matplotlib.ticker import MaxNLocator
 
     stimuli = _stimulus_bar(ds, axes[0])
     lines = {}
     clocks = (n.TIME, n.STIM_TIME)
-    ends = [edge for clock in clocks if clock in ds.coords for edge in ds[clock].values[[0, -1]]]
+    ends = [edge for clock in clocks if ds.sizes[clock] for edge in ds[clock].values[[0, -1]]]
+    if not ends:
+        raise WindowError("there is nothing to draw: the session has no frames")
+    # With more parts than frames, some would be empty and the trace torn.
+    bins = min(bins, max(1, ds.sizes[n.TIME] // 2))
     edges = np.linspace(min(ends), max(ends), bins + 1)
     for name, ax in zip(ROWS[1:], axes[1:], strict=True):
         parts.tidy(ax)
         if name not in ds:
-            ax.set_yticks([])
-            _name(ax, f"no {name}")
+            parts.say_missing(ax, name)
             continue
         trace = ds[name]
         (clock,) = set(clocks) & set(trace.dims)
@@ -113,6 +129,10 @@ def session_overview(
         ax.tick_params(labelsize="small")
     for ax in axes:
         ax.set_xlim(edges[0] / 60, edges[-1] / 60)
+    blocks = _name_blocks(ds, axes[0])
+    for ax in axes[1:]:
+        for start, _ in blocks:
+            ax.axvline(start, color="0.85", linewidth=0.8, zorder=0)
     for ax in axes[:-1]:
         ax.tick_params(labelbottom=False)
     axes[-1].xaxis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
@@ -136,7 +156,10 @@ def _stimulus_bar(ds: xr.Dataset, ax: "Axes") -> "list[PolyCollection]":
             drawn.append(bar)
     bars = _joined(starts, stops, unexpected)
     if len(bars):
-        bar = ax.broken_barh(bars, (0, 1), color="black", linewidth=0.6, label="unexpected")
+        # A little wider than they are: the shortest ones would vanish in an hour.
+        bar = ax.broken_barh(
+            bars, (0, _UNEXPECTED_HEIGHT), color="black", linewidth=0.6, label="unexpected"
+        )
         drawn.append(bar)
     ax.set_ylim(0, 1)
     ax.set_yticks([])
@@ -149,6 +172,26 @@ def _stimulus_bar(ds: xr.Dataset, ax: "Axes") -> "list[PolyCollection]":
     return drawn
 
 
+def _name_blocks(ds: xr.Dataset, ax: "Axes") -> list[tuple[float, float]]:
+    """Write the name of each block of a stimulus into the bar; return their (start, stop)."""
+    kinds, directions = ds["stimulus_type"].values, ds["main_flow_direction"].values
+    names = np.where(kinds == n.VISFLOW, np.char.add("flow, ", directions.astype(str)), kinds)
+    changes = (ds[n.BLOCK].values[1:] != ds[n.BLOCK].values[:-1]) | (names[1:] != names[:-1])
+    first = np.flatnonzero(np.concatenate([[True], changes])) if len(names) else np.empty(0, int)
+    last = np.append(first[1:], len(names))[: len(first)] - 1
+    starts, stops = ds["start_time"].values[first] / 60, ds["stop_time"].values[last] / 60
+    low, high = ax.get_xlim()
+    found = []
+    for name, start, stop in zip(names[first], starts.tolist(), stops.tolist(), strict=True):
+        if name == n.GRAYSCREEN:
+            continue
+        found.append((start, stop))
+        if stop - start > _ROOM_FOR_NAME * (high - low):
+            middle = ((start + stop) / 2, (1 + _UNEXPECTED_HEIGHT) / 2)
+            ax.text(*middle, name, fontsize="small", ha="center", va="center", clip_on=True)
+    return found
+
+
 def _joined(starts: Array, stops: Array, chosen: Array) -> list[tuple[float, float]]:
     """Join consecutive segments into (start, length), so that thousands make a few bars."""
     padded = np.concatenate([[False], chosen, [False]])
@@ -159,7 +202,7 @@ def _joined(starts: Array, stops: Array, chosen: Array) -> list[tuple[float, flo
 
 def _mean_over_rois(trace: xr.DataArray) -> Array:
     """Average over ROIs, a block of frames at a time."""
-    dim = parts.roi_dim(trace)
+    dim = roi_dim(trace)
     n_frames = trace.sizes[n.TIME]
     row_bytes = max(1, trace.sizes[dim] * trace.dtype.itemsize)
     # Whole rows of the file's usual chunks, so that none is read twice.

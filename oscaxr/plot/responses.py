@@ -7,29 +7,27 @@ import numpy as np
 import xarray as xr
 
 from oscaxr.errors import CriterionError, MissingVariableError, WindowError
-from oscaxr.measure.statistics import stats
-from oscaxr.measure.transform import baseline as subtract_baseline
+from oscaxr.measure.statistics import mean, stats
 from oscaxr.model import names as n
 from oscaxr.plot import axes
-from oscaxr.select.criteria import select_segments
-from oscaxr.select.sequences import sequences
+from oscaxr.plot.checks import (
+    require_kind,
+    require_numbers,
+    require_one_quantity,
+    require_rel_time,
+    roi_dim,
+)
+from oscaxr.plot.gabor_frames import GaborFrameArtists, shade_gabor_frames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.collections import PolyCollection
+    from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.lines import Line2D
 
 Groups = Mapping[str, xr.DataArray | xr.Dataset]
 
-# What is expected and what is not, in the words of the criteria. Visual flow is unexpected from
-# the first segment of a run on, so the first ones are compared.
-_COMPARED: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
-    n.GABORS: ({"gabor_frame": "D"}, {"gabor_frame": "U"}),
-    n.VISFLOW: (
-        {"stimulus": n.VISFLOW, "unexpected": 0, "run_start": True},
-        {"stimulus": n.VISFLOW, "unexpected": 1, "run_start": True},
-    ),
-}
+_MANY_ROIS: Final = 100
+_EXTREMES: Final = (1.0, 99.0)
 
 
 class ResponseArtists(NamedTuple):
@@ -43,17 +41,37 @@ class ResponseArtists(NamedTuple):
         One for each group that has an error.
     event : matplotlib.lines.Line2D
         The line at the reference frame.
+    rois : list of matplotlib.collections.LineCollection
+        The traces of the ROIs, one collection a group, if they were asked for.
+    gabor_frames : GaborFrameArtists or None
+        The shading of Gabor frames, if it was asked for.
     """
 
     lines: "list[Line2D]"
     bands: "list[PolyCollection]"
     event: "Line2D"
+    rois: "list[LineCollection]"
+    gabor_frames: GaborFrameArtists | None
+
+
+class _Group(NamedTuple):
+    """One line: its statistics, and the traces of its ROIs if they are drawn too."""
+
+    stats: xr.Dataset
+    rois: xr.DataArray | None
+
+    @property
+    def quantity(self) -> str:
+        """What to write at the axis; empty if the data do not say what they are."""
+        return axes.axis_label(self.stats.attrs) if "long_name" in self.stats.attrs else ""
 
 
 def responses(
     data: xr.DataArray | xr.Dataset | Groups,
     ax: "Axes | None" = None,
     *,
+    rois: bool = False,
+    gabor_frames: xr.Dataset | None = None,
     colors: Sequence[Any] | None = None,
     legend: bool = True,
 ) -> ResponseArtists:
@@ -68,6 +86,12 @@ def responses(
         dim more than these, for example after ``groupby``, gives one group for each of its labels.
     ax : matplotlib.axes.Axes, optional
         Axes to draw into; new ones by default.
+    rois : bool, optional
+        Whether to draw the mean response of each ROI too, thin, behind the mean. Of more than 100
+        ROIs, the axes are as high as the 1st and 99th percentiles of their values.
+    gabor_frames : xarray.Dataset, optional
+        The session: shades and names the Gabor frames around the reference frame
+        (:func:`shade_gabor_frames`). Needs sequences.
     colors : sequence of colours, optional
         One a group.
     legend : bool, optional
@@ -76,16 +100,19 @@ def responses(
     Returns
     -------
     ResponseArtists
-        Lines, bands and the line at time 0.
+        Lines, bands, the line at time 0, the traces of ROIs, the shading.
 
     Raises
     ------
     MissingVariableError
-        If the data do not run over ``rel_time``, or hold no statistic.
+        If the data do not run over ``rel_time``, hold no statistic, or have no ROIs to draw.
     WindowError
         If there are no sequences to draw.
     CriterionError
-        If they have too many dims for lines, or there are fewer colours than groups.
+        If they have too many dims for lines, are different quantities, which do not share an axis,
+        there are fewer colours than groups, or Gabor frames cannot be shaded.
+    PlotInputError
+        If other objects are given.
     PlotLibraryError
         If matplotlib is not installed.
 
@@ -95,20 +122,27 @@ def responses(
     >>> from matplotlib.figure import Figure
     >>> ds = ox.sample.session(n_rois=4, scale=0.05)
     >>> u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=1, post=1)
-    >>> drawn = responses({"unexpected": u}, Figure().subplots())
+    >>> drawn = responses({"unexpected": u}, Figure().subplots(), rois=True, gabor_frames=ds)
     >>> drawn.lines[0].axes.get_ylabel()
     'dF/F'
+    >>> len(drawn.rois[0].get_segments())
+    4
     """
-    groups, title = _grouped(data)
+    groups, title = _grouped(data, rois)
     shades = axes.group_colors(len(groups)) if colors is None else list(colors)
     if len(shades) < len(groups):
         raise CriterionError(f"{len(shades)} colours were given for {len(groups)} groups")
+    require_one_quantity((name, group.quantity) for name, group in groups.items())
     ax = axes.own_axes(ax)
     lines: list[Line2D] = []
     bands: list[PolyCollection] = []
+    traces: list[LineCollection] = []
     for (name, group), color in zip(groups.items(), shades, strict=False):
-        middle, low, high = _middle_and_error(group)
+        middle, low, high = _middle_and_error(group.stats)
         time = middle[n.REL_TIME].values
+        if group.rois is not None:
+            shade, fainter = (color, 0.4) if len(groups) > 1 else ("0.5", 1.0)
+            traces.append(_draw_rois(ax, group.rois, shade, fainter))
         (line,) = ax.plot(
             time, middle.values, color=color, linewidth=1.6, label=name or None, zorder=3
         )
@@ -118,108 +152,30 @@ def responses(
                 time, low.values, high.values, color=color, alpha=0.25, linewidth=0, zorder=2
             )  # fmt: skip
             bands.append(band)
-    first = next(iter(groups.values()))
+    first = next(iter(groups.values())).stats
     ax.set_xlabel(axes.axis_label(first[n.REL_TIME].attrs, n.REL_TIME))
-    attrs = first.attrs if "long_name" in first.attrs else _middle_and_error(first)[0].attrs
-    ax.set_ylabel(axes.axis_label(attrs))
+    known = [group.quantity for group in groups.values() if group.quantity]
+    ax.set_ylabel(known[0] if known else axes.axis_label(_middle(first).attrs))
     ax.margins(x=0)
     axes.tidy(ax)
     if legend and any(groups):
         axes.roomy_legend(ax, len(groups), title)
-    return ResponseArtists(lines, bands, axes.event_line(ax))
+    event = axes.event_line(ax)
+    shading = None
+    if gabor_frames is not None:
+        shading = shade_gabor_frames(ax, gabor_frames, _sequences_of(data))
+    return ResponseArtists(lines, bands, event, traces, shading)
 
 
-def expected_unexpected(
-    data: xr.Dataset | tuple[xr.DataArray, xr.DataArray],
-    ax: "Axes | None" = None,
-    *,
-    stimulus: str = n.GABORS,
-    name: str = n.DFF,
-    pre: float = 1.0,
-    post: float = 1.0,
-    scale: bool = False,
-    baseline: float | None = None,
-) -> ResponseArtists:
-    """Draw the responses to what was expected and to what was not.
-
-    Parameters
-    ----------
-    data : xarray.Dataset or two xarray.DataArray
-        A session; or the sequences of expected and of unexpected segments.
-    ax : matplotlib.axes.Axes, optional
-        Axes to draw into; new ones by default.
-    stimulus : {"gabors", "visflow"}, optional
-        Of a session, D and U Gabor frames, or the first segments of each run of expected and of
-        unexpected flow.
-    name : str, optional
-        Variable of the session.
-    pre, post : float, optional
-        Seconds before and after the start of the segments.
-    scale : bool, optional
-        Scale the traces of the session as :func:`oscaxr.sequences` does.
-    baseline : float, optional
-        Subtract from each sequence the mean of its first so many seconds.
-
-    Returns
-    -------
-    ResponseArtists
-        Lines and bands, expected first.
-
-    Raises
-    ------
-    CriterionError
-        If `stimulus` is neither of these.
-    WindowError
-        If there are no sequences of one kind.
-    PlotLibraryError
-        If matplotlib is not installed.
-
-    Notes
-    -----
-    Of a session's Gabors, the frames shown before and after are named along the top.
-
-    Examples
-    --------
-    >>> import oscaxr as ox
-    >>> from matplotlib.figure import Figure
-    >>> ds = ox.sample.session(n_rois=4, scale=0.05)
-    >>> drawn = expected_unexpected(ds, Figure().subplots())
-    >>> [line.get_label().split(",")[0] for line in drawn.lines]
-    ['expected (D)', 'unexpected (U)']
-    """
-    words = ("expected", "unexpected")
-    pair: tuple[xr.DataArray, xr.DataArray]
-    if isinstance(data, xr.Dataset):
-        if stimulus not in _COMPARED:
-            raise CriterionError(
-                f"stimulus={stimulus!r} is not compared; it may be {sorted(_COMPARED)}"
-            )
-        chosen = [select_segments(data, **criteria) for criteria in _COMPARED[stimulus]]
-        found = [sequences(data, name, part, pre=pre, post=post, scale=scale) for part in chosen]
-        pair = (found[0], found[1])
-        if stimulus == n.GABORS:
-            words = ("expected (D)", "unexpected (U)")
-    else:
-        pair = data
-    ax = axes.own_axes(ax)
-    groups: dict[str, xr.DataArray] = {}
-    for word, part in zip(words, pair, strict=True):
-        count = f", {part.sizes[n.SEQUENCE]} sequences" if n.SEQUENCE in part.dims else ""
-        groups[word + count] = part if baseline is None else subtract_baseline(part, baseline)
-    drawn = responses(groups, ax, colors=(axes.EXPECTED, axes.UNEXPECTED))
-    if isinstance(data, xr.Dataset) and stimulus == n.GABORS:
-        _name_frames(ax, data, pair[1])
-    return drawn
-
-
-def _grouped(data: xr.DataArray | xr.Dataset | Groups) -> tuple[dict[str, xr.Dataset], str]:
+def _grouped(data: xr.DataArray | xr.Dataset | Groups, rois: bool) -> tuple[dict[str, _Group], str]:
     """Return statistics over ``rel_time`` by the name of the group, and what the names are."""
+    wanted = "sequences or their statistics, or several of them by name"
     if not isinstance(data, xr.DataArray | xr.Dataset):
-        if not data:
+        if not require_kind(data, Mapping, wanted):
             raise CriterionError("no groups were given to draw")
-        return {str(name): _one_line(_as_stats(part)) for name, part in data.items()}, ""
-    found = _as_stats(data)
-    others = _other_dims(found)
+        return {str(name): _one_line(_group(part, rois)) for name, part in data.items()}, ""
+    found = _group(data, rois)
+    others = _other_dims(found.stats)
     if not others:
         return {"": found}, ""
     if len(others) > 1:
@@ -228,40 +184,88 @@ def _grouped(data: xr.DataArray | xr.Dataset | Groups) -> tuple[dict[str, xr.Dat
             "them"
         )
     (dim,) = others
-    numbers = found[dim].dtype.kind in "iuf"
+    labels = found.stats[dim]
+    numbers = labels.dtype.kind in "iuf"
     lines = {
-        f"{label:g}" if numbers else str(label): found.isel({dim: position})
-        for position, label in enumerate(found[dim].values)
+        f"{label:g}" if numbers else str(label): _Group(
+            found.stats.isel({dim: position}),
+            None if found.rois is None else found.rois.isel({dim: position}),
+        )
+        for position, label in enumerate(labels.values)
     }
-    return lines, axes.axis_label(found[dim].attrs, dim)
+    return lines, axes.axis_label(labels.attrs, dim)
 
 
-def _as_stats(data: xr.DataArray | xr.Dataset) -> xr.Dataset:
-    axes.require_rel_time(data)
+def _group(data: xr.DataArray | xr.Dataset, rois: bool) -> _Group:
+    require_kind(
+        data, (xr.DataArray, xr.Dataset), "sequences, as of ds.osca.sequences(...), or statistics"
+    )
+    require_rel_time(data)
     if isinstance(data, xr.Dataset):
         if not {"mean", "median"} & set(data.data_vars):
             raise MissingVariableError(
                 f"the Dataset has the variables {[str(name) for name in data.data_vars]}, but "
                 "neither 'mean' nor 'median': give what oscaxr.stats returns for one variable"
             )
-        return data
+        if rois:
+            raise MissingVariableError(
+                "rois=True draws the traces of ROIs, which statistics do not have: give sequences"
+            )
+        return _Group(data, None)
+    require_numbers(data)
     over = [dim for dim in (n.SEQUENCE, n.ROI, n.TRACKING_ID) if dim in data.dims]
     if any(not data.sizes[dim] for dim in (*over, n.REL_TIME)):
         raise WindowError(
             f"there is nothing to draw: the sequences have the sizes {dict(data.sizes)}"
         )
+    traces = None
+    if rois:
+        roi_dim(data)
+        traces = data = mean(data, n.SEQUENCE) if n.SEQUENCE in over else data
+        over = over[-1:]
     if not over:
-        return xr.Dataset({"mean": data}, attrs=data.attrs)
-    return stats(data, over, stat="mean", error="sem")
+        return _Group(xr.Dataset({"mean": data}, attrs=data.attrs), None)
+    return _Group(stats(data, over, stat="mean", error="sem"), traces)
+
+
+def _sequences_of(data: xr.DataArray | xr.Dataset | Groups) -> list[xr.DataArray]:
+    """Return the arrays from which it is known around which segments they are."""
+    given = (
+        data.values() if isinstance(data, Mapping) and not isinstance(data, xr.Dataset) else [data]
+    )
+    return [require_kind(part, xr.DataArray, "sequences to shade Gabor frames") for part in given]
+
+
+def _draw_rois(ax: "Axes", traces: xr.DataArray, color: Any, fainter: float) -> "LineCollection":
+    """Draw the trace of each ROI."""
+    from matplotlib.collections import LineCollection
+
+    values = traces.transpose(roi_dim(traces), n.REL_TIME).values
+    time = np.broadcast_to(traces[n.REL_TIME].values, values.shape)
+    lines = LineCollection(
+        list(np.stack([time, values], axis=-1)), colors=color, linewidths=0.7,
+        alpha=fainter * axes.faintness(len(values), power=1), zorder=1.5,
+    )  # fmt: skip
+    ax.add_collection(lines, autolim=False)
+    known = values[np.isfinite(values)]
+    if known.size:
+        # A few ROIs out of very many must not press the mean flat.
+        few = _EXTREMES if len(values) > _MANY_ROIS else (0.0, 100.0)
+        low, high = np.percentile(known, few)
+        ax.update_datalim([(time[0, 0], low), (time[0, -1], high)])
+    return lines
 
 
 def _other_dims(found: xr.Dataset) -> list[str]:
-    middle = found["mean" if "mean" in found else "median"]
-    return [str(dim) for dim in middle.dims if dim != n.REL_TIME]
+    return [str(dim) for dim in _middle(found).dims if dim != n.REL_TIME]
 
 
-def _one_line(found: xr.Dataset) -> xr.Dataset:
-    others = _other_dims(found)
+def _middle(found: xr.Dataset) -> xr.DataArray:
+    return found["mean" if "mean" in found else "median"]
+
+
+def _one_line(found: _Group) -> _Group:
+    others = _other_dims(found.stats)
     if others:
         raise CriterionError(
             f"a group has the dims {others} besides {n.REL_TIME!r}, but is one line; average over "
@@ -274,27 +278,10 @@ def _middle_and_error(
     found: xr.Dataset,
 ) -> tuple[xr.DataArray, xr.DataArray | None, xr.DataArray | None]:
     """Return the line and the edges of its band."""
-    middle = found["mean" if "mean" in found else "median"]
+    middle = _middle(found)
     if {"q25", "q75"} <= set(found.data_vars):
         return middle, found["q25"], found["q75"]
     for error in ("sem", "std", "mad"):
         if error in found:
             return middle, middle - found[error], middle + found[error]
     return middle, None, None
-
-
-def _name_frames(ax: "Axes", ds: xr.Dataset, unexpected: xr.DataArray) -> None:
-    """Write along the top which Gabor frames come before and after."""
-    letters, starts = ds["gabor_frame"].values, ds["start_time"].values
-    stops, stimuli = ds["stop_time"].values, ds["stimulus_type"].values
-    segment = int(unexpected[n.SEQUENCE].values[len(unexpected[n.SEQUENCE]) // 2])
-    at = int(np.flatnonzero(ds[n.SEGMENT].values == segment)[0])
-    middles = (starts + stops) / 2 - starts[at]
-    first, last = unexpected[n.REL_TIME].values[[0, -1]]
-    shown = np.flatnonzero((middles > first) & (middles < last) & (stimuli == n.GABORS))
-    above = ax.secondary_xaxis("top")
-    above.set_xticks(
-        middles[shown], ["D / U" if row == at else str(letters[row]) for row in shown]
-    )  # fmt: skip
-    above.tick_params(length=0, labelsize="small", pad=1)
-    above.spines[:].set_visible(False)

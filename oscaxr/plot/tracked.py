@@ -10,6 +10,7 @@ from oscaxr.errors import MissingVariableError, TrackingError
 from oscaxr.measure import statistics
 from oscaxr.model import names as n
 from oscaxr.plot import axes
+from oscaxr.plot.checks import require_numbers, roi_dim, sessions_in
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.sequences import sequences
 from oscaxr.select.tracked import tracked
@@ -38,7 +39,7 @@ class TrackedArtists(NamedTuple):
 
 
 def tracked_responses(
-    sessions: Iterable[xr.Dataset],
+    sessions: Iterable[xr.Dataset] | xr.DataTree,
     criteria: Mapping[str, Any] | None = None,
     *,
     name: str = n.DFF,
@@ -49,7 +50,7 @@ def tracked_responses(
 
     Parameters
     ----------
-    sessions : iterable of xarray.Dataset
+    sessions : iterable of xarray.Dataset, or xarray.DataTree
         Sessions of one mouse.
     criteria : mapping, optional
         Which segments, as for :func:`oscaxr.select_segments`; ``{"gabor_frame": "U"}`` by default.
@@ -70,6 +71,10 @@ def tracked_responses(
     TrackingError
         If the sessions are of different mice, one is given twice, or their tracked ROIs are not
         the same.
+    MissingVariableError
+        If there is no such variable over ROIs.
+    PlotInputError
+        If other objects are given.
 
     Examples
     --------
@@ -82,11 +87,12 @@ def tracked_responses(
     parts: list[xr.DataArray] = []
     numbers: list[int] = []
     mice: list[int] = []
-    for ds in sessions:
+    for ds in sessions_in(sessions):
         same = tracked(ds)
         windows = sequences(
             same, name, select_segments(ds, **wanted), pre=-window[0], post=window[1], scale=scale
         )
+        roi_dim(windows)
         response = statistics.mean(statistics.mean(windows, n.REL_TIME), n.SEQUENCE)
         parts.append(response.reset_coords(drop=True))
         numbers.append(int(ds[SESSION]) if SESSION in ds.coords else len(numbers) + 1)
@@ -113,7 +119,7 @@ def tracked_responses(
 
 
 def tracked_over_sessions(
-    data: xr.DataArray | Sequence[xr.Dataset],
+    data: xr.DataArray | Sequence[xr.Dataset] | xr.DataTree,
     ax: "Axes | None" = None,
     *,
     color: Any = axes.UNEXPECTED,
@@ -123,7 +129,7 @@ def tracked_over_sessions(
 
     Parameters
     ----------
-    data : xarray.DataArray or sequence of xarray.Dataset
+    data : xarray.DataArray, sequence of xarray.Dataset or xarray.DataTree
         Responses (session, tracking_id), or the sessions of one mouse.
     ax : matplotlib.axes.Axes, optional
         Axes to draw into; new ones by default.
@@ -140,9 +146,11 @@ def tracked_over_sessions(
     Raises
     ------
     TrackingError
-        See :func:`tracked_responses`.
+        See :func:`tracked_responses`; or if there are no responses.
     MissingVariableError
         If an array has other dims.
+    PlotInputError
+        If other objects are given.
     PlotLibraryError
         If matplotlib is not installed.
 
@@ -161,17 +169,22 @@ def tracked_over_sessions(
         raise MissingVariableError(
             f"the responses have the dims {data.dims}; they should be ('session', 'tracking_id')"
         )
+    if not data.size:
+        raise TrackingError(f"there is nothing to draw: the responses are {dict(data.sizes)}")
+    require_numbers(data)
     ax = axes.own_axes(ax)
     from matplotlib.collections import LineCollection
 
     values = data.transpose(n.TRACKING_ID, SESSION).values
     numbers = data[SESSION].values
-    paths = np.stack([np.broadcast_to(numbers, values.shape), values], axis=-1)
-    # Many lines must not run together into a dark patch.
-    faintness = float(np.clip(15 / max(1, len(values)), 0.04, 0.8))
+    if len(numbers) > 1:
+        paths = np.stack([np.broadcast_to(numbers, values.shape), values], axis=-1)
+    else:  # a line of one point would not be seen
+        ends = numbers + np.array([-0.1, 0.1])
+        paths = np.stack(np.broadcast_arrays(ends, values), axis=-1)
     lines = LineCollection(
-        list(paths), colors=axes.FAINT, linewidths=0.9, alpha=faintness,
-        label=f"{len(values)} tracked ROIs", zorder=2,
+        list(paths), colors=axes.FAINT, linewidths=0.9,
+        alpha=axes.faintness(len(values), power=0.5), label=f"{len(values)} tracked ROIs", zorder=2,
     )  # fmt: skip
     ax.add_collection(lines)
     found = statistics.stats(data, n.TRACKING_ID, stat="mean", error="sem")

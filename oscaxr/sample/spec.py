@@ -245,7 +245,7 @@ class SampleSpec:
         Parameters
         ----------
         stream : int
-            One of the stream numbers of :mod:`oscaxr.sample.spec`.
+            One of the stream numbers of ``oscaxr.sample.spec``.
         part : int, optional
             Number of the block within the stream.
 

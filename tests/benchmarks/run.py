@@ -4,7 +4,7 @@ Usage: python tests/benchmarks/run.py [--folder DIR] [--rois N] [--repeat N] [--
 
 Both sides of a ratio are measured in the same run, alternating, with a warm page cache; the best of
 the repeats counts. Memory is what a fresh process holds privately at its peak, above what it held
-before the task.
+before the task; beside it, what the code allows itself for it.
 """
 
 import argparse
@@ -148,6 +148,14 @@ def measure(tasks, repeat):
     )
 
 
+def budgets():
+    """Return the bytes that each watched task may hold, by name of the task."""
+    from oscaxr.measure.streaming import LOADED_BYTES
+    from oscaxr.model.columns import BUDGET_BYTES
+
+    return {"wide": LOADED_BYTES, "factors": BUDGET_BYTES}
+
+
 def peak_private(path, layout, task):
     """Run one task in a fresh process and return its peak private memory, MB."""
     code = [sys.executable, __file__, "--child", task, str(path), layout]
@@ -204,7 +212,17 @@ def main():
         return
     console = Console()
     table = Table(title=f"oscaxr against h5py + numpy, {options.rois} ROIs")
-    for column in ("layout", "task", "oscaxr, s", "floor, s", "ratio", "must", "goal", "peak, MB"):
+    for column in (
+        "layout",
+        "task",
+        "oscaxr, s",
+        "floor, s",
+        "ratio",
+        "must",
+        "goal",
+        "peak, MB",
+        "budget, MB",
+    ):
         table.add_column(column, justify="left" if column in ("layout", "task") else "right")
     watched = {"wide": "wide", "scale": "factors"}
     for layout in [options.layout] if options.layout else LAYOUTS:
@@ -213,13 +231,14 @@ def main():
         for task, ours, floor, must, goal in measure(tasks, options.repeat):
             name = watched.get(task.split()[0])
             memory = f"{peak_private(path, layout, name):.0f}" if name else ""
+            budget = f"{budgets()[name] / 2**20:.0f}" if name else ""
             table.add_row(
                 layout, task, f"{ours:.4f}", f"{floor:.4f}", f"{ours / floor:.2f}", f"{must:.2f}",
-                f"{goal:.2f}", memory,
+                f"{goal:.2f}", memory, budget,
             )  # fmt: skip
     ours, floor = import_times(options.repeat)
     table.add_row(
-        "", "import", f"{ours:.3f}", f"{floor:.3f}", f"{ours / floor:.2f}", "1.30", "1.15", ""
+        "", "import", f"{ours:.3f}", f"{floor:.3f}", f"{ours / floor:.2f}", "1.30", "1.15", "", ""
     )
     console.print(table)
 

@@ -1,39 +1,25 @@
 """The console script, as a user runs it: in a process of its own, mostly with piped output."""
 
 import importlib
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+import command_line
 import oscaxr as ox
+from command_line import SCRIPT
 
-SCRIPT = Path(sys.executable).parent / ("oscaxr.exe" if os.name == "nt" else "oscaxr")
 pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="oscaxr is not installed here")
 
 
-def run(*args: object, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [SCRIPT, *map(str, args)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        cwd=cwd,
-        # Neither finds nor leaves anything in the cache folder of whoever runs the tests.
-        env={
-            **os.environ,
-            "HOME": str(cwd / "cache"),
-            "XDG_CACHE_HOME": str(cwd / "cache"),
-            "COLUMNS": "80",
-            **(env or {}),
-        },
-    )
+def run(*args: object, cwd: Path, **env: str) -> subprocess.CompletedProcess:
+    # Neither finds nor leaves anything in the cache folder of whoever runs the tests.
+    cache = str(cwd / "cache")
+    return command_line.run(*args, cwd=cwd, HOME=cache, XDG_CACHE_HOME=cache, **env)
 
 
 def is_one_clear_message(done: subprocess.CompletedProcess, code: int = 1) -> bool:
@@ -56,7 +42,7 @@ def test_version(tmp_path):
     [
         (["--help"], ["demo", "sample", "DANDI 000037"]),
         (["demo", "--help"], ["--out", "--figure", "oscaxr-demo.png"]),
-        (["sample", "-h"], ["DIR", "--seed", "--scale", "--rois", "--layout", "--overwrite"]),
+        (["sample", "-h"], ["DIR", "--seed", "--scale", "--rois", "--format", "--overwrite"]),
     ],
 )
 def test_help(args, words, tmp_path):
@@ -113,6 +99,21 @@ def test_sample_does_not_overwrite_unless_told(sampled):
     done = run("sample", folder, "--scale", 0.01, "--rois", 4, "--overwrite", cwd=folder.parent)
     assert done.returncode == 0
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.nwb")} != before
+
+
+def test_sample_writes_the_original_layout(tmp_path):
+    args = ["--scale", 0.01, "--rois", 4, "--bad-rois", 1, "--format", "original"]
+    done = run("sample", "data", *args, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    folders = sorted(tmp_path.glob("data/prod/mouse_*/ophys_session_*"))
+    assert len(folders) == 3
+    for folder in folders:
+        (line,) = (line for line in done.stdout.splitlines() if folder.name in line)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        assert f"({size / 1e6:.1f} MB)" in line
+    again = run("sample", "data", *args, cwd=tmp_path)
+    assert is_one_clear_message(again)
+    assert "--overwrite" in again.stderr
 
 
 def test_errors_are_one_message_and_debug_shows_more(tmp_path):
@@ -205,7 +206,7 @@ def test_demo_without_matplotlib(tmp_path):
         "find = u.find_spec\n"
         "u.find_spec = lambda name, *rest: None if name == 'matplotlib' else find(name, *rest)\n"
     )
-    done = run("demo", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    done = run("demo", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert is_one_clear_message(done)
     assert "pip install" in done.stderr
 

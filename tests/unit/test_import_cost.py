@@ -8,14 +8,17 @@ from functools import cache
 import pytest
 
 HEAVY = (
+    "dandi",
     "dask",
     "deflate",
     "distributed",
+    "fsspec",
     "h5netcdf",
     "hdmf",
     "matplotlib",
     "netCDF4",
     "pynwb",
+    "requests",
     "rich",
     "scipy",
     "typer",

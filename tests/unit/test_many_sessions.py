@@ -3,6 +3,7 @@
 import os
 import signal
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from oscaxr.errors import (
     SessionsFailedError,
 )
 from oscaxr.sessions import node_of
+from oscaxr.workers import RETRIES
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,13 @@ def fails_on_second(ds):
 def kills_its_worker_once(ds, marker):
     if int(ds.session) == 2 and not Path(marker).exists():
         Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return one_number(ds)
+
+
+def kills_its_worker(ds, folder):
+    if int(ds.session) == 2:
+        (folder / str(os.getpid())).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return one_number(ds)
 
@@ -203,12 +212,178 @@ def test_a_session_that_does_not_open(with_a_bad_one):
     assert caught.value.results.values.tolist() == [5, 7]
 
 
-def test_a_worker_process_that_dies(mouse, tmp_path):
+def test_a_worker_that_dies_once_loses_nothing(mouse, tmp_path):
     folder, table = mouse
-    with pytest.raises(SessionsFailedError, match="died"):
-        ox.map_sessions(
-            kills_its_worker_once, table, str(tmp_path / "killed"), datadir=folder, workers=2
+    marker = tmp_path / "killed"
+    counts = ox.map_sessions(kills_its_worker_once, table, marker, datadir=folder, workers=2)
+    assert marker.exists()
+    assert counts.values.tolist() == [5, 6, 7]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_always_dies_is_the_failure_of_its_session_alone(mouse, tmp_path, workers):
+    folder, table = mouse
+    with pytest.warns(FailedSessionsWarning, match=f"session {table.sessid.iloc[1]}: .*3 times"):
+        counts = ox.map_sessions(
+            kills_its_worker, table, tmp_path, datadir=folder, workers=workers, errors="collect"
         )
+    np.testing.assert_array_equal(counts.session, [1, 3])
+    assert counts.values.tolist() == [5, 7]
+    assert len(list(tmp_path.iterdir())) == 1 + RETRIES
+
+
+ANY_XARRAY = {
+    "coordinate": (lambda ds: ds.roi, "result"),
+    "coordinate of segments": (lambda ds: ds["segment"], "result"),
+    "array without a name": (lambda ds: (ds.dff * 2).rename(None)[:3], "result"),
+    "array": (lambda ds: ds.dff[:3], "dff"),
+    "variable": (lambda ds: ds.roi_id.variable, "result"),
+    "coordinates": (lambda ds: ds.osca.blocks().coords, None),
+    "dataset": (lambda ds: ds[["max_projection"]], "max_projection"),
+}
+
+
+@pytest.mark.parametrize("what", ANY_XARRAY)
+def test_any_xarray_object_can_be_returned(mouse, what):
+    folder, table = mouse
+    func, name = ANY_XARRAY[what]
+    found = ox.map_sessions(func, table, datadir=folder, scheduler="synchronous")
+    assert [node.path for node in found.leaves] == [f"/mouse_1/session_{k}" for k in (1, 2, 3)]
+    for node, path in zip(found.leaves, sorted(folder.rglob("*.nwb")), strict=True):
+        with ox.open_session(path) as ds:
+            expected = func(ds)
+            values = node.coords if name is None else node[name]
+            if name is None:
+                assert values.to_dataset().sizes == expected.to_dataset().sizes
+            else:
+                data = expected[name] if isinstance(expected, xr.Dataset) else expected
+                np.testing.assert_array_equal(values.values, data.values)
+                assert values.dims == data.dims
+
+
+def test_a_tree_can_be_returned(mouse):
+    folder, table = mouse
+
+    def tree(ds):
+        return xr.DataTree.from_dict({"/": ds[["roi_id"]], "/means/dff": ds[["dff"]].mean("time")})
+
+    found = ox.map_sessions(tree, table, datadir=folder, scheduler="synchronous")
+    assert found["mouse_1/session_2/means/dff"].dff.dims == ("roi",)
+    assert found["mouse_1/session_2"].roi_id.sizes == {"roi": 6}
+
+
+VALUES = {
+    "numpy number": (lambda ds: np.float32(ds.sizes["roi"]), "f"),
+    "0-d array": (lambda ds: np.array(ds.sizes["roi"]), "i"),
+    "flag": (lambda ds: int(ds.session) > 1, "b"),
+    "word": (lambda ds: str(ds.line.item()), "U"),
+    "time": (lambda ds: np.datetime64("2018-09-26") + int(ds.session), "M"),
+}
+
+
+@pytest.mark.parametrize("what", VALUES)
+def test_single_values_of_one_kind_become_an_array(mouse, what):
+    folder, table = mouse
+    func, kind = VALUES[what]
+    found = ox.map_sessions(func, table, datadir=folder, scheduler="synchronous")
+    assert found.dims == ("session_id",)
+    assert found.dtype.kind == kind
+    with ox.open_session(int(table.sessid.iloc[2]), datadir=folder, sessions=table) as ds:
+        assert found.sel(session_id=table.sessid.iloc[2]).values == np.asarray(func(ds))
+
+
+OTHERS = {
+    "none": lambda ds: None,
+    "tuple": lambda ds: (ds.sizes["roi"], "rois"),
+    "dict": lambda ds: {"rois": ds.sizes["roi"]},
+    "numpy array": lambda ds: np.zeros(3),
+    "number or flag": lambda ds: True if int(ds.session) == 1 else 2,
+    "number or word": lambda ds: "one" if int(ds.session) == 1 else 2,
+    "number or none": lambda ds: None if int(ds.session) == 1 else 2,
+    "array or frame": lambda ds: ds.roi if int(ds.session) == 1 else pd.DataFrame({"a": [1]}),
+    "frame or series": lambda ds: pd.DataFrame({"a": [1]})["a" if int(ds.session) == 1 else ["a"]],
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_anything_else_becomes_a_dict(mouse, what):
+    folder, table = mouse
+    func = OTHERS[what]
+    found = ox.map_sessions(func, table, datadir=folder, scheduler="synchronous")
+    assert list(found) == [f"/mouse_1/session_{k}" for k in (1, 2, 3)]
+    for number, value in enumerate(found.values(), start=1):
+        with ox.open_session(mouse=1, session=number, datadir=folder, sessions=table) as ds:
+            expected = func(ds)
+        assert type(value) is type(expected)
+        if not isinstance(value, xr.DataArray):
+            assert str(value) == str(expected)
+
+
+def test_what_is_lazy_is_read_before_the_session_closes(mouse, open_files):
+    folder, table = mouse
+    found = ox.map_sessions(
+        lambda ds: {"trace": [ds.dff[:, 0]]}, table, datadir=folder, scheduler="threads"
+    )
+    assert all(value["trace"][0].variable._in_memory for value in found.values())
+    assert not open_files(folder)
+
+
+def test_the_same_session_twice_runs_nothing(mouse, tmp_path):
+    folder, table = mouse
+    paths = sorted(folder.rglob("*.nwb"))
+    first = int(table.sessid.iloc[0])
+    copy = tmp_path / "copy.nwb"
+    copy.write_bytes(paths[0].read_bytes())
+
+    def never(ds):
+        raise AssertionError
+
+    for what in ([first, first], [paths[0], paths[1], paths[0]], [first, paths[0]], [first, copy]):
+        with pytest.raises(AmbiguousSessionError, match=str(first)):
+            ox.map_sessions(never, what, datadir=folder, scheduler="synchronous")
+
+
+def test_the_same_session_by_names_that_do_not_tell(mouse, tmp_path):
+    folder, _ = mouse
+    paths = sorted(folder.rglob("*.nwb"))
+    export = tmp_path / "export.zarr"
+    with ox.open_session(paths[0]) as ds:
+        ox.save(ds, export)
+    with pytest.raises(SessionsFailedError, match="asked for twice") as caught:
+        ox.map_sessions(one_number, [paths[0], export, paths[1]], scheduler="synchronous")
+    assert caught.value.results.values.tolist() == [5, 6]
+
+
+def test_sessions_are_opened_as_asked(mouse):
+    folder, table = mouse
+
+    def what(ds):
+        return sorted(set(ds.variables) & {"square_x", "run_velocity"}), ds.dff.chunks is not None
+
+    found = ox.map_sessions(
+        what, table, datadir=folder, scheduler="synchronous",
+        include="squares", drop_variables="run_velocity", chunks={},
+    )  # fmt: skip
+    assert list(found.values()) == [(["square_x"], True)] * 3
+
+
+def needs_chunks(ds, chunks):
+    return chunks
+
+
+def test_options_are_not_lost_silently(mouse):
+    folder, table = mouse
+    with pytest.raises(CriterionError, match=r"chunks: an option.*partial"):
+        ox.map_sessions(needs_chunks, table, datadir=folder, chunks=3)
+    found = ox.map_sessions(
+        partial(needs_chunks, chunks=3), table, datadir=folder, scheduler="threads", chunks={}
+    )
+    assert found.values.tolist() == [3, 3, 3]
+    with (
+        ox.open_sessions(table, datadir=folder) as tree,
+        pytest.raises(CriterionError, match=r"datadir, include: .* open already"),
+    ):
+        ox.map_sessions(one_number, tree, datadir=folder, include="squares")
 
 
 @pytest.mark.slow

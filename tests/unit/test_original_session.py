@@ -181,6 +181,10 @@ def test_dendrites_have_two_segmentations(original_folders):
         assert allen.roi_id.values.min() > 10**8
 
 
+def n_rois(ds):
+    return ds.sizes["roi"]
+
+
 # -- ways to open, to carry and to save -----------------------------------------------------------
 def test_by_folder_engine_id_and_table(original_folders):
     folder = original_folders["soma"]
@@ -197,6 +201,11 @@ def test_by_folder_engine_id_and_table(original_folders):
         assert [node.path for node in tree.leaves] == ["/mouse_1/session_1", "/mouse_2/session_1"]
     with ox.open_sessions(datadir) as tree:
         assert len(tree.leaves) == 2
+    with ox.open_sessions(datadir, segmentation="allen", fluorescence="raw") as tree:
+        assert {node.attrs["segmentation"] for node in tree.leaves} == {"allen"}
+        assert {node.attrs["fluorescence"] for node in tree.leaves} == {"raw"}
+    rois = ox.map_sessions(n_rois, datadir, scheduler="synchronous", segmentation="allen")
+    assert rois.sel(session_id=764704289) == tree["mouse_2/session_1"].sizes["roi"]
 
 
 def test_it_is_lazy_pickles_and_closes(original_folders, open_files):
@@ -223,6 +232,8 @@ def test_an_export_comes_back_identical(original_folders, tmp_path, ending):
         with pytest.warns(InvalidRoiWarning):
             ox.save(ds, tmp_path / f"session{ending}")
         with ox.open_session(tmp_path / f"session{ending}") as again:
+            sources = [source["name"] for source in again.encoding["provenance"]["sources"]]
+            assert sorted(sources) == sorted(ds.attrs["source_files"].split(", "))
             xr.testing.assert_identical(again.load(), ds.load())
             frames = np.arange(0, ds.sizes["stim_time"], 31)
             np.testing.assert_array_equal(

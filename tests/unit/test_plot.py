@@ -227,6 +227,13 @@ def test_tracked_over_sessions(mouse, ax):
     render(ax)
 
 
+def test_one_session_is_a_dash_an_roi(mouse, ax):
+    drawn = plot.tracked_over_sessions(mouse[:1], ax)
+    values = plot.tracked_responses(mouse[:1]).values[0]
+    for path, value in zip(drawn.rois.get_segments(), values, strict=True):
+        np.testing.assert_allclose(path, [[0.9, value], [1.1, value]])
+
+
 def test_planted_responses_grow(mouse):
     mean = plot.tracked_responses(mouse).mean("tracking_id").values
     assert mean[2] > mean[0]
@@ -301,8 +308,8 @@ def test_overview_without_pupil_and_with_nan(ds):
     drawn = plot.session_overview(damaged, axes, bins=100)
     assert "pupil_diameter" not in drawn.lines
     assert np.isfinite(drawn.lines["dff"].get_ydata()).sum() > 90
-    assert "no pupil_diameter" in axes[2].get_ylabel()
-    with pytest.raises(CriterionError, match="four"):
+    assert "no pupil diameter" in axes[2].texts[0].get_text()
+    with pytest.raises(CriterionError, match="has 4, for stimulus"):
         plot.session_overview(ds, axes[:2])
 
 

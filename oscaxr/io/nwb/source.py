@@ -10,6 +10,7 @@ import numpy as np
 
 from oscaxr.errors import FormatError
 from oscaxr.io.hdf5 import Hdf5File
+from oscaxr.io.remote import RemoteFile
 from oscaxr.model.lazy import Array, Reader
 
 DFF = "processing/ophys/DfOverF/RoiResponseSeries"
@@ -190,12 +191,12 @@ class ReshapedRows:
         return values.reshape(len(first), len(second), *values.shape[1:])
 
 
-def find_file_with(paths: Sequence[Path], wanted: str) -> Hdf5File | None:
+def find_file_with(paths: Sequence[Path | RemoteFile], wanted: str) -> Hdf5File | None:
     """Open the first of a session's files that holds an object.
 
     Parameters
     ----------
-    paths : sequence of Path
+    paths : sequence of Path or RemoteFile
         The session's files, sorted.
     wanted : str
         Path inside the files; an empty group does not count.

@@ -100,6 +100,7 @@ def open_original(
         _label_as_raw(ds)
     set_preferred_chunks(ds)
     ds.encoding["source"] = where
+    ds.encoding["source_files"] = tuple(str(path.resolve()) for path in reading.used)
     ds.set_close(reading.close)
     return ds
 

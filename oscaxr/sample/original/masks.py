@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from oscaxr.sample.original.rois import FoundRois
 from oscaxr.sample.original.tree import Tree
-from oscaxr.sample.spec import IMAGES
+from oscaxr.sample.spec import IMAGES, SampleError
 
 _STEP: Final = 64
 # Of the columns of the object list, the boxes alone are known for certain.
@@ -60,27 +60,14 @@ def write_allen_masks(tree: Tree, rois: FoundRois) -> None:
     """
     height, width = rois.session.spec.field_shape
     rng = rois.session.spec.random(IMAGES, 1)
-    found: list[NDArray[np.bool_]] = []
-    boxes, areas = [], []
-    for start in range(0, len(rois.rows), _STEP):
-        masks = rois.masks(start, min(start + _STEP, len(rois.rows)), "bool")
-        block = _boxes(masks)
-        boxes.append(block)
-        areas.append(masks.sum(axis=(1, 2)))
-        found += [
-            mask[y0 : y1 + 1, x0 : x1 + 1]
-            for mask, (x0, y0, x1, y1) in zip(masks, block, strict=True)
-        ]
-    tight = np.concatenate(boxes)
-    kept = _told_apart(tight)
-    entries = [
-        _entry(number, box, np.pad(mask, [(0, 0), (0, box[2] - box[0] + 1 - mask.shape[1])]), True)
-        for number, box, mask in zip(rois.ids.tolist(), kept.tolist(), found, strict=True)
-    ]
+    entries = _listed(rois, width)
+    order = rng.permutation(len(entries))
+    _write_object_list(tree.segmentation / "objectlist.txt", [entries[k] for k in order])
     first_free = int(rois.ids[-1]) + 1_000
-    for k in range(_REJECTED):
-        box = [2 + 6 * k, 3, 5 + 6 * k, 4]
-        entries.append(_entry(first_free + k, box, np.ones((2, 4), bool), k == 1))
+    rejected = np.ones((2, 4), dtype=bool)
+    entries += [
+        _entry(first_free + k, 2 + 6 * k, 3, rejected, valid=k == 1) for k in range(_REJECTED)
+    ]
     content = {
         "image": {"width": width, "height": height},
         "motion_border": {"x0": 9.0, "x1": 7.0, "y0": 11.0, "y1": 6.0},
@@ -91,10 +78,26 @@ def write_allen_masks(tree: Tree, rois: FoundRois) -> None:
     }
     path = tree.processed / f"{tree.experiment_id}_input_extract_traces.json"
     path.write_text(json.dumps(content), encoding="ascii")
-    order = rng.permutation(len(kept))
-    _write_object_list(
-        tree.segmentation / "objectlist.txt", kept[order], np.concatenate(areas)[order]
-    )
+
+
+def _listed(rois: FoundRois, width: int) -> list[dict[str, Any]]:
+    """Describe the ROIs that count, each by its mask within a box of its own."""
+    cut: list[NDArray[np.bool_]] = []
+    boxes = []
+    for start in range(0, len(rois.rows), _STEP):
+        masks = rois.masks(start, min(start + _STEP, len(rois.rows)), "bool")
+        boxes.append(_boxes(masks))
+        for mask, (x0, y0, x1, y1) in zip(masks, boxes[-1], strict=True):
+            # A copy, so that the images can be forgotten.
+            cut.append(mask[y0 : y1 + 1, x0 : x1 + 1].copy())
+    tight = np.concatenate(boxes)
+    right = _told_apart(tight, width)[:, 2] - tight[:, 2]
+    return [
+        _entry(number, x0, y0, np.pad(mask, [(0, 0), (0, wider)]), valid=True)
+        for number, (x0, y0), mask, wider in zip(
+            rois.ids.tolist(), tight[:, :2].tolist(), cut, right.tolist(), strict=True
+        )
+    ]
 
 
 def _boxes(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -107,7 +110,7 @@ def _boxes(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.column_stack([*low, *high])
 
 
-def _told_apart(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
+def _told_apart(boxes: NDArray[np.int64], width: int) -> NDArray[np.int64]:
     """Widen boxes until no two are equal; masks stay away from the border."""
     boxes = boxes.copy()
     while True:
@@ -116,34 +119,41 @@ def _told_apart(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
         if not again.size:
             return boxes
         boxes[again, 2] += 1
+        if boxes[:, 2].max() >= width:
+            raise SampleError(
+                f"{len(boxes)} ROIs are too many for a field {width} pixels wide: no two boxes may "
+                "be equal. Give a larger field_shape, or fewer ROIs."
+            )
 
 
-def _entry(number: int, box: list[int], mask: NDArray[np.bool_], valid: bool) -> dict[str, Any]:
-    x0, y0, x1, y1 = box
+def _entry(number: int, x: int, y: int, mask: NDArray[np.bool_], *, valid: bool) -> dict[str, Any]:
     return {
         "id": number,
-        "x": x0,
-        "y": y0,
-        "width": x1 - x0 + 1,
-        "height": y1 - y0 + 1,
+        "x": x,
+        "y": y,
+        "width": mask.shape[1],
+        "height": mask.shape[0],
         "valid": valid,
         "mask": mask.tolist(),
         "mask_page": 0,
     }
 
 
-def _write_object_list(path: Path, boxes: NDArray[np.int64], areas: NDArray[np.int64]) -> None:
-    columns: dict[str, NDArray[Any]] = dict.fromkeys(
-        _OBJECT_HEADER.split(", "), np.zeros(len(boxes))
-    )
-    columns |= {
-        "traceindex": np.arange(len(boxes)),
-        "cx": (boxes[:, 0] + boxes[:, 2]) // 2,
-        "cy": (boxes[:, 1] + boxes[:, 3]) // 2,
-        **dict(zip(("minx", "miny", "maxx", "maxy"), boxes.T, strict=True)),
-        "area": areas,
-        "shape0": np.full(len(boxes), 0.91),
-    }
-    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-    lines = [_OBJECT_HEADER, *(", ".join(f"{value:g}" for value in row) for row in rows)]
+def _write_object_list(path: Path, entries: list[dict[str, Any]]) -> None:
+    lines = [_OBJECT_HEADER]
+    for number, entry in enumerate(entries):
+        x, y = entry["x"], entry["y"]
+        right, below = x + entry["width"] - 1, y + entry["height"] - 1
+        known = {
+            "traceindex": number,
+            "cx": (x + right) // 2,
+            "cy": (y + below) // 2,
+            "minx": x,
+            "miny": y,
+            "maxx": right,
+            "maxy": below,
+            "area": int(np.sum(entry["mask"])),
+            "shape0": 0.91,
+        }
+        lines.append(", ".join(str(known.get(name, 0)) for name in _OBJECT_HEADER.split(", ")))
     path.write_text("\n".join(lines) + "\n", encoding="ascii")

@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 from oscaxr.model import names as n
 from oscaxr.sample.clocks import COUNTS_PER_SECOND, FLIPS_PER_EVENT
 from oscaxr.sample.original.form import OriginalForm
-from oscaxr.sample.stimulus import (
-    DEGREES_PER_PIXEL,
-    PATCH_PHASE,
-    SPATIAL_FREQUENCY,
-    WINDOW,
-    draw_patches,
+from oscaxr.sample.original.parameters import (
+    IMAGES_PER_SEQUENCE,
+    flow_parameters,
+    gabor_elements,
+    gabor_parameters,
+    session_params,
+    square_elements,
 )
+from oscaxr.sample.stimulus import WINDOW, draw_patches
 from oscaxr.sample.synthesis import SampleSession
 from oscaxr.sample.timeline import FRAMES_PER_GABOR, NOMINAL_RATE
 
-_IMAGES_PER_SEQUENCE: Final = 4
 _UNPICKLED_STIMULUS: Final = "<cred_assign_stims.CredAssignStims object>"
 
 
@@ -118,28 +119,6 @@ def last_shown(session: SampleSession) -> int:
     return int(session.segments["start_frame_stim"][-1])
 
 
-def session_params(session: SampleSession) -> dict[str, Any]:
-    """Make what all stimuli of a production session share."""
-    scale = session.spec.scale
-    return {
-        "type": "ophys",
-        "session_dur": round(4200 * scale),
-        "pre_blank": round(30 * scale),
-        "post_blank": round(30 * scale),
-        "inter_blank": round(30 * scale),
-        "gab_dur": round(2040 * scale),
-        "sq_dur": round(1020 * scale),
-        "seed": session.spec.seed,
-        "rng": np.random.RandomState(session.spec.seed),
-        "windowpar": window_parameters(),
-    }
-
-
-def window_parameters() -> list[Any]:
-    """Return the size of the screen in pixels, and of a pixel in degrees."""
-    return [list(WINDOW), np.float64(DEGREES_PER_PIXEL)]
-
-
 def block_frames(session: SampleSession, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return first and last (exclusive) stimulus frame of each block of the chosen segments."""
     table = session.segments
@@ -221,70 +200,6 @@ def flow_frames(session: SampleSession, chosen: NDArray[np.bool_]) -> list[NDArr
     return list(frames)
 
 
-def square_elements(session: SampleSession) -> dict[str, Any]:
-    """Make what the stimulus computer drew visual flow from."""
-    return {
-        "units": "pix",
-        "nElements": session.spec.n_squares,
-        "sizes": np.float64(session.spec.square_size),
-        "fieldShape": "sqr",
-        "contrs": 1.0,
-        "elementTex": None,
-        "elementMask": None,
-        "name": "bricks",
-    }
-
-
-def gabor_elements() -> dict[str, Any]:
-    """Make what the stimulus computer drew Gabor patches from."""
-    return {
-        "units": "pix",
-        "nElements": n.N_PATCHES,
-        "fieldShape": "sqr",
-        "contrs": 1.0,
-        "phases": PATCH_PHASE,
-        "sfs": np.float64(SPATIAL_FREQUENCY * DEGREES_PER_PIXEL),
-        "elementTex": "sin",
-        "elementMask": "gauss",
-        "texRes": 48,
-        "maskParams": {"sd": 3},
-        "name": "gabors",
-    }
-
-
-def flow_parameters() -> dict[str, Any]:
-    """Return the parameters of visual flow."""
-    return {
-        "size": 8,
-        "speed": 50,
-        "flipfrac": 0.25,
-        "density": 0.75,
-        "seg_len": 1,
-        "reg_len": [30, 90],
-        "surp_len": [2, 4],
-        "units": "pix",
-        "fps": 60,
-    }
-
-
-def gabor_parameters(session: SampleSession) -> dict[str, Any]:
-    """Return the parameters of Gabor patches."""
-    return {
-        "n_gabors": n.N_PATCHES,
-        "size_ran": [10, 20],
-        "sf": SPATIAL_FREQUENCY,
-        "phase": PATCH_PHASE,
-        "oris": [0.0, 45.0, 90.0, 135.0],
-        "ori_std": 1.0 / np.sqrt(session.spec.gabor_kappa),
-        "im_len": FRAMES_PER_GABOR / NOMINAL_RATE,
-        "reg_len": [30, 90],
-        "surp_len": [3, 6],
-        "sd": 3,
-        "units": "pix",
-        "n_im": _IMAGES_PER_SEQUENCE,
-    }
-
-
 def flow_stimulus(
     session: SampleSession, form: OriginalForm, chosen: NDArray[np.bool_]
 ) -> dict[str, Any]:
@@ -350,8 +265,8 @@ def gabor_stimulus(session: SampleSession, form: OriginalForm) -> dict[str, Any]
     chosen = session.segments["stimulus_type"] == n.GABORS
     sweeps = gabor_sweeps(session, chosen)
     sequences = sequence_parameters(session, chosen)
-    count = len(sequences) * _IMAGES_PER_SEQUENCE
-    images = list(range(_IMAGES_PER_SEQUENCE))
+    count = len(sequences) * IMAGES_PER_SEQUENCE
+    images = list(range(IMAGES_PER_SEQUENCE))
     parameters = {
         "elemParams": gabor_elements(),
         "fieldSize": list(WINDOW),
@@ -368,7 +283,7 @@ def gabor_stimulus(session: SampleSession, form: OriginalForm) -> dict[str, Any]
         "sweep_params": {"OriSurp": (sequences, 0), "PosSizesAll": (images, 1)},
         "dimnames": ["OriSurp", "PosSizesAll"],
         "sweep_length": FRAMES_PER_GABOR / NOMINAL_RATE,
-        "blank_sweeps": _IMAGES_PER_SEQUENCE,
+        "blank_sweeps": IMAGES_PER_SEQUENCE,
         "sweep_order": sweeps.tolist(),
         "sweep_frames": sweep_frames(len(sweeps), FRAMES_PER_GABOR),
         "sweep_table": [(sequence, image) for sequence in sequences for image in images],

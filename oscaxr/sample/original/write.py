@@ -16,6 +16,7 @@ from oscaxr.sample.original.masks import (
     write_max_projection,
 )
 from oscaxr.sample.original.pickler import Python2Pickler
+from oscaxr.sample.original.pilot_log import make_pilot_log
 from oscaxr.sample.original.pupil import write_pupil
 from oscaxr.sample.original.rois import FoundRois
 from oscaxr.sample.original.stimulus_log import make_log
@@ -108,8 +109,10 @@ def write_original(
 
     Notes
     -----
-    The same session written by :func:`write_nwb` tells the same, except that this format has unfit
-    ROIs (`n_bad_rois` of the session) and raw fluorescence.
+    The same session written by :func:`write_nwb` tells the same. This layout also has unfit ROIs
+    (`n_bad_rois` of the session), raw fluorescence, and the alignment of all stimulus frames; the
+    gray frame of a Gabor sequence has the mean orientation of the frame before it. A session with
+    other parameters than those of production is written as a pilot session.
 
     Examples
     --------
@@ -157,7 +160,8 @@ def _write(
 def _write_behavior(session: SampleSession, tree: Tree, form: OriginalForm) -> None:
     clocks = session.clocks
     with tree.behavior_file("stim.pkl").open("wb", buffering=2**20) as file:
-        log = make_log(session, form)
+        is_pilot = session.spec.run_type == "pilot"
+        log = (make_pilot_log if is_pilot else make_log)(session, form)
         if form.pickled_by == "python2":
             Python2Pickler(file, form.pickle_protocol).dump(log)
         else:

@@ -1,0 +1,325 @@
+"""``oscaxr extract``: windows around segments, or statistics of them, into a file."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+import xarray as xr
+
+from oscaxr.cli.console import (
+    DebugOption,
+    JsonOption,
+    output,
+    reported_errors,
+    say,
+    working,
+)
+from oscaxr.cli.criteria import CRITERIA_WORDS, split_words
+from oscaxr.cli.json_output import print_json
+from oscaxr.cli.long_table import check_rows, write_long_table
+from oscaxr.cli.segments import left_lines, left_of
+from oscaxr.cli.session_options import OPTION_WORDS, SESSION_WORDS, Asked, takes_session
+from oscaxr.cli.targets import OverwriteOption, bytes_at, check_target, in_words, new_file
+from oscaxr.errors import CriterionError, ExportError, MissingVariableError, WindowError
+from oscaxr.export import save
+from oscaxr.export.write import format_of
+from oscaxr.measure import baseline as subtract_baseline
+from oscaxr.measure import integrate as integrated
+from oscaxr.measure import stats as averaged
+from oscaxr.model import names as n
+from oscaxr.progress import progress_bar
+from oscaxr.select.criteria import select_segments
+from oscaxr.select.sequences import sequences
+from oscaxr.select.tracked import tracked as tracked_rois
+
+# Of windows that are worked on before they are saved, so many bytes are held at a time.
+_BLOCK_BYTES: Final = 16 * 2**20
+WINDOW_WORDS: Final = OPTION_WORDS | {
+    name: f"--{name}" for name in ("pre", "post", "edge", "interpolate", "scale", "error")
+}
+
+
+class Edge(StrEnum):
+    """What to do with windows that leave the recording."""
+
+    DROP = "drop"
+    NAN = "nan"
+    RAISE = "raise"
+
+
+class Stat(StrEnum):
+    """Statistic over sequences and ROIs."""
+
+    MEAN = "mean"
+    MEDIAN = "median"
+
+
+class Spread(StrEnum):
+    """Error of a statistic."""
+
+    SEM = "sem"
+    STD = "std"
+    MAD = "mad"
+    QUARTILES = "quartiles"
+
+
+PreOption = Annotated[float, typer.Option(help="Seconds before the start of each segment.")]
+PostOption = Annotated[float, typer.Option(help="Seconds after the start of each segment.")]
+VariableOption = Annotated[
+    str,
+    typer.Option("-v", "--variable", metavar="NAME", help="dff, run_velocity, pupil_diameter, ..."),
+]
+ScaleOption = Annotated[
+    bool,
+    typer.Option(
+        "--scale", help="Subtract the median of the whole trace and divide by its spread."
+    ),
+]
+BaselineOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Subtract from each sequence the mean of its first so many seconds.",
+    ),
+]
+
+
+@takes_session(SESSION_WORDS, CRITERIA_WORDS)
+def extract(
+    asked: Asked,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="Where to: .nc, .zarr or .zarr.zip keep all labels; .csv is one long table.",
+        ),
+    ],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Criteria; see above.")
+    ] = None,
+    pre: PreOption = 1.0,
+    post: PostOption = 1.0,
+    variable: VariableOption = n.DFF,
+    tracked: Annotated[
+        bool, typer.Option("--tracked", help="Only tracked ROIs, in the tracking order.")
+    ] = False,
+    scale: ScaleOption = False,
+    baseline: BaselineOption = None,
+    integrate: Annotated[
+        bool, typer.Option("--integrate", help="One number a sequence: its integral.")
+    ] = False,
+    stats: Annotated[
+        Stat | None,
+        typer.Option(help="Average over sequences, then over ROIs."),
+    ] = None,
+    by_roi: Annotated[
+        bool, typer.Option("--by-roi", help="With --stats: over sequences only, ROI by ROI.")
+    ] = False,
+    error: Annotated[
+        Spread | None,
+        typer.Option(
+            help="With --stats: sem (default) or std of the mean, mad (default) or quartiles of "
+            "the median."
+        ),
+    ] = None,
+    edge: Annotated[
+        Edge, typer.Option(help="What to do with windows that leave the recording.")
+    ] = Edge.DROP,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write the windows around the segments that fulfil criteria, or their statistics.
+
+    A .csv file has one row for each value. Its columns, as far as they apply, are
+    sequence (number of the segment), the criteria, roi, tracking_id, rel_time (s
+    from the start of the segment), time (s in the session), and the variable or
+    its statistics. More than 20 million rows are refused: write .nc or .zarr.
+    """
+    with reported_errors(debug, WINDOW_WORDS):
+        is_table = out.suffix.lower() == ".csv"
+        if not is_table:
+            _check_format(out)
+        if (by_roi or error) and stats is None:
+            raise typer.BadParameter("--by-roi and --error are about --stats: give that too")
+        check_target(out, overwrite=overwrite)
+        others, criteria = split_words([*asked.words, *(words or [])])
+        with asked.open(others) as ds:
+            selected, steps = select_segments(ds, **criteria, explain=True)
+            total = ds.sizes[n.SEGMENT]
+            if not selected.sizes[n.SEGMENT]:
+                raise CriterionError(
+                    "no segment fulfils the criteria:\n  " + "\n  ".join(left_lines(steps, total))
+                )
+            windows = take_windows(
+                tracked_rois(ds) if tracked else ds,
+                variable,
+                selected,
+                {"pre": pre, "post": post, "scale": scale, "edge": edge.value},
+                baseline=baseline,
+                integrate=integrate,
+            )
+            n_sequences = windows.sizes[n.SEQUENCE]
+            result: xr.Dataset | xr.DataArray = windows
+            if stats is not None:
+                spread = None if error is None else error.value
+                with working("averaging"):
+                    result = statistics(windows, stats.value, spread, by_roi=by_roi)
+            if is_table:
+                table = _as_table(result, variable)
+                columns = [name for name in criteria if _is_column(table, name)]
+                check_rows(table)
+                with (
+                    progress_bar(f"writing {out.name}") as report,
+                    new_file(out, overwrite=overwrite) as temporary,
+                ):
+                    write_long_table(table, temporary, columns, report)
+            else:
+                with progress_bar(f"writing {out.name} (kB)") as report:
+                    save(
+                        result,
+                        out,
+                        overwrite=overwrite,
+                        progress=lambda done, total: report(done // 1000, total // 1000),
+                    )
+        _tell(
+            {
+                "path": out,
+                "bytes": bytes_at(out),
+                "variables": [variable] if stats is None else [str(name) for name in result],
+                "sizes": dict(result.sizes),
+                "total": total,
+                "criteria": left_of(steps),
+                "selected": selected.sizes[n.SEGMENT],
+                "sequences": n_sequences,
+            },
+            left_lines(steps, total),
+            as_json=as_json,
+        )
+
+
+def take_windows(
+    ds: xr.Dataset,
+    variable: str,
+    segments: xr.Dataset,
+    options: dict[str, Any],
+    *,
+    baseline: float | None = None,
+    integrate: bool = False,
+) -> xr.DataArray:
+    """Take windows of a variable, and work on them without holding all of them.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session.
+    variable : str
+        What runs on one of its clocks.
+    segments : xarray.Dataset
+        A selection.
+    options : dict
+        ``pre``, ``post``, ``scale``, ``edge`` of :func:`oscaxr.sequences`.
+    baseline : float, optional
+        Seconds whose mean is subtracted.
+    integrate : bool, optional
+        Whether to integrate over each window.
+
+    Returns
+    -------
+    xarray.DataArray
+
+    Raises
+    ------
+    WindowError
+        If no window is left.
+    """
+    windows: xr.DataArray = sequences(ds, variable, segments, **options)
+    length = windows.sizes[n.SEQUENCE]
+    if not length:
+        raise WindowError(
+            f"none of the {segments.sizes[n.SEGMENT]} windows lies within the recording: shorten "
+            "--pre or --post, or use --edge nan"
+        )
+    if baseline is None and not integrate:
+        return windows
+    step = max(1, length * _BLOCK_BYTES // max(1, windows.nbytes))
+    windows = windows.chunk({n.SEQUENCE: step})
+    if baseline is not None:
+        windows = subtract_baseline(windows, baseline)
+    return integrated(windows) if integrate else windows
+
+
+def statistics(
+    windows: xr.DataArray, stat: Any, error: str | None = None, *, by_roi: bool = False
+) -> xr.Dataset:
+    """Average windows over sequences, and then over ROIs if there are any.
+
+    Parameters
+    ----------
+    windows : xarray.DataArray
+        Sequences.
+    stat : {"mean", "median"}
+        Statistic.
+    error : str, optional
+        Kind of error; ``"sem"`` of the mean or ``"mad"`` of the median by default.
+    by_roi : bool, optional
+        Over sequences only.
+
+    Returns
+    -------
+    xarray.Dataset
+
+    Raises
+    ------
+    MissingVariableError
+        If the statistics are to be those of each ROI, and there are no ROIs.
+    """
+    rois = [dim for dim in (n.ROI, n.TRACKING_ID) if dim in windows.dims]
+    if by_roi and not rois:
+        raise MissingVariableError(f"{windows.name} has no ROIs, so there is nothing --by-roi")
+    dims = [n.SEQUENCE, *([] if by_roi else rois)]
+    return averaged(windows, dims, stat=stat, error=error or "sem").compute()
+
+
+def _check_format(path: Path) -> None:
+    try:
+        format_of(path)
+    except ExportError:
+        raise ExportError(
+            f"cannot tell the format of {path}: its name should end in .nc, .zarr, .zarr.zip or "
+            ".csv"
+        ) from None
+
+
+def _as_table(result: xr.Dataset | xr.DataArray, variable: str) -> xr.Dataset:
+    return result if isinstance(result, xr.Dataset) else result.to_dataset(name=variable)
+
+
+def _is_column(table: xr.Dataset, name: str) -> bool:
+    return (
+        name in table.coords
+        and table[name].dims == (n.SEQUENCE,)
+        and name not in (n.SEQUENCE, n.SEGMENT)
+    )
+
+
+def _tell(done: dict[str, Any], left: list[str], *, as_json: bool) -> None:
+    if as_json:
+        print_json(done)
+        return
+    console = output()
+    for line in left:
+        say(console, line)
+    dropped = done["selected"] - done["sequences"]
+    sizes = ", ".join(f"{dim} {size:,}" for dim, size in done["sizes"].items())
+    say(console)
+    say(
+        console,
+        f"Wrote {done['path']} ({in_words(done['bytes'])}): {', '.join(done['variables'])}"
+        + (f" over {sizes}" if sizes else "")
+        + (f", of {done['sequences']:,} sequences" if n.SEQUENCE not in done["sizes"] else "")
+        + (f"; {dropped:,} dropped at the ends of the recording" if dropped else ""),
+    )

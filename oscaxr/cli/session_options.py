@@ -1,0 +1,339 @@
+"""Which session a command is about: its path or id, or the numbers of mouse and session."""
+
+import inspect
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import pandas as pd
+import typer
+import xarray as xr
+
+from oscaxr.cli.console import messages, say, working
+from oscaxr.errors import SessionNotFoundError
+from oscaxr.io.exported import is_exported
+from oscaxr.io.original.tree import is_session_folder
+from oscaxr.sessions import open_session
+from oscaxr.sources import typed_table
+
+TABLE_NAME: Final = "mouse_df.csv"
+SESSION_WORDS: Final = (
+    "SESSION is the path of an NWB file, of an export, or of a session's folder in the original "
+    "layout; or a session id, with --datadir. Or leave it out and give --mouse and --session."
+)
+# What the library calls things, in its messages, and what they are called here.
+OPTION_WORDS: Final = {
+    "datadir": "--datadir",
+    "sessions": "--table",
+    "mouse": "--mouse",
+    "session": "--session",
+    "runtype": "--runtype",
+}
+
+_PANEL: Final = "Which session"
+
+
+DatadirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--datadir",
+        metavar="DIR",
+        envvar="OSCAXR_DATADIR",
+        exists=True,
+        file_okay=False,
+        help="Folder below which the files of sessions lie, at any depth.",
+        rich_help_panel=_PANEL,
+    ),
+]
+TableOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--table",
+        metavar="CSV",
+        envvar="OSCAXR_TABLE",
+        exists=True,
+        dir_okay=False,
+        help="Session table; by default mouse_df.csv in the data folder, if it is there.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+class RunType(StrEnum):
+    """Production or pilot: the numbers of pilot mice begin from 1, too."""
+
+    PRODUCTION = "prod"
+    PILOT = "pilot"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What says which session is asked for, where its files are, and its table.
+
+    Parameters
+    ----------
+    words : tuple of str
+        The first argument of the command, if there is one: the session, unless it is a criterion.
+    mouse, session : int or None
+        Numbers in the session table.
+    runtype : RunType or None
+        For numbers that production and pilot both have.
+    datadir : Path or None
+        Folder of the files.
+    table : Path or None
+        Session table.
+    table_given : bool
+        Whether the table stands on the command line, not in the environment.
+    """
+
+    words: tuple[str, ...]
+    mouse: int | None
+    session: int | None
+    runtype: RunType | None
+    datadir: Path | None
+    table: Path | None
+    table_given: bool
+
+    def open(self, words: Sequence[str], *, include: Collection[str] = ()) -> xr.Dataset:
+        """Open the session.
+
+        Parameters
+        ----------
+        words : sequence of str
+            Arguments that are no criteria: at most the path or id of the session.
+        include : collection of str, optional
+            Heavy parts to have too.
+
+        Returns
+        -------
+        xarray.Dataset
+
+        Raises
+        ------
+        typer.BadParameter
+            If it is not said, or said twice, which session or where it is.
+        OscaxrError
+            If it cannot be opened.
+        """
+        if len(words) > 1:
+            raise typer.BadParameter(
+                f"one session is needed, but there are {len(words)} words that are not NAME=VALUE "
+                f"(written without spaces): {' '.join(words)}"
+            )
+        numbered = self.mouse is not None or self.session is not None
+        if bool(words) == numbered:
+            raise typer.BadParameter(
+                "give the session once: its path or id, or --mouse and --session"
+                if words
+                else "say which session: its path, its id, or --mouse and --session"
+            )
+        if words and not words[0].isdecimal():
+            return self._open_path(Path(words[0]), include)
+        datadir = self.require_datadir()
+        table = self.numbered_table(datadir)
+        if numbered and table is None:
+            raise typer.BadParameter(
+                "--mouse and --session are numbers of the session table: give --table CSV "
+                f"(or set OSCAXR_TABLE, or have a {TABLE_NAME} in {datadir})"
+            )
+        with working("opening"):
+            return open_session(
+                int(words[0]) if words else None,
+                mouse=self.mouse,
+                session=self.session,
+                runtype=None if self.runtype is None else self.runtype.value,
+                datadir=datadir,
+                sessions=table,
+                include=include,
+            )
+
+    def open_mouse(self, words: Sequence[str]) -> list[xr.Dataset]:
+        """Open several sessions: those named, or all of one mouse.
+
+        Parameters
+        ----------
+        words : sequence of str
+            Paths or ids of sessions; none for all sessions that the table has of the mouse.
+
+        Returns
+        -------
+        list of xarray.Dataset
+
+        Raises
+        ------
+        typer.BadParameter
+            If it is not said which.
+        OscaxrError
+            If one cannot be opened.
+        """
+        if words or self.session is not None:
+            ids: Sequence[str] = words
+        elif self.mouse is None:
+            raise typer.BadParameter(
+                "say which sessions: their paths or ids, or --mouse for all of a mouse"
+            )
+        else:
+            table = self.numbered_table(self.require_datadir())
+            if table is None:
+                raise typer.BadParameter("--mouse is a number of the session table: give --table")
+            rows = table[table["mouse_n"] == self.mouse]
+            if self.runtype is not None and "runtype" in rows:
+                rows = rows[rows["runtype"] == self.runtype.value]
+            if rows.empty:
+                raise SessionNotFoundError(
+                    f"the session table has no mouse {self.mouse}; it has the mice "
+                    f"{', '.join(map(str, sorted(set(table['mouse_n']))))}"
+                )
+            ids = [str(number) for number in rows["sessid"]]
+        by_id = replace(self, mouse=None, session=None)
+        return [by_id.open([one]) for one in ids] if ids else [self.open([])]
+
+    def require_datadir(self) -> Path:
+        """Return the folder of the files, or say that it is needed.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        typer.BadParameter
+            If there is none.
+        """
+        if self.datadir is None:
+            raise typer.BadParameter(
+                "say where the files are: --datadir DIR (or set OSCAXR_DATADIR), or give the path "
+                "of one"
+            )
+        return self.datadir
+
+    def numbered_table(self, datadir: Path) -> pd.DataFrame | None:
+        """Return the session table: the one given, or the one in the data folder.
+
+        Parameters
+        ----------
+        datadir : Path
+            The data folder.
+
+        Returns
+        -------
+        pandas.DataFrame or None
+        """
+        path = self.table or table_in(datadir)
+        return None if path is None else typed_table(path)
+
+    def _open_path(self, path: Path, include: Collection[str]) -> xr.Dataset:
+        if not path.exists():
+            raise SessionNotFoundError(
+                f"there is no file {path}. Give the path of an NWB file or export, or a session id "
+                "with --datadir; `oscaxr sessions FOLDER` lists the sessions in a folder."
+            )
+        if path.is_dir() and not (is_exported(path) or is_session_folder(path)):
+            raise SessionNotFoundError(
+                f"{path} is a folder, not a session: `oscaxr sessions {path}` lists the sessions "
+                f"in it; open one by its path, or by its id with --datadir {path}"
+            )
+        with working("opening"):
+            try:
+                return open_session(
+                    path,
+                    runtype=None if self.runtype is None else self.runtype.value,
+                    sessions=self.table,
+                    include=include,
+                )
+            except SessionNotFoundError:
+                if self.table is None or self.table_given:
+                    raise
+            opened = open_session(path, include=include)
+        say(
+            messages(),
+            f"Note: the session table {self.table} (OSCAXR_TABLE) does not have this session: its "
+            "facts are those that the file knows.",
+            style="yellow",
+        )
+        return opened
+
+
+def table_in(folder: Path) -> Path | None:
+    """Return the session table that lies in a data folder, if there is one.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder; not looked through.
+
+    Returns
+    -------
+    Path or None
+    """
+    path = folder / TABLE_NAME
+    return path if path.is_file() else None
+
+
+def _asked(
+    context: typer.Context,
+    word: Annotated[
+        str | None, typer.Argument(metavar="SESSION", help="Which session; see above.")
+    ] = None,
+    mouse: Annotated[
+        int | None,
+        typer.Option("--mouse", help="Number of the mouse in the table.", rich_help_panel=_PANEL),
+    ] = None,
+    session: Annotated[
+        int | None,
+        typer.Option("--session", help="Number of its session.", rich_help_panel=_PANEL),
+    ] = None,
+    runtype: Annotated[
+        RunType | None,
+        typer.Option(
+            "--runtype",
+            help="Tells apart mice that have one number in production and pilot.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    datadir: DatadirOption = None,
+    table: TableOption = None,
+) -> Asked:
+    source = context.get_parameter_source("table")
+    given = source is not None and source.name == "COMMANDLINE"
+    words = () if word is None else (word,)
+    return Asked(words, mouse, session, runtype, datadir, table, given)
+
+
+def takes_session(*help_words: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the argument and the options that say which session.
+
+    Parameters
+    ----------
+    *help_words : str
+        Paragraphs to add to the help of the command.
+
+    Returns
+    -------
+    callable
+        A decorator. The first parameter of the command, `asked`, is given an :class:`Asked`; the
+        others are its own arguments and options.
+    """
+    context, word, *options = inspect.signature(_asked).parameters.values()
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(command).parameters.values()
+        parameters = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in (context, word, *own, *options)
+        ]
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            asked = {name: given.pop(name) for name in inspect.signature(_asked).parameters}
+            command(_asked(**asked), **given)
+
+        setattr(run, "__signature__", inspect.Signature(parameters))  # noqa: B010 (not declared)
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        run.__doc__ = "\n\n".join([inspect.cleandoc(command.__doc__ or ""), *help_words])
+        return run
+
+    return decorated

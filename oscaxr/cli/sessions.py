@@ -1,0 +1,294 @@
+"""``oscaxr sessions``: which sessions there are, in a folder or in the session table."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import pandas as pd
+import typer
+
+from oscaxr.catalog import default_sessions
+from oscaxr.catalog import sessions as read_table
+from oscaxr.cli.console import (
+    DebugOption,
+    JsonOption,
+    messages,
+    output,
+    reported_errors,
+    say,
+    table_lines,
+    working,
+)
+from oscaxr.cli.json_output import print_json
+from oscaxr.cli.session_options import RunType, TableOption, table_in
+from oscaxr.discovery import find_sessions
+from oscaxr.errors import CriterionError
+from oscaxr.model.facts import FACT_BY_COLUMN, MISSING_INT
+
+# Columns shown, with headings that leave room for all of them in 80 characters.
+_SHOWN: Final = {
+    "sessid": "session id",
+    "mouse_n": "mouse",
+    "sess_n": "sess.",
+    "runtype": "type",
+    "line": "line",
+    "plane": "plane",
+    "date": "date",
+    "pass_fail": "QC",
+    "nrois": "ROIs",
+    "nrois_tracked": "tracked",
+}
+_WORDS: Final = ("type", "line", "plane", "QC")
+# Of options, the columns that files alone do not give.
+_COLUMNS: Final = {
+    "plane": "plane",
+    "line": "line",
+    "pass_fail": "pass_fail",
+    "run_type": "runtype",
+    "min_rois": "nrois",
+}
+_COUNTED: Final = ("id", "int", "count", "flag", "date")
+
+
+class Plane(StrEnum):
+    """Imaging plane."""
+
+    SOMA = "soma"
+    DENDRITES = "dend"
+
+
+class Line(StrEnum):
+    """Mouse line, in full or by its layer."""
+
+    LAYER_2_3 = "L23-Cux2"
+    LAYER_5 = "L5-Rbp4"
+    SHORT_2_3 = "L23"
+    SHORT_5 = "L5"
+
+
+class PassFail(StrEnum):
+    """Result of quality control."""
+
+    PASSED = "P"
+    FAILED = "F"
+
+
+def sessions(
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DIR|CSV",
+            exists=True,
+            help="Folder whose files are looked through, at any depth; or session table.",
+            show_default="OSCAXR_DATADIR, or OSCAXR_TABLE",
+        ),
+    ] = None,
+    table: TableOption = None,
+    mouse: Annotated[
+        str | None, typer.Option(metavar="N", help="Numbers of mice, e.g. 1 or 1,3 or 1-4.")
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option(metavar="N", help="Numbers of sessions, e.g. 1-3.")
+    ] = None,
+    plane: Annotated[Plane | None, typer.Option(help="Imaging plane.")] = None,
+    line: Annotated[Line | None, typer.Option(help="Mouse line.")] = None,
+    pass_fail: Annotated[PassFail | None, typer.Option(help="Result of quality control.")] = None,
+    runtype: Annotated[RunType | None, typer.Option(help="Production or pilot.")] = None,
+    min_rois: Annotated[int | None, typer.Option(min=1, help="Fewest ROIs.")] = None,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Only those that published analyses use: production, passed, fit for analysis.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List sessions: those with files in a folder, or those in the session table.
+
+    Of a folder, what the session table knows of its sessions is shown too.
+    Without a table, mice and sessions are numbered in the order of id and time:
+    these are the published numbers only where all production mice are there.
+    """
+    with reported_errors(debug):
+        with working("looking for sessions"):
+            there = read_sessions(source, table)
+        found = choose(
+            there,
+            published=published,
+            mouse=numbers("--mouse", mouse),
+            session=numbers("--session", session),
+            plane=plane,
+            line=line,
+            pass_fail=pass_fail,
+            run_type=runtype,
+            min_rois=min_rois,
+        )
+        if as_json:
+            print_json(known(found))
+            return
+        console = output()
+        columns = {name: title for name, title in _SHOWN.items() if name in found}
+        rows = known(found[list(columns)]).itertuples(index=False)
+        cells = [
+            [_cell(name, row_value) for name, row_value in zip(columns, row, strict=True)]
+            for row in rows
+        ]
+        for text in table_lines(list(columns.values()), cells, _WORDS) if cells else ():
+            say(console, text)
+        say(console, f"{len(found)} of {len(there)} sessions")
+
+
+def choose(table: pd.DataFrame, *, published: bool, **criteria: Any) -> pd.DataFrame:
+    """Choose rows of the session table.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The session table.
+    published : bool
+        Whether to begin with what published analyses use.
+    **criteria
+        As for :func:`oscaxr.default_sessions`; None does not constrain.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows that fit; none may.
+    """
+    given = {
+        name: value.value if isinstance(value, StrEnum) else value
+        for name, value in criteria.items()
+        if value is not None
+    }
+    absent = [
+        f"--{name.replace('_', '-')}"
+        for name, column in _COLUMNS.items()
+        if name in given and column not in table
+    ]
+    if absent or (published and "incl" not in table):
+        raise CriterionError(
+            f"{', '.join(absent or ['--published'])}: the files of sessions do not say this, the "
+            "session table does; give --table mouse_df.csv"
+        )
+    free = dict.fromkeys(
+        ("pass_fail", "included", "all_files", "any_files", "min_rois", "run_type"), None
+    )
+    options: dict[str, Any] = given if published else {**free, **given}
+    return default_sessions(table, **options)
+
+
+def numbers(option: str, text: str | None) -> list[int] | None:
+    """Read numbers and ranges of numbers.
+
+    Parameters
+    ----------
+    option : str
+        Where they stand, for messages.
+    text : str or None
+        ``"1"``, ``"1,3"``, ``"1-4"``, or any of these with commas between.
+
+    Returns
+    -------
+    list of int or None
+        None where there is no text.
+
+    Raises
+    ------
+    CriterionError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> numbers("--mouse", "1,3-5")
+    [1, 3, 4, 5]
+    """
+    if text is None:
+        return None
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise CriterionError(
+                f"{option} {text}: give numbers or ranges, such as 1 or 1,3 or 1-4"
+            )
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def known(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a session table with None for what is not known.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The session table, which has -1 and empty words there.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Of Python objects.
+    """
+    columns = {}
+    for name in table.columns:
+        values = table[name].astype(object)
+        spec = FACT_BY_COLUMN.get(str(name))
+        unknown = values.isna() | (values == "")
+        if spec is not None and spec.kind in _COUNTED:
+            unknown |= values == MISSING_INT
+        columns[name] = values.where(~unknown, None)
+    return pd.DataFrame(columns, index=table.index, dtype=object)
+
+
+def read_sessions(source: Path | None, table: Path | None) -> pd.DataFrame:
+    """Find the sessions of a folder or of a table.
+
+    Parameters
+    ----------
+    source : Path or None
+        Folder or table; by default what the environment names.
+    table : Path or None
+        Session table that says more of the sessions found in a folder; by default the one in it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of the session table, for a folder with the columns ``path`` and ``n_files``.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there is nothing to look at.
+    """
+    if source is None and os.environ.get("OSCAXR_DATADIR"):
+        source = Path(os.environ["OSCAXR_DATADIR"])
+    source = source or table
+    if source is None:
+        raise typer.BadParameter(
+            "say where: a folder with files of sessions, or a session table (.csv)"
+        )
+    if not source.is_dir():
+        return read_table(source)
+    found = find_sessions(source)
+    table = table or table_in(source)
+    if table is None:
+        return found
+    listed = read_table(table)
+    unknown = sorted(set(found["sessid"]) - set(listed["sessid"]))
+    if unknown:
+        say(
+            messages(),
+            f"Note: the session table {table} does not have {', '.join(map(str, unknown))}, found "
+            f"in {source}: left out of the list",
+            style="yellow",
+        )
+    return listed.merge(found[["sessid", "path", "n_files"]], on="sessid")
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    text = str(value)
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if column == "date" else text

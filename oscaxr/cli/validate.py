@@ -1,0 +1,203 @@
+"""``oscaxr validate``: whether files are sound sessions."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from oscaxr.cli.console import (
+    PROBLEMS,
+    DebugOption,
+    JsonOption,
+    output,
+    reported_errors,
+    say,
+    working,
+)
+from oscaxr.cli.convert_sources import Found, find_all
+from oscaxr.cli.json_output import print_json
+from oscaxr.errors import OscaxrError, OscaxrWarning, SessionNotFoundError
+from oscaxr.io.exported import is_exported
+from oscaxr.io.original.tree import is_session_folder, session_folders
+from oscaxr.model.validate import Problem, Report, check_structure
+from oscaxr.model.validate import validate as check_values
+from oscaxr.progress import progress_bar
+from oscaxr.sources import SessionSource
+
+_OPTIONS: Final[dict[str, Any]] = {"include": (), "drop_variables": None, "chunks": None}
+
+
+class Depth(StrEnum):
+    """How deep to look."""
+
+    STRUCTURE = "structure"
+    VALUES = "values"
+    TRACES = "traces"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found in one session.
+
+    Parameters
+    ----------
+    session : str
+        Its name.
+    problems : Report
+        Of all levels.
+    """
+
+    session: str
+    problems: Report
+
+    @property
+    def sound(self) -> bool:
+        """Whether there is no error."""
+        return not self.problems.at_level("error")
+
+
+def validate(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH",
+            exists=True,
+            help="NWB files, sessions in the original layout, folders with either at any depth, "
+            "exports, or session tables.",
+        ),
+    ],
+    level: Annotated[
+        Depth,
+        typer.Option(
+            help="How deep to look: names, dims and dtypes (structure); also the values of "
+            "coordinates (values); also all dF/F traces for NaN (traces, slow)."
+        ),
+    ] = Depth.VALUES,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Let warnings count as errors, too.")
+    ] = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Check that sessions are sound, and list all problems of each.
+
+    Errors make results wrong, warnings may, notes do not. Exit status: 0 without
+    errors, 3 with errors in any session (or with warnings, under --strict), and 1
+    if nothing could be checked.
+    """
+    with reported_errors(debug):
+        with working("searching"):
+            found = find_each(paths)
+        checked = []
+        with progress_bar("checking sessions") as report:
+            report(0, len(found))
+            for one in found:
+                checked.append(check(one, level))
+                report(len(checked), len(found))
+        bad = [
+            one for one in checked if not one.sound or (strict and one.problems.at_level("warning"))
+        ]
+        if as_json:
+            _print_json(checked, level, n_bad=len(bad))
+        else:
+            _show(checked, n_bad=len(bad))
+        if bad:
+            raise typer.Exit(PROBLEMS)
+
+
+def find_each(paths: Sequence[Path]) -> list[Found]:
+    """Find the sessions to be checked.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        What was named.
+
+    Returns
+    -------
+    list of Found
+        NWB files of one session together, wherever they lie; all else one by one.
+    """
+    folders = [path for path in paths if path.is_dir() and not is_exported(path)]
+    original = [path for path in folders if is_session_folder(path)]
+    searched = [path for path in folders if path not in original]
+    original += [folder for path in searched for _, folder in session_folders(path)]
+    together = [path for path in paths if path in searched or path.suffix.lower() == ".nwb"]
+    try:
+        found = find_all(together) if together else []
+    except SessionNotFoundError:
+        if not original:
+            raise
+        found = []
+    found += [Found(path.name, SessionSource((path,), None, _OPTIONS)) for path in original]
+    for path in paths:
+        if path not in together and path not in original:
+            name = path.name if is_exported(path) else None
+            found += [replace(one, name=name or one.name) for one in find_all([path])]
+    return found
+
+
+def check(found: Found, level: Depth) -> Checked:
+    """Check one session; one that cannot be opened has that as its problem.
+
+    Parameters
+    ----------
+    found : Found
+        The session.
+    level : Depth
+        How deep to look.
+
+    Returns
+    -------
+    Checked
+    """
+    problems: list[Problem] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", OscaxrWarning)
+        try:
+            with found.open() as ds:
+                if level is Depth.STRUCTURE:
+                    problems += check_structure(ds)
+                else:
+                    problems += check_values(ds, traces=level is Depth.TRACES)
+        except OscaxrError as error:
+            problems.append(Problem("error", "file", str(error)))
+    said = dict.fromkeys(str(one.message) for one in caught)
+    problems += [Problem("warning", "file", message) for message in said]
+    return Checked(found.name, Report(problems))
+
+
+def _print_json(checked: list[Checked], level: Depth, *, n_bad: int) -> None:
+    print_json(
+        {
+            "level": level.value,
+            "checked": len(checked),
+            "unsound": n_bad,
+            "sessions": [
+                {
+                    "session": one.session,
+                    "sound": one.sound,
+                    "problems": [
+                        {"level": p.level, "where": p.where, "message": p.message}
+                        for p in one.problems
+                    ],
+                }
+                for one in checked
+            ],
+        }
+    )
+
+
+def _show(checked: list[Checked], *, n_bad: int) -> None:
+    console = output()
+    styles = {"error": "red", "warning": "yellow"}
+    for one in checked:
+        say(console, f"{one.session}: {'sound' if one.sound else 'NOT SOUND'}")
+        for problem in one.problems:
+            say(console, f"  {problem}", style=styles.get(problem.level))
+    word = "session" if len(checked) == 1 else "sessions"
+    say(console, f"\n{len(checked)} {word} checked, {n_bad or 'none'} with problems")

@@ -1,0 +1,175 @@
+"""How a server is asked: a session, which answers are worth another try, and how long to wait."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import requests
+from requests.adapters import HTTPAdapter
+
+# Of these a later answer may differ; of others (403, 404) it will not.
+PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+LONGEST_WAIT: Final = 60.0
+DROPPED: Final = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+)
+
+
+class PassingError(Exception):
+    """A failure that may be over soon: the message says what happened.
+
+    Parameters
+    ----------
+    message : str
+        The words.
+    wait : float, optional
+        Seconds that the server asks to wait.
+    """
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often and how soon a failed request is repeated.
+
+    Parameters
+    ----------
+    retries : int
+        Number of repetitions.
+    wait : float
+        Seconds before the first one; doubled each time, up to a minute.
+    """
+
+    retries: int = 5
+    wait: float = 0.5
+
+    def sleep(self, failures: int, asked: float = 0.0) -> None:
+        """Wait before the next try.
+
+        Parameters
+        ----------
+        failures : int
+            How many tries failed in a row: 1 or more.
+        asked : float, optional
+            Seconds that the server asked for.
+        """
+        time.sleep(min(LONGEST_WAIT, max(asked, self.wait * 2 ** (failures - 1))))
+
+
+def new_session(
+    headers: Mapping[str, str] | None = None, auth: Any = None, connections: int = 8
+) -> requests.Session:
+    """Return a session that keeps connections open and repeats nothing by itself.
+
+    Parameters
+    ----------
+    headers : mapping, optional
+        HTTP headers of every request.
+    auth : tuple, optional
+        User and password.
+    connections : int, optional
+        How many threads use it at a time.
+
+    Returns
+    -------
+    requests.Session
+    """
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
+    # Ranges are of the file's own bytes, so that no compression may come between.
+    session.headers["Accept-Encoding"] = "identity"
+    session.headers.update(headers or {})
+    session.auth = auth
+    return session
+
+
+def refuse_passing(response: requests.Response) -> None:
+    """Raise where a later answer may be better.
+
+    Parameters
+    ----------
+    response : requests.Response
+        The answer.
+
+    Raises
+    ------
+    PassingError
+        For 429, 500 and their like.
+    """
+    if response.status_code in PASSING:
+        asked = response.headers.get("Retry-After", "")
+        raise PassingError(
+            f"the server answered {response.status_code} {response.reason}",
+            float(asked) if asked.isdecimal() else 0.0,
+        )
+
+
+def content_range(response: requests.Response) -> tuple[int, int] | None:
+    """Return the first byte and the file's size that a partial answer states.
+
+    Parameters
+    ----------
+    response : requests.Response
+        The answer.
+
+    Returns
+    -------
+    tuple of int, or None
+        None where it states no such thing.
+    """
+    unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
+    span, _, total = rest.partition("/")
+    start = span.partition("-")[0]
+    if unit != "bytes" or not start.isdecimal() or not total.isdecimal():
+        return None
+    return int(start), int(total)
+
+
+def body(response: requests.Response, size: int) -> Iterator[bytes]:
+    """Yield the bytes of an answer as they come.
+
+    Parameters
+    ----------
+    response : requests.Response
+        The answer, streamed.
+    size : int
+        Bytes to ask for at a time.
+
+    Yields
+    ------
+    bytes
+
+    Raises
+    ------
+    PassingError
+        If the connection is cut.
+    """
+    try:
+        yield from response.iter_content(size)
+    except DROPPED as error:
+        raise PassingError(f"the connection was cut ({said(error)})") from error
+
+
+def said(error: BaseException) -> str:
+    """Say in a few words what went wrong with a connection.
+
+    Parameters
+    ----------
+    error : BaseException
+        What the library raised.
+
+    Returns
+    -------
+    str
+    """
+    # The innermost reason: the outer ones repeat it, wrapped in reprs.
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return f"{type(error).__name__}: {error}"

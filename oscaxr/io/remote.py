@@ -1,0 +1,123 @@
+"""Which paths are files on a server, and with which options they are read."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from oscaxr.errors import CriterionError
+from oscaxr.model.remote import RemoteSource, public_url
+
+# Chosen by measurement (see `docs/guide/download_and_stream.md`).
+BLOCK_SIZE: Final = 128 * 2**10
+CACHE_SIZE: Final = 2**30
+
+OPTIONS: Final[Mapping[str, str]] = {
+    "headers": "mapping of HTTP headers, e.g. {'Authorization': 'token ...'}",
+    "auth": "(user, password)",
+    "timeout": "seconds without an answer after which a request is given up (30)",
+    "retries": "how often a request that failed is repeated (5)",
+    "retry_wait": "seconds before the first repetition, doubled each time (0.5)",
+    "block_size": f"bytes fetched at least at a time ({BLOCK_SIZE})",
+    "cache_size": f"bytes kept in a temporary file, for each open file ({CACHE_SIZE})",
+}
+"""What ``storage_options`` may hold."""
+
+
+@dataclass(frozen=True)
+class RemoteFile(os.PathLike[str]):
+    """A file on a server, read in ranges; small, picklable, and openable anywhere.
+
+    Parameters
+    ----------
+    url : str
+        Its ``http://`` or ``https://`` URL.
+    options : mapping, optional
+        See :data:`OPTIONS`; never shown, since headers may hold credentials.
+
+    Examples
+    --------
+    >>> RemoteFile("https://example.org/sub-1/a.nwb?version=2").name
+    'a.nwb'
+    """
+
+    url: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+    def __fspath__(self) -> str:
+        return self.url
+
+    def __str__(self) -> str:
+        return public_url(self.url)
+
+    @property
+    def name(self) -> str:
+        """Last part of the URL's path."""
+        return RemoteSource(str(self), 0, "").name
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the name."""
+        return PurePosixPath(self.name).suffix
+
+
+def is_url(path: object) -> bool:
+    """Say whether a path is the URL of a file on a server.
+
+    Parameters
+    ----------
+    path : object
+        Anything that was given as a path.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_url("https://example.org/a.nwb"), is_url("data/a.nwb")
+    (True, False)
+    """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+    return isinstance(text, str) and text.lower().startswith(("http://", "https://"))
+
+
+def location(
+    path: str | os.PathLike[Any], storage_options: Mapping[str, Any] | None = None
+) -> Path | RemoteFile:
+    """Return a local path, or the file on a server that a URL stands for.
+
+    Parameters
+    ----------
+    path : path-like
+        Path or URL.
+    storage_options : mapping, optional
+        How to read from the server, see :data:`OPTIONS`.
+
+    Returns
+    -------
+    Path or RemoteFile
+
+    Raises
+    ------
+    CriterionError
+        For an option that is unknown, or given for a local file.
+    """
+    if isinstance(path, RemoteFile) and storage_options is None:
+        return path
+    options = dict(storage_options or {})
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        listed = "\n".join(f"  {name}: {what}" for name, what in OPTIONS.items())
+        raise CriterionError(
+            f"storage_options has {', '.join(map(repr, unknown))}, which is not known. There are:\n"
+            f"{listed}"
+        )
+    if is_url(path):
+        return RemoteFile(os.fspath(path), options)
+    if options:
+        raise CriterionError(
+            f"storage_options is for files on a server (http://, https://), but {path} is not one"
+        )
+    return Path(path)

@@ -1,0 +1,194 @@
+"""Where the pixels of ROI masks are, and the lines around them."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from oscaxr.errors import MissingVariableError, SchemaError
+from oscaxr.model import names as n
+from oscaxr.plot.checks import roi_dim
+
+if TYPE_CHECKING:
+    from matplotlib.path import Path
+
+Integers = npt.NDArray[np.int64]
+
+# Masks are read this many bytes at a time, and only the places of their pixels are kept.
+_BLOCK_BYTES: Final = 64 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPixels:
+    """The pixels of all masks, in the order of ROIs, rows, columns.
+
+    Parameters
+    ----------
+    roi : ndarray of int64, (pixel,)
+        Position of the ROI along its dim.
+    y, x : ndarray of int64, (pixel,)
+        Row and column.
+    n_rois : int
+        Number of ROIs, those without pixels included.
+    shape : tuple of int
+        Height and width of the field.
+    """
+
+    roi: Integers
+    y: Integers
+    x: Integers
+    n_rois: int
+    shape: tuple[int, int]
+
+    def counts(self, chosen: npt.NDArray[np.bool_] | None = None) -> Integers:
+        """Return how many ROIs have each pixel of the field.
+
+        Parameters
+        ----------
+        chosen : ndarray of bool, (roi,), optional
+            ROIs to count; all by default.
+
+        Returns
+        -------
+        ndarray of int64, (height, width)
+        """
+        kept = slice(None) if chosen is None else chosen[self.roi]
+        place = self.y[kept] * self.shape[1] + self.x[kept]
+        height, width = self.shape
+        return np.bincount(place, minlength=height * width).reshape(height, width)
+
+    def centroids(self) -> npt.NDArray[np.float64]:
+        """Return the centroid of each ROI, (roi, 2): row and column; NaN for an empty mask.
+
+        Returns
+        -------
+        ndarray of float64, (roi, 2)
+        """
+        areas = np.bincount(self.roi, minlength=self.n_rois)
+        with np.errstate(invalid="ignore"):
+            sums = [np.bincount(self.roi, part, minlength=self.n_rois) for part in (self.y, self.x)]
+            return np.stack(sums, axis=1) / areas[:, np.newaxis]
+
+
+def mask_pixels(masks: xr.DataArray) -> MaskPixels:
+    """Find the pixels of ROI masks.
+
+    Parameters
+    ----------
+    masks : xarray.DataArray of bool
+        (roi, height, width) in any order, or with ``tracking_id`` for ``roi``; in memory, lazy or
+        on dask. Read a part at a time.
+
+    Returns
+    -------
+    MaskPixels
+
+    Raises
+    ------
+    MissingVariableError
+        If it has other dims.
+    SchemaError
+        If the masks are weights and not flags, or the field has no pixels.
+
+    Examples
+    --------
+    >>> masks = xr.DataArray([[[False, True, True]]], dims=("roi", "height", "width"))
+    >>> mask_pixels(masks).x
+    array([1, 2])
+    """
+    rows = roi_dim(masks)
+    if set(masks.dims) != {rows, n.HEIGHT, n.WIDTH}:
+        raise MissingVariableError(
+            f"masks have the dims {list(masks.dims)}; they should be {[rows, n.HEIGHT, n.WIDTH]}"
+        )
+    if masks.dtype.kind not in "bui":
+        raise SchemaError(
+            f"masks are flags, but these are {masks.dtype}; say which weights belong to an ROI, as "
+            "in masks >= 0.1"
+        )
+    variable = masks.variable.transpose(rows, n.HEIGHT, n.WIDTH)
+    n_rois, height, width = variable.shape
+    if not height * width:
+        raise SchemaError(f"the field of the masks has no pixels: {dict(masks.sizes)}")
+    step = max(1, _BLOCK_BYTES // (height * width * masks.dtype.itemsize))
+    places = [
+        start * height * width + np.flatnonzero(variable[start : start + step].values)
+        for start in range(0, n_rois, step)
+    ]
+    found = np.concatenate(places) if places else np.empty(0, np.int64)
+    roi, place = np.divmod(found, height * width)
+    y, x = np.divmod(place, width)
+    return MaskPixels(roi, y, x, n_rois, (height, width))
+
+
+def outlines(pixels: MaskPixels) -> "list[Path]":
+    """Return the lines around the mask of each ROI, along the edges of its pixels.
+
+    Parameters
+    ----------
+    pixels : MaskPixels
+        The masks.
+
+    Returns
+    -------
+    list of matplotlib.path.Path
+        One an ROI, of straight pieces, around holes and separate parts too; empty for an ROI
+        without pixels. The middle of a pixel is at whole numbers, as matplotlib's ``imshow`` has
+        it.
+
+    Examples
+    --------
+    >>> masks = xr.DataArray([[[False, True, True]]], dims=("roi", "height", "width"))
+    >>> outlines(mask_pixels(masks))[0].get_extents().extents
+    array([ 0.5, -0.5,  2.5,  0.5])
+    """
+    from matplotlib.path import Path
+
+    height, width = pixels.shape
+    by_row = _Lines(pixels.roi, pixels.y, pixels.x, height, width)
+    order = np.lexsort((pixels.y, pixels.x, pixels.roi))
+    by_column = _Lines(pixels.roi[order], pixels.x[order], pixels.y[order], width, height)
+    rois, points = [], []
+    for lines, is_row in ((by_row, True), (by_column, False)):
+        for side in (-1, 1):
+            roi, across, start, stop = lines.edges(side)
+            ends = np.stack([np.stack([start, across], 1), np.stack([stop, across], 1)], 1)
+            rois.append(roi)
+            points.append(ends if is_row else ends[..., ::-1])
+    roi = np.concatenate(rois)
+    in_order = np.argsort(roi, kind="stable")
+    vertices = np.concatenate(points)[in_order].reshape(-1, 2)
+    codes = np.tile(np.array([Path.MOVETO, Path.LINETO], Path.code_type), len(in_order))
+    bounds = 2 * np.searchsorted(roi[in_order], np.arange(pixels.n_rois + 1))
+    return [Path(vertices[first:last], codes[first:last]) for first, last in pairwise(bounds)]
+
+
+class _Lines:
+    """Pixels as runs along one direction, to find the edges that lie along it."""
+
+    def __init__(
+        self, roi: Integers, line: Integers, place: Integers, n_lines: int, n_places: int
+    ) -> None:
+        self.roi, self.line, self.place = roi, line, place
+        # A margin about the field, so that its border is an edge too.
+        self.stride = n_places + 2
+        self.key = (roi * (n_lines + 2) + line + 1) * self.stride + place + 1
+
+    def edges(self, side: int) -> tuple[Any, Any, Any, Any]:
+        """Return (roi, across, start, stop) of the edges before (-1) or after (1) the lines."""
+        beside = self.key + side * self.stride
+        at = np.minimum(np.searchsorted(self.key, beside), max(0, len(self.key) - 1))
+        edge = np.flatnonzero(self.key[at] != beside)
+        # Edges that follow each other make one piece.
+        is_first = np.diff(self.key[edge], prepend=-2) != 1
+        first = edge[is_first]
+        last = edge[np.append(is_first[1:], True)[: len(edge)]]
+        return (
+            self.roi[first],
+            self.line[first] + side / 2,
+            self.place[first] - 0.5,
+            self.place[last] + 0.5,
+        )

@@ -1,0 +1,218 @@
+"""The ROI masks of several sessions in the field of one of them."""
+
+from collections.abc import Iterable, Mapping
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from oscaxr.errors import CriterionError, SchemaError
+from oscaxr.measure.registration import register_masks
+from oscaxr.model import names as n
+from oscaxr.plot import axes as parts
+from oscaxr.plot.checks import require_kind, require_variables, sessions_in
+from oscaxr.plot.field import (
+    FIELD_SIZE,
+    draw_outlines,
+    label_field,
+    layered,
+    line_for_legend,
+    rois_in_words,
+)
+from oscaxr.plot.outlines import MaskPixels, mask_pixels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.image import AxesImage
+
+Matrix = npt.NDArray[np.float64]
+
+_COVER: Final = 0.35
+_LEGEND_LETTERS: Final = 18
+
+
+class RegisteredMaskArtists(NamedTuple):
+    """What :func:`registered_masks` drew.
+
+    Parameters
+    ----------
+    image : matplotlib.image.AxesImage
+        The masks, painted over each other.
+    contours : dict of str to matplotlib.collections.PathCollection
+        The contours of each session: one path an ROI.
+    """
+
+    image: "AxesImage"
+    contours: "dict[str, PathCollection]"
+
+
+def registered_masks(
+    sessions: Iterable[xr.Dataset] | xr.DataTree | dict[Any, xr.DataArray],
+    ax: "Axes | None" = None,
+    *,
+    matrices: xr.Dataset | Mapping[int, Any] | None = None,
+) -> RegisteredMaskArtists:
+    """Draw the ROI masks of several sessions in the field of one, in different colours.
+
+    Parameters
+    ----------
+    sessions : iterable of xarray.Dataset, xarray.DataTree, or dict of xarray.DataArray
+        Sessions of one mouse, or their tracked ROIs (:func:`oscaxr.tracked`), to be registered; or
+        masks by name that are registered already (:func:`oscaxr.register_masks`).
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw into; new ones by default.
+    matrices : xarray.Dataset or mapping of int to array_like, optional
+        How to register sessions: what :func:`oscaxr.read_matches` read from the matching file of
+        the target session, or the matrix of each session by its number (its id, if it was opened
+        without a session table), the target having none.
+
+    Returns
+    -------
+    RegisteredMaskArtists
+        Image and contours.
+
+    Raises
+    ------
+    CriterionError
+        If there are no sessions, they are of different mice, one is given twice, or there is no
+        matrix for one, or none that is the target.
+    SchemaError
+        If masks by name are not in one field.
+    MissingVariableError
+        If a session has no masks.
+    PlotInputError
+        If other objects are given.
+    PlotLibraryError
+        If matplotlib is not installed.
+
+    Notes
+    -----
+    Without the target among the sessions, the field is as large as that of the first one.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> from matplotlib.figure import Figure
+    >>> specs = ox.sample.mouse_specs(n_rois=4, n_tracked=2, scale=0.02)
+    >>> first, second, _ = map(ox.sample.session, specs)
+    >>> shift = [[1, 0, 2], [0, 1, -1], [0, 0, 1]]
+    >>> drawn = registered_masks([first, second], Figure().subplots(), matrices={2: shift})
+    >>> list(drawn.contours)
+    ['session 1 (target)', 'session 2']
+    """
+    if isinstance(sessions, dict):
+        wanted = "registered masks as arrays, by name"
+        pixels = {
+            str(name): mask_pixels(require_kind(part, xr.DataArray, wanted))
+            for name, part in sessions.items()
+        }
+        if not pixels:
+            raise CriterionError("no masks were given to draw")
+    else:
+        pixels = _register(sessions, matrices)
+    shapes = {name: part.shape for name, part in pixels.items()}
+    if len(set(shapes.values())) > 1:
+        raise SchemaError(
+            f"the masks are not in one field: {shapes}. Register them to one session first: "
+            "oscaxr.register_masks(masks, matrix, shape)"
+        )
+    return _draw(parts.own_axes(ax, FIELD_SIZE), pixels)
+
+
+def _draw(ax: "Axes", pixels: dict[str, MaskPixels]) -> RegisteredMaskArtists:
+    colors = parts.group_colors(len(pixels))
+    shape = next(iter(pixels.values())).shape
+    layers = [
+        (part.counts() > 0, color, _COVER)
+        for part, color in zip(pixels.values(), colors, strict=True)
+    ]
+    image = ax.imshow(layered(shape, layers))
+    contours = {}
+    for k, (name, part) in enumerate(pixels.items()):
+        # What is below must be seen where contours are the same.
+        thicker = 1 + 0.6 * (len(pixels) - 1 - k)
+        label = "\n".join([*wrap(name, _LEGEND_LETTERS), rois_in_words(part.n_rois)])
+        contours[name] = draw_outlines(ax, part, color=colors[k], label=label, thicker=thicker)
+    label_field(ax, shape)
+    parts.beside_legend(ax, list(map(line_for_legend, contours.values(), colors)))
+    return RegisteredMaskArtists(image, contours)
+
+
+def _register(
+    sessions: Any, matrices: xr.Dataset | Mapping[int, Any] | None
+) -> dict[str, MaskPixels]:
+    """Return the pixels of the masks of each session in the target's field."""
+    opened = sessions_in(sessions)
+    for ds in opened:
+        require_variables(ds, [n.ROI_MASK], "registered masks")
+    by_number = {_number(ds): ds for ds in opened}
+    _check(opened, by_number)
+    found, target = _matrices(matrices, list(by_number))
+    field = (opened[0] if target is None else by_number.get(target, opened[0]))[n.ROI_MASK].sizes
+    shape = (field[n.HEIGHT], field[n.WIDTH])
+    pixels = {}
+    for number, ds in by_number.items():
+        # Of each session only the places of the pixels are kept: all masks would be gigabytes.
+        masks = ds[n.ROI_MASK]
+        if number == target:
+            pixels[f"session {number} (target)"] = mask_pixels(masks)
+        else:
+            registered = register_masks(masks, found[number], shape)
+            pixels[f"session {number}"] = mask_pixels(registered)
+    return pixels
+
+
+def _number(ds: xr.Dataset) -> int:
+    """Return the number of a session; its id if it was opened without a session table."""
+    if "session" not in ds.coords:
+        require_variables(ds, ["session_id"], "registered masks")
+        return int(ds["session_id"])
+    return int(ds["session"])
+
+
+def _check(opened: list[xr.Dataset], by_number: dict[int, xr.Dataset]) -> None:
+    if not opened:
+        raise CriterionError("no sessions were given to draw")
+    numbers = [_number(ds) for ds in opened]
+    if len(by_number) < len(opened):
+        raise CriterionError(f"a session is given twice: {numbers}")
+    mice = sorted({int(ds["mouse_id"]) for ds in opened if "mouse_id" in ds.coords})
+    if len(mice) > 1:
+        raise CriterionError(f"the sessions are of different mice ({mice}), so of different fields")
+
+
+def _matrices(
+    matrices: xr.Dataset | Mapping[int, Any] | None, numbers: list[int]
+) -> tuple[dict[int, Any], int | None]:
+    """Return the matrix of each session that is not the target, and the target's number."""
+    how = (
+        "give matrices=oscaxr.read_matches(path of the target session's matching file), or the "
+        "matrices by session number"
+    )
+    if matrices is None:
+        raise CriterionError(f"sessions {numbers} are not registered to each other: {how}")
+    if isinstance(matrices, xr.Dataset):
+        sources, own = ("source_session", "source_session_id"), ("session", "session_id")
+        require_variables(matrices, ["matrix", *sources, *own], "registered masks")
+        found = {
+            number: matrix
+            for name in sources
+            for number, matrix in zip(
+                matrices[name].values.tolist(), matrices["matrix"].values, strict=True
+            )
+        }
+        targets = [int(matrices[name]) for name in own]
+        target = next((number for number in numbers if number in targets), None)
+    else:
+        found = dict(require_kind(matrices, Mapping, "matrices by session number"))
+        target = next((number for number in numbers if number not in found), None)
+    missing = [number for number in numbers if number not in found and number != target]
+    if missing:
+        raise CriterionError(
+            f"there is no matrix for sessions {missing}, but for sessions {sorted(found)}"
+            + ("" if target is None else f" (to session {target})")
+        )
+    return found, target

@@ -1,0 +1,332 @@
+"""The ROIs of a session in the microscope's field: masks, contours, maximum projection."""
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from oscaxr.errors import CriterionError, MissingVariableError
+from oscaxr.model import names as n
+from oscaxr.plot import axes as parts
+from oscaxr.plot.checks import require_kind, require_variables, roi_dim
+from oscaxr.plot.field import (
+    FIELD_SIZE,
+    draw_outlines,
+    label_field,
+    layered,
+    line_for_legend,
+    rois_in_words,
+)
+from oscaxr.plot.outlines import MaskPixels, mask_pixels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.image import AxesImage
+    from matplotlib.lines import Line2D
+
+VALID_COLOR: Final = parts.PALETTE[4]
+OVERLAP_COLOR: Final = parts.PALETTE[0]
+INVALID_COLOR: Final = parts.PALETTE[1]
+HIGHLIGHT_COLOR: Final = parts.PALETTE[1]
+_ON_WHITE: Final = "0.35"
+_ON_IMAGE: Final = parts.PALETTE[4]
+# What is shown about a highlighted ROI, on each side, in pixels at least and in its own size.
+_MARGIN_PX: Final = 12
+_MARGIN: Final = 1.5
+# A few pixels far brighter than all others must not make the rest of a projection black.
+_PROJECTION_PERCENTILES: Final = (0.1, 99.9)
+
+
+class RoiMaskArtists(NamedTuple):
+    """What :func:`roi_masks` drew.
+
+    Parameters
+    ----------
+    image : matplotlib.image.AxesImage
+        All masks in one image.
+    invalid : matplotlib.lines.Line2D or None
+        A ring about each invalid ROI; None if there are none.
+    """
+
+    image: "AxesImage"
+    invalid: "Line2D | None"
+
+
+class RoiContourArtists(NamedTuple):
+    """What :func:`roi_contours` drew.
+
+    Parameters
+    ----------
+    contours : matplotlib.collections.PathCollection
+        One contour an ROI, in their order; ``set_array`` colours them by a value of each ROI.
+    highlighted : matplotlib.collections.PathCollection or None
+        The contour of the highlighted ROI, drawn once more.
+    image : matplotlib.image.AxesImage or None
+        The maximum projection.
+    """
+
+    contours: "PathCollection"
+    highlighted: "PathCollection | None"
+    image: "AxesImage | None"
+
+
+class ProjectionArtists(NamedTuple):
+    """What :func:`max_projection` drew.
+
+    Parameters
+    ----------
+    image : matplotlib.image.AxesImage
+        The maximum projection.
+    contours : matplotlib.collections.PathCollection or None
+        One contour an ROI.
+    """
+
+    image: "AxesImage"
+    contours: "PathCollection | None"
+
+
+def roi_masks(
+    ds: xr.Dataset, ax: "Axes | None" = None, *, mark_invalid: bool = True
+) -> RoiMaskArtists:
+    """Draw all ROI masks in one image, with the invalid ones marked.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session, or its tracked ROIs (:func:`oscaxr.tracked`).
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw into; new ones by default.
+    mark_invalid : bool, optional
+        Whether to give the ROIs whose traces have NaNs or infinite values (``valid`` is False) a
+        colour of their own and a ring. Of a session from a file, this reads all traces once.
+
+    Returns
+    -------
+    RoiMaskArtists
+        Image and rings.
+
+    Raises
+    ------
+    MissingVariableError
+        If the session has no masks, or no ``valid`` to mark them by.
+    PlotInputError
+        If it is not a Dataset.
+    PlotLibraryError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> from matplotlib.figure import Figure
+    >>> ds = ox.sample.session(n_rois=4, scale=0.02)
+    >>> roi_masks(ds, Figure().subplots()).image.get_array().shape
+    (512, 512, 4)
+    """
+    masks = _masks_of(ds, "ROI masks", n.VALID if mark_invalid else None)
+    ax = parts.own_axes(ax, FIELD_SIZE)
+    from matplotlib.patches import Patch
+
+    pixels = mask_pixels(masks)
+    valid = ds[n.VALID].values.astype(bool) if mark_invalid else np.ones(pixels.n_rois, bool)
+    all_of_them, invalid = pixels.counts(), pixels.counts(~valid)
+    kinds = [
+        (all_of_them > 0, VALID_COLOR, rois_in_words(int(valid.sum()), "valid " * mark_invalid)),
+        ((all_of_them > 1) & (invalid == 0), OVERLAP_COLOR, "where ROIs overlap"),
+        (invalid > 0, INVALID_COLOR, rois_in_words(int((~valid).sum()), "invalid ")),
+    ]
+    image = ax.imshow(layered(pixels.shape, [(inside, color, 1.0) for inside, color, _ in kinds]))
+    rings = None
+    if not valid.all():
+        y, x = pixels.centroids()[~valid].T
+        (rings,) = ax.plot(
+            x, y, "o", color="black", markerfacecolor="none", markersize=9, markeredgewidth=0.8
+        )
+    label_field(ax, pixels.shape)
+    parts.beside_legend(
+        ax, [Patch(color=color, label=label) for inside, color, label in kinds if inside.any()]
+    )
+    return RoiMaskArtists(image, rings)
+
+
+def roi_contours(
+    ds: xr.Dataset,
+    ax: "Axes | None" = None,
+    *,
+    highlight: int | None = None,
+    zoom: bool | None = None,
+    projection: bool = False,
+) -> RoiContourArtists:
+    """Draw the contours of all ROIs, one of them highlighted if asked for.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session, or its tracked ROIs (:func:`oscaxr.tracked`).
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw into; new ones by default.
+    highlight : int, optional
+        Label of the ROI to highlight: ``roi``, or ``tracking_id`` of tracked ROIs.
+    zoom : bool, optional
+        Whether to show only the surroundings of the highlighted ROI; the whole field by default.
+    projection : bool, optional
+        Whether to draw them over the maximum projection.
+
+    Returns
+    -------
+    RoiContourArtists
+        Contours, the highlighted one, the projection.
+
+    Raises
+    ------
+    MissingVariableError
+        If the session has no masks, or no projection that was asked for.
+    CriterionError
+        If there is no such ROI, its mask is empty, or there is none to zoom in on.
+    PlotInputError
+        If it is not a Dataset.
+    PlotLibraryError
+        If matplotlib is not installed.
+
+    Notes
+    -----
+    Contours follow the edges of the pixels.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> from matplotlib.figure import Figure
+    >>> ds = ox.sample.session(n_rois=4, scale=0.02)
+    >>> drawn = roi_contours(ds, Figure().subplots(), highlight=2, zoom=True)
+    >>> len(drawn.contours.get_paths())
+    4
+    """
+    masks = _masks_of(ds, "ROI contours", n.MAX_PROJECTION if projection else None)
+    dim = roi_dim(masks)
+    position = None if highlight is None else _position(masks, dim, highlight)
+    if zoom and position is None:
+        raise CriterionError("zoom=True shows the surroundings of one ROI: say which, highlight=")
+    pixels = mask_pixels(masks)
+    own = pixels.roi == position
+    if position is not None and not own.any():
+        raise CriterionError(f"ROI {highlight} cannot be highlighted: its mask has no pixels")
+    ax = parts.own_axes(ax, FIELD_SIZE)
+    image = _draw_projection(ax, ds) if projection else None
+    color = _ON_IMAGE if projection else _ON_WHITE
+    contours = draw_outlines(ax, pixels, color=color)
+    highlighted = None
+    label_field(ax, pixels.shape)
+    if position is not None:
+        from matplotlib.collections import PathCollection
+
+        highlighted = PathCollection(
+            [contours.get_paths()[position]], facecolors="none", edgecolors=HIGHLIGHT_COLOR,
+            linewidths=2, capstyle="projecting", zorder=3,
+            label=f"{'ROI' if dim == n.ROI else 'tracked ROI'} {highlight}",
+        )  # fmt: skip
+        ax.add_collection(highlighted, autolim=False)
+        contours.set_label(rois_in_words(pixels.n_rois - 1, "other "))
+        entries = (highlighted, HIGHLIGHT_COLOR), (contours, color)
+        parts.beside_legend(ax, [line_for_legend(*entry) for entry in entries[: pixels.n_rois]])
+        if zoom:
+            _zoom(ax, pixels, own)
+    return RoiContourArtists(contours, highlighted, image)
+
+
+def max_projection(
+    ds: xr.Dataset, ax: "Axes | None" = None, *, contours: bool = True
+) -> ProjectionArtists:
+    """Draw the maximum projection of the recording, under the contours of the ROIs.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session, or its tracked ROIs (:func:`oscaxr.tracked`).
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw into; new ones by default.
+    contours : bool, optional
+        Whether to draw the contours.
+
+    Returns
+    -------
+    ProjectionArtists
+        Image and contours.
+
+    Raises
+    ------
+    MissingVariableError
+        If the session has no projection, or no masks for the contours.
+    PlotInputError
+        If it is not a Dataset.
+    PlotLibraryError
+        If matplotlib is not installed.
+
+    Notes
+    -----
+    The grays lie between the 0.1st and the 99.9th percentile of the image.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> from matplotlib.figure import Figure
+    >>> ds = ox.sample.session(n_rois=4, scale=0.02)
+    >>> max_projection(ds, Figure().subplots()).image.get_array().shape
+    (512, 512)
+    """
+    if contours:
+        drawn = roi_contours(ds, ax, projection=True)
+        assert drawn.image is not None
+        return ProjectionArtists(drawn.image, drawn.contours)
+    require_kind(ds, xr.Dataset, "a session Dataset")
+    require_variables(ds, [n.MAX_PROJECTION], "the maximum projection")
+    ax = parts.own_axes(ax, FIELD_SIZE)
+    image = _draw_projection(ax, ds)
+    label_field(ax, image.get_size())
+    return ProjectionArtists(image, None)
+
+
+def _masks_of(ds: xr.Dataset, picture: str, also: str | None) -> xr.DataArray:
+    require_kind(ds, xr.Dataset, "a session Dataset")
+    require_variables(ds, [n.ROI_MASK] if also is None else [n.ROI_MASK, also], picture)
+    return ds[n.ROI_MASK]
+
+
+def _position(masks: xr.DataArray, dim: str, label: Any) -> int:
+    """Return where an ROI is along its dim."""
+    labels = masks[dim].values
+    found = np.flatnonzero(labels == label) if np.ndim(label) == 0 else np.empty(0, int)
+    if found.size != 1:
+        some = ", ".join(map(str, labels[:10])) + ", ..." * (len(labels) > 10)
+        raise CriterionError(
+            f"highlight={label!r} is not one {dim} here; there are {len(labels)}: {some}"
+        )
+    return int(found[0])
+
+
+def _draw_projection(ax: "Axes", ds: xr.Dataset) -> "AxesImage":
+    image = ds[n.MAX_PROJECTION]
+    if set(image.dims) != {n.HEIGHT, n.WIDTH}:
+        raise MissingVariableError(
+            f"{n.MAX_PROJECTION!r} has the dims {list(image.dims)}; they should be "
+            f"{[n.HEIGHT, n.WIDTH]}"
+        )
+    values = image.transpose(n.HEIGHT, n.WIDTH).values
+    known = values[np.isfinite(values)]
+    low, high = np.percentile(known, _PROJECTION_PERCENTILES) if known.size else (0, 1)
+    return ax.imshow(values, cmap="gray", vmin=low, vmax=high)
+
+
+def _zoom(ax: "Axes", pixels: MaskPixels, own: npt.NDArray[np.bool_]) -> None:
+    """Show a square about some pixels, in the field as far as it fits."""
+    y, x = pixels.y[own], pixels.x[own]
+    size = max(np.ptp(y), np.ptp(x)) + 1
+    half = size / 2 + max(_MARGIN_PX, _MARGIN * size)
+    limits = []
+    for place, length in ((y, pixels.shape[0]), (x, pixels.shape[1])):
+        middle = (place.min() + place.max()) / 2
+        if 2 * half < length:
+            middle = np.clip(middle, half - 0.5, length - 0.5 - half)
+        limits.append((middle - half, middle + half))
+    ax.set_xlim(limits[1])
+    ax.set_ylim(limits[0][::-1])

@@ -1,0 +1,146 @@
+"""What a terminal, a pipe and another program see of ``oscaxr``: in processes of their own."""
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import time
+
+import pytest
+
+import oscaxr as ox
+from command_line import SCRIPT, environment, run
+
+pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="oscaxr is not installed here")
+
+
+@pytest.fixture(scope="module")
+def folder(sample_path, tmp_path_factory):
+    """A folder to stand in, with a session."""
+    folder = tmp_path_factory.mktemp("terminal")
+    shutil.copy(sample_path, folder / "s.nwb")
+    return folder
+
+
+def in_a_terminal(*args: object, cwd, width: int = 80) -> tuple[int, str]:
+    """Exit status of a command, and all that a terminal of this width is sent."""
+    fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    env = environment(TERM="xterm-256color")
+    env.pop("COLUMNS")
+    env.pop("TERMINAL_WIDTH")
+    process = subprocess.Popen(
+        [SCRIPT, *map(str, args)], stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env=env
+    )
+    os.close(theirs)
+    sent = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if select.select([ours], [], [], 0.2)[0]:
+            with contextlib.suppress(OSError):
+                part = os.read(ours, 65536)
+                if part:
+                    sent += part
+                    continue
+            break
+        if process.poll() is not None:
+            break
+    os.close(ours)
+    return process.wait(10), sent.decode()
+
+
+def test_a_terminal_shows_progress_and_colour(folder):
+    code, sent = in_a_terminal("extract", "s.nwb", "gabor_frame=U", "-o", "t.csv", cwd=folder)
+    assert code == 0
+    assert "writing t.csv" in sent
+    assert "\x1b[" in sent
+    assert "Wrote t.csv" in sent
+
+
+def test_a_pipe_gets_plain_text_only(folder):
+    done = run("extract", "s.nwb", "gabor_frame=U", "-o", "p.csv", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    assert "writing" not in done.stdout
+    done = run("segments", "s.nwb", "gabor_frame=U", "--json", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["selected"] > 0
+
+
+@pytest.mark.parametrize("words", ["--limit 0", "--json"])
+def test_a_reader_that_goes_away_is_no_error(folder, words):
+    command = f"'{SCRIPT}' segments s.nwb {words} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=folder, env=environment(),
+        check=False, timeout=60,
+    )  # fmt: skip
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+    assert done.returncode in (0, 1)
+
+
+def test_exit_codes(folder):
+    (folder / "half.nwb").write_bytes((folder / "s.nwb").read_bytes()[:9000])
+    cases = {
+        ("segments", "s.nwb", "gabor_frame=Z"): 1,
+        ("plot", "s.nwb", "overview"): 2,
+        ("validate", "half.nwb"): 3,
+    }
+    for words, code in cases.items():
+        done = run(*words, cwd=folder)
+        assert done.returncode == code, words
+        assert "Traceback" not in done.stderr
+        assert "\x1b" not in done.stdout + done.stderr
+    done = run("info", "no.nwb", "--debug", cwd=folder)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, True)
+
+
+def test_pictures_without_matplotlib(folder, tmp_path):
+    # A module of that name that cannot be found: the finder below comes first.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u\n"
+        "find = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'matplotlib' else find(name, *rest)\n"
+    )
+    done = run("plot", "s.nwb", "overview", "-o", "f.png", cwd=folder, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: pictures need matplotlib")
+    assert "pip install" in done.stderr
+    assert not (folder / "f.png").exists()
+
+
+def test_an_interrupted_extraction_leaves_nothing(folder):
+    spec = ox.sample.SampleSpec(scale=0.05, n_rois=150, n_tracked=2, field_shape=(128, 128))
+    path = ox.sample.write_nwb(spec, folder / "long")
+    words = ["extract", path, "stimulus=gabors", "--pre", "5", "--post", "5", "-o", "i.csv"]
+    process = subprocess.Popen(
+        [SCRIPT, *map(str, words)], cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 30
+    while not list(folder.glob(".i.csv*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert [path.name for path in folder.glob("*i.csv*")] == []
+
+
+def test_help_reads_well_in_80_columns(folder):
+    done = run("--help", cwd=folder)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    from oscaxr.cli.main import app
+
+    names = [command.name or command.callback.__name__ for command in app.registered_commands]
+    assert {"demo", "sample", "info", "sessions", "segments", "extract"} <= set(names)
+    assert {"validate", "convert", "plot", "cite"} <= set(names)
+    for command, name in zip(app.registered_commands, names, strict=True):
+        # One line each.
+        assert f"│ {name:<9} {command.short_help} " in done.stdout, name
+    for words in ("Examples", "Exit status", "130  interrupted", "OSCAXR_DATADIR"):
+        assert words in done.stdout

@@ -1,0 +1,173 @@
+"""The words of the command line: criteria, numbers, options in messages, JSON, tables."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import oscaxr as ox
+from oscaxr.cli.console import as_options, table_lines
+from oscaxr.cli.criteria import read_value, split_words
+from oscaxr.cli.json_output import plain
+from oscaxr.cli.sessions import numbers
+from oscaxr.errors import CriterionError
+
+INF = float("inf")
+
+
+# -- criteria -----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("U", "U"),
+        ("D,U", ["D", "U"]),
+        ("3", 3),
+        ("16,4", [16, 4]),
+        ("0.25", 0.25),
+        ("-1.5e2", -150.0),
+        ("1500:4000", (1500, 4000)),
+        ("1500:", (1500, INF)),
+        (":4.5", (-INF, 4.5)),
+        ("true", True),
+        ("False", False),
+        ("right (temp)", "right (temp)"),
+        ("A:C", "A:C"),
+        ("nan", "nan"),
+        (" D , U ", ["D", "U"]),
+        ("1_000", "1_000"),
+        ("\u0661", "\u0661"),
+    ],
+)
+def test_values_are_read(text, value):
+    found = read_value("name", text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize("text", ["", "D,", ",", "1:3,5", "1:2,3:4"])
+def test_odd_values_are_refused(text):
+    with pytest.raises(CriterionError, match=r"gabor_frame="):
+        read_value("gabor_frame", text)
+
+
+def test_criteria_are_told_from_other_words():
+    words = ["./a=b.nwb", "gabor_frame=U", "/x/y=1", "a b=c", "note=a=b"]
+    others, criteria = split_words(words)
+    assert others == ["./a=b.nwb", "/x/y=1", "a b=c"]
+    assert criteria == {"gabor_frame": "U", "note": "a=b"}
+    with pytest.raises(CriterionError, match="given twice"):
+        split_words(["block=1", "block=2"])
+    with pytest.raises(CriterionError, match="explain"):
+        split_words(["explain=true"])
+
+
+@given(
+    st.one_of(
+        st.integers(-(10**9), 10**9),
+        st.floats(-1e9, 1e9),
+        st.booleans(),
+        st.text("abcXYZ ()_", min_size=1).map(str.strip).filter(bool),
+    )
+)
+def test_scalars_come_back_from_their_words(value):
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return
+    assert read_value("name", str(value)) == value
+
+
+@given(st.lists(st.integers(0, 99), min_size=2), st.integers(-99, 99), st.integers(-99, 99))
+def test_lists_and_ranges_come_back_from_their_words(values, low, high):
+    assert read_value("name", ",".join(map(str, values))) == values
+    assert read_value("name", f"{low}:{high}") == (low, high)
+
+
+def test_what_is_read_is_what_select_takes(memory_session):
+    cases = {
+        "gabor_frame=U": {"gabor_frame": "U"},
+        "gabor_frame=D,U gabor_kappa=16": {"gabor_frame": ["D", "U"], "gabor_kappa": 16},
+        "gabor_frame=3 unexpected=1": {"gabor_frame": 3, "unexpected": 1},
+        "start_frame_twop=500:1500": {"start_frame_twop": (500, 1500)},
+        "stimulus=visflow unexpected=1 run_start=true": {
+            "stimulus": "visflow", "unexpected": 1, "run_start": True,
+        },
+        "main_flow_direction=nasal": {"main_flow_direction": "nasal"},
+    }  # fmt: skip
+    for text, criteria in cases.items():
+        _, read = split_words(text.split(" "))
+        found = ox.select_segments(memory_session, **read)
+        wanted = ox.select_segments(memory_session, **criteria)
+        assert wanted.sizes["segment"] > 0
+        assert found.identical(wanted), text
+
+
+# -- numbers of mice and sessions -----------------------------------------------------------------
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5), st.booleans()), min_size=1))
+def test_numbers_and_ranges(parts):
+    text = ",".join(f"{a}-{a + more}" if ranged else str(a) for a, more, ranged in parts)
+    expected = []
+    for first, more, ranged in parts:
+        number = first
+        while number <= first + (more if ranged else 0):
+            expected.append(number)
+            number += 1
+    assert numbers("--mouse", text) == expected
+
+
+def test_no_numbers():
+    assert numbers("--mouse", None) is None
+    for text in ("", "a", "1-", "-1", "1,,2", "1.5"):
+        with pytest.raises(CriterionError, match="--mouse"):
+            numbers("--mouse", text)
+
+
+# -- messages, JSON, tables -----------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("give another path, or overwrite=True to", "give another path, or --overwrite to"),
+        ("edge='nan' keeps them", "--edge nan keeps them"),
+        ("pre=-0.2 s and pad=(0, 0)", "--pre -0.2 s and pad=(0, 0)"),
+        ("datadir= is the folder", "--datadir is the folder"),
+        ("open_session(1, datadir=...)", "open_session(1, datadir=...)"),
+        ("xpre=1, a.pre=1", "xpre=1, a.pre=1"),
+        ("--pre=1", "--pre=1"),
+    ],
+)
+def test_keywords_are_said_as_options(said, shown):
+    options = {name: f"--{name}" for name in ("overwrite", "edge", "pre", "datadir")}
+    assert as_options(said, options) == shown
+    assert as_options(said, {}) == said
+
+
+def test_json_has_neither_nan_nor_numpy():
+    value = {
+        1: np.arange(3, dtype="int16"),
+        "nan": [math.nan, -math.inf, np.float32("inf"), 1.5],
+        "path": Path("a"),
+        "flag": np.bool_(True),
+        "word": np.str_("x"),
+        "none": None,
+        "scalar": np.array(2.0),
+        "table": pd.DataFrame({"a": [1.0, math.nan]}),
+    }
+    text = json.dumps(plain(value), allow_nan=False)
+    assert json.loads(text) == {
+        "1": [0, 1, 2],
+        "nan": [None, None, None, 1.5],
+        "path": "a",
+        "flag": True,
+        "word": "x",
+        "none": None,
+        "scalar": 2.0,
+        "table": [{"a": 1.0}, {"a": None}],
+    }
+
+
+def test_tables_are_as_wide_as_what_they_hold():
+    lines = table_lines(["word", "n"], [["x" * 90, "1"], ["", "1000"]], ["word"])
+    assert lines == ["word" + " " * 86 + "     n", "x" * 90 + "     1", " " * 90 + "  1000"]

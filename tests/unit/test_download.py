@@ -1,0 +1,488 @@
+"""Downloads with the dandi client, from a real server on this machine that can be made to fail."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import oscaxr as ox
+from archive_server import ArchiveServer
+from conftest import small_spec
+from oscaxr.download import VERSION, Asset, Plan, fetch, plan
+from oscaxr.download.safe_paths import target_path
+from oscaxr.errors import (
+    CriterionError,
+    DownloadError,
+    SessionNotFoundError,
+    UnsafePathError,
+)
+
+dandi = pytest.importorskip("dandi")
+
+MOUSE = 408021
+SESSIONS = (758519303, 759189643)
+QUICK = {"retries": 2, "retry_wait": 0.01, "timeout": 1.0}
+SCRIPT = Path(sys.executable).parent / ("oscaxr.exe" if os.name == "nt" else "oscaxr")
+
+
+def name(session, parts="behavior+ophys", mouse=MOUSE):
+    return f"sub-{mouse}/sub-{mouse}_ses-{session}_{parts}.nwb"
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Files by asset path: two sessions, of the first one all three kinds; another mouse's."""
+    folder = tmp_path_factory.mktemp("archive")
+    spec = small_spec()
+    files = {
+        name(SESSIONS[0]): ox.sample.write_nwb(spec, folder / "a"),
+        name(SESSIONS[0], "behavior+image+ophys"): ox.sample.write_nwb(
+            spec, folder / "b", parts="behavior+image+ophys"
+        ),
+        name(SESSIONS[1]): ox.sample.write_nwb(
+            small_spec(session_id=SESSIONS[1], session_number=2), folder / "c"
+        ),
+    }
+    raw = folder / "raw.nwb"
+    raw.write_bytes(os.urandom(3_000_000))  # no download looks into a file
+    files[name(SESSIONS[0], "obj-raw_behavior+image+ophys")] = raw
+    early = folder / "early.nwb"
+    early.write_bytes(b"early" * 1000)
+    files[name("20181113T183120", mouse=411424)] = early
+    return files
+
+
+@pytest.fixture(scope="module")
+def whole(stored):
+    server = ArchiveServer(page_size=2)
+    for path, file in stored.items():
+        server.add(path, file)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def server(whole, monkeypatch):
+    whole.reset()
+    # The client waits for a minute before it gives up on a server.
+    monkeypatch.setattr("dandi.dandiapi.REQUEST_RETRIES", 2)
+    return whole
+
+
+@pytest.fixture(scope="module")
+def table():
+    specs = [
+        small_spec(session_id=session, session_number=number)
+        for number, session in enumerate([*SESSIONS, 760000000], start=1)
+    ]
+    return ox.sample.mouse.sample_session_table(specs)
+
+
+def plan_of(server, **criteria):
+    return plan(api_url=server.api, **criteria)
+
+
+def paths(planned):
+    return [asset.path for asset in planned.assets]
+
+
+def digest_free(planned):
+    return replace(planned, assets=tuple(replace(a, digests={}) for a in planned.assets))
+
+
+# -- which files --------------------------------------------------------------------------------
+def test_version_is_pinned(server):
+    planned = plan_of(server, sessions=SESSIONS[0])
+    assert (planned.dandiset, planned.version) == ("000037", VERSION)
+    assert plan_of(server, sessions=SESSIONS[0], version="draft").version == "draft"
+    with pytest.raises(SessionNotFoundError, match=r"no version '0\.1'.*draft, 0\.240209\.1623"):
+        plan_of(server, version="0.1")
+
+
+def test_plain_files_by_default(server, stored):
+    planned = plan_of(server, mice=MOUSE)
+    assert paths(planned) == [name(SESSIONS[0]), name(SESSIONS[1])]
+    assert [asset.size for asset in planned.assets] == [
+        stored[path].stat().st_size for path in paths(planned)
+    ]
+    assert planned.size == sum(asset.size for asset in planned.assets)
+    assert set(planned.assets[0].digests) == {"sha2-256", "dandi-etag"}
+    json.dumps(planned.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"stimulus_templates": True}, "behavior+image+ophys"),
+        ({"movies": True}, "obj-raw_behavior+image+ophys"),
+        ({"movies": True, "stimulus_templates": True}, "obj-raw_behavior+image+ophys"),
+    ],
+)
+def test_files_with_more(options, parts, server):
+    assert paths(plan_of(server, sessions=SESSIONS[0], **options)) == [name(SESSIONS[0], parts)]
+
+
+def test_part_that_no_file_has(server):
+    with pytest.raises(SessionNotFoundError, match=r"no file holds movie.*behavior\+ophys\.nwb"):
+        plan_of(server, sessions=SESSIONS[1], movies=True)
+
+
+def test_larger_file_where_there_is_no_other(tmp_path):
+    server = ArchiveServer()
+    try:
+        file = tmp_path / "a"
+        file.write_bytes(b"a" * 10)
+        server.add(name(SESSIONS[0], "behavior+image+ophys"), file)
+        (asset,) = plan_of(server).assets
+        assert "also holds templates" in asset.note
+    finally:
+        server.close()
+
+
+def test_by_table(server, table):
+    planned = plan_of(server, table=table, mice=[1], sessions=[1, 2])
+    assert paths(planned) == [name(SESSIONS[0]), name(SESSIONS[1])]
+    assert [asset.label for asset in planned.assets] == ["mouse 1, session 1", "mouse 1, session 2"]
+    assert planned.missing == ()
+    planned = plan_of(server, table=table)
+    assert planned.missing == ("mouse 1, session 3 (760000000)",)
+    assert len(planned.assets) == 2
+    with pytest.raises(SessionNotFoundError, match=r"None of the sessions.*760000000"):
+        plan_of(server, table=table, sessions=[3])
+
+
+def test_by_table_and_start_time(server, table):
+    row = table.iloc[[0]].assign(
+        sessid=780000000, mouseid=411424, mouse_n=2, full_timestamp="20181113T183120"
+    )
+    both = pd.concat([table, row])
+    planned = plan_of(server, table=both, mice=[2])
+    assert paths(planned) == [name("20181113T183120", mouse=411424)]
+    assert planned.assets[0].session_id == 780000000
+
+
+def test_what_is_not_there(server, table):
+    with pytest.raises(CriterionError, match="mice=1 are numbers of the session table"):
+        plan_of(server, mice=[1])
+    with pytest.raises(SessionNotFoundError, match=r"sessions=999999999: not found.*758519303"):
+        plan_of(server, sessions=[999999999])
+    with pytest.raises(SessionNotFoundError, match=r"mice=7: not found. There are 1\."):
+        plan_of(server, table=table, mice=[7])
+    with pytest.raises(CriterionError, match="whole numbers"):
+        plan_of(server, mice=[])
+
+
+def test_archive_out_of_order(server, caplog):
+    server.api_fault = 500
+    # The client keeps what a server says of itself: it is asked here for the first time.
+    with pytest.raises(DownloadError, match="try again later"):
+        plan_of(server)
+    server.api_fault = 0
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1:1"):
+        plan(api_url="http://127.0.0.1:1/api")
+    assert not caplog.records
+
+
+# -- fetching -----------------------------------------------------------------------------------
+def test_files_come_as_they_are(server, stored, tmp_path):
+    planned = plan_of(server, mice=MOUSE)
+    seen = []
+    results = fetch(planned, tmp_path, progress=lambda asset, done: seen.append((asset, done)))
+    assert [result.status for result in results] == ["downloaded", "downloaded"]
+    assert {result.checked for result in results} == {"sha2-256"}
+    for result in results:
+        assert result.path == tmp_path / result.asset.path
+        assert result.path.read_bytes() == stored[result.asset.path].read_bytes()
+    assert [done for asset, done in seen if asset == planned.assets[0]][-1] == planned.assets[
+        0
+    ].size
+    assert not list(tmp_path.rglob("*.part"))
+    with ox.open_session(SESSIONS[0], datadir=tmp_path) as ds:
+        assert ds.sizes["roi"] == 7
+
+
+def test_what_is_there_is_verified_not_fetched(server, tmp_path):
+    planned = plan_of(server, mice=MOUSE)
+    fetch(planned, tmp_path)
+    server.reset()
+    assert [result.status for result in fetch(planned, tmp_path)] == ["verified", "verified"]
+    assert server.asked == []
+
+
+def test_other_file_is_not_replaced_unless_told(server, stored, tmp_path):
+    planned = plan_of(server, sessions=SESSIONS[0])
+    target = tmp_path / planned.assets[0].path
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"mine")
+    with pytest.raises(DownloadError, match=r"it has 4 bytes.*overwrite=True"):
+        fetch(planned, tmp_path, **QUICK)
+    assert target.read_bytes() == b"mine"
+    assert fetch(planned, tmp_path, overwrite=True)[0].status == "downloaded"
+    assert target.read_bytes() == stored[planned.assets[0].path].read_bytes()
+
+
+def test_etag_is_compared_where_there_is_no_sha(server, tmp_path):
+    planned = plan_of(server, sessions=SESSIONS[0])
+    asset = planned.assets[0]
+    etag = replace(asset, digests={"dandi-etag": asset.digests["dandi-etag"]})
+    assert fetch(replace(planned, assets=(etag,)), tmp_path)[0].checked == "dandi-etag"
+    wrong = replace(asset, digests={"dandi-etag": "0" * 32 + "-1"})
+    with pytest.raises(DownloadError, match="dandi-etag is"):
+        fetch(replace(planned, assets=(wrong,)), tmp_path / "new", **QUICK)
+    assert fetch(digest_free(planned), tmp_path)[0].checked == "size"
+
+
+def test_resumes(server, stored, tmp_path):
+    planned = plan_of(server, sessions=SESSIONS[0], movies=True)
+    asset = planned.assets[0]
+    data = stored[asset.path].read_bytes()
+    part = tmp_path / (asset.path + ".part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(data[:2_000_000])
+    assert asset.bytes_there(tmp_path) == 2_000_000
+    (result,) = fetch(planned, tmp_path, **QUICK)
+    assert result.status == "resumed"
+    assert result.path.read_bytes() == data
+    assert server.asked[-1][1:] == ("bytes=2000000-", 206)
+    assert server.sent == len(data) - 2_000_000
+
+
+@pytest.mark.parametrize("there", [b"another version" * 1000, b"x" * 3_000_001])
+def test_part_of_something_else_is_fetched_anew(there, server, stored, tmp_path):
+    planned = plan_of(server, sessions=SESSIONS[0], movies=True)
+    asset = planned.assets[0]
+    part = tmp_path / (asset.path + ".part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(there)
+    (result,) = fetch(planned, tmp_path, **QUICK)
+    assert result.path.read_bytes() == stored[asset.path].read_bytes()
+
+
+def test_part_that_is_whole_is_only_checked(server, stored, tmp_path):
+    planned = plan_of(server, sessions=SESSIONS[0])
+    part = tmp_path / (planned.assets[0].path + ".part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(stored[planned.assets[0].path].read_bytes())
+    assert fetch(planned, tmp_path)[0].status == "resumed"
+    assert server.asked == []
+
+
+def test_connections_that_are_cut_are_taken_up(server, stored, tmp_path):
+    planned = plan_of(server, sessions=SESSIONS[0], movies=True)
+    # More cuts than retries: each brings something.
+    server.faults = ["cut"] * 5
+    (result,) = fetch(planned, tmp_path, **QUICK)
+    assert result.path.read_bytes() == stored[planned.assets[0].path].read_bytes()
+    assert [status for _, _, status in server.asked] == [200] + [206] * 5
+
+
+@pytest.mark.parametrize("fault", ["500", "429", "drop"])
+def test_passing_faults_are_waited_out(fault, server, stored, tmp_path):
+    planned = plan_of(server, sessions=SESSIONS[0])
+    server.faults = [fault, fault]
+    (result,) = fetch(planned, tmp_path, **QUICK)
+    assert result.path.read_bytes() == stored[planned.assets[0].path].read_bytes()
+
+
+@pytest.mark.parametrize("fault", ["500", "drop", "404", "403", "short-length", "longer"])
+def test_lasting_faults_are_named_and_nothing_is_left_under_the_name(fault, server, tmp_path):
+    planned = plan_of(server, mice=MOUSE)
+    server.faults = [fault] * 3  # of the first file
+    with pytest.raises(DownloadError) as caught:
+        fetch(planned, tmp_path, **QUICK)
+    message = str(caught.value)
+    if fault in ("404", "403", "short-length", "longer"):
+        assert len([s for path, _, s in server.asked if path == server.asked[0][0]]) == 1
+    assert planned.assets[0].url in message
+    assert "1 of 2 files" in message or fault in ("404", "403", "short-length", "longer")
+    assert not (tmp_path / planned.assets[0].path).exists()
+    # What went wrong is over: the same call goes on.
+    server.reset()
+    assert {result.status for result in fetch(planned, tmp_path)} <= {
+        "downloaded",
+        "resumed",
+        "verified",
+    }
+
+
+def test_wrong_digest(server, tmp_path):
+    planned = plan_of(server, sessions=SESSIONS[0])
+    server.always = "corrupt"
+    with pytest.raises(DownloadError, match=r"is not the file of the archive.*sha2-256 is"):
+        fetch(planned, tmp_path, **QUICK)
+    assert list(tmp_path.rglob("*.nwb*")) == []
+
+
+def test_server_that_ignores_ranges(server, stored, tmp_path):
+    planned = plan_of(server, sessions=SESSIONS[0], movies=True)
+    server.faults = ["cut", "ignore-range"]
+    (result,) = fetch(planned, tmp_path, **QUICK)
+    assert result.path.read_bytes() == stored[planned.assets[0].path].read_bytes()
+    assert [status for _, _, status in server.asked] == [200, 200]
+
+
+def test_stalled_and_slow(server, tmp_path):
+    planned = plan_of(server, sessions=SESSIONS[0], movies=True)
+    server.always = "stall"
+    with pytest.raises(DownloadError, match="tries in a row"):
+        fetch(planned, tmp_path, retries=0, timeout=0.2)
+    part = tmp_path / (planned.assets[0].path + ".part")
+    assert part.exists()
+    server.reset(always="slow")
+    assert fetch(planned, tmp_path, **QUICK)[0].status in ("resumed", "downloaded")
+
+
+def test_disk_too_small(server, tmp_path, monkeypatch):
+    planned = plan_of(server, sessions=SESSIONS[0])
+    huge = replace(planned, assets=(replace(planned.assets[0], size=10**18),))
+    with pytest.raises(DownloadError, match=r"1000000000\.0 GB.*free"):
+        fetch(huge, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+    assert server.asked == []
+
+
+# -- paths that lead elsewhere ------------------------------------------------------------------
+UNSAFE = [
+    "../sub-408021_ses-758519303_behavior+ophys.nwb",
+    "sub-408021/../../sub-408021_ses-758519303_behavior+ophys.nwb",
+    "/tmp/sub-408021_ses-758519303_behavior+ophys.nwb",
+    "sub-408021//sub-408021_ses-758519303_behavior+ophys.nwb",
+    "./sub-408021_ses-758519303_behavior+ophys.nwb",
+    "..\\x/sub-408021_ses-758519303_behavior+ophys.nwb",
+    "C:/sub-408021_ses-758519303_behavior+ophys.nwb",
+    "a\0b/sub-408021_ses-758519303_behavior+ophys.nwb",
+    "",
+]
+
+
+@pytest.mark.parametrize("path", UNSAFE)
+def test_unsafe_paths_are_refused(path, tmp_path):
+    planned = Plan("000037", "draft", (Asset(path, 3, "x", "http://127.0.0.1:1/", {}),))
+    with pytest.raises(UnsafePathError, match="The archive names a file"):
+        fetch(planned, tmp_path / "in", **QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unsafe_paths_are_refused_when_planning(tmp_path):
+    server = ArchiveServer()
+    try:
+        file = tmp_path / "a"
+        file.write_bytes(b"evil")
+        server.add(UNSAFE[0], file)
+        with pytest.raises(UnsafePathError, match="The archive names a file"):
+            plan_of(server)
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("what", ["folder", "file", "part"])
+def test_nothing_is_written_through_links(what, server, tmp_path):
+    planned = plan_of(server, sessions=SESSIONS[0])
+    outside, folder = tmp_path / "outside", tmp_path / "in"
+    outside.mkdir()
+    folder.mkdir()
+    target = folder / planned.assets[0].path
+    if what == "folder":
+        target.parent.symlink_to(outside, target_is_directory=True)
+    else:
+        target.parent.mkdir()
+        (outside / "x").write_bytes(b"mine")
+        link = target if what == "file" else target.with_name(target.name + ".part")
+        link.symlink_to(outside / "x")
+    with pytest.raises(UnsafePathError, match="symbolic link"):
+        fetch(planned, folder, overwrite=True, **QUICK)
+    assert [path.read_bytes() for path in outside.iterdir()] == (
+        [] if what == "folder" else [b"mine"]
+    )
+    assert server.asked == []
+
+
+def test_folder_itself_may_be_a_link(server, tmp_path):
+    planned = plan_of(server, sessions=SESSIONS[0])
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    assert fetch(planned, tmp_path / "link")[0].status == "downloaded"
+
+
+def test_target_path():
+    assert target_path(Path("a"), "b/c.nwb") == Path("a/b/c.nwb")
+
+
+# -- the command --------------------------------------------------------------------------------
+def run(server, *args):
+    """Run the command in this process: each new one would import the client for a second."""
+    from typer.testing import CliRunner
+
+    from oscaxr.cli.main import app
+
+    args = ["download", *map(str, args), "--api-url", server.api]
+    return CliRunner(env={"COLUMNS": "100"}).invoke(app, args)
+
+
+def test_command(server, table, stored, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table.to_csv("mouse_df.csv", index=False)
+    args = ["--table", "mouse_df.csv", "--mice", 1, "--sessions", "1-3", "-o", "data"]
+    done = run(server, *args, "--dry-run")
+    assert done.exit_code == 0, done.stderr
+    assert name(SESSIONS[0]).rpartition("/")[2] in done.stdout
+    total = sum(stored[name(session)].stat().st_size for session in SESSIONS) / 1e6
+    assert f"2 files, {total:.1f} MB; {total:.1f} MB to download" in done.stdout
+    assert done.stderr == f"Note: not in version {VERSION}: mouse 1, session 3 (760000000)\n"
+    planned = json.loads(run(server, *args, "--dry-run", "--json").stdout)
+    assert planned["bytes"] == sum(asset["bytes"] for asset in planned["assets"]) > 0
+    assert not (tmp_path / "data").exists()
+    done = run(server, *args)
+    assert (done.exit_code, "2 downloaded" in done.stdout) == (0, True), done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "to download" in (again := run(server, *args)).stdout
+    assert "2 already there, verified" in again.stdout
+    result = json.loads(run(server, *args, "--json").stdout)
+    assert [one["status"] for one in result["files"]] == ["verified", "verified"]
+    found = (tmp_path / "data" / name(SESSIONS[0])).read_bytes()
+    assert found == stored[name(SESSIONS[0])].read_bytes()
+
+
+def test_command_says_what_went_wrong(server, tmp_path):
+    args = ["--sessions", SESSIONS[0], "-o", tmp_path / "data"]
+    server.always = "404"
+    done = run(server, *args)
+    assert done.exit_code == 1
+    assert "Error: sub-408021/" in done.stderr
+    assert "404" in done.stderr
+    assert "Run the same command again" in done.stderr
+    failed = run(server, *args, "--json")
+    assert failed.exit_code == 1
+    assert json.loads(failed.stdout)["files"][0]["status"] == "failed"
+    done = run(server, "--mice", 1, "-o", tmp_path / "data")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: --mice 1 are numbers of the session table")
+    assert run(server, "--mice", "1-", "-o", tmp_path / "data").exit_code == 1
+    target = tmp_path / "data" / name(SESSIONS[0])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(b"mine")
+    server.reset()
+    done = run(server, *args)
+    assert done.exit_code == 1
+    assert "Give --overwrite to replace it" in done.stderr
+    assert run(server, *args, "--overwrite").exit_code == 0
+
+
+def test_console_script(server, tmp_path):
+    done = subprocess.run(
+        [SCRIPT, "download", "--sessions", "1", "-o", "data", "--api-url", server.api],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: --sessions 1 are numbers of the session table")
+    assert "Traceback" not in done.stderr
