@@ -8,11 +8,11 @@ import xarray as xr
 
 from oscaxr.model import names as n
 
-# Measured on a real-size session (126,741 frames, 628 ROIs, float64, zstd), 89 windows of 60 frames
-# and one whole ROI, ms: 2048 x 32: 137, 15; 256 x 64: 66, 42; 128 x 128: 50, 71; 128 x all: 30,
-# 235. In netCDF (zlib): 2048 x 32: 841, 71; 256 x 64: 183, 141; 128 x 128: 216, 416.
+# Measured on a real-size session (126,741 frames, 628 ROIs, float64, zstd), opening it and reading
+# 89 windows of 60 frames, and the same with one whole ROI, ms of processor time: 256 x 32: 102, 43;
+# 256 x 64: 88, 58; 128 x 64: 78, 72; 128 x 128: 69, 102. (From contiguous NWB: 51, 101.)
 CHUNK_LENGTHS: Final = {
-    n.TIME: 256,
+    n.TIME: 128,
     n.STIM_TIME: 131_072,
     n.ROI: 64,
     n.SEQUENCE: 128,
@@ -52,7 +52,7 @@ def choose_chunks(
     --------
     >>> dff = xr.Variable(("time", "roi"), np.broadcast_to(0.0, (126_741, 628)))
     >>> choose_chunks(dff, 8)
-    (256, 64)
+    (128, 64)
     """
     lengths = lengths or {}
     whole = {dim: max(1, size) for dim, size in variable.sizes.items()}
