@@ -405,7 +405,9 @@ def test_sessions_in_the_original_layout(tmp_path):
     for words in ((folder,), (758519303, "--datadir", tmp_path)):
         done = invoke("info", *words, "--json")
         assert json.loads(done.stdout)["facts"]["session_id"] == 758519303
-        assert json.loads(done.stdout)["files"][0]["path"] == folder
+        files = [file["path"] for file in json.loads(done.stdout)["files"]]
+        assert all(file.startswith(folder) for file in files)
+        assert any(file.endswith("_stim.pkl") for file in files)
 
 
 def test_validate_nothing(tmp_path):
