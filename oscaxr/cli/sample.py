@@ -8,6 +8,7 @@ import typer
 
 from oscaxr import sample as samples
 from oscaxr.cli.console import DebugOption, output, reported_errors, say
+from oscaxr.cli.targets import bytes_at, in_words
 from oscaxr.progress import progress_bar
 
 
@@ -89,7 +90,7 @@ def sample(
         say(console, "Wrote")
         for spec in specs:
             path = samples.session_path(spec, folder, file_format.value)
-            say(console, f"  {path}  ({_size(path) / 1e6:.1f} MB)")
+            say(console, f"  {path}  ({in_words(bytes_at(path))})")
         say(console, f"  {table}  (session table)")
         say(console)
         say(console, "Try next, in Python:")
@@ -100,9 +101,3 @@ def sample(
             f"sessions={str(table)!r})",
         )
         say(console, '  u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"))')
-
-
-def _size(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())

@@ -33,6 +33,8 @@ OPTION_WORDS: Final = {
     "mouse": "--mouse",
     "session": "--session",
     "runtype": "--runtype",
+    "segmentation": "--segmentation",
+    "fluorescence": "--fluorescence",
 }
 
 _PANEL: Final = "Which session"
@@ -70,6 +72,20 @@ class RunType(StrEnum):
     PILOT = "pilot"
 
 
+class Segmentation(StrEnum):
+    """Which ROIs of a session in the original layout."""
+
+    EXTRACT = "extr"
+    ALLEN = "allen"
+
+
+class Fluorescence(StrEnum):
+    """Which traces of a session in the original layout."""
+
+    DFF = "dff"
+    RAW = "raw"
+
+
 @dataclass(frozen=True)
 class Asked:
     """What says which session is asked for, where its files are, and its table.
@@ -88,6 +104,8 @@ class Asked:
         Session table.
     table_given : bool
         Whether the table stands on the command line, not in the environment.
+    segmentation, fluorescence : StrEnum or None
+        Which ROIs and traces of a session in the original layout.
     """
 
     words: tuple[str, ...]
@@ -97,6 +115,8 @@ class Asked:
     datadir: Path | None
     table: Path | None
     table_given: bool
+    segmentation: Segmentation | None = None
+    fluorescence: Fluorescence | None = None
 
     def open(self, words: Sequence[str], *, include: Collection[str] = ()) -> xr.Dataset:
         """Open the session.
@@ -151,6 +171,7 @@ class Asked:
                 datadir=datadir,
                 sessions=table,
                 include=include,
+                **self._original(),
             )
 
     def open_mouse(self, words: Sequence[str]) -> list[xr.Dataset]:
@@ -230,6 +251,11 @@ class Asked:
         path = self.table or table_in(datadir)
         return None if path is None else typed_table(path)
 
+    def _original(self) -> dict[str, Any]:
+        """Return what only sessions in the original layout have a choice of."""
+        asked = {"segmentation": self.segmentation, "fluorescence": self.fluorescence}
+        return {name: None if one is None else one.value for name, one in asked.items()}
+
     def _open_path(self, path: str, include: Collection[str]) -> xr.Dataset:
         with working("opening"):
             try:
@@ -238,11 +264,12 @@ class Asked:
                     runtype=None if self.runtype is None else self.runtype.value,
                     sessions=self.table,
                     include=include,
+                    **self._original(),
                 )
             except SessionNotFoundError:
                 if self.table is None or self.table_given:
                     raise
-            opened = open_session(path, include=include)
+            opened = open_session(path, include=include, **self._original())
         say(
             messages(),
             f"Note: the session table {self.table} (OSCAXR_TABLE) does not have this session: its "
@@ -316,11 +343,23 @@ def _asked(
     ] = None,
     datadir: DatadirOption = None,
     table: TableOption = None,
+    segmentation: Annotated[
+        Segmentation | None,
+        typer.Option(
+            "--segmentation", help="Which ROIs (original layout).", rich_help_panel=_PANEL
+        ),
+    ] = None,
+    fluorescence: Annotated[
+        Fluorescence | None,
+        typer.Option(
+            "--fluorescence", help="Which traces (original layout).", rich_help_panel=_PANEL
+        ),
+    ] = None,
 ) -> Asked:
     source = context.get_parameter_source("table")
     given = source is not None and source.name == "COMMANDLINE"
     words = () if word is None else (word,)
-    return Asked(words, mouse, session, runtype, datadir, table, given)
+    return Asked(words, mouse, session, runtype, datadir, table, given, segmentation, fluorescence)
 
 
 def takes_session(*help_words: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -259,7 +259,8 @@ def roomy_legend(ax: "Axes", entries: int, title: str = "") -> "Legend":
     beside = rows > _MOST_ABOVE
     if not beside:
         low, high = ax.get_ylim()
-        ax.set_ylim(low, high + (high - low) * _ENTRY_HEIGHT * rows)
+        # Without `auto`, what is drawn later (here, or into axes that share y) may be off scale.
+        ax.set_ylim(low, high + (high - low) * _ENTRY_HEIGHT * rows, auto=None)
     # Opaque, so that the line at the event does not run through the words.
     return ax.legend(
         title=title or None,

@@ -87,7 +87,8 @@ def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
         if beyond.size:
             problems.append(
                 f"stimulus frames {beyond[:10].tolist()} lie beyond the {length} images of "
-                f"{variable}"
+                f"{variable}: the file holds fewer images than were shown; choose frames or "
+                f"segments whose start_frame_stim_template is below {length}"
             )
     if problems:
         raise WindowError("cannot find the stimulus images:\n  - " + "\n  - ".join(problems))

@@ -389,6 +389,18 @@ def test_validate_traces_finds_invalid_rois(spec, tmp_path):
     assert "1 ROI(s) have NaN or infinite values: 2" in told("validate", path, "--level", "traces")
 
 
+def test_rois_and_traces_of_the_original_layout_can_be_chosen(original_folders, sample_path):
+    folder = original_folders["dend"]
+    for asked in ({}, {"segmentation": "allen"}, {"fluorescence": "raw"}):
+        options = [word for name, value in asked.items() for word in (f"--{name}", value)]
+        with ox.open_session(folder, **asked) as ds:
+            expected = (ds.attrs["segmentation"], ds.attrs["fluorescence"], ds.sizes["roi"])
+        found = told_json("info", folder, *options, "--json")
+        attrs = found["facts"]
+        assert (attrs["segmentation"], attrs["fluorescence"], found["rois"]["total"]) == expected
+    assert "--segmentation allen" in refused("info", sample_path, "--segmentation", "allen")
+
+
 def test_sessions_in_the_original_layout(tmp_path):
     ox.sample.write_mouse(
         tmp_path, scale=0.02, n_rois=(3, 3, 3), n_tracked=2, format="original"

@@ -253,6 +253,21 @@ def test_tracked_of_few_and_many(n_rois, ax):
     assert low <= values.min() <= values.max() <= high
 
 
+def test_what_is_drawn_later_is_on_the_shared_scale():
+    axes = Figure().subplots(1, 2, sharey=True)
+    for size, ax in zip((1, 10), axes, strict=True):
+        data = xr.DataArray(
+            np.full((2, 3), [[-size], [size]], float),
+            dims=("session", "tracking_id"),
+            coords={"session": [1, 2]},
+            name="response",
+        )
+        plot.tracked_over_sessions(data, ax)
+    low, high = axes[0].get_ylim()
+    assert low < -10
+    assert high > 10
+
+
 def test_sessions_that_do_not_fit_together(mouse, ax):
     first, second, _ = mouse
     with pytest.raises(TrackingError, match="twice"):
