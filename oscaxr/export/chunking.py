@@ -50,6 +50,7 @@ def choose_chunks(
 
     Examples
     --------
+    >>> import numpy as np
     >>> dff = xr.Variable(("time", "roi"), np.broadcast_to(0.0, (126_741, 628)))
     >>> choose_chunks(dff, 8)
     (128, 64)
