@@ -17,6 +17,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from oscaxr.errors import CriterionError, WorkersError
+from oscaxr.model.threads import VARIABLE as THREADS_VARIABLE
 
 Report = Callable[[int, int], None]
 """Called with the number of tasks done and of all."""
@@ -254,8 +255,12 @@ def _in_processes(run: _Run, workers: int | None) -> None:
 
 
 def _in_one_pool(run: _Run, numbers: Collection[int], workers: int) -> set[int]:
+    from dask.system import CPU_COUNT
+
+    # Together they use the cores there are, as one process would with its threads.
+    environment = {THREADS_VARIABLE: str(max(1, CPU_COUNT // workers)), **os.environ}
     pool = ProcessPoolExecutor(
-        workers, _context(), initializer=_begin_worker, initargs=(dict(os.environ),)
+        workers, _context(), initializer=_begin_worker, initargs=(environment,)
     )
     try:
         return run.compute(numbers, scheduler="processes", pool=pool)

@@ -281,3 +281,22 @@ def test_control_c_cancels_what_waits_on_a_cluster(client, tmp_path):
     # What a worker has been given already, it does.
     assert len(list(tmp_path.iterdir())) <= 4
     assert run_each(double, [1, 2], scheduler=client) == [2, 4]
+
+
+def own_threads(_):
+    from oscaxr.model.threads import thread_count
+
+    return thread_count()
+
+
+def test_processes_share_the_cores_and_the_user_may_say_otherwise(monkeypatch):
+    from dask.system import CPU_COUNT
+
+    alone = run_each(own_threads, [0], workers=1)
+    assert alone == [CPU_COUNT]
+    assert run_each(own_threads, [0, 1], workers=2) == [max(1, CPU_COUNT // 2)] * 2
+    monkeypatch.setenv("OSCAXR_THREADS", "3")
+    assert run_each(own_threads, [0, 1], workers=2) == [3, 3]
+    for word in ("", "0", "-1", "many"):
+        monkeypatch.setenv("OSCAXR_THREADS", word)
+        assert own_threads(0) == 2
