@@ -195,7 +195,8 @@ class _Call:
     def __call__(self) -> Any:
         try:
             return self.function(self.item)
-        except Exception as error:
+        # An exit would end this process or the worker, and with it the other tasks.
+        except (Exception, SystemExit) as error:
             return NoResult(f"{type(error).__name__}: {error}")
 
 

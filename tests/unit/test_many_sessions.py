@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import warnings
 from functools import partial
 from pathlib import Path
@@ -61,6 +62,12 @@ def one_frame(ds):
 def fails_on_second(ds):
     if int(ds.session) == 2:
         raise ValueError("no luck with this one")
+    return one_number(ds)
+
+
+def exits_on_second(ds):
+    if int(ds.session) == 2:
+        sys.exit("done here")
     return one_number(ds)
 
 
@@ -203,6 +210,14 @@ def test_a_failing_function(mouse):
             fails_on_second, table, datadir=folder, scheduler="threads", errors="collect"
         )
     np.testing.assert_array_equal(found.session, [1, 3])
+
+
+@pytest.mark.parametrize("scheduler", ["processes", "threads", "synchronous"])
+def test_a_function_that_exits_fails_for_its_session_alone(mouse, scheduler):
+    folder, table = mouse
+    with pytest.raises(SessionsFailedError, match="session_2: SystemExit: done here") as caught:
+        ox.map_sessions(exits_on_second, table, datadir=folder, scheduler=scheduler, workers=2)
+    assert caught.value.results.values.tolist() == [5, 7]
 
 
 def test_a_session_that_does_not_open(with_a_bad_one):
