@@ -91,7 +91,7 @@ def map_sessions(
     CriterionError
         If `func` cannot be sent to other processes, or has a parameter named like an option given.
     WorkersError
-        If processes cannot be started.
+        If processes cannot be started, or the client of a cluster is closed.
 
     Notes
     -----
