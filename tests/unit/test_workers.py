@@ -176,8 +176,8 @@ import sys, time, pathlib
 import oscaxr.workers as w
 def slow(item):
     folder = pathlib.Path(sys.argv[1])
-    (folder / str(item)).touch()
     try:
+        (folder / str(item)).touch()
         time.sleep(60)
     except KeyboardInterrupt:
         (folder / f"{item} stopped").touch()
