@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oscaxr.errors import CriterionError
+from oscaxr.errors import CriterionError, WorkersError
 from oscaxr.workers import RETRIES, NoResult, run_each
 
 
@@ -176,8 +176,8 @@ import sys, time, pathlib
 import oscaxr.workers as w
 def slow(item):
     folder = pathlib.Path(sys.argv[1])
-    (folder / str(item)).touch()
     try:
+        (folder / str(item)).touch()
         time.sleep(60)
     except KeyboardInterrupt:
         (folder / f"{item} stopped").touch()
@@ -257,6 +257,25 @@ def sleeps(item, folder):
     (folder / str(item)).touch()
     time.sleep(1)
     return item
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_client_that_is_closed(client, tmp_path):
+    own = type(client)(client.cluster, set_as_default=False)
+
+    def close(done, total):
+        if done:
+            own.close()
+
+    found = run_each(Bound(sleeps, tmp_path), range(6), scheduler=own, report=close)
+    kept = [number for number, one in enumerate(found) if one == number]
+    assert 1 <= len(kept) < 6
+    lost = [one.reason for one in found if isinstance(one, NoResult)]
+    assert len(lost) == 6 - len(kept)
+    assert all("cancelled on the cluster: was its client" in reason for reason in lost)
+    with pytest.raises(WorkersError, match="make another"):
+        run_each(double, [1], scheduler=own)
 
 
 @pytest.mark.slow
