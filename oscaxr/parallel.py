@@ -91,7 +91,7 @@ def map_sessions(
     CriterionError
         If `func` cannot be sent to other processes, or has a parameter named like an option given.
     WorkersError
-        If processes cannot be started.
+        If processes cannot be started, or the client of a cluster is closed.
 
     Notes
     -----
@@ -188,7 +188,8 @@ def call(func: Callable[..., Any], args: Any, kwargs: Any, task: Task) -> Outcom
         finally:
             if isinstance(source, SessionRequest):
                 ds.close()
-    except Exception as error:
+    # Leaving the program is for the one who called map_sessions, not for a session.
+    except (Exception, SystemExit) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{last.filename}:{last.lineno}"
         return Outcome(node, None, f"{type(error).__name__}: {error} ({where})", facts)

@@ -156,7 +156,7 @@ def open_sessions(
     datadir : path-like, optional
         Folder below which the sessions' files are looked for.
     table : path-like or pandas.DataFrame, optional
-        The session table, where `sessions` are ids or paths.
+        The session table, where `sessions` are ids, paths or a folder.
     errors : {"raise", "collect"}, optional
         What to do about a session that cannot be opened: raise, or leave it out with a warning
         that gives the reason; the tree's attribute ``failures`` keeps it.
@@ -170,9 +170,9 @@ def open_sessions(
     xarray.DataTree
         Nodes ``/mouse_6/session_1`` by the numbers of the table (``/pilot_mouse_2/...`` for
         pilots, whose mice are numbered anew), or ``/mouse_408021/session_758519303`` by the ids
-        where there is no table; in the order asked for. The root holds no data. The sessions of a
-        folder are numbered as by :func:`oscaxr.find_sessions`, unless an export among them states
-        its published numbers: then the others go by their ids.
+        where there is no table; in the order asked for. The root holds no data. Without a table,
+        the sessions of a folder are numbered as by :func:`oscaxr.find_sessions`, unless an export
+        among them states its published numbers: then the others go by their ids.
 
     Raises
     ------

@@ -95,12 +95,15 @@ class SessionRequest:
         Its row of the session table.
     options : mapping
         As for :class:`SessionSource`.
+    table : pandas.DataFrame, optional
+        The session table, typed, in which its row is still to be looked up.
     """
 
     asked: int | PathLike
     datadir: PathLike | None
     row: Mapping[str, Any] | None
     options: Mapping[str, Any]
+    table: pd.DataFrame | None = None
 
     def __str__(self) -> str:
         if isinstance(self.asked, int):
@@ -110,7 +113,7 @@ class SessionRequest:
 
     def open(self) -> xr.Dataset:
         """Find the session's files and open them."""
-        table = None if self.row is None else pd.DataFrame([self.row])
+        table = self.table if self.row is None else pd.DataFrame([self.row])
         return find_source(
             self.asked, datadir=self.datadir, table=table, options=self.options
         ).open()
@@ -141,37 +144,39 @@ def find_requests(
     CriterionError
         If what was asked for is of no such kind.
     """
+    known = None if table is None else typed_table(table)
     if is_url(sessions):
         sessions = [sessions]
     if isinstance(sessions, str | os.PathLike):
         path = Path(sessions)
         if path.is_dir() and not path.name.lower().endswith(SUFFIXES):
-            return _requests_below(path, options)
+            return _requests_below(path, options, known)
         sessions = read_table(path) if path.suffix == ".csv" else [path]
     if isinstance(sessions, pd.DataFrame):
+        if known is not None:
+            raise CriterionError("sessions= are rows of a session table already: leave table= out")
         rows = read_table(sessions).to_dict("records")
-        return [
-            SessionRequest(
-                int(row["sessid"]), datadir, {str(k): v for k, v in row.items()}, options
-            )
-            for row in rows
-        ]
+        return [SessionRequest(int(row["sessid"]), datadir, _plain(row), options) for row in rows]
     if not isinstance(sessions, Iterable):
         raise CriterionError(
             f"sessions={sessions!r}: give rows of a session table, ids, paths, or a folder"
         )
-    known = None if table is None else typed_table(table).set_index("sessid", drop=False)
-    requests = []
-    for asked in sessions:
-        asked = asked if isinstance(asked, str | os.PathLike) else int(asked)
-        row = None
-        if known is not None and isinstance(asked, int):
-            row = _plain(session_row(known, session_id=asked).to_dict())
-        requests.append(SessionRequest(asked, datadir, row, options))
-    return requests
+    # Rows are looked up when a session is opened: one that has none is a failure of its own.
+    return [
+        SessionRequest(
+            asked if isinstance(asked, str | os.PathLike) else _as_id(asked),
+            datadir,
+            None,
+            options,
+            known,
+        )
+        for asked in sessions
+    ]
 
 
-def _requests_below(folder: Path, options: Mapping[str, Any]) -> list[SessionRequest]:
+def _requests_below(
+    folder: Path, options: Mapping[str, Any], table: pd.DataFrame | None
+) -> list[SessionRequest]:
     """Return the sessions below a folder; exports that cannot be read too, to fail when opened."""
     found = search(folder)
     if found.problems:
@@ -181,12 +186,13 @@ def _requests_below(folder: Path, options: Mapping[str, Any]) -> list[SessionReq
         )
     # Numbers that count what is in the folder and published ones do not go together: where an
     # export has its own, the sessions that have none go by their ids.
-    counted = not any(found.exports.values())
+    counted = table is None and not any(found.exports.values())
     requests = []
     for row in found.table.to_dict("records"):
         asked = Path(row["path"]) if row["path"] in found.exports else int(row["sessid"])
-        requests.append(SessionRequest(asked, folder, _plain(row) if counted else None, options))
-    requests += [SessionRequest(path, folder, None, options) for path in found.unreadable]
+        own = _plain(row) if counted else None
+        requests.append(SessionRequest(asked, folder, own, options, table))
+    requests += [SessionRequest(path, folder, None, options, table) for path in found.unreadable]
     if not requests:
         raise SessionNotFoundError(
             f"There is no session below {folder}, at any depth: no NWB file (.nwb), no folder in "

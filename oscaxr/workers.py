@@ -17,6 +17,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from oscaxr.errors import CriterionError, WorkersError
+from oscaxr.model.threads import VARIABLE as THREADS_VARIABLE
 
 Report = Callable[[int, int], None]
 """Called with the number of tasks done and of all."""
@@ -37,6 +38,9 @@ _PRELOADED: Final = (
 )
 # As many workers as cores, each with as many threads for linear algebra, hinder each other.
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+# What a client of a cluster that takes no more work says of itself.
+_CLOSED: Final = ("closing", "closed")
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def run_each(
     CriterionError
         If there is no such scheduler, or the function does not pickle where it must.
     WorkersError
-        If processes cannot be started.
+        If processes cannot be started, or the client of a cluster is closed.
 
     Examples
     --------
@@ -103,6 +107,10 @@ def run_each(
     run = _Run(function, items, report)
     report(0, len(items))
     if hasattr(scheduler, "scheduler_info"):
+        if scheduler.status in _CLOSED:
+            raise WorkersError(
+                f"the client of the cluster is {scheduler.status}: make another distributed.Client"
+            )
         run.check_pickles()
         _on_cluster(run, scheduler)
     elif scheduler is None or scheduler == "processes":
@@ -195,7 +203,8 @@ class _Call:
     def __call__(self) -> Any:
         try:
             return self.function(self.item)
-        except Exception as error:
+        # An exit would end this process or the worker, and with it the other tasks.
+        except (Exception, SystemExit) as error:
             return NoResult(f"{type(error).__name__}: {error}")
 
 
@@ -254,8 +263,12 @@ def _in_processes(run: _Run, workers: int | None) -> None:
 
 
 def _in_one_pool(run: _Run, numbers: Collection[int], workers: int) -> set[int]:
+    from dask.system import CPU_COUNT
+
+    # Together they use the cores there are, as one process would with its threads.
+    environment = {THREADS_VARIABLE: str(max(1, CPU_COUNT // workers)), **os.environ}
     pool = ProcessPoolExecutor(
-        workers, _context(), initializer=_begin_worker, initargs=(dict(os.environ),)
+        workers, _context(), initializer=_begin_worker, initargs=(environment,)
     )
     try:
         return run.compute(numbers, scheduler="processes", pool=pool)
@@ -360,8 +373,11 @@ def _round_on_cluster(run: _Run, client: Any, numbers: Collection[int]) -> dict[
             if isinstance(error, KilledWorker):
                 killed[number] = f"the workers that ran it died each time: {error}"
             else:
-                run.done(number, NoResult(f"{future.status} on the cluster: {error!r}"))
+                why = repr(error) if error else "was its client or its scheduler closed?"
+                run.done(number, NoResult(f"{future.status} on the cluster: {why}"))
     finally:
         # Of use when interrupted; what is done is not held by the cluster any longer either.
-        client.cancel(list(futures))
+        # One that was closed meanwhile has cancelled all, and takes no orders.
+        if client.status not in _CLOSED:
+            client.cancel(list(futures))
     return killed

@@ -64,8 +64,9 @@ def convert(
         typer.Argument(
             metavar="SRC",
             exists=True,
-            help="NWB files or exports; folders, which are searched for NWB files at any depth; "
-            "or session tables (.csv), of which every row is converted.",
+            help="NWB files, session folders in the original layout, or exports; folders, which "
+            "are searched for the first two at any depth; or session tables (.csv), of which every "
+            "row is converted.",
         ),
     ],
     folder: Annotated[

@@ -15,6 +15,7 @@ from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionNot
 from oscaxr.io.exported import is_exported
 from oscaxr.io.identity import find_owners, parse_name
 from oscaxr.io.locate import SessionFiles, scan
+from oscaxr.io.original.tree import is_session_folder, read_tree, session_folders
 from oscaxr.model.encoding import SUFFIXES
 from oscaxr.sources import SessionRequest, SessionSource, find_requests, typed_table
 
@@ -66,7 +67,8 @@ def find_all(
     Parameters
     ----------
     sources : sequence of Path
-        NWB files, exports, folders with NWB files, session tables.
+        NWB files, session folders in the original layout, exports, folders with NWB files or
+        session folders, session tables.
     table : Path, optional
         Session table with the facts of NWB files.
     datadir : Path, optional
@@ -90,11 +92,15 @@ def find_all(
     known = None if table is None else typed_table(table)
     found: list[Found] = []
     nwb: list[SessionFiles] = []
+    folders: list[Path] = []
     for path in sources:
         if is_exported(path):
             found.append(Found(_without_suffix(path), SessionSource((path,), None, options)))
+        elif is_session_folder(path):
+            folders.append(path)
         elif path.is_dir():
             nwb += scan(path)
+            folders += [folder for _, folder in session_folders(path)]
         elif path.suffix.lower() == ".csv":
             requests = find_requests(path, datadir=datadir or path.parent, options=options)
             found += [Found(_name_of_row(request), request) for request in requests]
@@ -102,14 +108,17 @@ def find_all(
             nwb += _files_of(path)
         else:
             raise CriterionError(
-                f"{path} is nothing to convert: give NWB files (.nwb), exports "
-                f"({', '.join(SUFFIXES)}), folders or session tables (.csv)"
+                f"{path} is nothing to convert: give NWB files (.nwb), session folders, exports "
+                f"({', '.join(SUFFIXES)}), folders of these or session tables (.csv)"
             )
-    found += [_found(name, files, known, options) for name, files in _merged(nwb)]
+    merged = _merged(nwb)
+    found += [_found(name, files, known, options) for name, files in merged]
+    have = {files.session_id for _, files in merged}
+    found += _found_folders(folders, have, known, options)
     if not found:
         raise SessionNotFoundError(
-            f"There is no session in {', '.join(map(str, sources))}: no NWB files (.nwb), at any "
-            "depth, and no rows of a session table."
+            f"There is no session in {', '.join(map(str, sources))}: neither NWB files (.nwb) nor "
+            "session folders (ophys_session_<id>), at any depth, nor rows of a session table."
         )
     return _refuse_equal_names(list({(one.name, _key(one)): one for one in found}.values()))
 
@@ -172,18 +181,45 @@ def _found(
     name: str, files: SessionFiles, table: pd.DataFrame | None, options: Mapping[str, Any]
 ) -> Found:
     facts, problem = None, _copies(files.paths)
-    if table is not None:
-        try:
-            if files.session_id is None:
-                raise SessionNotFoundError(
-                    f"{files.path} states no session id, so its row of the session table cannot be "
-                    "told. Convert it without --sessions."
-                )
-            row = session_row(table, session_id=files.session_id)
-            facts = {str(key): value for key, value in row.to_dict().items()}
-        except OscaxrError as error:
-            problem = problem or str(error)
+    try:
+        if table is not None and files.session_id is None:
+            raise SessionNotFoundError(
+                f"{files.path} states no session id, so its row of the session table cannot be "
+                "told. Convert it without --sessions."
+            )
+        facts = _facts(table, files.session_id)
+    except OscaxrError as error:
+        problem = problem or str(error)
     return Found(name, SessionSource(files.paths, facts, options), problem)
+
+
+def _found_folders(
+    folders: Iterable[Path],
+    have: Collection[int | None],
+    table: pd.DataFrame | None,
+    options: Mapping[str, Any],
+) -> list[Found]:
+    """Return the sessions of folders in the original layout that have no NWB file."""
+    found = []
+    for folder in dict.fromkeys(Path(os.path.realpath(folder)) for folder in folders):
+        name, facts, problem = folder.name, None, ""
+        try:
+            tree = read_tree(folder)
+            if tree.session_id in have:
+                continue
+            name = f"sub-{tree.mouse_id}_ses-{tree.session_id}"
+            facts = _facts(table, tree.session_id)
+        except OscaxrError as error:
+            problem = str(error)
+        found.append(Found(name, SessionSource((folder,), facts, options), problem))
+    return found
+
+
+def _facts(table: pd.DataFrame | None, session_id: int | None) -> dict[str, Any] | None:
+    if table is None:
+        return None
+    row = session_row(table, session_id=session_id)
+    return {str(key): value for key, value in row.to_dict().items()}
 
 
 def _copies(paths: Iterable[Path]) -> str:

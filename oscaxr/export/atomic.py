@@ -33,7 +33,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from oscaxr.errors import TargetExistsError
+from oscaxr.errors import ExportError, OscaxrError, TargetExistsError
 
 IDLE_SECONDS: Final = 7 * 24 * 3600
 """Age at which what another computer left is taken for abandoned."""
@@ -201,6 +201,8 @@ class AtomicTarget:
     ------
     TargetExistsError
         If there is something and `overwrite` is False.
+    ExportError
+        If its folder cannot be made, or if what was written cannot take its place.
 
     Examples
     --------
@@ -224,7 +226,12 @@ class AtomicTarget:
         self.temporary = self.path.with_name(self._stem + ".partial")
 
     def __enter__(self) -> Path:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ExportError(
+                f"cannot write {self.shown}: its folder cannot be made ({error})"
+            ) from error
         clean(self.path.parent)
         if not self.overwrite and self.path.exists():
             raise self._exists()
@@ -249,9 +256,14 @@ class AtomicTarget:
         )
 
     def _commit(self) -> None:
-        flush(self.temporary)
-        self._rename()
-        _sync(self.path.parent)
+        try:
+            flush(self.temporary)
+            self._rename()
+            _sync(self.path.parent)
+        except OscaxrError:
+            raise
+        except OSError as error:
+            raise ExportError(f"could not complete {self.shown}: {error}") from error
 
     def _rename(self) -> None:
         if not self.overwrite:

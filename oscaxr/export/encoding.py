@@ -102,7 +102,9 @@ def prepare(
         If something cannot be stored so that it comes back as it is; all problems are listed.
     """
     problems = problems_of_names(ds, file_format) + problems_of_attrs(ds, file_format)
-    problems += problems_of_chunks(ds, chunks)
+    if wrong := problems_of_chunks(ds, chunks):
+        # What else is wrong is found without them.
+        problems, chunks = problems + wrong, None
     stored = []
     coords = _auxiliary(ds)
     for key, variable in ds.variables.items():

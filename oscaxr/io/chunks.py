@@ -21,8 +21,8 @@ import numpy as np
 
 from oscaxr.errors import FormatError
 from oscaxr.model.lazy import Array, AxisIndex
+from oscaxr.model.threads import thread_count
 
-THREADS = 2
 # Below this many bytes a second thread costs more than it saves.
 THREADED_BYTES = 4_000_000
 
@@ -381,7 +381,7 @@ def _is_whole(index: AxisIndex, size: int) -> bool:
 def parts_for_threads(length: int) -> list[slice]:
     """Return ranges to share out between the threads."""
     # A few parts a thread, so that an uneven one does not leave the other idle.
-    bounds = np.linspace(0, length, 4 * THREADS + 1).astype(int).tolist()
+    bounds = np.linspace(0, length, 4 * thread_count() + 1).astype(int).tolist()
     return [slice(a, b) for a, b in pairwise(bounds) if b > a]
 
 
@@ -390,6 +390,6 @@ def in_threads(function: Callable[[slice], None], parts: list[slice]) -> None:
     if len(parts) == 1:
         function(parts[0])
         return
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         for _ in pool.map(function, parts):
             pass

@@ -1,6 +1,5 @@
 """Which exports of sessions lie below a folder, by what they say of themselves."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from oscaxr.errors import (
     OscaxrError,
 )
 from oscaxr.io.exported import is_exported, layouts_of, open_exported, provenance_of
+from oscaxr.io.walk import walk_folders
 from oscaxr.model import names as n
 
 
@@ -109,23 +109,14 @@ def find_session_export(datadir: Path, session_id: int) -> Path | None:
 
 def _candidates(datadir: Path) -> Iterator[Path]:
     """Yield what is named like an export, each real one once."""
-    seen: set[str] = set()
-
-    def is_new(path: str | Path) -> bool:
-        real = os.path.realpath(path)
-        new = real not in seen
-        seen.add(real)
-        return new
-
-    for root, folders, files in os.walk(datadir, followlinks=True):
-        if not is_new(root):
-            folders.clear()
-            continue
-        shown = [name for name in sorted(folders) if not name.startswith(".")]
+    seen: set[Path] = set()
+    for root, folders, files in walk_folders(datadir):
+        stores = [name for name in folders if is_exported(name)]
         # A store is not searched itself.
-        folders[:] = [name for name in shown if not is_exported(name)]
-        stores = [name for name in shown if is_exported(name)]
-        packed = [name for name in sorted(files) if is_exported(name) and name[0] != "."]
-        for path in (Path(root, name) for name in [*stores, *packed]):
-            if is_new(path):
+        folders[:] = [name for name in folders if not is_exported(name)]
+        packed = [name for name in files if is_exported(name)]
+        for path in (root / name for name in [*stores, *packed]):
+            real = path.resolve()
+            if real not in seen:
+                seen.add(real)
                 yield path

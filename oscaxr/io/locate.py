@@ -1,6 +1,5 @@
 """Which files belong to a session: folders searched, files grouped, copies refused."""
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from oscaxr.io.identity import (
     parse_name,
     read_identity,
 )
+from oscaxr.io.walk import walk_folders
 
 __all__ = [
     "Identity",
@@ -253,19 +253,11 @@ def _nwb_files(folder: Path) -> tuple[list[Path], list[str]]:
     """List the NWB files below a folder, each real one once, and what could not be searched."""
     found: dict[str, Path] = {}
     problems: list[str] = []
-    entered = set()
-    walk = os.walk(folder, followlinks=True, onerror=lambda error: problems.append(str(error)))
-    for root, folders, files in walk:
-        here = os.path.realpath(root)
-        if here in entered:
-            folders.clear()
-            continue
-        entered.add(here)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for file in sorted(files):
-            if file.endswith(".nwb") and not file.startswith("."):
-                path = Path(root, file)
-                found.setdefault(os.path.realpath(path), path)
+    for root, _, files in walk_folders(folder, lambda error: problems.append(str(error))):
+        for file in files:
+            if file.endswith(".nwb"):
+                path = root / file
+                found.setdefault(str(path.resolve()), path)
     return sorted(found.values()), problems
 
 

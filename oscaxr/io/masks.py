@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from oscaxr.io.chunks import THREADS
 from oscaxr.model.lazy import Array, AxisIndex, Reader, view_of
 from oscaxr.model.masks import to_boolean
+from oscaxr.model.threads import thread_count
 
 # Masks are decoded this many bytes at a time: they are gone over twice while in the cache.
 BLOCK_BYTES = 1_000_000
@@ -55,7 +55,7 @@ class MaskReader:
                 block = to_boolean(self.reader.read((some, *whole)))
             masks[start : start + step] = block if is_whole else block[:, height][:, :, width]
 
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(thread_count()) as pool:
             for _ in pool.map(decode, range(0, len(rows), step)):
                 pass
         return masks

@@ -220,6 +220,11 @@ class OpenStore:
                 self._file = FileIO(f"{files.path}/{key}")
             except FileNotFoundError:
                 return False
+            except OSError as error:
+                raise DamagedExportError(
+                    f"{files.path}: {key} cannot be read ({error}). Check its permissions, or "
+                    "export it again."
+                ) from error
             self._start, self._size = 0, os.fstat(self._file.fileno()).st_size
         self._key = key
         return True

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -78,17 +77,6 @@ class ArrayMetadata:
         if self.per_shard is not None:
             place = tuple(p // count for p, count in zip(place, self.per_shard, strict=True))
         return f"{self.path}/{'/'.join(['c', *map(str, place)])}"
-
-    def files(self) -> list[str]:
-        """Return the paths of all files of chunks that there have to be.
-
-        Returns
-        -------
-        list of str
-        """
-        counts = self.per_shard or (1,) * len(self.grid)
-        shards = [range(-(-n // count)) for n, count in zip(self.grid, counts, strict=True)]
-        return [f"{self.path}/{'/'.join(['c', *map(str, p)])}" for p in product(*shards)]
 
 
 def read_nodes(files: StoreFiles) -> dict[str, dict[str, Any]]:

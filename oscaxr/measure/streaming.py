@@ -8,13 +8,13 @@ import numpy.typing as npt
 import xarray as xr
 
 from oscaxr.model import names as n
+from oscaxr.model.threads import thread_count
 from oscaxr.model.windows import WindowReader, chunk_rows, view_or_variable, window_reader
 
 # Fewer bytes than this are simply read, and kept for what comes next.
 LOADED_BYTES = 100_000_000
 # The recording is gone through this many bytes (as float64) at a time.
 BLOCK_BYTES = 8_000_000
-THREADS = 2
 
 
 class Moments(NamedTuple):
@@ -103,7 +103,7 @@ def _accumulate(
         return _block_sums(weights, block, shift, deviations)
 
     sums = Sums.zero((frames.shape[1], n_columns))
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         # Added up in the order of the blocks, whichever thread is done first: same numbers always.
         for part in pool.map(add, range(first - first % rows, last + 1, step)):
             sums = Sums(*(one + other for one, other in zip(sums, part, strict=True)))

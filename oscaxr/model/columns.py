@@ -15,6 +15,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from oscaxr.model.lazy import OrthogonalArray
+from oscaxr.model.threads import thread_count
 from oscaxr.model.windows import innermost
 
 ReadBlock = Callable[[slice], npt.NDArray[Any]]
@@ -25,7 +26,6 @@ Kernel = Callable[[npt.NDArray[Any], slice], Result]
 """Takes traces, (column, time), that it may overwrite, and says something about those columns."""
 
 BUDGET_BYTES = 128 * 2**20
-THREADS = 2
 GROUP_COLUMNS = 32
 
 # Measured on 628 ROIs by 126,741 frames: a tile that fits the second-level cache.
@@ -39,7 +39,7 @@ def map_columns(
     kernel: Kernel[Result],
     *,
     budget_bytes: int = BUDGET_BYTES,
-    threads: int = THREADS,
+    threads: int | None = None,
     align: int = GROUP_COLUMNS,
 ) -> list[Result]:
     """Run a kernel over the columns of a (time, column) array, a few columns at a time.
@@ -70,13 +70,14 @@ def map_columns(
     >>> np.concatenate(sums)
     array([6., 9.])
     """
-    group, width = _block_widths(n_time, n_columns, budget_bytes, max(1, threads), max(1, align))
+    threads = max(1, thread_count() if threads is None else threads)
+    group, width = _block_widths(n_time, n_columns, budget_bytes, threads, max(1, align))
 
     def turned(columns: slice) -> Result:
         return kernel(_turned(read_block(columns)), columns)
 
     results: list[Result] = []
-    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+    with ThreadPoolExecutor(max_workers=threads) as pool:
         if align <= group:
             # Columns are stored in groups as small as those worked on: each thread reads its own.
             return list(pool.map(turned, _slices(0, n_columns, group)))

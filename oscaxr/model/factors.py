@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oscaxr.errors import SchemaError
-from oscaxr.model.columns import BUDGET_BYTES, GROUP_COLUMNS, THREADS, ReadBlock, map_columns
+from oscaxr.model.columns import BUDGET_BYTES, GROUP_COLUMNS, ReadBlock, map_columns
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def column_factors(
     percentiles: Sequence[float] = PUBLISHED_PERCENTILES,
     *,
     budget_bytes: int = BUDGET_BYTES,
-    threads: int = THREADS,
+    threads: int | None = None,
     align: int = GROUP_COLUMNS,
     with_ranges: bool = False,
 ) -> ColumnFactors:
@@ -58,7 +58,7 @@ def column_factors(
     budget_bytes : int, optional
         Memory for the blocks and the buffers together. At least one column is held at a time.
     threads : int, optional
-        Number of threads that compute.
+        Number of threads that compute; :func:`oscaxr.model.threads.thread_count` by default.
     align : int, optional
         Columns that are stored together, so that reading one of them costs as much as reading all:
         the width of the file's chunks (:func:`stored_width`).
@@ -131,7 +131,7 @@ def nan_percentiles(
     array: npt.ArrayLike,
     percentiles: Sequence[float] = PUBLISHED_PERCENTILES,
     *,
-    threads: int = THREADS,
+    threads: int | None = None,
 ) -> FloatArray:
     """Compute exact percentiles of each column of an array in memory, leaving NaNs out.
 
@@ -142,7 +142,7 @@ def nan_percentiles(
     percentiles : sequence of float, optional
         Percentiles in [0, 100].
     threads : int, optional
-        Number of threads that compute.
+        Number of threads that compute; :func:`oscaxr.model.threads.thread_count` by default.
 
     Returns
     -------

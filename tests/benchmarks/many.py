@@ -9,7 +9,9 @@ its sessions, a loop those of one.
 
 Times are of whole calls over sessions of real structure (8,844 segments, 126,741 frames), in turn
 and with a warm page cache; the best of the repeats counts, and the slowest tells how much else the
-machine had to do. The first call of a process starts the server that the others fork from; it is
+machine had to do. A loop, and one process, read and compute in two threads: on a machine of two
+cores they have little to leave to a second process. The loop held to one core tells what two cores
+are worth. The first call of a process starts the server that the others fork from; it is
 measured in fresh processes.
 """
 
@@ -163,7 +165,8 @@ def times(folder, count, repeat):
         title=f"{count} sessions, {REAL['n_rois']} ROIs, gzip; {os.cpu_count()} cores; s, best "
         f"(slowest) of {repeat}"
     )
-    columns = ("task", "call", "loop", "1 process", "2 processes", "1 / 2", "loop / 2", "goal")
+    columns = ("task", "call", "1 core", "loop", "1 process", "2 processes")
+    columns += ("1 core / 2", "1 / 2", "loop / 2", "goal")
     for column in columns:
         table.add_column(column, justify="left" if column in ("task", "call") else "right")
     for func in (mean_response, analysis):
@@ -172,14 +175,27 @@ def times(folder, count, repeat):
             values = one if isinstance(one, xr.Dataset) else one.to_dataset(name="dff")
             xr.testing.assert_identical(node.to_dataset(), values)
         later = [
+            lambda f=func: on_one_core(plain_loop, f, paths),
             lambda f=func: plain_loop(f, paths),
             lambda f=func: processes(f, paths, 1),
             lambda f=func: processes(f, paths, 2),
         ]
         add_times(table, func.__name__, "later", *in_turn([timed(call) for call in later], repeat))
         first = [lambda f=func, n=n: first_call(f.__name__, paths, n) for n in (0, 1, 2)]
-        add_times(table, "", "first", *in_turn(first, repeat))
+        add_times(table, "", "first", None, *in_turn(first, repeat))
     return table
+
+
+def on_one_core(function, *args):
+    """Call a function with the process held to one core (where the system can do that)."""
+    if not hasattr(os, "sched_setaffinity"):
+        return function(*args)
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        return function(*args)
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def timed(function):
@@ -196,9 +212,12 @@ def in_turn(functions, repeat):
     return zip(*[[function() for function in functions] for _ in range(repeat)], strict=True)
 
 
-def add_times(table, task, call, loop, one, two):
-    ratios = [f"{min(other) / min(two):.2f}" for other in (one, loop)]
-    cells = [f"{min(found):.2f} ({max(found):.2f})" for found in (loop, one, two)]
+def add_times(table, task, call, core, loop, one, two):
+    ratios = [
+        "" if other is None else f"{min(other) / min(two):.2f}" for other in (core, one, loop)
+    ]
+    times = (core, loop, one, two)
+    cells = ["" if found is None else f"{min(found):.2f} ({max(found):.2f})" for found in times]
     table.add_row(task, call, *cells, *ratios, f"{GOAL:.1f}")
 
 

@@ -16,6 +16,7 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
+from conftest import small_spec
 from oscaxr.export.atomic import leftovers
 from oscaxr.io.exported import provenance_of
 
@@ -376,3 +377,31 @@ def test_a_dead_worker_fails_its_sessions(monkeypatch, tmp_path):
 
 def _die(job):
     os._exit(9)
+
+
+def test_sessions_in_the_original_layout_are_converted(original_folders, tmp_path):
+    datadir = original_folders["soma"].parents[2]
+    done = convert_here(datadir, tmp_path / "all")
+    assert done.exit_code == 0, done.output
+    names = ["sub-408021_ses-758519303.zarr", "sub-413663_ses-764704289.zarr"]
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == names
+    again = convert_here(original_folders["dend"], tmp_path / "all")
+    assert again.exit_code == 0, again.output
+    with (
+        ox.open_session(tmp_path / "all" / names[1]) as export,
+        ox.open_session(original_folders["dend"]) as source,
+        pytest.warns(ox.errors.InvalidRoiWarning),
+    ):
+        xr.testing.assert_identical(export.load(), source.load())
+
+
+def test_nwb_files_come_before_the_original_layout(original_folders, tmp_path):
+    folder = original_folders["soma"]
+    both = tmp_path / "both"
+    shutil.copytree(folder, both / "prod" / folder.parent.name / folder.name)
+    spec = small_spec(mouse_id=408021, session_id=758519303)
+    ox.sample.write_nwb(spec, both)
+    done = convert_here(both, tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    with ox.open_session(tmp_path / "out" / "sub-408021_ses-758519303.zarr") as export:
+        assert export.attrs["source_format"] == "nwb"

@@ -1,5 +1,6 @@
 """An export is there as a whole, or not at all: killed, out of space, interrupted."""
 
+import errno
 import os
 import signal
 import socket
@@ -244,6 +245,28 @@ def test_limit_of_file_size(tmp_path, suffix, old):
     assert child.returncode == 1
     assert "ExportError" in said
     assert str(path) in said
+    assert which(path) == "old"
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_folder_that_cannot_be_made(tmp_path, suffix, old):
+    (tmp_path / "file").touch()
+    with pytest.raises(ExportError, match=rf"file/below/s{suffix}: its folder cannot be made"):
+        save(old, tmp_path / "file" / "below" / f"s{suffix}")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_disk_that_is_found_full_at_the_end(tmp_path, suffix, old, new, monkeypatch):
+    path = save(old, tmp_path / f"s{suffix}")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(ExportError, match=rf"complete .*s{suffix}: .*No space left"):
+            save(new, path, overwrite=True)
     assert which(path) == "old"
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
 

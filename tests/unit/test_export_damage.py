@@ -152,6 +152,15 @@ def test_a_chunk_that_is_cut_short(copy, where):
         check_complete(path)
 
 
+def test_a_chunk_that_is_no_file(copy):
+    path = copy(".zarr")
+    file = chunk_files(path / "dff")[0]
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(DamagedExportError, match="cannot be read"):
+        load_all(path)
+
+
 @pytest.mark.parametrize("suffix", [".zarr.zip", ".nc"])
 @hypothesis.settings(
     max_examples=25, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]

@@ -502,6 +502,14 @@ class TestRefusals:
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("suffix", FORMATS)
+    @pytest.mark.parametrize("length", [0, -2, 2.5, "all"])
+    def test_lengths_of_chunks(self, memory_session, tmp_path, suffix, length):
+        for chunks in ({"time": length}, {"dff": {"time": length}}):
+            with pytest.raises(ExportContentError, match=r"'time' has length .* 1 or more, or -1"):
+                save(memory_session, tmp_path / f"s{suffix}", chunks=chunks)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("suffix", FORMATS)
     @pytest.mark.parametrize("name", [".", "..", "a\0b", "\ud800", "a" * 300, "a/b", ""])
     def test_names_that_files_cannot_have(self, tmp_path, suffix, name):
         ds = xr.Dataset({name: ("x", [1])})

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import warnings
 from functools import partial
 from pathlib import Path
@@ -64,6 +65,12 @@ def fails_on_second(ds):
     return one_number(ds)
 
 
+def exits_on_second(ds):
+    if int(ds.session) == 2:
+        sys.exit("done here")
+    return one_number(ds)
+
+
 def kills_its_worker_once(ds, marker):
     if int(ds.session) == 2 and not Path(marker).exists():
         Path(marker).touch()
@@ -118,6 +125,8 @@ def test_ways_to_say_which(mouse):
         "paths": (paths, {}, by_id),
         "ids": (ids, {"datadir": folder}, by_id),
         "ids and table": (ids, {"datadir": folder, "table": table}, None),
+        "words and table": (map(str, ids), {"datadir": folder, "table": table}, None),
+        "paths and table": (paths, {"table": folder / "mouse_df.csv"}, None),
         "folder": (folder, {}, None),
         "table file": (folder / "mouse_df.csv", {"datadir": folder}, None),
     }
@@ -125,6 +134,34 @@ def test_ways_to_say_which(mouse):
         with ox.open_sessions(what, **options) as tree:
             expected = nodes or [f"/mouse_1/session_{k}" for k in (1, 2, 3)]
             assert [node.path for node in tree.leaves] == expected
+
+
+def test_a_table_says_the_numbers(mouse):
+    folder, table = mouse
+    published = table.assign(mouse_n=11, sess_n=[4, 5, 6])
+    nodes = [f"/mouse_11/session_{k}" for k in (4, 5, 6)]
+    for what in (folder, sorted(folder.rglob("*.nwb"))):
+        with ox.open_sessions(what, table=published) as tree:
+            assert [node.path for node in tree.leaves] == nodes
+    counts = ox.map_sessions(one_number, folder, table=published, scheduler="synchronous")
+    assert counts.session.values.tolist() == [4, 5, 6]
+    with pytest.raises(CriterionError, match="leave table= out"):
+        ox.open_sessions(table, datadir=folder, table=published)
+
+
+def test_ids_that_are_none_or_not_in_the_table(mouse):
+    folder, table = mouse
+    one = int(table.sessid.iloc[1])
+    for wrong in (one + 0.5, None):
+        with pytest.raises(CriterionError, match="whole number"):
+            ox.open_sessions([wrong], datadir=folder)
+    with pytest.raises(SessionNotFoundError, match="no session with session id 123456789"):
+        ox.open_sessions([123456789, one], datadir=folder, table=table)
+    asked = {"datadir": folder, "table": table, "errors": "collect"}
+    with pytest.warns(FailedSessionsWarning, match="no session with session id 123456789"):
+        tree = ox.open_sessions([123456789, one], **asked)
+    with tree:
+        assert [node.path for node in tree.leaves] == ["/mouse_1/session_2"]
 
 
 def test_pilot_mice_do_not_mix_with_production_mice():
@@ -203,6 +240,14 @@ def test_a_failing_function(mouse):
             fails_on_second, table, datadir=folder, scheduler="threads", errors="collect"
         )
     np.testing.assert_array_equal(found.session, [1, 3])
+
+
+@pytest.mark.parametrize("scheduler", ["processes", "threads", "synchronous"])
+def test_a_function_that_exits_fails_for_its_session_alone(mouse, scheduler):
+    folder, table = mouse
+    with pytest.raises(SessionsFailedError, match="session_2: SystemExit: done here") as caught:
+        ox.map_sessions(exits_on_second, table, datadir=folder, scheduler=scheduler, workers=2)
+    assert caught.value.results.values.tolist() == [5, 7]
 
 
 def test_a_session_that_does_not_open(with_a_bad_one):

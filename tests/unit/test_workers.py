@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oscaxr.errors import CriterionError
+from oscaxr.errors import CriterionError, WorkersError
 from oscaxr.workers import RETRIES, NoResult, run_each
 
 
@@ -176,8 +176,8 @@ import sys, time, pathlib
 import oscaxr.workers as w
 def slow(item):
     folder = pathlib.Path(sys.argv[1])
-    (folder / str(item)).touch()
     try:
+        (folder / str(item)).touch()
         time.sleep(60)
     except KeyboardInterrupt:
         (folder / f"{item} stopped").touch()
@@ -261,6 +261,25 @@ def sleeps(item, folder):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
+def test_a_client_that_is_closed(client, tmp_path):
+    own = type(client)(client.cluster, set_as_default=False)
+
+    def close(done, total):
+        if done:
+            own.close()
+
+    found = run_each(Bound(sleeps, tmp_path), range(6), scheduler=own, report=close)
+    kept = [number for number, one in enumerate(found) if one == number]
+    assert 1 <= len(kept) < 6
+    lost = [one.reason for one in found if isinstance(one, NoResult)]
+    assert len(lost) == 6 - len(kept)
+    assert all("cancelled on the cluster: was its client" in reason for reason in lost)
+    with pytest.raises(WorkersError, match="make another"):
+        run_each(double, [1], scheduler=own)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 def test_control_c_cancels_what_waits_on_a_cluster(client, tmp_path):
     def interrupt():
         while not list(tmp_path.iterdir()):
@@ -281,3 +300,22 @@ def test_control_c_cancels_what_waits_on_a_cluster(client, tmp_path):
     # What a worker has been given already, it does.
     assert len(list(tmp_path.iterdir())) <= 4
     assert run_each(double, [1, 2], scheduler=client) == [2, 4]
+
+
+def own_threads(_):
+    from oscaxr.model.threads import thread_count
+
+    return thread_count()
+
+
+def test_processes_share_the_cores_and_the_user_may_say_otherwise(monkeypatch):
+    from dask.system import CPU_COUNT
+
+    alone = run_each(own_threads, [0], workers=1)
+    assert alone == [CPU_COUNT]
+    assert run_each(own_threads, [0, 1], workers=2) == [max(1, CPU_COUNT // 2)] * 2
+    monkeypatch.setenv("OSCAXR_THREADS", "3")
+    assert run_each(own_threads, [0, 1], workers=2) == [3, 3]
+    for word in ("", "0", "-1", "many"):
+        monkeypatch.setenv("OSCAXR_THREADS", word)
+        assert own_threads(0) == 2

@@ -1,6 +1,5 @@
 """Where the files of a session in the original layout lie, and which of them are missing."""
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from oscaxr.errors import (
     SessionMismatchError,
     SessionNotFoundError,
 )
+from oscaxr.io.walk import walk_folders
 
 RunType = Literal["prod", "pilot", ""]
 
@@ -95,16 +95,11 @@ def session_folders(datadir: Path) -> Iterator[tuple[int, Path]]:
     folder : Path
         The session's folder.
     """
-    entered = set()
-    for root, folders, _ in os.walk(datadir, followlinks=True):
-        here = os.path.realpath(root)
-        match = _FOLDER.fullmatch(os.path.basename(here))  # noqa: PTH119
-        if match and here not in entered:
-            yield int(match[1]), Path(root)
-        if match or here in entered:
+    for root, folders, _ in walk_folders(datadir):
+        match = _FOLDER.fullmatch(root.resolve().name)
+        if match:
             folders.clear()
-        entered.add(here)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+            yield int(match[1]), root
 
 
 def find_session_folder(datadir: Path, session_id: int) -> Path | None:
