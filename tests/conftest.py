@@ -2,6 +2,8 @@
 
 import gc
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,13 @@ import xarray as xr
 import oscaxr as ox
 from example_sessions import SHARED
 from oscaxr.errors import DroppedFramesWarning
+
+# What a shell runs in the background ignores Ctrl-C, and so would all that the tests start.
+if (
+    threading.current_thread() is threading.main_thread()
+    and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -92,15 +92,16 @@ def find_all(
     known = None if table is None else typed_table(table)
     found: list[Found] = []
     nwb: list[SessionFiles] = []
-    folders: list[Path] = []
+    named: list[Path] = []
+    below: list[Path] = []
     for path in sources:
         if is_exported(path):
             found.append(Found(_without_suffix(path), SessionSource((path,), None, options)))
         elif is_session_folder(path):
-            folders.append(path)
+            named.append(path)
         elif path.is_dir():
             nwb += scan(path)
-            folders += [folder for _, folder in session_folders(path)]
+            below += [folder for _, folder in session_folders(path)]
         elif path.suffix.lower() == ".csv":
             requests = find_requests(path, datadir=datadir or path.parent, options=options)
             found += [Found(_name_of_row(request), request) for request in requests]
@@ -114,7 +115,8 @@ def find_all(
     merged = _merged(nwb)
     found += [_found(name, files, known, options) for name, files in merged]
     have = {files.session_id for _, files in merged}
-    found += _found_folders(folders, have, known, options)
+    found += _found_folders(named, (), known, options)
+    found += _found_folders(below, have, known, options)
     if not found:
         raise SessionNotFoundError(
             f"There is no session in {', '.join(map(str, sources))}: neither NWB files (.nwb) nor "
@@ -199,7 +201,7 @@ def _found_folders(
     table: pd.DataFrame | None,
     options: Mapping[str, Any],
 ) -> list[Found]:
-    """Return the sessions of folders in the original layout that have no NWB file."""
+    """Return the sessions of folders in the original layout, but those that are there already."""
     found = []
     for folder in dict.fromkeys(Path(os.path.realpath(folder)) for folder in folders):
         name, facts, problem = folder.name, None, ""

@@ -20,7 +20,7 @@ from oscaxr.cli.console import (
 )
 from oscaxr.cli.convert_sources import Found, find_all
 from oscaxr.cli.json_output import print_json
-from oscaxr.errors import OscaxrError, OscaxrWarning, SessionNotFoundError
+from oscaxr.errors import OscaxrError, OscaxrWarning
 from oscaxr.io.exported import is_exported
 from oscaxr.io.original.tree import is_session_folder, session_folders
 from oscaxr.model.validate import Problem, Report, check_structure
@@ -127,18 +127,20 @@ def find_each(paths: Sequence[Path]) -> list[Found]:
     searched = [path for path in folders if path not in original]
     original += [folder for path in searched for _, folder in session_folders(path)]
     together = [path for path in paths if path in searched or path.suffix.lower() == ".nwb"]
-    try:
-        found = find_all(together) if together else []
-    except SessionNotFoundError:
-        if not original:
-            raise
-        found = []
+    found = find_all(together) if together else []
+    # Session folders are checked whether or not there are NWB files too, under their own names.
+    found = [one for one in found if not _is_original(one)]
     found += [Found(path.name, SessionSource((path,), None, _OPTIONS)) for path in original]
     for path in paths:
         if path not in together and path not in original:
             name = path.name if is_exported(path) else None
             found += [replace(one, name=name or one.name) for one in find_all([path])]
     return found
+
+
+def _is_original(found: Found) -> bool:
+    source = found.source
+    return isinstance(source, SessionSource) and is_session_folder(Path(str(source.paths[0])))
 
 
 def check(found: Found, level: Depth) -> Checked:
