@@ -54,7 +54,7 @@ Examples
 Exit status
   0  done
   1  it failed; one message on standard error says why (--debug: where)
-  2  the command line is wrong
+  2  an option or argument is unknown, missing or of the wrong kind
   3  validate found errors
   130  interrupted
 
