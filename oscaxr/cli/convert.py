@@ -1,6 +1,7 @@
 """``oscaxr convert``: many sessions to zarr or netCDF, resumable."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -85,11 +86,14 @@ def convert(
     table: Annotated[
         Path | None,
         typer.Option(
+            "--table",
             "--sessions",
             metavar="CSV",
             exists=True,
             dir_okay=False,
-            help="Session table (mouse_df.csv) with the facts of NWB files, e.g. the mouse number.",
+            help="Session table (mouse_df.csv) with the facts of the sessions, e.g. the mouse "
+            "number.",
+            show_default="OSCAXR_TABLE, or mouse_df.csv in the folders",
         ),
     ] = None,
     datadir: Annotated[
@@ -144,6 +148,7 @@ def convert(
             found = find_all(
                 sources,
                 table=table,
+                default_table=Path(said) if (said := os.environ.get("OSCAXR_TABLE")) else None,
                 datadir=datadir,
                 include="all" if Part.ALL in parts else tuple(parts),
             )

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import xarray as xr
 
 from oscaxr.catalog import session_row
+from oscaxr.cli.session_options import table_in
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionNotFoundError, warn
 from oscaxr.io.exported import is_exported
 from oscaxr.io.identity import find_owners, parse_name
@@ -59,6 +59,7 @@ def find_all(
     sources: Sequence[Path],
     *,
     table: Path | None = None,
+    default_table: Path | None = None,
     datadir: Path | None = None,
     include: str | Collection[str] = (),
 ) -> list[Found]:
@@ -70,7 +71,10 @@ def find_all(
         NWB files, session folders in the original layout, exports, folders with NWB files or
         session folders, session tables.
     table : Path, optional
-        Session table with the facts of NWB files.
+        Session table with the facts of the sessions, each of which it has to have.
+    default_table : Path, optional
+        Where there is no `table`: used for the sessions that it has. Without it, the
+        ``mouse_df.csv`` in each of the folders is.
     datadir : Path, optional
         Where the files of session tables among the sources are; by default, beside the table.
     include : str or collection of str, optional
@@ -89,7 +93,7 @@ def find_all(
         If there is no session at all.
     """
     options: dict[str, Any] = {"include": include, "drop_variables": None, "chunks": None}
-    known = None if table is None else typed_table(table)
+    known = _Facts(table, default_table, sources)
     found: list[Found] = []
     nwb: list[SessionFiles] = []
     named: list[Path] = []
@@ -179,17 +183,15 @@ def _name_of(files: SessionFiles) -> str:
     return f"sub-{files.mouse_id}_ses-{session}"
 
 
-def _found(
-    name: str, files: SessionFiles, table: pd.DataFrame | None, options: Mapping[str, Any]
-) -> Found:
+def _found(name: str, files: SessionFiles, known: "_Facts", options: Mapping[str, Any]) -> Found:
     facts, problem = None, _copies(files.paths)
     try:
-        if table is not None and files.session_id is None:
+        if known.strict and files.session_id is None:
             raise SessionNotFoundError(
                 f"{files.path} states no session id, so its row of the session table cannot be "
-                "told. Convert it without --sessions."
+                "told. Convert it without --table."
             )
-        facts = _facts(table, files.session_id)
+        facts = known.of(files.session_id)
     except OscaxrError as error:
         problem = problem or str(error)
     return Found(name, SessionSource(files.paths, facts, options), problem)
@@ -198,7 +200,7 @@ def _found(
 def _found_folders(
     folders: Iterable[Path],
     have: Collection[int | None],
-    table: pd.DataFrame | None,
+    known: "_Facts",
     options: Mapping[str, Any],
 ) -> list[Found]:
     """Return the sessions of folders in the original layout, but those that are there already."""
@@ -210,18 +212,31 @@ def _found_folders(
             if tree.session_id in have:
                 continue
             name = f"sub-{tree.mouse_id}_ses-{tree.session_id}"
-            facts = _facts(table, tree.session_id)
+            facts = known.of(tree.session_id)
         except OscaxrError as error:
             problem = str(error)
         found.append(Found(name, SessionSource((folder,), facts, options), problem))
     return found
 
 
-def _facts(table: pd.DataFrame | None, session_id: int | None) -> dict[str, Any] | None:
-    if table is None:
+class _Facts:
+    """What session tables say of sessions: one that has to have them all, or those at hand."""
+
+    def __init__(
+        self, table: Path | None, default_table: Path | None, sources: Iterable[Path]
+    ) -> None:
+        self.strict = table is not None
+        beside = [found for path in sources if path.is_dir() and (found := table_in(path))]
+        chosen = [table] if table else [default_table] if default_table else beside
+        self.tables = [typed_table(path) for path in chosen]
+
+    def of(self, session_id: int | None) -> dict[str, Any] | None:
+        """Return the row of a session, by column; None where no table at hand has it."""
+        for table in self.tables:
+            if self.strict or session_id in table["sessid"].values:
+                row = session_row(table, session_id=session_id)
+                return {str(key): value for key, value in row.to_dict().items()}
         return None
-    row = session_row(table, session_id=session_id)
-    return {str(key): value for key, value in row.to_dict().items()}
 
 
 def _copies(paths: Iterable[Path]) -> str:

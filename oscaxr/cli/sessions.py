@@ -166,7 +166,8 @@ def choose(table: pd.DataFrame, *, published: bool, **criteria: Any) -> pd.DataF
     absent = [
         f"--{name.replace('_', '-')}"
         for name, column in _COLUMNS.items()
-        if name in given and column not in table
+        if name in given
+        and (column not in table or (column == "nrois" and (table[column] < 0).all()))
     ]
     if absent or (published and "incl" not in table):
         raise CriterionError(

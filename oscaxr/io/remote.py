@@ -1,6 +1,7 @@
 """Which paths are files on a server, and with which options they are read."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -62,6 +63,10 @@ class RemoteFile(os.PathLike[str]):
         return PurePosixPath(self.name).suffix
 
 
+# Of two letters or more: one is a drive.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
 def is_url(path: object) -> bool:
     """Say whether a path is the URL of a file on a server.
 
@@ -119,5 +124,10 @@ def location(
     if options:
         raise CriterionError(
             f"storage_options is for files on a server (http://, https://), but {path} is not one"
+        )
+    if isinstance(path, str) and _SCHEME.match(path):
+        raise CriterionError(
+            f"{path}: only http:// and https:// addresses are read; files of DANDI's archive on S3 "
+            "have one, too (https://dandiarchive.s3.amazonaws.com/blobs/...)"
         )
     return Path(path)

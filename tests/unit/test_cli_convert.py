@@ -68,9 +68,10 @@ def stamps(folder: Path) -> dict[Path, int]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """The folder of a mouse's three sessions. Not to be written to."""
+    """The folder of a mouse's three sessions, its table named otherwise. Not to be written to."""
     folder = tmp_path_factory.mktemp("data") / "my data [1]"
     ox.sample.write_mouse(folder, scale=0.02, n_rois=(5, 6, 7), n_tracked=3)
+    (folder / "mouse_df.csv").rename(folder / "table.csv")
     return folder
 
 
@@ -112,7 +113,7 @@ def test_exports_that_would_be_others_are_errors(converted, data, paths):
     before = stamps(folder)
     cases = {
         "other options": [data, "--dtype", "float32"],
-        "what it holds: depth, mouse": [paths[0], "--sessions", data / "mouse_df.csv"],
+        "what it holds: depth, mouse": [paths[0], "--sessions", data / "table.csv"],
         "what it holds: flow_segment, square": [*paths[:2], "--include", "squares"],
     }
     for says, (*sources, option, value) in cases.items():
@@ -274,7 +275,7 @@ def test_interrupted(data, tmp_path):
 
 
 def test_tables_facts_and_options(data, paths, tmp_path):
-    table = data / "mouse_df.csv"
+    table = data / "table.csv"
     code, status, _ = summary_here(table, tmp_path / "a", "--dtype", "float32")
     assert (code, list(status)) == (0, NAMES)
     # Files with the facts of the table are the same sessions.
@@ -405,3 +406,25 @@ def test_nwb_files_come_before_the_original_layout(original_folders, tmp_path):
     assert done.exit_code == 0, done.output
     with ox.open_session(tmp_path / "out" / "sub-408021_ses-758519303.zarr") as export:
         assert export.attrs["source_format"] == "nwb"
+
+
+@pytest.mark.parametrize("form", ["nwb", "original"])
+def test_the_table_in_the_folder_is_heeded(tmp_path, monkeypatch, form):
+    monkeypatch.delenv("OSCAXR_TABLE", raising=False)
+    data = tmp_path / "data"
+    ox.sample.write_mouse(data, scale=0.02, n_rois=(3, 3, 3), n_tracked=2, format=form)
+    assert convert_here(data, tmp_path / "out").exit_code == 0
+    with ox.open_session(tmp_path / "out" / f"{NAMES[1]}.zarr") as export:
+        assert (export.mouse, export.session, export.plane) == (1, 2, "soma")
+    # A table that is only at hand need not have all sessions; one that is given has to.
+    table = data / "mouse_df.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(lines[:2]) + "\n")
+    assert convert_here(data, tmp_path / "some").exit_code == 0
+    with ox.open_session(tmp_path / "some" / f"{NAMES[1]}.zarr") as export:
+        assert "session" not in export.coords
+    assert convert_here(data, tmp_path / "none", "--table", table).exit_code == 1
+    monkeypatch.setenv("OSCAXR_TABLE", str(table))
+    assert convert_here(data, tmp_path / "env").exit_code == 0
+    with ox.open_session(tmp_path / "env" / f"{NAMES[0]}.zarr") as export:
+        assert export.session == 1

@@ -409,6 +409,7 @@ def test_sessions_in_the_original_layout(tmp_path):
     found = told_json("sessions", tmp_path)
     assert [row["sessid"] for row in found] == [758519303, 759189643, 759660390]
     folder = found[0]["path"]
+    assert "the session table does" in refused("sessions", tmp_path, "--min-rois", 3)
     done = invoke("validate", tmp_path)
     assert done.exit_code == 0
     assert done.stdout.count(": sound\n") == 3
