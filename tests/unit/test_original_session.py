@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import shutil
 import warnings
 from pathlib import Path
 
@@ -346,3 +347,68 @@ def test_pilot_sessions(tmp_path, facts):
             np.testing.assert_array_equal(ds[name], expected[name])
         np.testing.assert_array_equal(ds.start_frame_twop, expected.start_frame_twop)
         np.testing.assert_array_equal(ds.gabor_orientation, expected.gabor_orientation)
+
+
+def wider(data):
+    return np.column_stack([data[:, 0], np.full(len(data), 7, np.uint32), data[:, 1]])
+
+
+def rolled_over(data):
+    turned = data.astype(np.int64)
+    turned[:, 0] = (turned[:, 0] + 2**32 - 10**7) % 2**32
+    assert (np.diff(turned[:, 0]) < 0).sum() == 1
+    return turned.astype(np.uint32)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (wider, {}),
+        (rolled_over, {b"'counter_bits': 32": b"'counter_bits': 64"}),
+        (
+            lambda data: data,
+            {b"'counter_output_freq'": b"'sample_freq': 1e5, 'counter_output_freq'"},
+        ),
+        (lambda data: data, {b"'counter_bits': 32, ": b""}),
+    ],
+)
+def test_variants_of_the_sync_file(original_folders, tmp_path, edit, words):
+    import h5py
+
+    folder = shutil.copytree(original_folders["soma"], tmp_path / original_folders["soma"].name)
+    with h5py.File(read_tree(folder).files["sync"], "r+") as file:
+        data, meta = edit(file["data"][()]), file["meta"][()]
+        for old, new in words.items():
+            meta = meta.replace(old, new)
+        del file["data"], file["meta"]
+        file["data"], file["meta"] = data, meta
+    same_on_the_clocks(folder, original_folders["soma"])
+
+
+def same_on_the_clocks(folder, expected):
+    with ox.open_session(folder) as ds, ox.open_session(expected) as plain:
+        names = ["stim_time", "run_velocity", "aligned_frame_twop", "gabor_orientation"]
+        names += [name for name in plain.coords if plain[name].dims == ("segment",)]
+        for name in names:
+            if ds[name].dtype.kind == "f":
+                np.testing.assert_allclose(ds[name].values, plain[name].values, rtol=1e-9)
+            else:
+                np.testing.assert_array_equal(ds[name].values, plain[name].values)
+
+
+def test_a_blank_before_the_frame_lists_moves_them(original_folders, tmp_path):
+    folder = shutil.copytree(original_folders["soma"], tmp_path / original_folders["soma"].name)
+    path = read_tree(folder).files["stimulus"]
+    with path.open("rb") as file:
+        log = pickle.load(file, encoding="latin1")
+    log["pre_blank_sec"] = 0.4
+    for stimulus in log["stimuli"]:
+        assert (stimulus["frame_list"][:24] == -1).all()
+        stimulus["frame_list"] = stimulus["frame_list"][24:]
+    path.write_bytes(pickle.dumps(log, protocol=2))
+    same_on_the_clocks(folder, original_folders["soma"])
+    with (
+        ox.open_session(folder, include="squares") as ds,
+        ox.open_session(original_folders["soma"], include="squares") as plain,
+    ):
+        np.testing.assert_array_equal(ds.square_x.values, plain.square_x.values)
