@@ -1,5 +1,7 @@
 """Sessions in the original layout that are not as they should be: what, where, and why."""
 
+import ast
+import json
 import os
 import pickle
 import re
@@ -10,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 import oscaxr as ox
 from oscaxr.errors import (
@@ -135,6 +138,25 @@ def test_extract_files_that_are_missing_are_an_error_unless_allen_is_asked_for(d
     table = table_of(dendrites, plane="dend")
     with pytest.raises(SessionNotFoundError, match=r"dff_dendritic\.h5"):
         opened(dendrites, sessions=table)
+
+
+@pytest.mark.parametrize("parts", [("dff_dendritic",), ("dff_dendritic", "raw_dendritic")], ids=len)
+def test_allen_rois_of_dendrites_are_read_where_those_of_extract_are_missing(dendrites, parts):
+    tree = read_tree(dendrites)
+    for part in parts:
+        tree.files[part].unlink()
+    with pytest.raises(SessionNotFoundError, match="segmentation='allen'"):
+        opened(dendrites)
+    with opened(dendrites, segmentation="allen") as ds:
+        # The matching file tells of the ROIs by EXTRACT.
+        assert ds.osca.n_tracked == 0
+
+
+def test_the_run_type_is_that_of_the_nearest_folder(folder, tmp_path):
+    place = tmp_path / "data" / "prod" / "copies" / "pilot"
+    place.mkdir(parents=True)
+    folder.parent.rename(place / folder.parent.name)
+    assert read_tree(place / folder.parent.name / folder.name).run_type == "pilot"
 
 
 def test_a_folder_without_a_session_says_so(tmp_path):
@@ -297,6 +319,47 @@ def test_dropped_sync_pulses_are_an_error(folder, label, which, words):
         opened(folder)
 
 
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("2p_vsync", "two-photon line has no pulses"),
+        ("stim_vsync", "stim_vsync has no pulses"),
+        ("stim_photodiode", "photodiode saw 0 flips"),
+    ],
+)
+def test_lines_without_a_pulse_are_named(folder, label, words):
+    path = read_tree(folder).files["sync"]
+    with h5py.File(path) as file:
+        bit = ast.literal_eval(file["meta"][()].decode())["line_labels"].index(label)
+
+    def silenced(events):
+        events[:, -1] &= ~np.uint32(1 << bit)
+        return events
+
+    change(path, "data", silenced)
+    with pytest.raises(FormatError, match=words):
+        opened(folder)
+
+
+@pytest.mark.parametrize("rate", ["fast", 0, True])
+@pytest.mark.parametrize("name", ["counter_output_freq", "sample_freq"])
+def test_rates_of_the_sync_file_are_numbers_above_0(folder, name, rate):
+    def edit(text):
+        described = ast.literal_eval(text.decode())
+        described["ni_daq"][name] = rate
+        return repr(described)
+
+    change(read_tree(folder).files["sync"], "meta", edit)
+    with pytest.raises(FormatError, match=f"no '{name}' above 0, but {rate!r}"):
+        opened(folder)
+
+
+def test_a_clock_of_one_frame_is_an_error(folder):
+    change(read_tree(folder).files["time_synchronization"], "twop_vsync_fall", lambda v: v[:1])
+    with pytest.raises(FormatError, match="one time only"):
+        opened(folder)
+
+
 def test_sync_lines_that_are_not_there_are_named(folder):
     path = read_tree(folder).files["sync"]
     change(path, "meta", lambda text: text.replace(b"stim_photodiode", b"something_else"))
@@ -392,6 +455,33 @@ def test_traces_and_masks_must_be_of_the_same_rois(folder):
         opened(folder)
 
 
+@pytest.mark.parametrize("edit", [lambda v: v.astype(int), lambda v: v.astype(float)])
+def test_names_of_rois_may_be_numbers(folder, edit):
+    change(read_tree(folder).files["dff"], "roi_names", edit)
+    with opened(folder) as ds:
+        assert ds.osca.n_tracked > 0
+    change(read_tree(folder).files["dff"], "roi_names", lambda v: v[:, np.newaxis] + 0.5)
+    with pytest.raises(FormatError, match="'roi_names' is not one name"):
+        opened(folder)
+
+
+@pytest.mark.parametrize(("key", "value"), [("x", "left"), ("id", "first")])
+def test_boxes_and_ids_of_masks_are_whole_numbers(folder, key, value):
+    path = read_tree(folder).files["allen_masks"]
+    content = json.loads(path.read_text())
+    content["rois"][0][key] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(FormatError, match="not whole numbers"):
+        opened(folder)
+
+
+def test_a_picture_that_is_too_large_is_an_error(folder):
+    path = read_tree(folder).files["max_projection"]
+    Image.new("L", (20_000, 20_000)).save(path)
+    with pytest.raises(FormatError, match="cannot be read as a picture"):
+        opened(folder)
+
+
 def test_each_listed_object_has_one_mask(folder):
     path = read_tree(folder).files["object_list"]
     lines = path.read_text().splitlines()
@@ -465,6 +555,22 @@ def flow(content):
         (lambda c: gabors(c).update(frame_list=flow(c)["frame_list"]), "sweeps"),
         (lambda c: c.update(pre_blank_sec=50.0), "shown up to frame"),
         (lambda c: c.update(fps="fast"), "'fps' should be a number"),
+        (lambda c: c.update(fps=0.0), "'fps' is 0, which should be above 0"),
+        (lambda c: c.update(fps=float("nan")), "'fps' should be a number, but is nan"),
+        (lambda c: c.update(pre_blank_sec=-1.0), "'pre_blank_sec' is -1"),
+        (lambda c: c.update(pre_blank_sec=float("inf")), "'pre_blank_sec' should be a number"),
+        (lambda c: gabors(c)["stim_params"]["gabor_params"].update(ori_std=0.0), "'ori_std' is 0"),
+        (lambda c: flow(c)["stim_params"].update(direc=["left"]), "neither 'left' nor 'right'"),
+        (
+            lambda c: gabors(c).update(display_sequence=np.array([[np.nan, 1.0]])),
+            "times that are not finite",
+        ),
+        (
+            lambda c: flow(c)["sweep_params"].update(
+                Flip=([2] * len(flow(c)["sweep_params"]["Flip"][0]), 0)
+            ),
+            "not told by 0 and 1",
+        ),
         (
             lambda c: c["items"]["foraging"]["encoders"][0].update(
                 dx=c["items"]["foraging"]["encoders"][0]["dx"][:-3]
@@ -477,6 +583,41 @@ def test_a_log_that_is_not_as_described_says_what_is_wrong(folder, edit, words):
     relog(folder, edit)
     with pytest.raises(FormatError, match=words):
         opened(folder)
+
+
+def test_values_that_are_endless_when_written_out_are_cut_short(folder):
+    endless = [1]
+    for _ in range(60):
+        endless = [endless, endless]
+    # Pickled by hand: pickle itself cannot write what is as deep as this.
+    path = read_tree(folder).files["stimulus"]
+    path.write_bytes(b"\x80\x02}X\x03\x00\x00\x00fpsN" + b"\x85" * 50_000 + b"s.")
+    with pytest.raises(FormatError, match="'fps' should be a number"):
+        opened(folder)
+    content = {"stimuli": [], "fps": endless}
+    path.write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(FormatError, match="'fps' should be a number") as error:
+        opened(folder)
+    assert len(str(error.value)) < 3000
+
+
+def test_tracks_and_late_frames_may_be_arrays(folder):
+    with opened(folder, include="squares") as ds:
+        expected = ds.square_x.values
+
+    def edit(content):
+        content["droppedframes"] = (np.zeros(999), np.arange(999))
+        for one in content["stimuli"]:
+            session = one["stim_params"]["session_params"]
+            if "posbyframe" in session:
+                session["posbyframe"] = np.array(session["posbyframe"])
+
+    relog(folder, edit)
+    with (
+        pytest.warns(OscaxrWarning, match="999 of .* frames came late"),
+        opened(folder, include="squares") as ds,
+    ):
+        np.testing.assert_array_equal(ds.square_x, expected)
 
 
 def test_wheel_is_found_where_it_may_be(folder):

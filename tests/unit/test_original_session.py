@@ -3,6 +3,8 @@
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -293,6 +295,72 @@ def test_the_users_cache_folder_is_the_default(original_folders, tmp_path, monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     ox.open_session(original_folders["soma"], keep_decoded=True).close()
     assert len(list(tmp_path.glob("cache/oscaxr/decoded-logs/*"))) == 1
+
+
+def damaged(entry: Path, how: str) -> None:
+    log, tracks = entry / "log.npz", sorted(entry.glob("tracks_*.npy"))
+    content = log.read_bytes()
+    if how == "truncated":
+        log.write_bytes(content[: len(content) // 2])
+    elif how == "changed":
+        log.write_bytes(content[:2000] + b"other" + content[2005:])
+    elif how == "emptied":
+        log.unlink()
+    elif how == "tracks truncated":
+        tracks[0].write_bytes(tracks[0].read_bytes()[:-100])
+    else:
+        tracks[0].unlink()
+
+
+@pytest.mark.parametrize(
+    "how", ["truncated", "changed", "emptied", "tracks truncated", "tracks missing"]
+)
+def test_a_damaged_entry_is_made_anew(original_folders, tmp_path, how):
+    folder, kept = original_folders["soma"], tmp_path / "kept"
+    options = {"include": "squares", "keep_decoded": kept}
+    with ox.open_session(folder, **options) as ds:
+        ds = ds[["run_velocity", "square_x"]].load()
+    (entry,) = kept.iterdir()
+    whole = {path.name: path.read_bytes() for path in entry.iterdir()}
+    damaged(entry, how)
+    with ox.open_session(folder, **options) as again:
+        xr.testing.assert_identical(again[["run_velocity", "square_x"]].load(), ds)
+    assert list(kept.iterdir()) == [entry]
+    assert {path.name: len(path.read_bytes()) for path in entry.iterdir()} == {
+        name: len(content) for name, content in whole.items()
+    }
+
+
+def test_squares_are_read_though_the_cache_was_emptied(original_folders, tmp_path):
+    folder, kept = original_folders["soma"], tmp_path / "kept"
+    with (
+        ox.open_session(folder, include="squares") as plain,
+        ox.open_session(folder, include="squares", keep_decoded=kept) as ds,
+    ):
+        shutil.rmtree(kept)
+        np.testing.assert_array_equal(ds.square_x, plain.square_x)
+
+
+def test_a_cache_folder_that_cannot_be_written_is_said(original_folders, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with (
+        pytest.warns(OscaxrWarning, match="cannot be kept in .*file"),
+        ox.open_session(original_folders["soma"], keep_decoded=tmp_path / "file") as ds,
+    ):
+        assert ds.run_velocity.notnull().any()
+
+
+def test_several_processes_may_keep_the_same_log(original_folders, tmp_path):
+    kept = tmp_path / "kept"
+    code = (
+        "import sys, oscaxr as ox\n"
+        "ds = ox.open_session(sys.argv[1], include='squares', keep_decoded=sys.argv[2])\n"
+        "assert ds.square_x.values.any()\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, original_folders["soma"], kept]
+    running = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait() for process in running] == [0, 0, 0]
+    assert len(list(kept.iterdir())) == 1
 
 
 # -- variants of the layout -----------------------------------------------------------------------
