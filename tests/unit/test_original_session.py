@@ -289,6 +289,32 @@ def test_another_log_is_not_taken_for_the_one_that_is_kept(tmp_path):
     assert len(list(kept.iterdir())) == 2
 
 
+@pytest.mark.parametrize("name", ["log.npz", "tracks_0.npy"])
+def test_what_was_kept_and_is_damaged_is_made_anew(original_folders, tmp_path, name):
+    folder, kept = original_folders["soma"], tmp_path / "kept"
+    options = {"include": "squares", "keep_decoded": kept}
+    ox.open_session(folder, **options).close()
+    (entry,) = kept.iterdir()
+    whole = (entry / name).read_bytes()
+    (entry / name).write_bytes(whole[: len(whole) // 2])
+    with (
+        ox.open_session(folder, **options) as ds,
+        ox.open_session(folder, include="squares") as other,
+    ):
+        np.testing.assert_array_equal(ds.square_x.values, other.square_x.values)
+        np.testing.assert_array_equal(ds.run_velocity.values, other.run_velocity.values)
+    assert (entry / name).stat().st_size == len(whole)
+    assert [path.name for path in kept.iterdir()] == [entry.name]
+
+
+def test_a_folder_that_cannot_keep_says_so(original_folders, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.warns(OscaxrWarning, match="cannot be kept"):
+        ds = ox.open_session(original_folders["soma"], keep_decoded=tmp_path / "file" / "kept")
+    with ds:
+        assert ds.run_velocity.notnull().any()
+
+
 def test_the_users_cache_folder_is_the_default(original_folders, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     ox.open_session(original_folders["soma"], keep_decoded=True).close()

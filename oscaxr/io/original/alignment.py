@@ -43,6 +43,8 @@ def align(twop_times: FloatArray, stim_times: FloatArray, delay: float) -> IntAr
     >>> align(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.1, 0.5, 1.9]), 0.5)
     array([0, 0, 2])
     """
+    if not twop_times.size:
+        raise FormatError("the two-photon line has no pulses after the first")
     shown = stim_times + delay
     outside = ~((shown >= twop_times[:1]) & (shown <= twop_times[-1:]))
     if outside.all() or outside.any():

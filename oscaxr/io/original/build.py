@@ -72,9 +72,11 @@ def open_original(
     tree = read_tree(folder)
     where = str(tree.folder.resolve())
     coords, attrs = _facts(tree, facts, where)
-    ending = _which_rois(tree, coords, segmentation)
+    is_dendritic = _is_dendritic(tree, coords)
+    ending = _which_rois(tree, segmentation, is_dendritic=is_dendritic)
     source = f"{_check_word('fluorescence', fluorescence or 'dff', n.FLUORESCENCES)}{ending}"
-    reading = SessionReading(tree, source)
+    # ROIs of dendrites were tracked as EXTRACT found them, never in the Allen segmentation.
+    reading = SessionReading(tree, source, is_tracked=bool(ending) or not is_dendritic)
     try:
         parts = reading.parts(keep_decoded, drop_variables, squares="squares" in wanted)
         missing = [word for word in wanted if word != "squares" or "square_x" not in parts]
@@ -126,10 +128,15 @@ def _check_word(option: str, word: str, known: tuple[str, ...]) -> str:
     return word
 
 
-def _which_rois(tree: SessionTree, coords: Mapping[str, Any], segmentation: str | None) -> str:
+def _is_dendritic(tree: SessionTree, coords: Mapping[str, Any]) -> bool:
+    """Say whether the plane is dendritic: by the session table, else by any file of EXTRACT."""
+    if "plane" in coords:
+        return bool(coords["plane"] == "dend")
+    return any(part in tree.files for part in (f"dff{EXTRACT}", f"raw{EXTRACT}", "dendritic_masks"))
+
+
+def _which_rois(tree: SessionTree, segmentation: str | None, *, is_dendritic: bool) -> str:
     """Return the ending of the files of the segmentation that was asked for, or is the default."""
-    files = [part for part in ("dff", "raw") if f"{part}{EXTRACT}" in tree.files]
-    is_dendritic = coords["plane"] == "dend" if "plane" in coords else bool(files)
     if segmentation is None:
         segmentation = "extr" if is_dendritic else "allen"
     _check_word("segmentation", segmentation, n.SEGMENTATIONS)

@@ -69,6 +69,8 @@ def read_synchronization(file: Hdf5File) -> Synchronization:
             stimulus_alignment=column("stimulus_alignment"),
             eye_frames=column("eye_tracking_alignment", required=False),
         )
+    if read.twop_times.size == 1 or np.isinf(read.twop_times).any():
+        problems.append("twop_vsync_fall holds one time only, or infinite ones")
     back = np.flatnonzero(~(np.diff(read.twop_times) > 0))
     if back.size:
         problems.append(

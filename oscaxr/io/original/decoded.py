@@ -3,6 +3,8 @@
 import hashlib
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
@@ -11,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from oscaxr.errors import OscaxrWarning, warn
 from oscaxr.io.original.log import StimulusLog, load_log, parse_log, parse_tracks, read_log
 from oscaxr.io.original.shown import ShownStimulus
 from oscaxr.model.lazy import Array
@@ -21,6 +24,11 @@ Tracks = Callable[[], list[Array]]
 # What decoding makes of a log; a change of either must not find what was kept before.
 _VERSION: Final = 1
 _READ_BYTES: Final = 2**22
+# What damaged archives raise.
+_DAMAGED: Final = (
+    *(OSError, ValueError, TypeError, LookupError, EOFError),
+    *(NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error),
+)
 
 
 def decode(path: Path, keep: bool | str | os.PathLike[Any] = False) -> tuple[StimulusLog, Tracks]:
@@ -45,14 +53,36 @@ def decode(path: Path, keep: bool | str | os.PathLike[Any] = False) -> tuple[Sti
     ------
     FormatError
         If it is not a stimulus log.
+
+    Warns
+    -----
+    OscaxrWarning
+        If it cannot be kept. What was kept and is damaged is made anew.
     """
     if keep is False:
         return read_log(path), partial(_read_tracks, path)
     folder = _folder(keep) / f"{_digest(path)}-{_VERSION}"
-    if not (folder / "log.npz").is_file():
-        content = load_log(path)
-        _write(folder, parse_log(content, path), parse_tracks(content, path))
-    return _read(folder), partial(_map_tracks, folder)
+    kept = _read(folder)
+    if kept is not None:
+        return kept[0], partial(_kept_tracks, folder, path)
+    content = load_log(path)
+    log = parse_log(content, path)
+    try:
+        _write(folder, log, parse_tracks(content, path))
+    except OSError as error:
+        warn(
+            f"{path}: what was decoded of it cannot be kept in {folder.parent} ({error}). The "
+            "session is read without: give another folder as keep_decoded.",
+            OscaxrWarning,
+        )
+        return log, partial(_read_tracks, path)
+    return log, partial(_kept_tracks, folder, path)
+
+
+def _kept_tracks(folder: Path, path: Path) -> list[Array]:
+    """Map what was kept; a cache folder may have been emptied since."""
+    kept = _read(folder)
+    return _read_tracks(path) if kept is None else kept[1]
 
 
 def _read_tracks(path: Path) -> list[Array]:
@@ -102,12 +132,32 @@ def _write(folder: Path, log: StimulusLog, tracks: list[Array]) -> None:
         try:
             final.rename(folder)
         except OSError:
-            if not (folder / "log.npz").is_file():
+            if not folder.exists():
                 raise
+            if _read(folder) is None:
+                # What is there is damaged.
+                folder.rename(Path(made, "damaged"))
+                final.rename(folder)
 
 
-def _read(folder: Path) -> StimulusLog:
-    with np.load(folder / "log.npz", allow_pickle=False) as kept:
+def _read(folder: Path) -> tuple[StimulusLog, list[Array]] | None:
+    """Return what was kept, its tracks mapped; None where it is not there, or damaged."""
+    try:
+        log = _read_log(folder)
+        lengths = [shown.n_tracks for shown in log.stimuli if shown.n_tracks]
+        tracks = [
+            np.load(folder / f"tracks_{number}.npy", mmap_mode="r")
+            for number in range(len(lengths))
+        ]
+    except _DAMAGED:
+        return None
+    return (log, tracks) if [len(one) for one in tracks] == lengths else None
+
+
+def _read_log(folder: Path) -> StimulusLog:
+    # Opened here: numpy leaves a damaged archive open.
+    path = folder / "log.npz"
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
         stimuli = []
         for number in range(int(kept["n_stimuli"])):
             values: dict[str, Any] = {
@@ -125,8 +175,3 @@ def _read(folder: Path) -> StimulusLog:
             wheel=kept["wheel"],
             stimuli=tuple(stimuli),
         )
-
-
-def _map_tracks(folder: Path) -> list[Array]:
-    n_tracks = len(list(folder.glob("tracks_*.npy")))
-    return [np.load(folder / f"tracks_{number}.npy", mmap_mode="r") for number in range(n_tracks)]

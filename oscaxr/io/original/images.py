@@ -30,7 +30,7 @@ class PngReader:
             with Image.open(path) as picture:
                 mode, (width, height) = picture.mode, picture.size
                 picture.verify()
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise FormatError(
                 f"{path} cannot be read as a picture ({error}): it is cut short or damaged"
             ) from error

@@ -1,5 +1,6 @@
 """The stimulus log: what was shown frame by frame, and how the wheel turned."""
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,16 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from oscaxr.errors import FormatError
-from oscaxr.io.original.pickles import load, stack
+from oscaxr.io.original.pickles import StoredArray, load
 from oscaxr.io.original.shown import (
     SESSION_KEYS,
     STIMULUS_KEYS,
     ShownStimulus,
     kind_of,
+    n_tracks_of,
     read_stimulus,
     tracks_of,
 )
-from oscaxr.io.original.values import LogValues, as_array, either
+from oscaxr.io.original.values import LogValues, as_array, as_arrays, either
 from oscaxr.model import names as n
 
 Array = npt.NDArray[Any]
@@ -131,7 +133,7 @@ def parse_log(content: dict[str, Any], path: Path) -> StimulusLog:
         is_pilot=is_pilot,
         fps=float(values.number(content, "fps", default=60.0)),
         pre_blank=float(values.number(content, "pre_blank_sec", default=0.0)),
-        n_dropped=_dropped(content.get("droppedframes")),
+        n_dropped=_dropped(either(content, ("droppedframes",))),
         wheel=_wheel(values, content),
         stimuli=tuple(read_stimulus(values, one, i) for i, one in enumerate(stimuli)),
     )
@@ -141,7 +143,12 @@ def parse_log(content: dict[str, Any], path: Path) -> StimulusLog:
         values.problems.append(
             f"it has {len(stimuli)} stimuli, where a {kind} session has {expected}"
         )
-    seeds = {repr(seed) for one in stimuli if (seed := _seed(one)) is not None}
+    if log.fps <= 0 or log.pre_blank < 0:
+        values.problems.append(
+            f"'fps' is {log.fps:g} Hz, which should be above 0, or 'pre_blank_sec' is "
+            f"{log.pre_blank:g} s, which should not be below"
+        )
+    seeds = {reprlib.repr(seed) for one in stimuli if (seed := _seed(one)) is not None}
     if len(seeds) > 1:
         values.problems.append(f"its stimuli have different seeds: {', '.join(sorted(seeds))}")
     values.finish()
@@ -173,23 +180,22 @@ def parse_tracks(content: dict[str, Any], path: Path) -> list[Array]:
     for one in content["stimuli"]:
         params = either(one, STIMULUS_KEYS)
         found = tracks_of(params)
-        if kind_of(params) == n.VISFLOW and isinstance(found, list):
-            tracks.append(values.checked(partial(stack, found), "tracks of squares"))
+        if kind_of(params) == n.VISFLOW and n_tracks_of(params):
+            tracks.append(values.checked(partial(as_arrays, found), "tracks of squares"))
     values.finish()
     return tracks
 
 
 def _wheel(values: LogValues, content: Mapping[str, Any]) -> Array:
     """Return the turns of the wheel, from the first place that has them."""
-    items = content.get("items")
-    items = items if isinstance(items, dict) else {}
+    items = either(content, ("items",))
     for name in ("behavior", "foraging"):
-        encoders = either(items.get(name), ("encoders",))
+        encoders = either(either(items, (name,)), ("encoders",))
         if isinstance(encoders, list) and len(encoders) == 1:
             turns = _turns(values, either(encoders[0], ("dx",)), f"items[{name!r}]")
             if turns.size:
                 return turns
-    turns = _turns(values, content.get("dx"), "the log")
+    turns = _turns(values, either(content, ("dx",)), "the log")
     if not turns.size:
         values.problems.append(
             "there are no turns of the running wheel: neither items['behavior'] nor "
@@ -216,4 +222,6 @@ def _dropped(found: Any) -> int | None:
     if not isinstance(found, list | tuple) or not found:
         return None
     frames = found[0]
+    if isinstance(frames, StoredArray):
+        return int(as_array(frames).size)
     return len(frames) if isinstance(frames, list | tuple) else None

@@ -10,7 +10,6 @@ import gc
 import math
 import pickle
 import re
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -237,7 +236,8 @@ ADMITTED: Final[dict[tuple[str, str], Any]] = {
     ("numpy", "dtype"): _Dtype(),
     ("_codecs", "encode"): _Encode(),
     ("__builtin__", "bytes"): _NoBytes(),
-    ("collections", "OrderedDict"): OrderedDict,
+    # A plain dict keeps the order too, and has no attributes that a pickle could replace.
+    ("collections", "OrderedDict"): dict,
     ("datetime", "datetime"): datetime.datetime,
     ("datetime", "date"): datetime.date,
     ("datetime", "timedelta"): datetime.timedelta,

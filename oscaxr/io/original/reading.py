@@ -57,6 +57,8 @@ class SessionReading:
         Where its files are.
     source : str
         Which traces: ``"dff"`` or ``"raw"``, with the ending of the segmentation's files.
+    is_tracked : bool
+        Whether the ROIs of this segmentation are those that were tracked.
 
     Raises
     ------
@@ -64,9 +66,10 @@ class SessionReading:
         If required files are missing; all are listed.
     """
 
-    def __init__(self, tree: SessionTree, source: str) -> None:
+    def __init__(self, tree: SessionTree, source: str, *, is_tracked: bool) -> None:
         self.tree = tree
         self.source = source
+        self.is_tracked = is_tracked
         self.problems: list[str] = []
         self.files: list[Hdf5File] = []
         ending = "dendritic_masks" if source.endswith(EXTRACT) else ""
@@ -260,11 +263,7 @@ class SessionReading:
                 f"{reader.file.path} has ROIs {named[:3]}..., but the masks, by ascending id, are "
                 f"those of {ids[:3]}..."
             )
-        path = None
-        # ROIs of dendrites were tracked as EXTRACT found them, never in the Allen segmentation.
-        is_tracked = self.source.endswith(EXTRACT) or f"dff{EXTRACT}" not in self.tree.files
-        if is_tracked:
-            path = self.tree.files.get("matches")
+        path = self.tree.files.get("matches") if self.is_tracked else None
         return {
             n.ROI: ((n.ROI,), np.arange(n_rois)),
             n.ROI_ID: ((n.ROI,), ids),

@@ -86,11 +86,17 @@ def read_allen_masks(masks: Path, object_list: Path) -> tuple[PixelMasks, IntArr
         If a row of the list does not match exactly one mask by its box; or a file is damaged.
     """
     shape, found = _load_masks(masks)
-    boxes = np.array([[roi[key] for key in _BOX] for roi in found], np.int64).reshape(-1, 4)
+    try:
+        boxes = np.array([[roi[key] for key in _BOX] for roi in found], np.int64).reshape(-1, 4)
+        every_id = np.array([roi["id"] for roi in found], np.int64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise FormatError(
+            f"{masks} has ids or boxes that are not whole numbers ({error})"
+        ) from None
     edges = _load_edges(object_list)
     listed = np.column_stack([edges[:, :2], edges[:, 2:] - edges[:, :2] + 1])
     chosen = _matched(boxes, listed, object_list)
-    ids = np.array([found[i]["id"] for i in chosen], np.int64)
+    ids = every_id[chosen]
     order = np.argsort(ids)
     if len(np.unique(ids)) < len(ids):
         raise FormatError(f"{masks} gives the same id to several ROIs")

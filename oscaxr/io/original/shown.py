@@ -1,5 +1,6 @@
 """One stimulus of the log: what its sweeps were, in production and pilot sessions."""
 
+import reprlib
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -7,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from oscaxr.errors import FormatError
-from oscaxr.io.original.pickles import stack
-from oscaxr.io.original.values import LogValues, as_array, either
+from oscaxr.io.original.pickles import StoredArray
+from oscaxr.io.original.values import LogValues, as_array, as_arrays, either
 from oscaxr.model import names as n
 
 Array = npt.NDArray[Any]
@@ -92,14 +93,18 @@ def read_stimulus(values: LogValues, one: Any, number: int) -> ShownStimulus:
         lambda: as_array(either(one, ("display_sequence",))).reshape(-1, 2),
         f"{what}, display_sequence",
     )
+    if not np.isfinite(seconds).all():
+        values.problems.append(f"{what}: 'display_sequence' has times that are not finite")
     gabor = _gabor_rows(values, one, params, session, what) if kind == n.GABORS else {}
     flow = _flow_rows(values, one, params, session, what) if kind == n.VISFLOW else {}
-    tracks = tracks_of(params)
+    unexpected = gabor.get("unexpected", flow.get("unexpected", np.empty(0)))
+    if not np.isin(unexpected, (0, 1)).all():
+        values.problems.append(f"{what}: what is unexpected is not told by 0 and 1")
     return ShownStimulus(
         kind=kind or "",
         seconds=seconds,
         frame_list=frames.astype(np.int64),
-        unexpected=gabor.get("unexpected", flow.get("unexpected", np.empty(0))),
+        unexpected=unexpected,
         mean_orientation=gabor.get("orientation", np.empty(0)),
         kappa=gabor.get("kappa", np.empty(0)),
         size=flow.get("size", np.empty(0)),
@@ -108,7 +113,7 @@ def read_stimulus(values: LogValues, one: Any, number: int) -> ShownStimulus:
         patch_y=gabor.get("y"),
         patch_size=gabor.get("patch_size"),
         orientations=gabor.get("orientations"),
-        n_tracks=len(tracks) if kind == n.VISFLOW and isinstance(tracks, list) else 0,
+        n_tracks=n_tracks_of(params) if kind == n.VISFLOW else 0,
     )
 
 
@@ -116,12 +121,14 @@ def _gabor_rows(
     values: LogValues, one: Any, params: Any, session: Any, what: str
 ) -> dict[str, Array]:
     rows: dict[str, Array] = {}
-    pilot = session.get("oriparsurps")
+    pilot = either(session, ("oriparsurps",))
     if pilot is None:
         sweeps = values.value(one, ("sweep_params",), what, dict) or {}
         pairs = values.checked(lambda: _rows(sweeps["OriSurp"][0], 2), f"{what}, OriSurp")
-        deviation = values.number(params.get("gabor_params"), "ori_std", default=0.25)
-        if pairs.size:
+        deviation = values.number(either(params, ("gabor_params",)), "ori_std", default=0.25)
+        if deviation <= 0:
+            values.problems.append(f"{what}: 'ori_std' is {deviation:g}, which should be above 0")
+        elif pairs.size:
             rows |= {"orientation": pairs[:, 0], "unexpected": pairs[:, 1]}
             # Orientations scatter by 1 / sqrt(kappa).
             rows["kappa"] = np.full(len(pairs), (1 / deviation) ** 2)
@@ -135,7 +142,7 @@ def _gabor_rows(
         rows |= _places(values, places, what)
     drawn = either(session, _ORIENTATION_KEYS) or either(params, _ORIENTATION_KEYS)
     if drawn is not None:
-        rows["orientations"] = values.checked(lambda: stack(drawn), f"{what}, orisbyimg")
+        rows["orientations"] = values.checked(lambda: as_arrays(drawn), f"{what}, orisbyimg")
     return rows
 
 
@@ -161,19 +168,21 @@ def _places(values: LogValues, places: Any, what: str) -> dict[str, Array]:
 def _flow_rows(
     values: LogValues, one: Any, params: Any, session: Any, what: str
 ) -> dict[str, Array]:
-    pilot = session.get("flipdirecarray")
+    pilot = either(session, ("flipdirecarray",))
     if pilot is not None:
         return _pilot_flow_rows(values, pilot, what)
     sweeps = values.value(one, ("sweep_params",), what, dict) or {}
     flips = values.checked(lambda: as_array(sweeps["Flip"][0]).ravel(), f"{what}, Flip")
-    direction = params.get("direc")
-    if direction not in _DIRECTIONS:
-        values.problems.append(f"{what}: 'direc' is {direction!r}, neither 'left' nor 'right'")
-    size = values.number(params.get("elemParams"), "sizes", default=128.0)
+    direction = either(params, ("direc",))
+    if not isinstance(direction, str) or direction not in _DIRECTIONS:
+        found = reprlib.repr(direction)
+        values.problems.append(f"{what}: 'direc' is {found}, neither 'left' nor 'right'")
+        direction = "left"
+    size = values.number(either(params, ("elemParams",)), "sizes", default=128.0)
     return {
         "unexpected": flips.astype(np.float64),
         "size": np.full(len(flips), size),
-        "direction": np.full(len(flips), _DIRECTIONS.get(direction, n.LEFT)),
+        "direction": np.full(len(flips), _DIRECTIONS[direction]),
     }
 
 
@@ -226,3 +235,22 @@ def tracks_of(params: Any) -> Any:
     object or None
     """
     return either(either(params, SESSION_KEYS), TRACK_KEYS) or either(params, TRACK_KEYS)
+
+
+def n_tracks_of(params: Any) -> int:
+    """Return for how many frames a stimulus has positions of its squares.
+
+    Parameters
+    ----------
+    params : object
+        Parameters of the stimulus.
+
+    Returns
+    -------
+    int
+        0 where the log has none.
+    """
+    found = tracks_of(params)
+    if isinstance(found, StoredArray):
+        return len(found.array())
+    return len(found) if isinstance(found, list) else 0

@@ -71,6 +71,8 @@ class SyncLines:
         # A spike when the DAQ starts is no frame: the second rising edge then comes late.
         spike = len(self.stim_rising) > 1 and np.diff(self.stim_rising[:2])[0] > _SPIKE_S
         flips = self.stim_falling[1 if spike else 0 :][::_FLIP_FRAMES]
+        if not flips.size:
+            raise FormatError(f"the line {STIM_VSYNC} has no pulses: no stimulus was recorded")
         events = photodiode_events(self.photodiode_rising, self.photodiode_falling)
         if len(events) < len(flips):
             raise FormatError(
@@ -108,8 +110,9 @@ def photodiode_events(rising: FloatArray, falling: FloatArray) -> FloatArray:
     array([2., 3., 4., 5., 6., 7., 8.])
     """
     merged = np.sort(np.concatenate([rising, falling]))
-    to_next_fall = np.append(np.diff(falling), 0.0)
-    to_next_rise = np.append(np.diff(rising), 0.0)
+    # The last of each has no next one.
+    to_next_fall = np.diff(falling, append=falling[-1:])
+    to_next_rise = np.diff(rising, append=rising[-1:])
     regular = falling[(to_next_fall >= _FLIP_S[0]) & (to_next_fall <= _FLIP_S[1])]
     flashes = rising[(to_next_rise >= _FLASH_S[0]) & (to_next_rise <= _FLASH_S[1])]
     if not regular.size:
@@ -202,9 +205,13 @@ def _describe(text: Any, path: str) -> dict[str, Any]:
         ) from None
     labels = found.get("line_labels") if isinstance(found, dict) else None
     daq = found.get("ni_daq") if isinstance(found, dict) else None
-    frequency = daq.get("counter_output_freq") if isinstance(daq, dict) else None
-    if not isinstance(labels, list) or len(labels) > _N_LINES:
+    daq = daq if isinstance(daq, dict) else {}
+    labels = labels if isinstance(labels, list) else None
+    if labels is None or len(labels) > _N_LINES or not all(isinstance(one, str) for one in labels):
         raise FormatError(f"{path}: meta has no list 'line_labels' of up to {_N_LINES} lines")
-    if not isinstance(frequency, int | float) or not frequency > 0:
-        raise FormatError(f"{path}: meta has no 'counter_output_freq' above 0")
+    rates: dict[str, Any] = {"counter_output_freq": daq.get("counter_output_freq")}
+    rates |= {"sample_freq": daq["sample_freq"]} if "sample_freq" in daq else {}
+    for name, rate in rates.items():
+        if type(rate) not in (int, float) or not 0 < rate < np.inf:
+            raise FormatError(f"{path}: meta has no {name!r} above 0, but {rate!r:.60}")
     return {"line_labels": labels, "ni_daq": daq}

@@ -89,7 +89,7 @@ def find_traces(file: Hdf5File) -> tuple[DatasetReader, list[str]]:
                 f"{' or '.join(map(repr, DATASETS))}, but has {holds}"
             )
         stored = file.get(handle, "roi_names")
-        names = stored[()].tolist() if isinstance(stored, h5py.Dataset) else []
+        names = _names(stored, file.path) if isinstance(stored, h5py.Dataset) else []
         reader = DatasetReader(file, traces)
     roi_names = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
     if roi_names and len(roi_names) != reader.shape[0]:
@@ -97,6 +97,15 @@ def find_traces(file: Hdf5File) -> tuple[DatasetReader, list[str]]:
             f"{file.path} has traces of {reader.shape[0]} ROIs, but names of {len(roi_names)}"
         )
     return reader, roi_names
+
+
+def _names(stored: h5py.Dataset, path: str) -> list[Any]:
+    names = stored[()] if stored.ndim == 1 else None
+    if names is not None and names.dtype.kind == "f":
+        names = names.astype(np.int64) if np.all(names == np.rint(names)) else None
+    if names is None:
+        raise FormatError(f"{path}: 'roi_names' is not one name or whole number an ROI")
+    return list(names.tolist())
 
 
 def trace_parts(reader: DatasetReader, n_frames: int) -> Parts:

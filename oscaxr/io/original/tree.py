@@ -197,7 +197,7 @@ def read_tree(folder: Path) -> SessionTree:
         session_id=session_id,
         mouse_id=mouse_id,
         date=f"{day[:4]}-{day[4:6]}-{day[6:]}",
-        run_type=next((name for name in _RUN_TYPES if name in folder.resolve().parts), ""),
+        run_type=_run_type(folder),
         experiment_id=int(number) if number.isdecimal() else -1,
         files={part: path for part, path in wanted.items() if path.is_file()},
         missing={part: str(path) for part, path in wanted.items() if not path.is_file()},
@@ -243,6 +243,12 @@ def _ids(folder: Path, problems: list[str]) -> tuple[int, int, str]:
     if len(stimulus) > 1:
         problems.append(f"several stimulus logs: {', '.join(stimulus)}")
     return int(found["session id"]), int(found["mouse id"]), found["date"]
+
+
+def _run_type(folder: Path) -> RunType:
+    """Return what the nearest folder above says: one further up may be named so by chance."""
+    above = folder.resolve().parts[::-1]
+    return next((name for part in above for name in _RUN_TYPES if name == part), "")
 
 
 def _single(folder: Path, pattern: str, problems: list[str]) -> Path | None:

@@ -1,5 +1,7 @@
 """Values taken out of an unpickled stimulus log, with all that is wrong with them collected."""
 
+import math
+import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oscaxr.errors import FormatError
-from oscaxr.io.original.pickles import Ignored, StoredArray
+from oscaxr.io.original.pickles import Ignored, StoredArray, stack
 
 Array = npt.NDArray[Any]
 
@@ -54,9 +56,11 @@ class LogValues:
 
     def number(self, content: Any, key: str, default: float) -> float:
         """Return a number, or a default where there is none."""
-        found = content.get(key, default) if isinstance(content, dict) else default
-        if isinstance(found, bool) or not isinstance(found, int | float | np.number):
-            self.problems.append(f"{key!r} should be a number, but is {found!r:.60}")
+        found = content[key] if isinstance(content, dict) and key in content else default
+        is_number = isinstance(found, int | float | np.integer | np.floating)
+        if isinstance(found, bool) or not is_number or not math.isfinite(found):
+            # Not repr: what a hostile log holds may be endless when written out.
+            self.problems.append(f"{key!r} should be a number, but is {reprlib.repr(found)}")
             return default
         return float(found)
 
@@ -82,11 +86,31 @@ def as_array(value: Any) -> Array:
     if isinstance(value, StoredArray):
         return value.array()
     if value is None or isinstance(value, dict | str | bytes | Ignored):
-        raise FormatError(f"an array was expected, not {value!r:.60}")
+        raise FormatError(f"an array was expected, not {reprlib.repr(value)}")
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise FormatError(f"an array of numbers was expected, not of {array.dtype}")
     return array
+
+
+def as_arrays(value: Any) -> Array:
+    """Return many arrays of one shape as one array.
+
+    Parameters
+    ----------
+    value : object
+        A list of stored arrays, or one stored array of them all.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    FormatError
+        If it is something else.
+    """
+    return stack(value) if isinstance(value, list) else as_array(value)
 
 
 def either(content: Any, keys: Sequence[str]) -> Any:
