@@ -159,6 +159,18 @@ def test_an_array_holds_as_many_bytes_as_it_says(tmp_path):
     found.shape = (2**62, 2**62)
     with pytest.raises(FormatError, match="32 bytes"):
         found.array()
+    found.data = b""
+    for shape in ((0, 2**62), (0,) * 100):
+        found.shape = shape
+        with pytest.raises(FormatError, match="an array has the shape"):
+            found.array()
+
+
+def test_admitted_values_have_no_attributes_to_replace(tmp_path):
+    mapping = b"ccollections\nOrderedDict\n(tR"
+    for state in (b"}S'get'\nI1\nsb.", b"N}S'get'\nI1\ns\x86b."):
+        with pytest.raises(FormatError):
+            read(tmp_path, mapping + state)
 
 
 VALUES = {

@@ -10,6 +10,7 @@ import gc
 import math
 import pickle
 import re
+import reprlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,7 +103,11 @@ class StoredArray:
         if len(raw) != math.prod(shape) * dtype.itemsize:
             raise FormatError(f"an array of {dtype} and shape {shape} holds {len(raw)} bytes")
         values = np.frombuffer(raw, dtype) if raw else np.empty(math.prod(shape), dtype)
-        return values.reshape(shape, order="F" if self.fortran else "C")
+        try:
+            return values.reshape(shape, order="F" if self.fortran else "C")
+        except ValueError as error:
+            # Too many dims, or sizes beside a zero that no array can have.
+            raise FormatError(f"an array has the shape {reprlib.repr(shape)} ({error})") from error
 
 
 def stack(stored: Iterable[Any]) -> Array:
