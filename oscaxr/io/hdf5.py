@@ -19,7 +19,7 @@ from oscaxr.io import chunks
 from oscaxr.io.opening import open_file, why_unreadable
 from oscaxr.io.remote import RemoteFile
 from oscaxr.model.computed import Once
-from oscaxr.model.lazy import Array, AxisIndex, OrthogonalArray
+from oscaxr.model.lazy import Array, AxisIndex, OrthogonalArray, read_increasing
 
 if TYPE_CHECKING:
     from oscaxr.model.remote import RemoteSource
@@ -273,32 +273,18 @@ class DatasetReader:
         mapped = self.view()
         if mapped is not None:
             return chunks.read_mapped(mapped, indices)
+        return read_increasing(self._read_increasing, indices)
+
+    def _read_increasing(self, indices: tuple[AxisIndex, ...]) -> Array:
         storage = self._storage()
-        sorted_indices: list[AxisIndex] = []
-        inverse: list[Array | None] = []
-        for index in indices:
-            if isinstance(index, np.ndarray) and np.any(np.diff(index) <= 0):
-                unique, back = np.unique(index, return_inverse=True)
-                sorted_indices.append(unique)
-                inverse.append(back)
-            else:
-                sorted_indices.append(index)
-                inverse.append(None)
         if self.file.is_remote:
             # Here, not above: most files are local.
             from oscaxr.io.spans import read_remote
 
-            values = read_remote(self, storage, tuple(sorted_indices))
-        elif isinstance(storage, chunks.Chunked):
-            values = chunks.read_chunks(
-                self.file.path, storage, self.shape, self.dtype, tuple(sorted_indices)
-            )
-        else:
-            values = self.read_through_hdf5(tuple(sorted_indices))
-        for axis, positions in enumerate(inverse):
-            if positions is not None:
-                values = values.take(positions, axis=axis)
-        return values
+            return read_remote(self, storage, indices)
+        if isinstance(storage, chunks.Chunked):
+            return chunks.read_chunks(self.file.path, storage, self.shape, self.dtype, indices)
+        return self.read_through_hdf5(indices)
 
     def view(self) -> Array | None:
         """Return the whole dataset as a read-only view of the file, where it lies in one piece.
@@ -315,14 +301,10 @@ class DatasetReader:
             return chunks.map_contiguous(self.file.path, storage, self.shape, self.dtype)
         return None
 
-    def read_windows(self, starts: Array, length: int, rest: tuple[slice, ...]) -> Array:
-        """Read windows of consecutive rows: (window, length, ...)."""
+    def read_windows(self, starts: Array, length: int, rest: tuple[slice, ...]) -> Array | None:
+        """Read windows of consecutive rows: (window, length, ...); None where there is no view."""
         mapped = self.view()
-        if mapped is not None:
-            return chunks.read_mapped_windows(mapped, starts, length, rest)
-        rows = (starts[:, None] + np.arange(length)).ravel()
-        values = self.read((rows, *rest))
-        return values.reshape(len(starts), length, *values.shape[1:])
+        return None if mapped is None else chunks.read_mapped_windows(mapped, starts, length, rest)
 
     def read_through_hdf5(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read slices that cover the indices with h5py, in runs, and pick from them."""

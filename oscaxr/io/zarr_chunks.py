@@ -23,7 +23,7 @@ from oscaxr.io import chunks
 from oscaxr.io.store_files import OpenStore, StoreFiles
 from oscaxr.io.zarr_metadata import ArrayMetadata
 from oscaxr.model.computed import Once
-from oscaxr.model.lazy import Array, AxisIndex, OrthogonalArray
+from oscaxr.model.lazy import Array, AxisIndex, OrthogonalArray, read_increasing
 
 _CHECKSUM_BYTES: Final = 4
 # What the index of a shard says of a chunk that is not there.
@@ -98,31 +98,13 @@ class ZarrReader:
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.model.lazy.Reader`)."""
-        increasing: list[AxisIndex] = []
-        inverse: list[Array | None] = []
-        for index in indices:
-            if isinstance(index, np.ndarray) and np.any(np.diff(index) <= 0):
-                unique, back = np.unique(index, return_inverse=True)
-                increasing.append(unique)
-                inverse.append(back)
-            else:
-                increasing.append(index)
-                inverse.append(None)
+        return read_increasing(self._read_increasing, indices)
+
+    def _read_increasing(self, indices: tuple[AxisIndex, ...]) -> Array:
         storage = self._storage()
         if storage is None:
-            values = self._read_through_zarr(tuple(increasing))
-        else:
-            values = self._read_chunks(storage, tuple(increasing))
-        for axis, positions in enumerate(inverse):
-            if positions is not None:
-                values = values.take(positions, axis=axis)
-        return values
-
-    def read_windows(self, starts: Array, length: int, rest: tuple[slice, ...]) -> Array:
-        """Read windows of consecutive rows: (window, length, ...)."""
-        rows = (starts[:, None] + np.arange(length)).ravel()
-        values = self.read((rows, *rest))
-        return values.reshape(len(starts), length, *values.shape[1:])
+            return self._read_through_zarr(indices)
+        return self._read_chunks(storage, indices)
 
     def _read_chunks(self, storage: "Storage", indices: tuple[AxisIndex, ...]) -> Array:
         sizes = [

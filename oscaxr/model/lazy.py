@@ -7,6 +7,7 @@ rel_time). xarray's own lazy array would broadcast all of them against each othe
 of many ROIs those index arrays cost more than the data.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,6 +42,46 @@ class Reader(Protocol):
             A new array that the caller may keep, one dim an axis.
         """
         ...
+
+
+def read_increasing(
+    read: Callable[[tuple[AxisIndex, ...]], Array], indices: tuple[AxisIndex, ...]
+) -> Array:
+    """Read each position once and in rising order, and put the values where they were asked for.
+
+    Parameters
+    ----------
+    read : callable
+        Reads the outer product of indices whose arrays rise.
+    indices : tuple of slice or 1-D ndarray of int
+        As for :meth:`Reader.read`.
+
+    Returns
+    -------
+    ndarray
+        In the order of `indices`, with their repeats.
+
+    Examples
+    --------
+    >>> values = np.array([0.0, 1.0, 2.0, 3.0])
+    >>> read_increasing(lambda indices: values[indices], (np.array([3, 0, 3]),))
+    array([3., 0., 3.])
+    """
+    rising: list[AxisIndex] = []
+    inverse: list[Array | None] = []
+    for index in indices:
+        if isinstance(index, np.ndarray) and np.any(np.diff(index) <= 0):
+            unique, back = np.unique(index, return_inverse=True)
+            rising.append(unique)
+            inverse.append(back)
+        else:
+            rising.append(index)
+            inverse.append(None)
+    values = read(tuple(rising))
+    for axis, positions in enumerate(inverse):
+        if positions is not None:
+            values = values.take(positions, axis=axis)
+    return values
 
 
 def view_of(reader: Reader) -> Array | None:

@@ -47,8 +47,8 @@ def align(twop_times: FloatArray, stim_times: FloatArray, delay: float) -> IntAr
         raise FormatError("the two-photon line has no pulses after the first")
     shown = stim_times + delay
     outside = ~((shown >= twop_times[:1]) & (shown <= twop_times[-1:]))
-    if outside.all() or outside.any():
-        first = int(np.flatnonzero(outside)[0]) if outside.any() else 0
+    if not shown.size or outside.any():
+        first = int(np.argmax(outside)) if shown.size else 0
         raise FormatError(
             f"{np.count_nonzero(outside)} of {len(shown)} stimulus frames (the first: {first}) lie "
             f"outside the two-photon recording of {len(twop_times)} frames: pulses are missing "

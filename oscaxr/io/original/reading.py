@@ -143,7 +143,7 @@ class SessionReading:
         assert masks is not None
         assert picture is not None
         log, tracks = decoded
-        parts = self.attempt(lambda: self._clocked(log, lines, clocks, found[0], dropped))
+        clocked = self.attempt(lambda: self._clocked(log, lines, clocks, found[0], dropped))
         trace_parts = self.attempt(lambda: traces.trace_parts(found[0], len(clocks.twop_times)))
         roi_parts = self.attempt(lambda: self._rois(found, masks))
         pupil_parts = (
@@ -152,10 +152,10 @@ class SessionReading:
             else self.attempt(lambda: self._pupil(eye, clocks, found[0].shape[1]))
         )
         self.finish()
-        assert parts is not None
+        assert clocked is not None
         assert trace_parts is not None
         assert roi_parts is not None
-        rows = parts.pop("rows")[1]
+        rows, parts = clocked
         patches = self.attempt(lambda: build_patches(rows, log)) or {}
         flow = self.attempt(
             lambda: square_parts(tracks, files["stimulus"], rows, log) if squares else {}
@@ -180,7 +180,7 @@ class SessionReading:
         clocks: Synchronization,
         reader: DatasetReader,
         dropped: Collection[str],
-    ) -> Parts:
+    ) -> tuple[table.Rows, Parts]:
         """Align the clocks; build the stimulus table and the running velocity on them."""
         session_id = self.tree.session_id
         sync = self.tree.files["sync"]
@@ -216,8 +216,7 @@ class SessionReading:
                 f"{rows.stop[0, -1]} stimulus frames came late",
                 OscaxrWarning,
             )
-        return {
-            "rows": ((), rows),
+        return rows, {
             n.RUN_VELOCITY: ((n.STIM_TIME,), self._clean(velocity, dropped)),
             n.TIME: ((n.TIME,), clocks.twop_times[:n_frames]),
             n.STIM_TIME: ((n.STIM_TIME,), clock[: len(aligned)]),
