@@ -39,12 +39,11 @@ def _without_parameter(doc: str, name: str) -> str:
 
 
 class _Fresh:
-    """Gives an accessor anew at each use.
+    """Gives an accessor anew at each use."""
 
-    xarray's own registration keeps the accessor with the object that it wraps. The two would refer
-    to each other, and a session with all that was read from it would live on until Python looks for
-    such circles.
-    """
+    # xarray's own registration keeps the accessor with the object that it wraps. The two would
+    # refer to each other, and a session with all that was read from it would live on until Python
+    # looks for such circles.
 
     def __init__(self, accessor: "type[_Accessor]") -> None:
         self._accessor = accessor

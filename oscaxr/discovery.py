@@ -93,20 +93,7 @@ def find_sessions(datadir: str | Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found below a folder.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        As :func:`find_sessions` gives it.
-    problems : list of str
-        What could not be used, and why.
-    unreadable : dict of Path to str
-        Exports that cannot be read, and why.
-    exports : dict of str to bool
-        Exports by the paths of the table; whether they state published numbers of mouse and
-        session, which the table does not have.
-    """
+    """What was found below a folder."""
 
     table: pd.DataFrame
     problems: list[str]
@@ -115,22 +102,7 @@ class Found:
 
 
 def search(datadir: str | Path) -> Found:
-    """Find the sessions below a folder, without a warning of what could not be used.
-
-    Parameters
-    ----------
-    datadir : str or pathlib.Path
-        Folder; files are looked for at any depth.
-
-    Returns
-    -------
-    Found
-
-    Raises
-    ------
-    SessionNotFoundError, AmbiguousSessionError
-        As for :func:`find_sessions`.
-    """
+    """Find the sessions below a folder, without a warning of what could not be used."""
     # Here, not above: h5py is not needed to read a session table.
     from oscaxr.io.export_search import session_exports
     from oscaxr.io.identity import utc_stamp

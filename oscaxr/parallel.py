@@ -159,22 +159,7 @@ Task = tuple[str, SessionRequest | xr.Dataset]
 
 
 def call(func: Callable[..., Any], args: Any, kwargs: Any, task: Task) -> Outcome:
-    """Open a session, apply a function, and close it: what runs in a worker.
-
-    Parameters
-    ----------
-    func : callable
-        As for :func:`map_sessions`.
-    args, kwargs
-        For `func`.
-    task : tuple
-        Node, and the session or where to find it.
-
-    Returns
-    -------
-    Outcome
-        With the reason, should anything fail.
-    """
+    """Open a session, apply a function, and close it: what runs in a worker."""
     node, source = task
     facts: Mapping[str, Any] = {}
     try:

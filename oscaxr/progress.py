@@ -7,25 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress_bar(what: str, *, show: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """Show how far a piece of work has come, while the block runs.
-
-    Parameters
-    ----------
-    what : str
-        Words beside the bar.
-    show : bool, optional
-        Whether to show it at all; it is never shown where standard error is not a terminal.
-
-    Yields
-    ------
-    callable
-        To be called with the number of steps done and the number of all steps.
-
-    Examples
-    --------
-    >>> with progress_bar("sessions", show=False) as report:
-    ...     report(1, 2)
-    """
+    """Show how far a piece of work has come, while the block runs."""
     if not show or not sys.stderr.isatty():
         yield lambda done, total: None
         return

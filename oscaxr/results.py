@@ -23,19 +23,7 @@ _XARRAY: Final = xr.Dataset | xr.DataArray | xr.DataTree | xr.Variable | xr.Coor
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one session.
-
-    Parameters
-    ----------
-    node : str
-        Its place in a tree of sessions, ``/mouse_6/session_1``.
-    value : object
-        What the function returned; None where it failed.
-    reason : str
-        Why it failed; empty where it did not.
-    facts : mapping
-        Scalar coordinates of the session.
-    """
+    """What came of one session."""
 
     node: str
     value: Any
@@ -44,13 +32,7 @@ class Outcome:
 
 
 def load(value: Any) -> None:
-    """Read what is lazy in a result, in place, while its files are open.
-
-    Parameters
-    ----------
-    value : object
-        A result; xarray objects are also looked for in dicts, lists and tuples.
-    """
+    """Read what is lazy in a result, in place, while its files are open."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
@@ -66,27 +48,7 @@ def load(value: Any) -> None:
 
 
 def combined(outcomes: Sequence[Outcome]) -> Any:
-    """Combine the results of many sessions.
-
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-        One a session, none of which failed.
-
-    Returns
-    -------
-    xarray.DataTree, xarray.DataArray, pandas.DataFrame, pandas.Series or dict
-        As :func:`oscaxr.map_sessions` says.
-
-    Examples
-    --------
-    >>> facts = [{"session_id": 758519303}, {"session_id": 759189643}]
-    >>> found = combined([Outcome(f"/{k}", 0.5 * k, "", one) for k, one in enumerate(facts)])
-    >>> found.sel(session_id=759189643).item()
-    0.5
-    >>> combined([Outcome("/a", 1, "", {}), Outcome("/b", None, "", {})])
-    {'/a': 1, '/b': None}
-    """
+    """Combine the results of many sessions."""
     values = {outcome.node: outcome.value for outcome in outcomes}
     if not values:
         return values

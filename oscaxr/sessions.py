@@ -231,18 +231,7 @@ def open_sessions(
 
 
 def node_of(ds: xr.Dataset) -> str:
-    """Return the place of a session in a tree of sessions.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A session.
-
-    Returns
-    -------
-    str
-        As :func:`open_sessions` says.
-    """
+    """Return the place of a session in a tree of sessions."""
     facts = {str(name): coord.values[()] for name, coord in ds.coords.items() if not coord.dims}
     if "mouse" in facts and "session" in facts:
         pilot = "pilot_" if facts.get("run_type") == "pilot" else ""
@@ -254,25 +243,7 @@ def node_of(ds: xr.Dataset) -> str:
 def tree_of(
     nodes: Mapping[str, xr.Dataset], failures: Mapping[str, str] | None = None
 ) -> xr.DataTree:
-    """Make a tree of sessions, or of results by session.
-
-    Parameters
-    ----------
-    nodes : mapping of str to xarray.Dataset
-        By their place.
-    failures : mapping of str to str, optional
-        Sessions that are left out, and why: warned of, and kept as an attribute of the root.
-
-    Returns
-    -------
-    xarray.DataTree
-        Closing it closes all.
-
-    Warns
-    -----
-    FailedSessionsWarning
-        Naming the sessions that are left out, with the reasons.
-    """
+    """Make a tree of sessions, or of results by session."""
     tree = xr.DataTree.from_dict(dict(nodes))
     for node, ds in nodes.items():
         # A node is made of a copy, which does not know how to close its files.
@@ -283,35 +254,13 @@ def tree_of(
 
 
 def warn_of_failures(failures: Mapping[str, str]) -> str:
-    """Warn of sessions that failed and are left out.
-
-    Parameters
-    ----------
-    failures : mapping of str to str
-        Reason by session.
-
-    Returns
-    -------
-    str
-        One line a session.
-    """
+    """Warn of sessions that failed and are left out."""
     lines = "\n".join(f"{name}: {reason}" for name, reason in failures.items())
     warn(f"{len(failures)} session(s) failed and are left out:\n{lines}", FailedSessionsWarning)
     return lines
 
 
 def check_errors(errors: str) -> None:
-    """Refuse a word that is no policy for failing sessions.
-
-    Parameters
-    ----------
-    errors : str
-        ``"raise"`` or ``"collect"``.
-
-    Raises
-    ------
-    CriterionError
-        For any other.
-    """
+    """Refuse a word that is no policy for failing sessions."""
     if errors not in ("raise", "collect"):
         raise CriterionError(f"errors={errors!r}: it is 'raise' or 'collect'")

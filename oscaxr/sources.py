@@ -31,19 +31,7 @@ PathLike = str | os.PathLike[Any]
 
 @dataclass(frozen=True)
 class SessionSource:
-    """Where one session is to be found: small, picklable, and openable anywhere.
-
-    Parameters
-    ----------
-    paths : tuple of Path or RemoteFile
-        Its files.
-    facts : mapping or None
-        Its row of the session table.
-    options : mapping
-        ``include``, ``drop_variables``, ``chunks``, ``storage_options`` and the options of the
-        original layout, as for :func:`open_session`, and perhaps ``cache``, as for
-        :func:`xarray.open_dataset`.
-    """
+    """Where one session is to be found: small, picklable, and openable anywhere."""
 
     paths: tuple[Path | RemoteFile, ...]
     facts: Mapping[str, Any] | None
@@ -83,21 +71,7 @@ class SessionSource:
 
 @dataclass(frozen=True)
 class SessionRequest:
-    """One session that was asked for; looked for only when it is opened.
-
-    Parameters
-    ----------
-    asked : int or path-like
-        Session id or path.
-    datadir : path-like or None
-        Folder to look in.
-    row : mapping or None
-        Its row of the session table.
-    options : mapping
-        As for :class:`SessionSource`.
-    table : pandas.DataFrame, optional
-        The session table, typed, in which its row is still to be looked up.
-    """
+    """One session that was asked for; looked for only when it is opened."""
 
     asked: int | PathLike
     datadir: PathLike | None
@@ -126,24 +100,7 @@ def find_requests(
     table: PathLike | pd.DataFrame | None = None,
     options: Mapping[str, Any],
 ) -> list[SessionRequest]:
-    """Return the sessions that were asked for, one by one.
-
-    Parameters
-    ----------
-    sessions, datadir, table
-        As for :func:`open_sessions`.
-    options : mapping
-        ``include``, ``drop_variables``, ``chunks`` and ``storage_options``.
-
-    Returns
-    -------
-    list of SessionRequest
-
-    Raises
-    ------
-    CriterionError
-        If what was asked for is of no such kind.
-    """
+    """Return the sessions that were asked for, one by one."""
     known = None if table is None else typed_table(table)
     if is_url(sessions):
         sessions = [sessions]
@@ -212,28 +169,7 @@ def find_source(
     table: pd.DataFrame | None = None,
     options: Mapping[str, Any],
 ) -> SessionSource:
-    """Return the files of the session that was asked for, and its row of the table.
-
-    Parameters
-    ----------
-    session_id, mouse, session, runtype, datadir
-        As for :func:`oscaxr.open_session`.
-    table : pandas.DataFrame, optional
-        The session table, typed.
-    options : mapping
-        ``include``, ``drop_variables``, ``chunks`` and ``storage_options``.
-
-    Returns
-    -------
-    SessionSource
-
-    Raises
-    ------
-    CriterionError
-        If it is not said which session, or where to look.
-    SessionNotFoundError, AmbiguousSessionError
-        If none or several fit.
-    """
+    """Return the files of the session that was asked for, and its row of the table."""
     numbered = mouse is not None or session is not None
     if session_id is None and not numbered:
         raise CriterionError("say which session: a session id, a path, or mouse= and session=")
@@ -327,17 +263,7 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def typed_table(sessions: PathLike | pd.DataFrame) -> pd.DataFrame:
-    """Return a session table, typed and checked, from a path or a frame.
-
-    Parameters
-    ----------
-    sessions : path-like or pandas.DataFrame
-        The table.
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
+    """Return a session table, typed and checked, from a path or a frame."""
     return read_table(sessions if isinstance(sessions, pd.DataFrame) else Path(sessions))
 
 

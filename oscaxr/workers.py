@@ -45,13 +45,7 @@ _CLOSED: Final = ("closing", "closed")
 
 @dataclass(frozen=True)
 class NoResult:
-    """Stands for the result of a task that gave none.
-
-    Parameters
-    ----------
-    reason : str
-        Why.
-    """
+    """Stands for the result of a task that gave none."""
 
     reason: str
 
@@ -64,44 +58,7 @@ def run_each(
     workers: int | None = None,
     report: Report = lambda done, total: None,
 ) -> list[Any]:
-    """Call a function with each of many items, one task an item.
-
-    Parameters
-    ----------
-    function : callable
-        Takes an item. It deals with its own errors: those that it raises nevertheless become the
-        reason of a :class:`NoResult`.
-    items : sequence
-        What it is called with. Function, items and results must pickle, unless the tasks run in
-        this process.
-    scheduler : {None, "processes", "threads", "synchronous"} or distributed.Client, optional
-        Where the tasks run; None is ``"processes"``.
-    workers : int, optional
-        Number of processes or threads; by default one a core.
-    report : callable, optional
-        Called whenever a task is done, with the number of those done and of all.
-
-    Returns
-    -------
-    list
-        In the order of the items; :class:`NoResult` where a task gave none. A worker that dies
-        takes no other results with it: the tasks that it may have worked on are tried again, alone,
-        so that only the one that kills its workers is left without a result.
-
-    Raises
-    ------
-    CriterionError
-        If there is no such scheduler, or the function does not pickle where it must.
-    WorkersError
-        If processes cannot be started, or the client of a cluster is closed.
-
-    Examples
-    --------
-    >>> run_each(abs, [-1, 2], scheduler="synchronous")
-    [1, 2]
-    >>> run_each(abs, ["a"], scheduler="synchronous")[0].reason
-    "TypeError: bad operand type for abs(): 'str'"
-    """
+    """Call a function with each of many items, one task an item."""
     if workers is not None and workers < 1:
         raise CriterionError(f"workers={workers}: at least one is needed")
     run = _Run(function, items, report)
@@ -277,11 +234,9 @@ def _in_one_pool(run: _Run, numbers: Collection[int], workers: int) -> set[int]:
 
 
 def _context() -> BaseContext:
-    """Return how processes start: without what is open in this one, and quickly.
-
-    On Linux they are forked from a server that has imported the libraries and nothing else: no
-    thread, no open file. It is started with the first pool and ends with this process.
-    """
+    """Return how processes start: without what is open in this one, and quickly."""
+    # On Linux they are forked from a server that has imported the libraries and nothing else: no
+    # thread, no open file. It is started with the first pool and ends with this process.
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver

@@ -13,29 +13,7 @@ from oscaxr.cli.json_output import print_json
 
 @dataclass(frozen=True)
 class Citation:
-    """A work to cite, as in CITATION.cff.
-
-    Parameters
-    ----------
-    key : str
-        BibTeX key.
-    kind : {"article", "misc"}
-        BibTeX type.
-    cite_for : str
-        When it is to be cited.
-    authors : tuple of (str, str)
-        Family and given names; the given one is empty where the name is not a person's.
-    title : str
-        Title.
-    year : int or None
-        Year.
-    where : dict of str to str
-        Journal, volume, number, publisher, version, as far as they apply.
-    doi : str
-        DOI, or empty.
-    url : str
-        Address, or empty.
-    """
+    """A work to cite, as in CITATION.cff."""
 
     key: str
     kind: str
@@ -145,22 +123,7 @@ def cite(
 
 
 def as_text(work: Citation) -> str:
-    """Return a citation in words.
-
-    Parameters
-    ----------
-    work : Citation
-        What is cited.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> as_text(WORKS[2]).splitlines()[0]
-    'Gillon C.J., other contributors listed in the DANDI record (2024). Allen Institute ...'
-    """
+    """Return a citation in words."""
     names = ", ".join(f"{family} {_initials(given)}".strip() for family, given in work.authors)
     where = work.where
     issue = f" ({where['issue']})" if "issue" in where else ""
@@ -175,25 +138,7 @@ def as_text(work: Citation) -> str:
 
 
 def as_bibtex(work: Citation) -> str:
-    """Return a citation as a BibTeX entry.
-
-    Parameters
-    ----------
-    work : Citation
-        What is cited.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> print(as_bibtex(WORKS[3]))
-    @misc{oscaxr,
-      author = {{The oscaxr developers}},
-      ...
-    }
-    """
+    """Return a citation as a BibTeX entry."""
     authors = [f"{family}, {given}" if given else f"{{{family}}}" for family, given in work.authors]
     fields: dict[str, Any] = {
         "author": " and ".join(authors),

@@ -23,68 +23,24 @@ JsonOption = Annotated[
 
 
 def output() -> Console:
-    """Return the console for results, on standard output.
-
-    Returns
-    -------
-    rich.console.Console
-        Without colours where the output is not a terminal.
-    """
+    """Return the console for results, on standard output."""
     return Console(highlight=False)
 
 
 def messages() -> Console:
-    """Return the console for progress, notes and errors, on standard error.
-
-    Returns
-    -------
-    rich.console.Console
-        Without colours where the output is not a terminal.
-    """
+    """Return the console for progress, notes and errors, on standard error."""
     return Console(stderr=True, highlight=False)
 
 
 def say(console: Console, text: str = "", style: str | None = None) -> None:
-    """Print text as it is: nothing in it is markup, and lines are not broken.
-
-    Parameters
-    ----------
-    console : rich.console.Console
-        Where to.
-    text : str, optional
-        What to print; an empty line by default.
-    style : str, optional
-        Rich style, of no effect where the output is not a terminal.
-    """
+    """Print text as it is: nothing in it is markup, and lines are not broken."""
     console.print(text, style=style, markup=False, soft_wrap=True)
 
 
 def table_lines(
     headings: Sequence[str], rows: Iterable[Sequence[str]], words: Collection[str] = ()
 ) -> list[str]:
-    r"""Set a table in columns that are as wide as what they hold, whatever the terminal's width.
-
-    Parameters
-    ----------
-    headings : sequence of str
-        One a column.
-    rows : iterable of sequence of str
-        The cells.
-    words : collection of str, optional
-        Headings of the columns that begin on the left; the others end on the right.
-
-    Returns
-    -------
-    list of str
-        A line for the headings, and one a row.
-
-    Examples
-    --------
-    >>> print("\n".join(table_lines(["name", "ROIs"], [["a", "12"], ["long", "8"]], ["name"])))
-    name  ROIs
-    a       12
-    long     8
-    """
+    """Set a table in columns that are as wide as what they hold, whatever the terminal's width."""
     cells = [list(headings), *map(list, rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     left = [heading in words for heading in headings]
@@ -98,18 +54,7 @@ def table_lines(
 
 
 def working(what: str) -> AbstractContextManager[object]:
-    """Show that something is being done while the block runs, on a terminal only.
-
-    Parameters
-    ----------
-    what : str
-        What is being done.
-
-    Returns
-    -------
-    context manager
-        Nothing may be printed inside it: it borrows standard output too.
-    """
+    """Show that something is being done while the block runs, on a terminal only."""
     console = messages()
     return console.status(what) if console.is_terminal else nullcontext()
 
@@ -118,26 +63,8 @@ def working(what: str) -> AbstractContextManager[object]:
 def reported_errors(
     debug: bool = False, options: Mapping[str, str] | None = None
 ) -> Iterator[None]:
-    """Turn errors of the block into one message on standard error and exit code 1.
-
-    Parameters
-    ----------
-    debug : bool, optional
-        Let them through with their traceback.
-    options : mapping, optional
-        Options of the command by the name that the same thing has in Python, so that the
-        library's advice (``overwrite=True``) is given in words of the command line
-        (``--overwrite``).
-
-    Raises
-    ------
-    typer.Exit
-        With code 1, in place of any error.
-
-    Notes
-    -----
-    Warnings of oscaxr become one line each, without the place in the code that gave them.
-    """
+    """Turn errors of the block into one message on standard error and exit code 1."""
+    # Warnings of oscaxr become one line each, without the place in the code that gave them.
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning_with(warnings.showwarning, options or {})
         try:
@@ -162,24 +89,7 @@ def reported_errors(
 
 
 def as_options(text: str, options: Mapping[str, str]) -> str:
-    """Say keywords of Python as the options that they are on the command line.
-
-    Parameters
-    ----------
-    text : str
-        A message of the library.
-    options : mapping
-        Options by keyword.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> as_options("edge='nan' keeps them; pad=1 does not", {"edge": "--edge"})
-    '--edge nan keeps them; pad=1 does not'
-    """
+    """Say keywords of Python as the options that they are on the command line."""
     if not options:
         return text
     names = "|".join(map(re.escape, options))

@@ -125,18 +125,13 @@ def convert(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Convert sessions to zarr or netCDF, each to DEST/sub-MOUSE_ses-SESSION.FORMAT.
-
-    Run the same command again to go on after an interruption. What is already
-    there is verified and skipped: same source files (name, size and digest),
-    same options, same variables and facts, no part of the data missing. An
-    export that differs is an error, unless --overwrite is given. It appears when
-    it is complete, not before.
-
-    Exit status: 0 when all sessions are there; 1 when any failed (the others are
-    converted all the same) or nothing could be done; 2 for a wrong command line;
-    130 when interrupted.
-    """
+    """Convert sessions to zarr or netCDF, each to DEST/sub-MOUSE_ses-SESSION.FORMAT."""
+    # Run the same command again to go on after an interruption. What is already there is verified
+    # and skipped: same source files (name, size and digest), same options, same variables and
+    # facts, no part of the data missing. An export that differs is an error, unless --overwrite is
+    # given. It appears when it is complete, not before.
+    # Exit status: 0 when all sessions are there; 1 when any failed (the others are converted all
+    # the same) or nothing could be done; 2 for a wrong command line; 130 when interrupted.
     if folder.name.lower().endswith(SUFFIXES):
         raise typer.BadParameter(
             f"{folder} is named like one export, but DEST is the folder that exports are put into.",
@@ -181,22 +176,7 @@ def convert(
 def convert_all(
     jobs: Sequence[Job], workers: int | None, report: Callable[[int, int], None]
 ) -> list[Result]:
-    """Convert sessions, in several processes where there is more than one.
-
-    Parameters
-    ----------
-    jobs : sequence of Job
-        The sessions.
-    workers : int or None
-        Number of processes; None for one per core.
-    report : callable
-        Called with the number of sessions done and of all.
-
-    Returns
-    -------
-    list of Result
-        In the order of the jobs. Should a worker die, those that were not done have failed.
-    """
+    """Convert sessions, in several processes where there is more than one."""
     scheduler = "synchronous" if workers == 1 or len(jobs) == 1 else "processes"
     results = run_each(convert_one, jobs, scheduler=scheduler, workers=workers, report=report)
     return [

@@ -31,23 +31,7 @@ _COMPARED: Final = ("sources", "exported_from", "parameters")
 
 @dataclass(frozen=True)
 class Job:
-    """One session to be converted; picklable.
-
-    Parameters
-    ----------
-    found : Found
-        The session.
-    target : Path
-        Where it goes.
-    dtype : str or None
-        Floating-point dtype of data variables; None for their own.
-    overwrite : bool
-        Whether a target that differs is replaced.
-    debug : bool
-        Whether the reason of a failure has its traceback.
-    verify : bool
-        Whether an export that is there is read as a whole, to find damage.
-    """
+    """One session to be converted; picklable."""
 
     found: Found
     target: Path
@@ -59,23 +43,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one session.
-
-    Parameters
-    ----------
-    session : str
-        Its name, ``sub-<mouse id>_ses-<session id>``.
-    target : str
-        Path of the export.
-    status : {"written", "replaced", "verified", "failed"}
-        What was done.
-    bytes : int
-        Size of the export; 0 where it failed.
-    reason : str
-        Why it failed.
-    notes : list of str
-        Warnings given on the way.
-    """
+    """What came of one session."""
 
     session: str
     target: str
@@ -86,18 +54,7 @@ class Result:
 
 
 def convert_one(job: Job) -> Result:
-    """Convert one session, or verify that it is converted.
-
-    Parameters
-    ----------
-    job : Job
-        The session.
-
-    Returns
-    -------
-    Result
-        With the reason, should anything fail.
-    """
+    """Convert one session, or verify that it is converted."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", OscaxrWarning)
         try:
@@ -220,19 +177,7 @@ def _newest(path: Path) -> int:
 
 
 def result_of(job: Job, status: str, *, reason: str = "", notes: Sequence[str] = ()) -> Result:
-    """Return what came of a session, with the size of its export.
-
-    Parameters
-    ----------
-    job : Job
-        The session.
-    status, reason, notes
-        As for :class:`Result`.
-
-    Returns
-    -------
-    Result
-    """
+    """Return what came of a session, with the size of its export."""
     size = 0
     if status != "failed":
         size = sum(path.stat().st_size for path in _files(job.target) if path.is_file())

@@ -22,34 +22,14 @@ from oscaxr.sources import SessionRequest, SessionSource, find_requests, typed_t
 
 @dataclass(frozen=True)
 class Found:
-    """One session that was found.
-
-    Parameters
-    ----------
-    name : str
-        ``sub-<mouse id>_ses-<session id>`` where the ids are known, otherwise as its file.
-    source : SessionSource or SessionRequest
-        What opens it.
-    problem : str
-        Why it cannot be converted, where that is known already.
-    """
+    """One session that was found."""
 
     name: str
     source: SessionSource | SessionRequest
     problem: str = ""
 
     def open(self) -> xr.Dataset:
-        """Open the session, lazily.
-
-        Returns
-        -------
-        xarray.Dataset
-
-        Raises
-        ------
-        OscaxrError
-            If its problem is known already, or opening it fails.
-        """
+        """Open the session, lazily."""
         if self.problem:
             raise OscaxrError(self.problem)
         return self.source.open()
@@ -63,35 +43,7 @@ def find_all(
     datadir: Path | None = None,
     include: str | Collection[str] = (),
 ) -> list[Found]:
-    """Find the sessions that were named on the command line.
-
-    Parameters
-    ----------
-    sources : sequence of Path
-        NWB files, session folders in the original layout, exports, folders with NWB files or
-        session folders, session tables.
-    table : Path, optional
-        Session table with the facts of the sessions, each of which it has to have.
-    default_table : Path, optional
-        Where there is no `table`: used for the sessions that it has. Without it, the
-        ``mouse_df.csv`` in each of the folders is.
-    datadir : Path, optional
-        Where the files of session tables among the sources are; by default, beside the table.
-    include : str or collection of str, optional
-        Heavy parts to have too.
-
-    Returns
-    -------
-    list of Found
-        In the order named, sessions of one folder by mouse and session; each session once.
-
-    Raises
-    ------
-    CriterionError
-        If a source is none of these.
-    SessionNotFoundError
-        If there is no session at all.
-    """
+    """Find the sessions that were named on the command line."""
     options: dict[str, Any] = {"include": include, "drop_variables": None, "chunks": None}
     known = _Facts(table, default_table, sources)
     found: list[Found] = []

@@ -20,30 +20,7 @@ _FLAGS: Final = {"true": True, "false": False}
 
 
 def split_words(words: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
-    """Tell criteria from the other words of a command line, and read them.
-
-    Parameters
-    ----------
-    words : iterable of str
-        The arguments. A path with ``=`` in it is no criterion where it begins with ``./`` or ``/``.
-
-    Returns
-    -------
-    others : list of str
-        Those that are not NAME=VALUE.
-    criteria : dict
-        As for :func:`oscaxr.select_segments`.
-
-    Raises
-    ------
-    CriterionError
-        If a criterion is given twice, has no value, or mixes a range with other values.
-
-    Examples
-    --------
-    >>> split_words(["a.nwb", "gabor_frame=D,U", "gabor_kappa=16", "start_time=60:120.5"])
-    (['a.nwb'], {'gabor_frame': ['D', 'U'], 'gabor_kappa': 16, 'start_time': (60, 120.5)})
-    """
+    """Tell criteria from the other words of a command line, and read them."""
     others: list[str] = []
     criteria: dict[str, Any] = {}
     for word in words:
@@ -64,30 +41,7 @@ def split_words(words: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
 
 
 def read_value(name: str, text: str) -> Any:
-    """Read the value of a criterion.
-
-    Parameters
-    ----------
-    name : str
-        Its name, for messages.
-    text : str
-        What stands after ``=``.
-
-    Returns
-    -------
-    int, float, bool, str, list or tuple
-        A list for several values, a tuple (min, max) for a range, of which one end may be left out.
-
-    Raises
-    ------
-    CriterionError
-        As :func:`split_words` says.
-
-    Examples
-    --------
-    >>> read_value("segment", "1500:"), read_value("run_start", "true")
-    ((1500, inf), True)
-    """
+    """Read the value of a criterion."""
     parts = [part.strip() for part in text.split(",")]
     if "" in parts:
         raise CriterionError(

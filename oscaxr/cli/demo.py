@@ -25,17 +25,7 @@ RESPONSE_SECONDS: Final = 0.6
 
 @dataclass(frozen=True)
 class Compared:
-    """What is compared of one session.
-
-    Parameters
-    ----------
-    session : xarray.Dataset
-        The session.
-    expected, unexpected : xarray.Dataset
-        Its D and U segments.
-    sequences : xarray.DataArray
-        (roi, sequence, rel_time) about the U segments.
-    """
+    """What is compared of one session."""
 
     session: xr.Dataset
     expected: xr.Dataset
@@ -57,10 +47,8 @@ def demo(
     ),
     debug: DebugOption = False,
 ) -> None:
-    """Make small sample sessions, compare what was expected with what was not, draw a figure.
-
-    What stands after >>> is the Python code of the step. Needs no download.
-    """
+    """Make small sample sessions, compare what was expected with what was not, draw a figure."""
+    # What stands after >>> is the Python code of the step. Needs no download.
     with reported_errors(debug):
         figures.check_format(figure)
         console = output()

@@ -28,13 +28,7 @@ class DemoFolderError(OscaxrError, OSError):
 
 
 def cache_folder() -> Path:
-    """Return where the demo's sessions are kept, for this version and description.
-
-    Returns
-    -------
-    pathlib.Path
-        Below the user's cache folder; it need not exist.
-    """
+    """Return where the demo's sessions are kept, for this version and description."""
     described = json.dumps([__version__, DESCRIPTION], sort_keys=True)
     name = f"demo-{__version__}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
     return user_cache_path("oscaxr", appauthor=False) / name
@@ -43,34 +37,10 @@ def cache_folder() -> Path:
 def demo_sessions(
     folder: Path | None = None, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Path, bool]:
-    """Return the folder of the demo's sessions, written if they are not there and intact.
-
-    Parameters
-    ----------
-    folder : pathlib.Path, optional
-        Where they are to be; the cache folder by default.
-    progress : callable, optional
-        Called with the number of steps done and the number of all steps.
-
-    Returns
-    -------
-    folder : pathlib.Path
-        With the session files and ``mouse_df.csv``.
-    written : bool
-        Whether they were written now.
-
-    Raises
-    ------
-    DemoFolderError
-        If a folder was given that holds something else than these sessions, or it cannot be
-        written to.
-
-    Notes
-    -----
-    They are written elsewhere on the same disk and moved into place when complete, the list of
-    their fingerprints last, so that a demo that is stopped half-way leaves nothing that would be
-    taken for sessions, and two demos may start at the same time.
-    """
+    """Return the folder of the demo's sessions, written if they are not there and intact."""
+    # They are written elsewhere on the same disk and moved into place when complete, the list of
+    # their fingerprints last, so that a demo that is stopped half-way leaves nothing that would be
+    # taken for sessions, and two demos may start at the same time.
     chosen = cache_folder() if folder is None else folder.absolute()
     if is_intact(chosen):
         return chosen, False
@@ -106,17 +76,7 @@ def demo_sessions(
 
 
 def is_intact(folder: Path) -> bool:
-    """Return whether a folder holds the demo's sessions, byte for byte as they were written.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Where to look.
-
-    Returns
-    -------
-    bool
-    """
+    """Return whether a folder holds the demo's sessions, byte for byte as they were written."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         if (manifest["version"], manifest["sample"]) != (__version__, DESCRIPTION):

@@ -13,19 +13,7 @@ if TYPE_CHECKING:
 
 
 def draw(sessions: Sequence[xr.Dataset], unexpected: xr.DataArray) -> "Figure":
-    """Draw the demo's figure.
-
-    Parameters
-    ----------
-    sessions : sequence of xarray.Dataset
-        The sessions of a mouse; the last one is shown in detail.
-    unexpected : xarray.DataArray
-        The sequences of the U segments of the last session.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw the demo's figure."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 

@@ -132,13 +132,11 @@ def extract(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write the windows around the segments that fulfil criteria, or their statistics.
-
-    A .csv file has one row for each value. Its columns, as far as they apply, are
-    sequence (number of the segment), the criteria, roi, tracking_id, rel_time (s
-    from the start of the segment), time (s in the session), and the variable or
-    its statistics. More than 20 million rows are refused: write .nc or .zarr.
-    """
+    """Write the windows around the segments that fulfil criteria, or their statistics."""
+    # A .csv file has one row for each value. Its columns, as far as they apply, are sequence
+    # (number of the segment), the criteria, roi, tracking_id, rel_time (s from the start of the
+    # segment), time (s in the session), and the variable or its statistics. More than 20 million
+    # rows are refused: write .nc or .zarr.
     with reported_errors(debug, WINDOW_WORDS):
         is_table = out.suffix.lower() == ".csv"
         if not is_table:
@@ -210,32 +208,7 @@ def take_windows(
     baseline: float | None = None,
     integrate: bool = False,
 ) -> xr.DataArray:
-    """Take windows of a variable, and work on them without holding all of them.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A session.
-    variable : str
-        What runs on one of its clocks.
-    segments : xarray.Dataset
-        A selection.
-    options : dict
-        ``pre``, ``post``, ``scale``, ``edge`` of :func:`oscaxr.sequences`.
-    baseline : float, optional
-        Seconds whose mean is subtracted.
-    integrate : bool, optional
-        Whether to integrate over each window.
-
-    Returns
-    -------
-    xarray.DataArray
-
-    Raises
-    ------
-    WindowError
-        If no window is left.
-    """
+    """Take windows of a variable, and work on them without holding all of them."""
     windows: xr.DataArray = sequences(ds, variable, segments, **options)
     length = windows.sizes[n.SEQUENCE]
     if not length:
@@ -255,28 +228,7 @@ def take_windows(
 def statistics(
     windows: xr.DataArray, stat: Any, error: str | None = None, *, by_roi: bool = False
 ) -> xr.Dataset:
-    """Average windows over sequences, and then over ROIs if there are any.
-
-    Parameters
-    ----------
-    windows : xarray.DataArray
-        Sequences.
-    stat : {"mean", "median"}
-        Statistic.
-    error : str, optional
-        Kind of error; ``"sem"`` of the mean or ``"mad"`` of the median by default.
-    by_roi : bool, optional
-        Over sequences only.
-
-    Returns
-    -------
-    xarray.Dataset
-
-    Raises
-    ------
-    MissingVariableError
-        If the statistics are to be those of each ROI, and there are no ROIs.
-    """
+    """Average windows over sequences, and then over ROIs if there are any."""
     rois = [dim for dim in (n.ROI, n.TRACKING_ID) if dim in windows.dims]
     if by_roi and not rois:
         raise MissingVariableError(f"{windows.name} has no ROIs, so there is nothing --by-roi")

@@ -16,20 +16,7 @@ class FigureFormatError(OscaxrError, ValueError):
 
 
 def check_format(path: Path) -> None:
-    """Make sure that a figure can be saved under this name, before any work is done.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Where the figure is to go.
-
-    Raises
-    ------
-    FigureFormatError
-        If the ending is not one that matplotlib writes.
-    PlotLibraryError
-        If matplotlib is not installed.
-    """
+    """Make sure that a figure can be saved under this name, before any work is done."""
     require_matplotlib()
     from matplotlib.figure import Figure
 
@@ -43,24 +30,7 @@ def check_format(path: Path) -> None:
 
 
 def save(figure: "Figure", path: Path, *, overwrite: bool) -> None:
-    """Save a figure, so that its file is complete or not there.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        What to save.
-    path : pathlib.Path
-        Where to.
-    overwrite : bool
-        Whether an existing file is replaced.
-
-    Raises
-    ------
-    TargetExistsError
-        If it is there and may not be replaced.
-    ExportError
-        If it cannot be written there.
-    """
+    """Save a figure, so that its file is complete or not there."""
     with new_file(path, overwrite=overwrite) as temporary:
         figure.savefig(temporary, format=_ending(path))
 

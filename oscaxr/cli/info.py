@@ -35,10 +35,8 @@ def info(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show what a session is: facts, sizes, rates, ROIs, segments, and what it lacks.
-
-    Only small things are read, whatever the size of the session.
-    """
+    """Show what a session is: facts, sizes, rates, ROIs, segments, and what it lacks."""
+    # Only small things are read, whatever the size of the session.
     with reported_errors(debug, OPTION_WORDS), asked.open(asked.words) as ds:
         with working("reading"):
             found = describe(ds)
@@ -49,19 +47,7 @@ def info(
 
 
 def describe(ds: xr.Dataset) -> dict[str, Any]:
-    """Describe a session.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A session.
-
-    Returns
-    -------
-    dict
-        ``facts`` (scalar coordinates and attributes), ``files``, ``recording``, ``rois``,
-        ``segments`` by stimulus, ``missing``, and ``variables`` with dims, dtype, bytes and units.
-    """
+    """Describe a session."""
     scalars = {str(name): coord.values[()] for name, coord in ds.coords.items() if not coord.dims}
     return {
         "facts": scalars | {str(name): value for name, value in ds.attrs.items()},

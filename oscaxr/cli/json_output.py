@@ -12,34 +12,12 @@ import typer
 
 
 def print_json(value: Any) -> None:
-    """Print a result as JSON on standard output.
-
-    Parameters
-    ----------
-    value : object
-        As for :func:`plain`.
-    """
+    """Print a result as JSON on standard output."""
     typer.echo(json.dumps(plain(value), indent=1, allow_nan=False))
 
 
 def plain(value: Any) -> Any:
-    """Return what JSON can hold in place of a value.
-
-    Parameters
-    ----------
-    value : object
-        Mappings, sequences, arrays and tables (as a list of rows) of numbers, words and paths.
-
-    Returns
-    -------
-    object
-        Numbers that are not finite are None.
-
-    Examples
-    --------
-    >>> plain({"left": np.int64(3), "mean": np.float32("nan"), 4: np.array([True, False])})
-    {'left': 3, 'mean': None, '4': [True, False]}
-    """
+    """Return what JSON can hold in place of a value."""
     if isinstance(value, pd.DataFrame):
         return [plain(row) for row in value.to_dict("records")]
     if isinstance(value, Mapping):

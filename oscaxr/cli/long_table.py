@@ -20,22 +20,7 @@ _TIME_LABELS: Final = (n.REL_TIME, n.TIME)
 
 
 def check_rows(data: xr.Dataset) -> int:
-    """Return how many rows the table of a Dataset has, unless they are too many.
-
-    Parameters
-    ----------
-    data : xarray.Dataset
-        As for :func:`write_long_table`.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    ExportContentError
-        If the table would be too long.
-    """
+    """Return how many rows the table of a Dataset has, unless they are too many."""
     rows = int(np.prod(list(data.sizes.values()), dtype=np.int64))
     if rows > MAX_ROWS:
         sizes = " x ".join(f"{size:,} {dim}" for dim, size in data.sizes.items())
@@ -53,20 +38,7 @@ def write_long_table(
     columns: Sequence[str] = (),
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Write one row for each value: labels first, then the variables.
-
-    Parameters
-    ----------
-    data : xarray.Dataset
-        Variables over any of ``sequence``, ``roi`` (or ``tracking_id``) and ``rel_time``. It may be
-        lazy: a number of sequences are read at a time.
-    path : Path
-        Where to.
-    columns : sequence of str, optional
-        Coordinates of the sequences to have as columns too, e.g. ``gabor_frame``.
-    report : callable, optional
-        Called with the number of rows written and of all.
-    """
+    """Write one row for each value: labels first, then the variables."""
     total = check_rows(data)
     kept = [*_ROI_LABELS, *_TIME_LABELS, *columns]
     labelled = data.drop_vars([name for name in data.coords if name not in (*kept, *data.dims)])

@@ -31,17 +31,7 @@ _STIMULUS_KINDS: Final = len(n.GABOR_FRAMES) + len(n.FLOW_DIRECTIONS) + 1
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be drawn.
-
-    Parameters
-    ----------
-    sessions : sequence of xarray.Dataset
-        One session; for ``tracked``, several of a mouse.
-    criteria : mapping
-        Which segments.
-    options : mapping
-        Those options of the command that were given, by name.
-    """
+    """What is to be drawn."""
 
     sessions: Sequence[xr.Dataset]
     criteria: Mapping[str, Any] = field(default_factory=dict)
@@ -78,25 +68,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Picture:
-    """One kind of picture.
-
-    Parameters
-    ----------
-    words : str
-        What it shows.
-    draw : callable
-        Draws a request into a figure.
-    options : tuple of str
-        Options that it takes.
-    takes_criteria : bool
-        Whether it is about segments.
-    size : tuple of float
-        Width and height, inches.
-    include : tuple of str
-        Heavy parts of the session that it needs.
-    usual : mapping
-        Criteria where none are given.
-    """
+    """One kind of picture."""
 
     words: str
     draw: Callable[[Request, "Figure"], None]
@@ -243,20 +215,7 @@ PICTURES: Final[dict[str, Picture]] = {
 
 
 def check_options(kind: str, criteria: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse what a kind of picture does not take.
-
-    Parameters
-    ----------
-    kind : str
-        Kind of picture.
-    criteria, options : mapping
-        What was given.
-
-    Raises
-    ------
-    CriterionError
-        If anything of it would have no effect.
-    """
+    """Refuse what a kind of picture does not take."""
     picture = PICTURES[kind]
     odd = [_option(name) for name in options if name not in picture.options]
     odd += [] if picture.takes_criteria else [f"{name}=..." for name in criteria]
@@ -274,23 +233,7 @@ def _option(name: str) -> str:
 
 
 def draw(kind: str, request: Request, size: tuple[float, float], dpi: int) -> "Figure":
-    """Draw a picture.
-
-    Parameters
-    ----------
-    kind : str
-        One of :data:`PICTURES`.
-    request : Request
-        Of what.
-    size : tuple of float
-        Width and height, inches.
-    dpi : int
-        Pixels an inch.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw a picture."""
     from matplotlib.figure import Figure
 
     request = replace(request, criteria=request.criteria or PICTURES[kind].usual)
@@ -301,17 +244,7 @@ def draw(kind: str, request: Request, size: tuple[float, float], dpi: int) -> "F
 
 
 def title(request: Request) -> str:
-    """Return what stands above a picture: which sessions, which segments.
-
-    Parameters
-    ----------
-    request : Request
-        What is drawn.
-
-    Returns
-    -------
-    str
-    """
+    """Return what stands above a picture: which sessions, which segments."""
     names = []
     for ds in request.sessions:
         known = [f"{name} {ds[name].item()}" for name in ("mouse", "session") if name in ds.coords]

@@ -107,11 +107,9 @@ def plot(
     overwrite: OverwriteOption = False,
     debug: DebugOption = False,
 ) -> None:  # fmt: skip
-    """Draw a picture of a session and save it.
-
-    KIND is one of those below. For tracked, give several sessions of a mouse, or
-    --mouse alone for all of them.
-    """
+    """Draw a picture of a session and save it."""
+    # KIND is one of those below. For tracked, give several sessions of a mouse, or --mouse alone
+    # for all of them.
     with reported_errors(debug, _OPTION_WORDS):
         figures.check_format(out)
         check_target(out, overwrite=overwrite)

@@ -58,11 +58,9 @@ def sample(
     ] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write three synthetic sessions of one mouse, and their session table.
-
-    The files are NWB files laid out as those of DANDI 000037, or folders of the format from before.
-    Equal options give equal sessions, in both formats.
-    """
+    """Write three synthetic sessions of one mouse, and their session table."""
+    # The files are NWB files laid out as those of DANDI 000037, or folders of the format from
+    # before. Equal options give equal sessions, in both formats.
     with reported_errors(debug):
         specs = samples.mouse_specs(
             seed=seed, scale=scale, n_rois=rois, n_tracked=tracked, n_bad_rois=bad

@@ -49,10 +49,8 @@ def segments(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Count and list the segments that fulfil criteria, and say what each criterion left.
-
-    Without criteria, these are all segments of the session.
-    """
+    """Count and list the segments that fulfil criteria, and say what each criterion left."""
+    # Without criteria, these are all segments of the session.
     with reported_errors(debug, OPTION_WORDS):
         if out is not None:
             if out.suffix.lower() != ".csv":
@@ -90,34 +88,12 @@ def segments(
 
 
 def left_of(steps: Explanation) -> list[dict[str, Any]]:
-    """Return what each criterion left, for JSON.
-
-    Parameters
-    ----------
-    steps : Explanation
-        Of a selection.
-
-    Returns
-    -------
-    list of dict
-    """
+    """Return what each criterion left, for JSON."""
     return [{"criterion": step.criterion, "left": step.left} for step in steps]
 
 
 def left_lines(steps: Explanation, total: int) -> list[str]:
-    """Return what each criterion left, for people.
-
-    Parameters
-    ----------
-    steps : Explanation
-        Of a selection.
-    total : int
-        Number of all segments.
-
-    Returns
-    -------
-    list of str
-    """
+    """Return what each criterion left, for people."""
     rows = [("all segments", total), *((step.criterion, step.left) for step in steps)]
     width = max(len(words) for words, _ in rows)
     return [f"{words:<{width}}  {left:>6,}" for words, left in rows]

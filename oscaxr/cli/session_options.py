@@ -88,25 +88,7 @@ class Fluorescence(StrEnum):
 
 @dataclass(frozen=True)
 class Asked:
-    """What says which session is asked for, where its files are, and its table.
-
-    Parameters
-    ----------
-    words : tuple of str
-        The first argument of the command, if there is one: the session, unless it is a criterion.
-    mouse, session : int or None
-        Numbers in the session table.
-    runtype : RunType or None
-        For numbers that production and pilot both have.
-    datadir : Path or None
-        Folder of the files.
-    table : Path or None
-        Session table.
-    table_given : bool
-        Whether the table stands on the command line, not in the environment.
-    segmentation, fluorescence : StrEnum or None
-        Which ROIs and traces of a session in the original layout.
-    """
+    """What says which session is asked for, where its files are, and its table."""
 
     words: tuple[str, ...]
     mouse: int | None
@@ -119,26 +101,7 @@ class Asked:
     fluorescence: Fluorescence | None = None
 
     def open(self, words: Sequence[str], *, include: Collection[str] = ()) -> xr.Dataset:
-        """Open the session.
-
-        Parameters
-        ----------
-        words : sequence of str
-            Arguments that are no criteria: at most the path or id of the session.
-        include : collection of str, optional
-            Heavy parts to have too.
-
-        Returns
-        -------
-        xarray.Dataset
-
-        Raises
-        ------
-        typer.BadParameter
-            If it is not said, or said twice, which session or where it is.
-        OscaxrError
-            If it cannot be opened.
-        """
+        """Open the session."""
         if len(words) > 1:
             raise typer.BadParameter(
                 f"one session is needed, but there are {len(words)} words that are not NAME=VALUE "
@@ -175,24 +138,7 @@ class Asked:
             )
 
     def open_mouse(self, words: Sequence[str]) -> list[xr.Dataset]:
-        """Open several sessions: those named, or all of one mouse.
-
-        Parameters
-        ----------
-        words : sequence of str
-            Paths or ids of sessions; none for all sessions that the table has of the mouse.
-
-        Returns
-        -------
-        list of xarray.Dataset
-
-        Raises
-        ------
-        typer.BadParameter
-            If it is not said which.
-        OscaxrError
-            If one cannot be opened.
-        """
+        """Open several sessions: those named, or all of one mouse."""
         if words and (self.mouse is not None or self.session is not None):
             raise typer.BadParameter("give the sessions once: their paths or ids, or --mouse")
         if words or self.session is not None:
@@ -218,17 +164,7 @@ class Asked:
         return [by_id.open([one]) for one in ids] if ids else [self.open([])]
 
     def require_datadir(self) -> Path:
-        """Return the folder of the files, or say that it is needed.
-
-        Returns
-        -------
-        Path
-
-        Raises
-        ------
-        typer.BadParameter
-            If there is none.
-        """
+        """Return the folder of the files, or say that it is needed."""
         if self.datadir is None:
             raise typer.BadParameter(
                 "say where the files are: --datadir DIR (or set OSCAXR_DATADIR), or give the path "
@@ -237,17 +173,7 @@ class Asked:
         return self.datadir
 
     def numbered_table(self, datadir: Path) -> pd.DataFrame | None:
-        """Return the session table: the one given, or the one in the data folder.
-
-        Parameters
-        ----------
-        datadir : Path
-            The data folder.
-
-        Returns
-        -------
-        pandas.DataFrame or None
-        """
+        """Return the session table: the one given, or the one in the data folder."""
         path = self.table or table_in(datadir)
         return None if path is None else typed_table(path)
 
@@ -280,18 +206,7 @@ class Asked:
 
 
 def check_path(path: Path) -> None:
-    """Say what to do about a path that is no session's.
-
-    Parameters
-    ----------
-    path : Path
-        Of a file or folder.
-
-    Raises
-    ------
-    SessionNotFoundError
-        If there is nothing, or a folder that is neither an export nor a session.
-    """
+    """Say what to do about a path that is no session's."""
     if not path.exists():
         raise SessionNotFoundError(
             f"there is no file {path}. Give the path of an NWB file or export, or a session id "
@@ -305,17 +220,7 @@ def check_path(path: Path) -> None:
 
 
 def table_in(folder: Path) -> Path | None:
-    """Return the session table that lies in a data folder, if there is one.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder; not looked through.
-
-    Returns
-    -------
-    Path or None
-    """
+    """Return the session table that lies in a data folder, if there is one."""
     path = folder / TABLE_NAME
     return path if path.is_file() else None
 
@@ -363,19 +268,7 @@ def _asked(
 
 
 def takes_session(*help_words: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the argument and the options that say which session.
-
-    Parameters
-    ----------
-    *help_words : str
-        Paragraphs to add to the help of the command.
-
-    Returns
-    -------
-    callable
-        A decorator. The first parameter of the command, `asked`, is given an :class:`Asked`; the
-        others are its own arguments and options.
-    """
+    """Give a command the argument and the options that say which session."""
     context, word, *options = inspect.signature(_asked).parameters.values()
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:

@@ -106,12 +106,10 @@ def sessions(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """List sessions: those with files in a folder, or those in the session table.
-
-    Of a folder, what the session table knows of its sessions is shown too.
-    Without a table, mice and sessions are numbered in the order of id and time:
-    these are the published numbers only where all production mice are there.
-    """
+    """List sessions: those with files in a folder, or those in the session table."""
+    # Of a folder, what the session table knows of its sessions is shown too. Without a table, mice
+    # and sessions are numbered in the order of id and time: these are the published numbers only
+    # where all production mice are there.
     with reported_errors(debug):
         with working("looking for sessions"):
             there = read_sessions(source, table)
@@ -142,22 +140,7 @@ def sessions(
 
 
 def choose(table: pd.DataFrame, *, published: bool, **criteria: Any) -> pd.DataFrame:
-    """Choose rows of the session table.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        The session table.
-    published : bool
-        Whether to begin with what published analyses use.
-    **criteria
-        As for :func:`oscaxr.default_sessions`; None does not constrain.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The rows that fit; none may.
-    """
+    """Choose rows of the session table."""
     given = {
         name: value.value if isinstance(value, StrEnum) else value
         for name, value in criteria.items()
@@ -182,30 +165,7 @@ def choose(table: pd.DataFrame, *, published: bool, **criteria: Any) -> pd.DataF
 
 
 def numbers(option: str, text: str | None) -> list[int] | None:
-    """Read numbers and ranges of numbers.
-
-    Parameters
-    ----------
-    option : str
-        Where they stand, for messages.
-    text : str or None
-        ``"1"``, ``"1,3"``, ``"1-4"``, or any of these with commas between.
-
-    Returns
-    -------
-    list of int or None
-        None where there is no text.
-
-    Raises
-    ------
-    CriterionError
-        If it cannot be read.
-
-    Examples
-    --------
-    >>> numbers("--mouse", "1,3-5")
-    [1, 3, 4, 5]
-    """
+    """Read numbers and ranges of numbers."""
     if text is None:
         return None
     found: list[int] = []
@@ -220,18 +180,7 @@ def numbers(option: str, text: str | None) -> list[int] | None:
 
 
 def known(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a session table with None for what is not known.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        The session table, which has -1 and empty words there.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Of Python objects.
-    """
+    """Return a session table with None for what is not known."""
     columns = {}
     for name in table.columns:
         values = table[name].astype(object)
@@ -244,25 +193,7 @@ def known(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_sessions(source: Path | None, table: Path | None) -> pd.DataFrame:
-    """Find the sessions of a folder or of a table.
-
-    Parameters
-    ----------
-    source : Path or None
-        Folder or table; by default what the environment names.
-    table : Path or None
-        Session table that says more of the sessions found in a folder; by default the one in it.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of the session table, for a folder with the columns ``path`` and ``n_files``.
-
-    Raises
-    ------
-    typer.BadParameter
-        If there is nothing to look at.
-    """
+    """Find the sessions of a folder or of a table."""
     if source is None and os.environ.get("OSCAXR_DATADIR"):
         source = Path(os.environ["OSCAXR_DATADIR"])
     source = source or table

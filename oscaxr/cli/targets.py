@@ -16,20 +16,7 @@ OverwriteOption = Annotated[
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
-    """Refuse a target that is there already, before any work is done.
-
-    Parameters
-    ----------
-    path : Path
-        Where the result is to go.
-    overwrite : bool
-        Whether it may be replaced.
-
-    Raises
-    ------
-    TargetExistsError
-        If it is there and may not.
-    """
+    """Refuse a target that is there already, before any work is done."""
     if path.exists() and not overwrite:
         raise TargetExistsError(
             f"{path} exists already. Give another path, or --overwrite to replace it."
@@ -38,27 +25,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a temporary path beside a file, which becomes the file if all goes well.
-
-    Parameters
-    ----------
-    path : Path
-        The file; folders on the way are made.
-    overwrite : bool
-        Whether it may be replaced.
-
-    Yields
-    ------
-    Path
-        Where to write.
-
-    Raises
-    ------
-    TargetExistsError
-        If it is there and may not be replaced.
-    ExportError
-        If it cannot be written.
-    """
+    """Give a temporary path beside a file, which becomes the file if all goes well."""
     check_target(path, overwrite=overwrite)
     if path.is_dir():
         raise TargetExistsError(f"{path} is a folder. Give the path of a file.")
@@ -72,38 +39,13 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 def bytes_at(path: Path) -> int:
-    """Return the size of a file, or of all files in a folder.
-
-    Parameters
-    ----------
-    path : Path
-        A file, or a folder such as a zarr store.
-
-    Returns
-    -------
-    int
-    """
+    """Return the size of a file, or of all files in a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(one.stat().st_size for one in files if one.is_file())
 
 
 def in_words(size: int) -> str:
-    """Return a size in words.
-
-    Parameters
-    ----------
-    size : int
-        Bytes.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> in_words(900), in_words(4_712_000), in_words(2_500_000_000)
-    ('0.9 kB', '4.7 MB', '2.5 GB')
-    """
+    """Return a size in words."""
     for unit, power in (("GB", 1e9), ("MB", 1e6)):
         if size >= power:
             return f"{size / power:.1f} {unit}"

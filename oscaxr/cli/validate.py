@@ -41,15 +41,7 @@ class Depth(StrEnum):
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found in one session.
-
-    Parameters
-    ----------
-    session : str
-        Its name.
-    problems : Report
-        Of all levels.
-    """
+    """What was found in one session."""
 
     session: str
     problems: Report
@@ -83,12 +75,9 @@ def validate(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Check that sessions are sound, and list all problems of each.
-
-    Errors make results wrong, warnings may, notes do not. Exit status: 0 without
-    errors, 3 with errors in any session (or with warnings, under --strict), and 1
-    if nothing could be checked.
-    """
+    """Check that sessions are sound, and list all problems of each."""
+    # Errors make results wrong, warnings may, notes do not. Exit status: 0 without errors, 3 with
+    # errors in any session (or with warnings, under --strict), and 1 if nothing could be checked.
     with reported_errors(debug):
         with working("searching"):
             found = find_each(paths)
@@ -110,18 +99,7 @@ def validate(
 
 
 def find_each(paths: Sequence[Path]) -> list[Found]:
-    """Find the sessions to be checked.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        What was named.
-
-    Returns
-    -------
-    list of Found
-        NWB files of one session together, wherever they lie; all else one by one.
-    """
+    """Find the sessions to be checked."""
     folders = [path for path in paths if path.is_dir() and not is_exported(path)]
     original = [path for path in folders if is_session_folder(path)]
     searched = [path for path in folders if path not in original]
@@ -144,19 +122,7 @@ def _is_original(found: Found) -> bool:
 
 
 def check(found: Found, level: Depth) -> Checked:
-    """Check one session; one that cannot be opened has that as its problem.
-
-    Parameters
-    ----------
-    found : Found
-        The session.
-    level : Depth
-        How deep to look.
-
-    Returns
-    -------
-    Checked
-    """
+    """Check one session; one that cannot be opened has that as its problem."""
     problems: list[Problem] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", OscaxrWarning)

@@ -17,22 +17,7 @@ _REQUESTS_AT_ONCE: Final = 4
 
 
 class Archive:
-    """One version of one dandiset.
-
-    Parameters
-    ----------
-    dandiset, version : str
-        Which; the version may be ``"draft"``.
-    api_url : str, optional
-        Another server with the archive's interface, instead of the one of dandiarchive.org.
-
-    Raises
-    ------
-    DownloadError
-        If the archive cannot be reached.
-    MissingLibraryError
-        If the client is not installed.
-    """
+    """One version of one dandiset."""
 
     def __init__(self, dandiset: str, version: str, api_url: str | None = None) -> None:
         try:
@@ -50,20 +35,7 @@ class Archive:
         self._assets: dict[str, Any] = {}
 
     def list_assets(self) -> list[Asset]:
-        """List the files of the version.
-
-        Returns
-        -------
-        list of Asset
-            Without digests.
-
-        Raises
-        ------
-        SessionNotFoundError
-            If there is no such version.
-        DownloadError
-            If the archive cannot be reached, or answers with errors.
-        """
+        """List the files of the version."""
         from dandi.dandiapi import AssetType
         from dandi.exceptions import NotFoundError
 
@@ -80,22 +52,7 @@ class Archive:
         ]
 
     def with_digests(self, assets: Iterable[Asset]) -> list[Asset]:
-        """Add the digests that the archive knows of files.
-
-        Parameters
-        ----------
-        assets : iterable of Asset
-            Files of :meth:`list_assets`.
-
-        Returns
-        -------
-        list of Asset
-
-        Raises
-        ------
-        DownloadError
-            If the archive cannot be reached.
-        """
+        """Add the digests that the archive knows of files."""
 
         def ask(asset: Asset) -> Asset:
             known = self._assets[asset.identifier].get_raw_metadata().get("digest") or {}

@@ -144,16 +144,5 @@ class Plan:
 
 
 def part_path(target: Path) -> Path:
-    """Return where a file is put together until it is complete.
-
-    Parameters
-    ----------
-    target : Path
-        The file.
-
-    Returns
-    -------
-    Path
-        Beside it.
-    """
+    """Return where a file is put together until it is complete."""
     return target.with_name(target.name + PART_SUFFIX)

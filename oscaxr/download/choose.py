@@ -30,17 +30,7 @@ Named = tuple[Asset, ParsedName]
 
 
 def named(assets: Sequence[Asset]) -> list[Named]:
-    """Return the session files among assets, with what their names say.
-
-    Parameters
-    ----------
-    assets : sequence of Asset
-        Files of the archive.
-
-    Returns
-    -------
-    list of (Asset, ParsedName)
-    """
+    """Return the session files among assets, with what their names say."""
     names = [(asset, parse_name(asset.path.rpartition("/")[2])) for asset in assets]
     return [(asset, name) for asset, name in names if name is not None]
 
@@ -51,26 +41,7 @@ def wanted_by_table(
     sessions: Collection[int] | None,
     runtype: str | None,
 ) -> list[Wanted]:
-    """Return the sessions asked for, by the session table.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        The session table, typed.
-    mice, sessions : collection of int or None
-        Numbers or ids; None for all.
-    runtype : {"prod", "pilot"} or None
-        Which sessions; None for both.
-
-    Returns
-    -------
-    list of Wanted
-
-    Raises
-    ------
-    SessionNotFoundError
-        For numbers or ids that are not in the table.
-    """
+    """Return the sessions asked for, by the session table."""
     rows = table
     if runtype is not None and "runtype" in table:
         rows = rows[rows["runtype"] == runtype]
@@ -94,26 +65,7 @@ def wanted_by_table(
 def wanted_by_name(
     files: Sequence[Named], mice: Collection[int] | None, sessions: Collection[int] | None
 ) -> list[Wanted]:
-    """Return the sessions asked for, by the names of the archive's files alone.
-
-    Parameters
-    ----------
-    files : sequence of (Asset, ParsedName)
-        What the archive holds.
-    mice, sessions : collection of int or None
-        Ids; None for all.
-
-    Returns
-    -------
-    list of Wanted
-
-    Raises
-    ------
-    CriterionError
-        For numbers that only the session table knows.
-    SessionNotFoundError
-        For ids that the archive has not.
-    """
+    """Return the sessions asked for, by the names of the archive's files alone."""
     for word, values in (("mice", mice), ("sessions", sessions)):
         numbers = [value for value in values or () if value < _SMALLEST_ID]
         if numbers:
@@ -161,28 +113,7 @@ def _matching(
 def files_of(
     wanted: Wanted, files: Sequence[Named], *, templates: bool, movies: bool
 ) -> list[Asset]:
-    """Return the smallest files of a session that hold all that is asked for.
-
-    Parameters
-    ----------
-    wanted : Wanted
-        The session.
-    files : sequence of (Asset, ParsedName)
-        What the archive holds.
-    templates, movies : bool
-        Whether stimulus templates and the motion-corrected movie are asked for.
-
-    Returns
-    -------
-    list of Asset
-        Mostly one; two where templates and movie are in different files; none where the archive
-        has no file of the session.
-
-    Raises
-    ------
-    SessionNotFoundError
-        If the session has files, but none with what is asked for.
-    """
+    """Return the smallest files of a session that hold all that is asked for."""
     own = [(asset, name) for asset, name in files if _is_of(name, wanted)]
     # Files of an earlier release, named by start time, give way to those named by session id.
     own = [pair for pair in own if pair[1].session_id is not None] or own

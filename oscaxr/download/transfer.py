@@ -39,35 +39,7 @@ def transfer(
     timeout: float,
     report: Callable[[int], None],
 ) -> tuple[bool, str]:
-    """Download a file to its place until it is complete, and check it there.
-
-    Parameters
-    ----------
-    asset : Asset
-        The file of the archive.
-    part : Path
-        Where to; bytes that are there are taken for the first ones of the file.
-    session : requests.Session
-        To ask with.
-    patience : Patience
-        How often to ask again; tries that brought something do not count.
-    timeout : float
-        Seconds without a byte after which a connection counts as dropped.
-    report : callable
-        Called with the number of bytes that are there.
-
-    Returns
-    -------
-    resumed : bool
-        Whether bytes that were there were used.
-    checked : str
-        The digest that was compared, as :func:`check` says.
-
-    Raises
-    ------
-    DownloadError
-        If the server refuses, drops too many connections, or sends other bytes than it should.
-    """
+    """Download a file to its place until it is complete, and check it there."""
     resumed = 0 < _size(part) <= asset.size
     while True:
         _complete(asset, part, session, patience, timeout, report)
@@ -85,22 +57,7 @@ def transfer(
 
 
 def check(path: Path, asset: Asset) -> tuple[str, str]:
-    """Compare a file with the digest that the archive gives.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    asset : Asset
-        The file of the archive.
-
-    Returns
-    -------
-    checked : {"sha2-256", "dandi-etag", "size"}
-        What was compared.
-    problem : str
-        How it differs; empty where it does not.
-    """
+    """Compare a file with the digest that the archive gives."""
     size = path.stat().st_size
     if size != asset.size or not path.is_file():
         return "size", f"it has {size} bytes, there {asset.size}"

@@ -50,23 +50,7 @@ _EXCHANGE: Final = 2
 
 @dataclass(frozen=True)
 class Leftover:
-    """What an export that did not end has left in a folder.
-
-    Parameters
-    ----------
-    path : Path
-        Where it is.
-    target : Path
-        What it was to become, or had been.
-    kind : {"partial", "old"}
-        Unfinished, or the old target that was put aside.
-    host : str
-        Computer of the process.
-    pid : int
-        Number of the process.
-    start : int
-        When the process began, in ticks since the computer did; 0 where not known.
-    """
+    """What an export that did not end has left in a folder."""
 
     path: Path
     target: Path
@@ -86,18 +70,7 @@ class Leftover:
 
 
 def leftovers(folder: Path) -> list[Leftover]:
-    """Find what unfinished exports have left in a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to look; not below it.
-
-    Returns
-    -------
-    list of Leftover
-        Those of running exports too.
-    """
+    """Find what unfinished exports have left in a folder."""
     found = []
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
@@ -117,18 +90,7 @@ def leftovers(folder: Path) -> list[Leftover]:
 
 
 def clean(folder: Path) -> list[Path]:
-    """Remove what abandoned exports have left in a folder, and put back what they put aside.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to look; not below it.
-
-    Returns
-    -------
-    list of Path
-        What was removed or put back.
-    """
+    """Remove what abandoned exports have left in a folder, and put back what they put aside."""
     done = []
     for leftover in leftovers(folder):
         if leftover.abandoned:
@@ -141,13 +103,7 @@ def clean(folder: Path) -> list[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all that is in it, as far as possible.
-
-    Parameters
-    ----------
-    path : Path
-        What to remove; it may be gone already.
-    """
+    """Remove a file or a folder with all that is in it, as far as possible."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -156,13 +112,7 @@ def remove(path: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Force a file, or a folder with all that is in it, to the disk.
-
-    Parameters
-    ----------
-    path : Path
-        What was written.
-    """
+    """Force a file, or a folder with all that is in it, to the disk."""
     folders, files = ([path], []) if path.is_dir() else ([], [path])
     for one in path.rglob("*") if path.is_dir() else ():
         (folders if one.is_dir() else files).append(one)
@@ -188,31 +138,7 @@ def _sync(path: Path) -> None:
 
 
 class AtomicTarget:
-    """Gives a temporary path, and makes it the target if all goes well.
-
-    Parameters
-    ----------
-    path : Path
-        The target.
-    overwrite : bool, optional
-        Whether to replace what is there.
-
-    Raises
-    ------
-    TargetExistsError
-        If there is something and `overwrite` is False.
-    ExportError
-        If its folder cannot be made, or if what was written cannot take its place.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "s.nc"
-    >>> with AtomicTarget(path) as temporary:
-    ...     size = temporary.write_text("data")
-    >>> path.read_text()
-    'data'
-    """
+    """Gives a temporary path, and makes it the target if all goes well."""
 
     def __init__(self, path: Path, *, overwrite: bool = False) -> None:
         self.shown = path
@@ -310,18 +236,7 @@ class AtomicTarget:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two files or folders in one step, where the system can.
-
-    Parameters
-    ----------
-    one, other : Path
-        Both are there, in one file system.
-
-    Returns
-    -------
-    bool
-        False if nothing was done.
-    """
+    """Exchange two files or folders in one step, where the system can."""
     if not sys.platform.startswith("linux"):
         return False
     try:

@@ -23,21 +23,7 @@ _OUTER_DIMS: Final = (n.TIME, n.STIM_TIME, n.SEQUENCE, n.SEGMENT, n.FLOW_SEGMENT
 
 
 def blocks(variable: xr.Variable, chunks: tuple[int, ...]) -> Iterator[tuple[Region, Array]]:
-    """Read a variable in blocks, the next one while the last one is being used.
-
-    Parameters
-    ----------
-    variable : xarray.Variable
-        In memory, lazy, or dask.
-    chunks : tuple of int
-        Shape of the chunks that the blocks are written to: blocks begin where chunks do.
-
-    Yields
-    ------
-    region : tuple of slice
-        Place of the block. Together they cover the variable; there is none for an empty one.
-    values : ndarray
-    """
+    """Read a variable in blocks, the next one while the last one is being used."""
     if not variable.size:
         return
     if not variable.ndim:
@@ -56,17 +42,7 @@ def blocks(variable: xr.Variable, chunks: tuple[int, ...]) -> Iterator[tuple[Reg
 
 
 def outer_axis(variable: xr.Variable) -> int:
-    """Return the axis along which a variable is best read piece by piece.
-
-    Parameters
-    ----------
-    variable : xarray.Variable
-        In memory, lazy, or dask.
-
-    Returns
-    -------
-    int
-    """
+    """Return the axis along which a variable is best read piece by piece."""
     if variable.chunks is not None:
         return int(np.argmax([len(lengths) for lengths in variable.chunks]))
     array = innermost(variable)

@@ -33,28 +33,7 @@ SMALL_BYTES: Final = 2**20
 def choose_chunks(
     variable: xr.Variable, itemsize: int, lengths: Mapping[Hashable, int] | None = None
 ) -> tuple[int, ...]:
-    """Choose the shape of the chunks of a variable.
-
-    Parameters
-    ----------
-    variable : xarray.Variable
-        The variable.
-    itemsize : int
-        Bytes of a value.
-    lengths : mapping of dim to int, optional
-        Lengths that are asked for; -1 for the whole dim.
-
-    Returns
-    -------
-    tuple of int
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> dff = xr.Variable(("time", "roi"), np.broadcast_to(0.0, (126_741, 628)))
-    >>> choose_chunks(dff, 8)
-    (128, 64)
-    """
+    """Choose the shape of the chunks of a variable."""
     lengths = lengths or {}
     whole = {dim: max(1, size) for dim, size in variable.sizes.items()}
     if math.prod(whole.values()) * itemsize > SMALL_BYTES:
@@ -80,27 +59,7 @@ def choose_chunks(
 def choose_shards(
     shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int
 ) -> tuple[int, ...] | None:
-    """Choose how many chunks share a file, so that there are few files.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of the variable.
-    chunks : tuple of int
-        Shape of a chunk.
-    itemsize : int
-        Bytes of a value.
-
-    Returns
-    -------
-    tuple of int or None
-        A multiple of `chunks`; None where each chunk has its own file, as there are few.
-
-    Examples
-    --------
-    >>> choose_shards((126_741, 628), (128, 128), 8)
-    (3200, 640)
-    """
+    """Choose how many chunks share a file, so that there are few files."""
     counts = [-(-size // length) for size, length in zip(shape, chunks, strict=True)]
     chunk_bytes = math.prod(chunks) * itemsize
     if math.prod(counts) <= MAX_FILES or chunk_bytes > SHARD_BYTES // 2:

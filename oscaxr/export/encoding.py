@@ -37,25 +37,7 @@ _NAMES: Final[dict[Format, str]] = {"zarr": "zarr", "netcdf": "netCDF"}
 
 @dataclass(frozen=True)
 class Stored:
-    """One variable, and how it is to be stored.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    variable : xarray.Variable
-        Its values; lazy ones are read block by block.
-    dtype : numpy.dtype or None
-        Dtype in the file; None for strings.
-    attrs : dict
-        Attributes in the file.
-    chunks : tuple of int
-        Shape of a chunk.
-    shards : tuple of int, optional
-        Shape of a shard, a file of many chunks (zarr only); None for a file each.
-    chosen : bool
-        Whether the chunks are those that the user asked for.
-    """
+    """One variable, and how it is to be stored."""
 
     name: str
     variable: xr.Variable
@@ -79,28 +61,7 @@ class Stored:
 def prepare(
     ds: xr.Dataset, layout: Layout, file_format: Format, chunks: Chunks | None = None
 ) -> list[Stored]:
-    """Decide how the variables of a Dataset are stored.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        What is to be written.
-    layout : Layout
-        Its description, with the dtypes that are wanted.
-    file_format : {"zarr", "netcdf"}
-        Format of the file.
-    chunks : mapping, optional
-        Length of chunks by dim, or by variable and then by dim; -1 for the whole dim.
-
-    Returns
-    -------
-    list of Stored
-
-    Raises
-    ------
-    ExportContentError
-        If something cannot be stored so that it comes back as it is; all problems are listed.
-    """
+    """Decide how the variables of a Dataset are stored."""
     problems = problems_of_names(ds, file_format) + problems_of_attrs(ds, file_format)
     if wrong := problems_of_chunks(ds, chunks):
         # What else is wrong is found without them.
@@ -133,40 +94,14 @@ def prepare(
 
 
 def as_stored(values: Array, dtype: np.dtype[Any]) -> Array:
-    """Return values in the dtype that they have in the file.
-
-    Parameters
-    ----------
-    values : ndarray
-        A block of a variable.
-    dtype : numpy.dtype
-        Dtype in the file.
-
-    Returns
-    -------
-    ndarray
-        The same array where nothing is to be done.
-    """
+    """Return values in the dtype that they have in the file."""
     if values.dtype.kind in "mM":
         values = values.astype(values.dtype.newbyteorder("=")).view(np.int64)
     return values.astype(dtype, copy=False)
 
 
 def group_attrs(ds: xr.Dataset, stored: list[Stored]) -> dict[str, Any]:
-    """Return the attributes of a Dataset as they are stored.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        What is to be written.
-    stored : list of Stored
-        Its variables.
-
-    Returns
-    -------
-    dict
-        With those coordinates named that no data variable has, so that readers find them.
-    """
+    """Return the attributes of a Dataset as they are stored."""
     attrs = {str(key): plain_attr(value) for key, value in ds.attrs.items()}
     named = {c for one in stored for c in str(one.attrs.get("coordinates", "")).split()}
     alone = [name for name in _auxiliary(ds) if name not in named]
@@ -176,26 +111,7 @@ def group_attrs(ds: xr.Dataset, stored: list[Stored]) -> dict[str, Any]:
 def with_dtypes(
     ds: xr.Dataset, layout: Layout, dtype: Any | Mapping[Hashable, Any] | None
 ) -> Layout:
-    """Note the dtypes that data variables are to be stored in.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        What is to be written.
-    layout : Layout
-        Its description.
-    dtype : dtype or mapping of name to dtype, optional
-        Floating-point dtype of all floating data variables, or dtypes by variable.
-
-    Returns
-    -------
-    Layout
-
-    Raises
-    ------
-    ExportContentError
-        If a name is not a data variable, or the dtype not a floating one.
-    """
+    """Note the dtypes that data variables are to be stored in."""
     if dtype is None:
         return layout
     if isinstance(dtype, Mapping):
@@ -275,11 +191,9 @@ def _time_attrs(name: str, variable: xr.Variable, dtype: np.dtype[Any]) -> dict[
 def _text(
     name: str, variable: xr.Variable, file_format: Format
 ) -> tuple[xr.Variable, np.dtype[Any] | None, dict[str, Any]]:
-    """Return text as it is stored: as strings by zarr, as characters along one more dim by netCDF.
-
-    (Strings of any length are slow in HDF5, cannot be compressed, and with netCDF-C 4.10.1 a file
-    with many of them crashes the process that opens it twice.)
-    """
+    """Return text as it is stored: zarr keeps strings, netCDF characters along one more dim."""
+    # (Strings of any length are slow in HDF5, cannot be compressed, and with netCDF-C 4.10.1 a file
+    # with many of them crashes the process that opens it twice.)
     for text in np.ravel(variable.values).tolist():
         if reason := unfit_text(text, file_format):
             raise ExportContentError(f"{name} has the text {text!r}, which {reason}")

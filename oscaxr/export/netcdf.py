@@ -16,16 +16,7 @@ LEVEL: Final = 1
 
 
 class NetcdfWriter:
-    """A netCDF-4 file that is being written.
-
-    Parameters
-    ----------
-    path : Path
-        Where the file is put together.
-    compression : bool or str, optional
-        True for the default (zlib, which every reader has), False for none, or one of
-        :data:`COMPRESSIONS`.
-    """
+    """A netCDF-4 file that is being written."""
 
     def __init__(self, path: Path, *, compression: bool | str = True) -> None:
         import netCDF4
@@ -44,15 +35,7 @@ class NetcdfWriter:
         self._variables: dict[tuple[str, str], Any] = {}
 
     def create(self, group: str, stored: list[Stored]) -> None:
-        """Create a group, its dims and its variables, empty.
-
-        Parameters
-        ----------
-        group : str
-            Path of the group; empty for the root.
-        stored : list of Stored
-            Its variables.
-        """
+        """Create a group, its dims and its variables, empty."""
         with self._lock:
             place = self._file.createGroup(group) if group else self._file
             for one in stored:
@@ -86,32 +69,14 @@ class NetcdfWriter:
         return variable
 
     def write(self, group: str, one: Stored, region: Region, values: Array) -> None:
-        """Write a block of a variable.
-
-        Parameters
-        ----------
-        group : str
-            Path of the group.
-        one : Stored
-            The variable.
-        region : tuple of slice
-            Place of the block.
-        values : ndarray
-            The block.
-        """
+        """Write a block of a variable."""
         if one.dtype is not None:
             values = as_stored(values, one.dtype)
         with self._lock:
             self._variables[group, one.name][region or ...] = values
 
     def finish(self, attrs: dict[str, dict[str, Any]]) -> None:
-        """Write the attributes of the groups, and all that is still in memory.
-
-        Parameters
-        ----------
-        attrs : dict of str to dict
-            By path of the group.
-        """
+        """Write the attributes of the groups, and all that is still in memory."""
         with self._lock:
             for group, values in attrs.items():
                 _set_attrs(self._file[group] if group else self._file, values)

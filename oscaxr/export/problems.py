@@ -13,19 +13,7 @@ _TAKEN: Final = frozenset({".", "..", "zarr.json"})
 
 
 def problems_of_names(ds: xr.Dataset, file_format: str) -> list[str]:
-    """Return what is wrong with names and indexes.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        What is to be written.
-    file_format : {"zarr", "netcdf"}
-        Format of the file.
-
-    Returns
-    -------
-    list of str
-    """
+    """Return what is wrong with names and indexes."""
     every = [*ds.variables, *(dim for dim in ds.dims if dim not in ds.variables), *ds.attrs]
     problems = [f"the name {key!r} is not a string" for key in every if not isinstance(key, str)]
     problems += [
@@ -68,17 +56,7 @@ def _unfit_name(name: str, file_format: str) -> str:
 
 
 def unfit_for_netcdf(name: str) -> str:
-    """Say why netCDF cannot have a name, also of an attribute; empty where it can.
-
-    Parameters
-    ----------
-    name : str
-        A name.
-
-    Returns
-    -------
-    str
-    """
+    """Say why netCDF cannot have a name, also of an attribute; empty where it can."""
     first = name[:1]
     if not (first == "_" or first > "\x7f" or (first.isascii() and first.isalnum())):
         return "does not begin with a letter, a digit or an underscore, as netCDF wants"
@@ -88,19 +66,7 @@ def unfit_for_netcdf(name: str) -> str:
 
 
 def unfit_text(text: str, file_format: str) -> str:
-    """Say why a file cannot give a text back as it is; empty where it can.
-
-    Parameters
-    ----------
-    text : str
-        A name, an attribute or a value.
-    file_format : {"zarr", "netcdf"}
-        Format of the file.
-
-    Returns
-    -------
-    str
-    """
+    """Say why a file cannot give a text back as it is; empty where it can."""
     if file_format == "netcdf" and "\0" in text:
         return "has a NUL character, at which netCDF ends a text"
     try:
@@ -111,19 +77,7 @@ def unfit_text(text: str, file_format: str) -> str:
 
 
 def problems_of_attrs(ds: xr.Dataset, file_format: str) -> list[str]:
-    """Return what is wrong with attributes.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        What is to be written.
-    file_format : {"zarr", "netcdf"}
-        Format of the file.
-
-    Returns
-    -------
-    list of str
-    """
+    """Return what is wrong with attributes."""
     problems = []
     holders: dict[str, Mapping[Any, Any]] = {"the Dataset": ds.attrs}
     holders |= {str(key): variable.attrs for key, variable in ds.variables.items()}
@@ -153,19 +107,7 @@ def problems_of_attrs(ds: xr.Dataset, file_format: str) -> list[str]:
 
 
 def problems_of_chunks(ds: xr.Dataset, chunks: Mapping[Hashable, Any] | None) -> list[str]:
-    """Return what is wrong with the chunks that are asked for.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        What is to be written.
-    chunks : mapping, optional
-        Length of chunks by dim, or by variable and then by dim.
-
-    Returns
-    -------
-    list of str
-    """
+    """Return what is wrong with the chunks that are asked for."""
     problems = []
     for key, value in (chunks or {}).items():
         lengths = value if isinstance(value, Mapping) else {key: value}

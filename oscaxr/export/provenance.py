@@ -33,19 +33,7 @@ _MAX_GRAPH_ENTRIES: Final = 1000
 
 
 def source_paths(ds: xr.Dataset) -> list[Source]:
-    """Find the files that a Dataset is read from, as far as it shows.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        Lazy or in memory.
-
-    Returns
-    -------
-    list of Path or RemoteSource
-        Files and folders that exist, and files on servers; those named by the Dataset's encoding
-        first.
-    """
+    """Find the files that a Dataset is read from, as far as it shows."""
     found: dict[Source, None] = {}
     for encoding in (ds.encoding, *(v.encoding for v in ds.variables.values())):
         # Where a session is a folder, its files say more than the folder does.
@@ -59,18 +47,7 @@ def source_paths(ds: xr.Dataset) -> list[Source]:
 
 
 def live_paths(ds: xr.Dataset) -> list[Path]:
-    """Find the files that a Dataset has still to read from.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        Lazy or in memory.
-
-    Returns
-    -------
-    list of Path
-        None for a Dataset that is wholly in memory.
-    """
+    """Find the files that a Dataset has still to read from."""
     lazy = [v for v in ds.variables.values() if not _in_memory(v)]
     found = {
         path: None
@@ -131,20 +108,7 @@ def _paths_behind(variable: xr.Variable) -> Iterator[Source]:
 
 
 def earlier_exports(ds: xr.Dataset, paths: Iterable[Source]) -> dict[str, Mapping[str, Any]]:
-    """Return what those of the source files that are exports say about where they came from.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        What is read from them; a whole export that was opened has its provenance in its encoding.
-    paths : iterable of Path or RemoteSource
-        Its sources; exports are files.
-
-    Returns
-    -------
-    dict of str to mapping
-        Provenance by name of the file.
-    """
+    """Return what those of the source files that are exports say about where they came from."""
     known, source = ds.encoding.get(PROVENANCE), ds.encoding.get("source", "")
     files = (path for path in paths if isinstance(path, Path))
     found = {path.name: recorded for path in files if (recorded := _recorded(path))}
@@ -190,15 +154,7 @@ def _unique(sources: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class Sources:
-    """Source files of an export, digested in the background while it is written.
-
-    Parameters
-    ----------
-    paths : iterable of Path or RemoteSource
-        Source files. Those on servers are not digested: that would fetch them whole.
-    digest : bool, optional
-        Whether to digest them (sha256); by default those of at most :data:`DIGEST_BYTES`.
-    """
+    """Source files of an export, digested in the background while it is written."""
 
     def __init__(self, paths: Iterable[Source], digest: bool | None = None) -> None:
         self._pool = ThreadPoolExecutor(1)
@@ -212,19 +168,7 @@ class Sources:
             self._files[path] = self._pool.submit(_digest_of, path) if wanted else None
 
     def facts(self, paths: Iterable[Source]) -> list[dict[str, Any]]:
-        """Return name, size and digest of some of the files, waiting for the digests.
-
-        Parameters
-        ----------
-        paths : iterable of Path or RemoteSource
-            Which.
-
-        Returns
-        -------
-        list of dict
-            ``name``, ``bytes`` (-1 for a folder) and ``sha256`` (empty where not digested); for
-            files on servers also ``url`` and ``etag``.
-        """
+        """Return name, size and digest of some of the files, waiting for the digests."""
         facts: list[dict[str, Any]] = []
         for path in paths:
             if isinstance(path, RemoteSource):
@@ -266,27 +210,7 @@ def provenance_attrs(
     before: Mapping[str, Mapping[str, Any]] | None = None,
     timestamp: bool = False,
 ) -> dict[str, Any]:
-    """Return the attributes that say where exported data come from.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        What is exported.
-    sources : list of dict
-        Its source files.
-    parameters : mapping
-        Options that shaped the export.
-    before : dict of str to mapping, optional
-        Provenance of those sources that are exports, by their names. Their own sources are then
-        the sources of this export too.
-    timestamp : bool, optional
-        Whether to note the time as well. Without it, equal data make equal exports.
-
-    Returns
-    -------
-    dict
-        Text and numbers, all names beginning with the prefix of exports.
-    """
+    """Return the attributes that say where exported data come from."""
     facts: dict[str, Any] = {
         "version": version("oscaxr"),
         "dandiset": str(ds.attrs.get("dandiset", DATASET_ATTRS["dandiset"])),
@@ -317,21 +241,7 @@ def _plain(value: Any) -> Any:
 
 
 def describe_subset(ds: xr.Dataset, dim: Hashable, asked: Any) -> Any:
-    """Return the labels that a subset has along a dim, for the parameters of an export.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        The subset.
-    dim : str
-        ``"roi"``, ``"segment"`` or ``"sequence"``.
-    asked : object
-        What was asked for; None for everything.
-
-    Returns
-    -------
-    list of int, or None
-    """
+    """Return the labels that a subset has along a dim, for the parameters of an export."""
     if asked is None:
         return None
     return ds[dim].values.tolist() if dim in ds.coords else int(ds.sizes.get(dim, 0))

@@ -18,31 +18,7 @@ def choose(
     roi: Any = None,
     segments: Any = None,
 ) -> xr.Dataset:
-    """Return the part of a Dataset that is asked for; still lazy.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A session, sequences, or statistics.
-    variables : str or iterable of str, optional
-        Data variables to keep. Coordinates all stay: with them the export is still a session.
-    roi : array_like, slice or int, optional
-        Labels of ROIs to keep, in this order; or a boolean for every ROI.
-    segments : xarray.Dataset, array_like or slice, optional
-        A selection of segments, or segment numbers; or a boolean for every one. For sequences,
-        those of these segments.
-
-    Returns
-    -------
-    xarray.Dataset
-
-    Raises
-    ------
-    MissingVariableError
-        If there is no such variable.
-    CriterionError
-        If there is no such ROI or segment, or one is named more than once.
-    """
+    """Return the part of a Dataset that is asked for; still lazy."""
     if variables is not None:
         wanted = [variables] if isinstance(variables, str) else list(variables)
         missing = [name for name in wanted if name not in ds.variables]

@@ -191,28 +191,7 @@ def save(
 
 
 def format_of(path: Path) -> tuple[Format, bool]:
-    """Return the format that a path stands for, and whether it is packed into one file.
-
-    Parameters
-    ----------
-    path : Path
-        Path of an export.
-
-    Returns
-    -------
-    format : {"zarr", "netcdf"}
-    packed : bool
-
-    Raises
-    ------
-    ExportError
-        If the suffix is none of exports.
-
-    Examples
-    --------
-    >>> format_of(Path("a.zarr.zip")), format_of(Path("a.nc"))
-    (('zarr', True), ('netcdf', False))
-    """
+    """Return the format that a path stands for, and whether it is packed into one file."""
     name = path.name.lower()
     if name.endswith(".zarr.zip"):
         return "zarr", True

@@ -31,17 +31,11 @@ class Writer(Protocol):
 
 
 class ThreadedWriter:
-    """Writes through another writer in one thread that signals do not reach.
+    """Writes through another writer in one thread that signals do not reach."""
 
-    Ctrl-C interrupts the main thread wherever it is. Zarr, called by it, goes on writing in threads
-    of its own, into a folder that is being removed; a lock of the netCDF library stays locked.
-    Here, only the waiting is interrupted, and closing waits for what was begun.
-
-    Parameters
-    ----------
-    make : callable
-        Makes the writer.
-    """
+    # Ctrl-C interrupts the main thread wherever it is. Zarr, called by it, goes on writing in
+    # threads of its own, into a folder that is being removed; a lock of the netCDF library stays
+    # locked. Here, only the waiting is interrupted, and closing waits for what was begun.
 
     def __init__(self, make: Callable[[], Writer]) -> None:
         self._pool = ThreadPoolExecutor(1)

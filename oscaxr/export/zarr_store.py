@@ -23,17 +23,7 @@ _QUIET: Final = threading.Lock()
 
 
 class ZarrWriter:
-    """A zarr store that is being written.
-
-    Parameters
-    ----------
-    path : Path
-        Where the store is put together; there is nothing there yet.
-    compression : bool or str, optional
-        True for the default (zstd), False for none, or one of :data:`COMPRESSIONS`.
-    packed : bool, optional
-        Whether `path` becomes one zip file, instead of a folder.
-    """
+    """A zarr store that is being written."""
 
     def __init__(self, path: Path, *, compression: bool | str = True, packed: bool = False) -> None:
         import zarr
@@ -51,15 +41,7 @@ class ZarrWriter:
         self._arrays: dict[tuple[str, str], Any] = {}
 
     def create(self, group: str, stored: list[Stored]) -> None:
-        """Create a group and its arrays, empty.
-
-        Parameters
-        ----------
-        group : str
-            Path of the group; empty for the root.
-        stored : list of Stored
-            Its variables.
-        """
+        """Create a group and its arrays, empty."""
         place = self._root.require_group(group) if group else self._root
         for one in stored:
             self._arrays[group, one.name] = place.create_array(
@@ -77,32 +59,14 @@ class ZarrWriter:
             )
 
     def write(self, group: str, one: Stored, region: Region, values: Array) -> None:
-        """Write a block of a variable.
-
-        Parameters
-        ----------
-        group : str
-            Path of the group.
-        one : Stored
-            The variable.
-        region : tuple of slice
-            Place of the block.
-        values : ndarray
-            The block.
-        """
+        """Write a block of a variable."""
         if one.dtype is None:
             values = values.astype(object)
         array = self._arrays[group, one.name]
         array[region or ...] = values if one.dtype is None else as_stored(values, one.dtype)
 
     def finish(self, attrs: dict[str, dict[str, Any]]) -> None:
-        """Write the attributes of the groups, and gather all metadata in one place.
-
-        Parameters
-        ----------
-        attrs : dict of str to dict
-            By path of the group.
-        """
+        """Write the attributes of the groups, and gather all metadata in one place."""
         import zarr
 
         for group, values in attrs.items():
@@ -139,24 +103,7 @@ class ZarrWriter:
 
 
 def fill_value(dtype: np.dtype[Any] | None) -> Any:
-    """Return what readers of zarr put in place of a chunk that is missing: no plausible value.
-
-    Parameters
-    ----------
-    dtype : numpy.dtype or None
-        Dtype in the file; None for text.
-
-    Returns
-    -------
-    object
-        NaN, the number that is farthest from 0, or a word; of booleans, False, as there is no
-        other.
-
-    Examples
-    --------
-    >>> fill_value(np.dtype("float32")), fill_value(np.dtype("int8")), fill_value(None)
-    (np.float32(nan), np.int8(-128), '(missing)')
-    """
+    """Return what readers of zarr put in place of a chunk that is missing: no plausible value."""
     if dtype is None:
         return "(missing)"
     if dtype.kind in "fc":
@@ -168,15 +115,7 @@ def fill_value(dtype: np.dtype[Any] | None) -> Any:
 
 
 def pack(folder: Path, path: Path) -> None:
-    """Put a store into one zip file, each of its files as it is, and remove the folder.
-
-    Parameters
-    ----------
-    folder : Path
-        The store.
-    path : Path
-        The zip file.
-    """
+    """Put a store into one zip file, each of its files as it is, and remove the folder."""
     import shutil
 
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as packed:

@@ -11,20 +11,7 @@ from oscaxr.model import names as n
 
 
 def check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Refuse a session whose ids are not those expected.
-
-    Parameters
-    ----------
-    path : str
-        Its file or folder, for the message.
-    found, expected : mapping
-        ``session_id``, ``mouse_id`` and ``date``, where they are known; others are passed over.
-
-    Raises
-    ------
-    SessionMismatchError
-        Naming all that differ.
-    """
+    """Refuse a session whose ids are not those expected."""
     differ = [
         f"{name} is {found[name]} in the file, but {expected[name]} was expected"
         for name in ("session_id", "mouse_id", "date")
@@ -40,22 +27,7 @@ def check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any]) 
 def check_sizes(
     path: str, parts: Mapping[str, tuple[tuple[str, ...], Any]], dropped: Collection[str]
 ) -> None:
-    """Refuse arrays that share a dim but differ in its size.
-
-    Parameters
-    ----------
-    path : str
-        File or folder of the session, for the message.
-    parts : mapping of str to (dims, data)
-        What was read.
-    dropped : collection of str
-        Names that are not wanted.
-
-    Raises
-    ------
-    FormatError
-        Naming all dims whose sizes disagree.
-    """
+    """Refuse arrays that share a dim but differ in its size."""
     sizes: dict[str, dict[int, list[str]]] = {}
     for name, (dims, data) in parts.items():
         if name in dropped:
@@ -75,13 +47,7 @@ def check_sizes(
 
 
 def set_preferred_chunks(ds: xr.Dataset) -> None:
-    """Tell dask the file's own chunks, so that `chunks={}` inflates none of them twice.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A lazy session; the encoding of its variables is set.
-    """
+    """Tell dask the file's own chunks, so that `chunks={}` inflates none of them twice."""
     for variable in ds.variables.values():
         reader = getattr(variable._data, "reader", None)
         chunk_shape = getattr(reader, "chunk_shape", None)
@@ -92,24 +58,7 @@ def set_preferred_chunks(ds: xr.Dataset) -> None:
 
 
 def included_parts(include: str | Collection[str]) -> tuple[tuple[str, ...], bool]:
-    """Return the parts of a session that `include=` asks for.
-
-    Parameters
-    ----------
-    include : str or collection of str
-        Words of :data:`oscaxr.model.names.INCLUDABLE`, or ``"all"``.
-
-    Returns
-    -------
-    words : tuple of str
-    strict : bool
-        Whether the absence of one is an error: not for ``"all"``, which is what there is.
-
-    Raises
-    ------
-    CriterionError
-        For any other word.
-    """
+    """Return the parts of a session that `include=` asks for."""
     words = (include,) if isinstance(include, str) else tuple(include)
     if "all" in words:
         return n.INCLUDABLE, False

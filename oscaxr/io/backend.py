@@ -130,20 +130,7 @@ class OscaxrBackendEntrypoint(BackendEntrypoint):
 
 
 def check_original_options(source: str, fluorescence: str | None, segmentation: str | None) -> None:
-    """Refuse what only sessions in the original layout can give.
-
-    Parameters
-    ----------
-    source : str
-        Path of the session, which is in another layout.
-    fluorescence, segmentation : str or None
-        What was asked for.
-
-    Raises
-    ------
-    CriterionError
-        If it is not what the other layouts hold.
-    """
+    """Refuse what only sessions in the original layout can give."""
     asked = []
     if fluorescence not in (None, "dff"):
         asked.append(f"fluorescence={fluorescence!r}")

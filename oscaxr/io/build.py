@@ -41,34 +41,7 @@ def open_nwb(
     drop_variables: Collection[str] = (),
     facts: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """Open the NWB files of one session as a lazy Dataset.
-
-    Parameters
-    ----------
-    paths : sequence of Path or RemoteFile
-        Files of the session; traces and stimulus table come from the first, images from the first
-        that has them.
-    include : str or collection of str, optional
-        Heavy parts to have too: ``"squares"``, ``"templates"``, ``"movie"``, or ``"all"``.
-    drop_variables : collection of str, optional
-        Names to leave out.
-    facts : mapping, optional
-        The session's row of the session table, by published column.
-
-    Returns
-    -------
-    xarray.Dataset
-        Closing it releases the files.
-
-    Raises
-    ------
-    FormatError
-        If a file is not laid out as specified; all problems are listed.
-    SessionMismatchError
-        If the file's ids disagree with the table.
-    MissingVariableError
-        If no file has a part that was asked for by name.
-    """
+    """Open the NWB files of one session as a lazy Dataset."""
     wanted, strict = included_parts(include)
     file = find_file_with(paths, f"{DFF}/data") or Hdf5File(paths[0])
     files = [file]

@@ -51,21 +51,7 @@ class Chunked:
 def find_storage(
     dataset: h5py.Dataset, stamp: tuple[int, int] | None = None
 ) -> Contiguous | Chunked | None:
-    """Say how a dataset can be read without HDF5.
-
-    Parameters
-    ----------
-    dataset : h5py.Dataset
-        Open dataset.
-    stamp : tuple of int, optional
-        Inode and size of the file, where it is not one of the file system.
-
-    Returns
-    -------
-    Contiguous, Chunked or None
-        None where only HDF5 itself can read it: other filters, filters that were skipped for some
-        chunks, chunks never written, compact or external storage, custom types.
-    """
+    """Say how a dataset can be read without HDF5."""
     if dataset.dtype.kind not in "fiub" or not dataset.ndim or not dataset.size:
         return None
     if dataset.external:
@@ -118,13 +104,7 @@ def _check_unchanged(path: str, descriptor: int, storage: Contiguous | Chunked) 
 
 @cache
 def inflate() -> Callable[[bytes, int], bytes | bytearray]:
-    """Return the fastest inflater that is installed.
-
-    Returns
-    -------
-    callable
-        Takes the deflated bytes and their inflated size.
-    """
+    """Return the fastest inflater that is installed."""
     try:
         from deflate import zlib_decompress
     except ImportError:
@@ -135,28 +115,7 @@ def inflate() -> Callable[[bytes, int], bytes | bytearray]:
 def map_contiguous(
     path: str, storage: Contiguous, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Array:
-    """Map a contiguous dataset, read-only.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    storage : Contiguous
-        Where its bytes are.
-    shape, dtype
-        Of the dataset.
-
-    Returns
-    -------
-    ndarray
-        Read-only view of the file; the map is released with the last reference to it.
-
-    Raises
-    ------
-    FormatError
-        If the file ends before the data do. (Reading beyond the end of a mapped file would kill
-        the process.)
-    """
+    """Map a contiguous dataset, read-only."""
     n_bytes = int(np.prod(shape)) * dtype.itemsize
     # An ndarray over a plain map, not numpy.memmap: the subclass slows every view made of it.
     with open(path, "rb") as file:  # noqa: PTH123 (a file descriptor is what is wanted)
@@ -178,20 +137,7 @@ def map_contiguous(
 
 
 def read_mapped(data: Array, indices: tuple[AxisIndex, ...]) -> Array:
-    """Copy the outer product of the indices out of a mapped array.
-
-    Parameters
-    ----------
-    data : ndarray
-        The mapped array.
-    indices : tuple of slice or ndarray of int
-        One an axis.
-
-    Returns
-    -------
-    ndarray
-        A copy.
-    """
+    """Copy the outer product of the indices out of a mapped array."""
     first, *rest = indices
     if isinstance(first, np.ndarray):
         if all(_is_whole(index, size) for index, size in zip(rest, data.shape[1:], strict=True)):
@@ -213,23 +159,7 @@ def read_mapped(data: Array, indices: tuple[AxisIndex, ...]) -> Array:
 
 
 def read_mapped_windows(data: Array, starts: Array, length: int, rest: tuple[slice, ...]) -> Array:
-    """Copy windows of consecutive rows out of a mapped array, each in one piece.
-
-    Parameters
-    ----------
-    data : ndarray, (row, ...)
-        The mapped array.
-    starts : ndarray of int, (window,)
-        First row of each window; all windows lie within the rows.
-    length : int
-        Rows of a window.
-    rest : tuple of slice
-        For the other axes.
-
-    Returns
-    -------
-    ndarray, (window, length, ...)
-    """
+    """Copy windows of consecutive rows out of a mapped array, each in one piece."""
     if starts.size and (starts.min() < 0 or starts.max() + length > len(data)):
         raise IndexError("window out of range")
     view = data[(slice(None), *rest)]
@@ -278,28 +208,7 @@ def read_chunks(
     dtype: np.dtype[Any],
     indices: tuple[AxisIndex, ...],
 ) -> Array:
-    """Read the outer product of the indices, inflating each touched chunk once.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    storage : Chunked
-        Where its chunks are.
-    shape, dtype
-        Of the dataset.
-    indices : tuple of slice or ndarray of int
-        One an axis; slices with positive steps, arrays strictly increasing.
-
-    Returns
-    -------
-    ndarray
-
-    Raises
-    ------
-    FormatError
-        If a chunk is cut short or damaged.
-    """
+    """Read the outer product of the indices, inflating each touched chunk once."""
     sizes = [
         len(range(*index.indices(size))) if isinstance(index, slice) else len(index)
         for index, size in zip(indices, shape, strict=True)

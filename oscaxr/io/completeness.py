@@ -15,23 +15,7 @@ _LISTED: Final = 10
 
 
 def check_complete(path: Path, *, deep: bool = False) -> None:
-    """Check that all data of an export are there.
-
-    Parameters
-    ----------
-    path : Path
-        The export.
-    deep : bool, optional
-        Whether to read all values, block by block, so that damage shows. What is not compressed
-        in a netCDF file has no checksum: there, changed values do not show.
-
-    Raises
-    ------
-    DamagedExportError
-        If data are missing, cut short or, with `deep`, unreadable; all problems are listed.
-    ExportError
-        If it is no export, or one of a later version.
-    """
+    """Check that all data of an export are there."""
     problems: list[str] = []
     layouts = layouts_of(path)
     with opened_export(path) as file:

@@ -44,24 +44,7 @@ class ExportFile(Protocol):
 
 @contextmanager
 def opened_export(path: Path, *, keep: bool = False) -> Iterator[ExportFile]:
-    """Open the file or folder of an export; whatever fails meanwhile is damage to it.
-
-    Parameters
-    ----------
-    path : Path
-        The export.
-    keep : bool, optional
-        Whether it stays open when all goes well.
-
-    Yields
-    ------
-    ExportFile
-
-    Raises
-    ------
-    DamagedExportError
-        If it cannot be read.
-    """
+    """Open the file or folder of an export; whatever fails meanwhile is damage to it."""
     file: ExportFile | None = None
     kept = False
     try:
@@ -155,26 +138,7 @@ class _Zarr:
 
 
 def layout_from(path: Path, attrs: Mapping[str, Any] | None) -> Layout:
-    """Return what a group of an export was before it was written.
-
-    Parameters
-    ----------
-    path : Path
-        The export.
-    attrs : mapping or None
-        Attributes of the group; None where there is no such group.
-
-    Returns
-    -------
-    Layout
-
-    Raises
-    ------
-    ForeignExportError
-        If it was not written by oscaxr.
-    ExportError
-        If it was written by a later version.
-    """
+    """Return what a group of an export was before it was written."""
     if attrs is None or LAYOUT not in attrs:
         raise ForeignExportError(
             f"{path} was not written by oscaxr (it has no attribute {LAYOUT!r}). Open it with "

@@ -19,15 +19,7 @@ from oscaxr.model import names as n
 
 @dataclass(frozen=True)
 class SessionExport:
-    """An export of a session.
-
-    Parameters
-    ----------
-    path : Path
-        Where it is.
-    session_id : int or None
-        Session id; None where it states none.
-    """
+    """An export of a session."""
 
     path: Path
     session_id: int | None
@@ -39,22 +31,7 @@ class SessionExport:
 
 
 def session_exports(datadir: Path) -> tuple[list[SessionExport], dict[Path, str]]:
-    """Find the exports of sessions below a folder.
-
-    Parameters
-    ----------
-    datadir : Path
-        Folder; searched at any depth. Hidden files and folders are passed over, links to folders
-        are followed, each folder being entered once.
-
-    Returns
-    -------
-    found : list of SessionExport
-        In order of their paths. Exports of other things, e.g. sequences, and stores and files that
-        oscaxr did not write are passed over.
-    unreadable : dict of Path to str
-        What is named like an export but cannot be read, and why.
-    """
+    """Find the exports of sessions below a folder."""
     found: list[SessionExport] = []
     unreadable: dict[Path, str] = {}
     for path in sorted(_candidates(datadir)):
@@ -70,27 +47,7 @@ def session_exports(datadir: Path) -> tuple[list[SessionExport], dict[Path, str]
 
 
 def find_session_export(datadir: Path, session_id: int) -> Path | None:
-    """Find the export of one session below a folder.
-
-    Parameters
-    ----------
-    datadir : Path
-        Folder; searched at any depth.
-    session_id : int
-        Session id.
-
-    Returns
-    -------
-    Path or None
-        None where there is none.
-
-    Raises
-    ------
-    AmbiguousSessionError
-        If there are several.
-    ExportError
-        If there is none among those that can be read, and some cannot.
-    """
+    """Find the export of one session below a folder."""
     found, unreadable = session_exports(datadir)
     paths = [one.path for one in found if one.session_id == session_id]
     if len(paths) > 1:

@@ -33,22 +33,7 @@ _ADDED_ATTRS = {"b": ("dtype",), "M": ("units", "calendar"), "m": ("units", "dty
 
 
 def is_exported(path: PathLike) -> bool:
-    """Say whether a path has the suffix of an export; does not look into it.
-
-    Parameters
-    ----------
-    path : path-like
-        Any path.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> is_exported("s.zarr"), is_exported("s.nwb")
-    (True, False)
-    """
+    """Say whether a path has the suffix of an export; does not look into it."""
     return os.fspath(path).lower().rstrip("/\\").endswith(SUFFIXES)
 
 
@@ -118,27 +103,7 @@ def open_exported(
 
 
 def provenance_of(path: PathLike) -> dict[str, Any]:
-    """Return what an export says about where it came from; reads none of its data.
-
-    Parameters
-    ----------
-    path : path-like
-        The export.
-
-    Returns
-    -------
-    dict
-        ``version``, ``dandiset``, ``citation``, ``sources`` (a list of ``name``, ``bytes`` and
-        ``sha256``), ``parameters`` and, where known, ``session_id``, ``exported_from``,
-        ``created``. For a tree: of its root.
-
-    Raises
-    ------
-    SessionNotFoundError
-        If there is nothing at `path`.
-    ExportError
-        If what is there is not a complete export, or one of a later version.
-    """
+    """Return what an export says about where it came from; reads none of its data."""
     place = _existing(path)
     with opened_export(place) as file:
         attrs = file.attrs("") or {}
@@ -147,23 +112,7 @@ def provenance_of(path: PathLike) -> dict[str, Any]:
 
 
 def layouts_of(path: Path) -> dict[str, Layout]:
-    """Return what the groups of an export were before they were written.
-
-    Parameters
-    ----------
-    path : Path
-        The export.
-
-    Returns
-    -------
-    dict of str to Layout
-        By path of the group; only the root (empty) where it is not a tree.
-
-    Raises
-    ------
-    ExportError
-        If what is there is not a complete export, or one of a later version.
-    """
+    """Return what the groups of an export were before they were written."""
     with opened_export(path) as file:
         layout = layout_from(path, file.attrs(""))
         layouts = {"": layout}
@@ -197,27 +146,7 @@ class ExportedBackendEntrypoint(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         group: str = "",
     ) -> xr.Dataset:
-        """Open one group.
-
-        Parameters
-        ----------
-        filename_or_obj : path-like
-            The export.
-        drop_variables : str or iterable of str, optional
-            Names to leave out.
-        group : str, optional
-            Path of the group; empty for the root.
-
-        Returns
-        -------
-        xarray.Dataset
-            Lazy.
-
-        Raises
-        ------
-        ExportError
-            If it is not a complete export, or one of a later version.
-        """
+        """Open one group."""
         path = Path(os.path.realpath(filename_or_obj))
         dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
         with opened_export(path, keep=True) as file:

@@ -32,31 +32,11 @@ KEPT_OPEN = 4
 
 
 class Hdf5File:
-    """A read-only HDF5 file whose handle is shared by all that reads from it.
+    """A read-only HDF5 file whose handle is shared by all that reads from it."""
 
-    Parameters
-    ----------
-    path : path-like
-        The file; a :class:`RemoteFile` for one on a server.
-    at_once : bool, optional
-        Whether to open it now, so that it is found here if it cannot be opened.
-
-    Attributes
-    ----------
-    remote : RemoteSource or None
-        What the server says that the file is; None for a local file.
-
-    Raises
-    ------
-    FormatError
-        If it cannot be opened as HDF5.
-
-    Notes
-    -----
-    The handle sits in xarray's file cache: it pickles by path, is closed by :meth:`close`, and
-    all use of it is guarded by xarray's HDF5 lock, so it excludes other engines too. Of many files,
-    as in a tree of sessions, only those used last stay open.
-    """
+    # The handle sits in xarray's file cache: it pickles by path, is closed by `close`, and all use
+    # of it is guarded by xarray's HDF5 lock, so it excludes other engines too. Of many files, as in
+    # a tree of sessions, only those used last stay open.
 
     _last_used: ClassVar["WeakKeyDictionary[Hdf5File, None]"] = WeakKeyDictionary()
 
@@ -78,13 +58,7 @@ class Hdf5File:
 
     @contextmanager
     def handle(self) -> Iterator[h5py.File]:
-        """Give the open file, holding the lock of the HDF5 library.
-
-        Raises
-        ------
-        FormatError
-            For what HDF5 raises inside the block where it finds its structures damaged.
-        """
+        """Give the open file, holding the lock of the HDF5 library."""
         with HDF5_LOCK:
             file = self._acquire()
             try:
@@ -135,25 +109,7 @@ class Hdf5File:
         return self if self.is_remote or name == self.path else self._linked[name]
 
     def get(self, file: h5py.File, path: str) -> Any:
-        """Return a group or dataset, refusing links that lead out of the file's folder.
-
-        Parameters
-        ----------
-        file : h5py.File
-            What :meth:`handle` gave.
-        path : str
-            Path inside the file.
-
-        Returns
-        -------
-        h5py.Group, h5py.Dataset or None
-            None where there is no such object.
-
-        Raises
-        ------
-        UnsafeLinkError
-            For a link or storage outside the folder of the file.
-        """
+        """Return a group or dataset, refusing links that lead out of the file's folder."""
         return self._find(file, PurePosixPath("/") / path, 0)
 
     def _find(self, file: h5py.File, path: PurePosixPath, depth: int) -> Any:
@@ -239,15 +195,7 @@ def _join(names: Sequence[str]) -> str:
 
 
 class DatasetReader:
-    """A numeric dataset of a file, as the source of a lazy array.
-
-    Parameters
-    ----------
-    file : Hdf5File
-        The file.
-    dataset : h5py.Dataset
-        The open dataset; only facts about it are kept.
-    """
+    """A numeric dataset of a file, as the source of a lazy array."""
 
     def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
         self.file = file.holder(dataset)
@@ -287,13 +235,7 @@ class DatasetReader:
         return self.read_through_hdf5(indices)
 
     def view(self) -> Array | None:
-        """Return the whole dataset as a read-only view of the file, where it lies in one piece.
-
-        Returns
-        -------
-        ndarray or None
-            The file stays open for as long as the view lives: use it and let it go.
-        """
+        """Return the whole dataset as a read-only view of the file, where it lies in one piece."""
         if self.file.is_remote:
             return None
         storage = self._storage()
@@ -347,17 +289,5 @@ def _pick(values: Array, indices: tuple[AxisIndex, ...]) -> Array:
 
 
 def lazy_array(file: Hdf5File, dataset: h5py.Dataset) -> OrthogonalArray:
-    """Return a dataset as a lazily indexed array.
-
-    Parameters
-    ----------
-    file : Hdf5File
-        The file.
-    dataset : h5py.Dataset
-        The open dataset.
-
-    Returns
-    -------
-    OrthogonalArray
-    """
+    """Return a dataset as a lazily indexed array."""
     return OrthogonalArray(DatasetReader(file, dataset))

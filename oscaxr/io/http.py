@@ -19,15 +19,7 @@ DROPPED: Final = (
 
 
 class PassingError(Exception):
-    """A failure that may be over soon: the message says what happened.
-
-    Parameters
-    ----------
-    message : str
-        The words.
-    wait : float, optional
-        Seconds that the server asks to wait.
-    """
+    """A failure that may be over soon: the message says what happened."""
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
@@ -36,50 +28,20 @@ class PassingError(Exception):
 
 @dataclass(frozen=True)
 class Patience:
-    """How often and how soon a failed request is repeated.
-
-    Parameters
-    ----------
-    retries : int
-        Number of repetitions.
-    wait : float
-        Seconds before the first one; doubled each time, up to a minute.
-    """
+    """How often and how soon a failed request is repeated."""
 
     retries: int = 5
     wait: float = 0.5
 
     def sleep(self, failures: int, asked: float = 0.0) -> None:
-        """Wait before the next try.
-
-        Parameters
-        ----------
-        failures : int
-            How many tries failed in a row: 1 or more.
-        asked : float, optional
-            Seconds that the server asked for.
-        """
+        """Wait before the next try."""
         time.sleep(min(LONGEST_WAIT, max(asked, self.wait * 2 ** (failures - 1))))
 
 
 def new_session(
     headers: Mapping[str, str] | None = None, auth: Any = None, connections: int = 8
 ) -> requests.Session:
-    """Return a session that keeps connections open and repeats nothing by itself.
-
-    Parameters
-    ----------
-    headers : mapping, optional
-        HTTP headers of every request.
-    auth : tuple, optional
-        User and password.
-    connections : int, optional
-        How many threads use it at a time.
-
-    Returns
-    -------
-    requests.Session
-    """
+    """Return a session that keeps connections open and repeats nothing by itself."""
     session = requests.Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
@@ -91,18 +53,7 @@ def new_session(
 
 
 def refuse_passing(response: requests.Response) -> None:
-    """Raise where a later answer may be better.
-
-    Parameters
-    ----------
-    response : requests.Response
-        The answer.
-
-    Raises
-    ------
-    PassingError
-        For 429, 500 and their like.
-    """
+    """Raise where a later answer may be better."""
     if response.status_code in PASSING:
         asked = response.headers.get("Retry-After", "")
         raise PassingError(
@@ -112,18 +63,7 @@ def refuse_passing(response: requests.Response) -> None:
 
 
 def content_range(response: requests.Response) -> tuple[int, int] | None:
-    """Return the first byte and the file's size that a partial answer states.
-
-    Parameters
-    ----------
-    response : requests.Response
-        The answer.
-
-    Returns
-    -------
-    tuple of int, or None
-        None where it states no such thing.
-    """
+    """Return the first byte and the file's size that a partial answer states."""
     unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
     span, _, total = rest.partition("/")
     start = span.partition("-")[0]
@@ -133,24 +73,7 @@ def content_range(response: requests.Response) -> tuple[int, int] | None:
 
 
 def body(response: requests.Response, size: int) -> Iterator[bytes]:
-    """Yield the bytes of an answer as they come.
-
-    Parameters
-    ----------
-    response : requests.Response
-        The answer, streamed.
-    size : int
-        Bytes to ask for at a time.
-
-    Yields
-    ------
-    bytes
-
-    Raises
-    ------
-    PassingError
-        If the connection is cut.
-    """
+    """Yield the bytes of an answer as they come."""
     try:
         yield from response.iter_content(size)
     except DROPPED as error:
@@ -158,17 +81,7 @@ def body(response: requests.Response, size: int) -> Iterator[bytes]:
 
 
 def said(error: BaseException) -> str:
-    """Say in a few words what went wrong with a connection.
-
-    Parameters
-    ----------
-    error : BaseException
-        What the library raised.
-
-    Returns
-    -------
-    str
-    """
+    """Say in a few words what went wrong with a connection."""
     # The innermost reason: the outer ones repeat it, wrapped in reprs.
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner

@@ -30,21 +30,7 @@ _HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class ParsedName:
-    """What the name of an NWB file says.
-
-    Parameters
-    ----------
-    mouse_id : int
-        Mouse id (``sub-``).
-    session_id : int or None
-        Session id (``ses-``); None in the time-stamped names of early releases.
-    start_time : str or None
-        Start of the session in UTC, ``yyyymmddThhmmss``; None where the name has the id.
-    obj : str
-        ``"raw"`` for files with the motion-corrected movie, otherwise empty.
-    parts : tuple of str
-        Kinds of data in the file, e.g. ``("behavior", "image", "ophys")``.
-    """
+    """What the name of an NWB file says."""
 
     mouse_id: int
     session_id: int | None
@@ -96,29 +82,7 @@ UNKNOWN: Final = Identity(
 
 
 def parse_name(path: str | Path) -> ParsedName | None:
-    """Read the ids and parts from the name of an NWB file.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        File name or path; only the name is read.
-
-    Returns
-    -------
-    ParsedName or None
-        None where the name follows neither pattern of the dandiset,
-        ``sub-<mouse>_ses-<session id>[_obj-raw]_<parts>.nwb`` or the same with
-        ``ses-<yyyymmddThhmmss>``.
-
-    Examples
-    --------
-    >>> parse_name("sub-408021_ses-758519303_behavior+ophys.nwb").session_id
-    758519303
-    >>> parse_name("sub-408021_ses-20180926T172917_obj-raw_behavior+image+ophys.nwb").start_time
-    '20180926T172917'
-    >>> parse_name("notes.nwb") is None
-    True
-    """
+    """Read the ids and parts from the name of an NWB file."""
     match = _NAME.fullmatch(Path(path).name)
     if match is None:
         return None
@@ -132,31 +96,8 @@ def parse_name(path: str | Path) -> ParsedName | None:
 
 
 def read_identity(path: str | Path | RemoteFile) -> Identity:
-    """Read the ids and a few facts of a session file.
-
-    Parameters
-    ----------
-    path : str, pathlib.Path or RemoteFile
-        NWB file.
-
-    Returns
-    -------
-    Identity
-        ``session_id`` and ``subject_id`` (int, None where the file has none or no number),
-        ``session_start_time`` (as stored), ``genotype`` and ``sex`` (empty where absent), and
-        ``n_rois`` and ``n_tracked`` (-1 where the file has no ROIs, or no tracking).
-
-    Raises
-    ------
-    SessionNotFoundError
-        There is no such file.
-    FormatError
-        The file is not HDF5, is truncated, or may not be read.
-
-    Notes
-    -----
-    Where the file system has no file locks, the file is opened without one.
-    """
+    """Read the ids and a few facts of a session file."""
+    # Where the file system has no file locks, the file is opened without one.
     if not isinstance(path, RemoteFile) and not Path(path).is_file():
         broken = " (a link to a file that is not there)" if Path(path).is_symlink() else ""
         raise SessionNotFoundError(f"There is no file {path}{broken}.")
@@ -188,34 +129,9 @@ def check_identity(
     mouse_id: int | None,
     start_time: str | None = None,
 ) -> Identity:
-    """Check a file's own ids against the expected ones.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        NWB file.
-    session_id, mouse_id : int or None
-        Expected ids; None where nothing is expected.
-    start_time : str, optional
-        Expected start in UTC, ``yyyymmddThhmmss``. Used only where the file states no session id.
-
-    Returns
-    -------
-    Identity
-        What the file states, as :func:`read_identity`.
-
-    Raises
-    ------
-    SessionMismatchError
-        An id differs, naming both and the file; all differences at once.
-    FormatError
-        The file cannot be read.
-
-    Notes
-    -----
-    An id that the file does not state is not a difference: files of early releases are named
-    by their start time and need not carry the session id.
-    """
+    """Check a file's own ids against the expected ones."""
+    # An id that the file does not state is not a difference: files of early releases are named by
+    # their start time and need not carry the session id.
     identity = read_identity(path)
     stated: list[tuple[str, object, object]] = [
         ("session id", identity["session_id"], session_id),
@@ -237,22 +153,7 @@ def check_identity(
 
 
 def find_owners(paths: Iterable[Path]) -> tuple[list[OwnedFile], list[str]]:
-    """Say whose files these are.
-
-    Parameters
-    ----------
-    paths : iterable of pathlib.Path
-        NWB files. One whose name has the session id is not opened, unless another of the same
-        mouse states no session id: that one then gets the id of a file of the same start.
-
-    Returns
-    -------
-    owned : list of OwnedFile
-        One a path, in order. Where name and contents both say the mouse or the start, the name
-        counts: :func:`check_identity` compares them when a session is opened.
-    problems : list of str
-        Why files could not be read; their owners are what the names say.
-    """
+    """Say whose files these are."""
     found: list[OwnedFile] = []
     problems: list[str] = []
     for path in paths:
@@ -302,23 +203,7 @@ def _matched_by_start(found: list[OwnedFile], problems: list[str]) -> list[Owned
 
 
 def utc_stamp(time: str) -> str | None:
-    """Turn an ISO time into the time stamp used in file names.
-
-    Parameters
-    ----------
-    time : str
-        ISO time, as an NWB file stores it; without an offset it is taken as UTC.
-
-    Returns
-    -------
-    str or None
-        ``yyyymmddThhmmss`` in UTC; None where `time` is not an ISO time.
-
-    Examples
-    --------
-    >>> utc_stamp("2018-09-26T10:29:17-07:00")
-    '20180926T172917'
-    """
+    """Turn an ISO time into the time stamp used in file names."""
     try:
         moment = datetime.fromisoformat(time)
     except ValueError:

@@ -43,20 +43,7 @@ _LISTED: Final = 10
 
 @dataclass(frozen=True)
 class SessionFiles:
-    """The NWB files of one session.
-
-    Parameters
-    ----------
-    mouse_id : int or None
-        Mouse id; None where neither name nor file says it.
-    session_id : int or None
-        Session id; None where neither name nor file says it.
-    start_time : str or None
-        Start of the session in UTC, ``yyyymmddThhmmss``, where a file name says it.
-    paths : tuple of pathlib.Path
-        Its files. Those named by session id come before time-stamped ones (an earlier release),
-        then by name: ``obj-raw`` files, which also hold the movie, come last.
-    """
+    """The NWB files of one session."""
 
     mouse_id: int | None
     session_id: int | None
@@ -90,40 +77,9 @@ class SessionFiles:
 
 
 def scan(datadir: str | Path) -> list[SessionFiles]:
-    """Find all NWB files below a folder and group them by session.
-
-    Parameters
-    ----------
-    datadir : str or pathlib.Path
-        Folder; files are looked for at any depth. Hidden files and folders are passed over, links
-        to folders are followed, each folder being entered once.
-
-    Returns
-    -------
-    list of SessionFiles
-        In order of mouse id, session id and start time, sessions of unknown id last.
-
-    Raises
-    ------
-    SessionNotFoundError
-        There is no such folder.
-
-    Warns
-    -----
-    OscaxrWarning
-        Files that could not be read, and why.
-
-    Notes
-    -----
-    Files named by session id are not opened, unless a time-stamped file of the same mouse states
-    no session id itself: then start times are compared. Copies are listed, not refused.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> scan(tempfile.mkdtemp())
-    []
-    """
+    """Find all NWB files below a folder and group them by session."""
+    # Files named by session id are not opened, unless a time-stamped file of the same mouse states
+    # no session id itself: then start times are compared. Copies are listed, not refused.
     paths, problems = _nwb_files(_checked_folder(datadir))
     found, unread = find_owners(paths)
     groups = list(_by_session(found).values())
@@ -154,47 +110,9 @@ def find_session_files(
     mouse_id: int | None = None,
     start_time: str | None = None,
 ) -> tuple[Path, ...]:
-    """Find the NWB files of one session.
-
-    Parameters
-    ----------
-    datadir : str or pathlib.Path
-        Folder; files are looked for at any depth.
-    session_id : int
-        Session id.
-    mouse_id : int, optional
-        Mouse id, where known: fewer files need to be opened, and names are checked against it.
-    start_time : str, optional
-        Start of the session in UTC, ``yyyymmddThhmmss`` (the session table's ``full_timestamp``,
-        ``dandi_session_id`` in 2021): time-stamped files are then found by their names alone.
-
-    Returns
-    -------
-    tuple of pathlib.Path
-        The files, in the order of :class:`SessionFiles`.
-
-    Raises
-    ------
-    SessionNotFoundError
-        No file belongs to the session, or there is no such folder.
-    SessionMismatchError
-        Files of the session are named for another mouse.
-    AmbiguousSessionError
-        Files with the same parts of the session lie in different folders.
-
-    Notes
-    -----
-    Names are looked at first. Time-stamped files are opened to read their ids only where
-    `start_time` is not given or nothing was found by name.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> find_session_files(tempfile.mkdtemp(), 758519303)
-    Traceback (most recent call last):
-    ...
-    oscaxr.errors.SessionNotFoundError: No NWB file of session 758519303 ...
-    """
+    """Find the NWB files of one session."""
+    # Names are looked at first. Time-stamped files are opened to read their ids only where
+    # `start_time` is not given or nothing was found by name.
     folder = _checked_folder(datadir)
     start_time = start_time or None  # empty where the session table does not know it
     files, problems = _nwb_files(folder)

@@ -13,13 +13,7 @@ BLOCK_BYTES = 1_000_000
 
 
 class MaskReader:
-    """Boolean ROI masks from whatever weights a file stores.
-
-    Parameters
-    ----------
-    reader : Reader
-        Of the stored masks, (roi, height, width).
-    """
+    """Boolean ROI masks from whatever weights a file stores."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
@@ -30,11 +24,9 @@ class MaskReader:
         return repr(self.reader)
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
-        """Read the outer product of the indices (see :class:`oscaxr.model.lazy.Reader`).
-
-        Whole masks are decoded, whatever part of the field is asked for: whether a mask counts
-        as empty depends on all of its weights.
-        """
+        """Read the outer product of the indices (see :class:`oscaxr.model.lazy.Reader`)."""
+        # Whole masks are decoded, whatever part of the field is asked for: whether a mask counts as
+        # empty depends on all of its weights.
         rois, height, width = indices
         whole = tuple(slice(0, size, 1) for size in self.shape[1:])
         is_whole = isinstance(height, slice) and isinstance(width, slice)

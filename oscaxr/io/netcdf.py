@@ -29,20 +29,7 @@ _DISGUISE: Final = "_nc4_non_coord_"
 
 
 def read_attrs(file: Hdf5File, group: str) -> dict[str, Any] | None:
-    """Return the attributes of a group.
-
-    Parameters
-    ----------
-    file : Hdf5File
-        The file.
-    group : str
-        Path of the group; empty for the root.
-
-    Returns
-    -------
-    dict or None
-        None where there is no such group.
-    """
+    """Return the attributes of a group."""
     with file.handle() as handle:
         place = file.get(handle, group)
         return _attrs(place) if isinstance(place, h5py.Group) else None
@@ -51,22 +38,7 @@ def read_attrs(file: Hdf5File, group: str) -> dict[str, Any] | None:
 def read_variables(
     file: Hdf5File, group: str, dims: Mapping[str, Sequence[str]]
 ) -> dict[str, xr.Variable]:
-    """Return variables of a group as they are stored; text as fixed-width unicode.
-
-    Parameters
-    ----------
-    file : Hdf5File
-        The file.
-    group : str
-        Path of the group; empty for the root.
-    dims : mapping of str to sequence of str
-        The variables, with their dims.
-
-    Returns
-    -------
-    dict of str to xarray.Variable
-        Those that are there. Lazy, scalars apart.
-    """
+    """Return variables of a group as they are stored; text as fixed-width unicode."""
     found = {}
     with file.handle() as handle:
         for name, its_dims in dims.items():
@@ -92,17 +64,7 @@ def read_variables(
 
 
 def group_names(file: Hdf5File) -> list[str]:
-    """Return the paths of all groups of a file, the root (empty) first.
-
-    Parameters
-    ----------
-    file : Hdf5File
-        The file.
-
-    Returns
-    -------
-    list of str
-    """
+    """Return the paths of all groups of a file, the root (empty) first."""
     names: list[str] = []
 
     def visit(name: str, item: Any) -> None:
@@ -115,21 +77,7 @@ def group_names(file: Hdf5File) -> list[str]:
 
 
 def problems_of(file: Hdf5File, group: str, names: Sequence[str]) -> list[str]:
-    """Say which data of variables are missing or cut short; reads no values.
-
-    Parameters
-    ----------
-    file : Hdf5File
-        The file.
-    group : str
-        Path of the group; empty for the root.
-    names : sequence of str
-        The variables.
-
-    Returns
-    -------
-    list of str
-    """
+    """Say which data of variables are missing or cut short; reads no values."""
     size = Path(file.path).stat().st_size
     problems = []
     with file.handle() as handle:

@@ -13,24 +13,9 @@ CHUNK_CACHE_BYTES = 16 * 2**20
 
 
 def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
-    """Open an HDF5 file, without a file lock where the file system has none.
-
-    Parameters
-    ----------
-    path : str or RemoteFile
-        The file.
-    mode : str, optional
-        As for :class:`h5py.File`.
-
-    Returns
-    -------
-    h5py.File
-
-    Notes
-    -----
-    HDF5 refuses to have one file open twice with different locking, so the default comes first:
-    it is what others use who read the file beside us.
-    """
+    """Open an HDF5 file, without a file lock where the file system has none."""
+    # HDF5 refuses to have one file open twice with different locking, so the default comes first:
+    # it is what others use who read the file beside us.
     if isinstance(path, RemoteFile):
         # Here, not above: most files are local.
         try:
@@ -50,21 +35,7 @@ def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
 
 
 def why_unreadable(path: str, error: OSError, is_remote: bool = False) -> str:
-    """Say why a file could not be opened, and what to do.
-
-    Parameters
-    ----------
-    path : str
-        The file, or its URL.
-    error : OSError
-        What HDF5 said.
-    is_remote : bool, optional
-        Whether it is on a server.
-
-    Returns
-    -------
-    str
-    """
+    """Say why a file could not be opened, and what to do."""
     if is_remote:
         return (
             f"cannot open {path} as an NWB session: what the server sends is not an HDF5 file, or "

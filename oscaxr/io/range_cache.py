@@ -22,30 +22,14 @@ Span = tuple[int, int]
 
 
 class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
-    """The most recently used blocks of a file, in a temporary file without a name.
+    """The most recently used blocks of a file, in a temporary file without a name."""
 
-    Parameters
-    ----------
-    blocksize : int
-        Bytes of a block.
-    fetcher : callable
-        Takes start and end, returns the bytes between them.
-    size : int
-        Bytes of the file.
-    maxbytes : int
-        Bytes to keep.
-
-    Notes
-    -----
-    The caches of fsspec ask for one block at a time. Here blocks that are next to each other are
-    one request, and :meth:`prefetch` has several requests under way.
-
-    On disk, since what needs whole traces goes through them ROI by ROI: files that are stored
-    frame by frame would be fetched anew for every few ROIs if they did not fit.
-
-    The lock is never held while anything is fetched. A thread that reads for the HDF5 library has
-    that library's lock, and must not wait for a thread that may come to need it.
-    """
+    # The caches of fsspec ask for one block at a time. Here blocks that are next to each other are
+    # one request, and `prefetch` has several requests under way.
+    # On disk, since what needs whole traces goes through them ROI by ROI: files that are stored
+    # frame by frame would be fetched anew for every few ROIs if they did not fit.
+    # The lock is never held while anything is fetched. A thread that reads for the HDF5 library has
+    # that library's lock, and must not wait for a thread that may come to need it.
 
     name = "oscaxr-ranges"
 
@@ -89,13 +73,7 @@ class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
         return b"".join(blocks)
 
     def prefetch(self, spans: Iterable[Span]) -> None:
-        """Fetch what is missing of many ranges, several requests at a time.
-
-        Parameters
-        ----------
-        spans : iterable of (int, int)
-            Start and end of each range; together no more than fit.
-        """
+        """Fetch what is missing of many ranges, several requests at a time."""
         numbers = {
             number
             for start, stop in spans

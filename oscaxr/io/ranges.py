@@ -28,20 +28,7 @@ from oscaxr.model.remote import RemoteSource
 
 
 class RangeFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no types
-    """A file on a server, opened for reading.
-
-    Parameters
-    ----------
-    remote : RemoteFile
-        Which file, and how to read it.
-
-    Attributes
-    ----------
-    source : RemoteSource
-        What the server says that it is.
-    n_requests, n_bytes : int
-        Requests made, and bytes received in their answers.
-    """
+    """A file on a server, opened for reading."""
 
     def __init__(self, remote: RemoteFile) -> None:
         options = remote.options
@@ -77,13 +64,7 @@ class RangeFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no typ
         return self.cache.capacity
 
     def prefetch(self, spans: Iterable[Span]) -> None:
-        """Fetch ranges that will be read, several at a time (see :class:`RangeCache`).
-
-        Parameters
-        ----------
-        spans : iterable of (int, int)
-            Start and end of each.
-        """
+        """Fetch ranges that will be read, several at a time (see :class:`RangeCache`)."""
         self.cache.prefetch(spans)
 
     def close(self) -> None:

@@ -28,20 +28,7 @@ OPTIONS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class RemoteFile(os.PathLike[str]):
-    """A file on a server, read in ranges; small, picklable, and openable anywhere.
-
-    Parameters
-    ----------
-    url : str
-        Its ``http://`` or ``https://`` URL.
-    options : mapping, optional
-        See :data:`OPTIONS`; never shown, since headers may hold credentials.
-
-    Examples
-    --------
-    >>> RemoteFile("https://example.org/sub-1/a.nwb?version=2").name
-    'a.nwb'
-    """
+    """A file on a server, read in ranges; small, picklable, and openable anywhere."""
 
     url: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
@@ -68,22 +55,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def is_url(path: object) -> bool:
-    """Say whether a path is the URL of a file on a server.
-
-    Parameters
-    ----------
-    path : object
-        Anything that was given as a path.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> is_url("https://example.org/a.nwb"), is_url("data/a.nwb")
-    (True, False)
-    """
+    """Say whether a path is the URL of a file on a server."""
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
     return isinstance(text, str) and text.lower().startswith(("http://", "https://"))
 
@@ -91,24 +63,7 @@ def is_url(path: object) -> bool:
 def location(
     path: str | os.PathLike[Any], storage_options: Mapping[str, Any] | None = None
 ) -> Path | RemoteFile:
-    """Return a local path, or the file on a server that a URL stands for.
-
-    Parameters
-    ----------
-    path : path-like
-        Path or URL.
-    storage_options : mapping, optional
-        How to read from the server, see :data:`OPTIONS`.
-
-    Returns
-    -------
-    Path or RemoteFile
-
-    Raises
-    ------
-    CriterionError
-        For an option that is unknown, or given for a local file.
-    """
+    """Return a local path, or the file on a server that a URL stands for."""
     if isinstance(path, RemoteFile) and storage_options is None:
         return path
     options = dict(storage_options or {})

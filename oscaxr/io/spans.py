@@ -24,21 +24,7 @@ Indices = tuple[AxisIndex, ...]
 def read_remote(
     reader: "DatasetReader", storage: Contiguous | Chunked | None, indices: Indices
 ) -> Array:
-    """Read from a file on a server, fetching many ranges of bytes at a time.
-
-    Parameters
-    ----------
-    reader : DatasetReader
-        The dataset.
-    storage : Contiguous, Chunked or None
-        Where it is stored, where that is known.
-    indices : tuple of slice or ndarray of int
-        One an axis; arrays strictly increasing.
-
-    Returns
-    -------
-    ndarray
-    """
+    """Read from a file on a server, fetching many ranges of bytes at a time."""
     if storage is None or not indices:
         return reader.read_through_hdf5(indices)
     with reader.file.handle() as file:
@@ -57,24 +43,7 @@ def read_remote(
 
 
 def fetched_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...] | None:
-    """Return the part of contiguous data on a server that is best read at a time.
-
-    Parameters
-    ----------
-    shape, dtype
-        Of the dataset.
-
-    Returns
-    -------
-    tuple of int, or None
-        Some rows and all columns: rows are fetched whole, so that reading one column costs as much
-        as reading all. None for data of fewer than two dims.
-
-    Examples
-    --------
-    >>> fetched_shape((126_741, 628), np.dtype("f8"))
-    (1669, 628)
-    """
+    """Return the part of contiguous data on a server that is best read at a time."""
     row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
     if len(shape) < 2 or not row_bytes or not shape[0]:
         return None
@@ -84,23 +53,7 @@ def fetched_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ..
 def spans_of(
     storage: Contiguous | Chunked, indices: Indices, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> list[tuple[int, int]]:
-    """Return the ranges of bytes that hold the outer product of the indices.
-
-    Parameters
-    ----------
-    storage : Contiguous or Chunked
-        Where the dataset is stored.
-    indices : tuple of slice or ndarray of int
-        One an axis; arrays strictly increasing.
-    shape, dtype
-        Of the dataset.
-
-    Returns
-    -------
-    list of (int, int)
-        Start and end of each range. Contiguous data: whole rows, from the first to the last of
-        rows that are near each other.
-    """
+    """Return the ranges of bytes that hold the outer product of the indices."""
     places = [_positions(index, size) for index, size in zip(indices, shape, strict=True)]
     if isinstance(storage, Contiguous):
         row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
@@ -127,21 +80,7 @@ def parts_that_fit(
     most: int,
     extra: int,
 ) -> Iterator[Indices]:
-    """Split the index of the first axis so that each part needs no more than so many bytes.
-
-    Parameters
-    ----------
-    storage, indices, shape, dtype
-        As for :func:`spans_of`.
-    most : int
-        Bytes; exceeded only by parts of one row of chunks (or one row).
-    extra : int
-        Bytes that each range may need more.
-
-    Yields
-    ------
-    tuple of slice or ndarray of int
-    """
+    """Split the index of the first axis so that each part needs no more than so many bytes."""
     spans = spans_of(storage, indices, shape, dtype)
     n_bytes = sum(stop - start + extra for start, stop in spans)
     first = _positions(indices[0], shape[0])

@@ -20,18 +20,7 @@ _ROOT: Final = "zarr.json"
 
 
 class StoreFiles:
-    """The files of a store, by their paths within it; picklable.
-
-    Parameters
-    ----------
-    path : Path
-        The store: a folder, or a zip file in which nothing is compressed.
-
-    Raises
-    ------
-    DamagedExportError
-        If it is a file but not a whole zip file.
-    """
+    """The files of a store, by their paths within it; picklable."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
@@ -42,13 +31,7 @@ class StoreFiles:
             self._packed()
 
     def sizes(self) -> dict[str, int]:
-        """Return all files of the store.
-
-        Returns
-        -------
-        dict of str to int
-            Bytes by path within the store.
-        """
+        """Return all files of the store."""
         if self.packed:
             return {key: size for key, (_, size) in self._packed().items()}
         found: dict[str, int] = {}
@@ -64,30 +47,13 @@ class StoreFiles:
         return found
 
     def read(self, key: str) -> bytes | None:
-        """Read a whole file.
-
-        Parameters
-        ----------
-        key : str
-            Its path within the store.
-
-        Returns
-        -------
-        bytes or None
-            None where there is no such file.
-        """
+        """Read a whole file."""
         with OpenStore(self) as opened:
             found = opened.read(key)
             return None if found is None else bytes(found)
 
     def check_unchanged(self) -> None:
-        """Refuse to read from another store that took the place of this one.
-
-        Raises
-        ------
-        DamagedExportError
-            If it is gone, or not the one that was opened.
-        """
+        """Refuse to read from another store that took the place of this one."""
         if self._found_stamp() != self._stamp:
             raise DamagedExportError(
                 f"{self.path} was replaced, changed or removed since it was opened. Open it again."
@@ -129,13 +95,7 @@ class StoreFiles:
 
 
 class OpenStore:
-    """Reads pieces of a store's files, for one thread, into memory that is used again.
-
-    Parameters
-    ----------
-    files : StoreFiles
-        The store.
-    """
+    """Reads pieces of a store's files, for one thread, into memory that is used again."""
 
     def __init__(self, files: StoreFiles) -> None:
         self._files = files
@@ -159,36 +119,11 @@ class OpenStore:
             self._file = None
 
     def size(self, key: str) -> int | None:
-        """Return the size of a file; None where there is none.
-
-        Parameters
-        ----------
-        key : str
-            Its path within the store.
-
-        Returns
-        -------
-        int or None
-        """
+        """Return the size of a file; None where there is none."""
         return self._size if self._find(key) else None
 
     def read(self, key: str, start: int = 0, size: int | None = None) -> memoryview | None:
-        """Read a piece of a file.
-
-        Parameters
-        ----------
-        key : str
-            Its path within the store.
-        start : int, optional
-            First byte; negative to count from the end.
-        size : int, optional
-            Number of bytes; by default, up to the end.
-
-        Returns
-        -------
-        memoryview or None
-            Valid until the next read; short where the file is. None where there is no such file.
-        """
+        """Read a piece of a file."""
         if not self._find(key) or self._file is None:
             return None
         start = max(0, start + self._size) if start < 0 else min(start, self._size)

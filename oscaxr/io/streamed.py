@@ -15,20 +15,7 @@ _open: "WeakValueDictionary[int, StreamedFile]" = WeakValueDictionary()
 
 
 class StreamedFile(h5py.File):  # type: ignore[misc] # h5py has no types
-    """An open HDF5 file on a server.
-
-    Parameters
-    ----------
-    remote : RemoteFile
-        Which file.
-    **options
-        For :class:`h5py.File`.
-
-    Attributes
-    ----------
-    ranges : RangeFile
-        What its bytes come through.
-    """
+    """An open HDF5 file on a server."""
 
     def __init__(self, remote: RemoteFile, **options: Any) -> None:
         self.ranges = RangeFile(remote)
@@ -40,22 +27,7 @@ class StreamedFile(h5py.File):  # type: ignore[misc] # h5py has no types
         _open[id(self)] = self
 
     def same_as(self, expected: RemoteSource | None) -> RemoteSource:
-        """Return what the server says that the file is, the same as before.
-
-        Parameters
-        ----------
-        expected : RemoteSource or None
-            What it was when it was opened first.
-
-        Returns
-        -------
-        RemoteSource
-
-        Raises
-        ------
-        FormatError
-            If it was replaced since: where things lie in it is no longer known.
-        """
+        """Return what the server says that the file is, the same as before."""
         found = self.ranges.source
         if expected not in (None, found):
             raise FormatError(

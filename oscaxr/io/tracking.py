@@ -119,25 +119,7 @@ def read_match_examples(path: PathLike) -> pd.DataFrame:
 
 
 def rows_without_bad(index: npt.ArrayLike, bad: npt.ArrayLike) -> Integers:
-    """Turn indices that count bad ROIs into rows of an NWB file, which has none of them.
-
-    Parameters
-    ----------
-    index : array_like of int, (roi,)
-        Indices in the trace files of the original format, none of them of a bad ROI.
-    bad : array_like of int, (bad_roi,)
-        Indices of the bad ROIs.
-
-    Returns
-    -------
-    ndarray of int64, (roi,)
-        Each index less the number of bad ones below it.
-
-    Examples
-    --------
-    >>> rows_without_bad([5, 0, 3], [4, 1])
-    array([3, 0, 2])
-    """
+    """Turn indices that count bad ROIs into rows of an NWB file, which has none of them."""
     index = np.asarray(index, np.int64)
     below: Integers = np.searchsorted(np.sort(np.asarray(bad, np.int64)), index, side="left")
     return index - below

@@ -8,32 +8,7 @@ from pathlib import Path
 def walk_folders(
     datadir: Path, on_error: Callable[[OSError], object] | None = None
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Go through a folder and all folders below it.
-
-    Parameters
-    ----------
-    datadir : Path
-        Where to begin. Links to folders are followed, each real folder being entered once; hidden
-        files and folders are passed over.
-    on_error : callable, optional
-        Called with the error of a folder that cannot be listed.
-
-    Yields
-    ------
-    folder : Path
-        A folder, those above first.
-    folders, files : list of str
-        Names in it, sorted. Names taken out of `folders` are not entered.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> made = Path(tempfile.mkdtemp())
-    >>> (made / "b").mkdir(), (made / "a").mkdir(), (made / ".hidden").mkdir()
-    (None, None, None)
-    >>> [folder.name for folder, _, _ in walk_folders(made)][1:]
-    ['a', 'b']
-    """
+    """Go through a folder and all folders below it."""
     entered = set()
     for root, folders, files in os.walk(datadir, followlinks=True, onerror=on_error):
         real = os.path.realpath(root)

@@ -35,27 +35,7 @@ Inflate = Callable[[memoryview, Array], Array]
 
 
 def variable_of(metadata: ArrayMetadata, dims: Sequence[str], files: StoreFiles) -> xr.Variable:
-    """Return a zarr array as a lazy variable.
-
-    Parameters
-    ----------
-    metadata : ArrayMetadata
-        What the store says of the array.
-    dims : sequence of str
-        Its dims.
-    files : StoreFiles
-        The store.
-
-    Returns
-    -------
-    xarray.Variable
-        Scalars are in memory. Text has dtype object.
-
-    Raises
-    ------
-    DamagedExportError
-        If it has other dims.
-    """
+    """Return a zarr array as a lazy variable."""
     if len(dims) != len(metadata.shape):
         raise DamagedExportError(
             f"{files.path} is damaged: {metadata.path} has shape {metadata.shape}, but the dims "
@@ -70,15 +50,7 @@ def variable_of(metadata: ArrayMetadata, dims: Sequence[str], files: StoreFiles)
 
 
 class ZarrReader:
-    """An array of a zarr store, as the source of a lazy array.
-
-    Parameters
-    ----------
-    metadata : ArrayMetadata
-        What the store says of the array.
-    files : StoreFiles
-        The store.
-    """
+    """An array of a zarr store, as the source of a lazy array."""
 
     def __init__(self, metadata: ArrayMetadata, files: StoreFiles) -> None:
         self.metadata = metadata
@@ -154,15 +126,7 @@ def _find_storage(metadata: ArrayMetadata, files: StoreFiles) -> "Storage | None
 
 
 class Storage:
-    """The chunks of an array that is laid out as exports lay them out.
-
-    Parameters
-    ----------
-    metadata : ArrayMetadata
-        What the store says of the array.
-    files : StoreFiles
-        The store.
-    """
+    """The chunks of an array that is laid out as exports lay them out."""
 
     def __init__(self, metadata: ArrayMetadata, files: StoreFiles) -> None:
         self.metadata = metadata
@@ -172,23 +136,7 @@ class Storage:
         self._checksum = import_module("google_crc32c").value
 
     def chunks(self, places: Sequence[Place]) -> Iterator[Array]:
-        """Read chunks one after another.
-
-        Parameters
-        ----------
-        places : sequence of tuple of int
-            Their places in the grid.
-
-        Yields
-        ------
-        ndarray
-            The chunk, valid until the next one.
-
-        Raises
-        ------
-        DamagedExportError
-            If a chunk is missing, cut short or damaged.
-        """
+        """Read chunks one after another."""
         with OpenStore(self.files) as opened:
             memory = np.empty(self.metadata.chunk_shape, self.metadata.dtype)
             for place in places:
@@ -200,13 +148,7 @@ class Storage:
                 yield values
 
     def check(self) -> None:
-        """Check that every chunk is there, by names, sizes and indexes; reads no values.
-
-        Raises
-        ------
-        DamagedExportError
-            If a chunk is missing or cut short.
-        """
+        """Check that every chunk is there, by names, sizes and indexes; reads no values."""
         with OpenStore(self.files) as opened:
             for place in product(*map(range, self.metadata.grid)):
                 key, where = self.metadata.file_of(place), f"chunk {_shown(place)}"

@@ -18,28 +18,7 @@ _COMPRESSORS: Final = frozenset({"blosc", "zstd", "gzip"})
 
 @dataclass(frozen=True)
 class ArrayMetadata:
-    """What a store says of one array.
-
-    Parameters
-    ----------
-    path : str
-        Its path within the store.
-    shape : tuple of int
-        Shape of the array.
-    dtype : numpy.dtype
-        Dtype of its values; object for text.
-    chunk_shape : tuple of int
-        Shape of a chunk.
-    per_shard : tuple of int or None
-        Chunks of a file along each axis; None where each chunk has its own file.
-    compressor : dict or None
-        Name and configuration of the compressor, as stored.
-    checked : bool
-        Whether chunks are laid out as exports lay them out: values, under at most one compressor,
-        under a checksum, each chunk written. Others are left to zarr.
-    attrs : dict
-        Attributes.
-    """
+    """What a store says of one array."""
 
     path: str
     shape: tuple[int, ...]
@@ -63,42 +42,14 @@ class ArrayMetadata:
         return math.prod(self.chunk_shape) * self.dtype.itemsize
 
     def file_of(self, place: tuple[int, ...]) -> str:
-        """Return the path of the file that has a chunk.
-
-        Parameters
-        ----------
-        place : tuple of int
-            Place of the chunk in the grid.
-
-        Returns
-        -------
-        str
-        """
+        """Return the path of the file that has a chunk."""
         if self.per_shard is not None:
             place = tuple(p // count for p, count in zip(place, self.per_shard, strict=True))
         return f"{self.path}/{'/'.join(['c', *map(str, place)])}"
 
 
 def read_nodes(files: StoreFiles) -> dict[str, dict[str, Any]]:
-    """Read what a store says of all its groups and arrays.
-
-    Parameters
-    ----------
-    files : StoreFiles
-        The store.
-
-    Returns
-    -------
-    dict of str to dict
-        Metadata documents by path within the store; empty for the root.
-
-    Raises
-    ------
-    DamagedExportError
-        If they are not there, or not understood.
-    ForeignExportError
-        If they are those of zarr format 2.
-    """
+    """Read what a store says of all its groups and arrays."""
     root = _document(files, DOCUMENT)
     gathered = root.get("consolidated_metadata")
     if isinstance(gathered, dict) and isinstance(gathered.get("metadata"), dict):
@@ -130,26 +81,7 @@ def _document(files: StoreFiles, key: str) -> dict[str, Any]:
 
 
 def array_metadata(path: str, node: Mapping[str, Any], store: str) -> ArrayMetadata:
-    """Interpret what a store says of an array.
-
-    Parameters
-    ----------
-    path : str
-        Path of the array within the store.
-    node : mapping
-        Its metadata document.
-    store : str
-        Path of the store, for errors.
-
-    Returns
-    -------
-    ArrayMetadata
-
-    Raises
-    ------
-    DamagedExportError
-        If it is not understood.
-    """
+    """Interpret what a store says of an array."""
     try:
         text = node["data_type"] == "string"
         dtype = np.dtype(object) if text else np.dtype(node["data_type"])

@@ -179,28 +179,9 @@ def plateau_traces(
 
 
 def filter_median_of_five(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Median filter traces over 5 frames, with zeros beyond both ends.
-
-    Parameters
-    ----------
-    rows : numpy.ndarray
-        (..., time).
-
-    Returns
-    -------
-    numpy.ndarray
-        (..., time), float64; NaN wherever the window holds a NaN.
-
-    Notes
-    -----
-    A selection network of minima and maxima over whole arrays. The pairs of neighbours are
-    compared once and serve two frames each.
-
-    Examples
-    --------
-    >>> filter_median_of_five(np.array([5.0, 1.0, 4.0, 2.0, 3.0]))
-    array([1., 2., 3., 2., 2.])
-    """
+    """Median filter traces over 5 frames, with zeros beyond both ends."""
+    # A selection network of minima and maxima over whole arrays. The pairs of neighbours are
+    # compared once and serve two frames each.
     padded = np.zeros((*rows.shape[:-1], rows.shape[-1] + 4))
     padded[..., 2:-2] = rows
     low = np.minimum(padded[..., :-1], padded[..., 1:])

@@ -204,28 +204,7 @@ def roi_correlations(
 
 
 def full_traces(ds: xr.Dataset | xr.DataArray) -> xr.DataArray:
-    """Return the full dF/F traces of a session, or the traces themselves.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset or xarray.DataArray
-        A session, or its traces.
-
-    Returns
-    -------
-    xarray.DataArray
-        Traces over ``time`` and ``roi`` (or ``tracking_id``), in either order.
-
-    Raises
-    ------
-    MissingVariableError
-        If there are no such traces.
-
-    Examples
-    --------
-    >>> full_traces(xr.DataArray(np.zeros((5, 2)), dims=("time", "roi"))).sizes["time"]
-    5
-    """
+    """Return the full dF/F traces of a session, or the traces themselves."""
     if isinstance(ds, xr.Dataset):
         if n.DFF not in ds:
             raise MissingVariableError(
@@ -247,30 +226,7 @@ def per_roi(
     budget_bytes: int,
     empty: npt.NDArray[Any],
 ) -> npt.NDArray[Any]:
-    """Run a kernel over blocks of ROIs and join what it says of them.
-
-    Parameters
-    ----------
-    dff : xarray.DataArray
-        From :func:`full_traces`.
-    kernel : callable
-        Takes traces, (roi, time), and their slice; returns an array with one row an ROI.
-    budget_bytes : int
-        Memory to work in.
-    empty : numpy.ndarray
-        The result when there is no ROI.
-
-    Returns
-    -------
-    numpy.ndarray
-        One row an ROI.
-
-    Examples
-    --------
-    >>> dff = xr.DataArray([[1.0, 2.0], [3.0, 4.0]], dims=("time", "roi"))
-    >>> per_roi(dff, lambda rows, _: rows.sum(axis=1), 1000, np.empty(0))
-    array([4., 6.])
-    """
+    """Run a kernel over blocks of ROIs and join what it says of them."""
     (dim,) = (name for name in dff.dims if name != n.TIME)
     parts = map_columns(
         column_reader(dff, n.TIME),
@@ -284,26 +240,7 @@ def per_roi(
 
 
 def labelled_by_roi(dff: xr.DataArray, values: npt.NDArray[Any]) -> xr.DataArray:
-    """Label values of ROIs with the coordinates of their traces.
-
-    Parameters
-    ----------
-    dff : xarray.DataArray
-        From :func:`full_traces`.
-    values : numpy.ndarray
-        (roi,).
-
-    Returns
-    -------
-    xarray.DataArray
-        With every coordinate of `dff` that does not vary in time.
-
-    Examples
-    --------
-    >>> dff = xr.DataArray(np.zeros((3, 2)), dims=("time", "roi"), coords={"roi": [4, 7]})
-    >>> labelled_by_roi(dff, np.array([True, False])).roi.values
-    array([4, 7])
-    """
+    """Label values of ROIs with the coordinates of their traces."""
     (dim,) = (name for name in dff.dims if name != n.TIME)
     coords = {key: coord for key, coord in dff.coords.items() if n.TIME not in coord.dims}
     return xr.DataArray(values, dims=[dim], coords=coords)
@@ -329,10 +266,8 @@ def _signal_and_noise(rows: npt.NDArray[Any]) -> FloatArray:
 def _time_blocks(
     dff: xr.DataArray, budget_bytes: int, back: int = 0, ahead: int = 0
 ) -> Iterator[tuple[npt.NDArray[Any], int, int]]:
-    """Yield (time, roi) blocks with the frames they need before and after, as far as they exist.
-
-    Beside each block are the numbers of frames before and after it that are in it.
-    """
+    """Yield (time, roi) blocks with the frames they need before and after, as far as they exist."""
+    # Beside each block are the numbers of frames before and after it that are in it.
     (dim,) = (name for name in dff.dims if name != n.TIME)
     n_time, frame_bytes = dff.sizes[n.TIME], max(1, dff.sizes[dim] * 8)
     # A mirror image needs as many frames as it adds, and one more to turn about; so the last

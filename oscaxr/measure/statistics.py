@@ -101,54 +101,15 @@ def stats(
 
 
 def mean(data: xr.DataArray, dim: Hashable) -> xr.DataArray:
-    """Average along one dim in float64, leaving NaNs out.
-
-    Parameters
-    ----------
-    data : xarray.DataArray
-        In memory or on dask, where it stays lazy.
-    dim : str
-        The dim that goes.
-
-    Returns
-    -------
-    xarray.DataArray
-        The mean, NaN where there is no value; attributes kept.
-
-    Notes
-    -----
-    Sums are taken in float64 by numpy itself, so that the numbers depend neither on the file's
-    precision nor on which accelerators of xarray are installed.
-
-    Examples
-    --------
-    >>> mean(xr.DataArray([1.0, np.nan, 3.0], dims="sequence"), "sequence").item()
-    2.0
-    """
+    """Average along one dim in float64, leaving NaNs out."""
+    # Sums are taken in float64 by numpy itself, so that the numbers depend neither on the file's
+    # precision nor on which accelerators of xarray are installed.
     total, count = _sum_and_count(data, dim)
     return (total / count.where(count > 0)).assign_attrs(data.attrs).rename(data.name)
 
 
 def median(data: xr.DataArray, dim: Hashable) -> xr.DataArray:
-    """Median along one dim in float64, leaving NaNs out.
-
-    Parameters
-    ----------
-    data : xarray.DataArray
-        In memory or on dask, where it stays lazy; chunks along `dim` are joined.
-    dim : str
-        The dim that goes.
-
-    Returns
-    -------
-    xarray.DataArray
-        The median, NaN where there is no value; attributes kept.
-
-    Examples
-    --------
-    >>> median(xr.DataArray([1.0, np.nan, 3.0, 7.0], dims="sequence"), "sequence").item()
-    3.0
-    """
+    """Median along one dim in float64, leaving NaNs out."""
     return _percentile(data, dim, 50.0)
 
 

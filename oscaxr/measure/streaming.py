@@ -18,13 +18,7 @@ BLOCK_BYTES = 8_000_000
 
 
 class Moments(NamedTuple):
-    """Mean over sequences, sum of squared deviations from it, and count of values.
-
-    Parameters
-    ----------
-    mean, squares, counts : xarray.DataArray
-        Without the dim ``sequence``; NaNs are not counted.
-    """
+    """Mean over sequences, sum of squared deviations from it, and count of values."""
 
     mean: xr.DataArray
     squares: xr.DataArray
@@ -32,26 +26,10 @@ class Moments(NamedTuple):
 
 
 def sequence_moments(data: xr.DataArray, *, deviations: bool = True) -> Moments | None:
-    """Accumulate the mean and deviation over the sequences of a lazy array of windows.
-
-    Parameters
-    ----------
-    data : xarray.DataArray
-        Any array.
-    deviations : bool, optional
-        Whether the squared deviations are wanted; they are 0 otherwise.
-
-    Returns
-    -------
-    Moments or None
-        None unless it is lazy windows, too many to load.
-
-    Notes
-    -----
-    The recording is read once, block by block; within a block, each offset of the window adds its
-    frames through one row of a sparse matrix. Values are shifted by an early frame of their ROI
-    before they are squared, so that nothing is lost to cancellation.
-    """
+    """Accumulate the mean and deviation over the sequences of a lazy array of windows."""
+    # The recording is read once, block by block; within a block, each offset of the window adds its
+    # frames through one row of a sparse matrix. Values are shifted by an early frame of their ROI
+    # before they are squared, so that nothing is lost to cancellation.
     found = window_reader(data.variable)
     if found is None or data.nbytes < LOADED_BYTES or n.SEQUENCE not in data.dims:
         return None

@@ -195,30 +195,7 @@ def integrate(data: Data, *, skipna: bool = False) -> Data:
 
 
 def frame_rate(array: xr.DataArray) -> float:
-    """Return the frame rate of sequences, from their labels, or their attribute ``fps``.
-
-    Parameters
-    ----------
-    array : xarray.DataArray
-        Sequences, with the dim ``rel_time``.
-
-    Returns
-    -------
-    float
-        Frames a second.
-
-    Raises
-    ------
-    MissingVariableError
-        If there is neither the attribute nor two labels to tell it from.
-    WindowError
-        If the labels do not increase in equal steps.
-
-    Examples
-    --------
-    >>> frame_rate(xr.DataArray([1.0, 2.0], dims="rel_time", coords={"rel_time": [0.0, 0.05]}))
-    20.0
-    """
+    """Return the frame rate of sequences, from their labels, or their attribute ``fps``."""
     stated = float(array.attrs["fps"]) if "fps" in array.attrs else None
     if n.REL_TIME in array.coords and array.sizes[n.REL_TIME] > 1:
         steps = np.diff(array[n.REL_TIME].values)

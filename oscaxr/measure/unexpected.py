@@ -177,10 +177,9 @@ def _along(array: xr.DataArray, dim: Hashable) -> list[Hashable]:
 
 
 class _Group(NamedTuple):
-    """Columns (ROIs) that lack the same sequences, as shuffled together.
+    """Columns (ROIs) that lack the same sequences, as shuffled together."""
 
-    ``sequences`` are the rows they have, ``n_unexpected`` of which, the last, are unexpected.
-    """
+    # `sequences` are the rows they have, `n_unexpected` of which, the last, are unexpected.
 
     columns: npt.NDArray[np.intp]
     sequences: npt.NDArray[np.intp]
@@ -288,10 +287,8 @@ def _percentile(
 def _index_of(
     sums: Floats, totals: Floats, n_rows: int, n_unexpected: int
 ) -> tuple[Floats, Floats]:
-    """Return index and variance from sums of unexpected responses and of their squares.
-
-    Both sums are side by side: (permutation, 2 x roi).
-    """
+    """Return index and variance from sums of unexpected responses and of their squares."""
+    # Both sums are side by side: (permutation, 2 x roi).
     n_columns = sums.shape[1] // 2
     of_unexpected = sums / n_unexpected
     of_expected = (totals - sums) / (n_rows - n_unexpected)

@@ -20,22 +20,7 @@ _TEMPLATE_PREFIX = "template_"
 
 
 def spec_of(name: str) -> VariableSpec | None:
-    """Return the declaration of a session variable, None for a name that is not one.
-
-    Parameters
-    ----------
-    name : str
-        Name of a variable or coordinate of a session Dataset.
-
-    Returns
-    -------
-    VariableSpec or None
-
-    Examples
-    --------
-    >>> spec_of("dff").units
-    '1'
-    """
+    """Return the declaration of a session variable, None for a name that is not one."""
     if name in SESSION:
         return SESSION[name]
     if name.startswith(_TEMPLATE_PREFIX):
@@ -44,18 +29,7 @@ def spec_of(name: str) -> VariableSpec | None:
 
 
 def rates(columns: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, float]:
-    """Return the frame rates of a session, as defined by its stimulus table.
-
-    Parameters
-    ----------
-    columns : mapping of str to ndarray, (segment,)
-        Frames and times of the segments.
-
-    Returns
-    -------
-    dict
-        ``twop_fps`` and ``stim_fps``, Hz.
-    """
+    """Return the frame rates of a session, as defined by its stimulus table."""
     times = columns["start_time"], columns["stop_time"]
     return {
         f"{clock}_fps": frame_rate(
@@ -73,31 +47,7 @@ def session_dataset(
     source_format: str,
     dropped: Collection[str] = (),
 ) -> xr.Dataset:
-    """Assemble a session Dataset.
-
-    Parameters
-    ----------
-    parts : mapping of str to (dims, data)
-        Variables and coordinates under their declared names; data may be lazy.
-    coords : mapping of str to int, float or str
-        Scalar facts of the session, under the names of :data:`oscaxr.model.facts.FACTS`.
-    attrs : mapping of str to int, float or str
-        Further facts.
-    source_format : str
-        Layout of the source: ``"nwb"``, ``"original"`` or ``"memory"``.
-    dropped : collection of str, optional
-        Names to leave out, once the facts that depend on them are known.
-
-    Returns
-    -------
-    xarray.Dataset
-        With attributes of every variable from the schema, frame rates and stimulus constants.
-
-    Raises
-    ------
-    SchemaError
-        If a part is not declared.
-    """
+    """Assemble a session Dataset."""
     data_vars: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.Variable] = {}
     for name, (dims, data) in parts.items():

@@ -20,31 +20,9 @@ MAX_MEDIAN: Final = 0.5
 def reasons(
     median: npt.NDArray[np.float64], ranges: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.str_]:
-    """Say why each ROI is bad.
-
-    Parameters
-    ----------
-    median : ndarray, (roi,)
-        Of the full trace, NaNs left out.
-    ranges : ndarray, (4, roi)
-        Smallest and largest value, mean, number of NaNs (:class:`ColumnFactors`).
-
-    Returns
-    -------
-    ndarray of str, (roi,)
-        One of :data:`REASONS`, the first that applies; empty for an ROI that is not bad.
-
-    Notes
-    -----
-    The published reader's rules, over the whole recording: any NaN; any infinity; (median -
-    minimum) / (maximum - minimum) above 0.5; mean below 0. NWB files have no such ROIs.
-
-    Examples
-    --------
-    >>> ranges = np.array([[0.0, 0.0], [1.0, 1.0], [0.5, 0.5], [0, 3]])
-    >>> reasons(np.array([0.8, 0.8]), ranges).tolist()
-    ['median above mid-range', 'NaN']
-    """
+    """Say why each ROI is bad."""
+    # The published reader's rules, over the whole recording: any NaN; any infinity; (median -
+    # minimum) / (maximum - minimum) above 0.5; mean below 0. NWB files have no such ROIs.
     low, high, mean, n_nan = ranges
     with np.errstate(invalid="ignore", divide="ignore"):
         place = (median - low) / (high - low)

@@ -42,34 +42,7 @@ def map_columns(
     threads: int | None = None,
     align: int = GROUP_COLUMNS,
 ) -> list[Result]:
-    """Run a kernel over the columns of a (time, column) array, a few columns at a time.
-
-    Parameters
-    ----------
-    read_block : callable
-        Takes a slice of columns and returns them, (time, column).
-    n_time, n_columns : int
-        Shape of the whole array.
-    kernel : callable
-        Takes the traces of some columns, (column, time), contiguous, and their slice. It runs in
-        several threads and may overwrite what it is given.
-    budget_bytes, threads, align : int, optional
-        As in :func:`column_factors`.
-
-    Returns
-    -------
-    list
-        What the kernel returned, in the order of the columns.
-
-    Examples
-    --------
-    >>> traces = np.arange(6.0).reshape(3, 2)
-    >>> sums = map_columns(
-    ...     lambda columns: traces[:, columns], 3, 2, lambda rows, _: rows.sum(axis=1)
-    ... )
-    >>> np.concatenate(sums)
-    array([6., 9.])
-    """
+    """Run a kernel over the columns of a (time, column) array, a few columns at a time."""
     threads = max(1, thread_count() if threads is None else threads)
     group, width = _block_widths(n_time, n_columns, budget_bytes, threads, max(1, align))
 
@@ -98,26 +71,7 @@ def _slices(start: int, stop: int, width: int) -> list[slice]:
 
 
 def stored_width(traces: xr.DataArray, time_dim: str) -> int:
-    """Return how many columns of an array are stored together.
-
-    Parameters
-    ----------
-    traces : xarray.DataArray
-        Two dims, one of them `time_dim`; lazy, on dask, or in memory.
-    time_dim : str
-        The other is that of the columns.
-
-    Returns
-    -------
-    int
-        The width of its chunks; 1 for an array in memory or in one piece, all columns where the
-        source does not say.
-
-    Examples
-    --------
-    >>> stored_width(xr.DataArray(np.zeros((4, 9)), dims=("time", "roi")), "time")
-    1
-    """
+    """Return how many columns of an array are stored together."""
     (column_dim,) = (dim for dim in traces.dims if dim != time_dim)
     if traces.chunks is not None:
         return int(traces.variable.chunksizes[column_dim][0])
@@ -132,28 +86,7 @@ def stored_width(traces: xr.DataArray, time_dim: str) -> int:
 
 
 def column_reader(traces: xr.DataArray, time_dim: str) -> ReadBlock:
-    """Return a reader of column blocks of a two-dimensional array, whatever its order of dims.
-
-    Parameters
-    ----------
-    traces : xarray.DataArray
-        Two dims, one of them `time_dim`; lazy, on dask, or in memory.
-    time_dim : str
-        The dim that becomes the first.
-
-    Returns
-    -------
-    callable
-        For :func:`column_factors` and :func:`map_columns`.
-
-    Examples
-    --------
-    >>> traces = xr.DataArray(np.arange(6).reshape(2, 3), dims=("roi", "time"))
-    >>> column_reader(traces, "time")(slice(1, 2))
-    array([[3],
-           [4],
-           [5]])
-    """
+    """Return a reader of column blocks of a two-dimensional array, whatever its order of dims."""
     (column_dim,) = (dim for dim in traces.dims if dim != time_dim)
     time_first = traces.dims[0] == time_dim
     data = None if traces.chunks is not None else innermost(traces.variable)

@@ -10,13 +10,7 @@ from xarray.core import indexing
 
 
 class Once:
-    """A value that is computed on first use and then kept; picklable, thread-safe.
-
-    Parameters
-    ----------
-    function : callable
-        Picklable function without arguments.
-    """
+    """A value that is computed on first use and then kept; picklable, thread-safe."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self.function = function
@@ -48,19 +42,7 @@ class Once:
 
 
 class ComputedArray(BackendArray):
-    """An array whose values are one part of a :class:`Once`.
-
-    Parameters
-    ----------
-    once : Once
-        Gives the array, or a mapping that has it under `part`.
-    shape : tuple of int
-        Its shape.
-    dtype : numpy dtype
-        Its dtype.
-    part : str, optional
-        Key of the array in the mapping that `once` gives.
-    """
+    """An array whose values are one part of a :class:`Once`."""
 
     def __init__(
         self, once: Once, shape: tuple[int, ...], dtype: Any, part: str | None = None
@@ -89,15 +71,5 @@ class ComputedArray(BackendArray):
 def computed(
     once: Once, shape: tuple[int, ...], dtype: Any, part: str | None = None
 ) -> indexing.LazilyIndexedArray:
-    """Return a computed array, ready to be the data of a Variable.
-
-    Parameters
-    ----------
-    once, shape, dtype, part
-        As for :class:`ComputedArray`.
-
-    Returns
-    -------
-    xarray lazily indexed array
-    """
+    """Return a computed array, ready to be the data of a Variable."""
     return indexing.LazilyIndexedArray(ComputedArray(once, shape, dtype, part))

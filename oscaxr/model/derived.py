@@ -20,29 +20,7 @@ BLOCK_BYTES = 32_000_000
 
 
 def trace_facts(reader: Reader, source: str, *, judged: bool = False) -> Parts:
-    """Return what follows from whole traces.
-
-    Parameters
-    ----------
-    reader : Reader
-        Of the traces, (time, roi).
-    source : str
-        Name of the session or file, for the warning of invalid ROIs.
-    judged : bool, optional
-        Whether ROIs are invalid by all rules of :mod:`oscaxr.model.bad_rois`: for sources that
-        hold ROIs which the published analyses leave out.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``dff_median``, ``dff_spread``, ``valid`` and, where `judged`, ``invalid_reason`` (roi);
-        lazy, computed once.
-
-    Warns
-    -----
-    InvalidRoiWarning
-        When whole traces are first gone through, and some have NaN or infinite values.
-    """
+    """Return what follows from whole traces."""
     n_rois = reader.shape[1]
     told = _Told(source)
     facts = Once(partial(_factors, reader, told, judged))
@@ -132,20 +110,7 @@ class _Told:
 
 
 def mask_facts(reader: Reader, rows: Array) -> Parts:
-    """Return what follows from ROI masks.
-
-    Parameters
-    ----------
-    reader : Reader
-        Of the boolean masks, (roi, height, width).
-    rows : ndarray of int, (roi,)
-        Which masks, in the order of the traces.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``centroid_y``, ``centroid_x``, ``area_px`` (roi); lazy, computed once.
-    """
+    """Return what follows from ROI masks."""
     shape = Once(partial(_geometry, reader, rows))
     dtypes = {"centroid_y": np.float64, "centroid_x": np.float64, "area_px": np.int64}
     return {
@@ -166,18 +131,7 @@ def _geometry(reader: Reader, rows: Array) -> dict[str, Array]:
 
 
 def pupil_shift(x: Reader, y: Reader) -> Parts:
-    """Return the shift of the pupil centre from frame to frame.
-
-    Parameters
-    ----------
-    x, y : Reader
-        Of the position of the pupil centre, (time,), mm.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``pupil_center_shift`` (time), mm; lazy, computed once.
-    """
+    """Return the shift of the pupil centre from frame to frame."""
     shift = Once(partial(_center_shift, x, y))
     return {n.PUPIL_CENTER_SHIFT: ((n.TIME,), computed(shift, x.shape, np.float64))}
 

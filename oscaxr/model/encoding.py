@@ -56,31 +56,7 @@ Kind = Literal["Dataset", "DataArray", "DataTree"]
 
 @dataclass(frozen=True)
 class Layout:
-    """What one group of an export was before it was written.
-
-    Parameters
-    ----------
-    kind : {"Dataset", "DataArray", "DataTree"}
-        What the whole was.
-    name : str or None
-        Name of the array, or of the tree's root.
-    variable : str
-        For an array: the variable that holds it.
-    order : list of str
-        All variables and coordinates, in their order.
-    coords : list of str
-        Those of them that are coordinates.
-    indexed : dict of str to str
-        Coordinates that have an index, with the dtype of the index.
-    dims : dict of str to list of str
-        Dims of each variable.
-    dtypes : dict of str to str
-        Dtype of each variable.
-    attr_types : dict of str to dict
-        Types of the attributes that are not strings, by variable; under ``""`` those of the group.
-    format : int
-        Version of the layout.
-    """
+    """What one group of an export was before it was written."""
 
     kind: Kind = "Dataset"
     name: str | None = None
@@ -99,37 +75,13 @@ class Layout:
 
     @classmethod
     def from_json(cls, text: str) -> "Layout":
-        """Read a layout from text; what is not known of it is left out.
-
-        Parameters
-        ----------
-        text : str
-            What :meth:`to_json` gave.
-
-        Returns
-        -------
-        Layout
-        """
+        """Read a layout from text; what is not known of it is left out."""
         found = json.loads(text)
         return cls(**{key: value for key, value in found.items() if key in cls.__annotations__})
 
 
 def layout_of(ds: xr.Dataset, *, kind: Kind = "Dataset", name: str | None = None) -> Layout:
-    """Describe a Dataset, so that it can be restored from what readers make of it.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        About to be written.
-    kind : {"Dataset", "DataArray", "DataTree"}, optional
-        What it was before it was made a Dataset.
-    name : str, optional
-        Name of the array or tree.
-
-    Returns
-    -------
-    Layout
-    """
+    """Describe a Dataset, so that it can be restored from what readers make of it."""
     attr_types = {"": attr_types_of(ds.attrs)}
     attr_types |= {str(key): attr_types_of(v.attrs) for key, v in ds.variables.items()}
     return Layout(
@@ -146,17 +98,7 @@ def layout_of(ds: xr.Dataset, *, kind: Kind = "Dataset", name: str | None = None
 
 
 def pandas_indexes(ds: xr.Dataset) -> dict[Hashable, "pd.Index[Any]"]:
-    """Return the indexes of a Dataset that pandas has one coordinate for.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        Any.
-
-    Returns
-    -------
-    dict of name to pandas.Index
-    """
+    """Return the indexes of a Dataset that pandas has one coordinate for."""
     return {
         key: index.to_pandas_index()
         for key, index in ds.xindexes.items()
@@ -166,22 +108,7 @@ def pandas_indexes(ds: xr.Dataset) -> dict[Hashable, "pd.Index[Any]"]:
 
 
 def dtype_name(dtype: Any) -> str:
-    """Return a name of a dtype that :func:`dtype_from` understands.
-
-    Parameters
-    ----------
-    dtype : numpy or pandas dtype
-        Any.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> dtype_name(np.dtype("<U10")), dtype_name(np.dtype("O")), dtype_name(np.dtypes.StringDType())
-    ('<U10', 'object', 'StringDType')
-    """
+    """Return a name of a dtype that :func:`dtype_from` understands."""
     if isinstance(dtype, np.dtypes.StringDType):
         return "StringDType"
     if not isinstance(dtype, np.dtype) or dtype.kind == "O":
@@ -190,37 +117,14 @@ def dtype_name(dtype: Any) -> str:
 
 
 def dtype_from(name: str) -> np.dtype[Any]:
-    """Return the dtype of a name that :func:`dtype_name` gave.
-
-    Parameters
-    ----------
-    name : str
-        Name.
-
-    Returns
-    -------
-    numpy.dtype
-    """
+    """Return the dtype of a name that :func:`dtype_name` gave."""
     if name == "StringDType":
         return np.dtypes.StringDType()
     return np.dtype(name)
 
 
 def convert(values: Any, name: str) -> np.ndarray[Any, Any]:
-    """Return values as they were before they were written.
-
-    Parameters
-    ----------
-    values : array_like
-        As read from the file.
-    name : str
-        Name of their dtype.
-
-    Returns
-    -------
-    ndarray
-        The same array where nothing is to be done.
-    """
+    """Return values as they were before they were written."""
     found, dtype = np.asarray(values), dtype_from(name)
     if dtype.kind == "b" and found.dtype.itemsize == 1 and found.flags.c_contiguous:
         return found.view(np.bool_)
@@ -234,22 +138,7 @@ _SEQUENCE_TYPES: Final = ("list", "tuple", "array")
 
 # -- attributes -----------------------------------------------------------------------------------
 def attr_types_of(attrs: Mapping[Any, Any]) -> dict[str, str]:
-    """Name the types of attributes, those that are plain strings left out.
-
-    Parameters
-    ----------
-    attrs : mapping
-        Attributes.
-
-    Returns
-    -------
-    dict of str to str
-
-    Examples
-    --------
-    >>> attr_types_of({"a": 1, "b": "text", "c": [1.5], "d": np.float32(2)})
-    {'a': 'int', 'c': 'list', 'd': 'numpy <f4'}
-    """
+    """Name the types of attributes, those that are plain strings left out."""
     return {str(key): name for key, value in attrs.items() if (name := _type_name(value)) != "str"}
 
 
@@ -264,18 +153,7 @@ def _type_name(value: Any) -> str:
 
 
 def plain_attr(value: Any) -> Any:
-    """Return the value of an attribute in a form that both file formats take.
-
-    Parameters
-    ----------
-    value : object
-        An attribute.
-
-    Returns
-    -------
-    str, int, float or list of these
-        None where there is no such form.
-    """
+    """Return the value of an attribute in a form that both file formats take."""
     if isinstance(value, np.ndarray):
         return (
             plain_attr(value.tolist()) if value.ndim == 1 and value.dtype.kind in "fiubU" else None
@@ -298,25 +176,7 @@ def plain_attr(value: Any) -> Any:
 
 
 def restore_attrs(attrs: Mapping[Any, Any], types: Mapping[str, str]) -> dict[Hashable, Any]:
-    """Return attributes as they were before they were written, without what the export added.
-
-    Parameters
-    ----------
-    attrs : mapping
-        As read from the file.
-    types : mapping of str to str
-        What :func:`attr_types_of` gave.
-
-    Returns
-    -------
-    dict
-
-    Examples
-    --------
-    >>> read = {"a": np.int64(1), "c": 1.5, "oscaxr_version": "1"}
-    >>> restore_attrs(read, {"a": "int", "c": "list"})
-    {'a': 1, 'c': [1.5]}
-    """
+    """Return attributes as they were before they were written, without what the export added."""
     return {
         key: _restored(value, types.get(str(key), "str"))
         for key, value in attrs.items()
@@ -341,23 +201,7 @@ def _restored(value: Any, name: str) -> Any:
 
 
 def provenance_from(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return what an export says about where it came from.
-
-    Parameters
-    ----------
-    attrs : mapping
-        Attributes of a group of an export, as read from the file.
-
-    Returns
-    -------
-    dict
-        Empty where they are not those of an export.
-
-    Examples
-    --------
-    >>> provenance_from({"title": "a", "oscaxr_version": "1", "oscaxr_sources": "[]"})
-    {'version': '1', 'sources': []}
-    """
+    """Return what an export says about where it came from."""
     found = {
         key.removeprefix(PREFIX): value
         for key, value in attrs.items()

@@ -15,18 +15,7 @@ PUBLISHED_PERCENTILES = (5.0, 50.0, 95.0)
 
 
 class ColumnFactors(NamedTuple):
-    """Percentiles of every column, and whether the column is whole.
-
-    Parameters
-    ----------
-    percentiles : numpy.ndarray
-        (percentile, column), float64, in the order asked for; NaN where a column has no value.
-    valid : numpy.ndarray
-        (column,), True where no value is NaN or infinite.
-    ranges : numpy.ndarray
-        (4, column): smallest and largest value, mean, and number of NaNs, the first three with
-        NaNs left out; empty, (4, 0), unless asked for.
-    """
+    """Percentiles of every column, and whether the column is whole."""
 
     percentiles: FloatArray
     valid: npt.NDArray[np.bool_]
@@ -44,46 +33,10 @@ def column_factors(
     align: int = GROUP_COLUMNS,
     with_ranges: bool = False,
 ) -> ColumnFactors:
-    """Compute exact percentiles of each column of a (time, column) array, leaving NaNs out.
-
-    Parameters
-    ----------
-    read_block : callable
-        Takes a slice of columns and returns them, (time, column): indexing of a memory map, or a
-        reader. Its array is not changed.
-    n_time, n_columns : int
-        Shape of the whole array.
-    percentiles : sequence of float, optional
-        Percentiles in [0, 100].
-    budget_bytes : int, optional
-        Memory for the blocks and the buffers together. At least one column is held at a time.
-    threads : int, optional
-        Number of threads that compute; :func:`oscaxr.model.threads.thread_count` by default.
-    align : int, optional
-        Columns that are stored together, so that reading one of them costs as much as reading all:
-        the width of the file's chunks (:func:`stored_width`).
-    with_ranges : bool, optional
-        Whether ``ranges`` are wanted too.
-
-    Returns
-    -------
-    ColumnFactors
-        ``percentiles`` (percentile, column), ``valid`` (column,), ``ranges``.
-
-    Notes
-    -----
-    The values of ``numpy.nanpercentile(array, percentiles, axis=0)`` in float64, infinities
-    included: the order statistics are found in the array's own precision, and interpolated
-    linearly in float64. A column of NaNs gives NaN, without a warning.
-
-    Examples
-    --------
-    >>> traces = np.arange(20.0).reshape(10, 2)
-    >>> column_factors(lambda columns: traces[:, columns], 10, 2).percentiles
-    array([[ 0.9,  1.9],
-           [ 9. , 10. ],
-           [17.1, 18.1]])
-    """
+    """Compute exact percentiles of each column of a (time, column) array, leaving NaNs out."""
+    # The values of `numpy.nanpercentile(array, percentiles, axis=0)` in float64, infinities
+    # included: the order statistics are found in the array's own precision, and interpolated
+    # linearly in float64. A column of NaNs gives NaN, without a warning.
     wanted = np.asarray(percentiles, dtype=np.float64)
 
     def kernel(
@@ -133,36 +86,7 @@ def nan_percentiles(
     *,
     threads: int | None = None,
 ) -> FloatArray:
-    """Compute exact percentiles of each column of an array in memory, leaving NaNs out.
-
-    Parameters
-    ----------
-    array : array_like
-        (time, column), or one trace, (time,).
-    percentiles : sequence of float, optional
-        Percentiles in [0, 100].
-    threads : int, optional
-        Number of threads that compute; :func:`oscaxr.model.threads.thread_count` by default.
-
-    Returns
-    -------
-    numpy.ndarray
-        (percentile, column), or (percentile,) for one trace, float64.
-
-    Raises
-    ------
-    SchemaError
-        If `array` has other than one or two dims.
-
-    See Also
-    --------
-    column_factors : The same, from a reader, and which columns are whole.
-
-    Examples
-    --------
-    >>> nan_percentiles([1.0, 2.0, float("nan"), 3.0], (25, 50, 75))
-    array([1.5, 2. , 2.5])
-    """
+    """Compute exact percentiles of each column of an array in memory, leaving NaNs out."""
     values = np.asarray(array)
     if values.ndim not in (1, 2):
         raise SchemaError(f"percentiles are of one trace or of (time, column), not {values.shape}")
@@ -178,31 +102,10 @@ def nan_percentiles(
 
 
 def partitioned_percentiles(values: npt.NDArray[Any], percentiles: FloatArray) -> FloatArray:
-    """Compute percentiles of one trace without NaN, reordering it in place.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        (time,), no NaN. Its order is lost.
-    percentiles : numpy.ndarray
-        Percentiles in [0, 100].
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, NaN if there are no values.
-
-    Notes
-    -----
-    One partition about the middle rank, then one in each half for the ranks on that side: much
-    less work than asking for all ranks at once. The value above a rank is the least of those up
-    to the next rank that is in place.
-
-    Examples
-    --------
-    >>> partitioned_percentiles(np.array([3.0, 1.0, 2.0, 4.0]), np.array([0.0, 50.0, 100.0]))
-    array([1. , 2.5, 4. ])
-    """
+    """Compute percentiles of one trace without NaN, reordering it in place."""
+    # One partition about the middle rank, then one in each half for the ranks on that side: much
+    # less work than asking for all ranks at once. The value above a rank is the least of those up
+    # to the next rank that is in place.
     size = values.size
     if not size:
         return np.full(len(percentiles), np.nan)
@@ -223,32 +126,9 @@ def partitioned_percentiles(values: npt.NDArray[Any], percentiles: FloatArray) -
 def sorted_percentiles(
     values: npt.NDArray[Any], percentiles: Sequence[float], *, axis: int = -1
 ) -> FloatArray:
-    """Compute percentiles along one axis of a small array, leaving NaNs out.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        Any shape.
-    percentiles : sequence of float
-        Percentiles in [0, 100].
-    axis : int, optional
-        The axis that goes.
-
-    Returns
-    -------
-    numpy.ndarray
-        (percentile, ...), float64. NaN where there are no values.
-
-    Notes
-    -----
-    All lines are sorted at once, NaNs last, so that lines with different numbers of values need no
-    loop. For whole recordings :func:`column_factors` is the faster.
-
-    Examples
-    --------
-    >>> sorted_percentiles(np.array([[1.0, 2.0, 3.0], [5.0, np.nan, 6.0]]), [50])
-    array([[2. , 5.5]])
-    """
+    """Compute percentiles along one axis of a small array, leaving NaNs out."""
+    # All lines are sorted at once, NaNs last, so that lines with different numbers of values need
+    # no loop. For whole recordings `column_factors` is the faster.
     lines = np.sort(np.moveaxis(np.asarray(values, dtype=np.float64), axis, -1), axis=-1)
     if not lines.shape[-1]:
         return np.full((len(percentiles), *lines.shape[:-1]), np.nan)

@@ -147,34 +147,7 @@ def _is_missing(value: Any, kind: FactKind) -> bool:
 def facts_from_row(
     row: "pd.Series[Any]",
 ) -> tuple[dict[str, int | float | str], dict[str, int | float | str]]:
-    """Turn a row of the session table into scalar coordinates and attributes.
-
-    Parameters
-    ----------
-    row : pandas.Series
-        A row of the session table, typed (:func:`oscaxr.catalog.sessions`) or as read from the
-        file. Columns that are not published ones are ignored.
-
-    Returns
-    -------
-    coords : dict of str to int, float or str
-        Name to value of the scalar coordinates. :data:`FACTS` has their attributes.
-    attrs : dict of str to int, float or str
-        Name to value of the attributes: dates as ISO strings, flags as 0 or 1. A fact that is
-        absent or not known is left out of both: no value is ever ``None``.
-
-    Raises
-    ------
-    TableError
-        A value is of the wrong kind; all of them are named.
-
-    Examples
-    --------
-    >>> row = pd.Series({"sessid": 758519303, "plane": "soma", "nrois_tracked": -1,
-    ...                  "date": 20180926, "notes": float("nan")})
-    >>> facts_from_row(row)
-    ({'session_id': 758519303, 'plane': 'soma'}, {'date': '2018-09-26'})
-    """
+    """Turn a row of the session table into scalar coordinates and attributes."""
     found: dict[FactRole, dict[str, int | float | str]] = {"coord": {}, "attr": {}}
     problems = []
     values = {COLUMN_ALIASES.get(str(column), str(column)): row[column] for column in row.index}

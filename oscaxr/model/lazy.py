@@ -19,54 +19,22 @@ AxisIndex = slice | Array
 
 
 class Reader(Protocol):
-    """What an :class:`OrthogonalArray` reads from.
+    """What an :class:`OrthogonalArray` reads from."""
 
-    It pickles, may be shared between threads, and is immutable.
-    """
+    # It pickles, may be shared between threads, and is immutable.
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
-        """Read the outer product of the indices.
-
-        Parameters
-        ----------
-        indices : tuple of slice or 1-D ndarray of int
-            One an axis. Slices have a positive step and lie within the axis; arrays hold
-            non-negative positions in any order, with repeats. None of them is empty.
-
-        Returns
-        -------
-        ndarray
-            A new array that the caller may keep, one dim an axis.
-        """
+        """Read the outer product of the indices."""
         ...
 
 
 def read_increasing(
     read: Callable[[tuple[AxisIndex, ...]], Array], indices: tuple[AxisIndex, ...]
 ) -> Array:
-    """Read each position once and in rising order, and put the values where they were asked for.
-
-    Parameters
-    ----------
-    read : callable
-        Reads the outer product of indices whose arrays rise.
-    indices : tuple of slice or 1-D ndarray of int
-        As for :meth:`Reader.read`.
-
-    Returns
-    -------
-    ndarray
-        In the order of `indices`, with their repeats.
-
-    Examples
-    --------
-    >>> values = np.array([0.0, 1.0, 2.0, 3.0])
-    >>> read_increasing(lambda indices: values[indices], (np.array([3, 0, 3]),))
-    array([3., 0., 3.])
-    """
+    """Read each position once and in rising order, and put the values where they were asked for."""
     rising: list[AxisIndex] = []
     inverse: list[Array | None] = []
     for index in indices:
@@ -85,35 +53,13 @@ def read_increasing(
 
 
 def view_of(reader: Reader) -> Array | None:
-    """Return a reader's whole array as a read-only view, where the reader can give one.
-
-    Parameters
-    ----------
-    reader : Reader
-        Where values come from.
-
-    Returns
-    -------
-    ndarray or None
-        A view, e.g. of a mapped file, that is to be used and let go.
-    """
+    """Return a reader's whole array as a read-only view, where the reader can give one."""
     view = getattr(reader, "view", None)
     return None if view is None else view()
 
 
 class OrthogonalArray(indexing.ExplicitlyIndexedNDArrayMixin):
-    """A lazily indexed array whose axes are indexed independently of each other.
-
-    Parameters
-    ----------
-    reader : Reader
-        Where values come from.
-    indices : tuple of (int, slice or ndarray), optional
-        One an axis of the reader; an array may have any number of dims, all of which become dims
-        of this array.
-    order : tuple of int, optional
-        Permutation of the dims that the indices give.
-    """
+    """A lazily indexed array whose axes are indexed independently of each other."""
 
     def __init__(
         self,
@@ -210,13 +156,7 @@ class OrthogonalArray(indexing.ExplicitlyIndexedNDArrayMixin):
         return OrthogonalArray(self.reader, self.indices, tuple(self.order[axis] for axis in order))
 
     def get_duck_array(self) -> Array:
-        """Read the values.
-
-        Returns
-        -------
-        ndarray
-            Of this array's shape and dtype; nothing is read when it is empty.
-        """
+        """Read the values."""
         if 0 in self.shape:
             return np.empty(self.shape, self.dtype)
         flat: list[AxisIndex] = []
@@ -242,13 +182,7 @@ class OrthogonalArray(indexing.ExplicitlyIndexedNDArrayMixin):
         return values.reshape(natural)[tuple(flip)].transpose(self.order)
 
     def view(self) -> Array | None:
-        """Return the array as a read-only view of its source, where that is possible.
-
-        Returns
-        -------
-        ndarray or None
-            A view, e.g. of a mapped file, that is to be used and let go.
-        """
+        """Return the array as a read-only view of its source, where that is possible."""
         if not all(isinstance(index, slice) for index in self.indices):
             return None
         whole = view_of(self.reader)
@@ -321,13 +255,7 @@ def _as_slice(span: range) -> slice:
 
 
 class ArrayReader:
-    """A reader of an array in memory, for what is computed from whole arrays.
-
-    Parameters
-    ----------
-    array : ndarray
-        The array.
-    """
+    """A reader of an array in memory, for what is computed from whole arrays."""
 
     def __init__(self, array: Array) -> None:
         self.array = array

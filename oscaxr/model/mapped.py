@@ -12,17 +12,7 @@ import numpy as np
 
 
 def release(view: np.ndarray[Any, Any]) -> None:
-    """Give back the pages of the mapped file that an array is a view of; else do nothing.
-
-    Parameters
-    ----------
-    view : ndarray
-        Any array. Its values stay what they are: pages that are used again are mapped again.
-
-    Examples
-    --------
-    >>> release(np.zeros(3))
-    """
+    """Give back the pages of the mapped file that an array is a view of; else do nothing."""
     base: Any = view
     while isinstance(base, np.ndarray):
         base = base.base

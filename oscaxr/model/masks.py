@@ -13,32 +13,9 @@ MIN_TOTAL_WEIGHT: Final = 3.0
 
 
 def to_boolean(weights: Array) -> Array:
-    """Turn mask weights into pixels that belong to the ROI.
-
-    Parameters
-    ----------
-    weights : ndarray, (roi, height, width)
-        Weights of any numeric dtype, or flags. One-byte data with values of 0 and 1 are not
-        copied: the result is a view of them.
-
-    Returns
-    -------
-    ndarray of bool, (roi, height, width)
-
-    Notes
-    -----
-    The rule of the published analysis: weights below 0.1 are zeroed, ROIs whose weights then sum
-    to less than 3 are emptied, the rest becomes boolean.
-
-    Examples
-    --------
-    >>> to_boolean(np.array([[[0.05, 2.0], [0.5, 1.0]], [[0.0, 1.0], [0.5, 0.0]]]))
-    array([[[False,  True],
-            [ True,  True]],
-    <BLANKLINE>
-           [[False, False],
-            [False, False]]])
-    """
+    """Turn mask weights into pixels that belong to the ROI."""
+    # The rule of the published analysis: weights below 0.1 are zeroed, ROIs whose weights then sum
+    # to less than 3 are emptied, the rest becomes boolean.
     n_rois = len(weights)
     if weights.dtype.itemsize == 1 and weights.dtype.kind in "bui" and _is_binary(weights):
         masks = weights.view(np.bool_)
@@ -61,24 +38,7 @@ def _is_binary(values: Array) -> bool:
 
 
 def geometry(masks: Array) -> dict[str, Array]:
-    """Return the centroid and area of each mask.
-
-    Parameters
-    ----------
-    masks : ndarray of bool, (roi, height, width)
-        ROI masks.
-
-    Returns
-    -------
-    dict of str to ndarray, (roi,)
-        ``centroid_y`` and ``centroid_x`` (float64, px; NaN for an empty mask), ``area_px``
-        (int64).
-
-    Examples
-    --------
-    >>> geometry(np.array([[[False, True], [False, True]]]))
-    {'centroid_y': array([0.5]), 'centroid_x': array([1.]), 'area_px': array([2])}
-    """
+    """Return the centroid and area of each mask."""
     _, height, width = masks.shape
     rows = masks.sum(axis=2, dtype=np.int64)
     columns = masks.sum(axis=1, dtype=np.int64)

@@ -6,22 +6,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 @dataclass(frozen=True)
 class RemoteSource:
-    """What identifies a file that is read over HTTP.
-
-    Parameters
-    ----------
-    url : str
-        Where it is, without query or password: those may be signatures.
-    size : int
-        Its size in bytes.
-    etag : str
-        The server's mark of this version of the file; empty where it gives none.
-
-    Examples
-    --------
-    >>> RemoteSource("https://example.org/sub-1/a.nwb", 12, "").name
-    'a.nwb'
-    """
+    """What identifies a file that is read over HTTP."""
 
     url: str
     size: int
@@ -34,21 +19,6 @@ class RemoteSource:
 
 
 def public_url(url: str) -> str:
-    """Return a URL without what may be secret: user, password, query and fragment.
-
-    Parameters
-    ----------
-    url : str
-        The URL.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> public_url("https://me:word@example.org:8000/a.nwb?X-Amz-Signature=abc#top")
-    'https://example.org:8000/a.nwb'
-    """
+    """Return a URL without what may be secret: user, password, query and fragment."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -285,23 +285,7 @@ SESSION: Final[dict[str, VariableSpec]] = {
 
 
 def template_spec(template: str) -> VariableSpec:
-    """Return the declaration of the images of one stimulus template.
-
-    Parameters
-    ----------
-    template : str
-        Name of the template, e.g. ``"visflow_left"``.
-
-    Returns
-    -------
-    VariableSpec
-        With its own dims: templates differ in length and are smaller than the microscope's field.
-
-    Examples
-    --------
-    >>> template_spec("gabors").dims
-    ('template_gabors_frame', 'template_height', 'template_width')
-    """
+    """Return the declaration of the images of one stimulus template."""
     return VariableSpec(
         f"template_{template}",
         (f"template_{template}_frame", "template_height", "template_width"),

@@ -20,25 +20,7 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def nearest_frames(clock: FloatArray, times: FloatArray) -> IntArray:
-    """Return the frame of a clock whose timestamp is nearest to each time.
-
-    Parameters
-    ----------
-    clock : ndarray, (frame,), s
-        Increasing timestamps.
-    times : ndarray, any shape, s
-        Times to look up; times beyond the clock give its first or last frame.
-
-    Returns
-    -------
-    ndarray of int64
-        Frame numbers; the earlier frame where two are equally near.
-
-    Examples
-    --------
-    >>> nearest_frames(np.array([0.0, 1.0, 2.0]), np.array([-5.0, 0.5, 1.6]))
-    array([0, 0, 2])
-    """
+    """Return the frame of a clock whose timestamp is nearest to each time."""
     after = np.clip(np.searchsorted(clock, times), 1, len(clock) - 1)
     before = after - 1
     is_before = (times - clock[before]) <= (clock[after] - times)
@@ -48,31 +30,8 @@ def nearest_frames(clock: FloatArray, times: FloatArray) -> IntArray:
 def frames_from_times(
     start_time: FloatArray, stop_time: FloatArray, clock: FloatArray
 ) -> tuple[IntArray, IntArray]:
-    """Return start and stop frames of segments on a clock, from their times.
-
-    Parameters
-    ----------
-    start_time, stop_time : ndarray, (segment,), s
-        Times of the segments.
-    clock : ndarray, (frame,), s
-        Timestamps of the frames.
-
-    Returns
-    -------
-    start, stop : ndarray of int64, (segment,)
-        The frame nearest to the segment's start; the next segment's start frame (for the last
-        segment, the frame nearest to its stop time).
-
-    Notes
-    -----
-    For files whose stimulus table has no frame columns.
-
-    Examples
-    --------
-    >>> clock = np.arange(10) / 10
-    >>> frames_from_times(np.array([0.1, 0.5]), np.array([0.5, 0.8]), clock)
-    (array([1, 5]), array([5, 8]))
-    """
+    """Return start and stop frames of segments on a clock, from their times."""
+    # For files whose stimulus table has no frame columns.
     start = nearest_frames(clock, start_time)
     stop = np.append(start[1:], nearest_frames(clock, stop_time[-1:]))
     return start, stop
@@ -81,78 +40,21 @@ def frames_from_times(
 def frame_rate(
     start_frame: IntArray, stop_frame: IntArray, start_time: FloatArray, stop_time: FloatArray
 ) -> float:
-    """Return the frame rate of a clock over the stimulus table.
-
-    Parameters
-    ----------
-    start_frame, stop_frame : ndarray, (segment,)
-        Frames of the segments on the clock.
-    start_time, stop_time : ndarray, (segment,), s
-        Times of the segments.
-
-    Returns
-    -------
-    float
-        Frames from the first start to the last stop over the seconds between, Hz.
-
-    Examples
-    --------
-    >>> frame_rate(np.array([0, 30]), np.array([30, 60]), np.array([0., 1.]), np.array([1., 2.]))
-    30.0
-    """
+    """Return the frame rate of a clock over the stimulus table."""
     return float((stop_frame[-1] - start_frame[0]) / (stop_time[-1] - start_time[0]))
 
 
 def block_numbers(stimulus_type: np.ndarray[Any, Any]) -> IntArray:
-    """Return the block of each segment: a maximal run of one stimulus type.
-
-    Parameters
-    ----------
-    stimulus_type : ndarray of str, (segment,)
-        Stimulus type of each segment, in the order of the table.
-
-    Returns
-    -------
-    ndarray of int64, (segment,)
-        From 0 through the session, gray screens included.
-
-    Notes
-    -----
-    The two directions of visual flow are two blocks because a gray screen separates them.
-
-    Examples
-    --------
-    >>> block_numbers(np.array(["grayscreen", "gabors", "gabors", "grayscreen"]))
-    array([0, 1, 1, 2])
-    """
+    """Return the block of each segment: a maximal run of one stimulus type."""
+    # The two directions of visual flow are two blocks because a gray screen separates them.
     if stimulus_type.size == 0:
         return np.zeros(0, np.int64)
     return np.cumsum(np.append(False, stimulus_type[1:] != stimulus_type[:-1]), dtype=np.int64)
 
 
 def first_of_consecutive(segments: IntArray, block: IntArray | None = None) -> BoolArray:
-    """Flag the first of each run of consecutive segment numbers.
-
-    Parameters
-    ----------
-    segments : ndarray of int, (segment,)
-        Increasing segment numbers, e.g. those left by a selection.
-    block : ndarray of int, optional
-        Block of each; a run ends with its block.
-
-    Returns
-    -------
-    ndarray of bool, (segment,)
-
-    Notes
-    -----
-    The published tool's ``remconsec``.
-
-    Examples
-    --------
-    >>> first_of_consecutive(np.array([3, 4, 5, 9, 10]))
-    array([ True, False, False,  True, False])
-    """
+    """Flag the first of each run of consecutive segment numbers."""
+    # The published tool's `remconsec`.
     first = np.ones(len(segments), bool)
     first[1:] = np.diff(segments) != 1
     if block is not None:
@@ -161,29 +63,7 @@ def first_of_consecutive(segments: IntArray, block: IntArray | None = None) -> B
 
 
 def derive(columns: Columns) -> dict[str, np.ndarray[Any, Any]]:
-    """Compute the columns that follow from the rest of the table.
-
-    Parameters
-    ----------
-    columns : mapping of str to ndarray, (segment,)
-        At least ``stimulus_type``, ``unexpected`` and ``gabor_frame``.
-
-    Returns
-    -------
-    dict of str to ndarray
-        ``block``, ``run_start`` (first of consecutive segments alike in block and in being
-        expected or not) and ``sequence_index`` (number of the Gabor sequence, -1 elsewhere).
-
-    Examples
-    --------
-    >>> derived = derive({
-    ...     "stimulus_type": np.array(["grayscreen", "gabors", "gabors"]),
-    ...     "unexpected": np.array([np.nan, 0.0, 1.0]),
-    ...     "gabor_frame": np.array(["", "A", "B"]),
-    ... })
-    >>> derived["block"], derived["sequence_index"]
-    (array([0, 1, 1]), array([-1,  0,  0]))
-    """
+    """Compute the columns that follow from the rest of the table."""
     block = block_numbers(columns["stimulus_type"])
     unexpected = np.nan_to_num(columns["unexpected"], nan=-1.0)
     like = np.ones(len(block), bool)
@@ -198,25 +78,7 @@ def derive(columns: Columns) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def problems_of_table(columns: Columns, n_frames: Mapping[str, int]) -> list[str]:
-    """List what is wrong with a stimulus table.
-
-    Parameters
-    ----------
-    columns : mapping of str to ndarray, (segment,)
-        The normalised table.
-    n_frames : mapping of str to int
-        Length of the recording on each clock, keyed ``"stim"`` and ``"twop"``.
-
-    Returns
-    -------
-    list of str
-        One sentence a problem; empty when the table is sound.
-
-    Examples
-    --------
-    >>> problems_of_table({"stimulus_type": np.array(["noise"])}, {})
-    ["unknown stimulus types: 'noise' (known: 'gabors', 'visflow', 'grayscreen')"]
-    """
+    """List what is wrong with a stimulus table."""
     problems = []
     for name, known in (
         ("stimulus_type", n.STIMULUS_TYPES),
@@ -255,22 +117,7 @@ def _quoted(words: Any) -> str:
 
 
 def as_text(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Normalise a column of labels to fixed-width text, empty where there is none.
-
-    Parameters
-    ----------
-    values : ndarray, (segment,)
-        Text, bytes, or numbers that are all NaN.
-
-    Returns
-    -------
-    ndarray of str, (segment,)
-
-    Examples
-    --------
-    >>> as_text(np.array([b"A", b"nan", b""], dtype=object))
-    array(['A', '', ''], dtype='<U1')
-    """
+    """Normalise a column of labels to fixed-width text, empty where there is none."""
     codes, unique = pd.factorize(values, use_na_sentinel=False)
     words = [word.decode() if isinstance(word, bytes) else str(word) for word in unique]
     words = ["" if word.lower() in ("nan", "none", "<na>") else word for word in words]
@@ -278,29 +125,7 @@ def as_text(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def as_number(values: np.ndarray[Any, Any], name: str) -> FloatArray:
-    """Normalise a column of numbers to float64, NaN where there is none.
-
-    Parameters
-    ----------
-    values : ndarray, (segment,)
-        Numbers, flags, or their text (empty text is NaN).
-    name : str
-        Name of the column, for the message.
-
-    Returns
-    -------
-    ndarray of float64, (segment,)
-
-    Raises
-    ------
-    FormatError
-        If a text is not a number.
-
-    Examples
-    --------
-    >>> as_number(np.array(["16.0", ""]), "gabor_kappa")
-    array([16., nan])
-    """
+    """Normalise a column of numbers to float64, NaN where there is none."""
     if values.dtype.kind in "fiub":
         return values.astype(np.float64, copy=False)
     text = as_text(values)
@@ -312,29 +137,7 @@ def as_number(values: np.ndarray[Any, Any], name: str) -> FloatArray:
 
 
 def as_frames(values: np.ndarray[Any, Any], name: str) -> IntArray:
-    """Normalise a column of frame numbers to int64.
-
-    Parameters
-    ----------
-    values : ndarray, (segment,)
-        Frame numbers in any dtype; NaN becomes -1.
-    name : str
-        Name of the column, for the message.
-
-    Returns
-    -------
-    ndarray of int64, (segment,)
-
-    Raises
-    ------
-    FormatError
-        If a value is not a whole number.
-
-    Examples
-    --------
-    >>> as_frames(np.array([0.0, 18.0, np.nan]), "start_frame_stim_template")
-    array([ 0, 18, -1])
-    """
+    """Normalise a column of frame numbers to int64."""
     if values.dtype.kind in "iu":
         return values.astype(np.int64, copy=False)
     numbers = np.where(np.isnan(number := as_number(values, name)), -1.0, number)

@@ -22,45 +22,14 @@ _FIRST_SEARCH = 64
 def remove_running_outliers(
     velocity: npt.ArrayLike, threshold: float = n.RUNNING_OUTLIER_CM_PER_S
 ) -> tuple[FloatArray, int, int]:
-    """Set running outliers to NaN.
-
-    Parameters
-    ----------
-    velocity : array_like
-        Running velocity, (stimulus frame,), cm/s; NaN where frames were dropped.
-    threshold : float, optional
-        Largest step between two frames that is believed, cm/s.
-
-    Returns
-    -------
-    cleaned : numpy.ndarray
-        Copy of `velocity` as float64, outliers NaN.
-    n_in_file : int
-        Number of frames that were NaN already.
-    n_added : int
-        Number of frames the threshold made NaN.
-
-    Raises
-    ------
-    SchemaError
-        If `velocity` is not one-dimensional.
-
-    Notes
-    -----
-    The walk of the published analyses. NaNs are left out. Wherever two neighbours differ by more
-    than `threshold`, the frames after the step are outliers for as long as they differ by more
-    than `threshold` from the frame before the step. When the step is the very first one, the frames
-    are compared with standing still (0 cm/s) instead, and the first frame itself may go. A stretch
-    of outliers that reaches the end of the recording ends there. Steps are those of the trace as it
-    was given; a step inside a stretch already removed is passed over.
-
-    Python only steps from one stretch of outliers to the next, never over frames.
-
-    Examples
-    --------
-    >>> remove_running_outliers([1.0, 2.0, 200.0, 201.0, 3.0, float("nan")])
-    (array([ 1.,  2., nan, nan,  3., nan]), 1, 2)
-    """
+    """Set running outliers to NaN."""
+    # The walk of the published analyses. NaNs are left out. Wherever two neighbours differ by more
+    # than `threshold`, the frames after the step are outliers for as long as they differ by more
+    # than `threshold` from the frame before the step. When the step is the very first one, the
+    # frames are compared with standing still (0 cm/s) instead, and the first frame itself may go. A
+    # stretch of outliers that reaches the end of the recording ends there. Steps are those of the
+    # trace as it was given; a step inside a stretch already removed is passed over.
+    # Python only steps from one stretch of outliers to the next, never over frames.
     cleaned = np.array(velocity, dtype=np.float64)
     _check_one_dimensional(cleaned, "running velocity")
     present = ~np.isnan(cleaned)
@@ -102,28 +71,7 @@ def _last_beyond(walked: FloatArray, step: int, reference: float, threshold: flo
 
 
 def interpolate_nan(values: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Fill NaNs linearly over sample number, holding the nearest value beyond the ends.
-
-    Parameters
-    ----------
-    values : array_like
-        One trace, (frame,).
-
-    Returns
-    -------
-    numpy.ndarray
-        A copy without NaN, of the same floating dtype. A trace of NaNs only stays as it is.
-
-    Raises
-    ------
-    SchemaError
-        If `values` is not one-dimensional.
-
-    Examples
-    --------
-    >>> interpolate_nan([float("nan"), 1.0, float("nan"), 3.0, float("nan")])
-    array([1., 1., 2., 3., 3.])
-    """
+    """Fill NaNs linearly over sample number, holding the nearest value beyond the ends."""
     filled = np.array(values)
     if not np.issubdtype(filled.dtype, np.floating):
         filled = filled.astype(np.float64)
@@ -136,29 +84,7 @@ def interpolate_nan(values: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def center_shift(x: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
-    """Return how far the pupil centre moved since the frame before.
-
-    Parameters
-    ----------
-    x, y : array_like
-        Position of the pupil centre, (two-photon frame,), in the same unit.
-
-    Returns
-    -------
-    numpy.ndarray
-        Euclidean distance from the last frame, (two-photon frame,), in the unit of `x` and `y`.
-        The first value is NaN, and so is every value next to a missing position.
-
-    Raises
-    ------
-    SchemaError
-        If `x` and `y` are not one-dimensional or differ in length.
-
-    Examples
-    --------
-    >>> center_shift([0.0, 3.0, 3.0], [0.0, 4.0, 5.0])
-    array([nan,  5.,  1.])
-    """
+    """Return how far the pupil centre moved since the frame before."""
     across, down = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     _check_one_dimensional(across, "pupil centre, x")
     _check_one_dimensional(down, "pupil centre, y")
@@ -173,23 +99,7 @@ def center_shift(x: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
 
 
 def nan_runs(values: npt.ArrayLike) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Find the runs of consecutive NaNs in a trace.
-
-    Parameters
-    ----------
-    values : array_like
-        One trace, (frame,).
-
-    Returns
-    -------
-    starts, lengths : numpy.ndarray
-        First frame and number of frames of each run, (run,).
-
-    Examples
-    --------
-    >>> nan_runs([1.0, float("nan"), float("nan"), 2.0, float("nan")])
-    (array([1, 4]), array([2, 1]))
-    """
+    """Find the runs of consecutive NaNs in a trace."""
     missing = np.isnan(np.asarray(values, dtype=np.float64))
     edges = np.flatnonzero(np.diff(missing, prepend=False, append=False))
     return edges[::2], edges[1::2] - edges[::2]
@@ -202,30 +112,7 @@ def dropped_frames_message(
     *,
     tolerance: float = n.DROP_TOLERANCE,
 ) -> str | None:
-    """Say how much of a running trace is missing, if that is more than usual.
-
-    Parameters
-    ----------
-    cleaned : array_like
-        Running velocity after :func:`remove_running_outliers`, (stimulus frame,).
-    n_in_file, n_added : int
-        The counts that function gave.
-    tolerance : float, optional
-        Fraction of the frames that may be missing without a word.
-
-    Returns
-    -------
-    str or None
-        The words of a warning, or None when no more than `tolerance` is missing.
-
-    Examples
-    --------
-    >>> trace, n_in_file, n_added = remove_running_outliers([1.0] * 9 + [float("nan")])
-    >>> dropped_frames_message(trace, n_in_file, n_added)
-    '1 of 10 running frames (10.00 %) are missing: 1 in the file, 0 removed as outliers'
-    >>> dropped_frames_message(trace, n_in_file, n_added, tolerance=0.2) is None
-    True
-    """
+    """Say how much of a running trace is missing, if that is more than usual."""
     trace = np.asarray(cleaned, dtype=np.float64)
     n_missing = n_in_file + n_added
     if not trace.size or n_missing / trace.size <= tolerance:

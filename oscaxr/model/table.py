@@ -35,15 +35,7 @@ _KIND_WORDS: Final[dict[FactKind, str]] = {
 
 @dataclass(frozen=True)
 class ShownStimuli:
-    """Which values of the stimulus parameters a mouse was shown.
-
-    Parameters
-    ----------
-    gabor_kappas : tuple of float
-        Orientation dispersions of the Gabors.
-    flows : tuple of (str, float)
-        Main directions of visual flow, each with a size of its squares in pixels.
-    """
+    """Which values of the stimulus parameters a mouse was shown."""
 
     gabor_kappas: tuple[float, ...]
     flows: tuple[tuple[str, float], ...]
@@ -69,33 +61,7 @@ PILOT_SESSIONS_WITHOUT_DATA: Final = (714893802,)
 
 
 def typed_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Check the columns of a session table and give them their types.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        As read, or typed already.
-    name : str
-        What to call it in messages.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As :func:`oscaxr.catalog.sessions`.
-
-    Raises
-    ------
-    TableError
-        Columns are missing or there twice, session ids are not unique, or values are of the wrong
-        kind: all missing columns, or all wrong values, at once.
-
-    Examples
-    --------
-    >>> typed_table(pd.DataFrame({"sessid": ["7", "8"]}), "The table")
-    Traceback (most recent call last):
-    ...
-    oscaxr.errors.TableError: The table lacks the columns mouseid, mouse_n, sess_n, ...
-    """
+    """Check the columns of a session table and give them their types."""
     table = table.rename(columns=lambda column: str(column).strip())
     # A table with both the old and the new column is not a published one: both are kept.
     table = table.rename(columns={a: b for a, b in COLUMN_ALIASES.items() if b not in table})

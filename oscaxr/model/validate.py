@@ -83,26 +83,7 @@ class Report(tuple[Problem, ...]):
 
 
 def check_structure(ds: xr.Dataset, *, dropped: Iterable[str] = ()) -> Report:
-    """Check names, dims and dtypes against the schema; reads no values.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A session.
-    dropped : iterable of str, optional
-        Required names that were left out on purpose.
-
-    Returns
-    -------
-    Report
-
-    Examples
-    --------
-    >>> import xarray as xr
-    >>> report = check_structure(xr.Dataset({"dff": ("roi", [1, 2])}))
-    >>> print(next(problem for problem in report if problem.where == "dff"))
-    error: dff: has dims ('roi',), not those of ('time', 'roi')
-    """
+    """Check names, dims and dtypes against the schema; reads no values."""
     excused = set(ds.variables) | set(dropped)
     problems = [
         Problem("error", name, "is missing")

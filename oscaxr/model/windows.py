@@ -13,21 +13,7 @@ from oscaxr.model.lazy import Array, AxisIndex, OrthogonalArray
 
 @dataclass(frozen=True)
 class Windows:
-    """Which frames belong to which sequence.
-
-    Parameters
-    ----------
-    reference : ndarray of int, (sequence,)
-        Reference frame of each sequence.
-    offsets : ndarray of int, (rel_time,)
-        Consecutive frames from the reference frame.
-    n_frames : int
-        Length of the recording on the clock of the frames.
-    length : ndarray of int, (sequence,), optional
-        Number of offsets that belong to each sequence, where sequences differ in length.
-    lookup : ndarray of int, (frame,), optional
-        Frame of the variable's own clock for each frame of this one, -1 where there is none.
-    """
+    """Which frames belong to which sequence."""
 
     reference: Array
     offsets: Array
@@ -36,17 +22,7 @@ class Windows:
     lookup: Array | None = None
 
     def frames(self, sequences: AxisIndex = slice(None), offsets: AxisIndex = slice(None)) -> Array:
-        """Return the frames on the variable's own clock, -1 where there is none.
-
-        Parameters
-        ----------
-        sequences, offsets : slice or ndarray of int, optional
-            Which of them.
-
-        Returns
-        -------
-        ndarray of int, (sequence, rel_time)
-        """
+        """Return the frames on the variable's own clock, -1 where there is none."""
         frames = self.reference[sequences, None] + self.offsets[offsets]
         outside = (frames < 0) | (frames >= self.n_frames)
         if self.length is not None:
@@ -65,18 +41,7 @@ class Windows:
 
 
 class WindowReader:
-    """Reads windows of a variable when they are indexed, scaled on the way where asked.
-
-    Parameters
-    ----------
-    source : xarray.Variable
-        The variable, its clock first: (frame, ...).
-    windows : Windows
-        Which frames.
-    scale : tuple of xarray.Variable, optional
-        What to subtract and what to divide by: scalars, or over the dim after the clock. Lazy ones
-        are computed when windows are first read.
-    """
+    """Reads windows of a variable when they are indexed, scaled on the way where asked."""
 
     def __init__(
         self,
@@ -117,18 +82,7 @@ class WindowReader:
         return values
 
     def factors(self, rest: tuple[AxisIndex, ...] = ()) -> tuple[Array, Array]:
-        """Return what to subtract and what to divide by.
-
-        Parameters
-        ----------
-        rest : tuple of slice or ndarray of int, optional
-            Which of the dims after the clock; all by default.
-
-        Returns
-        -------
-        center, spread : ndarray
-            0 and 1 where nothing is scaled.
-        """
+        """Return what to subtract and what to divide by."""
         if self.scale is None:
             return np.zeros(()), np.ones(())
         center, spread = (np.asarray(factor.values) for factor in self.scale)
@@ -138,19 +92,7 @@ class WindowReader:
         return center, spread
 
     def scaled(self, values: Array, rest: tuple[AxisIndex, ...] = ()) -> Array:
-        """Apply the scale factors to values whose last dims are those after the clock.
-
-        Parameters
-        ----------
-        values : ndarray, (..., *dims after the clock)
-            Values as stored.
-        rest : tuple of slice or ndarray of int, optional
-            Which of the dims after the clock the values are.
-
-        Returns
-        -------
-        ndarray of float64
-        """
+        """Apply the scale factors to values whose last dims are those after the clock."""
         if self.scale is None:
             return values
         center, spread = self.factors(rest)
@@ -160,20 +102,7 @@ class WindowReader:
 
 
 def take_frames(source: xr.Variable, frames: Array) -> Array:
-    """Read frames of a variable, by a matrix of frame numbers.
-
-    Parameters
-    ----------
-    source : xarray.Variable, (frame, ...)
-        In memory or lazy.
-    frames : ndarray of int, (sequence, rel_time)
-        Existing frames.
-
-    Returns
-    -------
-    ndarray, (sequence, rel_time, ...)
-        A new array.
-    """
+    """Read frames of a variable, by a matrix of frame numbers."""
     clock = source.dims[0]
     matrix = xr.Variable((n.SEQUENCE, n.REL_TIME), frames)
     if isinstance(innermost(source), OrthogonalArray | np.ndarray):
@@ -185,17 +114,7 @@ def take_frames(source: xr.Variable, frames: Array) -> Array:
 
 
 def innermost(variable: xr.Variable) -> Any:
-    """Return what holds the values of a variable, below xarray's wrappers.
-
-    Parameters
-    ----------
-    variable : xarray.Variable
-        Any.
-
-    Returns
-    -------
-    ndarray, OrthogonalArray, or the array of another source
-    """
+    """Return what holds the values of a variable, below xarray's wrappers."""
     data = variable._data
     while isinstance(
         data,
@@ -206,53 +125,20 @@ def innermost(variable: xr.Variable) -> Any:
 
 
 def chunk_rows(source: xr.Variable) -> int:
-    """Return how many frames of a variable are stored together; 1 where that is of no matter.
-
-    Parameters
-    ----------
-    source : xarray.Variable, (frame, ...)
-        Any.
-
-    Returns
-    -------
-    int
-    """
+    """Return how many frames of a variable are stored together; 1 where that is of no matter."""
     chunk_shape = getattr(getattr(innermost(source), "reader", None), "chunk_shape", None)
     return int(chunk_shape[0]) if chunk_shape else 1
 
 
 def view_or_variable(source: xr.Variable) -> Any:
-    """Return a variable as a read-only view of its file, or as it is where there is no view.
-
-    Parameters
-    ----------
-    source : xarray.Variable
-        In memory or lazy.
-
-    Returns
-    -------
-    ndarray or xarray.Variable
-        To be indexed, used, and let go: a view keeps its file open.
-    """
+    """Return a variable as a read-only view of its file, or as it is where there is no view."""
     array = innermost(source)
     view = array.view() if isinstance(array, OrthogonalArray) else None
     return source if view is None else view
 
 
 def window_reader(variable: xr.Variable) -> tuple[WindowReader, OrthogonalArray] | None:
-    """Return the reader behind a lazy variable of sequences, None for any other variable.
-
-    Parameters
-    ----------
-    variable : xarray.Variable
-        Any.
-
-    Returns
-    -------
-    reader : WindowReader
-    array : OrthogonalArray
-        Which part of the reader's array the variable is.
-    """
+    """Return the reader behind a lazy variable of sequences, None for any other variable."""
     data = innermost(variable)
     if isinstance(data, OrthogonalArray) and isinstance(data.reader, WindowReader):
         return data.reader, data

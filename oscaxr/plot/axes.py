@@ -40,17 +40,7 @@ class PlotLibraryError(OscaxrError, ImportError):
 
 
 def require_matplotlib() -> None:
-    """Make sure that pictures can be drawn.
-
-    Raises
-    ------
-    PlotLibraryError
-        If matplotlib is not installed.
-
-    Examples
-    --------
-    >>> require_matplotlib()
-    """
+    """Make sure that pictures can be drawn."""
     if find_spec("matplotlib") is None:
         raise PlotLibraryError(
             "pictures need matplotlib, which is not installed here. Install it with\n"
@@ -60,26 +50,7 @@ def require_matplotlib() -> None:
 
 
 def own_axes(ax: "Axes | None", size: tuple[float, float] | None = None) -> "Axes":
-    """Return the axes, or those of a new figure.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes, optional
-        Axes to draw into.
-    size : tuple of float, optional
-        Width and height of the new figure, in inches.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    PlotInputError
-        If it is something else, such as an array of several axes.
-    PlotLibraryError
-        If matplotlib is not installed.
-    """
+    """Return the axes, or those of a new figure."""
     require_matplotlib()
     if ax is not None:
         from matplotlib.axes import Axes
@@ -94,31 +65,7 @@ def own_axes(ax: "Axes | None", size: tuple[float, float] | None = None) -> "Axe
 def own_rows(
     axes: "Iterable[Axes] | None", rows: Sequence[str], heights: Sequence[float] | None = None
 ) -> "list[Axes]":
-    """Return the axes of a picture of several rows, or those of a new figure.
-
-    Parameters
-    ----------
-    axes : iterable of matplotlib.axes.Axes, optional
-        Axes to draw into, from top to bottom.
-    rows : sequence of str
-        What each row shows.
-    heights : sequence of float, optional
-        Heights of the rows of a new figure, relative to each other.
-
-    Returns
-    -------
-    list of matplotlib.axes.Axes
-        As many as there are rows.
-
-    Raises
-    ------
-    CriterionError
-        If there are not as many axes.
-    PlotInputError
-        If they are something else than axes.
-    PlotLibraryError
-        If matplotlib is not installed.
-    """
+    """Return the axes of a picture of several rows, or those of a new figure."""
     require_matplotlib()
     if axes is None:
         from matplotlib import pyplot
@@ -140,26 +87,7 @@ def own_rows(
 
 
 def axis_label(attrs: Mapping[Any, Any], name: Hashable = None) -> str:
-    """Return what to write at an axis: the long name, and the unit if there is one.
-
-    Parameters
-    ----------
-    attrs : mapping
-        Attributes of the array.
-    name : str, optional
-        What to write if the array has no long name.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> axis_label({"long_name": "running velocity", "units": "cm/s"})
-    'running velocity (cm/s)'
-    >>> axis_label({"long_name": "dF/F", "units": "1", "scaled": 1})
-    'dF/F, scaled'
-    """
+    """Return what to write at an axis: the long name, and the unit if there is one."""
     words = str(attrs.get("long_name", "" if name is None else name))
     extra = [
         word
@@ -171,32 +99,12 @@ def axis_label(attrs: Mapping[Any, Any], name: Hashable = None) -> str:
 
 
 def event_line(ax: "Axes", at: float = 0.0) -> "Line2D":
-    """Draw the line at the reference frame.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-        Axes over ``rel_time``.
-    at : float, optional
-        Where, s.
-
-    Returns
-    -------
-    matplotlib.lines.Line2D
-    """
+    """Draw the line at the reference frame."""
     return ax.axvline(at, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
 
 
 def say_missing(ax: "Axes", name: str) -> None:
-    """Say in otherwise empty axes that a session lacks what they should show.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-        Axes to write into.
-    name : str
-        Variable that is not there.
-    """
+    """Say in otherwise empty axes that a session lacks what they should show."""
     ax.set_yticks([])
     ax.spines[["left", "top", "right"]].set_visible(False)
     words = f"this session has no {SESSION[name].long_name}"
@@ -207,54 +115,17 @@ def say_missing(ax: "Axes", name: str) -> None:
 
 
 def faintness(count: int, *, power: float) -> float:
-    """Return the opacity of so many lines, which must not run together into a dark patch.
-
-    Parameters
-    ----------
-    count : int
-        Number of lines.
-    power : float
-        1 for traces, which cross each other all the time, less for lines that seldom do.
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> faintness(15, power=1), faintness(1500, power=0.5), faintness(1500, power=1)
-    (0.8, 0.1, 0.02)
-    """
+    """Return the opacity of so many lines, which must not run together into a dark patch."""
     return float(np.clip((15 / max(1, count)) ** power, 0.02, 0.8))
 
 
 def tidy(ax: "Axes") -> None:
-    """Take away the upper and the right edge.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-        Axes to change.
-    """
+    """Take away the upper and the right edge."""
     ax.spines[["top", "right"]].set_visible(False)
 
 
 def roomy_legend(ax: "Axes", entries: int, title: str = "") -> "Legend":
-    """Name what was drawn, above it or beside it, never over it.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-        Axes with labelled artists.
-    entries : int
-        Number of them.
-    title : str, optional
-        What the entries have in common.
-
-    Returns
-    -------
-    matplotlib.legend.Legend
-    """
+    """Name what was drawn, above it or beside it, never over it."""
     rows = entries + bool(title)
     beside = rows > _MOST_ABOVE
     if not beside:
@@ -276,21 +147,7 @@ def roomy_legend(ax: "Axes", entries: int, title: str = "") -> "Legend":
 
 
 def beside_legend(ax: "Axes", handles: "Sequence[Artist]", title: str = "") -> "Legend":
-    """Name what was drawn to the right of an image.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-        Axes with the image.
-    handles : sequence of matplotlib.artist.Artist
-        What to name, by their labels.
-    title : str, optional
-        What the entries have in common.
-
-    Returns
-    -------
-    matplotlib.legend.Legend
-    """
+    """Name what was drawn to the right of an image."""
     return ax.legend(
         handles=handles, title=title or None, loc="upper left", bbox_to_anchor=(1.02, 1),
         borderaxespad=0, frameon=False, handlelength=1.2, fontsize="small", alignment="left",
@@ -299,23 +156,7 @@ def beside_legend(ax: "Axes", handles: "Sequence[Artist]", title: str = "") -> "
 
 
 def group_colors(count: int) -> list[Any]:
-    """Return colours for so many groups.
-
-    Parameters
-    ----------
-    count : int
-        Number of groups.
-
-    Returns
-    -------
-    list
-        From the palette, or from the colour map cividis where the palette is too small.
-
-    Examples
-    --------
-    >>> group_colors(2)
-    ['#0072B2', '#D55E00']
-    """
+    """Return colours for so many groups."""
     if count <= len(PALETTE):
         return list(PALETTE[:count])
     from matplotlib import colormaps

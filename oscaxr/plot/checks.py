@@ -17,62 +17,14 @@ class PlotInputError(OscaxrError, TypeError):
 
 
 def require_kind(given: object, kind: type[Kind] | tuple[type[Kind], ...], wanted: str) -> Kind:
-    """Return what was given if it is of the kind that a picture needs.
-
-    Parameters
-    ----------
-    given : object
-        What was given.
-    kind : type or tuple of type
-        What it should be.
-    wanted : str
-        What it should be, in words, and how to get it.
-
-    Returns
-    -------
-    object
-        What was given.
-
-    Raises
-    ------
-    PlotInputError
-        If it is of another kind.
-
-    Examples
-    --------
-    >>> require_kind([1, 2], xr.DataArray, "sequences, as of ds.osca.sequences(...)")
-    Traceback (most recent call last):
-    ...
-    oscaxr.plot.checks.PlotInputError: this picture needs sequences, as of \
-ds.osca.sequences(...); it was given: list
-    """
+    """Return what was given if it is of the kind that a picture needs."""
     if not isinstance(given, kind):
         raise PlotInputError(f"this picture needs {wanted}; it was given: {type(given).__name__}")
     return given
 
 
 def roi_dim(data: xr.DataArray | xr.Dataset) -> str:
-    """Return the dim of the ROIs.
-
-    Parameters
-    ----------
-    data : xarray.DataArray or xarray.Dataset
-        With the dim ``roi`` or ``tracking_id``.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    MissingVariableError
-        If it has neither.
-
-    Examples
-    --------
-    >>> roi_dim(xr.DataArray([0.0], dims="tracking_id"))
-    'tracking_id'
-    """
+    """Return the dim of the ROIs."""
     for dim in (n.ROI, n.TRACKING_ID):
         if dim in data.dims:
             return dim
@@ -83,27 +35,7 @@ def roi_dim(data: xr.DataArray | xr.Dataset) -> str:
 
 
 def sessions_in(given: Any) -> list[xr.Dataset]:
-    """Return the sessions that were given together.
-
-    Parameters
-    ----------
-    given : iterable of xarray.Dataset, mapping of them, or xarray.DataTree
-        Sessions.
-
-    Returns
-    -------
-    list of xarray.Dataset
-
-    Raises
-    ------
-    PlotInputError
-        If it is something else, or a single session.
-
-    Examples
-    --------
-    >>> len(sessions_in([xr.Dataset(), xr.Dataset()]))
-    2
-    """
+    """Return the sessions that were given together."""
     wanted = "several sessions: a list of them, or a tree (oscaxr.open_sessions)"
     if isinstance(given, xr.Dataset | xr.DataArray | str) or not isinstance(given, Iterable):
         raise PlotInputError(f"this picture needs {wanted}; it was given: {type(given).__name__}")
@@ -111,22 +43,7 @@ def sessions_in(given: Any) -> list[xr.Dataset]:
 
 
 def require_numbers(data: xr.DataArray) -> None:
-    """Make sure that data are numbers.
-
-    Parameters
-    ----------
-    data : xarray.DataArray
-        What is to be drawn.
-
-    Raises
-    ------
-    PlotInputError
-        If they are text, times or the like.
-
-    Examples
-    --------
-    >>> require_numbers(xr.DataArray([0.0]))
-    """
+    """Make sure that data are numbers."""
     if data.dtype.kind not in "fiub":
         raise PlotInputError(
             f"this picture needs numbers; {data.name!r} has the dtype {data.dtype}"
@@ -134,22 +51,7 @@ def require_numbers(data: xr.DataArray) -> None:
 
 
 def require_rel_time(data: xr.DataArray | xr.Dataset) -> None:
-    """Make sure that data run over ``rel_time``.
-
-    Parameters
-    ----------
-    data : xarray.DataArray or xarray.Dataset
-        Sequences, or what is left of them.
-
-    Raises
-    ------
-    MissingVariableError
-        If they do not.
-
-    Examples
-    --------
-    >>> require_rel_time(xr.DataArray([0.0], dims="rel_time"))
-    """
+    """Make sure that data run over ``rel_time``."""
     if n.REL_TIME not in data.dims:
         raise MissingVariableError(
             f"the data have the dims {[str(dim) for dim in data.dims]}; this picture is over "
@@ -158,29 +60,7 @@ def require_rel_time(data: xr.DataArray | xr.Dataset) -> None:
 
 
 def require_variables(ds: xr.Dataset, names: Iterable[str], picture: str) -> None:
-    """Make sure that a session has what a picture shows.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A session.
-    names : iterable of str
-        Variables and coordinates.
-    picture : str
-        What is to be drawn, in words.
-
-    Raises
-    ------
-    MissingVariableError
-        If it lacks any; all are named.
-
-    Examples
-    --------
-    >>> require_variables(xr.Dataset(), ["roi_mask"], "ROI masks")
-    Traceback (most recent call last):
-    ...
-    oscaxr.errors.MissingVariableError: ROI masks cannot be drawn: there is no 'roi_mask' here
-    """
+    """Make sure that a session has what a picture shows."""
     missing = [name for name in names if name not in ds.variables]
     if missing:
         session = f"session {int(ds['session_id'])}" if "session_id" in ds.coords else "here"
@@ -191,26 +71,7 @@ def require_variables(ds: xr.Dataset, names: Iterable[str], picture: str) -> Non
 
 
 def require_one_quantity(labels: Iterable[tuple[str, str]]) -> None:
-    """Make sure that what shares an axis is one quantity in one unit.
-
-    Parameters
-    ----------
-    labels : iterable of (str, str)
-        Name of each group, and the label of its axis; empty where it is not known.
-
-    Raises
-    ------
-    CriterionError
-        If there are several; all are listed.
-
-    Examples
-    --------
-    >>> require_one_quantity([("a", "dF/F"), ("b", "running velocity (cm/s)")])
-    Traceback (most recent call last):
-    ...
-    oscaxr.errors.CriterionError: these do not share an axis: 'a' is dF/F, 'b' is running velocity \
-(cm/s). Draw them on axes of their own.
-    """
+    """Make sure that what shares an axis is one quantity in one unit."""
     known = [(name, label) for name, label in labels if label]
     if len({label for _, label in known}) > 1:
         listed = ", ".join(f"{name!r} is {label}" for name, label in known)

@@ -19,29 +19,8 @@ FIELD_SIZE: Final = (7.0, 5.0)
 def layered(
     shape: tuple[int, int], layers: list[tuple[npt.NDArray[np.bool_], Any, float]]
 ) -> npt.NDArray[np.float64]:
-    """Paint colours over each other on white.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Height and width.
-    layers : list of (ndarray of bool, colour, float)
-        Where each colour goes, and how much it covers what is below, from 0 to 1.
-
-    Returns
-    -------
-    ndarray of float64, (height, width, 4)
-        Red, green, blue and opacity; transparent where nothing was painted.
-
-    Notes
-    -----
-    Colours, unlike numbers, may be averaged when an image is drawn smaller than it is.
-
-    Examples
-    --------
-    >>> layered((1, 2), [(np.array([[True, False]]), "red", 1.0)]).tolist()
-    [[[1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 0.0]]]
-    """
+    """Paint colours over each other on white."""
+    # Colours, unlike numbers, may be averaged when an image is drawn smaller than it is.
     from matplotlib.colors import to_rgb
 
     image = np.ones((*shape, 4))
@@ -55,26 +34,7 @@ def layered(
 def draw_outlines(
     ax: "Axes", pixels: MaskPixels, *, color: Any, label: str = "", thicker: float = 1.0
 ) -> "PathCollection":
-    """Draw the line around each mask.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-        Axes to draw into.
-    pixels : MaskPixels
-        The masks.
-    color : colour
-        Of the lines.
-    label : str, optional
-        What a legend should call them.
-    thicker : float, optional
-        How many times as thick as usual they are.
-
-    Returns
-    -------
-    matplotlib.collections.PathCollection
-        One path an ROI.
-    """
+    """Draw the line around each mask."""
     from matplotlib.collections import PathCollection
 
     # Hundreds of contours are told apart only if they are thin.
@@ -88,56 +48,19 @@ def draw_outlines(
 
 
 def rois_in_words(count: int, kind: str = "") -> str:
-    """Say how many ROIs there are of a kind.
-
-    Parameters
-    ----------
-    count : int
-        Number of ROIs.
-    kind : str, optional
-        Word before it, with a space.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> rois_in_words(1700), rois_in_words(1, "valid ")
-    ('1,700 ROIs', '1 valid ROI')
-    """
+    """Say how many ROIs there are of a kind."""
     return f"{count:,} {kind}ROI{'' if count == 1 else 's'}"
 
 
 def line_for_legend(drawn: "PathCollection", color: Any) -> "Line2D":
-    """Return a line that stands for contours in a legend, which cannot show these.
-
-    Parameters
-    ----------
-    drawn : matplotlib.collections.PathCollection
-        Contours.
-    color : colour
-        Their colour.
-
-    Returns
-    -------
-    matplotlib.lines.Line2D
-    """
+    """Return a line that stands for contours in a legend, which cannot show these."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=color, label=str(drawn.get_label()))
 
 
 def label_field(ax: "Axes", shape: tuple[int, ...]) -> None:
-    """Show the whole field, row 0 on top, and name its axes.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-        Axes to label.
-    shape : tuple of int
-        Height and width of the field.
-    """
+    """Show the whole field, row 0 on top, and name its axes."""
     from matplotlib.ticker import MaxNLocator
 
     ax.set_xlim(-0.5, shape[1] - 0.5)

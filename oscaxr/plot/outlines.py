@@ -23,19 +23,7 @@ _BLOCK_BYTES: Final = 64 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class MaskPixels:
-    """The pixels of all masks, in the order of ROIs, rows, columns.
-
-    Parameters
-    ----------
-    roi : ndarray of int64, (pixel,)
-        Position of the ROI along its dim.
-    y, x : ndarray of int64, (pixel,)
-        Row and column.
-    n_rois : int
-        Number of ROIs, those without pixels included.
-    shape : tuple of int
-        Height and width of the field.
-    """
+    """The pixels of all masks, in the order of ROIs, rows, columns."""
 
     roi: Integers
     y: Integers
@@ -44,29 +32,14 @@ class MaskPixels:
     shape: tuple[int, int]
 
     def counts(self, chosen: npt.NDArray[np.bool_] | None = None) -> Integers:
-        """Return how many ROIs have each pixel of the field.
-
-        Parameters
-        ----------
-        chosen : ndarray of bool, (roi,), optional
-            ROIs to count; all by default.
-
-        Returns
-        -------
-        ndarray of int64, (height, width)
-        """
+        """Return how many ROIs have each pixel of the field."""
         kept = slice(None) if chosen is None else chosen[self.roi]
         place = self.y[kept] * self.shape[1] + self.x[kept]
         height, width = self.shape
         return np.bincount(place, minlength=height * width).reshape(height, width)
 
     def centroids(self) -> npt.NDArray[np.float64]:
-        """Return the centroid of each ROI, (roi, 2): row and column; NaN for an empty mask.
-
-        Returns
-        -------
-        ndarray of float64, (roi, 2)
-        """
+        """Return the centroid of each ROI, (roi, 2): row and column; NaN for an empty mask."""
         areas = np.bincount(self.roi, minlength=self.n_rois)
         with np.errstate(invalid="ignore"):
             sums = [np.bincount(self.roi, part, minlength=self.n_rois) for part in (self.y, self.x)]
@@ -74,31 +47,7 @@ class MaskPixels:
 
 
 def mask_pixels(masks: xr.DataArray) -> MaskPixels:
-    """Find the pixels of ROI masks.
-
-    Parameters
-    ----------
-    masks : xarray.DataArray of bool
-        (roi, height, width) in any order, or with ``tracking_id`` for ``roi``; in memory, lazy or
-        on dask. Read a part at a time.
-
-    Returns
-    -------
-    MaskPixels
-
-    Raises
-    ------
-    MissingVariableError
-        If it has other dims.
-    SchemaError
-        If the masks are weights and not flags, or the field has no pixels.
-
-    Examples
-    --------
-    >>> masks = xr.DataArray([[[False, True, True]]], dims=("roi", "height", "width"))
-    >>> mask_pixels(masks).x
-    array([1, 2])
-    """
+    """Find the pixels of ROI masks."""
     rows = roi_dim(masks)
     if set(masks.dims) != {rows, n.HEIGHT, n.WIDTH}:
         raise MissingVariableError(
@@ -125,26 +74,7 @@ def mask_pixels(masks: xr.DataArray) -> MaskPixels:
 
 
 def outlines(pixels: MaskPixels) -> "list[Path]":
-    """Return the lines around the mask of each ROI, along the edges of its pixels.
-
-    Parameters
-    ----------
-    pixels : MaskPixels
-        The masks.
-
-    Returns
-    -------
-    list of matplotlib.path.Path
-        One an ROI, of straight pieces, around holes and separate parts too; empty for an ROI
-        without pixels. The middle of a pixel is at whole numbers, as matplotlib's ``imshow`` has
-        it.
-
-    Examples
-    --------
-    >>> masks = xr.DataArray([[[False, True, True]]], dims=("roi", "height", "width"))
-    >>> outlines(mask_pixels(masks))[0].get_extents().extents
-    array([ 0.5, -0.5,  2.5,  0.5])
-    """
+    """Return the lines around the mask of each ROI, along the edges of its pixels."""
     from matplotlib.path import Path
 
     height, width = pixels.shape

@@ -23,21 +23,7 @@ _PUPIL_DELAY: Final = 0.1  # s, of the eye camera
 
 @dataclass(frozen=True, eq=False)
 class Behavior:
-    """Running, pupil and the slow signal behind both.
-
-    Parameters
-    ----------
-    arousal : (time,) array
-        Slow signal with mean about 0 and standard deviation about 1.
-    wheel : (stim_time + 1,) float32 array
-        Degrees that the wheel turned since the pulse before, 0 where it was not read anew.
-    run_velocity : (stim_time,) array
-        cm/s; what follows from the wheel: NaN where dropped, with a few jumps of more than 50 cm/s.
-    pupil_pixels : (camera_frame, 3) array
-        Diameter and centre (x, y) of the pupil in each frame of the eye camera; NaN in blinks.
-    pupil_diameter, pupil_center_x, pupil_center_y : (time,) array
-        mm; what follows from the camera's frames.
-    """
+    """Running, pupil and the slow signal behind both."""
 
     arousal: NDArray[np.float64]
     wheel: NDArray[np.float32]
@@ -51,32 +37,9 @@ class Behavior:
 def decay_filter(
     impulses: NDArray[np.float64], keep: NDArray[np.float64] | float, passes: int
 ) -> NDArray[np.float64]:
-    """Let each impulse decay exponentially along the first axis.
-
-    Parameters
-    ----------
-    impulses : (sample, ...) array
-        Changed in place.
-    keep : float or (...) array
-        What is left of an impulse after one sample.
-    passes : int
-        The tail has 2**passes samples, then it is cut.
-
-    Returns
-    -------
-    array
-        `impulses`, filtered.
-
-    Notes
-    -----
-    The truncated geometric series is a product of ``1 + (keep z)**(2**k)``: a few vectorised passes
-    instead of a recursion over samples, and a sample depends on the last 2**passes impulses only.
-
-    Examples
-    --------
-    >>> decay_filter(np.array([1.0, 0.0, 0.0, 0.0, 0.0]), 0.5, 2)
-    array([1.   , 0.5  , 0.25 , 0.125, 0.   ])
-    """
+    """Let each impulse decay exponentially along the first axis."""
+    # The truncated geometric series is a product of `1 + (keep z)**(2**k)`: a few vectorised passes
+    # instead of a recursion over samples, and a sample depends on the last 2**passes impulses only.
     for power in range(passes):
         shift = 2**power
         impulses[shift:] += impulses[:-shift] * keep**shift
@@ -166,20 +129,7 @@ def _pupil_pixels(
 
 
 def make_behavior(spec: SampleSpec, timeline: Timeline) -> Behavior:
-    """Make the running and pupil data of a session.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-    timeline : Timeline
-        Its segments and clocks.
-
-    Returns
-    -------
-    Behavior
-        The mouse slows down and its pupil widens a little at unexpected stimuli.
-    """
+    """Make the running and pupil data of a session."""
     rng = spec.random(BEHAVIOR)
     stim_times, twop_times = timeline.stim_times, timeline.twop_times
     knots = np.arange(twop_times[0] - 1.0, twop_times[-1] + 2.0, 1.0 / _KNOT_RATE)

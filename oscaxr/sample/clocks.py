@@ -37,21 +37,7 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Clocks:
-    """Pulses of a session, counted at 100 kHz, and the times that follow from them.
-
-    Parameters
-    ----------
-    twop_fall : (time + 1,) int array
-        Falling edges of the two-photon line; the first one is no frame.
-    stim_rise, stim_fall : (pulse,) int array
-        Edges of the stimulus line; one pulse more than there are usable stimulus frames.
-    screen_events : (event,) int array
-        When the photodiode saw the sync square flip, once in 60 stimulus frames from the first.
-    start_flash, stop_flash : (flip,) int array
-        Flips of the sync square every five frames before the first and after the last pulse.
-    eye_rise, body_rise : (camera_frame,) int array
-        Rising edges of the two cameras' exposure lines.
-    """
+    """Pulses of a session, counted at 100 kHz, and the times that follow from them."""
 
     twop_fall: Counts
     stim_rise: Counts
@@ -74,18 +60,7 @@ class Clocks:
         return float(np.mean(self.screen_events / COUNTS_PER_SECOND - flips))
 
     def frames_on_screen(self, falls: Counts) -> NDArray[np.int64]:
-        """Return the two-photon frame during which the flip of a pulse was seen on the screen.
-
-        Parameters
-        ----------
-        falls : int array
-            Falling edges of the stimulus line, counts.
-
-        Returns
-        -------
-        int array
-            The last frame that began before (never at) that moment.
-        """
+        """Return the two-photon frame during which the flip of a pulse was seen on the screen."""
         seen = falls / COUNTS_PER_SECOND + self.monitor_delay
         return np.searchsorted(self.twop_times, seen, side="left").astype(np.int64) - 1
 
@@ -102,18 +77,7 @@ class Clocks:
         return np.asarray(rise - rise[0] + start, dtype=np.float64)
 
     def camera_frames(self, rises: Counts) -> NDArray[np.int64]:
-        """Return the camera frame under way when each two-photon frame began.
-
-        Parameters
-        ----------
-        rises : (camera_frame,) int array
-            Rising edges of the camera's line, counts.
-
-        Returns
-        -------
-        (time,) int array
-            Frame numbers of the camera.
-        """
+        """Return the camera frame under way when each two-photon frame began."""
         return np.searchsorted(rises, self.twop_fall[1:], side="right") - 1
 
     @property
@@ -128,20 +92,7 @@ def _counts(times: NDArray[np.float64]) -> Counts:
 
 
 def make_clocks(spec: SampleSpec, rng: np.random.Generator) -> Clocks:
-    """Make the pulses of a session.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-    rng : numpy.random.Generator
-        Source of jitter and late frames.
-
-    Returns
-    -------
-    Clocks
-        The first stimulus frame comes on in the middle of a two-photon frame.
-    """
+    """Make the pulses of a session."""
     # One pulse more than there are usable frames: the last has no frame after it.
     ticks = spec.n_stim_frames
     refreshes = np.ones(ticks)

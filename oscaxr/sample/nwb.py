@@ -69,23 +69,7 @@ def sample_path(
 
 
 def start_stamp(spec: SampleSpec) -> str:
-    """Return the start of the session in UTC as in file names and tables.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-
-    Returns
-    -------
-    str
-        ``yyyymmddThhmmss``.
-
-    Examples
-    --------
-    >>> start_stamp(SampleSpec())
-    '20180926T172917'
-    """
+    """Return the start of the session in UTC as in file names and tables."""
     start = spec.start - (spec.start.utcoffset() or spec.start - spec.start)
     return start.strftime("%Y%m%dT%H%M%S")
 

@@ -291,21 +291,7 @@ def _add_images(file: Any, session: SampleSession, options: FileOptions) -> None
 
 
 def build_file(session: SampleSession, options: FileOptions) -> Any:
-    """Build the pynwb object of a session.
-
-    Parameters
-    ----------
-    session : SampleSession
-        What to store.
-    options : FileOptions
-        The form of the file.
-
-    Returns
-    -------
-    pynwb.NWBFile
-        Complete but for the values of dF/F, masks and movie, which are filled in after writing:
-        HDF5 then stores them in the layout asked for and none is ever whole in memory.
-    """
+    """Build the pynwb object of a session."""
     from pynwb import NWBFile
     from pynwb.file import Subject
 

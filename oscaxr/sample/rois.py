@@ -20,26 +20,7 @@ _HALO_WEIGHT = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """What each ROI responds to.
-
-    Parameters
-    ----------
-    weights : (kind, roi) array
-        Mean size of the response to a segment of each of :data:`KINDS`, dF/F.
-    preferred_orientation : (roi,) array
-        Degrees, 0 to 180.
-    event_rate : (roi,) array
-        Spontaneous transients a second.
-    decay_time : (roi,) array
-        Time constant of a transient, s.
-    noise : (roi,) array
-        Standard deviation of the noise, dF/F.
-    arousal : (roi,) array
-        Weight of the slow signal shared with pupil and running.
-    planted : dict of str to (roi,) bool array
-        ROIs made to respond to ``"unexpected_gabors"`` and ``"unexpected_flow"``, and those
-        silent in unexpected Gabor frames (``"suppressed"``).
-    """
+    """What each ROI responds to."""
 
     weights: NDArray[np.float64]
     preferred_orientation: NDArray[np.float64]
@@ -52,19 +33,7 @@ class Tuning:
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """ROI masks as ellipses, drawn on demand.
-
-    Parameters
-    ----------
-    center_y, center_x : (roi,) array
-        Pixels.
-    long_axis, short_axis : (roi,) array
-        Half the axes, pixels.
-    angle : (roi,) array
-        Of the long axis, radians.
-    field_shape : tuple of int
-        Height and width of the field, pixels.
-    """
+    """ROI masks as ellipses, drawn on demand."""
 
     center_y: NDArray[np.float64]
     center_x: NDArray[np.float64]
@@ -76,20 +45,7 @@ class Masks:
     def draw(
         self, start: int = 0, stop: int | None = None, kind: MaskKind = "uint8"
     ) -> NDArray[Any]:
-        """Draw the masks of some ROIs.
-
-        Parameters
-        ----------
-        start, stop : int, optional
-            Range of ROI rows; all of them by default.
-        kind : {"uint8", "bool", "weights"}, optional
-            Zeros and ones, flags, or float weights with a faint halo (below 0.1) about the mask.
-
-        Returns
-        -------
-        (roi, height, width) array
-            The masks.
-        """
+        """Draw the masks of some ROIs."""
         rows = np.arange(len(self.center_y))[start:stop]
         reach = np.arange(-_MASK_REACH, _MASK_REACH + 1)
         pixel_y = np.round(self.center_y[rows]).astype(np.int64)[:, np.newaxis, np.newaxis]
@@ -114,70 +70,25 @@ class Masks:
 
 
 def tracked_rows(spec: SampleSpec) -> NDArray[np.int64]:
-    """Return the rows of the tracked ROIs, in tracking order.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-
-    Returns
-    -------
-    (n_tracked,) int array
-        The k-th is the row of the ROI with tracking id k; scattered, differently in each session.
-    """
+    """Return the rows of the tracked ROIs, in tracking order."""
     return spec.random(SESSION_ROIS).permutation(spec.n_rois)[: spec.n_tracked]
 
 
 def bad_rois(spec: SampleSpec) -> NDArray[np.bool_]:
-    """Mark the unfit ROIs among all ROIs that were found in a session.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-
-    Returns
-    -------
-    (n_rois + n_bad_rois,) bool array
-        In the order of the original files, in which unfit ROIs stand anywhere.
-    """
+    """Mark the unfit ROIs among all ROIs that were found in a session."""
     is_bad = np.zeros(spec.n_rois + spec.n_bad_rois, dtype=bool)
     is_bad[spec.random(SESSION_ROIS, 3).permutation(len(is_bad))[: spec.n_bad_rois]] = True
     return is_bad
 
 
 def allen_rows(spec: SampleSpec) -> NDArray[np.int64]:
-    """Return which ROIs the Allen Institute's segmentation found.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-
-    Returns
-    -------
-    int array
-        Rows among all ROIs, unfit ones included: all of them in somata. In dendrites two thirds:
-        the ROIs of those sessions come from another segmentation, EXTRACT, which finds more.
-    """
+    """Return which ROIs the Allen Institute's segmentation found."""
     rows = np.arange(spec.n_rois + spec.n_bad_rois)
     return rows if spec.plane == "soma" else rows[(rows % 3 < 2)]
 
 
 def all_roi_ids(spec: SampleSpec) -> NDArray[np.int64]:
-    """Return the ids of all ROIs of a session, unfit ones included.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-
-    Returns
-    -------
-    (n_rois + n_bad_rois,) int array
-        Somata have ascending numbers of nine digits, dendrites are numbered from 0.
-    """
+    """Return the ids of all ROIs of a session, unfit ones included."""
     numbers = np.arange(spec.n_rois + spec.n_bad_rois, dtype=np.int64)
     return numbers + allen_id_base(spec) if spec.plane == "soma" else numbers
 
@@ -205,19 +116,7 @@ def _properties(spec: SampleSpec) -> tuple[NDArray[np.float64], NDArray[np.bool_
 
 
 def make_masks(spec: SampleSpec) -> Masks:
-    """Place the ROIs of a session in its field.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-
-    Returns
-    -------
-    Masks
-        Ellipses of 20 to 150 pixels away from the border. Tracked ROIs are in the same places in
-        all sessions of the mouse, up to a shift of the whole field by at most two pixels.
-    """
+    """Place the ROIs of a session in its field."""
     numbers, _ = _properties(spec)
     margin = _MASK_REACH + 3
     height, width = spec.field_shape
@@ -235,20 +134,7 @@ def make_masks(spec: SampleSpec) -> Masks:
 
 
 def make_max_projection(spec: SampleSpec, masks: Masks) -> NDArray[np.uint8]:
-    """Draw the maximum projection of a session.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-    masks : Masks
-        Its ROI masks.
-
-    Returns
-    -------
-    (height, width) uint8 array
-        Bright ROIs on a noisy ground.
-    """
+    """Draw the maximum projection of a session."""
     rng = spec.random(IMAGES)
     image = rng.gamma(6.0, 7.0, spec.field_shape)
     brightness = rng.uniform(60.0, 200.0, spec.n_rois)
@@ -260,19 +146,7 @@ def make_max_projection(spec: SampleSpec, masks: Masks) -> NDArray[np.uint8]:
 
 
 def make_tuning(spec: SampleSpec) -> Tuning:
-    """Decide what each ROI of a session responds to.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-
-    Returns
-    -------
-    Tuning
-        Tracked ROIs keep theirs through the sessions of the mouse, except that responses to
-        unexpected Gabor frames grow with the session number.
-    """
+    """Decide what each ROI of a session responds to."""
     numbers, is_tracked = _properties(spec)
     (
         gabor_driven,

@@ -23,15 +23,7 @@ _SETS: Final = {letter: position for position, letter in enumerate("ABCDU")}
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Gabor patches of every segment, NaN where a segment has none.
-
-    Parameters
-    ----------
-    x, y, size : (segment, patch) array
-        Pixels, from the centre of the screen.
-    orientation : (segment, patch) array
-        Degrees, 0 to 360.
-    """
+    """Gabor patches of every segment, NaN where a segment has none."""
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
@@ -41,16 +33,7 @@ class Patches:
 
 @dataclass(frozen=True, eq=False)
 class PatchDraws:
-    """What the stimulus computer drew for the Gabor patches, before it is put into a table.
-
-    Parameters
-    ----------
-    x, y, size : (set, patch) array
-        Positions and sizes of the five sets A, B, C, D and U, pixels from the centre of the screen.
-    orientation : (image, patch) int16 array
-        Degrees, for each image shown (A to D or U) in order; those of U are about the mean
-        orientation of its sequence, and shown turned by another 90 degrees.
-    """
+    """What the stimulus computer drew for the Gabor patches, before it is put into a table."""
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
@@ -59,22 +42,7 @@ class PatchDraws:
 
 
 def draw_patches(spec: SampleSpec, segments: Columns) -> PatchDraws:
-    """Draw the Gabor patches of a session.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-    segments : dict of str to (segment,) array
-        Its segment table.
-
-    Returns
-    -------
-    PatchDraws
-        Positions and sizes are one set for each of A, B, C, D and U, the same all through the
-        session; orientations are drawn anew for each image, with standard deviation
-        1/sqrt(kappa) radians about the mean orientation.
-    """
+    """Draw the Gabor patches of a session."""
     rng = spec.random(PATCHES)
     shape = (len(_SETS), n.N_PATCHES)
     x = rng.uniform(-WINDOW[0] / 2, WINDOW[0] / 2, shape)
@@ -93,20 +61,7 @@ def _rows_with_patches(segments: Columns) -> NDArray[np.intp]:
 
 
 def make_patches(spec: SampleSpec, segments: Columns) -> Patches:
-    """Make the Gabor patches of every segment of a session.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-    segments : dict of str to (segment,) array
-        Its segment table.
-
-    Returns
-    -------
-    Patches
-        Sizes and orientations, from 0 to 360, are whole numbers.
-    """
+    """Make the Gabor patches of every segment of a session."""
     drawn = draw_patches(spec, segments)
     letters = segments["gabor_frame"]
     rows = _rows_with_patches(segments)
@@ -127,21 +82,7 @@ def make_patches(spec: SampleSpec, segments: Columns) -> Patches:
 def make_squares(
     spec: SampleSpec, segments: Columns
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """Make the square tracks of the visual flow.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-    segments : dict of str to (segment,) array
-        Its segment table.
-
-    Returns
-    -------
-    x, y : (flow_segment, square, flow_frame) int16 array
-        Pixels from the centre of the screen. Squares that leave one side come in at the other;
-        in unexpected segments a quarter of them move the other way.
-    """
+    """Make the square tracks of the visual flow."""
     rng = spec.random(SQUARES)
     width, height = WINDOW
     rows = np.flatnonzero(segments["stimulus_type"] == n.VISFLOW)
@@ -194,26 +135,7 @@ def make_templates(
     shape: tuple[int, int] = (30, 48),
     frames: int = 60,
 ) -> dict[str, NDArray[np.uint8]]:
-    """Draw the first images of each stimulus template, small.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-    segments : dict of str to (segment,) array
-        Its segment table.
-    patches : Patches
-        Its Gabor patches.
-    shape : tuple of int, optional
-        Height and width of the images.
-    frames : int, optional
-        At most so many images of each template.
-
-    Returns
-    -------
-    dict of str to (frame, height, width, 1) uint8 array
-        ``gabors``, ``visflow_left``, ``visflow_right`` and ``grayscreen``.
-    """
+    """Draw the first images of each stimulus template, small."""
     gray = np.full((1, *shape, 1), 127, dtype=np.uint8)
     rows = np.flatnonzero(segments["stimulus_type"] == n.GABORS)[:frames]
     columns = np.stack([patches.x, patches.y, patches.size, patches.orientation])[:, rows]

@@ -21,15 +21,7 @@ Columns = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """Segment table and clocks of a session.
-
-    Parameters
-    ----------
-    segments : dict of str to (segment,) array
-        The scalar columns of the segment table, named as in the files, in their order.
-    clocks : Clocks
-        The pulses that all times and frames derive from.
-    """
+    """Segment table and clocks of a session."""
 
     segments: Columns
     clocks: Clocks
@@ -48,30 +40,7 @@ class Timeline:
 def unexpected_runs(
     count: int, expected: tuple[int, int], unexpected: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Mark which of the units of a block are unexpected, in alternating runs.
-
-    Parameters
-    ----------
-    count : int
-        Number of units (Gabor sequences or flow segments).
-    expected, unexpected : tuple of int
-        Shortest and longest run, both included. In a block too short for one run of each the
-        expected ones are shortened.
-    rng : numpy.random.Generator
-        Source of the lengths.
-
-    Returns
-    -------
-    (count,) bool array
-        The first and the last run are expected, at least one run is unexpected. Only the last run
-        may be shorter than asked.
-
-    Examples
-    --------
-    >>> marks = unexpected_runs(100, (30, 90), (2, 4), np.random.default_rng(0))
-    >>> bool(marks[0]), bool(marks[-1]), bool(marks.any())
-    (False, False, True)
-    """
+    """Mark which of the units of a block are unexpected, in alternating runs."""
     longest_pair = expected[1] + unexpected[1] + 1
     shrink = min(1.0, count / longest_pair)
     lowest, highest = (max(1, int(limit * shrink)) for limit in expected)
@@ -159,32 +128,12 @@ def _flow_block(spec: SampleSpec, name: BlockName, rng: np.random.Generator) -> 
 
 
 def make_timeline(spec: SampleSpec) -> Timeline:
-    """Make the segment table and the clocks of a session.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-
-    Returns
-    -------
-    Timeline
-        With every scalar column of the segment table.
-
-    Notes
-    -----
-    Gray screens come first, between the blocks and last, and each segment stops where the next one
-    starts. A segment's two-photon frame is the one during which its first stimulus frame was seen
-    on the screen; its time is that of the stimulus computer's pulse, so the two may differ by up
-    to one two-photon frame. The last segment has no pulse to stop it: it lasts as long as its
-    frames do at 60 Hz.
-
-    Examples
-    --------
-    >>> table = make_timeline(SampleSpec(scale=0.01)).segments
-    >>> table["gabor_frame"][table["stimulus_type"] == "gabors"][:5].tolist()
-    ['A', 'B', 'C', 'D', 'G']
-    """
+    """Make the segment table and the clocks of a session."""
+    # Gray screens come first, between the blocks and last, and each segment stops where the next
+    # one starts. A segment's two-photon frame is the one during which its first stimulus frame was
+    # seen on the screen; its time is that of the stimulus computer's pulse, so the two may differ
+    # by up to one two-photon frame. The last segment has no pulse to stop it: it lasts as long as
+    # its frames do at 60 Hz.
     rng = spec.random(TIMELINE)
     drawn = BLOCK_ORDERS[int(rng.integers(len(BLOCK_ORDERS)))]
     blocks = [_gray_block(spec)]

@@ -21,23 +21,7 @@ _LATENCY: Final = 0.07  # s, from the start of a segment to the response
 
 @dataclass(frozen=True, eq=False)
 class TraceModel:
-    """Everything the traces are computed from; small, whatever the session's length.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-    tuning : Tuning
-        What its ROIs respond to.
-    arousal : (time,) array
-        The slow signal shared with pupil and running.
-    onsets : (segment,) int array
-        Two-photon frame at which the responses to each segment begin.
-    kinds : (segment,) int array
-        Row of the segment in the tuning weights.
-    orientations : (segment,) array
-        Mean orientation of the segment, degrees; NaN where there is none.
-    """
+    """Everything the traces are computed from; small, whatever the session's length."""
 
     spec: SampleSpec
     tuning: Tuning
@@ -52,18 +36,7 @@ class TraceModel:
         return len(self.arousal), self.spec.n_rois
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.float64]:
-        """Compute the traces of a range of frames.
-
-        Parameters
-        ----------
-        start, stop : int, optional
-            Range of two-photon frames; negative ones count from the end.
-
-        Returns
-        -------
-        (time, roi) array
-            dF/F. The same numbers however the recording is cut into ranges.
-        """
+        """Compute the traces of a range of frames."""
         first, last, _ = slice(start, stop).indices(self.shape[0])
         traces = np.empty((max(last - first, 0), self.shape[1]))
         for block in range(first // BLOCK_FRAMES, -(-last // BLOCK_FRAMES) if last > first else 0):
@@ -123,24 +96,7 @@ class TraceModel:
 def make_trace_model(
     spec: SampleSpec, segments: Columns, arousal: NDArray[np.float64], tuning: Tuning
 ) -> TraceModel:
-    """Gather what the traces of a session are computed from.
-
-    Parameters
-    ----------
-    spec : SampleSpec
-        What the session is to be.
-    segments : dict of str to (segment,) array
-        Its segment table.
-    arousal : (time,) array
-        Its slow signal.
-    tuning : Tuning
-        What its ROIs respond to.
-
-    Returns
-    -------
-    TraceModel
-        Ready to be read.
-    """
+    """Gather what the traces of a session are computed from."""
     is_flow = segments["stimulus_type"] == n.VISFLOW
     names = np.where(is_flow, "flow", segments["gabor_frame"]).astype("<U16")
     names[is_flow & (segments["unexpected"] == 1)] = "flow_unexpected"

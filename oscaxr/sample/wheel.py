@@ -12,40 +12,13 @@ _STALE: Final = 1e-8
 
 
 def wheel_turns(velocity: NDArray[np.float64], clock: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return what the wheel's log holds when the mouse runs at given velocities.
-
-    Parameters
-    ----------
-    velocity : (stim_time,) array
-        cm/s; NaN where the log is to repeat an old reading.
-    clock : (stim_time + 1,) array
-        Times of the stimulus pulses, s.
-
-    Returns
-    -------
-    (stim_time + 1,) float32 array
-        Degrees since the reading before, one for each pulse; 0 for the first one, whose duration
-        nobody knows.
-    """
+    """Return what the wheel's log holds when the mouse runs at given velocities."""
     degrees = np.degrees(np.nan_to_num(velocity) * np.diff(clock) / CM_PER_RADIAN)
     return np.concatenate([[0.0], degrees]).astype(np.float32)
 
 
 def running_velocity(turns: NDArray[np.float32], clock: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the running velocity from the wheel's log.
-
-    Parameters
-    ----------
-    turns : (pulse,) float32 array
-        Degrees since the reading before.
-    clock : (pulse,) array
-        Times of the stimulus pulses, s.
-
-    Returns
-    -------
-    (pulse - 1,) array
-        cm/s, median filtered over five frames; NaN where the wheel was not read anew.
-    """
+    """Compute the running velocity from the wheel's log."""
     radians = turns[1:] * np.float32(np.pi / 180)
     velocity = radians / np.diff(clock) * CM_PER_RADIAN
     velocity[np.abs(radians) <= _STALE] = np.nan
@@ -53,24 +26,7 @@ def running_velocity(turns: NDArray[np.float32], clock: NDArray[np.float64]) -> 
 
 
 def median_filter(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Filter by the median of five samples, as the published analysis's library did.
-
-    Parameters
-    ----------
-    values : (sample,) array
-        May have NaNs.
-
-    Returns
-    -------
-    (sample,) array
-        Beyond both ends the signal is zero. Windows with NaNs are sorted by merging, comparing with
-        ``<=`` alone, so that the middle one depends on where in the window the NaNs are.
-
-    Examples
-    --------
-    >>> median_filter(np.array([3.0, 1.0, 2.0, np.nan, 5.0, 4.0]))
-    array([1., 1., 3., 4., 5., 4.])
-    """
+    """Filter by the median of five samples, as the published analysis's library did."""
     half = WINDOW // 2
     padded = np.pad(values, half)
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)

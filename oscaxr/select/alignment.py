@@ -144,22 +144,7 @@ def align_tracked(sessions: Any, *, dim: str = SESSION, stack: bool | None = Non
 
 
 def session_items(sessions: Any) -> list[tuple[str, Any]]:
-    """List sessions, given in one of several ways, with a label for messages.
-
-    Parameters
-    ----------
-    sessions : xarray.DataTree, mapping or iterable
-        The sessions; of a tree, its leaves with data.
-
-    Returns
-    -------
-    list of (str, xarray.Dataset or xarray.DataArray)
-
-    Examples
-    --------
-    >>> session_items({"first": xr.Dataset()})[0][0]
-    'first'
-    """
+    """List sessions, given in one of several ways, with a label for messages."""
     if isinstance(sessions, xr.DataTree):
         return [(leaf.path, leaf.to_dataset()) for leaf in sessions.leaves if leaf.has_data]
     if isinstance(sessions, xr.Dataset | xr.DataArray):

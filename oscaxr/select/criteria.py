@@ -40,15 +40,7 @@ _WORDS: Final[dict[str, Mapping[Any, tuple[str, ...]]]] = {
 
 @dataclass(frozen=True)
 class Step:
-    """How many segments one criterion left.
-
-    Parameters
-    ----------
-    criterion : str
-        Keyword and value.
-    left : int
-        Number of segments that fulfil it and all before it.
-    """
+    """How many segments one criterion left."""
 
     criterion: str
     left: int
@@ -178,22 +170,7 @@ def select_segments(
 
 
 def segment_part(ds: xr.Dataset) -> xr.Dataset:
-    """Return the part of a session that runs over segments: stimulus table and patches.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A session, or a selection of segments.
-
-    Returns
-    -------
-    xarray.Dataset
-
-    Raises
-    ------
-    CriterionError
-        If it has no segments.
-    """
+    """Return the part of a session that runs over segments: stimulus table and patches."""
     if n.SEGMENT not in ds.dims:
         raise CriterionError(
             f"no dim 'segment' among {tuple(ds.sizes)}: give the session, or a selection of its "

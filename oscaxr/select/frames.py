@@ -22,24 +22,7 @@ Array = np.ndarray[Any, Any]
 
 
 def clock_of(ds: xr.Dataset, name: str) -> Clock:
-    """Return the clock that a variable runs on.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A session.
-    name : str
-        One of its variables.
-
-    Returns
-    -------
-    {"twop", "stim"}
-
-    Raises
-    ------
-    MissingVariableError
-        If it runs on neither.
-    """
+    """Return the clock that a variable runs on."""
     dims = ds.variables[name].dims
     clocks = [DIM_CLOCKS[str(dim)] for dim in dims if dim in DIM_CLOCKS]
     if len(clocks) != 1:
@@ -108,29 +91,12 @@ def _as_array(values: Any) -> xr.DataArray:
 
 
 def frame_lookup(ds: xr.Dataset, to: Clock) -> Array:
-    """Return for each frame of the other clock the nearest frame of this one.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A session.
-    to : {"twop", "stim"}
-        The clock of the result.
-
-    Returns
-    -------
-    ndarray of int64, (frame of the other clock,)
-        -1 for frames outside the recording of this clock, such as two-photon frames outside the
-        stimulus.
-
-    Notes
-    -----
-    Times tell what is outside, not the frames of the stimulus table, so that it also holds for a
-    session that was cut along a clock or to some of its segments. For a whole session, the
-    two-photon frames with a stimulus frame are those from the table's first to its last (but for
-    the very last one, if it began after the last stimulus frame). A session of the original layout
-    knows the alignment itself (``aligned_frame_twop``), which is then used.
-    """
+    """Return for each frame of the other clock the nearest frame of this one."""
+    # Times tell what is outside, not the frames of the stimulus table, so that it also holds for a
+    # session that was cut along a clock or to some of its segments. For a whole session, the
+    # two-photon frames with a stimulus frame are those from the table's first to its last (but for
+    # the very last one, if it began after the last stimulus frame). A session of the original
+    # layout knows the alignment itself (`aligned_frame_twop`), which is then used.
     if n.ALIGNED_FRAME_TWOP in ds.coords:
         aligned = ds[n.ALIGNED_FRAME_TWOP].values
         if to == "twop":

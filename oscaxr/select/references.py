@@ -19,23 +19,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class ReferenceFrames:
-    """Reference frames and what is known about each.
-
-    Parameters
-    ----------
-    frames : ndarray of int64, (sequence,)
-        Reference frames.
-    labels : ndarray of int64, (sequence,)
-        Segment numbers, or positions in what was asked for.
-    what : str
-        What the labels are, for messages.
-    n_frames : int
-        Length of the recording.
-    lengths : ndarray of int64, (sequence,), optional
-        Number of frames of each segment.
-    coords : mapping of str to xarray.Variable
-        Coordinates to carry along ``sequence``, and the scalar facts of the session.
-    """
+    """Reference frames and what is known about each."""
 
     frames: Array
     labels: Array
@@ -45,16 +29,7 @@ class ReferenceFrames:
     coords: Mapping[Hashable, xr.Variable]
 
     def keep(self, flags: Array) -> "ReferenceFrames":
-        """Return those that are flagged.
-
-        Parameters
-        ----------
-        flags : ndarray of bool, (sequence,)
-
-        Returns
-        -------
-        ReferenceFrames
-        """
+        """Return those that are flagged."""
         return ReferenceFrames(
             self.frames[flags],
             self.labels[flags],
@@ -71,28 +46,7 @@ class ReferenceFrames:
 def find_references(
     ds: xr.Dataset, clock: Clock, *, segments: Any, frames: Any, times: Any
 ) -> ReferenceFrames:
-    """Return reference frames on a clock.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        The session.
-    clock : {"twop", "stim"}
-        Clock of the frames.
-    segments, frames, times
-        As for :func:`oscaxr.sequences`; exactly one of them.
-
-    Returns
-    -------
-    ReferenceFrames
-
-    Raises
-    ------
-    WindowError
-        If not exactly one of them is given, or one does not exist in the session.
-    SessionMismatchError
-        If the segments are of another session.
-    """
+    """Return reference frames on a clock."""
     given = [
         name
         for name, value in (("segments", segments), ("frames", frames), ("times", times))

@@ -28,29 +28,7 @@ _FILLS: Final[Mapping[str, Any]] = {"f": np.nan, "U": "", "b": False, "i": -1}
 def side_by_side(
     contents: Sequence[xr.Dataset], labels: Sequence[str], names: Sequence[Hashable], dim: str
 ) -> Variables:
-    """Stack the variables of the sessions of one mouse.
-
-    Parameters
-    ----------
-    contents : sequence of xarray.Dataset
-        Sessions, all over the same ``tracking_id`` in the same order.
-    labels : sequence of str
-        What they are called in messages.
-    names : sequence of str
-        The data variables; all else are coordinates, of which those that all sessions have are
-        kept.
-    dim : str
-        The new dim.
-
-    Returns
-    -------
-    dict of str to xarray.Variable
-
-    Raises
-    ------
-    SchemaError
-        If labels or sizes disagree.
-    """
+    """Stack the variables of the sessions of one mouse."""
     shared = set.intersection(*(set(content.coords) for content in contents))
     result: Variables = {}
     counts = [content.sizes.get(n.SEQUENCE, 0) for content in contents]
@@ -82,27 +60,7 @@ def side_by_side(
 
 
 def stacked(mice: Mapping[str, Variables], names: Sequence[Hashable], dim: str) -> Variables:
-    """Put the ROIs of mice one after the other, sessions with the same number beside each other.
-
-    Parameters
-    ----------
-    mice : mapping of str to dict
-        What :func:`side_by_side` gave, by mouse; all with session numbers.
-    names : sequence of str
-        The data variables.
-    dim : str
-        The dim of sessions.
-
-    Returns
-    -------
-    dict of str to xarray.Variable
-        With the dim ``tracked_roi`` in place of ``tracking_id``.
-
-    Raises
-    ------
-    SchemaError
-        If there are sequences, variables that do not run over ROIs, or labels that disagree.
-    """
+    """Put the ROIs of mice one after the other, sessions with the same number beside each other."""
     first = next(iter(mice.values()))
     if any(n.SEQUENCE in own for own in mice.values()):
         raise SchemaError(
@@ -153,22 +111,7 @@ def stacked(mice: Mapping[str, Variables], names: Sequence[Hashable], dim: str) 
 
 
 def same_attrs(several: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
-    """Return the attributes that are the same in all.
-
-    Parameters
-    ----------
-    several : iterable of mapping
-        Attributes.
-
-    Returns
-    -------
-    dict
-
-    Examples
-    --------
-    >>> same_attrs([{"units": "1", "fps": 30.08}, {"units": "1", "fps": 30.15}])
-    {'units': '1'}
-    """
+    """Return the attributes that are the same in all."""
     first, *others = several
     return {
         key: value

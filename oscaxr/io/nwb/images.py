@@ -14,18 +14,7 @@ Parts = dict[str, tuple[tuple[str, ...], Any]]
 
 
 def read_max_projection(source: Source) -> Parts:
-    """Return the maximum projection, lazy.
-
-    Parameters
-    ----------
-    source : Source
-        The open file.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``max_projection`` (height, width), where the file has it.
-    """
+    """Return the maximum projection, lazy."""
     dataset = source.array(MAX_PROJECTION, "maximum projection", (None, None), required=False)
     if dataset is None:
         return {}
@@ -33,18 +22,7 @@ def read_max_projection(source: Source) -> Parts:
 
 
 def read_templates(source: Source) -> Parts:
-    """Return the stimulus template images, lazy.
-
-    Parameters
-    ----------
-    source : Source
-        The open file.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``template_<name>`` (frame, height, width) for each template of the file.
-    """
+    """Return the stimulus template images, lazy."""
     group = source.get(TEMPLATES)
     parts: Parts = {}
     for name in sorted(group) if isinstance(group, h5py.Group) else []:
@@ -60,20 +38,7 @@ def read_templates(source: Source) -> Parts:
 
 
 def read_movie(source: Source, n_frames: int) -> Parts:
-    """Return the motion-corrected stack, lazy.
-
-    Parameters
-    ----------
-    source : Source
-        The open file.
-    n_frames : int
-        Number of two-photon frames.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``movie`` (time, height, width), where the file has it.
-    """
+    """Return the motion-corrected stack, lazy."""
     dataset = source.array(
         f"{MOVIE}/data", "motion-corrected stack", (n_frames, None, None), required=False
     )

@@ -17,23 +17,7 @@ Parts = dict[str, tuple[tuple[str, ...], Any]]
 
 
 def read_roi_table(source: Source, n_traces: int | None, dropped: Collection[str] = ()) -> Parts:
-    """Read the ROI table, in the order of the traces.
-
-    Parameters
-    ----------
-    source : Source
-        The open file.
-    n_traces : int or None
-        Number of ROIs that have a trace; None where the traces are unfit.
-    dropped : collection of str, optional
-        Names that are not wanted: what is wrong with masks does not matter then.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``roi``, ``roi_id``, ``tracking_id``, ``roi_mask`` and, computed on first use,
-        ``centroid_y``, ``centroid_x``, ``area_px``; empty if the table is unfit.
-    """
+    """Read the ROI table, in the order of the traces."""
     if source.need(PLANE, "the ROI table") is None:
         return {}
     ids = source.values(f"{PLANE}/id", "ROI ids", (None,))

@@ -25,15 +25,7 @@ MOVIE = "acquisition/motion_corrected_stack"
 
 
 class Source:
-    """One open NWB file; collects what is wrong with it.
-
-    Parameters
-    ----------
-    file : Hdf5File
-        The file to read.
-    handle : h5py.File
-        Its open handle, valid as long as the lock of the HDF5 library is held.
-    """
+    """One open NWB file; collects what is wrong with it."""
 
     def __init__(self, file: Hdf5File, handle: h5py.File) -> None:
         self.file = file
@@ -62,24 +54,7 @@ class Source:
     def array(
         self, path: str, what: str, shape: Sequence[int | None], *, required: bool = True
     ) -> h5py.Dataset | None:
-        """Return a numeric dataset of a given shape; note a problem where it is not that.
-
-        Parameters
-        ----------
-        path : str
-            Path in the file.
-        what : str
-            What it holds, for the message.
-        shape : sequence of (int or None)
-            Its expected shape; None is any length.
-        required : bool, optional
-            Whether its absence is a problem.
-
-        Returns
-        -------
-        h5py.Dataset or None
-            None where it is absent or unfit.
-        """
+        """Return a numeric dataset of a given shape; note a problem where it is not that."""
         item = self.need(path, what) if required else self.get(path)
         if item is None:
             return None
@@ -124,13 +99,7 @@ class Source:
             ) from error
 
     def finish(self) -> None:
-        """Raise all problems that were found, at once.
-
-        Raises
-        ------
-        FormatError
-            Listing them.
-        """
+        """Raise all problems that were found, at once."""
         if self.problems:
             lines = "\n".join(f"  - {problem}" for problem in self.problems)
             raise FormatError(
@@ -142,18 +111,7 @@ class Source:
 
 @contextmanager
 def open_source(file: Hdf5File) -> Iterator[Source]:
-    """Open a file to read the layout from, and raise all of its problems at the end.
-
-    Parameters
-    ----------
-    file : Hdf5File
-        The file.
-
-    Yields
-    ------
-    Source
-        Valid inside the block.
-    """
+    """Open a file to read the layout from, and raise all of its problems at the end."""
     with file.handle() as handle:
         source = Source(file, handle)
         yield source
@@ -161,15 +119,7 @@ def open_source(file: Hdf5File) -> Iterator[Source]:
 
 
 class ReshapedRows:
-    """A reader whose first axis is split in two: (group, row in group, ...).
-
-    Parameters
-    ----------
-    reader : Reader
-        With rows of equal groups one after the other.
-    group : int
-        Rows of a group.
-    """
+    """A reader whose first axis is split in two: (group, row in group, ...)."""
 
     def __init__(self, reader: Reader, group: int) -> None:
         self.reader = reader
@@ -192,20 +142,7 @@ class ReshapedRows:
 
 
 def find_file_with(paths: Sequence[Path | RemoteFile], wanted: str) -> Hdf5File | None:
-    """Open the first of a session's files that holds an object.
-
-    Parameters
-    ----------
-    paths : sequence of Path or RemoteFile
-        The session's files, sorted.
-    wanted : str
-        Path inside the files; an empty group does not count.
-
-    Returns
-    -------
-    Hdf5File or None
-        None where none of them does.
-    """
+    """Open the first of a session's files that holds an object."""
     for path in paths:
         file = Hdf5File(path)
         with file.handle() as handle:

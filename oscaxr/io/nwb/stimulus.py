@@ -48,22 +48,7 @@ SQUARE_COLUMNS = {"square_x": "square_locations_x", "square_y": "square_location
 
 
 def read_segments(source: Source, clocks: dict[str, Array]) -> dict[str, Array]:
-    """Read the scalar columns of the stimulus table, normalised and completed.
-
-    Parameters
-    ----------
-    source : Source
-        The open file.
-    clocks : dict of str to ndarray
-        Timestamps of the ``"stim"`` and ``"twop"`` frames, s; without one of them, what depends
-        on it is left out.
-
-    Returns
-    -------
-    dict of str to ndarray, (segment,)
-        The columns under the names of the Dataset's coordinates; empty if the table is unfit (the
-        problems are noted in `source`).
-    """
+    """Read the scalar columns of the stimulus table, normalised and completed."""
     if source.need(TRIALS, "the stimulus table") is None:
         return {}
     n_problems = len(source.problems)
@@ -137,21 +122,7 @@ def _normalise(raw: dict[str, Array], clocks: dict[str, Array]) -> dict[str, Arr
 
 
 def read_patches(source: Source, n_segments: int) -> Parts:
-    """Return the Gabor patch parameters, read on first use.
-
-    Parameters
-    ----------
-    source : Source
-        The open file.
-    n_segments : int
-        Length of the stimulus table.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``gabor_x``, ``gabor_y``, ``gabor_size``, ``gabor_orientation``: (segment, patch), NaN
-        where not Gabor; those columns that the file has.
-    """
+    """Return the Gabor patch parameters, read on first use."""
     parts: Parts = {}
     for name, column in PATCH_COLUMNS.items():
         flat, index = _ragged(source, column, n_segments)
@@ -219,21 +190,7 @@ def _read_whole(reader: DatasetReader) -> Array:
 
 
 def read_squares(source: Source, n_segments: int) -> Parts:
-    """Return the square tracks, lazy.
-
-    Parameters
-    ----------
-    source : Source
-        The open file.
-    n_segments : int
-        Length of the stimulus table.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``square_x``, ``square_y``: (flow_segment, square, flow_frame), and their coordinate
-        ``flow_segment``; empty where the file has none.
-    """
+    """Return the square tracks, lazy."""
     parts: Parts = {}
     for name, column in SQUARE_COLUMNS.items():
         flat, index = _ragged(source, column, n_segments)

@@ -18,19 +18,7 @@ Parts = dict[str, tuple[tuple[str, ...], Any]]
 
 
 def read_clocks(source: Source) -> dict[str, Array]:
-    """Read the timestamps of the stimulus and the two-photon frames.
-
-    Parameters
-    ----------
-    source : Source
-        The open file.
-
-    Returns
-    -------
-    dict of str to ndarray of float64, s
-        Under ``"stim"`` and ``"twop"``; a clock that is missing or not increasing is left out and
-        noted as a problem.
-    """
+    """Read the timestamps of the stimulus and the two-photon frames."""
     clocks = {}
     for name, path in (("stim", f"{RUNNING}/timestamps"), ("twop", f"{DFF}/timestamps")):
         times = source.values(path, f"times of the {name} frames", (None,))
@@ -55,45 +43,14 @@ def find_dff(source: Source, n_frames: int | None) -> h5py.Dataset | None:
 
 
 def read_dff(source: Source, dataset: h5py.Dataset) -> Parts:
-    """Return dF/F and what is computed from whole traces on first use.
-
-    Parameters
-    ----------
-    source : Source
-        The open file.
-    dataset : h5py.Dataset
-        What :func:`find_dff` gave.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``dff`` (time, roi), ``dff_median``, ``dff_spread`` and ``valid`` (roi); all lazy.
-    """
+    """Return dF/F and what is computed from whole traces on first use."""
     reader = DatasetReader(source.file, dataset)
     name = Path(source.file.path).name
     return {n.DFF: ((n.TIME, n.ROI), OrthogonalArray(reader)), **trace_facts(reader, name)}
 
 
 def read_running(source: Source, n_frames: int | None) -> Parts:
-    """Read running velocity, its outliers set to NaN; warn when many frames are missing.
-
-    Parameters
-    ----------
-    source : Source
-        The open file.
-    n_frames : int or None
-        Number of stimulus frames.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``run_velocity`` (stim_time), cm/s.
-
-    Warns
-    -----
-    DroppedFramesWarning
-        If more than 0.0003 of the frames are NaN, with the counts.
-    """
+    """Read running velocity, its outliers set to NaN; warn when many frames are missing."""
     velocity = source.values(f"{RUNNING}/data", "running velocity", (n_frames,))
     if velocity is None:
         return {}
@@ -105,21 +62,7 @@ def read_running(source: Source, n_frames: int | None) -> Parts:
 
 
 def read_pupil(source: Source, n_frames: int) -> Parts:
-    """Return the pupil traces that the file has, lazy.
-
-    Parameters
-    ----------
-    source : Source
-        The open file.
-    n_frames : int
-        Number of two-photon frames.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``pupil_diameter``, and where the file has positions ``pupil_center_x``,
-        ``pupil_center_y``, ``pupil_center_shift`` (time), mm.
-    """
+    """Return the pupil traces that the file has, lazy."""
     parts: Parts = {}
     readers = {}
     for name, series in (

@@ -17,32 +17,7 @@ SECOND_ALIGNMENT_SESSIONS: Final = frozenset({721038464})
 
 
 def align(twop_times: FloatArray, stim_times: FloatArray, delay: float) -> IntArray:
-    """Return the two-photon frame of each stimulus frame.
-
-    Parameters
-    ----------
-    twop_times : ndarray, (two-photon frame,), s
-        Falling edges of the two-photon line.
-    stim_times : ndarray, (stimulus frame,), s
-        Falling edges of the stimulus line, the first left out.
-    delay : float
-        Monitor delay, s.
-
-    Returns
-    -------
-    ndarray of int64, (stimulus frame,)
-        The last two-photon frame that began before the stimulus frame was on the screen.
-
-    Raises
-    ------
-    FormatError
-        If stimulus frames lie outside the two-photon recording.
-
-    Examples
-    --------
-    >>> align(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.1, 0.5, 1.9]), 0.5)
-    array([0, 0, 2])
-    """
+    """Return the two-photon frame of each stimulus frame."""
     if not twop_times.size:
         raise FormatError("the two-photon line has no pulses after the first")
     shown = stim_times + delay
@@ -59,34 +34,7 @@ def align(twop_times: FloatArray, stim_times: FloatArray, delay: float) -> IntAr
 
 
 def correct(first: IntArray, second: FloatArray, session_id: int) -> tuple[IntArray, str]:
-    """Check an alignment against the second one, and apply the exceptions of single sessions.
-
-    Parameters
-    ----------
-    first : ndarray of int, (stimulus frame,)
-        What :func:`align` gave.
-    second : ndarray, (stimulus frame,) or one more
-        ``stimulus_alignment`` of the time synchronization file; NaN where it knows none.
-    session_id : int
-        Session id.
-
-    Returns
-    -------
-    alignment : ndarray of int64, (stimulus frame,)
-        The first one, but for the exceptions.
-    message : str
-        What a user should know; empty if the two agree to a frame.
-
-    Raises
-    ------
-    FormatError
-        If the two differ in length by anything but the usual one frame.
-
-    Examples
-    --------
-    >>> correct(np.array([0, 1, 1]), np.array([0.0, 1.0, 1.0, 2.0]), 758519303)
-    (array([0, 1, 1]), '')
-    """
+    """Check an alignment against the second one, and apply the exceptions of single sessions."""
     if len(second) - len(first) not in (0, 1):
         raise FormatError(
             f"stimulus_alignment has {len(second)} entries, where the sync file has "
@@ -116,41 +64,13 @@ def correct(first: IntArray, second: FloatArray, session_id: int) -> tuple[IntAr
 
 
 def stimulus_clock(rising: FloatArray, twop_times: FloatArray, alignment: IntArray) -> FloatArray:
-    """Return the times of the stimulus frames on the session's clock.
-
-    Parameters
-    ----------
-    rising : ndarray, (stimulus frame or one more,), s
-        Rising edges of the stimulus line.
-    twop_times : ndarray, (two-photon frame,), s
-        Times of the two-photon frames, as published (``twop_vsync_fall``).
-    alignment : ndarray of int, (stimulus frame,)
-        Two-photon frame of each stimulus frame.
-
-    Returns
-    -------
-    ndarray, s
-        Of the shape of `rising`: the first is the time of its two-photon frame.
-    """
+    """Return the times of the stimulus frames on the session's clock."""
     clock: FloatArray = rising - rising[0] + twop_times[alignment[0]]
     return clock
 
 
 def check_alignment(alignment: Any, n_frames: int) -> None:
-    """Refuse an alignment that goes back, or beyond the recording.
-
-    Parameters
-    ----------
-    alignment : ndarray of int, (stimulus frame,)
-        Two-photon frame of each stimulus frame.
-    n_frames : int
-        Number of two-photon frames.
-
-    Raises
-    ------
-    FormatError
-        If it does.
-    """
+    """Refuse an alignment that goes back, or beyond the recording."""
     back = np.flatnonzero(np.diff(alignment) < 0)
     if back.size or alignment[0] < 0 or alignment[-1] >= n_frames:
         where = f"goes back at stimulus frame {back[0] + 1}" if back.size else "leaves it"

@@ -28,46 +28,7 @@ def open_original(
     segmentation: str | None = None,
     keep_decoded: bool | str | os.PathLike[Any] = False,
 ) -> xr.Dataset:
-    """Open a session in the original layout as a lazy Dataset.
-
-    Parameters
-    ----------
-    folder : Path
-        The session's folder, ``ophys_session_<session id>``.
-    include : str or collection of str, optional
-        ``"squares"`` (or ``"all"``) to have the tracks of the squares; the layout has neither
-        stimulus templates nor movies.
-    drop_variables : collection of str, optional
-        Names to leave out.
-    facts : mapping, optional
-        The session's row of the session table, by published column.
-    fluorescence : {"dff", "raw"}, optional
-        Whether ``dff`` holds dF/F (the default) or raw fluorescence.
-    segmentation : {"extr", "allen"}, optional
-        Whose ROIs: those that EXTRACT found, which only dendritic planes have (the default
-        there), or those of the Allen segmentation.
-    keep_decoded : bool or path-like, optional
-        Whether to keep the decoded stimulus log in the user's cache folder, or in a folder of
-        one's own, by its content: opening the session again then takes a fraction of the time.
-
-    Returns
-    -------
-    xarray.Dataset
-        Closing it releases the files.
-
-    Raises
-    ------
-    SessionNotFoundError
-        If required files are missing; all are listed.
-    FormatError
-        If files are not as specified; the problems of all of them are listed.
-    SessionMismatchError, AmbiguousSessionError
-        If names disagree with each other or with the table, or leave a choice.
-    UnsafePickleError
-        If the stimulus log is a pickle of anything but plain values.
-    CriterionError, MissingVariableError
-        If an option asks for what there is not.
-    """
+    """Open a session in the original layout as a lazy Dataset."""
     wanted, strict = included_parts(include)
     tree = read_tree(folder)
     where = str(tree.folder.resolve())

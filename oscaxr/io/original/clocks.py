@@ -14,18 +14,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Synchronization:
-    """What is used of a time synchronization file.
-
-    Parameters
-    ----------
-    twop_times : ndarray, (time,), s
-        Times of the two-photon frames.
-    stimulus_alignment : ndarray, (stimulus pulse,)
-        Two-photon frame of each pulse, by another method; a check.
-    eye_frames : ndarray, (time,)
-        Eye-camera frame of each two-photon frame, NaN where there is none; empty where the file
-        has none.
-    """
+    """What is used of a time synchronization file."""
 
     twop_times: FloatArray
     stimulus_alignment: FloatArray
@@ -33,22 +22,7 @@ class Synchronization:
 
 
 def read_synchronization(file: Hdf5File) -> Synchronization:
-    """Read a time synchronization file.
-
-    Parameters
-    ----------
-    file : Hdf5File
-        ``<experiment>_time_synchronization.h5``.
-
-    Returns
-    -------
-    Synchronization
-
-    Raises
-    ------
-    FormatError
-        If it lacks the clock or the alignment, or the clock does not increase.
-    """
+    """Read a time synchronization file."""
     problems: list[str] = []
     with file.handle() as handle:
 

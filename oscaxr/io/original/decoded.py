@@ -32,33 +32,7 @@ _DAMAGED: Final = (
 
 
 def decode(path: Path, keep: bool | str | os.PathLike[Any] = False) -> tuple[StimulusLog, Tracks]:
-    """Return the stimulus log of a session, and how to get the tracks of the squares.
-
-    Parameters
-    ----------
-    path : Path
-        The stimulus log.
-    keep : bool or path-like, optional
-        Whether to keep what was decoded, and to take it from there the next time: in the user's
-        cache folder, or in a folder of one's own. It is found by a digest of the whole log, so
-        a log that changed is decoded anew.
-
-    Returns
-    -------
-    log : StimulusLog
-    tracks : callable
-        Unpickles the log once more, or maps what was kept.
-
-    Raises
-    ------
-    FormatError
-        If it is not a stimulus log.
-
-    Warns
-    -----
-    OscaxrWarning
-        If it cannot be kept. What was kept and is damaged is made anew.
-    """
+    """Return the stimulus log of a session, and how to get the tracks of the squares."""
     if keep is False:
         return read_log(path), partial(_read_tracks, path)
     folder = _folder(keep) / f"{_digest(path)}-{_VERSION}"

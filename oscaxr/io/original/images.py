@@ -9,18 +9,7 @@ from oscaxr.model.lazy import Array, AxisIndex
 
 
 class PngReader:
-    """A grey-scale picture, decoded when it is indexed.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Raises
-    ------
-    FormatError
-        If it is no 8-bit grey-scale picture, or cut short.
-    """
+    """A grey-scale picture, decoded when it is indexed."""
 
     def __init__(self, path: Path) -> None:
         from PIL import Image

@@ -29,23 +29,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class StimulusLog:
-    """What is used of a stimulus log.
-
-    Parameters
-    ----------
-    is_pilot : bool
-        Whether it is a log of the pilot.
-    fps : float
-        Nominal frame rate of the screen, Hz.
-    pre_blank : float
-        Blank before frame 0 of the frame lists, s.
-    n_dropped : int or None
-        Number of frames that came late, by the log; None where it does not say.
-    wheel : ndarray, (pulse,), degrees
-        Turn of the running wheel since the last sample.
-    stimuli : tuple of ShownStimulus
-        In the order of the log.
-    """
+    """What is used of a stimulus log."""
 
     is_pilot: bool
     fps: float
@@ -61,46 +45,12 @@ class StimulusLog:
 
 
 def read_log(path: Path) -> StimulusLog:
-    """Read a stimulus log.
-
-    Parameters
-    ----------
-    path : Path
-        ``<session>_<mouse>_<date>_stim.pkl``.
-
-    Returns
-    -------
-    StimulusLog
-        Without the tracks of the squares, which are nearly all of the file.
-
-    Raises
-    ------
-    FormatError
-        If it is not a stimulus log; all problems are listed.
-    UnsafePickleError
-        If it refers to anything that stimulus logs are not known to use.
-    """
+    """Read a stimulus log."""
     return parse_log(load_log(path), path)
 
 
 def load_log(path: Path) -> dict[str, Any]:
-    """Unpickle a stimulus log, safely.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    dict
-        For :func:`parse_log` and :func:`parse_tracks`.
-
-    Raises
-    ------
-    FormatError, UnsafePickleError
-        As for :func:`oscaxr.io.original.pickles.load`; or if it holds something else.
-    """
+    """Unpickle a stimulus log, safely."""
     content = load(path)
     if not isinstance(content, dict):
         raise FormatError(f"{path} is not a stimulus log: it holds a {type(content).__name__}")
@@ -108,24 +58,7 @@ def load_log(path: Path) -> dict[str, Any]:
 
 
 def parse_log(content: dict[str, Any], path: Path) -> StimulusLog:
-    """Take from an unpickled log what is used of it, but for the tracks of the squares.
-
-    Parameters
-    ----------
-    content : dict
-        What :func:`load_log` gave.
-    path : Path
-        Its file, for messages.
-
-    Returns
-    -------
-    StimulusLog
-
-    Raises
-    ------
-    FormatError
-        Listing all problems.
-    """
+    """Take from an unpickled log what is used of it, but for the tracks of the squares."""
     values = LogValues(path)
     stimuli = values.value(content, ("stimuli",), "the stimuli", list) or []
     is_pilot = any(isinstance(one, dict) and STIMULUS_KEYS[1] in one for one in stimuli)
@@ -155,25 +88,7 @@ def parse_log(content: dict[str, Any], path: Path) -> StimulusLog:
 
 
 def parse_tracks(content: dict[str, Any], path: Path) -> list[Array]:
-    """Take the positions of the squares in visual flow from an unpickled log.
-
-    Parameters
-    ----------
-    content : dict
-        What :func:`load_log` gave.
-    path : Path
-        Its file, for messages.
-
-    Returns
-    -------
-    list of ndarray, (drawn frame, square, 2), px from the centre of the screen
-        Of the visual-flow stimuli, in the order of the log.
-
-    Raises
-    ------
-    FormatError
-        If they are not as described.
-    """
+    """Take the positions of the squares in visual flow from an unpickled log."""
     values = LogValues(path)
     tracks = []
     for one in content["stimuli"]:

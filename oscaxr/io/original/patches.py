@@ -15,21 +15,7 @@ Columns = dict[str, Array]
 
 
 def build_patches(rows: Rows, log: StimulusLog) -> Columns:
-    """Return the parameters of the Gabor patches.
-
-    Parameters
-    ----------
-    rows : Rows
-        What :func:`build_rows` gave.
-    log : StimulusLog
-        What was shown.
-
-    Returns
-    -------
-    dict of str to ndarray, (segment, patch)
-        ``gabor_x``, ``gabor_y``, ``gabor_size`` (px) and ``gabor_orientation`` (degrees), those
-        that the log has; NaN where not Gabor, and in the gray frames of sequences.
-    """
+    """Return the parameters of the Gabor patches."""
     found: Columns = {}
     for number, shown in enumerate(log.stimuli):
         if shown.kind != n.GABORS:

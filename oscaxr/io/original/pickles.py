@@ -30,13 +30,7 @@ _BYTE_ORDERS: Final[dict[str | bytes, Literal["<", ">", "=", "|"]]] = {
 
 
 class StoredDtype:
-    """The dtype of a stored array: a code and a byte order, nothing more.
-
-    Parameters
-    ----------
-    code : str
-        As numpy writes it, e.g. ``"i2"``.
-    """
+    """The dtype of a stored array: a code and a byte order, nothing more."""
 
     __slots__ = ("value",)
 
@@ -84,18 +78,7 @@ class StoredArray:
             raise FormatError(f"an array's content is not bytes ({error})") from error
 
     def array(self) -> Array:
-        """Return the array.
-
-        Returns
-        -------
-        ndarray
-            Read-only.
-
-        Raises
-        ------
-        FormatError
-            If its bytes do not fit its shape.
-        """
+        """Return the array."""
         dtype, shape = self.dtype.value, self.shape
         if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
             raise FormatError(f"an array has the shape {shape!r}")
@@ -111,23 +94,7 @@ class StoredArray:
 
 
 def stack(stored: Iterable[Any]) -> Array:
-    """Return many stored arrays of one shape and dtype as one array.
-
-    Parameters
-    ----------
-    stored : iterable of StoredArray
-        Tens of thousands of small ones: their bytes are joined, and interpreted once.
-
-    Returns
-    -------
-    ndarray
-        With one dim more, the first.
-
-    Raises
-    ------
-    FormatError
-        If they differ in shape or dtype, or are not arrays.
-    """
+    """Return many stored arrays of one shape and dtype as one array."""
     arrays = list(stored)
     if not all(type(one) is StoredArray for one in arrays):
         raise FormatError("a list of arrays holds something else")
@@ -286,26 +253,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def load(path: Path) -> Any:
-    """Read a pickle of plain values, without running anything that it says.
-
-    Parameters
-    ----------
-    path : Path
-        The file, written by Python 2 or 3 with any protocol.
-
-    Returns
-    -------
-    object
-        Numbers, text, lists, dicts; arrays as :class:`StoredArray`, objects that are not needed
-        as :class:`Ignored`.
-
-    Raises
-    ------
-    UnsafePickleError
-        If it refers to anything that stimulus logs are not known to use; the type is named.
-    FormatError
-        If it is not a pickle, or cut short.
-    """
+    """Read a pickle of plain values, without running anything that it says."""
     with path.open("rb", buffering=_BUFFER_BYTES) as file, _uncollected():
         try:
             return _Unpickler(file).load()

@@ -26,33 +26,7 @@ DELAY_S: Final = 0.1
 
 
 def read_pupil(file: Hdf5File, eye_frames: FloatArray, twop_times: FloatArray) -> Parts:
-    """Return the pupil traces of a session, lazy.
-
-    Parameters
-    ----------
-    file : Hdf5File
-        The pupil table, as pandas writes it ("fixed" layout).
-    eye_frames : ndarray, (time,)
-        Frame of the eye camera at each two-photon frame; NaN where there is none.
-    twop_times : ndarray, (time,), s
-        Times of the two-photon frames.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``pupil_diameter``, ``pupil_center_x``, ``pupil_center_y``, ``pupil_center_shift`` (time),
-        mm; NaN in blinks, and where the eye camera has no frame.
-
-    Raises
-    ------
-    FormatError
-        If it is not such a table, or has object columns (pickles, which are not read).
-
-    Warns
-    -----
-    OscaxrWarning
-        If the recording of the eye is shorter than that of the ROIs.
-    """
+    """Return the pupil traces of a session, lazy."""
     readers, n_rows = _find_columns(file)
     shift = round(DELAY_S / float(np.mean(np.diff(twop_times))))
     known = np.isfinite(eye_frames)

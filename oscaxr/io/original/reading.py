@@ -49,22 +49,7 @@ REQUIRED: Final = (
 
 
 class SessionReading:
-    """Reads the files of one session, and collects what is wrong with all of them.
-
-    Parameters
-    ----------
-    tree : SessionTree
-        Where its files are.
-    source : str
-        Which traces: ``"dff"`` or ``"raw"``, with the ending of the segmentation's files.
-    is_tracked : bool
-        Whether the ROIs of this segmentation are those that were tracked.
-
-    Raises
-    ------
-    SessionNotFoundError
-        If required files are missing; all are listed.
-    """
+    """Reads the files of one session, and collects what is wrong with all of them."""
 
     def __init__(self, tree: SessionTree, source: str, *, is_tracked: bool) -> None:
         self.tree = tree

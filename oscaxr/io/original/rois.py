@@ -26,17 +26,7 @@ _LISTED: Final = 5
 
 
 class PixelMasks:
-    """Boolean masks given by their pixels, as a reader.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Height and width of the field.
-    counts : ndarray of int, (roi,)
-        Number of pixels of each ROI.
-    y, x : ndarray of int, (pixel,)
-        Row and column of each, ROI after ROI.
-    """
+    """Boolean masks given by their pixels, as a reader."""
 
     def __init__(self, shape: tuple[int, int], counts: Array, y: Array, x: Array) -> None:
         self.shape = (len(counts), *shape)
@@ -64,27 +54,7 @@ class PixelMasks:
 
 
 def read_allen_masks(masks: Path, object_list: Path) -> tuple[PixelMasks, IntArray]:
-    """Read the masks of the Allen segmentation.
-
-    Parameters
-    ----------
-    masks : Path
-        ``<experiment>_input_extract_traces.json``.
-    object_list : Path
-        ``objectlist.txt``: which of them count.
-
-    Returns
-    -------
-    masks : PixelMasks
-        By ascending id, the order of the traces.
-    roi_id : ndarray of int64, (roi,)
-        Their ids.
-
-    Raises
-    ------
-    FormatError
-        If a row of the list does not match exactly one mask by its box; or a file is damaged.
-    """
+    """Read the masks of the Allen segmentation."""
     shape, found = _load_masks(masks)
     try:
         boxes = np.array([[roi[key] for key in _BOX] for roi in found], np.int64).reshape(-1, 4)
@@ -178,23 +148,7 @@ def _pixels(rois: list[dict[str, Any]], shape: tuple[int, int], path: Path) -> P
 
 
 def find_extract_masks(file: Hdf5File) -> MaskReader:
-    """Find the masks that EXTRACT made.
-
-    Parameters
-    ----------
-    file : Hdf5File
-        ``<session>_dendritic_masks.h5``.
-
-    Returns
-    -------
-    MaskReader
-        (roi, height, width), in the order of the traces.
-
-    Raises
-    ------
-    FormatError
-        If it has none.
-    """
+    """Find the masks that EXTRACT made."""
     with file.handle() as handle:
         data = file.get(handle, "data")
         if not isinstance(data, h5py.Dataset) or data.ndim != 3 or data.dtype.kind not in "fiub":
@@ -203,29 +157,7 @@ def find_extract_masks(file: Hdf5File) -> MaskReader:
 
 
 def tracking_ids(path: Path | None, roi_id: IntArray, session_id: int) -> IntArray:
-    """Return the position of each ROI in the tracking order.
-
-    Parameters
-    ----------
-    path : Path or None
-        The published matching file of the session, if there is one.
-    roi_id : ndarray of int, (roi,)
-        Ids of the ROIs, in the order of the traces, bad ones included.
-    session_id : int
-        Session id.
-
-    Returns
-    -------
-    ndarray of int64, (roi,)
-        -1 where an ROI is not tracked.
-
-    Raises
-    ------
-    FormatError
-        If the file names ROIs that the session does not have.
-    SessionMismatchError
-        If it is of another session.
-    """
+    """Return the position of each ROI in the tracking order."""
     tracked = np.full(len(roi_id), n.UNTRACKED, np.int64)
     if path is None:
         return tracked

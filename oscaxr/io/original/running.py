@@ -17,31 +17,9 @@ _GAP: Final = 100
 
 
 def running_velocity(dx: npt.NDArray[np.floating], rising: FloatArray) -> FloatArray:
-    """Return running velocity from the turns of the wheel.
-
-    Parameters
-    ----------
-    dx : ndarray, (pulse,), degrees
-        Turn of the wheel since the last sample.
-    rising : ndarray, (pulse,), s
-        Rising edges of the stimulus line: when it was sampled.
-
-    Returns
-    -------
-    ndarray of float64, (pulse - 1,), cm/s
-        The turn up to the next pulse over the time to it; NaN where the wheel was not read anew;
-        median filtered over 5 samples.
-
-    Raises
-    ------
-    FormatError
-        If there is not one sample a pulse.
-
-    Notes
-    -----
-    The definition of the published reader. The first sample has no known duration. Pulses after
-    a gap of more than 100 times the median interval are not those of the session.
-    """
+    """Return running velocity from the turns of the wheel."""
+    # The definition of the published reader. The first sample has no known duration. Pulses after a
+    # gap of more than 100 times the median interval are not those of the session.
     kept = pulses_of_session(rising)
     if len(kept) != len(dx):
         raise FormatError(
@@ -57,46 +35,18 @@ def running_velocity(dx: npt.NDArray[np.floating], rising: FloatArray) -> FloatA
 
 
 def pulses_of_session(rising: FloatArray) -> FloatArray:
-    """Return the pulses before the first long gap.
-
-    Parameters
-    ----------
-    rising : ndarray, (pulse,), s
-        Rising edges of the stimulus line.
-
-    Returns
-    -------
-    ndarray, s
-    """
+    """Return the pulses before the first long gap."""
     gaps = np.diff(rising)
     long = np.flatnonzero(gaps > _GAP * np.median(gaps)) if gaps.size else np.empty(0, int)
     return rising[: long[0] + 1] if long.size else rising
 
 
 def median_filter(values: FloatArray) -> FloatArray:
-    """Return the median of each 5 samples, with the published reader's way beside NaNs.
-
-    Parameters
-    ----------
-    values : ndarray, (sample,)
-        With zeros taken beyond both ends.
-
-    Returns
-    -------
-    ndarray, (sample,)
-
-    Notes
-    -----
-    A NaN has no place in an order, and what a sorting routine makes of it depends on the routine.
-    The published velocities follow from a merge sort of the samples inside the recording, in their
-    order, followed by the zeros beyond it, in which the left one of two is taken if it compares
-    as less or equal. Windows without NaN have an ordinary median.
-
-    Examples
-    --------
-    >>> median_filter(np.array([1.0, 2.0, 9.0, 3.0, 4.0]))
-    array([1., 2., 3., 3., 3.])
-    """
+    """Return the median of each 5 samples, with the published reader's way beside NaNs."""
+    # A NaN has no place in an order, and what a sorting routine makes of it depends on the routine.
+    # The published velocities follow from a merge sort of the samples inside the recording, in
+    # their order, followed by the zeros beyond it, in which the left one of two is taken if it
+    # compares as less or equal. Windows without NaN have an ordinary median.
     half = KERNEL // 2
     padded = np.pad(values, half)
     windows = np.lib.stride_tricks.sliding_window_view(padded, KERNEL)

@@ -26,27 +26,7 @@ _PLACE_KEYS: Final = ("possize", "possizes")
 
 @dataclass(frozen=True, eq=False)
 class ShownStimulus:
-    """One stimulus of a session, small enough to be kept.
-
-    Parameters
-    ----------
-    kind : {"gabors", "visflow"}
-        Which.
-    seconds : ndarray, (block, 2), s
-        Start and stop of each of its blocks.
-    frame_list : ndarray of int, (stimulus frame,)
-        Sweep shown at each frame, -1 where none of this stimulus is.
-    unexpected, mean_orientation, kappa : ndarray
-        Of each Gabor sequence; or `unexpected` alone, of each sweep of visual flow.
-    size, direction : ndarray
-        Squares and main direction of each sweep of visual flow.
-    patch_x, patch_y, patch_size : ndarray or None, (5, patch), px
-        Of the Gabor frames A, B, C, D, U; None in a reduced log.
-    orientations : ndarray or None, (sweep, patch), degrees
-        Of each Gabor sweep; None in a reduced log.
-    n_tracks : int
-        Number of frames with positions of the squares; 0 in a reduced log.
-    """
+    """One stimulus of a session, small enough to be kept."""
 
     kind: str
     seconds: Array
@@ -64,21 +44,7 @@ class ShownStimulus:
 
 
 def read_stimulus(values: LogValues, one: Any, number: int) -> ShownStimulus:
-    """Return what is used of one stimulus of a log.
-
-    Parameters
-    ----------
-    values : LogValues
-        Collects what is wrong.
-    one : object
-        The stimulus' entry in the log.
-    number : int
-        Its place in the log.
-
-    Returns
-    -------
-    ShownStimulus
-    """
+    """Return what is used of one stimulus of a log."""
     what = f"stimulus {number}"
     params = values.value(one, STIMULUS_KEYS, what, dict) or {}
     session = values.value(params, SESSION_KEYS, what, dict) or {}
@@ -206,50 +172,18 @@ def _rows(value: Any, width: int) -> Array:
 
 
 def kind_of(params: Any) -> str | None:
-    """Return the type of a stimulus, by the name it has in the log.
-
-    Parameters
-    ----------
-    params : object
-        Parameters of the stimulus.
-
-    Returns
-    -------
-    str or None
-        ``"gabors"``, ``"visflow"``; None for any other name.
-    """
+    """Return the type of a stimulus, by the name it has in the log."""
     name = either(either(params, ("elemParams",)), ("name",))
     return _KINDS.get(name[:1]) if isinstance(name, str) else None
 
 
 def tracks_of(params: Any) -> Any:
-    """Return the positions of the squares of a stimulus, where the log has them.
-
-    Parameters
-    ----------
-    params : object
-        Parameters of the stimulus.
-
-    Returns
-    -------
-    object or None
-    """
+    """Return the positions of the squares of a stimulus, where the log has them."""
     return either(either(params, SESSION_KEYS), TRACK_KEYS) or either(params, TRACK_KEYS)
 
 
 def n_tracks_of(params: Any) -> int:
-    """Return for how many frames a stimulus has positions of its squares.
-
-    Parameters
-    ----------
-    params : object
-        Parameters of the stimulus.
-
-    Returns
-    -------
-    int
-        0 where the log has none.
-    """
+    """Return for how many frames a stimulus has positions of its squares."""
     found = tracks_of(params)
     if isinstance(found, StoredArray):
         return len(found.array())

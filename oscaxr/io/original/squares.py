@@ -18,31 +18,7 @@ Parts = dict[str, tuple[tuple[str, ...], Any]]
 
 
 def square_parts(tracks: Tracks, path: Path, rows: Rows, log: StimulusLog) -> Parts:
-    """Return the tracks of the squares, lazy.
-
-    Parameters
-    ----------
-    tracks : Tracks
-        Gives the tracks, stimulus by stimulus; called on first use.
-    path : Path
-        The stimulus log, for messages.
-    rows : Rows
-        Rows of the stimulus table.
-    log : StimulusLog
-        What was shown.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``square_x``, ``square_y``: (flow_segment, square, flow_frame), px, and their coordinate
-        ``flow_segment``; empty where the log has no tracks.
-
-    Raises
-    ------
-    FormatError
-        If segments differ in length or number of squares, or the tracks are shorter than what was
-        shown.
-    """
+    """Return the tracks of the squares, lazy."""
     with_tracks = [i for i, shown in enumerate(log.stimuli) if shown.n_tracks]
     flow = np.flatnonzero(np.isin(rows.stimulus, with_tracks))
     if not flow.size:

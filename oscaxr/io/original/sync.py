@@ -30,19 +30,7 @@ _SPIKE_S: Final = 0.2
 
 @dataclass(frozen=True, eq=False)
 class SyncLines:
-    """The lines that a session's clocks follow from.
-
-    Parameters
-    ----------
-    twop_falling : ndarray, s
-        Times of the two-photon frames: falling edges after the first, which is no frame.
-    stim_rising : ndarray, s
-        All rising edges of the stimulus line: one a frame.
-    stim_falling : ndarray, s
-        All falling edges of the stimulus line.
-    photodiode_rising, photodiode_falling : ndarray, s
-        Edges of the photodiode that watches the sync square.
-    """
+    """The lines that a session's clocks follow from."""
 
     twop_falling: FloatArray
     stim_rising: FloatArray
@@ -56,18 +44,7 @@ class SyncLines:
         return self.stim_falling[1:]
 
     def monitor_delay(self) -> float:
-        """Return how long after its pulse a frame was on the screen, from the photodiode.
-
-        Returns
-        -------
-        float
-            s; the mean over one flip of the sync square a second.
-
-        Raises
-        ------
-        FormatError
-            If the photodiode saw fewer flips than were shown.
-        """
+        """Return how long after its pulse a frame was on the screen, from the photodiode."""
         # A spike when the DAQ starts is no frame: the second rising edge then comes late.
         spike = len(self.stim_rising) > 1 and np.diff(self.stim_rising[:2])[0] > _SPIKE_S
         flips = self.stim_falling[1 if spike else 0 :][::_FLIP_FRAMES]
@@ -84,31 +61,11 @@ class SyncLines:
 
 
 def photodiode_events(rising: FloatArray, falling: FloatArray) -> FloatArray:
-    """Return the flips of the sync square, out of all edges of the photodiode.
-
-    Parameters
-    ----------
-    rising, falling : ndarray, s
-        Times of the edges.
-
-    Returns
-    -------
-    ndarray, s
-        From the first regular flip to the closing flashes, bounces taken out.
-
-    Notes
-    -----
-    The rule of the published reader: a falling edge is regular if the next comes after 1.9 to
-    2.1 s; a rising edge belongs to the flashes if the next comes after 0.1 to 0.5 s. Kept are the
-    edges from the first regular fall to the first flash after the last regular fall; of two
-    edges within 0.5 s, the later.
-
-    Examples
-    --------
-    >>> up, down = np.arange(1.0, 9, 2), np.arange(2.0, 10, 2)
-    >>> photodiode_events(np.append(up, [10.1, 10.3]), np.append(down, 10.2))
-    array([2., 3., 4., 5., 6., 7., 8.])
-    """
+    """Return the flips of the sync square, out of all edges of the photodiode."""
+    # The rule of the published reader: a falling edge is regular if the next comes after 1.9 to 2.1
+    # s; a rising edge belongs to the flashes if the next comes after 0.1 to 0.5 s. Kept are the
+    # edges from the first regular fall to the first flash after the last regular fall; of two edges
+    # within 0.5 s, the later.
     merged = np.sort(np.concatenate([rising, falling]))
     # The last of each has no next one.
     to_next_fall = np.diff(falling, append=falling[-1:])
@@ -127,26 +84,8 @@ def photodiode_events(rising: FloatArray, falling: FloatArray) -> FloatArray:
 
 
 def read_sync(file: Hdf5File) -> SyncLines:
-    """Decode the lines of a sync file.
-
-    Parameters
-    ----------
-    file : Hdf5File
-        The file.
-
-    Returns
-    -------
-    SyncLines
-
-    Raises
-    ------
-    FormatError
-        If it is not a sync file, or lacks one of the lines.
-
-    Notes
-    -----
-    The file's description of itself is a Python literal; it is parsed as one, never evaluated.
-    """
+    """Decode the lines of a sync file."""
+    # The file's description of itself is a Python literal; it is parsed as one, never evaluated.
     with file.handle() as handle:
         meta, data = file.get(handle, "meta"), file.get(handle, "data")
         problems = []

@@ -28,22 +28,7 @@ _SQUARE_NUMBERS: Final = {128.0: n.N_SQUARES, 256.0: 26}
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows of the stimulus table in the making, one element each.
-
-    Parameters
-    ----------
-    stimulus : ndarray of int
-        Number of the stimulus in the log; -1 for gray screen.
-    sweep : ndarray of int
-        Sweep of the stimulus; -1 for gray screen and the gray frame of a Gabor sequence.
-    kind, letter : ndarray of int
-        Stimulus type and Gabor frame, by number; letter -1 where not Gabor.
-    start, stop : ndarray of int, (2, row)
-        Frames, stop exclusive: stimulus frames first, two-photon frames second.
-    values : dict of str to ndarray
-        ``unexpected``, ``gabor_kappa``, ``gabor_mean_orientation``, ``square_size`` (NaN where
-        they do not concern the row) and ``main_flow_direction``.
-    """
+    """Rows of the stimulus table in the making, one element each."""
 
     stimulus: Array
     sweep: Array
@@ -70,17 +55,7 @@ class Rows:
 
 
 def joined(parts: list[Rows]) -> Rows:
-    """Return rows one after the other.
-
-    Parameters
-    ----------
-    parts : list of Rows
-        Any number but none.
-
-    Returns
-    -------
-    Rows
-    """
+    """Return rows one after the other."""
 
     def all_of(name: str) -> Array:
         return np.concatenate([getattr(part, name) for part in parts], axis=-1)
@@ -99,25 +74,7 @@ def joined(parts: list[Rows]) -> Rows:
 
 
 def build_rows(log: StimulusLog, alignment: Array) -> Rows:
-    """Build the rows of the stimulus table, in the order of time.
-
-    Parameters
-    ----------
-    log : StimulusLog
-        What was shown.
-    alignment : ndarray of int, (stimulus frame,)
-        Two-photon frame of each stimulus frame.
-
-    Returns
-    -------
-    Rows
-        With the gray frames of Gabor sequences and the gray screens between the stimuli.
-
-    Raises
-    ------
-    FormatError
-        If what the log says does not fit together; all problems are listed.
-    """
+    """Build the rows of the stimulus table, in the order of time."""
     problems: list[str] = []
     parts = []
     for number, shown in enumerate(log.stimuli):
@@ -225,11 +182,9 @@ def _check_overlaps(rows: Rows, what: str, problems: list[str]) -> None:
 
 
 def _gray_frames(rows: Rows, alignment: Array) -> Rows:
-    """Return the gray frame that ends each Gabor sequence, from D or U to the next row.
-
-    After the last of a block there is no next one: its gray frame is as long as the longest so
-    far, as far as there is room.
-    """
+    """Return the gray frame that ends each Gabor sequence, from D or U to the next row."""
+    # After the last of a block there is no next one: its gray frame is as long as the longest so
+    # far, as far as there is room.
     ends = np.flatnonzero(rows.letter >= _SHOWN_PER_SEQUENCE - 1)
     follows = np.minimum(ends + 1, len(rows) - 1)
     # The next sequence of the same block begins with the next sweep, after a gray frame.
@@ -278,22 +233,7 @@ def _gray_screens(rows: Rows, alignment: Array) -> Rows:
 
 
 def build_columns(rows: Rows, log: StimulusLog, clock: Array) -> Columns:
-    """Return the columns of the stimulus table.
-
-    Parameters
-    ----------
-    rows : Rows
-        What :func:`build_rows` gave.
-    log : StimulusLog
-        What was shown.
-    clock : ndarray, (pulse,), s
-        Time of each stimulus pulse on the session's clock.
-
-    Returns
-    -------
-    dict of str to ndarray, (segment,)
-        Under the names of the Dataset's coordinates, derived ones too.
-    """
+    """Return the columns of the stimulus table."""
     kind = _KIND_NAMES[rows.kind]
     is_flow, is_gabor = rows.kind == _FLOW, rows.kind == _GABORS
     template = _template_names(rows, log.is_pilot)

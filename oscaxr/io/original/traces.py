@@ -19,13 +19,7 @@ DATASETS: Final = ("data", "FC")
 
 
 class TurnedReader:
-    """A reader of (roi, time) traces as (time, roi), the order of the other formats.
-
-    Parameters
-    ----------
-    reader : DatasetReader
-        Of the stored traces.
-    """
+    """A reader of (roi, time) traces as (time, roi), the order of the other formats."""
 
     def __init__(self, reader: DatasetReader) -> None:
         self.reader = reader
@@ -58,25 +52,7 @@ class TurnedReader:
 
 
 def find_traces(file: Hdf5File) -> tuple[DatasetReader, list[str]]:
-    """Find the traces of a file and the names of their ROIs.
-
-    Parameters
-    ----------
-    file : Hdf5File
-        A file of dF/F or raw traces.
-
-    Returns
-    -------
-    reader : DatasetReader
-        Of the traces, (roi, time).
-    roi_names : list of str
-        In their order; empty where the file has none.
-
-    Raises
-    ------
-    FormatError
-        If it is not such a file.
-    """
+    """Find the traces of a file and the names of their ROIs."""
     with file.handle() as handle:
         found = [file.get(handle, name) for name in DATASETS]
         traces = next((one for one in found if isinstance(one, h5py.Dataset)), None)
@@ -107,26 +83,7 @@ def _names(stored: h5py.Dataset, path: str) -> list[Any]:
 
 
 def trace_parts(reader: DatasetReader, n_frames: int) -> Parts:
-    """Return the traces and what follows from them.
-
-    Parameters
-    ----------
-    reader : DatasetReader
-        Of the stored traces, (roi, time).
-    n_frames : int
-        Number of two-photon frames that have a time.
-
-    Returns
-    -------
-    dict of str to (dims, data)
-        ``dff`` (time, roi), ``dff_median``, ``dff_spread``, ``valid``, ``invalid_reason`` (roi);
-        all lazy.
-
-    Raises
-    ------
-    FormatError
-        If the traces are longer than the clock.
-    """
+    """Return the traces and what follows from them."""
     turned = TurnedReader(reader)
     if turned.shape[0] > n_frames:
         raise FormatError(

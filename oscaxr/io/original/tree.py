@@ -23,28 +23,7 @@ _RUN_TYPES: Final[tuple[RunType, ...]] = ("prod", "pilot")
 
 @dataclass(frozen=True)
 class SessionTree:
-    """The files of one session; a path that is None is that of a file which is not there.
-
-    Parameters
-    ----------
-    folder : Path
-        The session's folder, ``ophys_session_<session id>``.
-    session_id, mouse_id : int
-        From the names.
-    date : str
-        Day of the session at the recording site, ISO form, from the names.
-    run_type : {"prod", "pilot", ""}
-        By the folder above; empty where it says neither.
-    experiment_id : int
-        From the only experiment folder.
-    files : dict of str to Path
-        By part: ``stimulus``, ``sync``, ``video_0``, ``video_1``, ``pupil``,
-        ``time_synchronization``, ``dff``, ``dff_dendritic``, ``raw``, ``raw_dendritic``,
-        ``max_projection``, ``allen_masks``, ``object_list``, ``dendritic_masks``, ``matches``;
-        only those that exist.
-    missing : dict of str to str
-        By part: where a file that is not there was looked for.
-    """
+    """The files of one session; a path that is None is that of a file which is not there."""
 
     folder: Path
     session_id: int
@@ -62,39 +41,14 @@ class SessionTree:
 
 
 def is_session_folder(path: Path) -> bool:
-    """Say whether a path is the folder of a session in the original layout.
-
-    Parameters
-    ----------
-    path : Path
-        Any path.
-
-    Returns
-    -------
-    bool
-        By its name, or by the stimulus log in it.
-    """
+    """Say whether a path is the folder of a session in the original layout."""
     if not path.is_dir():
         return False
     return _FOLDER.fullmatch(path.resolve().name) is not None or any(path.glob("*_stim.pkl"))
 
 
 def session_folders(datadir: Path) -> Iterator[tuple[int, Path]]:
-    """Go through the session folders below a folder.
-
-    Parameters
-    ----------
-    datadir : Path
-        Searched at any depth, but not inside session folders; hidden folders are passed over,
-        links are followed, each folder being entered once.
-
-    Yields
-    ------
-    session_id : int
-        From the folder's name.
-    folder : Path
-        The session's folder.
-    """
+    """Go through the session folders below a folder."""
     for root, folders, _ in walk_folders(datadir):
         match = _FOLDER.fullmatch(root.resolve().name)
         if match:
@@ -103,25 +57,7 @@ def session_folders(datadir: Path) -> Iterator[tuple[int, Path]]:
 
 
 def find_session_folder(datadir: Path, session_id: int) -> Path | None:
-    """Find the folder of one session.
-
-    Parameters
-    ----------
-    datadir : Path
-        Searched at any depth: with or without folders of mice and run types.
-    session_id : int
-        Session id.
-
-    Returns
-    -------
-    Path or None
-        None where there is none.
-
-    Raises
-    ------
-    AmbiguousSessionError
-        If several folders are named for the session.
-    """
+    """Find the folder of one session."""
     found = [folder for number, folder in session_folders(datadir) if number == session_id]
     if len(found) > 1:
         listed = "".join(f"\n  {folder}" for folder in found)
@@ -133,26 +69,7 @@ def find_session_folder(datadir: Path, session_id: int) -> Path | None:
 
 
 def read_tree(folder: Path) -> SessionTree:
-    """Find all files of a session.
-
-    Parameters
-    ----------
-    folder : Path
-        The session's folder.
-
-    Returns
-    -------
-    SessionTree
-
-    Raises
-    ------
-    SessionNotFoundError
-        If the folder holds no session.
-    SessionMismatchError
-        If names in it state different sessions, mice or dates; all are listed.
-    AmbiguousSessionError
-        If there are several candidates for a file or folder; all are listed.
-    """
+    """Find all files of a session."""
     folder = Path(folder)
     if not folder.is_dir():
         raise SessionNotFoundError(f"cannot open {folder} as a session: there is no such folder")

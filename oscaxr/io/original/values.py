@@ -16,13 +16,7 @@ Array = npt.NDArray[Any]
 
 
 class LogValues:
-    """Takes values out of a log, and collects what is wrong with it.
-
-    Parameters
-    ----------
-    path : Path
-        The file, for messages.
-    """
+    """Takes values out of a log, and collects what is wrong with it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -66,23 +60,7 @@ class LogValues:
 
 
 def as_array(value: Any) -> Array:
-    """Return a value of a log as an array.
-
-    Parameters
-    ----------
-    value : object
-        A stored array, or a number or nested list of numbers.
-
-    Returns
-    -------
-    ndarray
-        Of numbers, never of objects.
-
-    Raises
-    ------
-    FormatError
-        If it is something else.
-    """
+    """Return a value of a log as an array."""
     if isinstance(value, StoredArray):
         return value.array()
     if value is None or isinstance(value, dict | str | bytes | Ignored):
@@ -94,39 +72,12 @@ def as_array(value: Any) -> Array:
 
 
 def as_arrays(value: Any) -> Array:
-    """Return many arrays of one shape as one array.
-
-    Parameters
-    ----------
-    value : object
-        A list of stored arrays, or one stored array of them all.
-
-    Returns
-    -------
-    ndarray
-
-    Raises
-    ------
-    FormatError
-        If it is something else.
-    """
+    """Return many arrays of one shape as one array."""
     return stack(value) if isinstance(value, list) else as_array(value)
 
 
 def either(content: Any, keys: Sequence[str]) -> Any:
-    """Return the entry of a dict under the first of its names that is there, else None.
-
-    Parameters
-    ----------
-    content : object
-        Anything; only a dict has entries.
-    keys : sequence of str
-        Names of the entry.
-
-    Returns
-    -------
-    object or None
-    """
+    """Return the entry of a dict under the first of its names that is there, else None."""
     if not isinstance(content, dict):
         return None
     return next((content[key] for key in keys if key in content), None)

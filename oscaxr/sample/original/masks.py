@@ -44,20 +44,9 @@ def write_extract_masks(path: Path, rois: FoundRois) -> None:
 
 
 def write_allen_masks(tree: Tree, rois: FoundRois) -> None:
-    """Write the Allen Institute's masks, and the list of those that count.
-
-    Parameters
-    ----------
-    tree : Tree
-        Where to.
-    rois : FoundRois
-        ROIs of the Allen Institute's segmentation.
-
-    Notes
-    -----
-    Masks and list are in no order; a row of the list is matched to a mask by its box alone, so no
-    two boxes are equal. Some masks have no row.
-    """
+    """Write the Allen Institute's masks, and the list of those that count."""
+    # Masks and list are in no order; a row of the list is matched to a mask by its box alone, so no
+    # two boxes are equal. Some masks have no row.
     height, width = rois.session.spec.field_shape
     rng = rois.session.spec.random(IMAGES, 1)
     entries = _listed(rois, width)

@@ -30,30 +30,12 @@ _DATETIME: Final = _Name("datetime", "datetime")
 
 
 class Python2Pickler:
-    r"""Pickler of the plain data in a stimulus log, as Python 2.7 wrote it.
+    """Pickler of the plain data in a stimulus log, as Python 2.7 wrote it."""
 
-    Parameters
-    ----------
-    file : binary file
-        Where to.
-    protocol : {0, 2}
-        0 is text, 2 is binary.
-
-    Notes
-    -----
-    The standard library writes bytes in these protocols as calls of ``_codecs.encode`` and text as
-    Unicode, which is not what the logs hold. Every object gets its number in the memo, as Python 2
-    gave it one, but only names, text and dtypes are referred to again: no copy of the arrays is
-    kept. Read the result with ``encoding="latin1"``.
-
-    Examples
-    --------
-    >>> import io
-    >>> file = io.BytesIO()
-    >>> Python2Pickler(file, 0).dump({"fps": 60.0})
-    >>> file.getvalue()
-    b"(dp0\nS'fps'\np1\nF60.0\ns."
-    """
+    # The standard library writes bytes in these protocols as calls of `_codecs.encode` and text as
+    # Unicode, which is not what the logs hold. Every object gets its number in the memo, as Python
+    # 2 gave it one, but only names, text and dtypes are referred to again: no copy of the arrays is
+    # kept. Read the result with `encoding="latin1"`.
 
     def __init__(self, file: BinaryIO, protocol: int) -> None:
         self._write = file.write
@@ -62,19 +44,7 @@ class Python2Pickler:
         self._n_puts = 0
 
     def dump(self, value: Any) -> None:
-        """Write the pickle of a value.
-
-        Parameters
-        ----------
-        value : object
-            Of dicts, lists, tuples, numbers, text, bytes, arrays, datetimes, ordered dicts and
-            NumPy random states.
-
-        Raises
-        ------
-        SampleError
-            If anything else is in it.
-        """
+        """Write the pickle of a value."""
         if self._is_binary:
             self._write(pickle.PROTO + b"\x02")
         self._save(value)

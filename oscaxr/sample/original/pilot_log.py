@@ -26,20 +26,7 @@ from oscaxr.sample.synthesis import SampleSession
 
 
 def make_pilot_log(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
-    """Make the stimulus log of a pilot session.
-
-    Parameters
-    ----------
-    session : SampleSession
-        What to tell of.
-    form : OriginalForm
-        What is left out.
-
-    Returns
-    -------
-    dict
-        The Gabor stimulus first, then both directions of visual flow as one stimulus.
-    """
+    """Make the stimulus log of a pilot session."""
     stimuli = [_gabors(session, form), _flow(session, form)]
     return {"stimuli": stimuli, **log_of_session(session, form)}
 

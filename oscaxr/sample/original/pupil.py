@@ -24,15 +24,7 @@ _PICKLED_NONE: Final = b"N."
 
 
 def write_pupil(path: Path, pixels: NDArray[np.float64]) -> None:
-    """Write the pupil table, without PyTables.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    pixels : (camera_frame, 3) array
-        Diameter and centre (x, y) in each frame of the eye camera.
-    """
+    """Write the pupil table, without PyTables."""
     import h5py
 
     def describe(item: Any, attrs: dict[str, Any]) -> None:

@@ -17,15 +17,7 @@ BAD_KINDS: Final = ("nan", "infinite", "dimming", "negative")
 
 @dataclass(frozen=True, eq=False)
 class FoundRois:
-    """The ROIs of a session's files, in their order.
-
-    Parameters
-    ----------
-    session : SampleSession
-        Whose.
-    is_extract : bool
-        Whether they come from the EXTRACT segmentation of dendrites, or from the Allen Institute's.
-    """
+    """The ROIs of a session's files, in their order."""
 
     session: SampleSession
     is_extract: bool
@@ -61,20 +53,7 @@ class FoundRois:
         return kind[self.rows]
 
     def dff(self, fit: NDArray[np.float64], start: int) -> NDArray[np.float64]:
-        """Return dF/F of all ROIs in a range of frames.
-
-        Parameters
-        ----------
-        fit : (time, roi) array
-            dF/F of the session's fit ROIs in the range.
-        start : int
-            First frame of the range.
-
-        Returns
-        -------
-        (roi, time) array
-            As it lies in the files.
-        """
+        """Return dF/F of all ROIs in a range of frames."""
         dff = fit.T[self._source]
         if not self.is_extract and self.session.spec.plane == "dend":
             dff *= 0.8  # another segmentation, other traces
@@ -90,19 +69,7 @@ class FoundRois:
         return dff
 
     def raw(self, dff: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return raw fluorescence.
-
-        Parameters
-        ----------
-        dff : (roi, time) array
-            dF/F.
-
-        Returns
-        -------
-        (roi, time) array
-            Fluorescence above a ground that differs between ROIs; never negative on average, so
-            that fewer ROIs are unfit than by their dF/F.
-        """
+        """Return raw fluorescence."""
         rng = self.session.spec.random(SESSION_ROIS, 4)
         ground = rng.uniform(200.0, 900.0, len(bad_rois(self.session.spec)))[self.rows]
         return np.asarray(ground[:, np.newaxis] * (1.0 + dff))

@@ -26,20 +26,7 @@ _UNPICKLED_STIMULUS: Final = "<cred_assign_stims.CredAssignStims object>"
 
 
 def make_log(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
-    """Make the stimulus log of a production session.
-
-    Parameters
-    ----------
-    session : SampleSession
-        What to tell of.
-    form : OriginalForm
-        What is left out.
-
-    Returns
-    -------
-    dict
-        The stimuli are not in the order in which they were shown.
-    """
+    """Make the stimulus log of a production session."""
     table = session.segments
     shown = table["stimulus_template_name"]
     names = [name for name in dict.fromkeys(shown.tolist()) if name != n.GRAYSCREEN]
@@ -132,17 +119,7 @@ def block_frames(session: SampleSession, chosen: NDArray[np.bool_]) -> NDArray[n
 def frame_list(
     session: SampleSession, chosen: NDArray[np.bool_], sweeps: NDArray[np.int64]
 ) -> NDArray[np.int32]:
-    """Return the sweep shown in each stimulus frame, -1 for none, to the stimulus' last frame.
-
-    Parameters
-    ----------
-    session : SampleSession
-        Whose.
-    chosen : (segment,) bool array
-        The stimulus' segments.
-    sweeps : int array
-        The sweep of each of them, -1 for a blank one.
-    """
+    """Return the sweep shown in each stimulus frame, -1 for none, to the stimulus' last frame."""
     table = session.segments
     frames = np.full(block_frames(session, chosen)[-1, 1], -1, dtype=np.int32)
     lengths = table["num_frames_stim"][chosen]

@@ -57,18 +57,7 @@ def _toggles(clocks: Clocks, form: OriginalForm) -> dict[str, Counts]:
 
 
 def line_states(toggles: dict[str, Counts]) -> NDArray[np.uint32]:
-    """Return the states of all lines whenever one changes.
-
-    Parameters
-    ----------
-    toggles : dict of str to int array
-        Counts at which each line of :data:`LINE_LABELS` changes; all begin low.
-
-    Returns
-    -------
-    (event, 2) uint32 array
-        Count, and a bit mask of the lines that are high from then on; the first row is the start.
-    """
+    """Return the states of all lines whenever one changes."""
     counts = np.concatenate([[0], *toggles.values()])
     bits = [np.full(len(at), 1 << LINE_LABELS[name]) for name, at in toggles.items()]
     order = np.argsort(counts, kind="stable")
@@ -80,19 +69,7 @@ def line_states(toggles: dict[str, Counts]) -> NDArray[np.uint32]:
 
 
 def write_sync(path: Path, clocks: Clocks, form: OriginalForm, started: str, stopped: str) -> None:
-    """Write the sync file.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    clocks : Clocks
-        The recorded pulses.
-    form : OriginalForm
-        Whether there are a spike at start-up, and glitches of the photodiode.
-    started, stopped : str
-        When the recording did.
-    """
+    """Write the sync file."""
     import h5py
 
     states = line_states(_toggles(clocks, form))
@@ -121,17 +98,7 @@ def write_sync(path: Path, clocks: Clocks, form: OriginalForm, started: str, sto
 
 
 def write_time_synchronization(path: Path, clocks: Clocks, form: OriginalForm) -> None:
-    """Write the clock of the two-photon frames and the alignments to it.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    clocks : Clocks
-        The recorded pulses.
-    form : OriginalForm
-        Shift of the stimulus alignment, and number of eye frames that are not known.
-    """
+    """Write the clock of the two-photon frames and the alignments to it."""
     import h5py
 
     falls = clocks.stim_fall
@@ -155,15 +122,7 @@ def write_time_synchronization(path: Path, clocks: Clocks, form: OriginalForm) -
 
 
 def write_video(path: Path, rises: Counts) -> None:
-    """Write the log of a camera: the time between its frames.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    rises : (camera_frame,) int array
-        Rising edges of the camera's line.
-    """
+    """Write the log of a camera: the time between its frames."""
     import h5py
 
     with h5py.File(path, "w-") as file:

@@ -15,22 +15,7 @@ from oscaxr.sample.traces import BLOCK_FRAMES
 def write_traces(
     session: SampleSession, tree: Tree, form: OriginalForm
 ) -> Iterator[tuple[int, int]]:
-    """Write the trace files.
-
-    Parameters
-    ----------
-    session : SampleSession
-        Whose.
-    tree : Tree
-        Where to.
-    form : OriginalForm
-        How they are stored, and what is left out.
-
-    Yields
-    ------
-    done, total : int
-        Number of frames.
-    """
+    """Write the trace files."""
     segmentations = [FoundRois(session, is_extract=False)]
     if session.spec.plane == "dend" and "extract" not in form.leave_out:
         segmentations.append(FoundRois(session, is_extract=True))

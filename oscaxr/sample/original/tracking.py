@@ -18,17 +18,7 @@ def nway_name(spec: SampleSpec) -> str:
 
 
 def write_nway(path: Path, spec: SampleSpec, mates: tuple[SampleSpec, ...]) -> None:
-    """Write the n-way file of a session.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    spec : SampleSpec
-        The session.
-    mates : tuple of SampleSpec
-        The mouse's other sessions.
-    """
+    """Write the n-way file of a session."""
     number = spec.session_number
     is_bad = bad_rois(spec)
     tracked = np.flatnonzero(~is_bad)[tracked_rows(spec)]

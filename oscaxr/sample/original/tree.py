@@ -41,15 +41,7 @@ def original_path(
 
 @dataclass(frozen=True)
 class Tree:
-    """Paths of the files of a session.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The session's folder.
-    spec : SampleSpec
-        What the session is.
-    """
+    """Paths of the files of a session."""
 
     folder: Path
     spec: SampleSpec
@@ -91,25 +83,7 @@ class Tree:
 
 @contextmanager
 def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a folder to fill, which takes its place when it is complete, never before.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The folder's place.
-    overwrite : bool
-        Whether a folder that is there is replaced.
-
-    Yields
-    ------
-    pathlib.Path
-        An empty folder beside it.
-
-    Raises
-    ------
-    SampleExistsError
-        If there is one and `overwrite` is false.
-    """
+    """Give a folder to fill, which takes its place when it is complete, never before."""
     if path.exists() and not overwrite:
         raise SampleExistsError(
             f"{path} is already there; give overwrite=True to replace it, or another folder."
