@@ -5,17 +5,12 @@ from importlib.metadata import version as _version
 from typing import Any as _Any
 
 from oscaxr import accessor as accessor  # registers ds.osca and da.osca
-from oscaxr.analysis import tracked_unexpected_index, unexpected_index_of
-from oscaxr.discovery import find_sessions
+from oscaxr.analyses.tracked import tracked_unexpected_index, unexpected_index_of
+from oscaxr.analyses.unexpected_index import unexpected_index
+from oscaxr.bridges.hierarchical import from_hierarchical_frame, to_hierarchical_frame
+from oscaxr.bridges.pynapple import to_numpy, to_pynapple
 from oscaxr.errors import OscaxrError, OscaxrWarning
-from oscaxr.export import (
-    from_hierarchical_frame,
-    save,
-    to_hierarchical_frame,
-    to_numpy,
-    to_pynapple,
-)
-from oscaxr.io.tracking import read_match_examples, read_matches
+from oscaxr.formats.original.matches import read_match_examples, read_matches
 from oscaxr.measure import (
     active_rois,
     baseline,
@@ -32,9 +27,7 @@ from oscaxr.measure import (
     stats,
 )
 from oscaxr.measure.registration import register_masks, register_projection
-from oscaxr.measure.unexpected import unexpected_index
 from oscaxr.model.validate import validate
-from oscaxr.parallel import map_sessions
 from oscaxr.select.alignment import align_tracked
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.frames import convert_frames, segments_at
@@ -43,15 +36,13 @@ from oscaxr.select.responses import responses
 from oscaxr.select.sequences import sequences
 from oscaxr.select.tables import blocks, onset_pairs, patches, patches_around, segment_table
 from oscaxr.select.tracked import n_tracked, tracked
-from oscaxr.sessions import open_session, open_sessions
+from oscaxr.sessions.discovery import find_sessions
+from oscaxr.sessions.map import map_sessions
+from oscaxr.sessions.open import open_session, open_sessions
 
 # After oscaxr.sessions, the module: the function of this name is the public one.
-from oscaxr.catalog import (  # isort: skip
-    default_sessions,
-    pilot_omissions,
-    session_row,
-    sessions,
-)
+from oscaxr.sessions.table import default_sessions, pilot_omissions, session_row, sessions
+from oscaxr.store.save import save
 
 __version__ = _version("oscaxr")
 
@@ -61,7 +52,7 @@ def __getattr__(name: str) -> _Any:
     if name in ("sample", "plot", "download"):
         return _import_module(f"oscaxr.{name}")
     if name == "open_exported":
-        return _import_module("oscaxr.io.exported").open_exported
+        return _import_module("oscaxr.store.open").open_exported
     raise AttributeError(f"module 'oscaxr' has no attribute {name!r}")
 
 

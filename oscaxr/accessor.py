@@ -8,7 +8,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import xarray as xr
 
-from oscaxr import export, measure
+from oscaxr import measure
+from oscaxr.bridges import hierarchical, pynapple
 from oscaxr.model.validate import validate
 from oscaxr.select import criteria, frames, images, responses, sequences, tables, tracked
 
@@ -103,9 +104,9 @@ class DataArrayAccessor(_Accessor):
     invalid_rois = _method(measure.invalid_rois)
     snr = _method(measure.snr)
     roi_correlations = _method(measure.roi_correlations)
-    to_hierarchical_frame = _method(export.to_hierarchical_frame)
-    to_pynapple = _method(export.to_pynapple)
-    to_numpy = _method(export.to_numpy)
+    to_hierarchical_frame = _method(hierarchical.to_hierarchical_frame)
+    to_pynapple = _method(pynapple.to_pynapple)
+    to_numpy = _method(pynapple.to_numpy)
 
 
 @_registered(xr.Dataset)

@@ -18,32 +18,45 @@ PACKAGE = Path(__file__).resolve().parents[1] / "oscaxr"
 MAX_LINES = 400
 
 # From the foundations up. A room may import the layers below its own, and its neighbours in the
-# same layer unless the layer is sealed. "" is the package's own __init__.py. A room that is not
-# in this table is an error: it has to be given a place first.
+# same layer unless the layer is sealed. A module may be a room of its own ("formats.registry");
+# "" is the package's own __init__.py. A room that is not in this table is an error: it has to be
+# given a place first.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "options"),
+    ("arrays",),
     ("model",),
-    ("io", "select", "measure", "export", "sample"),
-    (
-        *("catalog", "discovery", "download", "progress", "sources", "sessions"),
-        *("workers", "results", "parallel", "analysis"),
-    ),
-    ("accessor", "plot"),
+    ("files", "select", "measure", "sample"),
+    ("formats.checks",),
+    ("formats.nwb", "formats.original", "store"),
+    ("formats.registry",),
+    ("sessions", "bridges", "analyses"),
+    ("accessor", "plot", "download"),
     ("",),
     ("cli",),
 )
-SEALED = frozenset({"io", "select", "measure", "export", "sample"})
+# Folders of rooms: their own __init__.py holds nothing.
+CORRIDORS = frozenset({"formats"})
+SEALED = frozenset(
+    {"files", "select", "measure", "sample", "formats.nwb", "formats.original", "store"}
+    | {"sessions", "bridges", "analyses"}
+)
+# Rooms that see arrays and what a session is, never a file.
+FILELESS = frozenset({"select", "measure", "analyses"})
+WITH_FILES = frozenset({"files", "formats", "store", "sample", "sessions"})
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "misc", "common"})
 
 # Libraries that only the named rooms may import; "inside" means within functions only.
 OWNERS: Mapping[str, Mapping[str, str]] = {
-    "h5py": {"io": "anywhere", "sample": "inside"},
+    "h5py": {
+        **dict.fromkeys(("files", "formats.nwb", "formats.original", "store"), "anywhere"),
+        "sample": "inside",
+    },
     "pynwb": {"sample": "inside"},
     "hdmf": {"sample": "inside"},
     "typer": {"cli": "anywhere"},
     "dandi": {"download": "inside"},
     "dandischema": {"download": "inside"},
-    "fsspec": {"io": "anywhere"},
+    "fsspec": {"files": "anywhere"},
 }
 # Libraries that no module may import at its top, since `import oscaxr` would then pay for them.
 # The command line is imported by nothing, so it may have its own.
@@ -134,8 +147,11 @@ def read_imports(package: Path) -> list[Import]:
 
 
 def _room(module: str) -> str:
-    """The room of a module of the package: the part after the package's name."""
-    return [*module.split("."), ""][1]
+    """The room of a module of the package: the longest part of its name that the table has."""
+    parts = module.split(".")[1:]
+    known = {room for layer in LAYERS for room in layer}
+    two, one = ".".join(parts[:2]), "".join(parts[:1])
+    return two if two in known else one
 
 
 def _library(module: str) -> str:
@@ -148,8 +164,9 @@ def wrong_arrows(package: Path) -> list[str]:
     level = {room: depth for depth, layer in enumerate(LAYERS) for room in layer}
     problems = [
         f"{module}: no room {_room(module)!r} in the table of layers"
-        for module in module_files(package)
+        for module, path in module_files(package).items()
         if _room(module) not in level
+        and not (_room(module) in CORRIDORS and path.name == "__init__.py")
     ]
     for found in read_imports(package):
         if _library(found.target) != package.name:
@@ -157,11 +174,15 @@ def wrong_arrows(package: Path) -> list[str]:
         source, target = _room(found.by), _room(found.target)
         if source == target or source not in level:
             continue
+        if target in CORRIDORS:
+            continue
         if target not in level:
             problems.append(f"{found}: no such room")
         elif level[target] > level[source]:
             problems.append(f"{found}: {source or package.name} is below {target or package.name}")
-        elif source in SEALED and target in SEALED:
+        elif source in FILELESS and target.partition(".")[0] in WITH_FILES:
+            problems.append(f"{found}: {source} never sees a file")
+        elif source in SEALED and target in SEALED and level[source] == level[target]:
             problems.append(f"{found}: {source} and {target} never import each other")
     return problems
 
@@ -283,12 +304,16 @@ def test_public_names_exist_and_are_documented():
 
 # -- the checkers, on a made-up package --------------------------------------------------------
 GOOD = {
-    "__init__": "from pkg.sessions import open_session\n__all__ = ['open_session']\n",
+    "__init__": "from pkg.sessions.open import open_session\n__all__ = ['open_session']\n",
     "errors": "",
     "model/__init__": "",
     "model/names": "TIME = 'time'\n",
-    "io/__init__": "",
-    "io/lazy": "import h5py\nfrom pkg.model import names\n",
+    "files/__init__": "",
+    "files/lazy": "import h5py\nfrom pkg.model import names\n",
+    "formats/__init__": "",
+    "formats/nwb/__init__": "",
+    "formats/nwb/dataset": "from pkg.files import lazy\n",
+    "formats/registry": "def _nwb():\n    from pkg.formats.nwb import dataset\n",
     "select/__init__": "from pkg.select.windows import window\n",
     "select/windows": """
         from pkg import errors
@@ -298,9 +323,10 @@ GOOD = {
         """,
     "sample/__init__": "",
     "sample/files": "def _write():\n    import h5py, pynwb\n",
-    "sessions": """
+    "sessions/__init__": "",
+    "sessions/open": """
         from typing import TYPE_CHECKING
-        from pkg.io import lazy
+        from pkg.formats import registry
         if TYPE_CHECKING:
             import dask
         def open_session():
@@ -342,34 +368,51 @@ TYPES = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
 @pytest.mark.parametrize(
     ("check", "module", "text", "says"),
     [
-        (wrong_arrows, "model/names", "import pkg.io.lazy", "model is below io"),
-        (wrong_arrows, "model/names", "from pkg import io", "model is below io"),
+        (wrong_arrows, "model/names", "import pkg.files.lazy", "model is below files"),
+        (wrong_arrows, "model/names", "from pkg import files", "model is below files"),
         (wrong_arrows, "model/names", "from pkg import open_session", "model is below pkg"),
         (wrong_arrows, "errors", "import pkg", "errors is below pkg"),
-        (wrong_arrows, "io/lazy", "from ..sessions import open_session", "io is below sessions"),
-        (wrong_arrows, "select/windows", function("import pkg.io.lazy"), "never import each other"),
-        (wrong_arrows, "select/windows", TYPES + "import pkg.io.lazy", "never import each other"),
-        (wrong_arrows, "sample/files", "from pkg.io.lazy import x", "never import each other"),
+        (wrong_arrows, "files/lazy", "from ..sessions import open", "files is below sessions"),
+        (
+            wrong_arrows,
+            "formats/nwb/dataset",
+            "from pkg.formats import registry",
+            "formats.nwb is below formats.registry",
+        ),
+        (
+            wrong_arrows,
+            "formats/original/dataset",
+            function("from pkg.formats.nwb import dataset"),
+            "never import each other",
+        ),
+        (wrong_arrows, "select/windows", function("import pkg.files.lazy"), "never sees a file"),
+        (wrong_arrows, "select/windows", TYPES + "import pkg.files.lazy", "never sees a file"),
+        (wrong_arrows, "sample/files", "from pkg.files.lazy import x", "never import each other"),
         (wrong_arrows, "__init__", "from pkg.cli import main", "pkg is below cli"),
-        (wrong_arrows, "io/lazy", function("import_module('pkg.cli.main')"), "io is below cli"),
+        (wrong_arrows, "files/lazy", function("import_module('pkg.cli.main')"), "below cli"),
         (wrong_arrows, "attic/__init__", "", "no room 'attic'"),
-        (wrong_arrows, "sessions", "from pkg.gone import x", "no such room"),
-        (misplaced_libraries, "select/windows", "import h5py", "only io, sample may"),
-        (misplaced_libraries, "export/write", function("from h5py import File"), "only io, sample"),
+        (wrong_arrows, "formats/attic", "", "no room 'formats'"),
+        (wrong_arrows, "sessions/open", "from pkg.gone import x", "no such room"),
+        (misplaced_libraries, "select/windows", "import h5py", "only files, formats.nwb"),
         (misplaced_libraries, "sample/files", "import pynwb", "only inside a function"),
-        (misplaced_libraries, "io/lazy", function("import pynwb"), "only sample may"),
+        (misplaced_libraries, "files/lazy", function("import pynwb"), "only sample may"),
         (
             heavy_imports,
             "select/windows",
             "try:\n    import dask.array\nexcept E:\n    ...",
             "dask",
         ),
-        (heavy_imports, "io/lazy", "class A:\n    from scipy import stats", "scipy"),
+        (heavy_imports, "files/lazy", "class A:\n    from scipy import stats", "scipy"),
         (heavy_imports, "cli/main", "import matplotlib.pyplot", "matplotlib"),
         (attics, "model/utils", "", "pkg.model.utils"),
-        (undocumented, "sessions", "def f():\n    ...", "pkg.sessions.f"),
-        (undocumented, "sessions", "class A:\n    'A.'\n    def f(self): ...", "pkg.sessions.A.f"),
-        (undocumented, "sessions", "if 1:\n    class A: ...", "pkg.sessions.A"),
+        (undocumented, "sessions/open", "def f():\n    ...", "pkg.sessions.open.f"),
+        (
+            undocumented,
+            "sessions/open",
+            "class A:\n    'A.'\n    def f(self): ...",
+            "pkg.sessions.open.A.f",
+        ),
+        (undocumented, "sessions/open", "if 1:\n    class A: ...", "pkg.sessions.open.A"),
     ],
 )
 def test_checkers_find(check, module, text, says, tree):
@@ -380,11 +423,14 @@ def test_checkers_find(check, module, text, says, tree):
 
 def test_a_cycle_hidden_in_a_function_is_found(tree):
     package = tree(
-        **{"io/lazy": function("from pkg.io import part"), "io/part": "import pkg.io.lazy"}
+        **{
+            "files/lazy": function("from pkg.files import part"),
+            "files/part": "import pkg.files.lazy",
+        }
     )
     (problem,) = cycles(package)
-    assert problem.count("pkg.io.lazy imports pkg.io.part") == 1
-    assert "pkg.io.part imports pkg.io.lazy" in problem
+    assert problem.count("pkg.files.lazy imports pkg.files.part") == 1
+    assert "pkg.files.part imports pkg.files.lazy" in problem
 
 
 def test_a_cycle_through_the_package_itself_is_found(tree):
@@ -392,13 +438,16 @@ def test_a_cycle_through_the_package_itself_is_found(tree):
 
 
 def test_a_cycle_for_types_only_is_none(tree):
-    changes = {"io/lazy": TYPES + "from pkg.io import part", "io/part": "import pkg.io.lazy"}
+    changes = {
+        "files/lazy": TYPES + "from pkg.files import part",
+        "files/part": "import pkg.files.lazy",
+    }
     assert cycles(tree(**changes)) == []
 
 
 def test_what_follows_else_of_type_checking_is_a_real_import(tree):
-    late = TYPES + "import numpy\nelse:\n    import pkg.io.part"
-    assert cycles(tree(**{"io/lazy": late, "io/part": "import pkg.io.lazy"}))
+    late = TYPES + "import numpy\nelse:\n    import pkg.files.part"
+    assert cycles(tree(**{"files/lazy": late, "files/part": "import pkg.files.lazy"}))
 
 
 def test_long_modules_are_found(tree):

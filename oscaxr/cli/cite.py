@@ -7,8 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from oscaxr import __version__
-from oscaxr.cli.console import DebugOption, JsonOption, output, reported_errors, say
-from oscaxr.cli.json_output import print_json
+from oscaxr.cli.console import DebugOption, JsonOption, output, print_json, reported_errors, say
 
 
 @dataclass(frozen=True)

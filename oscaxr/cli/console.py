@@ -1,15 +1,21 @@
 """How the command line speaks: plain when piped, one clear message when something goes wrong."""
 
+import json
+import math
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Annotated, Any, Final
 
+import numpy as np
+import pandas as pd
 import typer
 from rich.console import Console
 
-from oscaxr.errors import OscaxrError, OscaxrWarning
+from oscaxr.errors import ExportError, OscaxrError, OscaxrWarning, TargetExistsError
+from oscaxr.store.atomic import AtomicTarget
 
 FAILED: Final = 1
 PROBLEMS: Final = 3
@@ -115,3 +121,65 @@ def _show_warning_with(
             usual(message, category, *args, **kwargs)
 
     return show
+
+
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the target if it is there already.")
+]
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse a target that is there already, before any work is done."""
+    if path.exists() and not overwrite:
+        raise TargetExistsError(
+            f"{path} exists already. Give another path, or --overwrite to replace it."
+        )
+
+
+@contextmanager
+def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a temporary path beside a file, which becomes the file if all goes well."""
+    check_target(path, overwrite=overwrite)
+    if path.is_dir():
+        raise TargetExistsError(f"{path} is a folder. Give the path of a file.")
+    try:
+        with AtomicTarget(path, overwrite=overwrite) as temporary:
+            yield temporary
+    except OscaxrError:
+        raise
+    except OSError as error:
+        raise ExportError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def bytes_at(path: Path) -> int:
+    """Return the size of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(one.stat().st_size for one in files if one.is_file())
+
+
+def in_words(size: int) -> str:
+    """Return a size in words."""
+    for unit, power in (("GB", 1e9), ("MB", 1e6)):
+        if size >= power:
+            return f"{size / power:.1f} {unit}"
+    return f"{size / 1e3:.1f} kB"
+
+
+def print_json(value: Any) -> None:
+    """Print a result as JSON on standard output."""
+    typer.echo(json.dumps(plain(value), indent=1, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON can hold in place of a value."""
+    if isinstance(value, pd.DataFrame):
+        return [plain(row) for row in value.to_dict("records")]
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value

@@ -23,10 +23,10 @@ from oscaxr.cli.console import (
 )
 from oscaxr.cli.convert_session import Job, Result, convert_one, result_of
 from oscaxr.cli.convert_sources import find_all
-from oscaxr.export.atomic import clean
-from oscaxr.model.encoding import SUFFIXES
-from oscaxr.progress import progress_bar
-from oscaxr.workers import NoResult, run_each
+from oscaxr.sessions.progress import progress_bar
+from oscaxr.sessions.workers import NoResult, run_each
+from oscaxr.store.atomic import clean
+from oscaxr.store.layout import SUFFIXES
 
 
 class Format(StrEnum):
@@ -125,13 +125,18 @@ def convert(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Convert sessions to zarr or netCDF, each to DEST/sub-MOUSE_ses-SESSION.FORMAT."""
-    # Run the same command again to go on after an interruption. What is already there is verified
-    # and skipped: same source files (name, size and digest), same options, same variables and
-    # facts, no part of the data missing. An export that differs is an error, unless --overwrite is
-    # given. It appears when it is complete, not before.
-    # Exit status: 0 when all sessions are there; 1 when any failed (the others are converted all
-    # the same) or nothing could be done; 2 for a wrong command line; 130 when interrupted.
+    """Convert sessions to zarr or netCDF, each to DEST/sub-MOUSE_ses-SESSION.FORMAT.
+
+    Run the same command again to go on after an interruption. What is already
+    there is verified and skipped: same source files (name, size and digest),
+    same options, same variables and facts, no part of the data missing. An
+    export that differs is an error, unless --overwrite is given. It appears when
+    it is complete, not before.
+
+    Exit status: 0 when all sessions are there; 1 when any failed (the others are
+    converted all the same) or nothing could be done; 2 for a wrong command line;
+    130 when interrupted.
+    """
     if folder.name.lower().endswith(SUFFIXES):
         raise typer.BadParameter(
             f"{folder} is named like one export, but DEST is the folder that exports are put into.",

@@ -13,18 +13,12 @@ import xarray as xr
 
 from oscaxr.cli.convert_sources import Found
 from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError
-from oscaxr.export import save
-from oscaxr.export.encoding import with_dtypes
-from oscaxr.export.provenance import (
-    Source,
-    Sources,
-    earlier_exports,
-    provenance_attrs,
-    source_paths,
-)
-from oscaxr.io.completeness import check_complete
-from oscaxr.io.exported import open_exported, provenance_of
-from oscaxr.model.encoding import PREFIX, layout_of
+from oscaxr.store.completeness import check_complete
+from oscaxr.store.encoding import with_dtypes
+from oscaxr.store.layout import PREFIX, layout_of
+from oscaxr.store.open import open_exported, provenance_of
+from oscaxr.store.provenance import Source, Sources, earlier_exports, provenance_attrs, source_paths
+from oscaxr.store.save import save
 
 _COMPARED: Final = ("sources", "exported_from", "parameters")
 

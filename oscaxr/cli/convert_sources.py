@@ -9,15 +9,15 @@ from typing import Any
 
 import xarray as xr
 
-from oscaxr.catalog import session_row
 from oscaxr.cli.session_options import table_in
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionNotFoundError, warn
-from oscaxr.io.exported import is_exported
-from oscaxr.io.identity import find_owners, parse_name
-from oscaxr.io.locate import SessionFiles, scan
-from oscaxr.io.original.tree import is_session_folder, read_tree, session_folders
-from oscaxr.model.encoding import SUFFIXES
-from oscaxr.sources import SessionRequest, SessionSource, find_requests, typed_table
+from oscaxr.formats.nwb.files import SessionFiles, scan
+from oscaxr.formats.nwb.identity import find_owners, parse_name
+from oscaxr.formats.original.files import is_session_folder, read_tree, session_folders
+from oscaxr.sessions.sources import SessionRequest, SessionSource, find_requests, typed_table
+from oscaxr.sessions.table import session_row
+from oscaxr.store.layout import SUFFIXES
+from oscaxr.store.open import is_exported
 
 
 @dataclass(frozen=True)

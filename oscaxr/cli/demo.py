@@ -1,22 +1,33 @@
 """``oscaxr demo``: from files to a figure on synthetic sessions, with the code of each step."""
 
+import hashlib
+import json
 import shlex
+import shutil
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from uuid import uuid4
 
 import typer
 import xarray as xr
+from platformdirs import user_cache_path
 from rich.console import Console
 from rich.table import Table
 
 import oscaxr as ox
-from oscaxr.cli import demo_figure, figures
+from oscaxr import __version__, plot, sample
+from oscaxr.cli import pictures
 from oscaxr.cli.console import DebugOption, output, reported_errors, say, working
-from oscaxr.cli.demo_data import demo_sessions
+from oscaxr.errors import OscaxrError
 from oscaxr.plot import tracked_responses
-from oscaxr.progress import progress_bar
+from oscaxr.plot.overview import HEIGHT_RATIOS
+from oscaxr.sessions.progress import progress_bar
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FIGURE_NAME: Final = "oscaxr-demo.png"
 SESSIONS: Final = (1, 2, 3)
@@ -47,10 +58,12 @@ def demo(
     ),
     debug: DebugOption = False,
 ) -> None:
-    """Make small sample sessions, compare what was expected with what was not, draw a figure."""
-    # What stands after >>> is the Python code of the step. Needs no download.
+    """Make small sample sessions, compare what was expected with what was not, draw a figure.
+
+    What stands after >>> is the Python code of the step. Needs no download.
+    """
     with reported_errors(debug):
-        figures.check_format(figure)
+        pictures.check_format(figure)
         console = output()
         with progress_bar("writing sample sessions") as progress:
             folder, written = demo_sessions(out, progress)
@@ -61,8 +74,8 @@ def demo(
             compared = _extract(console, sessions)
             _compare(console, compared)
             with working("drawing"):
-                drawn = demo_figure.draw(sessions, compared[-1].sequences)
-                figures.save(drawn, figure, overwrite=True)
+                drawn = draw(sessions, compared[-1].sequences)
+                pictures.save(drawn, figure, overwrite=True)
         _hints(console, figure)
 
 
@@ -177,3 +190,138 @@ def _hints(console: Console, figure: Path) -> None:
         console,
         "      a real session: a folder with files from https://dandiarchive.org/dandiset/000037",
     )
+
+
+def draw(sessions: Sequence[xr.Dataset], unexpected: xr.DataArray) -> "Figure":
+    """Draw the demo's figure."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    last = sessions[-1]
+    number = int(last["session"])
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.04, wspace=0.02, hspace=0.04)
+    figure = Figure(figsize=(11, 7.6), layout=layout, dpi=110)
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.05, 1))[:, 0]
+
+    rows = above.subplots(len(HEIGHT_RATIOS), 1, sharex=True, height_ratios=HEIGHT_RATIOS)
+    plot.session_overview(last, list(rows))
+    above.suptitle(
+        f"A  mouse {int(last['mouse'])}, session {number}: {last.sizes['roi']} ROIs "
+        f"(synthetic sample data)", x=0.01, ha="left", fontweight="bold", fontsize="medium",
+    )  # fmt: skip
+
+    compared, sorted_rois, tracked = below.subplots(1, 3, width_ratios=(1.15, 1.15, 1))
+    plot.expected_unexpected(last, compared)
+    plot.heatmap(unexpected.osca.baseline(0.5), sorted_rois)
+    plot.tracked_over_sessions(sessions, tracked)
+    for ax, title in (
+        (compared, f"B  Gabor responses, session {number}"),
+        (sorted_rois, "C  U responses of each ROI"),
+        (tracked, "D  U responses of tracked ROIs"),
+    ):
+        ax.set_title(title, loc="left", fontweight="bold", fontsize="medium", pad=20)
+    return figure
+
+
+# Long enough for some twenty unexpected sequences, small enough to be written in seconds.
+DESCRIPTION: Final[dict[str, Any]] = {
+    "seed": 0,
+    "scale": 0.3,
+    "n_rois": [40, 36, 44],
+    "n_tracked": 24,
+}
+MANIFEST: Final = "demo.json"
+
+
+class DemoFolderError(OscaxrError, OSError):
+    """The demo's sessions cannot be put into a folder: it is occupied, or not writable."""
+
+
+def cache_folder() -> Path:
+    """Return where the demo's sessions are kept, for this version and description."""
+    described = json.dumps([__version__, DESCRIPTION], sort_keys=True)
+    name = f"demo-{__version__}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
+    return user_cache_path("oscaxr", appauthor=False) / name
+
+
+def demo_sessions(
+    folder: Path | None = None, progress: Callable[[int, int], None] | None = None
+) -> tuple[Path, bool]:
+    """Return the folder of the demo's sessions, written if they are not there and intact."""
+    # They are written elsewhere on the same disk and moved into place when complete, the list of
+    # their fingerprints last, so that a demo that is stopped half-way leaves nothing that would be
+    # taken for sessions, and two demos may start at the same time.
+    chosen = cache_folder() if folder is None else folder.absolute()
+    if is_intact(chosen):
+        return chosen, False
+    occupied = chosen.exists() and (not chosen.is_dir() or any(chosen.iterdir()))
+    if folder is not None and occupied:
+        raise DemoFolderError(
+            f"{folder} is not empty and does not hold the demo's sessions as they were written "
+            f"(oscaxr {__version__}). Nothing in it was touched. Give a new folder with --out."
+        )
+    # An empty folder that was given stays the same folder: someone may be standing in it.
+    fill = folder is not None and chosen.is_dir()
+    partial = _unused(chosen if fill else chosen.parent)
+    try:
+        chosen.parent.mkdir(parents=True, exist_ok=True)
+        sample.write_mouse(partial, progress=progress, **DESCRIPTION)
+        content = {path: _fingerprint(partial / path) for path in _files(partial)}
+        (partial / MANIFEST).write_text(
+            json.dumps({"version": __version__, "sample": DESCRIPTION, "files": content}, indent=1)
+        )
+        if fill:
+            for path in sorted(partial.iterdir(), key=lambda path: path.name == MANIFEST):
+                path.rename(chosen / path.name)
+        else:
+            _put(partial, chosen, is_cache=folder is None)
+    except OSError as error:
+        raise DemoFolderError(
+            f"cannot write the demo's sessions to {chosen}: {error}. Give another folder with "
+            "--out."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return chosen, True
+
+
+def is_intact(folder: Path) -> bool:
+    """Return whether a folder holds the demo's sessions, byte for byte as they were written."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        if (manifest["version"], manifest["sample"]) != (__version__, DESCRIPTION):
+            return False
+        files = manifest["files"]
+        return bool(files) and all(
+            _fingerprint(folder / path) == found for path, found in files.items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+
+
+def _fingerprint(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unused(parent: Path) -> Path:
+    return parent / f".{uuid4().hex}.partial"
+
+
+def _put(partial: Path, chosen: Path, *, is_cache: bool) -> None:
+    """Move the finished folder to its name, in place of a damaged one in the cache."""
+    if is_cache and chosen.is_dir() and not is_intact(chosen):
+        aside = chosen.replace(_unused(chosen.parent))
+        shutil.rmtree(aside, ignore_errors=True)
+    try:
+        partial.replace(chosen)
+    except OSError:
+        # Another demo was quicker.
+        if not is_intact(chosen):
+            raise

@@ -22,12 +22,12 @@ from oscaxr.cli.console import (
     as_options,
     messages,
     output,
+    print_json,
     reported_errors,
     say,
     table_lines,
     working,
 )
-from oscaxr.cli.json_output import print_json
 from oscaxr.cli.sessions import numbers
 from oscaxr.download import DANDISET, VERSION, Asset, Fetched, Plan, fetch, plan
 from oscaxr.errors import DownloadError
@@ -98,12 +98,17 @@ def download(
     ] = None,
     debug: DebugOption = False,
 ) -> None:
-    """Download sessions of DANDI 000037."""
-    # First says which files, and how much that is; on a terminal it then asks. Each file is checked
-    # against the archive's digest and gets its name when it is complete. Run the same command again
-    # to go on after an interruption: what is there is verified and skipped.
-    # Exit status: 0 when all files are there; 1 when any failed (the others are downloaded all the
-    # same) or nothing could be done; 2 for a wrong command line; 130 when interrupted.
+    """Download sessions of DANDI 000037.
+
+    First says which files, and how much that is; on a terminal it then asks.
+    Each file is checked against the archive's digest and gets its name when it
+    is complete. Run the same command again to go on after an interruption:
+    what is there is verified and skipped.
+
+    Exit status: 0 when all files are there; 1 when any failed (the others are
+    downloaded all the same) or nothing could be done; 2 for a wrong command
+    line; 130 when interrupted.
+    """
     with reported_errors(debug, _OPTION_WORDS):
         asked_mice = numbers("--mice", mice)
         asked_sessions = numbers("--sessions", sessions)

@@ -7,31 +7,40 @@ from typing import Annotated, Any, Final
 import typer
 import xarray as xr
 
+from oscaxr.bridges.tables import check_rows, write_long_table
 from oscaxr.cli.console import (
     DebugOption,
     JsonOption,
+    OverwriteOption,
+    bytes_at,
+    check_target,
+    in_words,
+    new_file,
     output,
+    print_json,
     reported_errors,
     say,
     working,
 )
-from oscaxr.cli.criteria import CRITERIA_WORDS, split_words
-from oscaxr.cli.json_output import print_json
-from oscaxr.cli.long_table import check_rows, write_long_table
 from oscaxr.cli.segments import left_lines, left_of
-from oscaxr.cli.session_options import OPTION_WORDS, SESSION_WORDS, Asked, takes_session
-from oscaxr.cli.targets import OverwriteOption, bytes_at, check_target, in_words, new_file
+from oscaxr.cli.session_options import (
+    CRITERIA_WORDS,
+    OPTION_WORDS,
+    SESSION_WORDS,
+    Asked,
+    split_words,
+    takes_session,
+)
 from oscaxr.errors import CriterionError, ExportError, MissingVariableError, WindowError
-from oscaxr.export import save
-from oscaxr.export.write import format_of
 from oscaxr.measure import baseline as subtract_baseline
 from oscaxr.measure import integrate as integrated
 from oscaxr.measure import stats as averaged
 from oscaxr.model import names as n
-from oscaxr.progress import progress_bar
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.sequences import sequences
 from oscaxr.select.tracked import tracked as tracked_rois
+from oscaxr.sessions.progress import progress_bar
+from oscaxr.store.save import format_of, save
 
 # Of windows that are worked on before they are saved, so many bytes are held at a time.
 _BLOCK_BYTES: Final = 16 * 2**20
@@ -132,11 +141,13 @@ def extract(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write the windows around the segments that fulfil criteria, or their statistics."""
-    # A .csv file has one row for each value. Its columns, as far as they apply, are sequence
-    # (number of the segment), the criteria, roi, tracking_id, rel_time (s from the start of the
-    # segment), time (s in the session), and the variable or its statistics. More than 20 million
-    # rows are refused: write .nc or .zarr.
+    """Write the windows around the segments that fulfil criteria, or their statistics.
+
+    A .csv file has one row for each value. Its columns, as far as they apply, are
+    sequence (number of the segment), the criteria, roi, tracking_id, rel_time (s
+    from the start of the segment), time (s in the session), and the variable or
+    its statistics. More than 20 million rows are refused: write .nc or .zarr.
+    """
     with reported_errors(debug, WINDOW_WORDS):
         is_table = out.suffix.lower() == ".csv"
         if not is_table:

@@ -9,21 +9,22 @@ import xarray as xr
 from oscaxr.cli.console import (
     DebugOption,
     JsonOption,
+    bytes_at,
+    in_words,
     output,
+    print_json,
     reported_errors,
     say,
     table_lines,
     working,
 )
-from oscaxr.cli.json_output import print_json
 from oscaxr.cli.session_options import OPTION_WORDS, SESSION_WORDS, Asked, takes_session
-from oscaxr.cli.targets import bytes_at, in_words
 from oscaxr.errors import MissingVariableError
-from oscaxr.export.provenance import source_paths
 from oscaxr.model import names as n
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import SESSION
 from oscaxr.select.tracked import n_tracked
+from oscaxr.store.provenance import source_paths
 
 # Traces short enough to be read for counting what is missing.
 _COUNTED: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
@@ -35,8 +36,10 @@ def info(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show what a session is: facts, sizes, rates, ROIs, segments, and what it lacks."""
-    # Only small things are read, whatever the size of the session.
+    """Show what a session is: facts, sizes, rates, ROIs, segments, and what it lacks.
+
+    Only small things are read, whatever the size of the session.
+    """
     with reported_errors(debug, OPTION_WORDS), asked.open(asked.words) as ds:
         with working("reading"):
             found = describe(ds)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,13 +11,17 @@ import pandas as pd
 import xarray as xr
 
 from oscaxr import plot
+from oscaxr.cli.console import new_file
 from oscaxr.cli.extract import take_windows
 from oscaxr.cli.segments import left_lines
-from oscaxr.errors import CriterionError, MissingVariableError
+from oscaxr.errors import CriterionError, MissingVariableError, OscaxrError
 from oscaxr.model import names as n
+from oscaxr.plot.axes import require_matplotlib
 from oscaxr.plot.overview import HEIGHT_RATIOS
 from oscaxr.select.criteria import select_segments
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -262,3 +267,31 @@ def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return f"{value[0]:g}:{value[1]:g}"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+class FigureFormatError(OscaxrError, ValueError):
+    """A figure was to be saved in a format that matplotlib cannot write."""
+
+
+def check_format(path: Path) -> None:
+    """Make sure that a figure can be saved under this name, before any work is done."""
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    known = sorted(Figure().canvas.get_supported_filetypes())
+    ending = _ending(path)
+    if ending not in known:
+        found = f"ends in .{ending}" if ending else "has no ending"
+        raise FigureFormatError(
+            f"{path} {found}; a figure can be saved as {', '.join('.' + e for e in known)}"
+        )
+
+
+def save(figure: "Figure", path: Path, *, overwrite: bool) -> None:
+    """Save a figure, so that its file is complete or not there."""
+    with new_file(path, overwrite=overwrite) as temporary:
+        figure.savefig(temporary, format=_ending(path))
+
+
+def _ending(path: Path) -> str:
+    return path.suffix.lstrip(".").lower()

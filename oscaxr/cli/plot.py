@@ -6,13 +6,25 @@ from typing import Annotated, Any
 
 import typer
 
-from oscaxr.cli import figures
-from oscaxr.cli.console import DebugOption, output, reported_errors, say, working
-from oscaxr.cli.criteria import CRITERIA_WORDS, split_words
+from oscaxr.cli import pictures
+from oscaxr.cli.console import (
+    DebugOption,
+    OverwriteOption,
+    check_target,
+    output,
+    reported_errors,
+    say,
+    working,
+)
 from oscaxr.cli.extract import WINDOW_WORDS
 from oscaxr.cli.pictures import PICTURES, Request, check_options, draw
-from oscaxr.cli.session_options import SESSION_WORDS, Asked, takes_session
-from oscaxr.cli.targets import OverwriteOption, check_target
+from oscaxr.cli.session_options import (
+    CRITERIA_WORDS,
+    SESSION_WORDS,
+    Asked,
+    split_words,
+    takes_session,
+)
 
 _ABOUT = "About the picture"
 _OPTION_WORDS = WINDOW_WORDS | {name: f"--{name}" for name in ("zoom", "highlight")}
@@ -107,11 +119,13 @@ def plot(
     overwrite: OverwriteOption = False,
     debug: DebugOption = False,
 ) -> None:  # fmt: skip
-    """Draw a picture of a session and save it."""
-    # KIND is one of those below. For tracked, give several sessions of a mouse, or --mouse alone
-    # for all of them.
+    """Draw a picture of a session and save it.
+
+    KIND is one of those below. For tracked, give several sessions of a mouse, or
+    --mouse alone for all of them.
+    """
     with reported_errors(debug, _OPTION_WORDS):
-        figures.check_format(out)
+        pictures.check_format(out)
         check_target(out, overwrite=overwrite)
         others, criteria = split_words([*asked.words, *filter(None, [kind]), *(words or [])])
         kind, sessions = _kind_of(others)
@@ -134,7 +148,7 @@ def plot(
             with working("drawing"):
                 request = Request(found, criteria, options)
                 figure = draw(kind, request, (width or usual[0], height or usual[1]), dpi)
-                figures.save(figure, out, overwrite=overwrite)
+                pictures.save(figure, out, overwrite=overwrite)
         say(output(), f"Wrote {out}")
 
 

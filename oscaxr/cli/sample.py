@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from oscaxr import sample as samples
-from oscaxr.cli.console import DebugOption, output, reported_errors, say
-from oscaxr.cli.targets import bytes_at, in_words
-from oscaxr.progress import progress_bar
+from oscaxr.cli.console import DebugOption, bytes_at, in_words, output, reported_errors, say
+from oscaxr.sessions.progress import progress_bar
 
 
 class Format(StrEnum):
@@ -58,9 +57,11 @@ def sample(
     ] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write three synthetic sessions of one mouse, and their session table."""
-    # The files are NWB files laid out as those of DANDI 000037, or folders of the format from
-    # before. Equal options give equal sessions, in both formats.
+    """Write three synthetic sessions of one mouse, and their session table.
+
+    The files are NWB files laid out as those of DANDI 000037, or folders of the format from before.
+    Equal options give equal sessions, in both formats.
+    """
     with reported_errors(debug):
         specs = samples.mouse_specs(
             seed=seed, scale=scale, n_rois=rois, n_tracked=tracked, n_bad_rois=bad

@@ -6,11 +6,26 @@ from typing import Annotated, Any, Final
 import pandas as pd
 import typer
 
-from oscaxr.cli.console import DebugOption, JsonOption, output, reported_errors, say, table_lines
-from oscaxr.cli.criteria import CRITERIA_WORDS, split_words
-from oscaxr.cli.json_output import print_json
-from oscaxr.cli.session_options import OPTION_WORDS, SESSION_WORDS, Asked, takes_session
-from oscaxr.cli.targets import OverwriteOption, check_target, new_file
+from oscaxr.cli.console import (
+    DebugOption,
+    JsonOption,
+    OverwriteOption,
+    check_target,
+    new_file,
+    output,
+    print_json,
+    reported_errors,
+    say,
+    table_lines,
+)
+from oscaxr.cli.session_options import (
+    CRITERIA_WORDS,
+    OPTION_WORDS,
+    SESSION_WORDS,
+    Asked,
+    split_words,
+    takes_session,
+)
 from oscaxr.errors import CriterionError
 from oscaxr.model import names as n
 from oscaxr.select.criteria import Explanation, select_segments
@@ -49,8 +64,10 @@ def segments(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Count and list the segments that fulfil criteria, and say what each criterion left."""
-    # Without criteria, these are all segments of the session.
+    """Count and list the segments that fulfil criteria, and say what each criterion left.
+
+    Without criteria, these are all segments of the session.
+    """
     with reported_errors(debug, OPTION_WORDS):
         if out is not None:
             if out.suffix.lower() != ".csv":

@@ -8,23 +8,23 @@ from typing import Annotated, Any, Final
 import pandas as pd
 import typer
 
-from oscaxr.catalog import default_sessions
-from oscaxr.catalog import sessions as read_table
 from oscaxr.cli.console import (
     DebugOption,
     JsonOption,
     messages,
     output,
+    print_json,
     reported_errors,
     say,
     table_lines,
     working,
 )
-from oscaxr.cli.json_output import print_json
 from oscaxr.cli.session_options import RunType, TableOption, table_in
-from oscaxr.discovery import find_sessions
 from oscaxr.errors import CriterionError
 from oscaxr.model.facts import FACT_BY_COLUMN, MISSING_INT
+from oscaxr.sessions.discovery import find_sessions
+from oscaxr.sessions.table import default_sessions
+from oscaxr.sessions.table import sessions as read_table
 
 # Columns shown, with headings that leave room for all of them in 80 characters.
 _SHOWN: Final = {
@@ -106,10 +106,12 @@ def sessions(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """List sessions: those with files in a folder, or those in the session table."""
-    # Of a folder, what the session table knows of its sessions is shown too. Without a table, mice
-    # and sessions are numbered in the order of id and time: these are the published numbers only
-    # where all production mice are there.
+    """List sessions: those with files in a folder, or those in the session table.
+
+    Of a folder, what the session table knows of its sessions is shown too.
+    Without a table, mice and sessions are numbered in the order of id and time:
+    these are the published numbers only where all production mice are there.
+    """
     with reported_errors(debug):
         with working("looking for sessions"):
             there = read_sessions(source, table)

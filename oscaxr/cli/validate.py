@@ -14,19 +14,19 @@ from oscaxr.cli.console import (
     DebugOption,
     JsonOption,
     output,
+    print_json,
     reported_errors,
     say,
     working,
 )
 from oscaxr.cli.convert_sources import Found, find_all
-from oscaxr.cli.json_output import print_json
 from oscaxr.errors import OscaxrError, OscaxrWarning
-from oscaxr.io.exported import is_exported
-from oscaxr.io.original.tree import is_session_folder, session_folders
+from oscaxr.formats.original.files import is_session_folder, session_folders
 from oscaxr.model.validate import Problem, Report, check_structure
 from oscaxr.model.validate import validate as check_values
-from oscaxr.progress import progress_bar
-from oscaxr.sources import SessionSource
+from oscaxr.sessions.progress import progress_bar
+from oscaxr.sessions.sources import SessionSource
+from oscaxr.store.open import is_exported
 
 _OPTIONS: Final[dict[str, Any]] = {"include": (), "drop_variables": None, "chunks": None}
 
@@ -75,9 +75,12 @@ def validate(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Check that sessions are sound, and list all problems of each."""
-    # Errors make results wrong, warnings may, notes do not. Exit status: 0 without errors, 3 with
-    # errors in any session (or with warnings, under --strict), and 1 if nothing could be checked.
+    """Check that sessions are sound, and list all problems of each.
+
+    Errors make results wrong, warnings may, notes do not. Exit status: 0 without
+    errors, 3 with errors in any session (or with warnings, under --strict), and 1
+    if nothing could be checked.
+    """
     with reported_errors(debug):
         with working("searching"):
             found = find_each(paths)

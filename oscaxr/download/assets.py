@@ -1,11 +1,16 @@
 """Files of the archive as they are planned to be downloaded."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from oscaxr.download.safe_paths import target_path
+from oscaxr.errors import DownloadError, MissingLibraryError, SessionNotFoundError, UnsafePathError
 
 DANDISET: Final = "000037"
 
@@ -146,3 +151,113 @@ class Plan:
 def part_path(target: Path) -> Path:
     """Return where a file is put together until it is complete."""
     return target.with_name(target.name + PART_SUFFIX)
+
+
+# Separators and drives of other systems, and characters that no file name should have.
+_STRANGE: Final = re.compile(r'[\\:*?"<>|\x00-\x1f\x7f]')
+
+
+def target_path(folder: Path, asset_path: str) -> Path:
+    """Return where an asset goes below a folder."""
+    parts = asset_path.split("/")
+    if any(part in ("", ".", "..") or _STRANGE.search(part) for part in parts):
+        raise UnsafePathError(
+            f"The archive names a file {asset_path!r}, which is no plain path below a folder. It "
+            "is not downloaded: report it to the archive."
+        )
+    target = folder
+    for part in parts:
+        target = target / part
+        _refuse_link(folder, target)
+    _refuse_link(folder, target.with_name(target.name + ".part"))
+    return target
+
+
+def _refuse_link(folder: Path, path: Path) -> None:
+    if path.is_symlink():
+        raise UnsafePathError(
+            f"{path} is a symbolic link to {path.readlink()}. Nothing is written through links "
+            f"below {folder}: remove it, or download into another folder."
+        )
+
+
+# Digests have long names in the archive's metadata.
+_DIGESTS: Final = {"dandi:sha2-256": "sha2-256", "dandi:dandi-etag": "dandi-etag"}
+_REQUESTS_AT_ONCE: Final = 4
+
+
+class Archive:
+    """One version of one dandiset."""
+
+    def __init__(self, dandiset: str, version: str, api_url: str | None = None) -> None:
+        try:
+            from dandi.dandiapi import DandiAPIClient
+        except ImportError as error:
+            raise MissingLibraryError(
+                f"downloading needs the dandi client ({error}): pip install 'oscaxr[dandi]'"
+            ) from error
+        self.dandiset = dandiset
+        self.version = version
+        # The client would ask a third party for news of itself; the archive says it too.
+        os.environ.setdefault("DANDI_NO_ET", "1")
+        with self._asking():
+            self._client = DandiAPIClient(api_url) if api_url else DandiAPIClient()
+        self._assets: dict[str, Any] = {}
+
+    def list_assets(self) -> list[Asset]:
+        """List the files of the version."""
+        from dandi.dandiapi import AssetType
+        from dandi.exceptions import NotFoundError
+
+        with self._asking():
+            remote = self._client.get_dandiset(self.dandiset, self.version, lazy=True)
+            try:
+                found = [a for a in remote.get_assets() if a.asset_type is AssetType.BLOB]
+            except NotFoundError as error:
+                raise SessionNotFoundError(self._no_version(remote)) from error
+        self._assets = {asset.identifier: asset for asset in found}
+        return [
+            Asset(asset.path, asset.size, asset.identifier, asset.base_download_url)
+            for asset in found
+        ]
+
+    def with_digests(self, assets: Iterable[Asset]) -> list[Asset]:
+        """Add the digests that the archive knows of files."""
+
+        def ask(asset: Asset) -> Asset:
+            known = self._assets[asset.identifier].get_raw_metadata().get("digest") or {}
+            digests = {short: known[name] for name, short in _DIGESTS.items() if known.get(name)}
+            return replace(asset, digests=digests)
+
+        with self._asking(), ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
+            return list(pool.map(ask, assets))
+
+    def _no_version(self, remote: Any) -> str:
+        from dandi.exceptions import NotFoundError
+
+        try:
+            versions = [version.identifier for version in remote.get_versions()]
+        except NotFoundError:
+            return f"The archive at {self._client.api_url} has no dandiset {self.dandiset}."
+        return (
+            f"Dandiset {self.dandiset} has no version {self.version!r}. There are: "
+            f"{', '.join(versions)}."
+        )
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Say in one message what went wrong; the client's own log would repeat it."""
+        from requests import RequestException
+
+        log = logging.getLogger("dandi")
+        level = log.level
+        log.setLevel(logging.CRITICAL)
+        try:
+            yield
+        except (RequestException, RuntimeError) as error:
+            raise DownloadError(
+                f"The archive could not be asked about dandiset {self.dandiset}: {error}. Check "
+                "the connection, and try again later."
+            ) from error
+        finally:
+            log.setLevel(level)

@@ -13,7 +13,7 @@ from oscaxr.errors import DownloadError, OscaxrError
 if TYPE_CHECKING:
     import requests
 
-    from oscaxr.io.http import Patience
+    from oscaxr.files.http import Patience
 
 Status = Literal["downloaded", "resumed", "verified", "failed"]
 Progress = Callable[[Asset, int], None]
@@ -92,7 +92,7 @@ def fetch(
     A file is put together beside its place, as ``*.part``, and gets its name when it is whole and
     its digest is right. After an interruption the same call goes on where it stopped.
     """
-    from oscaxr.io.http import Patience, new_session
+    from oscaxr.files.http import Patience, new_session
 
     root = Path(folder)
     for asset in plan.assets:

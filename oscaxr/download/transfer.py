@@ -14,7 +14,7 @@ import requests
 
 from oscaxr.download.assets import Asset
 from oscaxr.errors import DownloadError
-from oscaxr.io.http import (
+from oscaxr.files.http import (
     DROPPED,
     PassingError,
     Patience,

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from oscaxr.arrays.columns import BUDGET_BYTES, column_reader, map_columns, stored_width
+from oscaxr.arrays.percentiles import nan_percentiles
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.measure.quality import full_traces, labelled_by_roi, per_roi
 from oscaxr.model import names as n
 from oscaxr.model.clocks import recording_frames
-from oscaxr.model.columns import BUDGET_BYTES, column_reader, map_columns, stored_width
-from oscaxr.model.factors import nan_percentiles
 
 ACTIVE_STD: Final = 3.0
 PLATEAU_STD: Final = 3.0

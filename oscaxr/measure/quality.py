@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from oscaxr.arrays.columns import BUDGET_BYTES, column_reader, map_columns, stored_width
+from oscaxr.arrays.percentiles import nan_percentiles
 from oscaxr.errors import MissingVariableError, WindowError
 from oscaxr.model import names as n
-from oscaxr.model.columns import BUDGET_BYTES, column_reader, map_columns, stored_width
-from oscaxr.model.factors import nan_percentiles
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from oscaxr.arrays.percentiles import sorted_percentiles
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.measure.streaming import sequence_moments
 from oscaxr.model import names as n
-from oscaxr.model.factors import sorted_percentiles
 
 Stat = Literal["mean", "median"]
 

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from oscaxr.arrays.columns import thread_count
+from oscaxr.arrays.windows import WindowReader, chunk_rows, view_or_variable, window_reader
 from oscaxr.model import names as n
-from oscaxr.model.threads import thread_count
-from oscaxr.model.windows import WindowReader, chunk_rows, view_or_variable, window_reader
 
 # Fewer bytes than this are simply read, and kept for what comes next.
 LOADED_BYTES = 100_000_000

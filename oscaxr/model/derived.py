@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from oscaxr.arrays import percentiles
+from oscaxr.arrays.computed import Once, computed
+from oscaxr.arrays.lazy import Array, Reader, release, view_of
 from oscaxr.errors import InvalidRoiWarning, warn
-from oscaxr.model import bad_rois, factors, signals
 from oscaxr.model import names as n
-from oscaxr.model.computed import Once, computed
-from oscaxr.model.lazy import Array, Reader, view_of
-from oscaxr.model.mapped import release
+from oscaxr.model import signals
 from oscaxr.model.masks import geometry
 
 Parts = dict[str, tuple[tuple[str, ...], Any]]
@@ -29,7 +29,7 @@ def trace_facts(reader: Reader, source: str, *, judged: bool = False) -> Parts:
         n.DFF_SPREAD: ((n.ROI,), computed(facts, (n_rois,), np.float64, "spread")),
     }
     if judged:
-        reason = computed(facts, (n_rois,), bad_rois.REASON_DTYPE, "reason")
+        reason = computed(facts, (n_rois,), signals.REASON_DTYPE, "reason")
         parts[n.VALID] = ((n.ROI,), computed(facts, (n_rois,), np.bool_, "valid"))
         parts[n.INVALID_REASON] = ((n.ROI,), reason)
     else:
@@ -50,15 +50,15 @@ def _factors(reader: Reader, told: "_Told", judged: bool) -> dict[str, Array]:
         everything = slice(0, n_frames, 1)
         return reader.read((everything, columns)) if view is None else view[:, columns]
 
-    found = factors.column_factors(
+    found = percentiles.column_factors(
         read_columns, n_frames, n_rois, align=_chunk_shape(reader)[1], with_ranges=judged
     )
     low, median, high = found.percentiles
     with np.errstate(invalid="ignore"):
         facts: dict[str, Array] = {"median": median, "spread": high - low, "valid": found.valid}
     if judged:
-        facts["reason"] = bad_rois.reasons(median, found.ranges)
-        facts["valid"] = facts["reason"] == bad_rois.FINE
+        facts["reason"] = signals.reasons(median, found.ranges)
+        facts["valid"] = facts["reason"] == signals.FINE
     told.warn_of_invalid(facts["valid"], facts.get("reason"))
     return facts
 

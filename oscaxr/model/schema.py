@@ -7,7 +7,7 @@ and the documentation's data-model page is printed from them.
 from typing import Final
 
 from oscaxr.model import names as n
-from oscaxr.model.variable import Kind, VariableSpec
+from oscaxr.model.attrs import Kind, VariableSpec
 
 
 def _segment(

@@ -5,11 +5,11 @@ from typing import Final, TypeVar
 import numpy as np
 import xarray as xr
 
+from oscaxr.arrays.columns import column_reader, stored_width
+from oscaxr.arrays.percentiles import column_factors, nan_percentiles
 from oscaxr.errors import MissingVariableError, SchemaError
 from oscaxr.model import names as n
 from oscaxr.model.clocks import CLOCK_DIMS, recording_frames
-from oscaxr.model.columns import column_reader, stored_width
-from oscaxr.model.factors import column_factors, nan_percentiles
 from oscaxr.model.signals import interpolate_nan
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)

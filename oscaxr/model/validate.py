@@ -9,10 +9,10 @@ import xarray as xr
 
 from oscaxr.errors import SchemaError
 from oscaxr.model import names as n
-from oscaxr.model.assemble import spec_of
+from oscaxr.model.attrs import KIND_CODES
+from oscaxr.model.dataset import spec_of
 from oscaxr.model.schema import SESSION
 from oscaxr.model.segments import problems_of_table
-from oscaxr.model.variable import KIND_CODES
 
 Level = Literal["error", "warning", "note"]
 

@@ -9,7 +9,6 @@ from oscaxr.plot.axes import PlotLibraryError
 from oscaxr.plot.behavior import BehaviorArtists, behavior_responses
 from oscaxr.plot.checks import PlotInputError
 from oscaxr.plot.expected import expected_unexpected
-from oscaxr.plot.gabor_frames import GaborFrameArtists, shade_gabor_frames
 from oscaxr.plot.heatmap import HeatmapArtists, heatmap
 from oscaxr.plot.overview import OverviewArtists, session_overview
 from oscaxr.plot.registered import RegisteredMaskArtists, registered_masks
@@ -22,7 +21,12 @@ from oscaxr.plot.rois import (
     roi_contours,
     roi_masks,
 )
-from oscaxr.plot.stimulus import StimulusArtists, stimulus_frames
+from oscaxr.plot.stimulus import (
+    GaborFrameArtists,
+    StimulusArtists,
+    shade_gabor_frames,
+    stimulus_frames,
+)
 from oscaxr.plot.tracked import TrackedArtists, tracked_over_sessions, tracked_responses
 
 __all__ = [

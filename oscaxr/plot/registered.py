@@ -13,15 +13,16 @@ from oscaxr.measure.registration import register_masks
 from oscaxr.model import names as n
 from oscaxr.plot import axes as parts
 from oscaxr.plot.checks import require_kind, require_variables, sessions_in
-from oscaxr.plot.field import (
+from oscaxr.plot.outlines import (
     FIELD_SIZE,
+    MaskPixels,
     draw_outlines,
     label_field,
     layered,
     line_for_legend,
+    mask_pixels,
     rois_in_words,
 )
-from oscaxr.plot.outlines import MaskPixels, mask_pixels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

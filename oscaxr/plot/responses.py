@@ -17,7 +17,7 @@ from oscaxr.plot.checks import (
     require_rel_time,
     roi_dim,
 )
-from oscaxr.plot.gabor_frames import GaborFrameArtists, shade_gabor_frames
+from oscaxr.plot.stimulus import GaborFrameArtists, shade_gabor_frames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from oscaxr.arrays.lazy import ArrayReader
 from oscaxr.model import names as n
 from oscaxr.model import segments as table
-from oscaxr.model.assemble import session_dataset
+from oscaxr.model.dataset import session_dataset
 from oscaxr.model.derived import mask_facts, pupil_shift, trace_facts
 from oscaxr.model.facts import facts_from_row
-from oscaxr.model.lazy import ArrayReader
 from oscaxr.model.schema import SESSION, template_spec
 from oscaxr.model.signals import remove_running_outliers
 from oscaxr.sample.mouse import sample_session_table

@@ -8,13 +8,13 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
+from oscaxr.arrays.lazy import OrthogonalArray
+from oscaxr.arrays.windows import WindowReader, Windows, innermost
 from oscaxr.errors import DroppedSequencesWarning, MissingVariableError, WindowError, warn
 from oscaxr.model import names as n
 from oscaxr.model import traces
 from oscaxr.model.clocks import CLOCK_DIMS, Clock, check_clock, is_whole, recording_frames
-from oscaxr.model.lazy import OrthogonalArray
 from oscaxr.model.schema import SEQUENCES
-from oscaxr.model.windows import WindowReader, Windows, innermost
 from oscaxr.select.frames import clock_of, frame_lookup
 from oscaxr.select.references import ReferenceFrames, find_references
 

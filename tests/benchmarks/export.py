@@ -20,10 +20,10 @@ from rich.table import Table
 from run import LAYOUTS, best, private_kilobytes, sample_file
 
 import oscaxr as ox
-from oscaxr.export import save
-from oscaxr.export.encoding import prepare
-from oscaxr.io.exported import open_exported
-from oscaxr.model.encoding import layout_of
+from oscaxr.store.encoding import prepare
+from oscaxr.store.layout import layout_of
+from oscaxr.store.open import open_exported
+from oscaxr.store.save import save
 
 
 def floor_zarr(stored, path):

@@ -27,7 +27,7 @@ MEMORY = """
 import json, sys, threading, time, warnings, psutil
 import oscaxr as ox
 ox.open_session  # imports are not counted
-from oscaxr.io.original import build
+from oscaxr.formats.original import dataset as build
 warnings.simplefilter("ignore")
 process = psutil.Process()
 held = lambda: process.memory_full_info().uss / 2**20

@@ -150,8 +150,8 @@ def measure(tasks, repeat):
 
 def budgets():
     """Return the bytes that each watched task may hold, by name of the task."""
+    from oscaxr.arrays.columns import BUDGET_BYTES
     from oscaxr.measure.streaming import LOADED_BYTES
-    from oscaxr.model.columns import BUDGET_BYTES
 
     return {"wide": LOADED_BYTES, "factors": BUDGET_BYTES}
 

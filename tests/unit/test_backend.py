@@ -13,9 +13,9 @@ import xarray as xr
 
 import oscaxr as ox
 from oscaxr.errors import CriterionError, MissingVariableError, OscaxrWarning
-from oscaxr.io.backend import OscaxrBackendEntrypoint
-from oscaxr.io.hdf5 import DatasetReader
+from oscaxr.files.hdf5 import DatasetReader
 from oscaxr.model.schema import SESSION
+from oscaxr.sessions.backend import OscaxrBackendEntrypoint
 
 
 @pytest.fixture

@@ -11,13 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from example_sessions import SHARED
-from oscaxr.catalog import (
-    default_sessions,
-    pilot_omissions,
-    session_row,
-    sessions,
-)
-from oscaxr.discovery import _site_date, find_sessions
 from oscaxr.errors import (
     AmbiguousSessionError,
     CriterionError,
@@ -26,7 +19,9 @@ from oscaxr.errors import (
     TableError,
 )
 from oscaxr.model.facts import FACT_BY_COLUMN, FACTS, facts_from_row
-from oscaxr.model.table import PILOT_STIMULI
+from oscaxr.sessions.discovery import _site_date, find_sessions
+from oscaxr.sessions.table import default_sessions, pilot_omissions, session_row, sessions
+from oscaxr.sessions.table_columns import PILOT_STIMULI
 
 DATA = SHARED / "data"
 EXAMPLES = DATA.parent / "sessions"

@@ -177,7 +177,7 @@ def test_demo_finds_its_sessions_again(demonstrated, monkeypatch):
     assert "synthetic (written)" in done.stdout
     cached = Path(done.stdout.splitlines()[1].strip())
     assert folder in cached.parents
-    demo_data = importlib.import_module("oscaxr.cli.demo_data")
+    demo_data = importlib.import_module("oscaxr.cli.demo")
     monkeypatch.setattr(demo_data, "cache_folder", lambda: cached)
     before = {path: path.stat().st_mtime_ns for path in cached.rglob("*")}
     assert demo_data.demo_sessions() == (cached, False)
@@ -214,7 +214,7 @@ def test_demo_without_matplotlib(tmp_path):
 # -- the pieces that a process cannot show ------------------------------------------------------
 @pytest.fixture
 def demo_data(monkeypatch):
-    module = importlib.import_module("oscaxr.cli.demo_data")
+    module = importlib.import_module("oscaxr.cli.demo")
     monkeypatch.setattr(
         module, "DESCRIPTION", {"seed": 0, "scale": 0.004, "n_rois": [2, 2, 2], "n_tracked": 1}
     )

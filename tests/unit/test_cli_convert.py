@@ -17,8 +17,8 @@ import xarray as xr
 
 import oscaxr as ox
 from conftest import small_spec
-from oscaxr.export.atomic import leftovers
-from oscaxr.io.exported import provenance_of
+from oscaxr.store.atomic import leftovers
+from oscaxr.store.open import provenance_of
 
 SCRIPT = Path(sys.executable).parent / ("oscaxr.exe" if os.name == "nt" else "oscaxr")
 pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="oscaxr is not installed here")
@@ -364,7 +364,7 @@ def test_names_of_odd_files(sources, paths, tmp_path):
 
 def test_a_dead_worker_fails_its_sessions(monkeypatch, tmp_path):
     module = importlib.import_module("oscaxr.cli.convert")
-    source = importlib.import_module("oscaxr.sources").SessionSource((tmp_path,), None, {})
+    source = importlib.import_module("oscaxr.sessions.sources").SessionSource((tmp_path,), None, {})
     found = importlib.import_module("oscaxr.cli.convert_sources").Found
     jobs = [
         module.Job(found(name, source), tmp_path / name, None, overwrite=False, debug=False)

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oscaxr as ox
-from oscaxr.cli.console import as_options, table_lines
-from oscaxr.cli.criteria import read_value, split_words
-from oscaxr.cli.json_output import plain
+from oscaxr.cli.console import as_options, plain, table_lines
+from oscaxr.cli.session_options import read_value, split_words
 from oscaxr.cli.sessions import numbers
 from oscaxr.errors import CriterionError
 

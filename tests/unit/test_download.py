@@ -14,7 +14,7 @@ import oscaxr as ox
 from archive_server import ArchiveServer
 from conftest import small_spec
 from oscaxr.download import VERSION, Asset, Plan, fetch, plan
-from oscaxr.download.safe_paths import target_path
+from oscaxr.download.assets import target_path
 from oscaxr.errors import (
     CriterionError,
     DownloadError,

@@ -16,9 +16,10 @@ import xarray as xr
 
 import oscaxr as ox
 from oscaxr.errors import ExportError, TargetExistsError, UnsafeTargetError
-from oscaxr.export import atomic, save
-from oscaxr.export.atomic import AtomicTarget, clean, exchange, leftovers
-from oscaxr.io.exported import open_exported
+from oscaxr.store import atomic
+from oscaxr.store.atomic import AtomicTarget, clean, exchange, leftovers
+from oscaxr.store.open import open_exported
+from oscaxr.store.save import save
 
 SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
@@ -120,7 +121,7 @@ CHILD = """
     import os, sys, time
     import numpy as np
     import xarray as xr
-    from oscaxr.export import save
+    from oscaxr.store.save import save
 
     path, at, limit = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
     if limit:
@@ -309,7 +310,7 @@ def test_read_errors_are_not_called_write_errors(tmp_path, suffix):
         def read(self, indices):
             raise ox.OscaxrError("the source is damaged")
 
-    from oscaxr.model.lazy import OrthogonalArray
+    from oscaxr.arrays.lazy import OrthogonalArray
 
     ds = xr.Dataset({"dff": xr.Variable(("time", "roi"), OrthogonalArray(Broken()))})
     with pytest.raises(ox.OscaxrError, match="source is damaged") as caught:

@@ -9,8 +9,9 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
+from oscaxr.bridges.hierarchical import from_hierarchical_frame, to_hierarchical_frame
+from oscaxr.bridges.pynapple import to_numpy, to_pynapple
 from oscaxr.errors import MissingVariableError, SchemaError
-from oscaxr.export import from_hierarchical_frame, to_hierarchical_frame, to_numpy, to_pynapple
 
 NAMES = ["dff", "run_velocity", "pupil_diameter", "pupil_center_shift"]
 

@@ -21,10 +21,10 @@ from oscaxr.errors import (
     FormatError,
     OscaxrError,
 )
-from oscaxr.export import save
-from oscaxr.export.zarr_store import pack
-from oscaxr.io.completeness import check_complete
-from oscaxr.io.exported import open_exported, provenance_of
+from oscaxr.store.completeness import check_complete
+from oscaxr.store.open import open_exported, provenance_of
+from oscaxr.store.save import save
+from oscaxr.store.zarr_write import pack
 
 SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
 CHUNKS = {"time": 64, "roi": 3, "segment": 50}

@@ -16,9 +16,9 @@ import xarray as xr
 import oscaxr as ox
 from conftest import small_spec
 from oscaxr.errors import ExportContentError, ExportError, SessionNotFoundError
-from oscaxr.export import save
-from oscaxr.io.exported import is_exported, open_exported, provenance_of
-from oscaxr.model.encoding import attr_types_of, plain_attr, restore_attrs
+from oscaxr.store.layout import attr_types_of, plain_attr, restore_attrs
+from oscaxr.store.open import is_exported, open_exported, provenance_of
+from oscaxr.store.save import save
 
 SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
 FORMATS = [".zarr", ".nc"]
@@ -736,8 +736,8 @@ def test_lazy_facts_are_computed_once(sample_path, tmp_path, suffix, monkeypatch
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_memory_is_bounded(tmp_path, suffix, monkeypatch):
     """No block read from a lazy source is much larger than the block size."""
-    from oscaxr.export import blocks, chunking
-    from oscaxr.model.lazy import ArrayReader, OrthogonalArray
+    from oscaxr.arrays.lazy import ArrayReader, OrthogonalArray
+    from oscaxr.store import blocks, chunking
 
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**16)
     monkeypatch.setattr(chunking, "SHARD_BYTES", 2**16)

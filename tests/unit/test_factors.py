@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from example_sessions import SHARED
-from oscaxr.model import columns, factors
+from oscaxr.arrays import columns, percentiles
 
 tables = hnp.arrays(
     st.sampled_from([np.float32, np.float64]),
@@ -34,7 +34,7 @@ def numpy_percentiles(table, percentiles):
 @given(tables, wanted, st.sampled_from([1, 100, 1000, 2**20]), st.integers(1, 3))
 def test_percentiles_equal_numpy(table, percentiles, budget, threads):
     original = table.copy()
-    found = factors.column_factors(
+    found = percentiles.column_factors(
         lambda columns: table[:, columns],
         *table.shape,
         percentiles,
@@ -50,7 +50,7 @@ def test_percentiles_equal_numpy(table, percentiles, budget, threads):
 @given(tables, wanted)
 def test_percentiles_by_sorting_equal_numpy(table, percentiles):
     table = np.where(np.isinf(table), 3.0, table)
-    found = factors.sorted_percentiles(table, percentiles, axis=0)
+    found = percentiles.sorted_percentiles(table, percentiles, axis=0)
     expected = numpy_percentiles(table, percentiles)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-9)
 
@@ -65,7 +65,7 @@ def test_many_columns_in_blocks(dtype):
         reads.append((columns.start, columns.stop))
         return table[:, columns]
 
-    found = factors.column_factors(read, *table.shape, budget_bytes=2500 * 8 * 60, align=16)
+    found = percentiles.column_factors(read, *table.shape, budget_bytes=2500 * 8 * 60, align=16)
     np.testing.assert_array_equal(found.percentiles, numpy_percentiles(table, [5, 50, 95]))
     assert len(reads) > 2
     assert all(start % 16 == 0 for start, _ in reads)
@@ -96,10 +96,10 @@ def test_memory_stays_within_the_budget():
 @pytest.mark.parametrize("shape", [(0, 3), (5, 0), (1, 1), (2, 1)])
 def test_empty_and_tiny_tables(shape):
     table = np.ones(shape)
-    found = factors.column_factors(lambda columns: table[:, columns], *shape)
+    found = percentiles.column_factors(lambda columns: table[:, columns], *shape)
     assert found.percentiles.shape == (3, shape[1])
     assert np.isnan(found.percentiles).all() if shape[0] == 0 else (found.percentiles == 1).all()
-    np.testing.assert_array_equal(factors.nan_percentiles(table), found.percentiles)
+    np.testing.assert_array_equal(percentiles.nan_percentiles(table), found.percentiles)
 
 
 def test_kernel_errors_reach_the_caller():
@@ -133,7 +133,7 @@ def test_published_roi_factors(session, tolerance):
     golden = np.load(SHARED / "golden" / f"{session}.npz")["roi_facts"]
     with h5py.File(path) as file:
         data = file["processing/ophys/DfOverF/RoiResponseSeries/data"]
-        found = factors.column_factors(
+        found = percentiles.column_factors(
             lambda columns: data[:, columns], *data.shape, budget_bytes=10**6
         )
     low, middle, high = found.percentiles

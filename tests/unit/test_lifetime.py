@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import oscaxr as ox
-from oscaxr.io.hdf5 import KEPT_OPEN
+from oscaxr.files.hdf5 import KEPT_OPEN
 
 
 @contextmanager

@@ -19,14 +19,14 @@ from oscaxr.errors import (
     SessionMismatchError,
     SessionNotFoundError,
 )
-from oscaxr.io.identity import ParsedName, utc_stamp
-from oscaxr.io.locate import (
+from oscaxr.formats.nwb.files import (
     check_identity,
     find_session_files,
     parse_name,
     read_identity,
     scan,
 )
+from oscaxr.formats.nwb.identity import ParsedName, utc_stamp
 
 SESSIONS = SHARED / "sessions"
 

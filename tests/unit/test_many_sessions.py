@@ -20,8 +20,8 @@ from oscaxr.errors import (
     SessionNotFoundError,
     SessionsFailedError,
 )
-from oscaxr.sessions import node_of
-from oscaxr.workers import RETRIES
+from oscaxr.sessions.open import node_of
+from oscaxr.sessions.workers import RETRIES
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_tree_of_sessions(mouse):
 
 
 def test_the_tree_is_lazy_and_closes(mouse, monkeypatch):
-    from oscaxr.io.hdf5 import DatasetReader
+    from oscaxr.files.hdf5 import DatasetReader
 
     folder, table = mouse
 

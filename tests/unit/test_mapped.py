@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oscaxr.model.mapped import release
+from oscaxr.arrays.lazy import release
 
 
 def resident_file_bytes():

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oscaxr as ox
-from oscaxr.io.nwb.rois import MaskReader
+from oscaxr.arrays.lazy import ArrayReader, OrthogonalArray
+from oscaxr.formats.nwb.rois import MaskReader
 from oscaxr.model.derived import mask_facts
-from oscaxr.model.lazy import ArrayReader, OrthogonalArray
 from oscaxr.model.masks import geometry, to_boolean
 
 shapes = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=6)

@@ -25,8 +25,8 @@ from oscaxr.errors import (
     SessionNotFoundError,
     UnsafePickleError,
 )
-from oscaxr.io.original.reading import REQUIRED
-from oscaxr.io.original.tree import read_tree
+from oscaxr.formats.original.files import read_tree
+from oscaxr.formats.original.reading import REQUIRED
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from oscaxr.errors import FormatError, UnsafePickleError
-from oscaxr.io.original.pickles import ADMITTED, Ignored, StoredArray, load, stack
+from oscaxr.formats.original.pickles import ADMITTED, Ignored, StoredArray, load, stack
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -283,7 +283,7 @@ def test_nothing_is_imported_by_a_refused_pickle(tmp_path):
     path = tmp_path / "log.pkl"
     path.write_bytes(b"cantigravity\nfly\n(tR.")
     code = (
-        "import sys\nfrom pathlib import Path\nfrom oscaxr.io.original.pickles import load\n"
+        "import sys\nfrom pathlib import Path\nfrom oscaxr.formats.original.pickles import load\n"
         f"try:\n    load(Path({str(path)!r}))\n"
         "except Exception as error:\n    print(type(error).__name__)\n"
         "assert 'antigravity' not in sys.modules"

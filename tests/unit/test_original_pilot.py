@@ -8,7 +8,7 @@ import pytest
 import oscaxr as ox
 from conftest import small_spec
 from oscaxr.errors import FormatError
-from oscaxr.io.original.tree import read_tree
+from oscaxr.formats.original.files import read_tree
 
 NAN = float("nan")
 # (type, number of sequences or segments or gray frames, kappa or size, direction)

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from oscaxr.arrays.percentiles import column_factors
 from oscaxr.errors import FormatError
-from oscaxr.io.original import alignment, running
-from oscaxr.io.original.sync import SyncLines, photodiode_events
-from oscaxr.model import bad_rois
+from oscaxr.formats.original import behavior, clocks
+from oscaxr.formats.original.clocks import SyncLines, photodiode_events
+from oscaxr.model import signals
 from oscaxr.model.clocks import first_stimulus_frames
-from oscaxr.model.factors import column_factors
 
 NAN = float("nan")
 
@@ -35,14 +35,14 @@ def test_alignment_is_a_scan_of_all_two_photon_frames(steps, shown):
     twop = np.cumsum(steps) / 8
     # On the recording, the very first time included.
     shown = np.clip(np.sort(shown) / 8, twop[0], twop[-1])
-    found = alignment.align(twop, shown - 0.25, 0.25)
+    found = clocks.align(twop, shown - 0.25, 0.25)
     assert found.tolist() == aligned_by_scanning(twop, shown - 0.25, 0.25)
 
 
 @pytest.mark.parametrize("shown", [[0.9, 2.0], [1.5, 4.1], [NAN, 2.0], [5.0, 6.0]])
 def test_frames_outside_the_two_photon_recording_are_named(shown):
     with pytest.raises(FormatError, match="lie outside the two-photon recording of 4 frames"):
-        alignment.align(np.arange(1.0, 5.0), np.array(shown), 0.0)
+        clocks.align(np.arange(1.0, 5.0), np.array(shown), 0.0)
 
 
 def stimulus_frames_by_scanning(aligned, n_frames):
@@ -66,38 +66,38 @@ def test_stimulus_frames_are_the_first_of_each_two_photon_frame(steps, start):
 def test_the_second_alignment_is_a_check():
     first = np.arange(6)
     same = np.append(first, 9.0)
-    assert alignment.correct(first, same, 1)[1] == ""
-    assert alignment.correct(first, first.astype(float), 1)[1] == ""
+    assert clocks.correct(first, same, 1)[1] == ""
+    assert clocks.correct(first, first.astype(float), 1)[1] == ""
     off = np.array([0.0, 1, 2, 6, NAN, 5])
-    found, message = alignment.correct(first, off, 1)
+    found, message = clocks.correct(first, off, 1)
     assert found.tolist() == first.tolist()
     assert "1 of 6" in message
     assert "at most 3" in message
     for length in (4, 5, 8):
         with pytest.raises(FormatError, match=f"has {length} entries"):
-            alignment.correct(first, np.arange(float(length)), 1)
+            clocks.correct(first, np.arange(float(length)), 1)
 
 
 def test_one_session_is_shifted_by_the_most_frequent_difference():
     first = np.arange(6)
     second = first + np.array([2.0, 2, 1, 1, 0, 3])
-    found, _ = alignment.correct(first, second, 833704570)
+    found, _ = clocks.correct(first, second, 833704570)
     assert found.tolist() == (first + 1).tolist()  # the smaller of two equally frequent ones
-    assert alignment.correct(first, second, 833704571)[0].tolist() == first.tolist()
+    assert clocks.correct(first, second, 833704571)[0].tolist() == first.tolist()
 
 
 def test_one_pilot_session_takes_the_second_alignment():
-    found, message = alignment.correct(np.zeros(3, int), np.array([1.0, 2, 3, 9]), 721038464)
+    found, message = clocks.correct(np.zeros(3, int), np.array([1.0, 2, 3, 9]), 721038464)
     assert found.tolist() == [1, 2, 3]
     assert "first one fails" in message
     with pytest.raises(FormatError, match="1 NaN"):
-        alignment.correct(np.zeros(3, int), np.array([1.0, NAN, 3]), 721038464)
+        clocks.correct(np.zeros(3, int), np.array([1.0, NAN, 3]), 721038464)
 
 
 @pytest.mark.parametrize("frames", [[0, 2, 1], [-1, 0, 1], [0, 1, 5]])
 def test_an_alignment_neither_goes_back_nor_leaves_the_recording(frames):
     with pytest.raises(FormatError, match="alignment of stimulus frames"):
-        alignment.check_alignment(np.array(frames), 5)
+        clocks.check_alignment(np.array(frames), 5)
 
 
 # -- monitor delay --------------------------------------------------------------------------------
@@ -184,14 +184,14 @@ def filtered_by_sorting(values):
     )
 )
 def test_median_filter_sorts_each_window_by_merging(values):
-    np.testing.assert_array_equal(running.median_filter(values), filtered_by_sorting(values))
+    np.testing.assert_array_equal(behavior.median_filter(values), filtered_by_sorting(values))
 
 
 @given(hnp.arrays(float, st.integers(5, 60), elements=st.floats(-50, 50)))
 def test_median_filter_without_nan_is_scipys(values):
     from scipy.signal import medfilt
 
-    np.testing.assert_array_equal(running.median_filter(values), medfilt(values, 5))
+    np.testing.assert_array_equal(behavior.median_filter(values), medfilt(values, 5))
 
 
 def test_velocity_is_the_turn_up_to_the_next_pulse():
@@ -205,20 +205,20 @@ def test_velocity_is_the_turn_up_to_the_next_pulse():
         speed = float(radians) / (rising[k + 1] - rising[k]) * 6.5 * 2.54 / 2 * (2 / 3)
         expected.append(NAN if abs(radians) <= 1e-8 else speed)
     assert np.isnan(expected[49])
-    found = running.running_velocity(turns, rising)
+    found = behavior.running_velocity(turns, rising)
     np.testing.assert_allclose(found, filtered_by_sorting(expected), rtol=1e-6)
 
 
 def test_samples_and_pulses_must_be_as_many():
     rising = np.arange(100) / 60
     with pytest.raises(FormatError, match=r"99 samples .* 100 stimulus pulses"):
-        running.running_velocity(np.ones(99), rising)
+        behavior.running_velocity(np.ones(99), rising)
     # Pulses after a long gap are not of the session.
     late = np.append(rising, rising[-1] + 5 + np.arange(3) / 60)
-    assert len(running.pulses_of_session(late)) == 100
-    assert len(running.running_velocity(np.ones(100), late)) == 99
+    assert len(behavior.pulses_of_session(late)) == 100
+    assert len(behavior.running_velocity(np.ones(100), late)) == 99
     first = np.append(-10.0, rising)
-    assert len(running.pulses_of_session(first)) == 1
+    assert len(behavior.pulses_of_session(first)) == 1
 
 
 # -- bad ROIs -------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def reason_by_words(trace):
 )
 def test_reasons_of_bad_rois(traces):
     found = column_factors(lambda c: traces[:, c], *traces.shape, with_ranges=True)
-    reasons = bad_rois.reasons(found.percentiles[1], found.ranges)
+    reasons = signals.reasons(found.percentiles[1], found.ranges)
     expected = [reason_by_words(traces[:, roi]) for roi in range(traces.shape[1])]
     assert reasons.tolist() == expected
     plain = column_factors(lambda c: traces[:, c], *traces.shape)

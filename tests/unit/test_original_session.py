@@ -15,7 +15,7 @@ import xarray as xr
 import oscaxr as ox
 from conftest import small_spec
 from oscaxr.errors import InvalidRoiWarning, OscaxrWarning
-from oscaxr.io.original.tree import read_tree
+from oscaxr.formats.original.files import read_tree
 
 # By definition: Gabor frame G has the orientation of its sequence; bad ROIs have reasons; the
 # alignment of the clocks is known; names tell the run type.
@@ -275,7 +275,9 @@ def test_the_decoded_log_is_kept_by_its_content(original_folders, tmp_path, monk
                     xr.testing.assert_identical(ds[name].variable, plain[name].variable)
     (entry,) = kept.iterdir()
     # What is kept is what is read: the log itself is no longer unpickled.
-    monkeypatch.setattr("oscaxr.io.original.log.load", lambda path: pytest.fail("unpickled"))
+    monkeypatch.setattr(
+        "oscaxr.formats.original.stimulus_log.load", lambda path: pytest.fail("unpickled")
+    )
     with ox.open_session(folder, **options) as ds:
         assert ds.square_x.values.any()
     assert re.fullmatch(r"[0-9a-f]{64}-\d+", entry.name)

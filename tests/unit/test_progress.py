@@ -6,7 +6,7 @@ from contextlib import redirect_stderr
 import pytest
 
 import oscaxr as ox
-from oscaxr.progress import progress_bar
+from oscaxr.sessions.progress import progress_bar
 
 
 class Terminal(io.StringIO):

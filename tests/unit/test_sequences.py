@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import oscaxr as ox
+from oscaxr.arrays.windows import innermost, window_reader
 from oscaxr.errors import (
     DroppedSequencesWarning,
     MissingVariableError,
@@ -18,7 +19,6 @@ from oscaxr.errors import (
     SessionMismatchError,
     WindowError,
 )
-from oscaxr.model.windows import innermost, window_reader
 
 TWOP = ("dff", "pupil_diameter", "pupil_center_shift")
 DIMS = {"twop": "time", "stim": "stim_time"}
@@ -370,7 +370,7 @@ class Recorder:
 
 
 def test_only_what_is_needed_is_read(ds):
-    from oscaxr.model.lazy import OrthogonalArray
+    from oscaxr.arrays.lazy import OrthogonalArray
 
     recorder = Recorder(ds.dff.values)
     lazy = ds.assign(dff=(("time", "roi"), OrthogonalArray(recorder), ds.dff.attrs))

@@ -23,7 +23,7 @@ from oscaxr.errors import (
     RemoteError,
     SessionNotFoundError,
 )
-from oscaxr.export.provenance import source_paths
+from oscaxr.store.provenance import source_paths
 
 pytest.importorskip("fsspec")
 pytest.importorskip("requests")
@@ -285,7 +285,7 @@ def test_file_replaced_on_the_server(server, url, open_url):
 
 
 def test_library_that_is_not_installed(url, monkeypatch):
-    monkeypatch.setitem(sys.modules, "oscaxr.io.streamed", None)
+    monkeypatch.setitem(sys.modules, "oscaxr.files.ranges", None)
     with pytest.raises(MissingLibraryError, match=r"oscaxr\[stream\]"):
         ox.open_session(url)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oscaxr.errors import FormatError, SessionMismatchError
-from oscaxr.io.tracking import read_match_examples, read_matches, rows_without_bad
+from oscaxr.formats.original.matches import read_match_examples, read_matches, rows_without_bad
 from oscaxr.select.alignment import align_tracked
 
 NAME = "mouse_400001__session_700000002__nway_matched_rois.json"

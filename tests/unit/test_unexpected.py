@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oscaxr as ox
-from oscaxr.analysis import tracked_unexpected_index, unexpected_index_of
+from oscaxr.analyses import unexpected_index as module
+from oscaxr.analyses.tracked import tracked_unexpected_index, unexpected_index_of
+from oscaxr.analyses.unexpected_index import unexpected_index
 from oscaxr.errors import (
     CriterionError,
     DroppedSequencesWarning,
@@ -19,8 +21,6 @@ from oscaxr.errors import (
     SessionMismatchError,
     TrackingError,
 )
-from oscaxr.measure import unexpected as module
-from oscaxr.measure.unexpected import unexpected_index
 
 # Few different values, so that ties are many.
 tenths = st.integers(-1000, 1000).map(lambda x: x / 10)
@@ -275,7 +275,7 @@ def test_of_a_session_in_blocks_and_on_dask(mouse, monkeypatch):
     whole = unexpected_index_of(mouse[0], permutations=20)
     lazy = unexpected_index_of(mouse[0].chunk(roi=2, time=500), permutations=20)
     xr.testing.assert_allclose(lazy.compute(), whole, rtol=1e-10)
-    monkeypatch.setattr("oscaxr.analysis._BLOCK_BYTES", 5_000)
+    monkeypatch.setattr("oscaxr.analyses.tracked._BLOCK_BYTES", 5_000)
     xr.testing.assert_allclose(unexpected_index_of(mouse[0], permutations=20), whole, rtol=1e-12)
 
 

@@ -9,8 +9,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oscaxr.model.lazy import ArrayReader, OrthogonalArray
-from oscaxr.model.windows import WindowReader, Windows, innermost, take_frames, window_reader
+from oscaxr.arrays.lazy import ArrayReader, OrthogonalArray
+from oscaxr.arrays.windows import WindowReader, Windows, innermost, take_frames, window_reader
 
 
 def naive_frames(windows):

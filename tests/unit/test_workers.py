@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from oscaxr.errors import CriterionError, WorkersError
-from oscaxr.workers import RETRIES, NoResult, run_each
+from oscaxr.sessions.workers import RETRIES, NoResult, run_each
 
 
 def double(item):
@@ -303,7 +303,7 @@ def test_control_c_cancels_what_waits_on_a_cluster(client, tmp_path):
 
 
 def own_threads(_):
-    from oscaxr.model.threads import thread_count
+    from oscaxr.arrays.columns import thread_count
 
     return thread_count()
 

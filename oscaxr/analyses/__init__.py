@@ -1,0 +1,1 @@
+"""The analyses of the papers: sessions in, small labelled arrays out."""

@@ -1,0 +1,1 @@
+"""The array engine: lazy arrays, windows, going through columns, percentiles; knows no session."""

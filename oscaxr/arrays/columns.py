@@ -1,0 +1,139 @@
+"""Going through a recording ROI by ROI, within a memory budget.
+
+A recording is stored frame by frame, while a percentile, a filter or a spectrum needs one ROI over
+all frames. Columns are therefore read in blocks, turned over in tiles that fit the processor's
+caches, and handed to a kernel with one ROI a row.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from oscaxr.arrays.lazy import OrthogonalArray
+from oscaxr.arrays.windows import innermost
+
+ReadBlock = Callable[[slice], npt.NDArray[Any]]
+"""Returns the traces of a slice of columns, (time, column)."""
+
+Result = TypeVar("Result")
+Kernel = Callable[[npt.NDArray[Any], slice], Result]
+"""Takes traces, (column, time), that it may overwrite, and says something about those columns."""
+
+BUDGET_BYTES = 128 * 2**20
+GROUP_COLUMNS = 32
+
+# Measured on 628 ROIs by 126,741 frames: a tile that fits the second-level cache.
+_TILE_FRAMES = 512
+
+
+def map_columns(
+    read_block: ReadBlock,
+    n_time: int,
+    n_columns: int,
+    kernel: Kernel[Result],
+    *,
+    budget_bytes: int = BUDGET_BYTES,
+    threads: int | None = None,
+    align: int = GROUP_COLUMNS,
+) -> list[Result]:
+    """Run a kernel over the columns of a (time, column) array, a few columns at a time."""
+    threads = max(1, thread_count() if threads is None else threads)
+    group, width = _block_widths(n_time, n_columns, budget_bytes, threads, max(1, align))
+
+    def turned(columns: slice) -> Result:
+        return kernel(_turned(read_block(columns)), columns)
+
+    results: list[Result] = []
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        if align <= group:
+            # Columns are stored in groups as small as those worked on: each thread reads its own.
+            return list(pool.map(turned, _slices(0, n_columns, group)))
+        for start in range(0, n_columns, width):
+            stop = min(start + width, n_columns)
+            block = read_block(slice(start, stop))
+
+            def run(columns: slice, block: npt.NDArray[Any] = block, start: int = start) -> Result:
+                rows = _turned(block[:, columns.start - start : columns.stop - start])
+                return kernel(rows, columns)
+
+            results.extend(pool.map(run, _slices(start, stop, group)))
+    return results
+
+
+def _slices(start: int, stop: int, width: int) -> list[slice]:
+    return [slice(first, min(first + width, stop)) for first in range(start, stop, width)]
+
+
+def stored_width(traces: xr.DataArray, time_dim: str) -> int:
+    """Return how many columns of an array are stored together."""
+    (column_dim,) = (dim for dim in traces.dims if dim != time_dim)
+    if traces.chunks is not None:
+        return int(traces.variable.chunksizes[column_dim][0])
+    data = innermost(traces.variable)
+    if isinstance(data, np.ndarray):
+        return 1
+    if isinstance(data, OrthogonalArray) and len(data.reader.shape) == data.ndim:
+        chunk_shape = getattr(data.reader, "chunk_shape", None)
+        axis = data.order[traces.dims.index(column_dim)]
+        return int(chunk_shape[axis]) if chunk_shape else 1
+    return int(traces.sizes[column_dim])
+
+
+def column_reader(traces: xr.DataArray, time_dim: str) -> ReadBlock:
+    """Return a reader of column blocks of a two-dimensional array, whatever its order of dims."""
+    (column_dim,) = (dim for dim in traces.dims if dim != time_dim)
+    time_first = traces.dims[0] == time_dim
+    data = None if traces.chunks is not None else innermost(traces.variable)
+    view = data.view() if isinstance(data, OrthogonalArray) else None
+
+    def read(columns: slice) -> npt.NDArray[Any]:
+        if view is not None:
+            return view[:, columns] if time_first else view[columns].T
+        # Turned over after reading: a lazy array would read a transposed index point by point.
+        block = np.asarray(traces.isel({column_dim: columns}).data)
+        return block if time_first else block.T
+
+    return read
+
+
+def _block_widths(
+    n_time: int, n_columns: int, budget_bytes: int, threads: int, align: int
+) -> tuple[int, int]:
+    """Return how many columns to turn over at a time, and how many to read at a time."""
+    affordable = max(1, budget_bytes // max(1, n_time * np.dtype(np.float64).itemsize))
+    # A quarter of the memory holds what the threads work on, the rest what was read.
+    shared = max(1, math.ceil(n_columns / threads))
+    group = max(1, min(GROUP_COLUMNS, affordable // (4 * threads), shared))
+    if align < group:
+        group -= group % align
+    width = max(1, min(affordable - group * threads, n_columns))
+    if align < width < n_columns:
+        width -= width % align
+    return group, width
+
+
+def _turned(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a private, contiguous copy of (time, column) as (column, time)."""
+    dtype = block.dtype if block.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    rows = np.empty(block.shape[::-1], dtype=dtype.newbyteorder("="))
+    for start in range(0, block.shape[0], _TILE_FRAMES):
+        rows[:, start : start + _TILE_FRAMES] = block[start : start + _TILE_FRAMES].T
+    return rows
+
+
+VARIABLE: Final = "OSCAXR_THREADS"
+"""Environment variable that sets the number; in worker processes it is their share of the cores."""
+DEFAULT: Final = 2
+
+
+def thread_count() -> int:
+    """Return the number of threads to read and compute with."""
+    # Results do not depend on it.
+    said = os.environ.get(VARIABLE, "")
+    return int(said) if said.isdecimal() and int(said) > 0 else DEFAULT

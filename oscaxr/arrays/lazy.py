@@ -1,0 +1,284 @@
+"""Arrays that are read when they are indexed.
+
+An :class:`OrthogonalArray` is the data of an :class:`xarray.Variable` that reads from a
+:class:`Reader` (a dataset of a file). It keeps the index of each axis of the source apart, even
+when one of them has two dims, as in ``dff.isel(time=frames)`` with ``frames`` of dims (sequence,
+rel_time). xarray's own lazy array would broadcast all of them against each other, and for windows
+of many ROIs those index arrays cost more than the data.
+"""
+
+import mmap
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from xarray.backends.common import BackendArray
+from xarray.core import indexing
+
+Array = np.ndarray[Any, Any]
+AxisIndex = slice | Array
+
+
+class Reader(Protocol):
+    """What an :class:`OrthogonalArray` reads from."""
+
+    # It pickles, may be shared between threads, and is immutable.
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices."""
+        ...
+
+
+def read_increasing(
+    read: Callable[[tuple[AxisIndex, ...]], Array], indices: tuple[AxisIndex, ...]
+) -> Array:
+    """Read each position once and in rising order, and put the values where they were asked for."""
+    rising: list[AxisIndex] = []
+    inverse: list[Array | None] = []
+    for index in indices:
+        if isinstance(index, np.ndarray) and np.any(np.diff(index) <= 0):
+            unique, back = np.unique(index, return_inverse=True)
+            rising.append(unique)
+            inverse.append(back)
+        else:
+            rising.append(index)
+            inverse.append(None)
+    values = read(tuple(rising))
+    for axis, positions in enumerate(inverse):
+        if positions is not None:
+            values = values.take(positions, axis=axis)
+    return values
+
+
+def view_of(reader: Reader) -> Array | None:
+    """Return a reader's whole array as a read-only view, where the reader can give one."""
+    view = getattr(reader, "view", None)
+    return None if view is None else view()
+
+
+class OrthogonalArray(indexing.ExplicitlyIndexedNDArrayMixin):
+    """A lazily indexed array whose axes are indexed independently of each other."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        indices: tuple[Any, ...] | None = None,
+        order: tuple[int, ...] | None = None,
+    ) -> None:
+        self.reader = reader
+        self.indices = (
+            tuple(slice(0, size, 1) for size in reader.shape) if indices is None else indices
+        )
+        natural = tuple(
+            size
+            for index, length in zip(self.indices, reader.shape, strict=True)
+            for size in _sizes(index, length)
+        )
+        self.order = tuple(range(len(natural))) if order is None else order
+        self._shape = tuple(natural[axis] for axis in self.order)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of each dim."""
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the values."""
+        return self.reader.dtype
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "OrthogonalArray":
+        return self
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.reader!r}, shape={self.shape})"
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        if isinstance(key, indexing.VectorizedIndexer):
+            return self._vindex_get(key)
+        return self._outer(key.tuple)
+
+    def _oindex_get(self, indexer: indexing.OuterIndexer) -> "OrthogonalArray":
+        return self._outer(indexer.tuple)
+
+    def _outer(self, key: tuple[Any, ...]) -> "OrthogonalArray":
+        by_natural = dict(zip(self.order, key, strict=True))
+        indices, kept = [], []
+        position = 0
+        for index, length in zip(self.indices, self.reader.shape, strict=True):
+            n_dims = len(_sizes(index, length))
+            local = [by_natural[position + dim] for dim in range(n_dims)]
+            kept += [np.ndim(k) != 0 or isinstance(k, slice) for k in local]
+            indices.append(_compose(index, local, length))
+            position += n_dims
+        renumbered = np.cumsum(kept) - 1
+        order = tuple(int(renumbered[axis]) for axis in self.order if kept[axis])
+        return OrthogonalArray(self.reader, tuple(indices), order)
+
+    def _vindex_get(self, indexer: indexing.VectorizedIndexer) -> Any:
+        key = indexer.tuple
+        arrays = [dim for dim, k in enumerate(key) if isinstance(k, np.ndarray)]
+        if len(arrays) != 1 or not self._is_plain(self.order[arrays[0]]):
+            pointwise: Any = _Pointwise(self)
+            lazy = indexing.LazilyVectorizedIndexedArray(pointwise, indexer)
+            # xarray indexes each of these with a later key, as if it had the full shape.
+            lazy.key = indexing.VectorizedIndexer(tuple(np.broadcast_arrays(*lazy.key.tuple)))
+            return lazy
+        (dim,) = arrays
+        # Basic indexing first, so that only the array remains to be put in place.
+        plain = self._outer(tuple(slice(None) if d == dim else k for d, k in enumerate(key)))
+        natural = plain.order[dim]
+        axis = plain._axis_of(natural)
+        extra = key[dim].ndim - 1
+        indices = list(plain.indices)
+        indices[axis] = _compose(indices[axis], [key[dim]], plain.reader.shape[axis])
+        array_dims = tuple(range(natural, natural + extra + 1))
+        rest = tuple(d + extra * (d > natural) for d in plain.order if d != natural)
+        # Numpy's rule for vectorised indexing: dims of the array first, sliced ones after.
+        return OrthogonalArray(plain.reader, tuple(indices), array_dims + rest)
+
+    def _is_plain(self, natural: int) -> bool:
+        """Whether a dim is the only one of its axis, so that any array may index it."""
+        index = self.indices[self._axis_of(natural)]
+        return isinstance(index, slice) or index.ndim == 1
+
+    def _axis_of(self, natural: int) -> int:
+        counts = [
+            len(_sizes(index, length))
+            for index, length in zip(self.indices, self.reader.shape, strict=True)
+        ]
+        return int(np.searchsorted(np.cumsum(counts), natural, side="right"))
+
+    def transpose(self, order: Any) -> "OrthogonalArray":
+        """Return the array with its dims permuted, still lazy."""
+        return OrthogonalArray(self.reader, self.indices, tuple(self.order[axis] for axis in order))
+
+    def get_duck_array(self) -> Array:
+        """Read the values."""
+        if 0 in self.shape:
+            return np.empty(self.shape, self.dtype)
+        flat: list[AxisIndex] = []
+        natural: list[int] = []
+        flip: list[slice] = []
+        for index, length in zip(self.indices, self.reader.shape, strict=True):
+            sizes = _sizes(index, length)
+            natural += sizes
+            flip += [slice(None)] * len(sizes)
+            if isinstance(index, slice):
+                span = range(*index.indices(length))
+                if span.step < 0:
+                    span = span[::-1]
+                    flip[-1] = slice(None, None, -1)
+                flat.append(slice(span.start, span[-1] + 1, span.step))
+            elif isinstance(index, np.ndarray):
+                flat.append(index.ravel())
+            else:
+                flat.append(slice(int(index), int(index) + 1, 1))
+        values = self._windows()
+        if values is None:
+            values = self.reader.read(tuple(flat))
+        return values.reshape(natural)[tuple(flip)].transpose(self.order)
+
+    def view(self) -> Array | None:
+        """Return the array as a read-only view of its source, where that is possible."""
+        if not all(isinstance(index, slice) for index in self.indices):
+            return None
+        whole = view_of(self.reader)
+        return None if whole is None else whole[self.indices].transpose(self.order)
+
+    async def async_get_duck_array(self) -> Array:
+        """Read the values; files are not read asynchronously, so this waits."""
+        return self.get_duck_array()
+
+    def _windows(self) -> Array | None:
+        """Read windows of consecutive rows in one piece each, where the reader can."""
+        read_windows = getattr(self.reader, "read_windows", None)
+        first, *others = self.indices or (None,)
+        if read_windows is None or not isinstance(first, np.ndarray) or first.ndim != 2:
+            return None
+        if any(isinstance(index, slice) is False or index.step < 0 for index in others):
+            return None
+        if not np.array_equal(first, first[:, :1] + np.arange(first.shape[1])):
+            return None
+        result: Array | None = read_windows(first[:, 0], first.shape[1], tuple(others))
+        return result
+
+
+class _Pointwise(BackendArray):
+    """Answers pointwise (truly vectorised) keys, by reading the smallest outer product."""
+
+    def __init__(self, array: OrthogonalArray) -> None:
+        self.array = array
+        self.shape = array.shape
+        self.dtype = array.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> Array:
+        return self.array._outer(key).get_duck_array()
+
+
+def _sizes(index: Any, length: int) -> list[int]:
+    if isinstance(index, slice):
+        return [len(range(*index.indices(length)))]
+    return list(np.shape(index))
+
+
+def _compose(index: Any, key: list[Any], length: int) -> Any:
+    """Apply a key, one element a dim of the index, to the index of an axis."""
+    if not key:
+        return index
+    if isinstance(index, slice):
+        span = range(*index.indices(length))
+        (k,) = key
+        if isinstance(k, slice):
+            return _as_slice(span[k])
+        positions = np.asarray(k)
+        if positions.size and (positions.min() < -len(span) or positions.max() >= len(span)):
+            raise IndexError(f"index out of range for a dim of size {len(span)}")
+        positions = np.where(positions < 0, positions + len(span), positions)
+        composed = span.start + positions * span.step
+        return int(composed) if np.ndim(k) == 0 else composed
+    for dim in reversed(range(len(key))):
+        index = index[(slice(None),) * dim + (key[dim],)]
+    return index
+
+
+def _as_slice(span: range) -> slice:
+    stop = span.stop if span.stop >= 0 else None
+    return slice(span.start, stop, span.step) if len(span) else slice(0, 0, 1)
+
+
+class ArrayReader:
+    """A reader of an array in memory, for what is computed from whole arrays."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.shape = array.shape
+        self.dtype = array.dtype
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`Reader`)."""
+        values = self.array
+        for axis, index in enumerate(indices):
+            values = values[(slice(None),) * axis + (index,)]
+        return np.array(values)
+
+
+def release(view: np.ndarray[Any, Any]) -> None:
+    """Give back the pages of the mapped file that an array is a view of; else do nothing."""
+    base: Any = view
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    # Pages that were written to would be lost.
+    can = isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED")
+    if can and not view.flags.writeable:
+        base.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,144 @@
+"""Windows of frames around reference frames, as a lazy array over (sequence, rel_time, ...)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.core import indexing
+
+from oscaxr.arrays.lazy import Array, AxisIndex, OrthogonalArray
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Which frames belong to which sequence."""
+
+    reference: Array
+    offsets: Array
+    n_frames: int
+    length: Array | None = None
+    lookup: Array | None = None
+
+    def frames(self, sequences: AxisIndex = slice(None), offsets: AxisIndex = slice(None)) -> Array:
+        """Return the frames on the variable's own clock, -1 where there is none."""
+        frames = self.reference[sequences, None] + self.offsets[offsets]
+        outside = (frames < 0) | (frames >= self.n_frames)
+        if self.length is not None:
+            position = np.arange(len(self.offsets))[offsets]
+            outside |= position >= self.length[sequences, None]
+        if outside.any():
+            frames = np.where(outside, -1, frames)
+        if self.lookup is not None:
+            frames = np.where(frames < 0, -1, self.lookup[frames])
+        return frames
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether some frame of some sequence does not exist."""
+        return bool((self.frames() < 0).any())
+
+
+class WindowReader:
+    """Reads windows of a variable when they are indexed, scaled on the way where asked."""
+
+    def __init__(
+        self,
+        source: xr.Variable,
+        windows: Windows,
+        scale: tuple[xr.Variable, xr.Variable] | None = None,
+    ) -> None:
+        self.source = source
+        self.windows = windows
+        self.scale = scale
+        self.shape = (len(windows.reference), len(windows.offsets), *source.shape[1:])
+        dtype = source.dtype
+        if scale is not None:
+            dtype = np.dtype(np.float64)
+        elif dtype.kind in "iub" and windows.has_gaps:
+            dtype = np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
+        self.dtype = dtype
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "WindowReader":
+        return self
+
+    def __repr__(self) -> str:
+        return f"windows of {self.source.dims}"
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        sequences, offsets, *rest = indices
+        others = self.source.dims[1:]
+        source = self.source.isel(dict(zip(others, rest, strict=True)))
+        frames = self.windows.frames(sequences, offsets)
+        gaps = frames < 0
+        values = take_frames(source, np.maximum(frames, 0) if gaps.any() else frames)
+        if self.scale is not None:
+            values = self.scaled(values, tuple(rest))
+        if gaps.any():
+            values = values.astype(self.dtype, copy=False)
+            values[gaps] = np.nan
+        return values
+
+    def factors(self, rest: tuple[AxisIndex, ...] = ()) -> tuple[Array, Array]:
+        """Return what to subtract and what to divide by."""
+        if self.scale is None:
+            return np.zeros(()), np.ones(())
+        center, spread = (np.asarray(factor.values) for factor in self.scale)
+        if center.ndim:
+            (index,) = rest or (slice(None),)
+            center, spread = center[index], spread[index]
+        return center, spread
+
+    def scaled(self, values: Array, rest: tuple[AxisIndex, ...] = ()) -> Array:
+        """Apply the scale factors to values whose last dims are those after the clock."""
+        if self.scale is None:
+            return values
+        center, spread = self.factors(rest)
+        scaled: Array = values - center
+        scaled /= spread
+        return scaled
+
+
+def take_frames(source: xr.Variable, frames: Array) -> Array:
+    """Read frames of a variable, by a matrix of frame numbers."""
+    clock = source.dims[0]
+    matrix = xr.Variable(("_window", "_frame"), frames)
+    if isinstance(innermost(source), OrthogonalArray | np.ndarray):
+        return np.asarray(source.isel({clock: matrix}).transpose(*matrix.dims, ...).values)
+    # Other lazy sources (zarr, netCDF) read lists of frames well, but not matrices of them.
+    unique, inverse = np.unique(frames, return_inverse=True)
+    rows = np.asarray(source.isel({clock: unique}).values)
+    return rows[inverse.reshape(frames.shape)]
+
+
+def innermost(variable: xr.Variable) -> Any:
+    """Return what holds the values of a variable, below xarray's wrappers."""
+    data = variable._data
+    while isinstance(
+        data,
+        indexing.MemoryCachedArray | indexing.CopyOnWriteArray | indexing.NumpyIndexingAdapter,
+    ):
+        data = data.array
+    return data
+
+
+def chunk_rows(source: xr.Variable) -> int:
+    """Return how many frames of a variable are stored together; 1 where that is of no matter."""
+    chunk_shape = getattr(getattr(innermost(source), "reader", None), "chunk_shape", None)
+    return int(chunk_shape[0]) if chunk_shape else 1
+
+
+def view_or_variable(source: xr.Variable) -> Any:
+    """Return a variable as a read-only view of its file, or as it is where there is no view."""
+    array = innermost(source)
+    view = array.view() if isinstance(array, OrthogonalArray) else None
+    return source if view is None else view
+
+
+def window_reader(variable: xr.Variable) -> tuple[WindowReader, OrthogonalArray] | None:
+    """Return the reader behind a lazy variable of sequences, None for any other variable."""
+    data = innermost(variable)
+    if isinstance(data, OrthogonalArray) and isinstance(data.reader, WindowReader):
+        return data.reader, data
+    return None

@@ -1,0 +1,1 @@
+"""How data leave for other tools: hierarchical frames, pynapple, numpy, tables."""

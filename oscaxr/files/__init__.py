@@ -1,0 +1,1 @@
+"""Bytes, no sessions: HDF5, chunks, files on servers, walking folders."""

@@ -1,0 +1,293 @@
+"""One HDF5 file, opened safely and shared: links checked, handle managed, datasets as readers."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import h5py
+import numpy as np
+from xarray.backends import CachingFileManager
+from xarray.backends.locks import HDF5_LOCK
+
+from oscaxr.arrays.computed import Once
+from oscaxr.arrays.lazy import Array, AxisIndex, OrthogonalArray, read_increasing
+from oscaxr.errors import FormatError, OscaxrError, UnsafeLinkError
+from oscaxr.files import chunks
+from oscaxr.files.opening import open_file, why_unreadable
+from oscaxr.files.remote import RemoteFile
+
+if TYPE_CHECKING:
+    from oscaxr.files.remote import RemoteSource
+
+# Links upon links are followed this far: none of a session's files needs more than one or two.
+MAX_LINKS = 16
+
+# Each open file costs HDF5 some megabytes; opening one again takes milliseconds.
+KEPT_OPEN = 4
+
+
+class Hdf5File:
+    """A read-only HDF5 file whose handle is shared by all that reads from it."""
+
+    # The handle sits in xarray's file cache: it pickles by path, is closed by `close`, and all use
+    # of it is guarded by xarray's HDF5 lock, so it excludes other engines too. Of many files, as in
+    # a tree of sessions, only those used last stay open.
+
+    _last_used: ClassVar["WeakKeyDictionary[Hdf5File, None]"] = WeakKeyDictionary()
+
+    def __init__(self, path: str | Path | RemoteFile, *, at_once: bool = True) -> None:
+        self.is_remote = isinstance(path, RemoteFile)
+        self.remote: RemoteSource | None = None
+        self.path = str(path) if self.is_remote else str(Path(path).resolve())
+        where = path if self.is_remote else self.path
+        self._manager = CachingFileManager(open_file, where, mode="r", lock=HDF5_LOCK)
+        self._folder = Path(self.path).parent
+        self._plain: set[str] = {"/"}
+        self._linked: dict[str, Hdf5File] = {}
+        if at_once:
+            with self.handle():
+                pass
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Hdf5File":
+        return self
+
+    @contextmanager
+    def handle(self) -> Iterator[h5py.File]:
+        """Give the open file, holding the lock of the HDF5 library."""
+        with HDF5_LOCK:
+            file = self._acquire()
+            try:
+                yield file
+            except OscaxrError:
+                raise
+            except (OSError, RuntimeError, KeyError) as error:
+                raise FormatError(
+                    f"{self.path} cannot be read as a session ({error}). The file is cut short or "
+                    "damaged: fetch it again."
+                ) from error
+            finally:
+                self._close_longest_unused()
+
+    def _acquire(self) -> h5py.File:
+        try:
+            file = self._manager.acquire(needs_lock=False)
+        except (FileNotFoundError, OscaxrError):
+            raise
+        except OSError as error:
+            raise FormatError(why_unreadable(self.path, error, self.is_remote)) from error
+        if self.is_remote:
+            self.remote = file.same_as(self.remote)
+        return file
+
+    def close(self) -> None:
+        """Release the handle, and those of linked files; reading again opens them again."""
+        with HDF5_LOCK:
+            self._release()
+
+    def _release(self) -> None:
+        for other in self._linked.values():
+            other._release()
+        self._manager.close(needs_lock=False)
+
+    def _close_longest_unused(self) -> None:
+        if self.is_remote:
+            return  # what was fetched would have to be fetched again
+        self._last_used.pop(self, None)
+        self._last_used[self] = None
+        for file in list(self._last_used)[:-KEPT_OPEN]:
+            del self._last_used[file]
+            file._release()
+
+    def holder(self, dataset: h5py.Dataset) -> "Hdf5File":
+        """Return the file that holds a dataset: this one, or one that it links to."""
+        name = dataset.file.filename
+        return self if self.is_remote or name == self.path else self._linked[name]
+
+    def get(self, file: h5py.File, path: str) -> Any:
+        """Return a group or dataset, refusing links that lead out of the file's folder."""
+        return self._find(file, PurePosixPath("/") / path, 0)
+
+    def _find(self, file: h5py.File, path: PurePosixPath, depth: int) -> Any:
+        """Walk a path link by link; remember the places that are reached by hard links only."""
+        if depth > MAX_LINKS:
+            return None
+        names = path.parts[1:]
+        known = next(i for i in range(len(names), -1, -1) if _join(names[:i]) in self._plain)
+        item = file[_join(names[:known])]
+        for i in range(known, len(names)):
+            key, rest = names[i].encode(), names[i + 1 :]
+            if not isinstance(item, h5py.Group) or not item.id.links.exists(key):
+                return None
+            kind = item.id.links.get_info(key).type
+            if kind == h5py.h5l.TYPE_SOFT:
+                target = PurePosixPath(_join(names[:i])) / os.fsdecode(item.id.links.get_val(key))
+                return self._find(file, target.joinpath(*rest), depth + 1)
+            if kind == h5py.h5l.TYPE_EXTERNAL:
+                name, target_name = map(os.fsdecode, item.id.links.get_val(key))
+                what = f"the external link {_join(names[: i + 1])}"
+                other = self._link(self._folder / name, what)
+                target = PurePosixPath("/") / target_name
+                found = other._find(other._acquire(), target.joinpath(*rest), depth + 1)
+                self._linked |= other._linked
+                return found
+            item = item[names[i]]
+            self._plain.add(_join(names[: i + 1]))
+        if isinstance(item, h5py.Dataset):
+            self._check_storage(file, item, depth)
+        return item
+
+    def _check_storage(self, file: h5py.File, dataset: h5py.Dataset, depth: int) -> None:
+        creation = dataset.id.get_create_plist()
+        for i in range(creation.get_external_count()):
+            # HDF5 looks for these from the working directory, not from the file.
+            target = Path(os.fsdecode(creation.get_external(i)[0]))
+            self._refuse_outside(target, f"the external storage of {dataset.name}")
+        if creation.get_layout() != h5py.h5d.VIRTUAL:
+            return
+        for source in dataset.virtual_sources():
+            what = f"the virtual dataset {dataset.name}"
+            other, handle = self, file
+            if source.file_name != ".":
+                other = self._link(self._folder / source.file_name, what)
+                handle = other._acquire()
+            place = PurePosixPath("/") / source.dset_name
+            if other._find(handle, place, depth + 1) is None:
+                # HDF5 would fill in zeros without a word.
+                raise FormatError(
+                    f"{self.path}: {what} refers to {place} of {other.path}, which is not there. "
+                    "Fetch that file too, or copy the data into the file (h5repack)."
+                )
+
+    def _link(self, target: Path, what: str) -> "Hdf5File":
+        """Return another file that this one refers to."""
+        self._refuse_outside(target, what)
+        path = str(target.resolve())
+        if not Path(path).is_file():
+            raise FormatError(
+                f"{self.path}: {what} points to {path}, but there is no such file. Fetch it too, "
+                "or copy the data into the file (h5repack, h5copy)."
+            )
+        if path == self.path:
+            return self
+        return self._linked.setdefault(path, Hdf5File(path, at_once=False))
+
+    def _refuse_outside(self, target: Path, what: str) -> None:
+        if self.is_remote:
+            raise UnsafeLinkError(
+                f"{self.path}: {what} points to another file, {target.name}, which is not followed "
+                "over the network. Download both files into one folder, and open them there."
+            )
+        if not target.resolve().is_relative_to(self._folder):
+            raise UnsafeLinkError(
+                f"{self.path}: {what} points to {target.resolve()}, outside the folder of the "
+                "file. oscaxr does not follow it: a data file must not reach into other folders. "
+                "Copy the data into the file (h5repack, h5copy) or beside it."
+            )
+
+
+def _join(names: Sequence[str]) -> str:
+    return "/" + "/".join(names)
+
+
+class DatasetReader:
+    """A numeric dataset of a file, as the source of a lazy array."""
+
+    def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
+        self.file = file.holder(dataset)
+        self.name = str(dataset.name)
+        self.shape: tuple[int, ...] = dataset.shape
+        self.dtype: np.dtype[Any] = dataset.dtype
+        self.chunk_shape: tuple[int, ...] | None = dataset.chunks
+        if self.file.is_remote and dataset.chunks is None:
+            from oscaxr.files.spans import fetched_shape
+
+            self.chunk_shape = fetched_shape(self.shape, self.dtype)
+        # Not a bound method: a reader that refers to itself lives until garbage is collected.
+        self._storage = Once(partial(_find_storage, self.file, self.name))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "DatasetReader":
+        return self
+
+    def __repr__(self) -> str:
+        return f"{Path(self.file.path).name}:{self.name}"
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        mapped = self.view()
+        if mapped is not None:
+            return chunks.read_mapped(mapped, indices)
+        return read_increasing(self._read_increasing, indices)
+
+    def _read_increasing(self, indices: tuple[AxisIndex, ...]) -> Array:
+        storage = self._storage()
+        if self.file.is_remote:
+            # Here, not above: most files are local.
+            from oscaxr.files.spans import read_remote
+
+            return read_remote(self, storage, indices)
+        if isinstance(storage, chunks.Chunked):
+            return chunks.read_chunks(self.file.path, storage, self.shape, self.dtype, indices)
+        return self.read_through_hdf5(indices)
+
+    def view(self) -> Array | None:
+        """Return the whole dataset as a read-only view of the file, where it lies in one piece."""
+        if self.file.is_remote:
+            return None
+        storage = self._storage()
+        if isinstance(storage, chunks.Contiguous):
+            return chunks.map_contiguous(self.file.path, storage, self.shape, self.dtype)
+        return None
+
+    def read_windows(self, starts: Array, length: int, rest: tuple[slice, ...]) -> Array | None:
+        """Read windows of consecutive rows: (window, length, ...); None where there is no view."""
+        mapped = self.view()
+        return None if mapped is None else chunks.read_mapped_windows(mapped, starts, length, rest)
+
+    def read_through_hdf5(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read slices that cover the indices with h5py, in runs, and pick from them."""
+        if not indices:
+            with self.file.handle() as file:
+                return np.asarray(file[self.name][()])
+        first, *rest = indices
+        covering = tuple(
+            slice(int(i[0]), int(i[-1]) + 1) if isinstance(i, np.ndarray) else i for i in rest
+        )
+        inner = tuple(i - i[0] if isinstance(i, np.ndarray) else slice(None) for i in rest)
+        with self.file.handle() as file:
+            dataset = file[self.name]
+            if isinstance(first, slice):
+                return _pick(dataset[(first, *covering)], (slice(None), *inner))
+            # Rows nearer than a chunk are read together: their chunk is inflated anyway.
+            gap = self.chunk_shape[0] if self.chunk_shape else 64
+            bounds = [0, *(np.flatnonzero(np.diff(first) > gap) + 1).tolist(), len(first)]
+            pieces = [
+                _pick(
+                    dataset[(slice(int(first[a]), int(first[b - 1]) + 1), *covering)],
+                    (first[a:b] - first[a], *inner),
+                )
+                for a, b in pairwise(bounds)
+            ]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _find_storage(file: Hdf5File, name: str) -> chunks.Contiguous | chunks.Chunked | None:
+    with file.handle() as handle:
+        # A file on a server has no inode: it is checked by its size and ETag.
+        return chunks.find_storage(handle[name], (0, 0) if file.is_remote else None)
+
+
+def _pick(values: Array, indices: tuple[AxisIndex, ...]) -> Array:
+    for axis, index in enumerate(indices):
+        if isinstance(index, np.ndarray):
+            values = values.take(index, axis=axis)
+    return values
+
+
+def lazy_array(file: Hdf5File, dataset: h5py.Dataset) -> OrthogonalArray:
+    """Return a dataset as a lazily indexed array."""
+    return OrthogonalArray(DatasetReader(file, dataset))

@@ -1,0 +1,211 @@
+"""A file on a server, read in ranges, as a file object for the HDF5 library.
+
+Requests are made in the thread that reads. fsspec's own HTTP files make them in a thread of their
+own, which can hang for ever: the HDF5 library waits for that thread with its lock held, and the
+thread may come to collect garbage that needs the lock (see the note on file-like objects in h5py's
+documentation of files, and h5py issue 2019).
+"""
+
+import atexit
+from collections.abc import Iterable
+from typing import Any
+from weakref import WeakValueDictionary
+
+import h5py
+import requests
+from fsspec.spec import AbstractBufferedFile
+
+from oscaxr.errors import FormatError, RemoteError, SessionNotFoundError
+from oscaxr.files.http import (
+    DROPPED,
+    PassingError,
+    Patience,
+    body,
+    content_range,
+    new_session,
+    refuse_passing,
+    said,
+)
+from oscaxr.files.range_cache import CONNECTIONS, RangeCache, Span
+from oscaxr.files.remote import BLOCK_SIZE, CACHE_SIZE, RemoteFile, RemoteSource
+
+
+class RangeFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no types
+    """A file on a server, opened for reading."""
+
+    def __init__(self, remote: RemoteFile) -> None:
+        options = remote.options
+        self.url = remote.url
+        self.n_requests = 0
+        self.n_bytes = 0
+        self._timeout = float(options.get("timeout", 30.0))
+        self._patience = Patience(options.get("retries", 5), options.get("retry_wait", 0.5))
+        self._session = new_session(options.get("headers"), options.get("auth"), CONNECTIONS)
+        # Where the URL leads to: archives redirect to where the bytes are, for some time. Headers
+        # may hold credentials, which are not for whoever that is.
+        self._target = self.url
+        self._follow_once = not (options.get("headers") or options.get("auth"))
+        self.source = RemoteSource(str(remote), -1, "")
+        block_size = int(options.get("block_size", BLOCK_SIZE))
+        try:
+            head = self._request(0, block_size)
+        except BaseException:
+            self._session.close()
+            raise
+        super().__init__(
+            None, self.url, block_size=block_size, size=self.source.size, cache_type="none"
+        )
+        cache_size = int(options.get("cache_size", CACHE_SIZE))
+        self.cache: RangeCache = RangeCache(
+            block_size, self._fetch_range, self.source.size, cache_size
+        )
+        self.cache.put(0, head)
+
+    @property
+    def capacity(self) -> int:
+        """How many bytes may be fetched before they are read."""
+        return self.cache.capacity
+
+    def prefetch(self, spans: Iterable[Span]) -> None:
+        """Fetch ranges that will be read, several at a time (see :class:`RangeCache`)."""
+        self.cache.prefetch(spans)
+
+    def close(self) -> None:
+        """Close the connections and forget what was read."""
+        self._session.close()
+        if self.cache is not None:
+            self.cache.close()
+        super().close()
+
+    def _fetch_range(self, start: int, stop: int) -> bytes:
+        return self._request(start, stop)
+
+    def _request(self, start: int, stop: int) -> bytes:
+        """Ask for a range, again where that may help."""
+        failures = 0
+        while True:
+            try:
+                return self._once(start, stop)
+            except PassingError as error:
+                failures += 1
+                if failures > self._patience.retries:
+                    raise RemoteError(
+                        f"could not read bytes {start} to {stop} of {self._shown()}: {error} "
+                        f"({failures} tries). Check the connection and try again, or download the "
+                        "file (oscaxr download) and open that."
+                    ) from error
+                self._patience.sleep(failures, error.wait)
+
+    def _once(self, start: int, stop: int) -> bytes:
+        self.n_requests += 1
+        target = self._target
+        try:
+            response = self._session.get(
+                target,
+                headers={"Range": f"bytes={start}-{stop - 1}"},
+                stream=True,
+                timeout=self._timeout,
+            )
+        except DROPPED as error:
+            raise PassingError(said(error)) from error
+        except requests.RequestException as error:
+            raise RemoteError(f"cannot ask for {self._shown()}: {error}") from error
+        with response:
+            refuse_passing(response)
+            if response.status_code in (401, 403, 404, 410) and target != self.url:
+                # What the archive redirected to is valid for some time only.
+                self._target = self.url
+                raise PassingError(f"the server answered {response.status_code}")
+            size = self._check(response, start)
+            expected = min(stop, size) - start
+            data = bytearray()
+            for piece in body(response, 2**20):
+                data += piece
+                self.n_bytes += len(piece)
+                if len(data) > expected:
+                    break
+            if len(data) != expected:
+                raise PassingError(f"{len(data)} bytes came where {expected} were asked for")
+            if response.history and self._follow_once:
+                self._target = str(response.url)
+        return bytes(data)
+
+    def _check(self, response: requests.Response, start: int) -> int:
+        """Check that an answer is the range asked for, of the file opened; return its size."""
+        status = f"{response.status_code} {response.reason}"
+        if response.status_code in (404, 410):
+            raise SessionNotFoundError(
+                f"there is no file at {self._shown()} (the server answered {status}). Check the "
+                "URL."
+            )
+        if response.status_code in (401, 403):
+            raise RemoteError(
+                f"the server does not give {self._shown()} ({status}). If it needs a login, give "
+                "it: storage_options={'headers': {'Authorization': ...}} or {'auth': (user, word)}."
+            )
+        if response.status_code == 416:
+            raise self._changed("it has become shorter" if start else "it is empty")
+        if response.status_code not in (200, 206):
+            raise RemoteError(f"the server answered {status} for {self._shown()}")
+        found = content_range(response)
+        if response.status_code == 200 or found is None or found[0] != start:
+            raise RemoteError(
+                f"the server of {self._shown()} does not serve ranges of files (it answered "
+                f"{status}), so its parts cannot be read without the whole. Download the file "
+                "(oscaxr download, or any other way) and open that."
+            )
+        etag = response.headers.get("ETag", "")
+        if self.source.size < 0:
+            self.source = RemoteSource(self.source.url, found[1], etag)
+        elif (self.source.size, self.source.etag) != (found[1], etag):
+            raise self._changed("it was replaced")
+        return found[1]
+
+    def _changed(self, what: str) -> FormatError:
+        return FormatError(
+            f"{self._shown()}: {what} on the server. Open the session again to read it as it is "
+            "now."
+        )
+
+    def _shown(self) -> str:
+        return self.source.url
+
+
+_open: "WeakValueDictionary[int, StreamedFile]" = WeakValueDictionary()
+
+
+class StreamedFile(h5py.File):  # type: ignore[misc] # h5py has no types
+    """An open HDF5 file on a server."""
+
+    def __init__(self, remote: RemoteFile, **options: Any) -> None:
+        self.ranges = RangeFile(remote)
+        try:
+            super().__init__(self.ranges, "r", **options)
+        except BaseException:
+            self.ranges.close()
+            raise
+        _open[id(self)] = self
+
+    def same_as(self, expected: RemoteSource | None) -> RemoteSource:
+        """Return what the server says that the file is, the same as before."""
+        found = self.ranges.source
+        if expected not in (None, found):
+            raise FormatError(
+                f"{found.url} was replaced on the server since it was opened. Open the session "
+                "again to read it as it is now."
+            )
+        return found
+
+    def close(self) -> None:
+        """Close the file and its connections."""
+        super().close()
+        self.ranges.close()
+
+
+def _close_all() -> None:
+    for file in list(_open.values()):
+        file.close()
+
+
+# The HDF5 library closes what is open when the process ends, too late to call Python.
+atexit.register(_close_all)

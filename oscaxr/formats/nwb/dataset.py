@@ -1,0 +1,191 @@
+"""From the files of a session to its lazy Dataset."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from oscaxr.errors import FormatError, MissingVariableError
+from oscaxr.files.hdf5 import Hdf5File
+from oscaxr.files.remote import RemoteFile
+from oscaxr.formats.checks import check_ids, check_sizes, included_parts, set_preferred_chunks
+from oscaxr.formats.nwb import rois, stimulus, traces
+from oscaxr.formats.nwb.identity import parse_name
+from oscaxr.formats.nwb.source import (
+    DFF,
+    MOVIE,
+    PUPIL,
+    SQUARES,
+    TEMPLATES,
+    Source,
+    find_file_with,
+    open_source,
+)
+from oscaxr.model import names as n
+from oscaxr.model.dataset import session_dataset
+from oscaxr.model.facts import facts_from_row
+from oscaxr.model.validate import check_structure
+
+# Genotypes are written out in the files; the session table has one word a line.
+_LINES = {"Cux2": "L23-Cux2", "Rbp4": "L5-Rbp4"}
+
+
+def open_nwb(
+    paths: Sequence[Path | RemoteFile],
+    *,
+    include: str | Collection[str] = (),
+    drop_variables: Collection[str] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Open the NWB files of one session as a lazy Dataset."""
+    wanted, strict = included_parts(include)
+    file = find_file_with(paths, f"{DFF}/data") or Hdf5File(paths[0])
+    files = [file]
+    try:
+        with open_source(file) as source:
+            parts, coords, attrs = _core(source, drop_variables)
+        _check_name(file.path, coords)
+        if facts is not None:
+            table_coords, table_attrs = facts_from_row(pd.Series(dict(facts)))
+            check_ids(file.path, coords, table_coords)
+            coords, attrs = {**coords, **table_coords}, {**attrs, **table_attrs}
+        lengths = len(parts[n.TIME][1]), len(parts[n.SEGMENT][1])
+        # Images, tracks and the pupil may lie in any file of the session.
+        asked = [*wanted, *(["pupil"] if n.PUPIL_DIAMETER not in parts else [])]
+        missing = []
+        for word in asked:
+            found = _find_part(word, paths, lengths, coords, files)
+            parts |= found
+            missing += [] if found or word == "pupil" else [word]
+        if strict and missing:
+            raise MissingVariableError(
+                f"include={include!r}: none of the session's files holds {', '.join(missing)}. "
+                f"Looked in: {', '.join(map(str, paths))}. Templates come with files named "
+                "*behavior+image+ophys.nwb, movies with *obj-raw*.nwb; a session opened by its id "
+                "with datadir= is looked for in all of its files."
+            )
+        attrs["source_files"] = ", ".join(path.name for path in paths)
+        check_sizes(file.path, parts, drop_variables)
+        ds = session_dataset(
+            parts, coords=coords, attrs=attrs, source_format="nwb", dropped=drop_variables
+        )
+        check_structure(ds, dropped=drop_variables).raise_errors(file.path)
+    except BaseException:
+        _close(files)
+        raise
+    set_preferred_chunks(ds)
+    ds.encoding["source"] = file.path
+    remote = tuple(dict.fromkeys(f.remote for f in files if f.remote is not None))
+    if remote:
+        ds.encoding["remote_sources"] = remote
+    # Not a lambda: a Dataset is pickled with the function that closes it.
+    ds.set_close(partial(_close, files))
+    return ds
+
+
+def _find_part(
+    word: str,
+    paths: Sequence[Path | RemoteFile],
+    lengths: tuple[int, int],
+    coords: Mapping[str, Any],
+    files: list[Hdf5File],
+) -> dict[str, Any]:
+    """Read a part of the session from the first file that has it, and note that file."""
+    n_frames, n_segments = lengths
+    parts: dict[str, tuple[str, Callable[[Source], dict[str, Any]]]] = {
+        "squares": (SQUARES, partial(stimulus.read_squares, n_segments=n_segments)),
+        "templates": (TEMPLATES, traces.read_templates),
+        "movie": (MOVIE, partial(traces.read_movie, n_frames=n_frames)),
+        "pupil": (PUPIL, partial(traces.read_pupil, n_frames=n_frames)),
+    }
+    where, read = parts[word]
+    holder = find_file_with(paths, where)
+    if holder is None:
+        return {}
+    files.append(holder)
+    with open_source(holder) as source:
+        check_ids(holder.path, _facts(source)[0], coords)
+        return read(source)
+
+
+def _close(files: Sequence[Hdf5File]) -> None:
+    for file in files:
+        file.close()
+
+
+def _core(
+    source: Source, dropped: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Read what every session has; problems are noted in the source and raised by its owner."""
+    coords, attrs = _facts(source)
+    clocks = traces.read_clocks(source)
+    n_stim, n_twop = (len(clocks[c]) if c in clocks else None for c in ("stim", "twop"))
+    dff = traces.find_dff(source, n_twop)
+    table = rois.read_roi_table(source, None if dff is None else dff.shape[1], dropped)
+    running = {} if n.RUN_VELOCITY in dropped else traces.read_running(source, n_stim)
+    columns = stimulus.read_segments(source, clocks)
+    if dff is None or not columns or n_twop is None or n_stim is None:
+        # Nothing more can be told of an unfit file; its problems say why.
+        source.problems.append("the session could not be assembled")
+        source.finish()
+        raise FormatError(source.file.path)
+    n_segments = len(columns["stimulus_type"])
+    # Traces first: the order of the variables is the order in which the Dataset prints them.
+    parts = {
+        **traces.read_dff(source, dff),
+        **running,
+        **traces.read_pupil(source, n_twop),
+        **table,
+        n.TIME: ((n.TIME,), clocks["twop"]),
+        n.STIM_TIME: ((n.STIM_TIME,), clocks["stim"]),
+        n.SEGMENT: ((n.SEGMENT,), np.arange(n_segments, dtype=np.int64)),
+        **{name: ((n.SEGMENT,), values) for name, values in columns.items()},
+        **stimulus.read_patches(source, n_segments),
+        **traces.read_max_projection(source),
+    }
+    return parts, coords, attrs
+
+
+def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
+    coords: dict[str, Any] = {}
+    attrs: dict[str, Any] = {}
+    for name, path in (
+        ("session_id", "general/session_id"),
+        ("mouse_id", "general/subject/subject_id"),
+    ):
+        text = source.text(path)
+        if text.isdecimal():
+            coords[name] = int(text)
+        elif name == "mouse_id":
+            source.problems.append(f"{path} should be the mouse id, but is {text!r}")
+        elif text:
+            attrs["session_name"] = text
+    for name, path in (
+        ("sex", "general/subject/sex"),
+        ("genotype", "general/subject/genotype"),
+        ("age", "general/subject/age"),
+        ("session_start_time", "session_start_time"),
+        ("identifier", "identifier"),
+    ):
+        text = source.text(path)
+        if text:
+            attrs[name] = text
+    lines = [line for word, line in _LINES.items() if word in attrs.get("genotype", "")]
+    if len(lines) == 1:
+        coords["line"] = lines[0]
+    version = source.handle.attrs.get("nwb_version", "")
+    attrs["nwb_version"] = version.decode() if isinstance(version, bytes) else str(version)
+    return coords, attrs
+
+
+def _check_name(path: str, found: Mapping[str, Any]) -> None:
+    """Refuse a file whose own ids are not those that its name gives."""
+    name = parse_name(path)
+    if name is None:
+        return
+    given = {"session_id": name.session_id, "mouse_id": name.mouse_id}
+    check_ids(path, found, {key: value for key, value in given.items() if value is not None})

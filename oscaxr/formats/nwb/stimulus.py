@@ -1,0 +1,211 @@
+"""The stimulus table of an NWB session (``intervals/trials``) as columns over segments."""
+
+from functools import partial
+from typing import Any
+
+import h5py
+import numpy as np
+
+from oscaxr.arrays.computed import Once, computed
+from oscaxr.arrays.lazy import Array, OrthogonalArray
+from oscaxr.errors import FormatError
+from oscaxr.files.hdf5 import DatasetReader
+from oscaxr.formats.nwb.source import TRIALS, ReshapedRows, Source
+from oscaxr.model import names as n
+from oscaxr.model import segments as table
+
+Parts = dict[str, tuple[tuple[str, ...], Any]]
+
+TEXT_COLUMNS = ("stimulus_type", "stimulus_template_name", "gabor_frame", "main_flow_direction")
+NUMBER_COLUMNS = (
+    "unexpected",
+    "gabor_kappa",
+    "gabor_mean_orientation",
+    "gabor_number",
+    "square_size",
+    "square_number",
+    "square_proportion_flipped",
+)
+# Without these a selection would mean something else than it says.
+REQUIRED_COLUMNS = (
+    "start_time",
+    "stop_time",
+    "stimulus_type",
+    "unexpected",
+    "gabor_frame",
+    "gabor_kappa",
+    "gabor_mean_orientation",
+    "main_flow_direction",
+    "square_size",
+)
+PATCH_COLUMNS = {
+    "gabor_x": "gabor_locations_x",
+    "gabor_y": "gabor_locations_y",
+    "gabor_size": "gabor_sizes",
+    "gabor_orientation": "gabor_orientations",
+}
+SQUARE_COLUMNS = {"square_x": "square_locations_x", "square_y": "square_locations_y"}
+
+
+def read_segments(source: Source, clocks: dict[str, Array]) -> dict[str, Array]:
+    """Read the scalar columns of the stimulus table, normalised and completed."""
+    if source.need(TRIALS, "the stimulus table") is None:
+        return {}
+    n_problems = len(source.problems)
+    raw = {}
+    for name in (*TEXT_COLUMNS, *NUMBER_COLUMNS, "start_time", "stop_time", *_frame_columns()):
+        path = f"{TRIALS}/{name}"
+        dataset = source.get(path)
+        if dataset is None and name not in REQUIRED_COLUMNS:
+            continue
+        if dataset is None:
+            source.problems.append(f"{path} is missing (a column of the stimulus table)")
+        elif not isinstance(dataset, h5py.Dataset) or len(dataset.shape) != 1:
+            found = f"has shape {dataset.shape}" if hasattr(dataset, "shape") else "is a group"
+            source.problems.append(f"{path} should be a column with one value a row, but {found}")
+        elif not _is_label_or_number(dataset):
+            source.problems.append(f"{path} should hold numbers or text, but is {dataset.dtype}")
+        else:
+            raw[name] = source.read(dataset)
+    lengths = {name: len(values) for name, values in raw.items()}
+    if len(set(lengths.values())) > 1:
+        source.problems.append(f"the columns of {TRIALS} differ in length: {lengths}")
+    if lengths and not max(lengths.values()):
+        source.problems.append(f"{TRIALS} has no rows")
+    if len(source.problems) > n_problems:
+        return {}
+    try:
+        columns = _normalise(raw, clocks)
+    except FormatError as error:
+        source.problems.append(f"{TRIALS}: {error}")
+        return {}
+    problems = table.problems_of_table(columns, {name: len(c) for name, c in clocks.items()})
+    source.problems += [f"{TRIALS}: {problem}" for problem in problems]
+    return {**columns, **table.derive(columns)}
+
+
+def _is_label_or_number(dataset: h5py.Dataset) -> bool:
+    return dataset.dtype.kind in "fiub" or h5py.check_string_dtype(dataset.dtype) is not None
+
+
+def _frame_columns() -> list[str]:
+    return [
+        "start_frame_stim_template",
+        *(
+            f"{edge}_frame{'s' * (edge == 'num')}_{clock}"
+            for clock in ("stim", "twop")
+            for edge in ("start", "stop", "num")
+        ),
+    ]
+
+
+def _normalise(raw: dict[str, Array], clocks: dict[str, Array]) -> dict[str, Array]:
+    length = len(raw["stimulus_type"])
+    columns: dict[str, Array] = {}
+    for name in TEXT_COLUMNS:
+        columns[name] = table.as_text(raw.get(name, np.full(length, "")))
+    for name in NUMBER_COLUMNS:
+        columns[name] = table.as_number(raw.get(name, np.full(length, np.nan)), name)
+    start = columns["start_time"] = table.as_number(raw["start_time"], "start_time")
+    stop = columns["stop_time"] = table.as_number(raw["stop_time"], "stop_time")
+    columns["duration"] = stop - start
+    template = raw.get("start_frame_stim_template", np.full(length, -1))
+    columns["start_frame_stim_template"] = table.as_frames(template, "start_frame_stim_template")
+    for clock, times in clocks.items():
+        names = (f"start_frame_{clock}", f"stop_frame_{clock}")
+        if all(name in raw for name in names):
+            first, last = (table.as_frames(raw[name], name) for name in names)
+        else:
+            first, last = table.frames_from_times(start, stop, times)
+        columns |= {names[0]: first, names[1]: last, f"num_frames_{clock}": last - first}
+    return columns
+
+
+def read_patches(source: Source, n_segments: int) -> Parts:
+    """Return the Gabor patch parameters, read on first use."""
+    parts: Parts = {}
+    for name, column in PATCH_COLUMNS.items():
+        flat, index = _ragged(source, column, n_segments)
+        if flat is None or index is None:
+            continue
+        if flat.ndim != 1:
+            source.problems.append(f"{flat.name} should be one-dimensional, but is {flat.shape}")
+            continue
+        readers = DatasetReader(source.file, flat), DatasetReader(source.file, index)
+        once = Once(partial(_scatter, *readers))
+        shape = (n_segments, n.N_PATCHES)
+        parts[name] = ((n.SEGMENT, n.PATCH), computed(once, shape, np.float64))
+    return parts
+
+
+def _ragged(
+    source: Source, column: str, n_segments: int
+) -> tuple[h5py.Dataset | None, h5py.Dataset | None]:
+    flat = source.get(f"{TRIALS}/{column}")
+    index = source.get(f"{TRIALS}/{column}_index")
+    if flat is None and index is None:
+        return None, None
+    if flat is None or index is None:
+        missing = f"{TRIALS}/{column}" + ("" if flat is None else "_index")
+        source.problems.append(f"{missing} is missing (half of a ragged column)")
+        return None, None
+    for dataset in (flat, index):
+        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "fiu":
+            kind = getattr(dataset, "dtype", "a group")
+            source.problems.append(f"{dataset.name} should hold numbers, but is {kind}")
+            return None, None
+    if index.shape != (n_segments,):
+        source.problems.append(
+            f"{index.name} has shape {index.shape}, but the stimulus table has {n_segments} rows"
+        )
+        return None, None
+    return flat, index
+
+
+def _scatter(flat_reader: DatasetReader, index_reader: DatasetReader) -> Array:
+    """Spread a ragged column over (segment, patch), NaN elsewhere."""
+    flat = _read_whole(flat_reader).astype(np.float64, copy=False)
+    stop = _read_whole(index_reader).astype(np.int64)
+    counts = np.diff(stop, prepend=0)
+    # An empty element may also be written as a single NaN.
+    single = np.flatnonzero((counts == 1) & (stop <= len(flat)))
+    blank = single[np.isnan(flat[stop[single] - 1])]
+    if blank.size:
+        flat = np.delete(flat, stop[blank] - 1)
+        counts[blank] = 0
+    if len(flat) != counts.sum() or not np.isin(counts, (0, n.N_PATCHES)).all():
+        raise FormatError(
+            f"{flat_reader.file.path}: {flat_reader.name} has {len(flat)} values in groups of "
+            f"{sorted(set(counts.tolist()))}, where {n.N_PATCHES} a Gabor segment were expected. "
+            "Open it with drop_variables to leave this column out."
+        )
+    out = np.full((len(stop), n.N_PATCHES), np.nan)
+    out[counts > 0] = flat.reshape(-1, n.N_PATCHES)
+    return out
+
+
+def _read_whole(reader: DatasetReader) -> Array:
+    (length,) = reader.shape
+    return reader.read((slice(0, length, 1),)) if length else np.empty(0, reader.dtype)
+
+
+def read_squares(source: Source, n_segments: int) -> Parts:
+    """Return the square tracks, lazy."""
+    parts: Parts = {}
+    for name, column in SQUARE_COLUMNS.items():
+        flat, index = _ragged(source, column, n_segments)
+        if flat is None or index is None:
+            continue
+        counts = np.diff(source.read(index).astype(np.int64), prepend=0)
+        flow = np.flatnonzero(counts)
+        sizes = set(counts[flow].tolist())
+        if flat.ndim != 2 or len(sizes) != 1 or len(flat) != counts.sum():
+            source.problems.append(
+                f"{flat.name} has shape {flat.shape} in groups of {sorted(sizes)}, where the same "
+                "number of squares in each visual-flow segment was expected"
+            )
+            continue
+        reader = ReshapedRows(DatasetReader(source.file, flat), sizes.pop())
+        parts[name] = ((n.FLOW_SEGMENT, n.SQUARE, n.FLOW_FRAME), OrthogonalArray(reader))
+        parts[n.FLOW_SEGMENT] = ((n.FLOW_SEGMENT,), flow.astype(np.int64))
+    return parts

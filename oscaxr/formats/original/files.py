@@ -1,0 +1,191 @@
+"""Where the files of a session in the original layout lie, and which of them are missing."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from oscaxr.errors import (
+    AmbiguousSessionError,
+    SessionMismatchError,
+    SessionNotFoundError,
+)
+from oscaxr.files.walk import walk_folders
+
+RunType = Literal["prod", "pilot", ""]
+
+_FOLDER: Final = re.compile(r"ophys_session_(\d{9,})")
+_NAME: Final = re.compile(r"(\d{9,})_(\d{6})_(\d{8})_(.+)")
+_MOUSE: Final = re.compile(r"mouse_(\d{6})")
+_RUN_TYPES: Final[tuple[RunType, ...]] = ("prod", "pilot")
+
+
+@dataclass(frozen=True)
+class SessionTree:
+    """The files of one session; a path that is None is that of a file which is not there."""
+
+    folder: Path
+    session_id: int
+    mouse_id: int
+    date: str
+    run_type: RunType
+    experiment_id: int
+    files: dict[str, Path] = field(hash=False)
+    missing: dict[str, str] = field(hash=False)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the names say, under the names of a session Dataset."""
+        return {"session_id": self.session_id, "mouse_id": self.mouse_id, "date": self.date}
+
+
+def is_session_folder(path: Path) -> bool:
+    """Say whether a path is the folder of a session in the original layout."""
+    if not path.is_dir():
+        return False
+    return _FOLDER.fullmatch(path.resolve().name) is not None or any(path.glob("*_stim.pkl"))
+
+
+def session_folders(datadir: Path) -> Iterator[tuple[int, Path]]:
+    """Go through the session folders below a folder."""
+    for root, folders, _ in walk_folders(datadir):
+        match = _FOLDER.fullmatch(root.resolve().name)
+        if match:
+            folders.clear()
+            yield int(match[1]), root
+
+
+def find_session_folder(datadir: Path, session_id: int) -> Path | None:
+    """Find the folder of one session."""
+    found = [folder for number, folder in session_folders(datadir) if number == session_id]
+    if len(found) > 1:
+        listed = "".join(f"\n  {folder}" for folder in found)
+        raise AmbiguousSessionError(
+            f"Session {session_id} has several folders below {datadir}:{listed}\nRemove or rename "
+            "the copies, give a narrower datadir, or open one of them by its path."
+        )
+    return found[0] if found else None
+
+
+def read_tree(folder: Path) -> SessionTree:
+    """Find all files of a session."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise SessionNotFoundError(f"cannot open {folder} as a session: there is no such folder")
+    problems: list[str] = []
+    session_id, mouse_id, day = _ids(folder, problems)
+    experiment = _single(folder, "ophys_experiment_*", problems)
+    processed = None if experiment is None else experiment / "processed"
+    segmentation = (
+        None if processed is None else _single(processed, "ophys_cell_segmentation_run_*", problems)
+    )
+    pupil = _pupil(folder, (session_id, mouse_id, day), problems)
+    if problems:
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        raise AmbiguousSessionError(
+            f"{folder}: which files are the session's cannot be told:{lines}\nRemove or rename "
+            "those that do not belong to it."
+        )
+    stem = f"{session_id}_{mouse_id}_{day}"
+    number = "<experiment>" if experiment is None else experiment.name.rpartition("_")[2]
+    inside = experiment or folder / "ophys_experiment_<experiment>"
+    images = inside / "processed"
+    wanted = {
+        "stimulus": folder / f"{stem}_stim.pkl",
+        "sync": folder / f"{stem}_sync.h5",
+        "video_0": folder / f"{stem}_video-0.h5",
+        "video_1": folder / f"{stem}_video-1.h5",
+        "pupil": pupil or folder / f"{stem}_pupil_data_df.h5",
+        "time_synchronization": inside / f"{number}_time_synchronization.h5",
+        "dff": inside / f"{number}_dff.h5",
+        "dff_dendritic": inside / f"{number}_dff_dendritic.h5",
+        "raw": inside / "neuropil_correction.h5",
+        "raw_dendritic": inside / "neuropil_correction_dendritic.h5",
+        "max_projection": images / "max_downsample_4Hz_0.png",
+        "allen_masks": images / f"{number}_input_extract_traces.json",
+        "dendritic_masks": images / f"{session_id}_dendritic_masks.h5",
+        "matches": images / f"mouse_{mouse_id}__session_{session_id}__nway_matched_rois.json",
+        "object_list": (segmentation or images / "ophys_cell_segmentation_run_<run>")
+        / "objectlist.txt",
+    }
+    return SessionTree(
+        folder=folder,
+        session_id=session_id,
+        mouse_id=mouse_id,
+        date=f"{day[:4]}-{day[4:6]}-{day[6:]}",
+        run_type=_run_type(folder),
+        experiment_id=int(number) if number.isdecimal() else -1,
+        files={part: path for part, path in wanted.items() if path.is_file()},
+        missing={part: str(path) for part, path in wanted.items() if not path.is_file()},
+    )
+
+
+def _ids(folder: Path, problems: list[str]) -> tuple[int, int, str]:
+    """Return session id, mouse id and day, upon which all names have to agree."""
+    named = {
+        path.name: match
+        for path in sorted(folder.iterdir())
+        if path.is_file() and (match := _NAME.fullmatch(path.name)) is not None
+    }
+    if not named:
+        raise SessionNotFoundError(
+            f"{folder} holds no session in the original layout: there is no file named "
+            "<session id>_<mouse id>_<date>_stim.pkl in it, nor any other of that form. Give the "
+            "session's own folder (ophys_session_<session id>), or its id with datadir=."
+        )
+    differ = []
+    found = {}
+    match = _FOLDER.fullmatch(folder.resolve().name)
+    mouse = _MOUSE.fullmatch(folder.resolve().parent.name)
+    for place, what in enumerate(("session id", "mouse id", "date"), start=1):
+        values: dict[str, list[str]] = {}
+        for name, fields in named.items():
+            values.setdefault(fields[place], []).append(name)
+        if what == "session id" and match:
+            values.setdefault(match[1], []).append(f"the folder {folder.resolve().name}")
+        if what == "mouse id" and mouse:
+            values.setdefault(mouse[1], []).append(f"the folder {folder.resolve().parent.name}")
+        found[what] = next(iter(values))
+        if len(values) > 1:
+            listed = "; ".join(f"{value} in {', '.join(names)}" for value, names in values.items())
+            differ.append(f"{what}: {listed}")
+    if differ:
+        lines = "".join(f"\n  - {line}" for line in differ)
+        raise SessionMismatchError(
+            f"{folder}: the names in it state different sessions:{lines}\nRemove or rename what "
+            "does not belong to the session."
+        )
+    stimulus = [name for name, fields in named.items() if fields[4] == "stim.pkl"]
+    if len(stimulus) > 1:
+        problems.append(f"several stimulus logs: {', '.join(stimulus)}")
+    return int(found["session id"]), int(found["mouse id"]), found["date"]
+
+
+def _run_type(folder: Path) -> RunType:
+    """Return what the nearest folder above says: one further up may be named so by chance."""
+    above = folder.resolve().parts[::-1]
+    return next((name for part in above for name in _RUN_TYPES if name == part), "")
+
+
+def _single(folder: Path, pattern: str, problems: list[str]) -> Path | None:
+    found = sorted(path for path in folder.glob(pattern) if path.is_dir())
+    if len(found) > 1:
+        problems.append(
+            f"several folders {pattern} in {folder.name}: {', '.join(p.name for p in found)}"
+        )
+    return found[0] if found else None
+
+
+def _pupil(folder: Path, ids: tuple[int, int, str], problems: list[str]) -> Path | None:
+    """Return the pupil table, whose name may have more than the other files'."""
+    found = sorted(folder.glob("*pupil_data_df.h5"))
+    if len(found) > 1:
+        problems.append(f"several pupil tables: {', '.join(path.name for path in found)}")
+    fields = [str(ids[0]), str(ids[1]), ids[2]]
+    problems += [
+        f"the pupil table {path.name} is not named for the session"
+        for path in found
+        if path.name.split("_")[:3] != fields
+    ]
+    return found[0] if found else None

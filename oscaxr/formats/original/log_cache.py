@@ -1,0 +1,156 @@
+"""The decoded stimulus log, optionally kept in the user's cache folder, by its content."""
+
+import hashlib
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from oscaxr.arrays.lazy import Array
+from oscaxr.errors import OscaxrWarning, warn
+from oscaxr.formats.original.shown import ShownStimulus
+from oscaxr.formats.original.stimulus_log import (
+    StimulusLog,
+    load_log,
+    parse_log,
+    parse_tracks,
+    read_log,
+)
+
+Tracks = Callable[[], list[Array]]
+"""Gives the positions of the squares, stimulus by stimulus."""
+
+# What decoding makes of a log; a change of either must not find what was kept before.
+_VERSION: Final = 1
+_READ_BYTES: Final = 2**22
+# What damaged archives raise.
+_DAMAGED: Final = (
+    *(OSError, ValueError, TypeError, LookupError, EOFError),
+    *(NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error),
+)
+
+
+def decode(path: Path, keep: bool | str | os.PathLike[Any] = False) -> tuple[StimulusLog, Tracks]:
+    """Return the stimulus log of a session, and how to get the tracks of the squares."""
+    if keep is False:
+        return read_log(path), partial(_read_tracks, path)
+    folder = _folder(keep) / f"{_digest(path)}-{_VERSION}"
+    kept = _read(folder)
+    if kept is not None:
+        return kept[0], partial(_kept_tracks, folder, path)
+    content = load_log(path)
+    log = parse_log(content, path)
+    try:
+        _write(folder, log, parse_tracks(content, path))
+    except OSError as error:
+        warn(
+            f"{path}: what was decoded of it cannot be kept in {folder.parent} ({error}). The "
+            "session is read without: give another folder as keep_decoded.",
+            OscaxrWarning,
+        )
+        return log, partial(_read_tracks, path)
+    return log, partial(_kept_tracks, folder, path)
+
+
+def _kept_tracks(folder: Path, path: Path) -> list[Array]:
+    """Map what was kept; a cache folder may have been emptied since."""
+    kept = _read(folder)
+    return _read_tracks(path) if kept is None else kept[1]
+
+
+def _read_tracks(path: Path) -> list[Array]:
+    return parse_tracks(load_log(path), path)
+
+
+def _folder(keep: bool | str | os.PathLike[Any]) -> Path:
+    if not isinstance(keep, bool):
+        return Path(keep)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("oscaxr") / "decoded-logs"
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _write(folder: Path, log: StimulusLog, tracks: list[Array]) -> None:
+    """Write beside the place and rename: another process may do the same."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as made:
+        arrays: dict[str, Any] = {
+            "is_pilot": log.is_pilot,
+            "fps": log.fps,
+            "pre_blank": log.pre_blank,
+            "n_dropped": -1 if log.n_dropped is None else log.n_dropped,
+            "wheel": log.wheel,
+            "n_stimuli": len(log.stimuli),
+        }
+        for number, shown in enumerate(log.stimuli):
+            for field in fields(shown):
+                value = getattr(shown, field.name)
+                if value is not None:
+                    arrays[f"{number}_{field.name}"] = value
+        np.savez(Path(made, "log.npz"), **arrays)
+        for number, positions in enumerate(tracks):
+            np.save(Path(made, f"tracks_{number}.npy"), positions)
+        final = Path(made, "whole")
+        final.mkdir()
+        for file in Path(made).glob("*.np[yz]"):
+            file.rename(final / file.name)
+        try:
+            final.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+            if _read(folder) is None:
+                # What is there is damaged.
+                folder.rename(Path(made, "damaged"))
+                final.rename(folder)
+
+
+def _read(folder: Path) -> tuple[StimulusLog, list[Array]] | None:
+    """Return what was kept, its tracks mapped; None where it is not there, or damaged."""
+    try:
+        log = _read_log(folder)
+        lengths = [shown.n_tracks for shown in log.stimuli if shown.n_tracks]
+        tracks = [
+            np.load(folder / f"tracks_{number}.npy", mmap_mode="r")
+            for number in range(len(lengths))
+        ]
+    except _DAMAGED:
+        return None
+    return (log, tracks) if [len(one) for one in tracks] == lengths else None
+
+
+def _read_log(folder: Path) -> StimulusLog:
+    # Opened here: numpy leaves a file open that it finds damaged.
+    with (folder / "log.npz").open("rb") as file, np.load(file, allow_pickle=False) as kept:
+        stimuli = []
+        for number in range(int(kept["n_stimuli"])):
+            values: dict[str, Any] = {
+                field.name: kept[name] if (name := f"{number}_{field.name}") in kept else None
+                for field in fields(ShownStimulus)
+            }
+            values |= {"kind": str(values["kind"]), "n_tracks": int(values["n_tracks"])}
+            stimuli.append(ShownStimulus(**values))
+        n_dropped = int(kept["n_dropped"])
+        return StimulusLog(
+            is_pilot=bool(kept["is_pilot"]),
+            fps=float(kept["fps"]),
+            pre_blank=float(kept["pre_blank"]),
+            n_dropped=None if n_dropped < 0 else n_dropped,
+            wheel=kept["wheel"],
+            stimuli=tuple(stimuli),
+        )

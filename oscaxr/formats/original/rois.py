@@ -1,0 +1,215 @@
+"""ROIs of the original layout: their masks, by the Allen segmentation or EXTRACT, and tracking."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from oscaxr.arrays.lazy import Array, AxisIndex
+from oscaxr.errors import FormatError
+from oscaxr.files.hdf5 import DatasetReader, Hdf5File
+from oscaxr.files.masks import BLOCK_BYTES, MaskReader
+from oscaxr.formats.original.matches import read_matches
+from oscaxr.model import names as n
+from oscaxr.model.masks import MIN_TOTAL_WEIGHT
+
+IntArray = npt.NDArray[np.int64]
+
+_BOX: Final = ("x", "y", "width", "height")
+_EDGES: Final = ("minx", "miny", "maxx", "maxy")
+_LISTED: Final = 5
+
+
+class PixelMasks:
+    """Boolean masks given by their pixels, as a reader."""
+
+    def __init__(self, shape: tuple[int, int], counts: Array, y: Array, x: Array) -> None:
+        self.shape = (len(counts), *shape)
+        self.dtype = np.dtype(bool)
+        self.starts = np.concatenate([[0], np.cumsum(counts)])
+        self.y, self.x = y, x
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        rois, height, width = indices
+        rows = np.arange(self.shape[0])[rois]
+        field = np.broadcast_to(np.False_, self.shape[1:])[height][:, width].shape
+        masks = np.empty((len(rows), *field), bool)
+        step = max(1, BLOCK_BYTES // int(np.prod(self.shape[1:])))
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
+            block = np.zeros((len(some), *self.shape[1:]), bool)
+            counts = self.starts[some + 1] - self.starts[some]
+            which = np.repeat(np.arange(len(some)), counts)
+            first = np.repeat(self.starts[some] - np.cumsum(counts) + counts, counts)
+            pixel = first + np.arange(len(first))
+            block[which, self.y[pixel], self.x[pixel]] = True
+            masks[start : start + step] = block[:, height][:, :, width]
+        return masks
+
+
+def read_allen_masks(masks: Path, object_list: Path) -> tuple[PixelMasks, IntArray]:
+    """Read the masks of the Allen segmentation."""
+    shape, found = _load_masks(masks)
+    try:
+        boxes = np.array([[roi[key] for key in _BOX] for roi in found], np.int64).reshape(-1, 4)
+        every_id = np.array([roi["id"] for roi in found], np.int64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise FormatError(
+            f"{masks} has ids or boxes that are not whole numbers ({error})"
+        ) from None
+    edges = _load_edges(object_list)
+    listed = np.column_stack([edges[:, :2], edges[:, 2:] - edges[:, :2] + 1])
+    chosen = _matched(boxes, listed, object_list)
+    ids = every_id[chosen]
+    order = np.argsort(ids)
+    if len(np.unique(ids)) < len(ids):
+        raise FormatError(f"{masks} gives the same id to several ROIs")
+    rows = [found[chosen[i]] for i in order]
+    return _pixels(rows, shape, masks), ids[order]
+
+
+def _load_masks(path: Path) -> tuple[tuple[int, int], list[dict[str, Any]]]:
+    try:
+        content = json.loads(path.read_bytes())
+        image, rois = content["image"], content["rois"]
+        shape = int(image["height"]), int(image["width"])
+        unfit = [i for i, roi in enumerate(rois) if not {*_BOX, "id", "mask"} <= set(roi)]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FormatError(
+            f"{path} is not a file of ROI masks ({type(error).__name__}: {error}): it is cut short "
+            "or damaged"
+        ) from error
+    if unfit:
+        raise FormatError(f"{path}: ROIs {unfit[:_LISTED]} lack their id, box or mask")
+    return shape, rois
+
+
+def _load_edges(path: Path) -> IntArray:
+    try:
+        # Names have a space before them, all but the first.
+        table = pd.read_csv(path, skipinitialspace=True)
+        table.columns = table.columns.str.strip()
+        edges = table[list(_EDGES)].to_numpy(np.float64)
+        if not np.isfinite(edges).all():
+            raise ValueError("a row is not complete")
+        return edges.astype(np.int64)
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        raise FormatError(
+            f"{path} is not a list of segmented objects with {', '.join(_EDGES)} ({error})"
+        ) from error
+
+
+def _matched(boxes: IntArray, listed: IntArray, path: Path) -> IntArray:
+    """Return for each listed box the ROI that has it."""
+    everything, where = np.unique(np.concatenate([boxes, listed]), axis=0, return_inverse=True)
+    of_roi, of_row = where.ravel()[: len(boxes)], where.ravel()[len(boxes) :]
+    counts = np.bincount(of_roi, minlength=len(everything))[of_row]
+    odd = np.flatnonzero(counts != 1)
+    if odd.size:
+        some = ", ".join(f"row {i} ({counts[i]} masks)" for i in odd[:_LISTED])
+        raise FormatError(
+            f"{path}: each row should have the box of exactly one ROI mask, but {odd.size} have "
+            f"none or several: {some}"
+        )
+    if len(np.unique(of_row)) < len(of_row):
+        raise FormatError(f"{path} lists the same box more than once")
+    roi = np.zeros(len(everything), np.int64)
+    roi[of_roi] = np.arange(len(boxes))
+    return roi[of_row]
+
+
+def _pixels(rois: list[dict[str, Any]], shape: tuple[int, int], path: Path) -> PixelMasks:
+    box = np.array([[roi[key] for key in _BOX] for roi in rois], np.int64).reshape(-1, 4)
+    x, y, width, height = box.T
+    sizes = width * height
+    if np.any(box < 0) or np.any(x + width > shape[1]) or np.any(y + height > shape[0]):
+        raise FormatError(f"{path} has ROI masks that reach beyond the field of {shape} pixels")
+    lines = itertools.chain.from_iterable(roi["mask"] for roi in rois)
+    try:
+        flat = np.fromiter(itertools.chain.from_iterable(lines), bool)
+    except TypeError as error:
+        raise FormatError(f"{path}: a mask is not rows of booleans ({error})") from error
+    if len(flat) != sizes.sum():
+        raise FormatError(f"{path}: masks hold {len(flat)} pixels, but their boxes {sizes.sum()}")
+    roi = np.repeat(np.arange(len(rois)), sizes)
+    place = np.arange(len(flat)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    counts = np.bincount(roi[flat], minlength=len(rois))
+    # As for weights: a mask of less than three pixels is empty.
+    counts[counts < MIN_TOTAL_WEIGHT] = 0
+    kept = flat & (counts > 0)[roi]
+    roi, place = roi[kept], place[kept]
+    return PixelMasks(shape, counts, y[roi] + place // width[roi], x[roi] + place % width[roi])
+
+
+def find_extract_masks(file: Hdf5File) -> MaskReader:
+    """Find the masks that EXTRACT made."""
+    with file.handle() as handle:
+        data = file.get(handle, "data")
+        if not isinstance(data, h5py.Dataset) or data.ndim != 3 or data.dtype.kind not in "fiub":
+            raise FormatError(f"{file.path} has no 'data' of ROI masks (ROI, height, width)")
+        return MaskReader(DatasetReader(file, data))
+
+
+def tracking_ids(path: Path | None, roi_id: IntArray, session_id: int) -> IntArray:
+    """Return the position of each ROI in the tracking order."""
+    tracked = np.full(len(roi_id), n.UNTRACKED, np.int64)
+    if path is None:
+        return tracked
+    matches = read_matches(path)
+    if int(matches["session_id"]) != session_id:
+        raise FormatError(f"{path} is of session {int(matches['session_id'])}, not {session_id}")
+    index, ids = matches["roi_index"].values, matches[n.ROI_ID].values
+    beyond = index[index >= len(roi_id)]
+    if beyond.size:
+        raise FormatError(
+            f"{path} names ROIs up to {beyond.max()}, but the session has {len(roi_id)}"
+        )
+    # Dendritic ROIs have no ids but their index; the file gives them 10,000 a session.
+    differ = np.flatnonzero((roi_id[index] != ids) & (roi_id[index] != ids % 10_000))
+    if differ.size:
+        first = differ[0]
+        raise FormatError(
+            f"{path}: {differ.size} tracked ROIs have other ids than the traces (the first: ROI "
+            f"{index[first]} is {roi_id[index[first]]}, not {ids[first]})"
+        )
+    tracked[index] = np.arange(len(index))
+    return tracked
+
+
+class PngReader:
+    """A grey-scale picture, decoded when it is indexed."""
+
+    def __init__(self, path: Path) -> None:
+        from PIL import Image
+
+        self.path = str(path)
+        try:
+            with Image.open(path) as picture:
+                mode, (width, height) = picture.mode, picture.size
+                picture.verify()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise FormatError(
+                f"{path} cannot be read as a picture ({error}): it is cut short or damaged"
+            ) from error
+        if mode != "L":
+            raise FormatError(f"{path} is a picture of mode {mode}, not of 8-bit grey")
+        self.shape: tuple[int, ...] = (height, width)
+        self.dtype = np.dtype(np.uint8)
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        from PIL import Image
+
+        try:
+            with Image.open(self.path) as picture:
+                values = np.asarray(picture)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise FormatError(f"{self.path} cannot be decoded ({error})") from error
+        height, width = indices
+        return np.array(values[height][:, width])

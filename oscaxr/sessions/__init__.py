@@ -1,0 +1,1 @@
+"""The session table, finding, opening and going through sessions."""

@@ -1,0 +1,344 @@
+"""The same function over many sessions: one task a session, each opening its own file."""
+
+import inspect
+import traceback
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from oscaxr.errors import AmbiguousSessionError, CriterionError, OscaxrError, SessionsFailedError
+from oscaxr.sessions.open import Errors, check_errors, node_of, tree_of, warn_of_failures
+from oscaxr.sessions.progress import progress_bar
+from oscaxr.sessions.sources import PathLike, SessionRequest, find_requests
+from oscaxr.sessions.workers import NoResult, run_each
+
+Array = np.ndarray[Any, Any]
+
+RESULT: Final = "result"
+"""Name of an array that has none of its own in a tree of results."""
+
+_SESSION_ID: Final = "session_id"
+# Values of one kind make an array; numpy would turn others into text, or flags into numbers.
+_KINDS: Final = ({"b"}, set("iufc"), {"U"}, {"M"}, {"m"})
+_XARRAY: Final = xr.Dataset | xr.DataArray | xr.DataTree | xr.Variable | xr.Coordinates
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one session."""
+
+    node: str
+    value: Any
+    reason: str
+    facts: Mapping[str, Any]
+
+
+def load(value: Any) -> None:
+    """Read what is lazy in a result, in place, while its files are open."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            load(part)
+    elif isinstance(value, xr.DataTree):
+        for node in value.subtree:
+            load(node.variables)
+    elif isinstance(value, xr.Coordinates):
+        load(value.variables)
+    elif isinstance(value, xr.Dataset | xr.DataArray | xr.Variable):
+        value.load()
+
+
+def combined(outcomes: Sequence[Outcome]) -> Any:
+    """Combine the results of many sessions."""
+    values = {outcome.node: outcome.value for outcome in outcomes}
+    if not values:
+        return values
+    if all(isinstance(value, _XARRAY) for value in values.values()):
+        return tree_of(dict(part for item in values.items() for part in _nodes(*item)))
+    for kind in (pd.DataFrame, pd.Series):
+        if all(isinstance(value, kind) for value in values.values()):
+            return pd.concat(values, names=["session"])
+    array = _array_of(outcomes)
+    return values if array is None else array
+
+
+def _nodes(place: str, value: Any) -> Iterator[tuple[str, xr.Dataset]]:
+    """Give the Datasets that an xarray object makes in a tree."""
+    if isinstance(value, xr.DataTree):
+        for node in value.subtree:
+            yield (
+                place + ("" if node is value else f"/{node.relative_to(value)}"),
+                node.to_dataset(),
+            )
+    elif isinstance(value, xr.Coordinates):
+        yield place, value.to_dataset()
+    elif isinstance(value, xr.Variable):
+        yield place, xr.Dataset({RESULT: value})
+    elif isinstance(value, xr.DataArray):
+        # A coordinate has its own name as a coordinate: the values stand beside it.
+        name = RESULT if value.name is None or value.name in value.coords else value.name
+        yield place, value.rename(None).to_dataset(name=name)
+    else:
+        yield place, value
+
+
+def _array_of(outcomes: Sequence[Outcome]) -> xr.DataArray | None:
+    """Return single values as an array over the sessions, None where they are not of one kind."""
+    if not all(np.isscalar(one.value) or _is_single(one.value) for one in outcomes):
+        return None
+    values = [np.asarray(outcome.value) for outcome in outcomes]
+    kinds = {value.dtype.kind for value in values}
+    known = all(_SESSION_ID in outcome.facts for outcome in outcomes)
+    if not known or not any(kinds <= k for k in _KINDS):
+        return None
+    names = [name for name in outcomes[0].facts if all(name in one.facts for one in outcomes)]
+    coords = {
+        name: (_SESSION_ID, np.array([outcome.facts[name] for outcome in outcomes]))
+        for name in names
+    }
+    return xr.DataArray(np.array(values), dims=(_SESSION_ID,), coords=coords)
+
+
+def _is_single(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and not value.ndim
+
+
+def map_sessions(
+    func: Callable[..., Any],
+    sessions: Any,
+    *args: Any,
+    datadir: PathLike | None = None,
+    table: PathLike | pd.DataFrame | None = None,
+    scheduler: Any = None,
+    workers: int | None = None,
+    errors: Errors = "raise",
+    include: str | Collection[str] = (),
+    drop_variables: str | Iterable[str] | None = None,
+    chunks: Any = None,
+    storage_options: Mapping[str, Any] | None = None,
+    fluorescence: str | None = None,
+    segmentation: str | None = None,
+    keep_decoded: bool | PathLike = False,
+    progress: bool = True,
+    **kwargs: Any,
+) -> Any:
+    """Apply a function to each of many sessions and combine what it returns.
+
+    Parameters
+    ----------
+    func : callable
+        Takes a session Dataset (and `args` and `kwargs`) and returns something small: a number, a
+        DataArray, a Dataset or a pandas object. Any function does, one of a notebook too; what it
+        uses from the outside, and what it returns, must pickle, unless `scheduler` is
+        ``"threads"`` or ``"synchronous"``.
+    sessions : DataTree, DataFrame, path-like, or iterable of ids or paths
+        Which sessions, each once, as for :func:`oscaxr.open_sessions`. The nodes of a tree are
+        handed on as they are, with all that was selected in them; for anything else, each task
+        opens its own files, which needs the least memory.
+    *args, **kwargs
+        Handed on to `func`, but for the names below: a parameter of `func` that is named like one
+        of them is bound with :func:`functools.partial`.
+    datadir, table
+        As `datadir` and ``sessions=`` of :func:`oscaxr.open_session`.
+    scheduler : {None, "processes", "threads", "synchronous"} or distributed.Client, optional
+        Where the tasks run. None is a pool of processes on this machine, through dask.
+    workers : int, optional
+        Number of processes or threads on this machine; by default one a core.
+    errors : {"raise", "collect"}, optional
+        What to do about sessions that fail: raise once all others are done (the error keeps their
+        results), or leave them out with a warning that names them.
+    include, drop_variables, chunks, storage_options, fluorescence, segmentation, keep_decoded
+        As for :func:`oscaxr.open_session`.
+    progress : bool, optional
+        Show a progress bar on a terminal.
+
+    Returns
+    -------
+    xarray.DataTree, xarray.DataArray, pandas.DataFrame, pandas.Series or dict
+        By session, in the order asked for:
+
+        - a tree with the nodes ``/mouse_6/session_1``, where `func` returns xarray objects of any
+          kind. An array stands in its node under its own name, or as ``result`` if it has none or
+          is a coordinate, such as ``ds.roi``;
+        - an array over ``session_id``, where it returns single numbers, flags or words, all of the
+          same kind;
+        - one frame or series (outer index: the node), where it returns pandas objects;
+        - otherwise a dict by node: of None, tuples, dicts, of what differs in kind, and of numpy
+          arrays, since nothing says that their rows mean the same in each session.
+
+    Raises
+    ------
+    SessionsFailedError
+        If sessions failed and `errors` is ``"raise"``; ``.failures`` has the reasons by session,
+        ``.results`` what the others returned.
+    AmbiguousSessionError
+        If the same session is asked for twice; nothing has run then.
+    CriterionError
+        If `func` cannot be sent to other processes, or has a parameter named like an option given.
+    WorkersError
+        If processes cannot be started, or the client of a cluster is closed.
+
+    Notes
+    -----
+    A worker that dies, killed for want of memory perhaps, takes nothing with it but the session it
+    works on. That session is tried twice more, alone, and then fails by name. On a cluster
+    ``distributed`` runs it again on other workers, as often as its setting ``allowed-failures``
+    says.
+
+    Processes start with the libraries loaded and nothing else, have the present environment and
+    working folder, use one thread each for linear algebra, and end with the call. In a script, what
+    uses them stands below ``if __name__ == "__main__":``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import oscaxr as ox
+    >>> folder = tempfile.mkdtemp()
+    >>> table = ox.sample.write_mouse(folder, scale=0.02, n_rois=(4, 4, 4))
+    >>> counts = ox.map_sessions(
+    ...     ox.n_tracked, table, datadir=folder, scheduler="synchronous", progress=False
+    ... )
+    >>> counts.dims, counts.sizes["session_id"]
+    (('session_id',), 3)
+    """
+    check_errors(errors)
+    options = {
+        "include": include,
+        "drop_variables": drop_variables,
+        "chunks": chunks,
+        "storage_options": storage_options,
+        "fluorescence": fluorescence,
+        "segmentation": segmentation,
+        "keep_decoded": keep_decoded,
+    }
+    given = {
+        "datadir": datadir, "table": table, "scheduler": scheduler, "workers": workers, **options,
+        "include": include or None, "keep_decoded": keep_decoded or None,
+    }  # fmt: skip
+    _check_options(func, sessions, [name for name, value in given.items() if value is not None])
+    tasks = _tasks(sessions, datadir, table, options)
+    with progress_bar("sessions", show=progress) as report:
+        found = run_each(
+            partial(call, func, args, kwargs),
+            tasks,
+            scheduler=scheduler,
+            workers=workers,
+            report=report,
+        )
+    outcomes = _each_once(
+        [
+            Outcome(task[0], None, one.reason, {}) if isinstance(one, NoResult) else one
+            for task, one in zip(tasks, found, strict=True)
+        ]
+    )
+    failures = {outcome.node: outcome.reason for outcome in outcomes if outcome.reason}
+    results = combined([outcome for outcome in outcomes if not outcome.reason])
+    if failures:
+        if errors == "raise":
+            raise SessionsFailedError(failures, results)
+        warn_of_failures(failures)
+    return results
+
+
+Task = tuple[str, SessionRequest | xr.Dataset]
+
+
+def call(func: Callable[..., Any], args: Any, kwargs: Any, task: Task) -> Outcome:
+    """Open a session, apply a function, and close it: what runs in a worker."""
+    node, source = task
+    facts: Mapping[str, Any] = {}
+    try:
+        ds = source.open() if isinstance(source, SessionRequest) else source
+        try:
+            node = node if isinstance(source, xr.Dataset) else node_of(ds)
+            facts = {str(name): coord.values[()] for name, coord in ds.coords.items()
+                     if not coord.dims}  # fmt: skip
+            value = func(ds, *args, **kwargs)
+            load(value)
+        finally:
+            if isinstance(source, SessionRequest):
+                ds.close()
+    # Leaving the program is for the one who called map_sessions, not for a session.
+    except (Exception, SystemExit) as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{last.filename}:{last.lineno}"
+        return Outcome(node, None, f"{type(error).__name__}: {error} ({where})", facts)
+    return Outcome(node, value, "", facts)
+
+
+def _check_options(func: Callable[..., Any], sessions: Any, given: Collection[str]) -> None:
+    """Refuse what would silently not be handed on to the function, or to the sessions."""
+    try:
+        own = set(inspect.signature(func).parameters)
+    except (TypeError, ValueError):  # not every callable tells
+        own = set()
+    bound = func.keywords if isinstance(func, partial) else {}
+    both = [name for name in given if name in own and name not in bound]
+    if both:
+        raise CriterionError(
+            f"{', '.join(both)}: an option of map_sessions and a parameter of the function. To "
+            "hand it to the function, bind it with functools.partial"
+        )
+    useless = [name for name in given if name not in ("scheduler", "workers")]
+    if isinstance(sessions, xr.DataTree) and useless:
+        raise CriterionError(
+            f"{', '.join(useless)}: the sessions of a tree are open already. Give it to "
+            "open_sessions, or give rows of the session table, ids or paths here"
+        )
+
+
+def _tasks(
+    sessions: Any, datadir: Any, table: Any, options: Mapping[str, Any]
+) -> list[tuple[str, SessionRequest | xr.Dataset]]:
+    if isinstance(sessions, xr.DataTree):
+        # Copies, so that the tree does not keep what is read.
+        return [(node.path, node.to_dataset().copy()) for node in sessions.subtree if node.has_data]
+    requests = find_requests(sessions, datadir=datadir, table=table, options=options)
+    seen: dict[object, SessionRequest] = {}
+    twice = []
+    for request in requests:
+        identity = _identity(request)
+        twice += [f"{seen[identity]} and {request}"] if identity in seen else []
+        seen.setdefault(identity, request)
+    if twice:
+        raise AmbiguousSessionError(f"the same session is asked for twice: {'; '.join(twice)}")
+    return [(str(request), request) for request in requests]
+
+
+def _identity(request: SessionRequest) -> object:
+    """Return what tells a session from others, without opening it: its id, or else its path."""
+    # Here, not above: importing the package stays as cheap as importing xarray without h5py.
+    from oscaxr.formats.nwb.identity import parse_name, read_identity
+
+    if isinstance(request.asked, int) or str(request.asked).isdecimal():
+        return int(str(request.asked))
+    path = Path(request.asked)
+    name = parse_name(path)
+    if name is not None and name.session_id is not None:
+        return name.session_id
+    try:
+        number = read_identity(path)["session_id"] if path.suffix.lower() == ".nwb" else None
+    except OscaxrError:
+        # It fails by itself, beside the others.
+        number = None
+    return path.resolve() if number is None else number
+
+
+def _each_once(outcomes: list[Outcome]) -> list[Outcome]:
+    """Turn into failures what came from a session that another name stood for as well."""
+    seen: set[str] = set()
+    kept = []
+    for place, one in enumerate(outcomes):
+        if one.node in seen:
+            reason = f"{one.node} was asked for twice, by different names; what came first is kept"
+            one = Outcome(f"{one.node} (at position {place})", None, reason, one.facts)
+        seen.add(one.node)
+        kept.append(one)
+    return kept

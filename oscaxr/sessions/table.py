@@ -1,0 +1,291 @@
+"""Which sessions there are: the session table, typed, searched, and made from files."""
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from oscaxr.errors import (
+    AmbiguousSessionError,
+    SessionNotFoundError,
+    TableError,
+)
+from oscaxr.model.facts import LINES
+from oscaxr.sessions.table_columns import (
+    PILOT_SESSIONS_WITHOUT_DATA,
+    PILOT_STIMULI,
+    PRODUCTION_STIMULI,
+    check_columns,
+    check_words,
+    many,
+    overlap,
+    pilot_omissions,
+    typed_table,
+    wanted_stimuli,
+    with_numbers,
+)
+
+__all__ = ["default_sessions", "pilot_omissions", "session_row", "sessions"]
+
+_LINE_WORDS: Final = {"L23": LINES[0], "L5": LINES[1]}
+_LISTED: Final = 12
+# Named, as linters take a word in an argument called pass... for a password.
+_PASSED: Final = "P"
+
+
+def sessions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
+    """Read a session table, and check and type its columns.
+
+    Parameters
+    ----------
+    source : path-like or pandas.DataFrame
+        The published ``mouse_df.csv``, of 2021 or 2026, or such a table, typed already or not.
+
+    Returns
+    -------
+    pandas.DataFrame
+        All rows and columns under their published names. Integers, flags (0 or 1) and dates
+        (yyyymmdd) are int64 with -1 where missing, strings are empty where missing, ages are float.
+        ``dandi_session_id`` of 2021 is called ``full_timestamp``, as in 2026. Columns that are not
+        published ones are kept. No row is hidden: see :func:`default_sessions`.
+
+    Raises
+    ------
+    TableError
+        The file cannot be read, columns are missing or there twice, session ids are not unique, or
+        values are of the wrong kind: all missing columns, or all wrong values, at once.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = sessions(pd.DataFrame({"sessid": ["758519303"], "mouseid": ["408021"],
+    ...                                "mouse_n": ["1"], "sess_n": ["1"], "plane": ["soma"]}))
+    >>> table.query("plane == 'soma' and sess_n <= 3").sessid.tolist()
+    [758519303]
+    """
+    if isinstance(source, pd.DataFrame):
+        return typed_table(source, "The DataFrame")
+    path = Path(source)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise TableError(
+            f"The session table {path} cannot be read: {error}. Give the path of mouse_df.csv."
+        ) from error
+    if not isinstance(table.index, pd.RangeIndex):
+        raise TableError(
+            f"The session table {path} has rows with more fields than its header has columns "
+            f"({', '.join(table.columns)}). Check for commas in unquoted notes."
+        )
+    return typed_table(with_numbers(table), f"The session table {path}")
+
+
+def default_sessions(
+    table: str | Path | pd.DataFrame,
+    *,
+    pass_fail: str | Collection[str] | None = _PASSED,
+    included: str | Collection[str] | None = "yes",
+    all_files: int | None = 1,
+    any_files: int | None = 1,
+    min_rois: int | None = 1,
+    run_type: str | Collection[str] | None = "prod",
+    plane: str | Collection[str] | None = None,
+    line: str | Collection[str] | None = None,
+    session: int | Collection[int] | None = None,
+    mouse: int | Collection[int] | None = None,
+    stimulus: str | None = None,
+    gabor_kappa: float | Collection[float] | None = None,
+    main_flow_direction: str | Collection[str] | None = None,
+    square_size: float | Collection[float] | None = None,
+    omit_sessions: Collection[int] = (),
+    omit_mice: Collection[int] = (),
+) -> pd.DataFrame:
+    """Choose the sessions that published analyses use by default.
+
+    Parameters
+    ----------
+    table : path-like or pandas.DataFrame
+        Session table, as for :func:`sessions`.
+    pass_fail, included, run_type, plane, line : str or collection of str, optional
+        Values of ``pass_fail``, ``incl``, ``runtype``, ``plane`` and ``line`` (``"L23"`` and
+        ``"L5"`` will do). None does not constrain; this holds for all criteria.
+    all_files, any_files : int, optional
+        Flags of the table.
+    min_rois : int, optional
+        Fewest ROIs (``nrois``).
+    session, mouse : int or collection of int, optional
+        Published session and mouse numbers.
+    stimulus : {"gabors", "visflow"}, optional
+        Keep the sessions in which this stimulus was shown with any of the values asked for.
+    gabor_kappa, main_flow_direction, square_size : optional
+        As for :func:`pilot_omissions`; they count only with their `stimulus`.
+    omit_sessions, omit_mice : collection of int, optional
+        Session ids and mouse numbers to leave out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows that fit, in the order of the table; none may.
+
+    Raises
+    ------
+    CriterionError
+        A value outside the domain.
+    TableError
+        The table is not a session table, or lacks a column that a criterion needs.
+
+    Notes
+    -----
+    The defaults are those of ``sess_per_mouse`` in the dataset's published tool
+    (``sess_util/sess_gen_util.py`` of OpenScope_CA_Analysis), whose scripts set `min_rois` to 5;
+    no published production session has fewer than 15. All sessions count, there and here: analyses
+    of sessions 1 to 3 say ``session=(1, 2, 3)``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"sessid": [1, 2], "mouseid": [7, 7], "mouse_n": [1, 1],
+    ...                       "sess_n": [1, 2], "pass_fail": ["F", "P"], "nrois": [9, 9]})
+    >>> default_sessions(table, included=None, all_files=None, any_files=None,
+    ...                  run_type=None).sessid.tolist()
+    [2]
+    """
+    table = sessions(table)
+    lines = None if line is None else [_LINE_WORDS.get(word, word) for word in many(line)]
+    choices = {
+        "pass_fail": pass_fail,
+        "incl": included,
+        "all_files": all_files,
+        "any_files": any_files,
+        "runtype": run_type,
+        "plane": plane,
+        "line": lines,
+        "sess_n": session,
+        "mouse_n": mouse,
+    }
+    criteria = {column: many(value) for column, value in choices.items() if value is not None}
+    needed = set(criteria) | ({"nrois"} if min_rois is not None else set())
+    needed |= {"runtype"} if stimulus is not None else set()
+    check_columns(table, needed)
+    keep = ~table["sessid"].isin(list(omit_sessions)) & ~table["mouse_n"].isin(list(omit_mice))
+    for column, values in criteria.items():
+        check_words(column, values)
+        keep &= table[column].isin(values)
+    if min_rois is not None:
+        keep &= table["nrois"] >= min_rois
+    if stimulus is not None:
+        wanted = wanted_stimuli(stimulus, gabor_kappa, main_flow_direction, square_size)
+        mice = [mouse for mouse, shown in PILOT_STIMULI.items() if overlap(shown, wanted)]
+        is_pilot = table["runtype"] == "pilot"
+        shown = is_pilot & table["mouse_n"].isin(mice)
+        if overlap(PRODUCTION_STIMULI, wanted):
+            shown |= ~is_pilot
+        keep &= shown & ~table["sessid"].isin(PILOT_SESSIONS_WITHOUT_DATA)
+    return table[keep]
+
+
+def session_row(
+    table: str | Path | pd.DataFrame,
+    *,
+    session_id: int | None = None,
+    mouse: int | None = None,
+    session: int | None = None,
+    run_type: str | None = None,
+) -> "pd.Series[Any]":
+    """Find the one row of the session table that fits.
+
+    Parameters
+    ----------
+    table : path-like or pandas.DataFrame
+        Session table, as for :func:`sessions`.
+    session_id : int, optional
+        Session id (``sessid``).
+    mouse, session : int, optional
+        Published mouse and session numbers (``mouse_n``, ``sess_n``).
+    run_type : {"prod", "pilot"}, optional
+        Run type: the numbers of pilot mice start from 1, too.
+
+    Returns
+    -------
+    pandas.Series
+        The row, typed.
+
+    Raises
+    ------
+    SessionNotFoundError
+        No row fits; the message says what there is nearby.
+    AmbiguousSessionError
+        More than one row fits; they are listed.
+    CriterionError
+        There is no such run type.
+    TableError
+        The table is not a session table, or lacks a column asked for.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"sessid": [11, 12], "mouseid": [7, 7], "mouse_n": [1, 1],
+    ...                       "sess_n": [1, 2]})
+    >>> int(session_row(table, mouse=1, session=2).sessid)
+    12
+    """
+    table = sessions(table)
+    criteria = {"sessid": session_id, "mouse_n": mouse, "sess_n": session, "runtype": run_type}
+    wanted = {column: value for column, value in criteria.items() if value is not None}
+    check_columns(table, set(wanted))
+    check_words("runtype", [run_type] if run_type is not None else [])
+    keep = pd.Series(data=True, index=table.index)
+    for column, value in wanted.items():
+        keep &= table[column] == value
+    rows = table[keep]
+    if len(rows) == 1:
+        return rows.iloc[0]
+    words = ("session id", "mouse", "session", "run type")
+    asked = ", ".join(
+        f"{word} {value}"
+        for word, value in zip(words, criteria.values(), strict=True)
+        if value is not None
+    )
+    if len(rows) == 0:
+        raise SessionNotFoundError(
+            f"The session table has no session with {asked}. {_nearby(table, session_id, mouse)}"
+        )
+    several_types = "runtype" in rows and len(set(rows["runtype"])) > 1
+    advice = "runtype, or session_id" if several_types else "session_id, or mouse and session"
+    raise AmbiguousSessionError(
+        f"{len(rows)} sessions of the table have {asked or 'no criterion to meet'}:"
+        f"{_listed(rows)}\nGive {advice}."
+    )
+
+
+def _listed(rows: pd.DataFrame) -> str:
+    lines = [
+        f"{row.sessid}: mouse {row.mouse_n}, session {row.sess_n}"
+        + (f", {row.runtype}" if "runtype" in rows else "")
+        for row in rows.head(_LISTED).itertuples()
+    ]
+    more = [f"... and {len(rows) - _LISTED} more"] if len(rows) > _LISTED else []
+    return "".join(f"\n  {line}" for line in lines + more)
+
+
+def _nearby(table: pd.DataFrame, session_id: int | None, mouse: int | None) -> str:
+    said = []
+    if session_id is not None:
+        same = table[table["sessid"] == session_id]
+        near = get_close_matches(str(session_id), table["sessid"].astype(str), n=3)
+        close = same if len(same) else table[table["sessid"].astype(str).isin(near)]
+        if len(close):
+            said.append(f"{'It has' if len(same) else 'The nearest ids are'}:{_listed(close)}")
+    if mouse is not None:
+        rows = table[table["mouse_n"] == mouse]
+        by_id = table[table["mouseid"] == mouse]
+        if len(rows):
+            said.append(f"Mouse {mouse} has the sessions:{_listed(rows)}")
+        elif len(by_id):
+            said.append(f"{mouse} is a mouse id: give mouse={by_id['mouse_n'].iloc[0]}.")
+        else:
+            known = ", ".join(map(str, sorted(set(table["mouse_n"]))))
+            said.append(f"The mice in the table are {known or 'none'}.")
+    return "\n".join(said) or f"It has {len(table)} sessions:{_listed(table)}"

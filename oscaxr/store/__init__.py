@@ -1,0 +1,1 @@
+"""Exports of ours, both ways, beside their layout."""

@@ -1,0 +1,99 @@
+"""Writing a netCDF-4 file."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from oscaxr.errors import ExportContentError
+from oscaxr.store.blocks import Region
+from oscaxr.store.encoding import Stored, as_stored
+
+Array = np.ndarray[Any, Any]
+
+COMPRESSIONS: Final = ("zlib", "zstd", "bzip2")
+LEVEL: Final = 1
+
+
+class NetcdfWriter:
+    """A netCDF-4 file that is being written."""
+
+    def __init__(self, path: Path, *, compression: bool | str = True) -> None:
+        import netCDF4
+        from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
+
+        if isinstance(compression, str) and compression not in COMPRESSIONS:
+            raise ExportContentError(
+                f"compression={compression!r}: for netCDF there are {', '.join(COMPRESSIONS)}, or "
+                "True for the default and False for none"
+            )
+        self._compression = "zlib" if compression is True else compression or ""
+        # Sources may be read in another thread through the same library, which is not thread-safe.
+        self._lock = NETCDF4_PYTHON_LOCK
+        with self._lock:
+            self._file = netCDF4.Dataset(path, "w", format="NETCDF4")
+        self._variables: dict[tuple[str, str], Any] = {}
+
+    def create(self, group: str, stored: list[Stored]) -> None:
+        """Create a group, its dims and its variables, empty."""
+        with self._lock:
+            place = self._file.createGroup(group) if group else self._file
+            for one in stored:
+                for dim, size in one.variable.sizes.items():
+                    if dim not in place.dimensions:
+                        place.createDimension(str(dim), size)
+                self._variables[group, one.name] = self._create(place, one)
+
+    def _create(self, place: Any, one: Stored) -> Any:
+        options: dict[str, Any] = {}
+        compression = self._compression if one.compressed else ""
+        if one.variable.ndim and one.variable.size:
+            if compression:
+                options = {"compression": compression, "shuffle": True}
+                if compression in ("zlib", "zstd"):
+                    options["complevel"] = LEVEL
+            if compression or one.chosen:
+                options["chunksizes"] = one.chunks
+            else:
+                options["contiguous"] = True
+        variable = place.createVariable(
+            one.name,
+            one.dtype,
+            one.variable.dims,
+            fill_value=False,
+            **options,
+        )
+        variable.set_auto_maskandscale(False)
+        variable.set_auto_chartostring(False)
+        _set_attrs(variable, one.attrs)
+        return variable
+
+    def write(self, group: str, one: Stored, region: Region, values: Array) -> None:
+        """Write a block of a variable."""
+        if one.dtype is not None:
+            values = as_stored(values, one.dtype)
+        with self._lock:
+            self._variables[group, one.name][region or ...] = values
+
+    def finish(self, attrs: dict[str, dict[str, Any]]) -> None:
+        """Write the attributes of the groups, and all that is still in memory."""
+        with self._lock:
+            for group, values in attrs.items():
+                _set_attrs(self._file[group] if group else self._file, values)
+            self._file.sync()
+            self._file.close()
+
+    def close(self) -> None:
+        """Release the file, whatever state it is in."""
+        self._variables.clear()
+        with self._lock:
+            if self._file.isopen():
+                self._file.close()
+
+
+def _set_attrs(place: Any, attrs: dict[str, Any]) -> None:
+    for key, value in attrs.items():
+        if isinstance(value, list) and isinstance(value[0], str):
+            place.setncattr_string(key, value)
+        else:
+            place.setncattr(key, np.int64(value) if isinstance(value, int) else value)

@@ -1,0 +1,317 @@
+"""Saving sessions, trees of sessions, sequences and statistics to zarr or netCDF."""
+
+import os
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from oscaxr.errors import (
+    CriterionError,
+    ExportContentError,
+    ExportError,
+    OscaxrError,
+    UnsafeTargetError,
+)
+from oscaxr.model import names as n
+from oscaxr.store.atomic import AtomicTarget
+from oscaxr.store.blocks import blocks
+from oscaxr.store.encoding import Chunks, Format, Stored, group_attrs, prepare, with_dtypes
+from oscaxr.store.layout import LAYOUT, PROVENANCE, SUFFIXES, Kind, layout_of
+from oscaxr.store.netcdf_write import NetcdfWriter
+from oscaxr.store.provenance import (
+    Sources,
+    describe_subset,
+    earlier_exports,
+    live_paths,
+    provenance_attrs,
+    source_paths,
+)
+from oscaxr.store.subset import choose
+from oscaxr.store.writer import ThreadedWriter, Writer
+from oscaxr.store.zarr_write import ZarrWriter
+
+PathLike = str | os.PathLike[Any]
+Progress = Callable[[int, int], None]
+Exportable = xr.Dataset | xr.DataArray | xr.DataTree
+
+# Small facts that are computed from whole traces: the factors first, they find `valid` on the way.
+_FIRST = (n.DFF_MEDIAN, n.DFF_SPREAD)
+_LOADED_BYTES = 2**20
+
+
+def save(
+    obj: Exportable,
+    path: PathLike,
+    *,
+    variables: str | Iterable[str] | None = None,
+    roi: Any = None,
+    segments: Any = None,
+    dtype: Any | Mapping[Hashable, Any] | None = None,
+    chunks: Chunks | None = None,
+    compression: bool | str = True,
+    overwrite: bool = False,
+    timestamp: bool = False,
+    digest: bool | None = None,
+    progress: bool | Progress | None = None,
+) -> Path:
+    """Save a session, a tree of sessions, sequences or statistics to zarr or netCDF.
+
+    Parameters
+    ----------
+    obj : xarray.Dataset, xarray.DataArray or xarray.DataTree
+        What to save. Lazy data are read block by block and never held as a whole; small facts that
+        are computed on first use are computed, once.
+    path : path-like
+        Where to: ``.zarr`` for a folder, ``.zarr.zip`` for one file (both zarr format 3), ``.nc``
+        for netCDF-4. Folders on the way are made.
+    variables : str or iterable of str, optional
+        Data variables to keep; coordinates all stay.
+    roi : array_like, slice or int, optional
+        Labels of ROIs to keep, in this order; or a boolean for every ROI.
+    segments : xarray.Dataset, array_like or slice, optional
+        A selection of segments, or segment numbers; for sequences, those of these segments.
+    dtype : dtype or mapping of name to dtype, optional
+        Floating-point dtype of all floating data variables, e.g. ``"float32"``; or dtypes by
+        variable. Coordinates keep theirs.
+    chunks : mapping, optional
+        Length of chunks by dim, or by variable and then by dim; -1 for the whole dim.
+    compression : bool or str, optional
+        True for the default, False for none; or a name: ``"zstd"``, ``"lz4"``, ``"gzip"``, ... for
+        zarr, ``"zlib"``, ``"zstd"``, ... for netCDF.
+    overwrite : bool, optional
+        Whether to replace what is at `path`.
+    timestamp : bool, optional
+        Whether to note the time. Without it, equal data make equal exports.
+    digest : bool, optional
+        Whether to note the sha256 of source files; by default of those up to 8 GiB, in the
+        background.
+    progress : bool or callable, optional
+        True for a progress bar; or a function of (bytes done, bytes in all).
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    TargetExistsError
+        If there is something at `path` and `overwrite` is False.
+    UnsafeTargetError
+        If `obj` is still read from what is at `path`.
+    ExportContentError
+        If `obj` holds something that would not come back as it is; all problems are listed.
+    MissingVariableError, CriterionError
+        If a part that is asked for is not there.
+    ExportError
+        If writing fails, e.g. because the disk is full.
+
+    Notes
+    -----
+    What is saved comes back identical through :func:`oscaxr.open_session` and its like: values,
+    dtypes, attributes and their types. For that, and to say where the data come from, an export
+    has a few attributes more, whose names all begin with ``oscaxr_``. When it is opened with oscaxr
+    they are taken off, and found as a dict under ``.encoding["provenance"]``.
+
+    Plain ``xr.open_zarr`` and ``xr.open_dataset`` open exports too. (A packed store is given to
+    them as ``zarr.storage.ZipStore(path, mode="r")``. Of the compressions of netCDF, readers other
+    than the netCDF library know zlib only.) Without compression, sequences are read quickest.
+
+    The target appears when it is complete: until then it is put together beside it, under a name
+    that begins with a dot. Should the process be killed, the target is as it was before, and what
+    is left of the new one is removed by the next export in that folder. All of it is forced to the
+    disk first, so that a power failure leaves the old target or the new one, too.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import oscaxr as ox
+    >>> ds = ox.sample.session(n_rois=4, scale=0.02)
+    >>> path = save(ds, Path(tempfile.mkdtemp()) / "session.nc", variables=["dff", "run_velocity"])
+    >>> with xr.open_dataset(path) as plain:
+    ...     list(plain.data_vars)
+    ['dff', 'run_velocity']
+    """
+    target = Path(os.fspath(path))
+    file_format, packed = format_of(target)
+    groups, kind, name = _groups(obj)
+    if kind == "DataTree" and (roi is not None or segments is not None):
+        raise CriterionError("roi= and segments= differ by session: choose before making the tree")
+    paths = {group: source_paths(ds) for group, ds in groups.items()}
+    before = {group: earlier_exports(ds, paths[group]) for group, ds in groups.items()}
+    _refuse_own_source(target, {path for ds in groups.values() for path in live_paths(ds)})
+    groups = {
+        group: choose(ds, variables=variables, roi=roi, segments=segments) if ds.variables else ds
+        for group, ds in groups.items()
+    }
+    layouts = {
+        group: with_dtypes(ds, layout_of(ds, kind=kind, name=name), dtype)
+        for group, ds in groups.items()
+    }
+    parameters = {
+        "variables": [variables] if isinstance(variables, str) else variables and list(variables),
+        "dtype": dtype if dtype is None or isinstance(dtype, Mapping) else str(np.dtype(dtype)),
+        "chunks": chunks,
+        "compression": compression,
+    }
+    sources = Sources({one for found in paths.values() for one in found}, digest)
+    try:
+        with AtomicTarget(target, overwrite=overwrite) as temporary:
+            stored = {
+                group: prepare(_computed(ds), layouts[group], file_format, chunks)
+                for group, ds in groups.items()
+            }
+            with _failures(target), _writer(temporary, file_format, packed, compression) as writer:
+                _write(writer, stored, _reporter(progress, target))
+                attrs = {}
+                for group, ds in groups.items():
+                    asked = parameters | {
+                        "roi": describe_subset(ds, n.ROI, roi),
+                        "segments": describe_subset(
+                            ds, n.SEQUENCE if n.SEQUENCE in ds.dims else n.SEGMENT, segments
+                        ),
+                    }
+                    facts = sources.facts(paths[group])
+                    attrs[group] = {
+                        **group_attrs(ds, stored[group]),
+                        **provenance_attrs(
+                            ds, facts, asked, before=before[group], timestamp=timestamp
+                        ),
+                        LAYOUT: layouts[group].to_json(),
+                    }
+                writer.finish(attrs)
+    finally:
+        sources.close()
+    return target
+
+
+def format_of(path: Path) -> tuple[Format, bool]:
+    """Return the format that a path stands for, and whether it is packed into one file."""
+    name = path.name.lower()
+    if name.endswith(".zarr.zip"):
+        return "zarr", True
+    if name.endswith(".zarr"):
+        return "zarr", False
+    if name.endswith(".nc"):
+        return "netcdf", False
+    raise ExportError(
+        f"cannot tell the format of {path}: the name of an export ends in {', '.join(SUFFIXES)}"
+    )
+
+
+def _groups(obj: Exportable) -> tuple[dict[str, xr.Dataset], Kind, str | None]:
+    """Return the Datasets to save by group, and what the whole is."""
+    if isinstance(obj, xr.Dataset):
+        return {"": obj}, "Dataset", None
+    if isinstance(obj, xr.DataTree):
+        nodes = {node.path.strip("/"): node.to_dataset(inherit=False) for node in obj.subtree}
+        return nodes, "DataTree", obj.name
+    if isinstance(obj, xr.DataArray):
+        name = obj.name
+        if name is not None and not isinstance(name, str):
+            raise ExportContentError(f"the name of the array, {name!r}, is not a string")
+        free = name if name and name not in obj.coords and name not in obj.dims else "values"
+        while free in obj.coords or free in obj.dims:
+            free += "_"
+        ds = obj.to_dataset(name=free)
+        ds.encoding = {
+            key: obj.encoding[key] for key in ("source", PROVENANCE) if key in obj.encoding
+        }
+        return {"": ds}, "DataArray", name
+    raise ExportContentError(
+        f"cannot save a {type(obj).__name__}: give a Dataset, a DataArray or a DataTree"
+    )
+
+
+def _computed(ds: xr.Dataset) -> xr.Dataset:
+    """Compute small lazy variables now, in the order that costs least."""
+    small = [
+        name
+        for name, variable in ds.variables.items()
+        if variable.chunks is None and variable.nbytes <= _LOADED_BYTES and name not in ds.xindexes
+    ]
+    first = [name for name in _FIRST if name in small]
+    loaded = {}
+    for name in dict.fromkeys([*first, *small]):
+        variable = ds.variables[name]
+        loaded[name] = variable.copy(deep=False, data=variable.values)
+    return ds.assign({name: loaded[name] for name in small}) if loaded else ds
+
+
+def _refuse_own_source(target: Path, sources: Iterable[Path]) -> None:
+    if not target.exists():
+        return
+    for source in sources:
+        if source.exists() and source.samefile(target):
+            raise UnsafeTargetError(
+                f"{target} is what the data are still read from: saving them there would destroy "
+                "them. Save to another path, or .load() them first."
+            )
+
+
+def _write(writer: Writer, stored: dict[str, list[Stored]], report: Progress) -> None:
+    total = sum(one.nbytes for group in stored.values() for one in group)
+    done = 0
+    report(done, total)
+    for group, variables in stored.items():
+        writer.create(group, variables)
+    for group, variables in stored.items():
+        for one in variables:
+            for region, values in blocks(one.variable, one.shards or one.chunks):
+                writer.write(group, one, region, values)
+                done += one.nbytes * values.size // max(1, one.variable.size)
+                report(done, total)
+
+
+@contextmanager
+def _writer(
+    path: Path, file_format: Format, packed: bool, compression: bool | str
+) -> Iterator[Writer]:
+    make: Callable[[], Writer]
+    if file_format == "zarr":
+        make = partial(ZarrWriter, path, compression=compression, packed=packed)
+    else:
+        make = partial(NetcdfWriter, path, compression=compression)
+    writer = ThreadedWriter(make)
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+@contextmanager
+def _failures(target: Path) -> Iterator[None]:
+    """Say of any failure to write which export failed, and that nothing of it is left."""
+    try:
+        yield
+    except OscaxrError:
+        raise
+    except (OSError, RuntimeError) as error:
+        raise ExportError(
+            f"could not write {target}: {error}. What was there before is as it was. Is the disk "
+            "full, or a limit on the size of files reached?"
+        ) from error
+
+
+def _reporter(progress: bool | Progress | None, target: Path) -> Progress:
+    if callable(progress):
+        return progress
+    if not progress:
+        return lambda done, total: None
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    bar = Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    task = bar.add_task(target.name, total=None)
+    bar.start()
+
+    def report(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if done >= total:
+            bar.stop()
+
+    return report
