@@ -16,6 +16,7 @@ import xarray as xr
 import oscaxr as ox
 from example_sessions import SHARED
 from oscaxr.errors import DroppedFramesWarning
+from small_sessions import LAYOUTS, small_spec
 
 # What a shell runs in the background ignores Ctrl-C, and so would all that the tests start.
 if (
@@ -32,28 +33,6 @@ hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=Non
 hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "quick")
 )
-
-# The forms in which HDF5 stores the traces, by the options of `write_nwb`.
-LAYOUTS: dict[str, dict[str, Any]] = {
-    "gzip": {"layout": "gzip", "dtype": "float32", "chunks": (64, 4)},
-    "shuffle": {"layout": "gzip", "dtype": "float32", "chunks": (64, 4), "shuffle": True},
-    "chunked": {"layout": "chunked", "dtype": "float32", "chunks": (50, 3)},
-    "contiguous": {"layout": "contiguous", "dtype": "float64"},
-}
-
-
-def small_spec(**facts: Any) -> ox.sample.SampleSpec:
-    """Describe a session that takes a fraction of a second to write and to read."""
-    return ox.sample.SampleSpec(
-        **{
-            "scale": 0.02,
-            "n_rois": 7,
-            "n_tracked": 4,
-            "field_shape": (64, 64),
-            "dropped": 0.0,
-            **facts,
-        }
-    )
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import oscaxr as ox
-from conftest import small_spec
 from oscaxr.errors import FormatError
 from oscaxr.formats.original.files import read_tree
+from small_sessions import small_spec
 
 NAN = float("nan")
 # (type, number of sequences or segments or gray frames, kappa or size, direction)

@@ -12,7 +12,6 @@ import pytest
 
 import oscaxr as ox
 from archive_server import ArchiveServer
-from conftest import small_spec
 from oscaxr.download import VERSION, Asset, Plan, fetch, plan
 from oscaxr.download.assets import target_path
 from oscaxr.errors import (
@@ -22,6 +21,7 @@ from oscaxr.errors import (
     SessionNotFoundError,
     UnsafePathError,
 )
+from small_sessions import small_spec
 
 dandi = pytest.importorskip("dandi")
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oscaxr as ox
-from conftest import small_spec
 from oscaxr import plot
 from oscaxr.errors import CriterionError, MissingVariableError, SchemaError
 from oscaxr.plot import outlines as lines
 from oscaxr.plot import rois
+from small_sessions import small_spec
 
 Figure = pytest.importorskip("matplotlib.figure").Figure
 to_rgb = pytest.importorskip("matplotlib.colors").to_rgb

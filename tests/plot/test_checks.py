@@ -7,9 +7,9 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
-from conftest import small_spec
 from oscaxr import plot
 from oscaxr.errors import CriterionError, OscaxrError
+from small_sessions import small_spec
 
 Figure = pytest.importorskip("matplotlib.figure").Figure
 

@@ -13,9 +13,9 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
-from conftest import small_spec
 from oscaxr.errors import InvalidRoiWarning, OscaxrWarning
 from oscaxr.formats.original.files import read_tree
+from small_sessions import small_spec
 
 # By definition: Gabor frame G has the orientation of its sequence; bad ROIs have reasons; the
 # alignment of the clocks is known; names tell the run type.

@@ -14,11 +14,11 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
-from conftest import small_spec
 from oscaxr.errors import ExportContentError, ExportError, SessionNotFoundError
 from oscaxr.store.layout import attr_types_of, plain_attr, restore_attrs
 from oscaxr.store.open import is_exported, open_exported, provenance_of
 from oscaxr.store.save import save
+from small_sessions import small_spec
 
 SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
 FORMATS = [".zarr", ".nc"]

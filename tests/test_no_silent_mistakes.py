@@ -6,13 +6,13 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
-from conftest import small_spec
 from oscaxr.errors import (
     CriterionError,
     InvalidRoiWarning,
     SessionMismatchError,
     WindowError,
 )
+from small_sessions import small_spec
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
-from conftest import small_spec
 from oscaxr.store.atomic import leftovers
 from oscaxr.store.open import provenance_of
+from small_sessions import small_spec
 
 SCRIPT = Path(sys.executable).parent / ("oscaxr.exe" if os.name == "nt" else "oscaxr")
 pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="oscaxr is not installed here")

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 import oscaxr as ox
 from archive_server import ArchiveServer
-from conftest import LAYOUTS, small_spec
 from oscaxr.errors import (
     CriterionError,
     FormatError,
@@ -24,6 +23,7 @@ from oscaxr.errors import (
     SessionNotFoundError,
 )
 from oscaxr.store.provenance import source_paths
+from small_sessions import LAYOUTS, small_spec
 
 pytest.importorskip("fsspec")
 pytest.importorskip("requests")
