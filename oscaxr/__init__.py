@@ -39,9 +39,7 @@ from oscaxr.select.tracked import n_tracked, tracked
 from oscaxr.sessions.discovery import find_sessions
 from oscaxr.sessions.map import map_sessions
 from oscaxr.sessions.open import open_session, open_sessions
-
-# After oscaxr.sessions, the module: the function of this name is the public one.
-from oscaxr.sessions.table import default_sessions, pilot_omissions, session_row, sessions
+from oscaxr.sessions.table import default_sessions, pilot_omissions, session_row, session_table
 from oscaxr.store.save import save
 
 __version__ = _version("oscaxr")
@@ -65,7 +63,7 @@ __all__ = [
     "open_session",
     "open_sessions",
     "map_sessions",
-    "sessions",
+    "session_table",
     "find_sessions",
     "default_sessions",
     "pilot_omissions",

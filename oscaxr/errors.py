@@ -59,6 +59,10 @@ class SchemaError(OscaxrError, ValueError):
     """A Dataset is not a session (or sequences) Dataset; all problems are listed at once."""
 
 
+class RenamedError(OscaxrError, AttributeError, TypeError):
+    """Something has another name now; the message says which."""
+
+
 class CriterionError(OscaxrError, ValueError):
     """A selection criterion is unknown or has a value outside the experiment's domain."""
 

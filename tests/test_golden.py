@@ -44,7 +44,7 @@ def case(request, shared):
     sessions, golden = FOLDERS[layout]
     with pytest.warns(ox.errors.DroppedFramesWarning):
         ds = ox.open_session(
-            number, datadir=shared / sessions, sessions=shared / "data" / "mouse_df.csv"
+            number, datadir=shared / sessions, table=shared / "data" / "mouse_df.csv"
         )
     with ds:
         yield Case(layout, number, ds, shared / golden)

@@ -132,8 +132,8 @@ def test_a_file_named_for_another_session_or_mouse(tmp_path):
         copy.write_bytes(path.read_bytes())
         with pytest.raises(SessionMismatchError, match=r"by its name"):
             ox.open_session(copy)
-    with pytest.raises(CriterionError, match="runtype"):
-        ox.open_session(path, runtype="pilot")
+    with pytest.raises(CriterionError, match="run_type"):
+        ox.open_session(path, run_type="pilot")
 
 
 def test_validate_knows_the_domains(ds):

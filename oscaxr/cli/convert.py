@@ -87,7 +87,6 @@ def convert(
         Path | None,
         typer.Option(
             "--table",
-            "--sessions",
             metavar="CSV",
             exists=True,
             dir_okay=False,

@@ -92,7 +92,7 @@ def _open(console: Console, folder: Path, opened: ExitStack) -> list[xr.Dataset]
         console,
         "1. A session is one lazy Dataset.",
         "import oscaxr as ox",
-        f"where = dict(datadir={where!r}, sessions={table!r})",
+        f"where = dict(datadir={where!r}, table={table!r})",
         "sessions = [ox.open_session(mouse=1, session=k, **where) for k in (1, 2, 3)]",
         "ds = sessions[-1]",
         "ds",
@@ -100,7 +100,7 @@ def _open(console: Console, folder: Path, opened: ExitStack) -> list[xr.Dataset]
     with working("opening"):
         sessions = [
             opened.enter_context(
-                ox.open_session(mouse=1, session=number, datadir=folder, sessions=table)
+                ox.open_session(mouse=1, session=number, datadir=folder, table=table)
             )
             for number in SESSIONS
         ]

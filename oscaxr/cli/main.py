@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand
 
 from oscaxr import __version__
 from oscaxr.cli.cite import cite
@@ -18,6 +19,7 @@ from oscaxr.cli.sample import sample
 from oscaxr.cli.segments import segments
 from oscaxr.cli.sessions import sessions
 from oscaxr.cli.validate import validate
+from oscaxr.renamed import OPTIONS
 
 # In the order in which they are listed. No line of help may be longer than the terminal is wide.
 _COMMANDS: Final[dict[str, dict[Callable[..., None], str]]] = {
@@ -64,6 +66,19 @@ Environment
   OSCAXR_TABLE    session table, in place of --table
 """
 
+
+class Command(TyperCommand):
+    """A command that says what an option of another time is called now."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line."""
+        own = {name for parameter in self.params for name in parameter.opts}
+        for option in (word.partition("=")[0] for word in args):
+            if option in OPTIONS and option not in own:
+                ctx.fail(f"{option} is now {OPTIONS[option]}")
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
     name="oscaxr",
     no_args_is_help=True,
@@ -97,7 +112,7 @@ def main(
 
 for _panel, _commands in _COMMANDS.items():
     for _command, _words in _commands.items():
-        app.command(rich_help_panel=_panel, short_help=_words)(_command)
+        app.command(cls=Command, rich_help_panel=_panel, short_help=_words)(_command)
 
 
 def run() -> None:

@@ -97,6 +97,6 @@ def sample(
         say(
             console,
             f"  ds = ox.open_session(mouse=1, session=1, datadir={str(folder)!r}, "
-            f"sessions={str(table)!r})",
+            f"table={str(table)!r})",
         )
         say(console, '  u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"))')

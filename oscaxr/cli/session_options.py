@@ -30,10 +30,10 @@ SESSION_WORDS: Final = (
 # What the library calls things, in its messages, and what they are called here.
 OPTION_WORDS: Final = {
     "datadir": "--datadir",
-    "sessions": "--table",
+    "table": "--table",
     "mouse": "--mouse",
     "session": "--session",
-    "runtype": "--runtype",
+    "run_type": "--run-type",
     "segmentation": "--segmentation",
     "fluorescence": "--fluorescence",
 }
@@ -94,7 +94,7 @@ class Asked:
     words: tuple[str, ...]
     mouse: int | None
     session: int | None
-    runtype: RunType | None
+    run_type: RunType | None
     datadir: Path | None
     table: Path | None
     table_given: bool
@@ -131,9 +131,9 @@ class Asked:
                 int(words[0]) if words else None,
                 mouse=self.mouse,
                 session=self.session,
-                runtype=None if self.runtype is None else self.runtype.value,
+                run_type=None if self.run_type is None else self.run_type.value,
                 datadir=datadir,
-                sessions=table,
+                table=table,
                 include=include,
                 **self._original(),
             )
@@ -153,8 +153,8 @@ class Asked:
             if table is None:
                 raise typer.BadParameter("--mouse is a number of the session table: give --table")
             rows = table[table["mouse_n"] == self.mouse]
-            if self.runtype is not None and "runtype" in rows:
-                rows = rows[rows["runtype"] == self.runtype.value]
+            if self.run_type is not None and "runtype" in rows:
+                rows = rows[rows["runtype"] == self.run_type.value]
             if rows.empty:
                 raise SessionNotFoundError(
                     f"the session table has no mouse {self.mouse}; it has the mice "
@@ -188,8 +188,8 @@ class Asked:
             try:
                 return open_session(
                     path,
-                    runtype=None if self.runtype is None else self.runtype.value,
-                    sessions=self.table,
+                    run_type=None if self.run_type is None else self.run_type.value,
+                    table=self.table,
                     include=include,
                     **self._original(),
                 )
@@ -239,10 +239,10 @@ def _asked(
         int | None,
         typer.Option("--session", help="Number of its session.", rich_help_panel=_PANEL),
     ] = None,
-    runtype: Annotated[
+    run_type: Annotated[
         RunType | None,
         typer.Option(
-            "--runtype",
+            "--run-type",
             help="Tells apart mice that have one number in production and pilot.",
             rich_help_panel=_PANEL,
         ),
@@ -265,7 +265,7 @@ def _asked(
     source = context.get_parameter_source("table")
     given = source is not None and source.name == "COMMANDLINE"
     words = () if word is None else (word,)
-    return Asked(words, mouse, session, runtype, datadir, table, given, segmentation, fluorescence)
+    return Asked(words, mouse, session, run_type, datadir, table, given, segmentation, fluorescence)
 
 
 def takes_session(*help_words: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -24,7 +24,7 @@ from oscaxr.errors import CriterionError
 from oscaxr.model.facts import FACT_BY_COLUMN, MISSING_INT
 from oscaxr.sessions.discovery import find_sessions
 from oscaxr.sessions.table import default_sessions
-from oscaxr.sessions.table import sessions as read_table
+from oscaxr.sessions.table import session_table as read_table
 
 # Columns shown, with headings that leave room for all of them in 80 characters.
 _SHOWN: Final = {
@@ -94,7 +94,7 @@ def sessions(
     plane: Annotated[Plane | None, typer.Option(help="Imaging plane.")] = None,
     line: Annotated[Line | None, typer.Option(help="Mouse line.")] = None,
     pass_fail: Annotated[PassFail | None, typer.Option(help="Result of quality control.")] = None,
-    runtype: Annotated[RunType | None, typer.Option(help="Production or pilot.")] = None,
+    run_type: Annotated[RunType | None, typer.Option(help="Production or pilot.")] = None,
     min_rois: Annotated[int | None, typer.Option(min=1, help="Fewest ROIs.")] = None,
     published: Annotated[
         bool,
@@ -123,7 +123,7 @@ def sessions(
             plane=plane,
             line=line,
             pass_fail=pass_fail,
-            run_type=runtype,
+            run_type=run_type,
             min_rois=min_rois,
         )
         if as_json:

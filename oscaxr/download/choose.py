@@ -5,14 +5,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import pandas as pd
 
 from oscaxr.download.assets import DANDISET, VERSION, Archive, Asset, Plan, target_path
 from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.formats.nwb.identity import ParsedName, parse_name
-from oscaxr.sessions.table import sessions as read_table
+from oscaxr.renamed import refuse_keywords
+from oscaxr.sessions.table import session_table as read_table
 
 # Numbers of mice and sessions in the table are small; mouse ids have 6 digits, session ids 9.
 _SMALLEST_ID: Final = 100_000
@@ -42,12 +43,12 @@ def wanted_by_table(
     table: pd.DataFrame,
     mice: Collection[int] | None,
     sessions: Collection[int] | None,
-    runtype: str | None,
+    run_type: str | None,
 ) -> list[Wanted]:
     """Return the sessions asked for, by the session table."""
     rows = table
-    if runtype is not None and "runtype" in table:
-        rows = rows[rows["runtype"] == runtype]
+    if run_type is not None and "runtype" in table:
+        rows = rows[rows["runtype"] == run_type]
     rows = _matching(rows, mice, "mouse_n", "mouseid", "mice")
     rows = _matching(rows, sessions, "sess_n", "sessid", "sessions")
     if not len(rows):
@@ -176,11 +177,12 @@ def plan(
     mice: int | Iterable[int] | None = None,
     sessions: int | Iterable[int] | None = None,
     table: str | os.PathLike[str] | pd.DataFrame | None = None,
-    runtype: str | None = "prod",
+    run_type: str | None = "prod",
     stimulus_templates: bool = False,
     movies: bool = False,
     version: str = VERSION,
     api_url: str | None = None,
+    **unknown: Never,
 ) -> Plan:
     """Plan a download of sessions of DANDI 000037: which files, how many bytes.
 
@@ -192,7 +194,7 @@ def plan(
     table : path-like or pandas.DataFrame, optional
         The session table (``mouse_df.csv``), which knows the numbers. Without it, ids are looked
         for in the names of the archive's files.
-    runtype : {"prod", "pilot"} or None, optional
+    run_type : {"prod", "pilot"} or None, optional
         Which sessions of the table.
     stimulus_templates, movies : bool, optional
         Whether the files should hold the stimulus templates (some 2 GB a session), and the
@@ -232,6 +234,7 @@ def plan(
     237993128
     >>> fetch(sessions, "data")  # doctest: +SKIP
     """
+    refuse_keywords("plan", unknown)
     asked_mice, asked_sessions = _numbers("mice", mice), _numbers("sessions", sessions)
     typed = None
     if table is not None:
@@ -241,7 +244,7 @@ def plan(
     if typed is None:
         wanted = wanted_by_name(files, asked_mice, asked_sessions)
     else:
-        wanted = wanted_by_table(typed, asked_mice, asked_sessions, runtype)
+        wanted = wanted_by_table(typed, asked_mice, asked_sessions, run_type)
     chosen, missing = [], []
     for one in wanted:
         found = files_of(one, files, templates=stimulus_templates, movies=movies)

@@ -12,7 +12,7 @@ import xarray as xr
 
 from oscaxr.errors import AmbiguousSessionError, OscaxrError, OscaxrWarning, warn
 from oscaxr.model.facts import FACT_BY_COLUMN, LINES, MISSING_INT
-from oscaxr.sessions.table import sessions
+from oscaxr.sessions.table import session_table
 
 if TYPE_CHECKING:
     from oscaxr.sessions.export_search import SessionExport
@@ -151,7 +151,7 @@ def search(datadir: str | Path) -> Found:
     table = table.sort_values(order, ignore_index=True)
     table["mouse_n"] = table.groupby("mouseid").ngroup() + 1
     table["sess_n"] = table.groupby("mouseid").cumcount() + 1
-    table = sessions(table[list(FOUND_COLUMNS)].astype({"path": "str", "n_files": "int64"}))
+    table = session_table(table[list(FOUND_COLUMNS)].astype({"path": "str", "n_files": "int64"}))
     return Found(table, problems, unreadable, exports)
 
 

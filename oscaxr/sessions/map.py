@@ -146,7 +146,7 @@ def map_sessions(
         Handed on to `func`, but for the names below: a parameter of `func` that is named like one
         of them is bound with :func:`functools.partial`.
     datadir, table
-        As `datadir` and ``sessions=`` of :func:`oscaxr.open_session`.
+        As `datadir` and `table` of :func:`oscaxr.open_session`.
     scheduler : {None, "processes", "threads", "synchronous"} or distributed.Client, optional
         Where the tasks run. None is a pool of processes on this machine, through dask.
     workers : int, optional

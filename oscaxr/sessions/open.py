@@ -1,7 +1,7 @@
 """Open one session, or many: by path, by id, or by mouse and session number."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Never
 
 import pandas as pd
 import xarray as xr
@@ -13,6 +13,7 @@ from oscaxr.errors import (
     OscaxrError,
     warn,
 )
+from oscaxr.renamed import refuse_keywords
 from oscaxr.sessions.progress import progress_bar
 from oscaxr.sessions.sources import PathLike, find_requests, find_source, typed_table
 
@@ -24,9 +25,9 @@ def open_session(
     *,
     mouse: int | None = None,
     session: int | None = None,
-    runtype: str | None = None,
+    run_type: str | None = None,
     datadir: PathLike | None = None,
-    sessions: PathLike | pd.DataFrame | None = None,
+    table: PathLike | pd.DataFrame | None = None,
     include: str | Collection[str] = (),
     drop_variables: str | Iterable[str] | None = None,
     chunks: Any = None,
@@ -34,6 +35,7 @@ def open_session(
     fluorescence: str | None = None,
     segmentation: str | None = None,
     keep_decoded: bool | PathLike = False,
+    **unknown: Never,
 ) -> xr.Dataset:
     """Open one session as a lazy Dataset.
 
@@ -46,12 +48,12 @@ def open_session(
         ``https://`` URL of an NWB file, of which only what is used is fetched.
     mouse, session : int, optional
         Number of the mouse and of its session, as in the session table, instead of the id.
-    runtype : {"prod", "pilot"}, optional
+    run_type : {"prod", "pilot"}, optional
         Tells apart mice that have the same number in production and pilot.
     datadir : path-like, optional
         Folder below which the session's files are looked for, at any depth: NWB files first, then
         its folder in the original layout, then its export.
-    sessions : path-like or pandas.DataFrame, optional
+    table : path-like or pandas.DataFrame, optional
         The session table. Needed for `mouse` and `session`, unless the numbers that
         :func:`oscaxr.find_sessions` gives are meant; otherwise optional: without it the facts of
         the session are those that its file knows.
@@ -110,6 +112,7 @@ def open_session(
     ...     dict(ds.dff.sizes)["roi"]
     4
     """
+    refuse_keywords("open_session", unknown)
     options = {
         "include": include,
         "drop_variables": drop_variables,
@@ -123,9 +126,9 @@ def open_session(
         session_id,
         mouse=mouse,
         session=session,
-        runtype=runtype,
+        run_type=run_type,
         datadir=datadir,
-        table=None if sessions is None else typed_table(sessions),
+        table=None if table is None else typed_table(table),
         options=options,
     ).open()
 
@@ -150,7 +153,7 @@ def open_sessions(
     Parameters
     ----------
     sessions : pandas.DataFrame, path-like, or iterable of int or path-like
-        Rows of the session table (:func:`oscaxr.sessions`, queried at will), the path of a
+        Rows of the session table (:func:`oscaxr.session_table`, queried at will), the path of a
         session table (``.csv``), a folder to scan (for NWB files, folders in the original layout
         and exports, at any depth), or session ids and paths or URLs of files.
     datadir : path-like, optional

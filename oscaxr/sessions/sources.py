@@ -23,7 +23,7 @@ from oscaxr.model.facts import FACTS, facts_from_row
 from oscaxr.sessions.backend import OscaxrBackendEntrypoint, check_original_options
 from oscaxr.sessions.discovery import search
 from oscaxr.sessions.table import session_row
-from oscaxr.sessions.table import sessions as read_table
+from oscaxr.sessions.table import session_table as read_table
 from oscaxr.store.layout import SUFFIXES
 
 PathLike = str | os.PathLike[Any]
@@ -164,7 +164,7 @@ def find_source(
     *,
     mouse: int | None = None,
     session: int | None = None,
-    runtype: str | None = None,
+    run_type: str | None = None,
     datadir: PathLike | None = None,
     table: pd.DataFrame | None = None,
     options: Mapping[str, Any],
@@ -175,14 +175,14 @@ def find_source(
         raise CriterionError("say which session: a session id, a path, or mouse= and session=")
     if session_id is not None and numbered:
         raise CriterionError("give a session id or path, or mouse= and session=, not both")
-    if runtype is not None and table is None:
+    if run_type is not None and table is None:
         raise CriterionError(
-            f"runtype={runtype!r} is told by the session table: give sessions= as well"
+            f"run_type={run_type!r} is told by the session table: give table= as well"
         )
     if isinstance(session_id, str | os.PathLike) and not _is_number(session_id):
         path = location(session_id, options.get("storage_options"))
         is_session = path.suffix.lower() == ".nwb" or _is_original(path) or _is_export(path)
-        row = _row_of_file(table, path, runtype) if table is not None and is_session else None
+        row = _row_of_file(table, path, run_type) if table is not None and is_session else None
         return SessionSource((path,), _facts(row), options)
     if datadir is None:
         raise CriterionError(
@@ -191,14 +191,14 @@ def find_source(
         )
     if table is None and numbered:
         raise CriterionError(
-            "mouse= and session= are numbers of the session table: give sessions= (the path of "
+            "mouse= and session= are numbers of the session table: give table= (the path of "
             "mouse_df.csv, or oscaxr.find_sessions(datadir) to number the sessions found)"
         )
     number = None if session_id is None else _as_id(session_id)
     if table is None:
         assert number is not None
         return SessionSource(_find_paths(Path(datadir), number), None, options)
-    row = session_row(table, session_id=number, mouse=mouse, session=session, run_type=runtype)
+    row = session_row(table, session_id=number, mouse=mouse, session=session, run_type=run_type)
     start_time = str(row.get("full_timestamp", "")) or None
     paths = _find_paths(
         Path(datadir), int(row["sessid"]), mouse_id=int(row["mouseid"]), start_time=start_time
@@ -291,7 +291,7 @@ def _is_export(path: Path | RemoteFile) -> bool:
 
 
 def _row_of_file(
-    table: pd.DataFrame, path: Path | RemoteFile, runtype: str | None
+    table: pd.DataFrame, path: Path | RemoteFile, run_type: str | None
 ) -> "pd.Series[Any]":
     """Return the row of the table that belongs to a file, by the file's own session id."""
     from oscaxr.formats.nwb.files import read_identity
@@ -309,9 +309,9 @@ def _row_of_file(
     if session_id is None:
         raise SessionNotFoundError(
             f"{path} states no session id, so its row of the session table cannot be told. Open "
-            "it without sessions=, or by session id with datadir=."
+            "it without table=, or by session id with datadir=."
         )
     try:
-        return session_row(table, session_id=session_id, run_type=runtype)
+        return session_row(table, session_id=session_id, run_type=run_type)
     except SessionNotFoundError as error:
         raise SessionNotFoundError(f"{path}: {error}") from error

@@ -27,7 +27,7 @@ from oscaxr.sessions.table_columns import (
     with_numbers,
 )
 
-__all__ = ["default_sessions", "pilot_omissions", "session_row", "sessions"]
+__all__ = ["default_sessions", "pilot_omissions", "session_row", "session_table"]
 
 _LINE_WORDS: Final = {"L23": LINES[0], "L5": LINES[1]}
 _LISTED: Final = 12
@@ -35,7 +35,7 @@ _LISTED: Final = 12
 _PASSED: Final = "P"
 
 
-def sessions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
+def session_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     """Read a session table, and check and type its columns.
 
     Parameters
@@ -60,7 +60,7 @@ def sessions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> import pandas as pd
-    >>> table = sessions(pd.DataFrame({"sessid": ["758519303"], "mouseid": ["408021"],
+    >>> table = session_table(pd.DataFrame({"sessid": ["758519303"], "mouseid": ["408021"],
     ...                                "mouse_n": ["1"], "sess_n": ["1"], "plane": ["soma"]}))
     >>> table.query("plane == 'soma' and sess_n <= 3").sessid.tolist()
     [758519303]
@@ -107,7 +107,7 @@ def default_sessions(
     Parameters
     ----------
     table : path-like or pandas.DataFrame
-        Session table, as for :func:`sessions`.
+        Session table, as for :func:`session_table`.
     pass_fail, included, run_type, plane, line : str or collection of str, optional
         Values of ``pass_fail``, ``incl``, ``runtype``, ``plane`` and ``line`` (``"L23"`` and
         ``"L5"`` will do). None does not constrain; this holds for all criteria.
@@ -152,7 +152,7 @@ def default_sessions(
     ...                  run_type=None).sessid.tolist()
     [2]
     """
-    table = sessions(table)
+    table = session_table(table)
     lines = None if line is None else [_LINE_WORDS.get(word, word) for word in many(line)]
     choices = {
         "pass_fail": pass_fail,
@@ -199,7 +199,7 @@ def session_row(
     Parameters
     ----------
     table : path-like or pandas.DataFrame
-        Session table, as for :func:`sessions`.
+        Session table, as for :func:`session_table`.
     session_id : int, optional
         Session id (``sessid``).
     mouse, session : int, optional
@@ -231,7 +231,7 @@ def session_row(
     >>> int(session_row(table, mouse=1, session=2).sessid)
     12
     """
-    table = sessions(table)
+    table = session_table(table)
     criteria = {"sessid": session_id, "mouse_n": mouse, "sess_n": session, "runtype": run_type}
     wanted = {column: value for column, value in criteria.items() if value is not None}
     check_columns(table, set(wanted))

@@ -113,7 +113,7 @@ def test_exports_that_would_be_others_are_errors(converted, data, paths):
     before = stamps(folder)
     cases = {
         "other options": [data, "--dtype", "float32"],
-        "what it holds: depth, mouse": [paths[0], "--sessions", data / "table.csv"],
+        "what it holds: depth, mouse": [paths[0], "--table", data / "table.csv"],
         "what it holds: flow_segment, square": [*paths[:2], "--include", "squares"],
     }
     for says, (*sources, option, value) in cases.items():
@@ -279,7 +279,7 @@ def test_tables_facts_and_options(data, paths, tmp_path):
     code, status, _ = summary_here(table, tmp_path / "a", "--dtype", "float32")
     assert (code, list(status)) == (0, NAMES)
     # Files with the facts of the table are the same sessions.
-    options = ["--sessions", table, "--dtype", "float32"]
+    options = ["--table", table, "--dtype", "float32"]
     code, status, _ = summary_here(*paths, tmp_path / "a", *options)
     assert (code, set(status.values())) == (0, {"verified"})
     target = tmp_path / "a" / f"{NAMES[1]}.zarr"

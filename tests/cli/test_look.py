@@ -52,7 +52,7 @@ def test_every_way_to_name_a_session(data, first, bare):
             ((758519303, "--datadir", bare), {}),
             ((*numbered, "--datadir", data), {}),
             ((*numbered, "--datadir", bare, "--table", table), {}),
-            ((*numbered, "--runtype", "prod"), {"OSCAXR_DATADIR": str(data)}),
+            ((*numbered, "--run-type", "prod"), {"OSCAXR_DATADIR": str(data)}),
             (numbered, {"OSCAXR_DATADIR": str(bare), "OSCAXR_TABLE": str(table)}),
         ]
     ]
@@ -89,7 +89,7 @@ def test_a_table_in_the_environment_that_lacks_the_session(data, first, tmp_path
         ((758519303,), "OSCAXR_DATADIR"),
         (("--mouse", 1, "--session", 1), "--datadir"),
         (("a.nwb", "--datadir", "/nowhere"), "does not exist"),
-        (("a.nwb", "--runtype", "odd"), "prod"),
+        (("a.nwb", "--run-type", "odd"), "prod"),
     ],
 )
 def test_sessions_that_are_not_said_well(words, says):
@@ -203,28 +203,28 @@ def test_sessions_of_a_folder_and_of_a_table(data, bare):
 
 def test_sessions_are_filtered_as_by_the_library(shared):
     path = shared / "data" / "mouse_df_2021.csv"
-    table = ox.sessions(path)
+    table = ox.session_table(path)
     cases = [
         ((), len(table)),
         (("--plane", "soma"), (table.plane == "soma").sum()),
         (("--line", "L5"), (table.line == "L5-Rbp4").sum()),
         (("--line", "L23-Cux2", "--pass-fail", "F"),
          ((table.line == "L23-Cux2") & (table.pass_fail == "F")).sum()),
-        (("--runtype", "pilot", "--mouse", "1,3-4"),
+        (("--run-type", "pilot", "--mouse", "1,3-4"),
          ((table.runtype == "pilot") & table.mouse_n.isin([1, 3, 4])).sum()),
         (("--session", "1-3"), table.sess_n.isin([1, 2, 3]).sum()),
         (("--min-rois", 500), (table.nrois >= 500).sum()),
         (("--published",), len(ox.default_sessions(table))),
-        (("--published", "--runtype", "pilot"), len(ox.default_sessions(table, run_type="pilot"))),
+        (("--published", "--run-type", "pilot"), len(ox.default_sessions(table, run_type="pilot"))),
     ]  # fmt: skip
     for options, count in cases:
         found = told_json("sessions", path, *options)
         assert len(found) == count, options
         assert count > 0, options
-    text = told("sessions", path, "--runtype", "pilot")
+    text = told("sessions", path, "--run-type", "pilot")
     assert max(map(len, text.splitlines())) <= 80
     # What is not known is null, and a dash.
-    assert told_json("sessions", path, "--runtype", "pilot")[2]["nrois"] is None
+    assert told_json("sessions", path, "--run-type", "pilot")[2]["nrois"] is None
     assert text.splitlines()[3].split()[-2:] == ["-", "-"]
 
 

@@ -384,7 +384,7 @@ def test_open_sessions(server, url, sample_path, tmp_path):
 
 def test_facts_of_the_table(url, open_url, spec):
     table = ox.sample.mouse.sample_session_table([spec])
-    ds = open_url(url, sessions=table)
+    ds = open_url(url, table=table)
     assert (int(ds.mouse), int(ds.session)) == (1, 1)
 
 

@@ -69,21 +69,21 @@ def test_by_id_and_by_number(nwb, exports, number):
     numbers = {"mouse": 1, "session": IDS.index(number) + 1}
     for options in (numbers, {"session_id": number}):
         with (
-            ox.open_session(**options, datadir=exports, sessions=table) as found,
-            ox.open_session(**options, datadir=nwb, sessions=table) as expected,
+            ox.open_session(**options, datadir=exports, table=table) as found,
+            ox.open_session(**options, datadir=nwb, table=table) as expected,
         ):
             xr.testing.assert_identical(found.load(), expected.load())
     with ox.open_session(
-        **numbers, datadir=exports, sessions=ox.find_sessions(exports), drop_variables="mouse"
+        **numbers, datadir=exports, table=ox.find_sessions(exports), drop_variables="mouse"
     ) as found:
         assert "mouse" not in found.coords
         assert int(found.session) == numbers["session"]
 
 
 def test_an_export_of_another_session_than_the_table_says(exports, nwb):
-    table = ox.sessions(nwb / "mouse_df.csv").assign(mouseid=1)
+    table = ox.session_table(nwb / "mouse_df.csv").assign(mouseid=1)
     with pytest.raises(SessionMismatchError, match="mouse_id is 408021 in the export, but 1"):
-        ox.open_session(exports / "deep" / str(IDS[0]) / "any name.zarr", sessions=table)
+        ox.open_session(exports / "deep" / str(IDS[0]) / "any name.zarr", table=table)
 
 
 def test_one_export_as_the_folder(exports):
@@ -117,7 +117,7 @@ def test_both_in_one_folder(nwb, exports, tmp_path):
 
 
 def test_published_numbers_are_not_mixed_with_counted_ones(nwb, exports, tmp_path):
-    with ox.open_session(IDS[1], datadir=nwb, sessions=nwb / "mouse_df.csv") as ds:
+    with ox.open_session(IDS[1], datadir=nwb, table=nwb / "mouse_df.csv") as ds:
         ox.save(ds.assign_coords(mouse=6, session=4), tmp_path / "s.nc")
     shutil.copytree(exports / "deep" / str(IDS[0]), tmp_path / "other")
     shutil.copy(sorted(nwb.rglob("*.nwb"))[2], tmp_path)

@@ -94,7 +94,7 @@ def test_a_tree_of_sessions(mouse):
         assert not tree.data_vars
         for number, (_, row) in enumerate(table.iterrows(), start=1):
             node = tree[f"mouse_1/session_{number}"].to_dataset()
-            with ox.open_session(int(row.sessid), datadir=folder, sessions=table) as ds:
+            with ox.open_session(int(row.sessid), datadir=folder, table=table) as ds:
                 xr.testing.assert_identical(node, ds)
                 assert node_of(ds) == f"/mouse_1/session_{number}"
 
@@ -204,7 +204,7 @@ def test_mapping_equals_a_loop(mouse, scheduler):
     )
     assert [node.path for node in found.leaves] == [f"/mouse_1/session_{k}" for k in (1, 2, 3)]
     for number, session_id in enumerate(table.sessid, start=1):
-        with ox.open_session(int(session_id), datadir=folder, sessions=table) as ds:
+        with ox.open_session(int(session_id), datadir=folder, table=table) as ds:
             expected = mean_response(ds, post=0.4).load()
         xr.testing.assert_identical(found[f"mouse_1/session_{number}"].dff, expected)
 
@@ -333,7 +333,7 @@ def test_single_values_of_one_kind_become_an_array(mouse, what):
     found = ox.map_sessions(func, table, datadir=folder, scheduler="synchronous")
     assert found.dims == ("session_id",)
     assert found.dtype.kind == kind
-    with ox.open_session(int(table.sessid.iloc[2]), datadir=folder, sessions=table) as ds:
+    with ox.open_session(int(table.sessid.iloc[2]), datadir=folder, table=table) as ds:
         assert found.sel(session_id=table.sessid.iloc[2]).values == np.asarray(func(ds))
 
 
@@ -357,7 +357,7 @@ def test_anything_else_becomes_a_dict(mouse, what):
     found = ox.map_sessions(func, table, datadir=folder, scheduler="synchronous")
     assert list(found) == [f"/mouse_1/session_{k}" for k in (1, 2, 3)]
     for number, value in enumerate(found.values(), start=1):
-        with ox.open_session(mouse=1, session=number, datadir=folder, sessions=table) as ds:
+        with ox.open_session(mouse=1, session=number, datadir=folder, table=table) as ds:
             expected = func(ds)
         assert type(value) is type(expected)
         if not isinstance(value, xr.DataArray):

@@ -62,15 +62,15 @@ def path_of(folder: Path, session_id: int) -> Path:
 
 def test_all_ways_are_the_same(mouse: Path, table: Path) -> None:
     path = path_of(mouse, 759189643)
-    frame = ox.sessions(table)
-    with ox.open_session(759189643, datadir=mouse, sessions=table) as expected:
+    frame = ox.session_table(table)
+    with ox.open_session(759189643, datadir=mouse, table=table) as expected:
         assert int(expected.session_id) == 759189643
         for ds in (
-            ox.open_session("759189643", datadir=str(mouse), sessions=str(table)),
-            ox.open_session(np.int64(759189643), datadir=mouse, sessions=frame),
-            ox.open_session(mouse=1, session=2, datadir=mouse, sessions=table),
-            ox.open_session(path, sessions=table),
-            ox.open_session(str(path), sessions=pd.read_csv(table)),
+            ox.open_session("759189643", datadir=str(mouse), table=str(table)),
+            ox.open_session(np.int64(759189643), datadir=mouse, table=frame),
+            ox.open_session(mouse=1, session=2, datadir=mouse, table=table),
+            ox.open_session(path, table=table),
+            ox.open_session(str(path), table=pd.read_csv(table)),
         ):
             xr.testing.assert_identical(ds, expected)
             ds.close()
@@ -78,7 +78,7 @@ def test_all_ways_are_the_same(mouse: Path, table: Path) -> None:
 
 def test_facts_of_the_table(mouse: Path, table: Path) -> None:
     with (
-        ox.open_session(mouse=6, session=1, datadir=mouse, sessions=table) as ds,
+        ox.open_session(mouse=6, session=1, datadir=mouse, table=table) as ds,
         ox.open_session(764704289, datadir=mouse) as bare,
     ):
         for name, value in (
@@ -104,7 +104,7 @@ def test_facts_of_the_table(mouse: Path, table: Path) -> None:
 def test_table_of_found_sessions(mouse: Path) -> None:
     """Without the published table, the sessions found may be numbered."""
     found = ox.find_sessions(mouse)
-    with ox.open_session(mouse=2, session=1, datadir=mouse, sessions=found) as ds:
+    with ox.open_session(mouse=2, session=1, datadir=mouse, table=found) as ds:
         assert int(ds.session_id) == 764704289
 
 
@@ -113,15 +113,15 @@ def test_table_of_2021(mouse: Path, table: Path, tmp_path: Path) -> None:
     old = old.drop(columns=["nrois_all", "nrois_allen", "nrois_allen_all"])
     old.to_csv(tmp_path / "old.csv", index=False)
     with (
-        ox.open_session(mouse=6, session=1, datadir=mouse, sessions=tmp_path / "old.csv") as ds,
-        ox.open_session(mouse=6, session=1, datadir=mouse, sessions=table) as expected,
+        ox.open_session(mouse=6, session=1, datadir=mouse, table=tmp_path / "old.csv") as ds,
+        ox.open_session(mouse=6, session=1, datadir=mouse, table=table) as expected,
     ):
         xr.testing.assert_equal(ds, expected)
 
 
 def test_real_tables(shared: Path, open_shared: Callable[..., xr.Dataset]) -> None:
     for name in ("mouse_df.csv", "mouse_df_2021.csv"):
-        with open_shared(764704289, sessions=shared / "data" / name) as ds:
+        with open_shared(764704289, table=shared / "data" / name) as ds:
             assert (int(ds.mouse), int(ds.session), int(ds.mouse_id)) == (6, 1, 413663)
 
 
@@ -130,8 +130,8 @@ def test_run_type_tells_numbers_apart(mouse: Path, table: Path) -> None:
     pilot = frame.iloc[[1]].assign(sessid=712483302, runtype="pilot")
     frame = pd.concat([frame, pilot], ignore_index=True)
     with pytest.raises(AmbiguousSessionError, match="759189643"):
-        ox.open_session(mouse=1, session=2, datadir=mouse, sessions=frame)
-    with ox.open_session(mouse=1, session=2, runtype="prod", datadir=mouse, sessions=frame) as ds:
+        ox.open_session(mouse=1, session=2, datadir=mouse, table=frame)
+    with ox.open_session(mouse=1, session=2, run_type="prod", datadir=mouse, table=frame) as ds:
         assert int(ds.session_id) == 759189643
 
 
@@ -153,7 +153,7 @@ def test_options_are_passed_on(mouse: Path) -> None:
         ({"session_id": 758519303, "mouse": 1}, "not both"),
         ({"session_id": 758519303}, "datadir="),
         ({"mouse": 1, "session": 1}, "datadir="),
-        ({"mouse": 1, "session": 1, "datadir": "."}, "sessions="),
+        ({"mouse": 1, "session": 1, "datadir": "."}, "table="),
     ],
     ids=str,
 )
@@ -164,12 +164,12 @@ def test_incomplete_questions(asked: dict[str, object], words: str) -> None:
 
 def test_unknown_session(mouse: Path, table: Path) -> None:
     with pytest.raises(SessionNotFoundError, match=r"no session with session id 758519304") as e:
-        ox.open_session(758519304, datadir=mouse, sessions=table)
+        ox.open_session(758519304, datadir=mouse, table=table)
     assert "758519303" in str(e.value)
     with pytest.raises(SessionNotFoundError, match=r"mouse 1, session 9"):
-        ox.open_session(mouse=1, session=9, datadir=mouse, sessions=table)
+        ox.open_session(mouse=1, session=9, datadir=mouse, table=table)
     with pytest.raises(SessionNotFoundError, match=r"mice in the table are 1, 6"):
-        ox.open_session(mouse=3, session=1, datadir=mouse, sessions=table)
+        ox.open_session(mouse=3, session=1, datadir=mouse, table=table)
 
 
 def test_no_file_and_what_was_searched(mouse: Path, table: Path, tmp_path: Path) -> None:
@@ -179,20 +179,20 @@ def test_no_file_and_what_was_searched(mouse: Path, table: Path, tmp_path: Path)
     for words in (str(mouse), "sub-*_ses-758519304*.nwb", "4 NWB files", "758519303"):
         assert words in message
     with pytest.raises(SessionNotFoundError, match="0 NWB files"):
-        ox.open_session(758519303, datadir=tmp_path, sessions=table)
+        ox.open_session(758519303, datadir=tmp_path, table=table)
     with pytest.raises(SessionNotFoundError, match="does not exist"):
         ox.open_session(758519303, datadir=tmp_path / "no")
     with pytest.raises(SessionNotFoundError, match="is a file"):
         ox.open_session(758519303, datadir=table)
     with pytest.raises(SessionNotFoundError, match="no such file"):
-        ox.open_session(tmp_path / "no.nwb", sessions=table)
+        ox.open_session(tmp_path / "no.nwb", table=table)
 
 
 def test_table_that_is_none(mouse: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
     for bad in (tmp_path / "bad.csv", tmp_path / "missing.csv", pd.DataFrame({"sessid": [1]})):
         with pytest.raises(TableError):
-            ox.open_session(758519303, datadir=mouse, sessions=bad)
+            ox.open_session(758519303, datadir=mouse, table=bad)
 
 
 # -- files and table that do not agree -----------------------------------------------------------
@@ -212,7 +212,7 @@ def test_ids_of_file_and_table_disagree(copy: Path, place: str, value: str) -> N
     path = path_of(copy, 758519303)
     edit(path, place, value)
     with pytest.raises(SessionMismatchError) as caught:
-        ox.open_session(758519303, datadir=copy, sessions=copy / "mouse_df.csv")
+        ox.open_session(758519303, datadir=copy, table=copy / "mouse_df.csv")
     message = str(caught.value)
     assert value in message
     assert ("758519303" if "session" in place else "408021") in message
@@ -223,20 +223,20 @@ def test_file_in_the_name_of_another_mouse(copy: Path) -> None:
     path = path_of(copy, 758519303)
     path.rename(path.with_name(path.name.replace("408021", "408022")))
     with pytest.raises(SessionMismatchError, match=r"mouse 408021.*408022"):
-        ox.open_session(758519303, datadir=copy, sessions=copy / "mouse_df.csv")
+        ox.open_session(758519303, datadir=copy, table=copy / "mouse_df.csv")
 
 
 def test_path_of_a_session_not_in_the_table(mouse: Path, table: Path) -> None:
     frame = pd.read_csv(table).iloc[1:]
     with pytest.raises(SessionNotFoundError, match="758519303"):
-        ox.open_session(path_of(mouse, 758519303), sessions=frame)
+        ox.open_session(path_of(mouse, 758519303), table=frame)
 
 
 def test_path_of_a_file_without_session_id(copy: Path) -> None:
     path = path_of(copy, 758519303)
     edit(path, "general/session_id", "first")
     with pytest.raises(SessionNotFoundError, match="no session id"):
-        ox.open_session(path, sessions=copy / "mouse_df.csv")
+        ox.open_session(path, table=copy / "mouse_df.csv")
     with ox.open_session(path) as ds:
         assert "session_id" not in ds.coords
 
@@ -262,7 +262,7 @@ def test_unreadable_file(copy: Path) -> None:
     with pytest.raises(FormatError, match=r"truncated"):
         ox.open_session(758519303, datadir=copy)
     with pytest.raises(FormatError, match=r"truncated"):
-        ox.open_session(path, sessions=copy / "mouse_df.csv")
+        ox.open_session(path, table=copy / "mouse_df.csv")
 
 
 # -- both styles of names, several files ---------------------------------------------------------
@@ -271,7 +271,7 @@ def test_unreadable_file(copy: Path) -> None:
 @pytest.mark.parametrize("with_table", [True, False])
 def test_files_named_by_start_time(mouse: Path, table: Path, with_table: bool) -> None:
     sessions = table if with_table else None
-    with ox.open_session(764704289, datadir=mouse, sessions=sessions) as ds:
+    with ox.open_session(764704289, datadir=mouse, table=sessions) as ds:
         assert "T" in Path(ds.encoding["source"]).name.split("_ses-")[1]
 
 
@@ -285,7 +285,7 @@ def test_several_files_of_both_styles(tmp_path: Path) -> None:
     table = ox.sample.sample_session_table([spec])
     for sessions in (table, None):
         with ox.open_session(
-            758519303, datadir=tmp_path, sessions=sessions, include="templates"
+            758519303, datadir=tmp_path, table=sessions, include="templates"
         ) as ds:
             assert "ses-758519303_behavior+ophys" in ds.encoding["source"]
             assert "template_gabors" in ds

@@ -20,7 +20,7 @@ from oscaxr.errors import (
 )
 from oscaxr.model.facts import FACT_BY_COLUMN, FACTS, facts_from_row
 from oscaxr.sessions.discovery import _site_date, find_sessions
-from oscaxr.sessions.table import default_sessions, pilot_omissions, session_row, sessions
+from oscaxr.sessions.table import default_sessions, pilot_omissions, session_row, session_table
 from oscaxr.sessions.table_columns import PILOT_STIMULI
 
 DATA = SHARED / "data"
@@ -58,12 +58,12 @@ def write(folder, text, name="mouse_df.csv"):
 
 @pytest.fixture
 def table(tmp_path):
-    return sessions(write(tmp_path, CSV_2026))
+    return session_table(write(tmp_path, CSV_2026))
 
 
 @pytest.fixture
 def old_table(tmp_path):
-    return sessions(write(tmp_path, CSV_2021))
+    return session_table(write(tmp_path, CSV_2021))
 
 
 # -- the table ------------------------------------------------------------------------------------
@@ -93,35 +93,37 @@ def test_both_column_sets_have_the_timestamp(table, old_table):
 
 def test_its_own_output_is_accepted_unchanged(table, old_table):
     for one in (table, old_table, old_table.iloc[[3, 1]], old_table.iloc[:0]):
-        pd.testing.assert_frame_equal(sessions(one), one)
+        pd.testing.assert_frame_equal(session_table(one), one)
 
 
 @pytest.mark.parametrize("text", [CSV_2026, CSV_2021])
 def test_a_frame_read_by_pandas_gives_the_same(tmp_path, text):
     path = write(tmp_path, text)
-    pd.testing.assert_frame_equal(sessions(pd.read_csv(path)), sessions(path))
-    pd.testing.assert_frame_equal(sessions(pd.read_csv(path, dtype=str)), sessions(str(path)))
+    pd.testing.assert_frame_equal(session_table(pd.read_csv(path)), session_table(path))
+    pd.testing.assert_frame_equal(
+        session_table(pd.read_csv(path, dtype=str)), session_table(str(path))
+    )
 
 
 def test_byte_order_mark_spaces_and_empty_cells(tmp_path):
     text = "\ufeffsessid, mouseid,mouse_n,sess_n,plane,nrois,age_weeks,sex\n 1, 7,1,1, soma ,,,\n"
-    row = sessions(write(tmp_path, text)).iloc[0]
+    row = session_table(write(tmp_path, text)).iloc[0]
     assert (row.sessid, row.mouseid, row.plane, row.nrois, row.sex) == (1, 7, "soma", -1, "")
     assert math.isnan(row.age_weeks)
 
 
 def test_other_columns_are_kept(tmp_path):
     text = "sessid,mouseid,mouse_n,sess_n,mine,score,nothing\n1,7,1,1,a,0.5,\n2,7,1,2,b,,\n"
-    table = sessions(write(tmp_path, text))
+    table = session_table(write(tmp_path, text))
     assert table["mine"].tolist() == ["a", "b"]
     assert table["score"].iloc[0] == 0.5
     assert math.isnan(table["score"].iloc[1])
     assert table["nothing"].tolist() == ["", ""]
-    pd.testing.assert_frame_equal(sessions(table), table)
+    pd.testing.assert_frame_equal(session_table(table), table)
 
 
 def test_flags_may_be_booleans_and_counts_floats():
-    table = sessions(
+    table = session_table(
         pd.DataFrame(
             {
                 "sessid": [1, 2],
@@ -142,7 +144,7 @@ def test_flags_may_be_booleans_and_counts_floats():
 def test_missing_columns_are_all_named(tmp_path):
     path = write(tmp_path, "sessid,plane\n1,soma\n")
     with pytest.raises(TableError) as caught:
-        sessions(path)
+        session_table(path)
     message = str(caught.value)
     assert str(path) in message
     assert "mouseid, mouse_n, sess_n" in message
@@ -158,7 +160,7 @@ def test_wrong_values_are_all_named(tmp_path):
     names = "sessid,mouseid,mouse_n,sess_n,plane,nrois,date,full_timestamp,all_files"
     path = write(tmp_path, "\n".join([names, *map(",".join, rows)]))
     with pytest.raises(TableError) as caught:
-        sessions(path)
+        session_table(path)
     message = str(caught.value)
     assert str(path) in message
     wanted = [
@@ -181,14 +183,14 @@ def test_wrong_values_are_all_named(tmp_path):
 
 def test_session_ids_are_unique(table):
     with pytest.raises(TableError, match=r"sessid 758519303 is in rows 0, 3"):
-        sessions(pd.concat([table, table.iloc[:1]], ignore_index=True))
+        session_table(pd.concat([table, table.iloc[:1]], ignore_index=True))
 
 
 def test_columns_are_unique(table):
     with pytest.raises(TableError, match="more than one column plane"):
-        sessions(pd.concat([table, table[["plane"]]], axis=1))
+        session_table(pd.concat([table, table[["plane"]]], axis=1))
     with pytest.raises(TableError, match="The DataFrame lacks the columns"):
-        sessions(pd.DataFrame())
+        session_table(pd.DataFrame())
 
 
 def test_unreadable_files_are_named(tmp_path):
@@ -199,7 +201,7 @@ def test_unreadable_files_are_named(tmp_path):
     shifted = write(tmp_path, "sessid,mouseid,mouse_n,sess_n\n1,7,1,1,note\n", "shifted.csv")
     for path in (tmp_path / "absent.csv", tmp_path, empty, binary, ragged, shifted):
         with pytest.raises(TableError, match="The session table") as caught:
-            sessions(path)
+            session_table(path)
         assert str(path) in str(caught.value)
 
 
@@ -207,7 +209,7 @@ def test_unreadable_files_are_named(tmp_path):
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_published_tables(path):
     raw = pd.read_csv(path).rename(columns={"dandi_session_id": "full_timestamp"})
-    table = sessions(path)
+    table = session_table(path)
     assert table.columns.tolist() == raw.columns.tolist()
     assert len(table) == {"mouse_df": 50, "mouse_df_2021": 83}[path.stem]
     for column in table:
@@ -215,7 +217,7 @@ def test_published_tables(path):
         if FACT_BY_COLUMN[column].kind in ("word", "text", "time"):
             expected = expected.fillna("")
         assert (table[column] == expected).all(), column
-    pd.testing.assert_frame_equal(sessions(table), table)
+    pd.testing.assert_frame_equal(session_table(table), table)
     assert set(table.columns) <= {spec.column for spec in FACTS}
 
 
@@ -256,7 +258,7 @@ def test_facts(table):
 @shared
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_facts_are_the_same_from_the_raw_row_and_have_plain_types(path):
-    raw, table = pd.read_csv(path), sessions(path)
+    raw, table = pd.read_csv(path), session_table(path)
     for i in range(len(table)):
         coords, attrs = facts_from_row(table.iloc[i])
         assert facts_from_row(raw.iloc[i]) == (coords, attrs)
@@ -436,7 +438,7 @@ def test_pilot_criteria_of_the_other_stimulus_are_ignored():
 
 @shared
 def test_pilot_stimuli_follow_from_the_notes():
-    table = sessions(TABLES[1]).query("runtype == 'pilot'")
+    table = session_table(TABLES[1]).query("runtype == 'pilot'")
     half = table[table["notes"].str.contains("half stimuli")]
     whole = {mouse for mouse, shown in PILOT_STIMULI.items() if len(shown.flows) == 4}
     assert set(half["mouse_n"]) == set(PILOT_STIMULI) - whole == {3, 4}
@@ -544,7 +546,7 @@ def test_find_sessions(tmp_path):
         "path": [str(other), str(first), str(late)],
         "n_files": [1, 2, 1],
     }
-    pd.testing.assert_frame_equal(sessions(table), table)
+    pd.testing.assert_frame_equal(session_table(table), table)
     assert session_row(table, mouse=2, session=2)["sessid"] == 300000001
     coords, attrs = facts_from_row(table.iloc[1])
     assert coords["line"] == "L5-Rbp4"
@@ -582,14 +584,14 @@ def test_find_sessions_names_what_it_cannot_use(tmp_path):
 
 @shared
 def test_dates_at_the_recording_site():
-    table = sessions(TABLES[0])
+    table = session_table(TABLES[0])
     assert [_site_date(stamp) for stamp in table["full_timestamp"]] == table["date"].tolist()
 
 
 @shared
 @pytest.mark.skipif(not EXAMPLES.is_dir(), reason="needs ../shared/sessions")
 def test_find_the_example_sessions():
-    table, published = find_sessions(EXAMPLES), sessions(TABLES[0])
+    table, published = find_sessions(EXAMPLES), session_table(TABLES[0])
     assert table["sessid"].tolist() == [758519303, 759189643, 759660390, 764704289]
     assert table["nrois_tracked"].tolist() == [9, 9, 9, 12]
     assert table["sess_n"].tolist() == [1, 2, 3, 1]

@@ -119,7 +119,7 @@ def test_memory_and_file_are_the_same_session(
     path = ox.sample.write_nwb(made, tmp_path, layout="contiguous", dtype="float64")
     memory = ox.sample.session(spec, include="squares").load()
     table = ox.sample.sample_session_table([spec])
-    with ox.open_session(path, sessions=table, include="squares") as ds:
+    with ox.open_session(path, table=table, include="squares") as ds:
         xr.testing.assert_equal(ds, memory)
         assert set(ds.coords) == set(memory.coords)
         for name in memory.variables:
@@ -428,7 +428,7 @@ def test_running_outliers_are_removed(edit: Edit, reference: xr.Dataset) -> None
 
 def test_example_sessions_open(shared: Path, open_shared: Callable[..., xr.Dataset]) -> None:
     for session_id in (758519303, 759189643, 759660390, 764704289):
-        with open_shared(session_id, sessions=shared / "data" / "mouse_df.csv") as ds:
+        with open_shared(session_id, table=shared / "data" / "mouse_df.csv") as ds:
             assert int(ds.session_id) == session_id
             assert not ds.osca.validate().at_level("error")
             ds.load()

@@ -137,7 +137,7 @@ def test_extract_files_that_are_missing_are_an_error_unless_allen_is_asked_for(d
     tree.files["raw_dendritic"].unlink()
     table = table_of(dendrites, plane="dend")
     with pytest.raises(SessionNotFoundError, match=r"dff_dendritic\.h5"):
-        opened(dendrites, sessions=table)
+        opened(dendrites, table=table)
 
 
 @pytest.mark.parametrize("parts", [("dff_dendritic",), ("dff_dendritic", "raw_dendritic")], ids=len)
@@ -184,13 +184,13 @@ def table_of(folder: Path, **facts):
 
 
 def test_ids_and_date_of_the_table_must_be_those_of_the_names(folder):
-    with opened(folder, sessions=table_of(folder, plane="soma", depth=175)) as ds:
+    with opened(folder, table=table_of(folder, plane="soma", depth=175)) as ds:
         assert ds.plane == "soma"
         assert ds.depth == 175
     with pytest.raises(SessionMismatchError, match=r"date is .* 2018-01-02 was expected"):
-        opened(folder, sessions=table_of(folder, date=20180102))
+        opened(folder, table=table_of(folder, date=20180102))
     with pytest.raises(SessionMismatchError, match="mouse_id is"):
-        opened(folder, sessions=table_of(folder, mouseid=999999))
+        opened(folder, table=table_of(folder, mouseid=999999))
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

@@ -198,7 +198,7 @@ def test_by_folder_engine_id_and_table(original_folders):
     with ox.open_session(758519303, datadir=datadir) as by_id:
         assert by_id.attrs["source_format"] == "original"
     table = ox.find_sessions(datadir)
-    with ox.open_session(mouse=2, session=1, datadir=datadir, sessions=table) as numbered:
+    with ox.open_session(mouse=2, session=1, datadir=datadir, table=table) as numbered:
         assert numbered.session_id == 764704289
     with ox.open_sessions(table, datadir=datadir) as tree:
         assert [node.path for node in tree.leaves] == ["/mouse_1/session_1", "/mouse_2/session_1"]

@@ -1,0 +1,39 @@
+"""Names that have changed: what is now in their place, said by the error that an old one raises."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Final, NoReturn
+
+from oscaxr.errors import RenamedError
+
+NAMES: Final = {"sessions": 'oscaxr.session_table("mouse_df.csv")'}
+"""What to write for a name that ``oscaxr`` had."""
+
+KEYWORDS: Final = {"sessions": 'table="mouse_df.csv"', "runtype": 'run_type="prod"'}
+"""What to write for a keyword of ``open_session`` and ``download.plan``."""
+
+OPTIONS: Final = {"--sessions": "--table mouse_df.csv", "--runtype": "--run-type prod"}
+"""What to write for an option of the command line."""
+
+
+def refuse_keywords(function: str, unknown: Mapping[str, object]) -> None:
+    """Refuse keywords that a function does not have, the old ones with their new names."""
+    old = [f"{name}= is now {KEYWORDS[name]}" for name in unknown if name in KEYWORDS]
+    if old:
+        raise RenamedError(f"{function}: {'; '.join(old)}")
+    for name in unknown:
+        raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+
+
+class OnceAFunction(ModuleType):
+    """A module that has the name which a function had before."""
+
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        """Say what the function is called now."""
+        name = self.__name__.rpartition(".")[2]
+        raise RenamedError(f"{self.__name__}(...) is now {NAMES[name]}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be sent to other processes by name, as modules are."""
+        return import_module, (self.__name__,)

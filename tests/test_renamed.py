@@ -1,0 +1,58 @@
+"""An old name is an error that says the new one."""
+
+import pickle
+
+import cloudpickle
+import pytest
+
+import command_line
+import oscaxr as ox
+from command_line import SCRIPT
+from oscaxr import download
+from oscaxr.errors import OscaxrError
+
+
+def test_the_function_is_a_package_now():
+    with pytest.raises(OscaxrError, match=r"oscaxr\.session_table\(") as caught:
+        ox.sessions("mouse_df.csv")
+    assert isinstance(caught.value, TypeError)
+    assert pickle.loads(pickle.dumps(ox.sessions)) is ox.sessions
+    assert cloudpickle.loads(cloudpickle.dumps(lambda: ox.sessions))() is ox.sessions
+    assert pickle.loads(pickle.dumps(ox.sessions.open.open_session)) is ox.open_session
+
+
+@pytest.mark.parametrize(
+    ("keywords", "says"),
+    [
+        ({"sessions": "mouse_df.csv"}, 'table="mouse_df.csv"'),
+        ({"runtype": "pilot"}, 'run_type="prod"'),
+        ({"sessions": "t.csv", "runtype": "pilot"}, "table=.*run_type="),
+    ],
+)
+def test_old_keywords(keywords, says):
+    with pytest.raises(OscaxrError, match=says) as caught:
+        ox.open_session(1, **keywords)
+    assert isinstance(caught.value, TypeError)
+
+
+def test_keywords_that_never_were():
+    with pytest.raises(TypeError, match="'sesions'"):
+        ox.open_session(1, sesions=3)
+    with pytest.raises(OscaxrError, match="run_type="):
+        download.plan(runtype="pilot")
+
+
+@pytest.mark.skipif(not SCRIPT.exists(), reason="oscaxr is not installed here")
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("info", "--mouse", "1", "--runtype", "prod"), "--runtype is now --run-type"),
+        (("sessions", "x", "--runtype=prod"), "--runtype is now --run-type"),
+        (("convert", "a", "b", "--sessions", "t.csv"), "--sessions is now --table"),
+    ],
+)
+def test_old_options(args, says, tmp_path):
+    done = command_line.run(*args, cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
