@@ -65,6 +65,9 @@ HEAVY = frozenset(
     | {"scipy", "typer", "zarr"}
 )
 HEAVY_EXEMPT = frozenset({("cli", "typer")})
+# The one module that knows the parts of xarray that are not public.
+XARRAY_SHIM = "arrays.xarray_internals"
+XARRAY_PUBLIC = frozenset({"xarray.backends", "xarray.backends.common"})
 
 
 # -- reading imports ----------------------------------------------------------------------------
@@ -241,6 +244,28 @@ def heavy_imports(package: Path) -> list[str]:
     ]
 
 
+def xarray_internals(package: Path) -> list[str]:
+    """Parts of xarray that are not public, used outside the one module that has them."""
+    shim = f"{package.name}.{XARRAY_SHIM}"
+    problems = [
+        str(found)
+        for found in read_imports(package)
+        if found.by != shim
+        and found.target.startswith(("xarray.core", "xarray.backends"))
+        and found.target not in XARRAY_PUBLIC
+    ]
+    for module, path in module_files(package).items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if module != shim and isinstance(node, ast.Attribute) and _is_private(node):
+                problems.append(f"{module}:{node.lineno} uses {ast.unparse(node)}")
+    return [f"{problem}: only {XARRAY_SHIM} may" for problem in problems]
+
+
+def _is_private(node: ast.Attribute) -> bool:
+    owner = node.value.id if isinstance(node.value, ast.Name) else ""
+    return node.attr == "_data" or (node.attr == "core" and owner in {"xr", "xarray"})
+
+
 def undocumented(package: Path) -> list[str]:
     """Public functions, classes and methods without a docstring."""
     problems = []
@@ -274,7 +299,7 @@ def _documented_elsewhere(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFuncti
 
 
 CHECKERS = (wrong_arrows, cycles, long_modules, attics)
-CHECKERS += (misplaced_libraries, heavy_imports, undocumented)
+CHECKERS += (misplaced_libraries, heavy_imports, xarray_internals, undocumented)
 
 
 # -- the package itself ------------------------------------------------------------------------
@@ -306,6 +331,13 @@ def test_public_names_exist_and_are_documented():
 GOOD = {
     "__init__": "from pkg.sessions.open import open_session\n__all__ = ['open_session']\n",
     "errors": "",
+    "arrays/__init__": "",
+    "arrays/xarray_internals": """
+        from xarray.core import indexing
+        def data_of(variable):
+            "Return it."
+            return variable._data
+        """,
     "model/__init__": "",
     "model/names": "TIME = 'time'\n",
     "files/__init__": "",
@@ -326,6 +358,8 @@ GOOD = {
     "sessions/__init__": "",
     "sessions/open": """
         from typing import TYPE_CHECKING
+        from xarray.backends import BackendEntrypoint
+        from xarray.backends.common import BackendArray
         from pkg.formats import registry
         if TYPE_CHECKING:
             import dask
@@ -404,6 +438,16 @@ TYPES = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
         ),
         (heavy_imports, "files/lazy", "class A:\n    from scipy import stats", "scipy"),
         (heavy_imports, "cli/main", "import matplotlib.pyplot", "matplotlib"),
+        (xarray_internals, "files/lazy", "from xarray.core import indexing", "xarray.core:"),
+        (xarray_internals, "files/lazy", "import xarray.core.indexing", "xarray.core.indexing:"),
+        (
+            xarray_internals,
+            "select/windows",
+            function("from xarray.backends.locks import HDF5_LOCK"),
+            "xarray.backends.locks: only arrays.xarray_internals may",
+        ),
+        (xarray_internals, "model/names", "x = ds.dff.variable._data", "ds.dff.variable._data"),
+        (xarray_internals, "model/names", "x = xr.core.indexing.OuterIndexer", "xr.core:"),
         (attics, "model/utils", "", "pkg.model.utils"),
         (undocumented, "sessions/open", "def f():\n    ...", "pkg.sessions.open.f"),
         (

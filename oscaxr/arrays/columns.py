@@ -16,7 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from oscaxr.arrays.lazy import OrthogonalArray
-from oscaxr.arrays.windows import innermost
+from oscaxr.arrays.xarray_internals import innermost
 
 ReadBlock = Callable[[slice], npt.NDArray[Any]]
 """Returns the traces of a slice of columns, (time, column)."""

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from xarray.backends.common import BackendArray
-from xarray.core import indexing
+
+from oscaxr.arrays.xarray_internals import IndexedOnRead, LazilyIndexedArray
 
 
 class Once:
@@ -41,7 +41,7 @@ class Once:
         return self
 
 
-class ComputedArray(BackendArray):
+class ComputedArray(IndexedOnRead):
     """An array whose values are one part of a :class:`Once`."""
 
     def __init__(
@@ -55,11 +55,6 @@ class ComputedArray(BackendArray):
     def __deepcopy__(self, memo: dict[int, Any]) -> "ComputedArray":
         return self
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
-
     def _read(self, key: tuple[Any, ...]) -> Any:
         value = self.once() if self.part is None else self.once()[self.part]
         for dim in reversed(range(len(key))):
@@ -70,6 +65,6 @@ class ComputedArray(BackendArray):
 
 def computed(
     once: Once, shape: tuple[int, ...], dtype: Any, part: str | None = None
-) -> indexing.LazilyIndexedArray:
+) -> LazilyIndexedArray:
     """Return a computed array, ready to be the data of a Variable."""
-    return indexing.LazilyIndexedArray(ComputedArray(once, shape, dtype, part))
+    return LazilyIndexedArray(ComputedArray(once, shape, dtype, part))

@@ -12,8 +12,15 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
-from xarray.backends.common import BackendArray
-from xarray.core import indexing
+
+from oscaxr.arrays.xarray_internals import (
+    ExplicitIndexer,
+    ExplicitlyIndexedNDArrayMixin,
+    IndexedOnRead,
+    LazilyVectorizedIndexedArray,
+    OuterIndexer,
+    VectorizedIndexer,
+)
 
 Array = np.ndarray[Any, Any]
 AxisIndex = slice | Array
@@ -59,7 +66,7 @@ def view_of(reader: Reader) -> Array | None:
     return None if view is None else view()
 
 
-class OrthogonalArray(indexing.ExplicitlyIndexedNDArrayMixin):
+class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
     """A lazily indexed array whose axes are indexed independently of each other."""
 
     def __init__(
@@ -96,12 +103,12 @@ class OrthogonalArray(indexing.ExplicitlyIndexedNDArrayMixin):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.reader!r}, shape={self.shape})"
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        if isinstance(key, indexing.VectorizedIndexer):
+    def __getitem__(self, key: ExplicitIndexer) -> Any:
+        if isinstance(key, VectorizedIndexer):
             return self._vindex_get(key)
         return self._outer(key.tuple)
 
-    def _oindex_get(self, indexer: indexing.OuterIndexer) -> "OrthogonalArray":
+    def _oindex_get(self, indexer: OuterIndexer) -> "OrthogonalArray":
         return self._outer(indexer.tuple)
 
     def _outer(self, key: tuple[Any, ...]) -> "OrthogonalArray":
@@ -118,14 +125,14 @@ class OrthogonalArray(indexing.ExplicitlyIndexedNDArrayMixin):
         order = tuple(int(renumbered[axis]) for axis in self.order if kept[axis])
         return OrthogonalArray(self.reader, tuple(indices), order)
 
-    def _vindex_get(self, indexer: indexing.VectorizedIndexer) -> Any:
+    def _vindex_get(self, indexer: VectorizedIndexer) -> Any:
         key = indexer.tuple
         arrays = [dim for dim, k in enumerate(key) if isinstance(k, np.ndarray)]
         if len(arrays) != 1 or not self._is_plain(self.order[arrays[0]]):
             pointwise: Any = _Pointwise(self)
-            lazy = indexing.LazilyVectorizedIndexedArray(pointwise, indexer)
+            lazy = LazilyVectorizedIndexedArray(pointwise, indexer)
             # xarray indexes each of these with a later key, as if it had the full shape.
-            lazy.key = indexing.VectorizedIndexer(tuple(np.broadcast_arrays(*lazy.key.tuple)))
+            lazy.key = VectorizedIndexer(tuple(np.broadcast_arrays(*lazy.key.tuple)))
             return lazy
         (dim,) = arrays
         # Basic indexing first, so that only the array remains to be put in place.
@@ -207,18 +214,13 @@ class OrthogonalArray(indexing.ExplicitlyIndexedNDArrayMixin):
         return result
 
 
-class _Pointwise(BackendArray):
+class _Pointwise(IndexedOnRead):
     """Answers pointwise (truly vectorised) keys, by reading the smallest outer product."""
 
     def __init__(self, array: OrthogonalArray) -> None:
         self.array = array
         self.shape = array.shape
         self.dtype = array.dtype
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
 
     def _read(self, key: tuple[Any, ...]) -> Array:
         return self.array._outer(key).get_duck_array()

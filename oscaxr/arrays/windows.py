@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from xarray.core import indexing
 
 from oscaxr.arrays.lazy import Array, AxisIndex, OrthogonalArray
+from oscaxr.arrays.xarray_internals import innermost
 
 
 @dataclass(frozen=True)
@@ -110,17 +110,6 @@ def take_frames(source: xr.Variable, frames: Array) -> Array:
     unique, inverse = np.unique(frames, return_inverse=True)
     rows = np.asarray(source.isel({clock: unique}).values)
     return rows[inverse.reshape(frames.shape)]
-
-
-def innermost(variable: xr.Variable) -> Any:
-    """Return what holds the values of a variable, below xarray's wrappers."""
-    data = variable._data
-    while isinstance(
-        data,
-        indexing.MemoryCachedArray | indexing.CopyOnWriteArray | indexing.NumpyIndexingAdapter,
-    ):
-        data = data.array
-    return data
 
 
 def chunk_rows(source: xr.Variable) -> int:

@@ -12,10 +12,10 @@ from weakref import WeakKeyDictionary
 import h5py
 import numpy as np
 from xarray.backends import CachingFileManager
-from xarray.backends.locks import HDF5_LOCK
 
 from oscaxr.arrays.computed import Once
 from oscaxr.arrays.lazy import Array, AxisIndex, OrthogonalArray, read_increasing
+from oscaxr.arrays.xarray_internals import HDF5_LOCK
 from oscaxr.errors import FormatError, OscaxrError, UnsafeLinkError
 from oscaxr.files import chunks
 from oscaxr.files.opening import open_file, why_unreadable

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from oscaxr.arrays.xarray_internals import data_of
 from oscaxr.errors import CriterionError, FormatError, SessionMismatchError
 from oscaxr.model import names as n
 
@@ -49,7 +50,7 @@ def check_sizes(
 def set_preferred_chunks(ds: xr.Dataset) -> None:
     """Tell dask the file's own chunks, so that `chunks={}` inflates none of them twice."""
     for variable in ds.variables.values():
-        reader = getattr(variable._data, "reader", None)
+        reader = getattr(data_of(variable), "reader", None)
         chunk_shape = getattr(reader, "chunk_shape", None)
         if chunk_shape and len(chunk_shape) == variable.ndim:
             variable.encoding["preferred_chunks"] = dict(

@@ -6,10 +6,10 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import xarray as xr
-from xarray.core import indexing
 
 from oscaxr.arrays.lazy import OrthogonalArray
-from oscaxr.arrays.windows import WindowReader, Windows, innermost
+from oscaxr.arrays.windows import WindowReader, Windows
+from oscaxr.arrays.xarray_internals import MemoryCachedArray, innermost
 from oscaxr.errors import DroppedSequencesWarning, MissingVariableError, WindowError, warn
 from oscaxr.model import names as n
 from oscaxr.model import traces
@@ -288,7 +288,7 @@ def _data(
     reader = WindowReader(source, windows, factors)
     if isinstance(innermost(source), np.ndarray):
         return OrthogonalArray(reader, order=order).get_duck_array()
-    return indexing.MemoryCachedArray(OrthogonalArray(reader, order=order))
+    return MemoryCachedArray(OrthogonalArray(reader, order=order))
 
 
 def _dask_windows(

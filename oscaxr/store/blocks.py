@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from oscaxr.arrays.lazy import OrthogonalArray
-from oscaxr.arrays.windows import innermost
+from oscaxr.arrays.xarray_internals import innermost
 from oscaxr.model import names as n
 
 Array = np.ndarray[Any, Any]

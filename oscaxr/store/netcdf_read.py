@@ -12,10 +12,14 @@ from typing import Any, Final
 import h5py
 import numpy as np
 import xarray as xr
-from xarray.backends.common import BackendArray
-from xarray.core import indexing
 
 from oscaxr.arrays.lazy import Array
+from oscaxr.arrays.xarray_internals import (
+    NETCDF_LOCK,
+    IndexedOnRead,
+    IndexingSupport,
+    LazilyIndexedArray,
+)
 from oscaxr.errors import DamagedExportError
 from oscaxr.files.hdf5 import Hdf5File, lazy_array
 
@@ -47,9 +51,9 @@ def read_variables(
                 continue
             data: Any
             if dataset.dtype.kind == "S":
-                data = indexing.LazilyIndexedArray(_Text(file, dataset))
+                data = LazilyIndexedArray(_Text(file, dataset))
             elif not _is_readable(dataset):
-                data = indexing.LazilyIndexedArray(_ThroughNetcdf(file, dataset))
+                data = LazilyIndexedArray(_ThroughNetcdf(file, dataset))
             elif dataset.ndim:
                 data = lazy_array(file, dataset)
             else:
@@ -129,7 +133,7 @@ def _is_readable(dataset: h5py.Dataset) -> bool:
     return all(h5py.h5z.filter_avail(one) for one in filters)
 
 
-class _ThroughNetcdf(BackendArray):
+class _ThroughNetcdf(IndexedOnRead):
     """A variable that only the netCDF library can inflate (zstd, bzip2)."""
 
     def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
@@ -138,17 +142,11 @@ class _ThroughNetcdf(BackendArray):
         self.shape = dataset.shape
         self.dtype = dataset.dtype
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
-
     def _read(self, key: tuple[Any, ...]) -> Array:
         import netCDF4
-        from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
         try:
-            with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(self.path) as file:
+            with NETCDF_LOCK, netCDF4.Dataset(self.path) as file:
                 variable = file[self.name]
                 variable.set_auto_maskandscale(False)
                 variable.set_auto_chartostring(False)
@@ -161,8 +159,10 @@ class _ThroughNetcdf(BackendArray):
         return values
 
 
-class _Text(BackendArray):
+class _Text(IndexedOnRead):
     """Text that is stored as characters along one more dim."""
+
+    support = IndexingSupport.BASIC
 
     def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
         self.file = file
@@ -172,11 +172,6 @@ class _Text(BackendArray):
         self.shape = dataset.shape[:-1]
         self.width = dataset.shape[-1]
         self.dtype = np.dtype(f"U{self.width}")
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.BASIC, self._read
-        )
 
     def _read(self, key: tuple[Any, ...]) -> Array:
         if self.through is not None:

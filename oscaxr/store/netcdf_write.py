@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from oscaxr.arrays.xarray_internals import NETCDF_LOCK
 from oscaxr.errors import ExportContentError
 from oscaxr.store.blocks import Region
 from oscaxr.store.encoding import Stored, as_stored
@@ -20,7 +21,6 @@ class NetcdfWriter:
 
     def __init__(self, path: Path, *, compression: bool | str = True) -> None:
         import netCDF4
-        from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
         if isinstance(compression, str) and compression not in COMPRESSIONS:
             raise ExportContentError(
@@ -29,7 +29,7 @@ class NetcdfWriter:
             )
         self._compression = "zlib" if compression is True else compression or ""
         # Sources may be read in another thread through the same library, which is not thread-safe.
-        self._lock = NETCDF4_PYTHON_LOCK
+        self._lock = NETCDF_LOCK
         with self._lock:
             self._file = netCDF4.Dataset(path, "w", format="NETCDF4")
         self._variables: dict[tuple[str, str], Any] = {}

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
-from xarray.backends.common import BackendArray
-from xarray.core import indexing
 from xarray.indexes import PandasIndex
 
+from oscaxr.arrays.xarray_internals import IndexedOnRead, LazilyIndexedArray, data_of
 from oscaxr.errors import DamagedExportError, ExportError, SessionNotFoundError
 from oscaxr.store.export_file import ExportFile, layout_from, opened_export
 from oscaxr.store.layout import (
@@ -221,13 +220,13 @@ def _restored(
     encoding = {"source": source}
     if "preferred_chunks" in stored.encoding:
         encoding["preferred_chunks"] = stored.encoding["preferred_chunks"]
-    data: Any = stored._data
+    data: Any = data_of(stored)
     if stored.dtype != wanted:
-        data = indexing.LazilyIndexedArray(_Converted(stored, dtype))
+        data = LazilyIndexedArray(_Converted(stored, dtype))
     return xr.Variable(stored.dims, data, restore_attrs(attrs, types), encoding)
 
 
-class _Converted(BackendArray):
+class _Converted(IndexedOnRead):
     """A lazy variable whose values become another dtype when they are read."""
 
     def __init__(self, variable: xr.Variable, dtype: str) -> None:
@@ -235,11 +234,6 @@ class _Converted(BackendArray):
         self.name = dtype
         self.shape = variable.shape
         self.dtype = dtype_from(dtype)
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
 
     def _read(self, key: tuple[Any, ...]) -> Array:
         return convert(self.variable[key].values, self.name)

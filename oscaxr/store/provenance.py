@@ -14,9 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
-from xarray.core import indexing
 
-from oscaxr.arrays.windows import innermost
+from oscaxr.arrays.xarray_internals import NETCDF_LOCK, data_of, is_in_memory
 from oscaxr.files.remote import RemoteSource
 from oscaxr.model.attrs import DATASET_ATTRS
 from oscaxr.store.layout import PREFIX, PROVENANCE, provenance_from
@@ -41,14 +40,14 @@ def source_paths(ds: xr.Dataset) -> list[Source]:
         found |= {path: None for name in files for path in _as_paths(name)}
         found |= dict.fromkeys(_as_remote(encoding.get("remote_sources")))
     for variable in ds.variables.values():
-        if not _in_memory(variable):
+        if not is_in_memory(variable):
             found |= dict.fromkeys(_paths_behind(variable))
     return [path for path in found if isinstance(path, RemoteSource) or path.exists()]
 
 
 def live_paths(ds: xr.Dataset) -> list[Path]:
     """Find the files that a Dataset has still to read from."""
-    lazy = [v for v in ds.variables.values() if not _in_memory(v)]
+    lazy = [v for v in ds.variables.values() if not is_in_memory(v)]
     found = {
         path: None
         for variable in lazy
@@ -58,13 +57,6 @@ def live_paths(ds: xr.Dataset) -> list[Path]:
     for encoding in (ds.encoding, *(v.encoding for v in lazy)) if lazy else ():
         found |= dict.fromkeys(_as_paths(encoding.get("source")))
     return list(found)
-
-
-def _in_memory(variable: xr.Variable) -> bool:
-    data = innermost(variable)
-    return variable.chunks is None and (
-        isinstance(data, np.ndarray | indexing.PandasIndexingAdapter)
-    )
 
 
 def _as_paths(value: Any) -> Iterator[Path]:
@@ -79,7 +71,7 @@ def _as_remote(value: Any) -> Iterator[RemoteSource]:
 
 
 def _paths_behind(variable: xr.Variable) -> Iterator[Source]:
-    data: Any = variable._data
+    data: Any = data_of(variable)
     graph = getattr(data, "__dask_graph__", None)
     pending: list[tuple[Any, int]] = [(data, 0)]
     if callable(graph):
@@ -95,7 +87,7 @@ def _paths_behind(variable: xr.Variable) -> Iterator[Source]:
         yield from _as_remote(getattr(value, "remote", None))
         if isinstance(value, xr.Variable):
             yield from _as_paths(value.encoding.get("source"))
-            value = value._data
+            value = data_of(value)
         if depth < _MAX_DEPTH:
             inner = [getattr(value, name, None) for name in _INNER]
             if type(value).__name__ == "DataNode":
@@ -128,9 +120,8 @@ def _recorded(path: Path) -> dict[str, Any]:
 def _attrs_of_groups(path: Path) -> list[dict[str, Any]]:
     if path.name.endswith(".nc"):
         import netCDF4
-        from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
-        with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(path) as file:
+        with NETCDF_LOCK, netCDF4.Dataset(path) as file:
             groups, found = [file], []
             while groups:
                 group = groups.pop(0)

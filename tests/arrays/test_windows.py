@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oscaxr.arrays.lazy import ArrayReader, OrthogonalArray
-from oscaxr.arrays.windows import WindowReader, Windows, innermost, take_frames, window_reader
+from oscaxr.arrays.windows import WindowReader, Windows, take_frames, window_reader
+from oscaxr.arrays.xarray_internals import innermost
 
 
 def naive_frames(windows):

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import oscaxr as ox
-from oscaxr.arrays.windows import innermost, window_reader
+from oscaxr.arrays.windows import window_reader
+from oscaxr.arrays.xarray_internals import innermost
 from oscaxr.errors import (
     DroppedSequencesWarning,
     MissingVariableError,

@@ -9,8 +9,8 @@ from typing import Any, Final, TypedDict
 
 import h5py
 import numpy as np
-from xarray.backends.locks import HDF5_LOCK
 
+from oscaxr.arrays.xarray_internals import HDF5_LOCK
 from oscaxr.errors import (
     FormatError,
     RemoteError,

@@ -1,0 +1,78 @@
+"""The parts of xarray that are not public, in one place: the only module that imports them.
+
+Lazy arrays, the locks of the file libraries and what holds the values of a variable have no public
+form in xarray. Should a release of xarray change them, this is what has to follow.
+"""
+
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+from xarray.backends.common import BackendArray
+from xarray.backends.locks import HDF5_LOCK
+from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK as NETCDF_LOCK
+from xarray.core.indexing import (
+    CopyOnWriteArray,
+    ExplicitIndexer,
+    ExplicitlyIndexedNDArrayMixin,
+    IndexingSupport,
+    LazilyIndexedArray,
+    LazilyVectorizedIndexedArray,
+    MemoryCachedArray,
+    NumpyIndexingAdapter,
+    OuterIndexer,
+    PandasIndexingAdapter,
+    VectorizedIndexer,
+    explicit_indexing_adapter,
+)
+
+__all__ = [
+    "HDF5_LOCK",
+    "NETCDF_LOCK",
+    "ExplicitIndexer",
+    "ExplicitlyIndexedNDArrayMixin",
+    "IndexedOnRead",
+    "IndexingSupport",
+    "LazilyIndexedArray",
+    "LazilyVectorizedIndexedArray",
+    "MemoryCachedArray",
+    "OuterIndexer",
+    "VectorizedIndexer",
+    "data_of",
+    "innermost",
+    "is_in_memory",
+]
+
+
+class IndexedOnRead(BackendArray):
+    """A lazy array whose subclass reads outer products (or what its support says)."""
+
+    support: ClassVar[IndexingSupport] = IndexingSupport.OUTER
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __getitem__(self, key: ExplicitIndexer) -> Any:
+        return explicit_indexing_adapter(key, self.shape, self.support, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> Any:
+        """Return the values at a key: one integer, slice or (OUTER) array of integers a dim."""
+        raise NotImplementedError
+
+
+def data_of(variable: xr.Variable) -> Any:
+    """Return what holds the values of a variable, without reading any."""
+    return variable._data
+
+
+def innermost(variable: xr.Variable) -> Any:
+    """Return what holds the values of a variable, below xarray's wrappers."""
+    data = data_of(variable)
+    while isinstance(data, MemoryCachedArray | CopyOnWriteArray | NumpyIndexingAdapter):
+        data = data.array
+    return data
+
+
+def is_in_memory(variable: xr.Variable) -> bool:
+    """Whether the values are there, so that no file is read for them."""
+    data = innermost(variable)
+    return variable.chunks is None and isinstance(data, np.ndarray | PandasIndexingAdapter)
