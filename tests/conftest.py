@@ -34,6 +34,15 @@ hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "quick")
 )
 
+# Marks of xarray's own tests, some of which tests/store/test_xarray_suite.py runs.
+XARRAY_MARKS = ("asyncio", "flaky", "network", "skip_if_param", "skip_with_dask_array")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marks known: importing those tests is an error otherwise."""
+    for mark in XARRAY_MARKS:
+        config.addinivalue_line("markers", f"{mark}: of xarray's own tests")
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
