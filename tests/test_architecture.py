@@ -22,7 +22,7 @@ MAX_LINES = 400
 # "" is the package's own __init__.py. A room that is not in this table is an error: it has to be
 # given a place first.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "options", "renamed"),
+    ("errors", "options", "progress", "renamed"),
     ("arrays",),
     ("model",),
     ("files", "select", "measure", "sample"),

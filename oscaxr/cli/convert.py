@@ -23,7 +23,7 @@ from oscaxr.cli.console import (
 )
 from oscaxr.cli.convert_session import Job, Result, convert_one, result_of
 from oscaxr.cli.convert_sources import find_all
-from oscaxr.sessions.progress import progress_bar
+from oscaxr.progress import progress_bar
 from oscaxr.sessions.workers import NoResult, run_each
 from oscaxr.store.atomic import clean
 from oscaxr.store.layout import SUFFIXES

@@ -24,7 +24,7 @@ from oscaxr.cli.console import DebugOption, output, reported_errors, say, workin
 from oscaxr.errors import OscaxrError
 from oscaxr.plot import tracked_responses
 from oscaxr.plot.overview import HEIGHT_RATIOS
-from oscaxr.sessions.progress import progress_bar
+from oscaxr.progress import progress_bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,19 +1,10 @@
 """``oscaxr download``: fetch sessions of DANDI 000037, after saying how much that is."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from oscaxr.cli.console import (
     FAILED,
@@ -31,6 +22,7 @@ from oscaxr.cli.console import (
 from oscaxr.cli.sessions import numbers
 from oscaxr.download import DANDISET, VERSION, Asset, Fetched, Plan, fetch, plan
 from oscaxr.errors import DownloadError
+from oscaxr.progress import progress_bar
 
 _OPTION_WORDS: Final = {
     "overwrite": "--overwrite",
@@ -150,7 +142,8 @@ def download(
 
 def _fetch(planned: Plan, folder: Path, overwrite: bool) -> tuple[Sequence[Fetched], bool]:
     try:
-        with _progress(planned) as progress:
+        with progress_bar("downloading", in_bytes=True) as report:
+            progress = _total(planned, report)
             return fetch(planned, folder, overwrite=overwrite, progress=progress), False
     except DownloadError as error:
         if not error.results:
@@ -158,25 +151,15 @@ def _fetch(planned: Plan, folder: Path, overwrite: bool) -> tuple[Sequence[Fetch
         return [one for one in error.results if isinstance(one, Fetched)], True
 
 
-@contextmanager
-def _progress(planned: Plan) -> Iterator[Callable[[Asset, int], None]]:
-    """Show how many bytes have come, on a terminal only."""
-    console = messages()
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
+def _total(planned: Plan, report: Callable[..., None]) -> Callable[[Asset, int], None]:
+    """Tell a progress bar how much of all files is there, and which file is being fetched."""
     done = dict.fromkeys((asset.identifier for asset in planned.assets), 0)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("downloading", total=planned.size)
 
-        def report(asset: Asset, n_bytes: int) -> None:
-            done[asset.identifier] = n_bytes
-            bar.update(task, description=asset.label, completed=sum(done.values()))
+    def progress(asset: Asset, n_bytes: int) -> None:
+        done[asset.identifier] = n_bytes
+        report(sum(done.values()), planned.size, asset.label)
 
-        yield report
+    return progress
 
 
 def _show_plan(planned: Plan, folder: Path) -> None:

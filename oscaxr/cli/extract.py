@@ -36,10 +36,10 @@ from oscaxr.measure import baseline as subtract_baseline
 from oscaxr.measure import integrate as integrated
 from oscaxr.measure import stats as averaged
 from oscaxr.model import names as n
+from oscaxr.progress import progress_bar
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.sequences import sequences
 from oscaxr.select.tracked import tracked as tracked_rois
-from oscaxr.sessions.progress import progress_bar
 from oscaxr.store.save import format_of, save
 
 # Of windows that are worked on before they are saved, so many bytes are held at a time.
@@ -187,13 +187,8 @@ def extract(
                 ):
                     write_long_table(table, temporary, columns, report)
             else:
-                with progress_bar(f"writing {out.name} (kB)") as report:
-                    save(
-                        result,
-                        out,
-                        overwrite=overwrite,
-                        progress=lambda done, total: report(done // 1000, total // 1000),
-                    )
+                with progress_bar(f"writing {out.name}", in_bytes=True) as report:
+                    save(result, out, overwrite=overwrite, progress=report)
         _tell(
             {
                 "path": out,

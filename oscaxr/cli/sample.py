@@ -8,7 +8,7 @@ import typer
 
 from oscaxr import sample as samples
 from oscaxr.cli.console import DebugOption, bytes_at, in_words, output, reported_errors, say
-from oscaxr.sessions.progress import progress_bar
+from oscaxr.progress import progress_bar
 
 
 class Format(StrEnum):

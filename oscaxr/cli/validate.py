@@ -24,7 +24,7 @@ from oscaxr.errors import OscaxrError, OscaxrWarning
 from oscaxr.formats.original.files import is_session_folder, session_folders
 from oscaxr.model.validate import Problem, Report, check_structure
 from oscaxr.model.validate import validate as check_values
-from oscaxr.sessions.progress import progress_bar
+from oscaxr.progress import progress_bar
 from oscaxr.sessions.sources import SessionSource
 from oscaxr.store.open import is_exported
 

@@ -13,8 +13,8 @@ import pandas as pd
 import xarray as xr
 
 from oscaxr.errors import AmbiguousSessionError, CriterionError, OscaxrError, SessionsFailedError
+from oscaxr.progress import progress_bar
 from oscaxr.sessions.open import Errors, check_errors, node_of, tree_of, warn_of_failures
-from oscaxr.sessions.progress import progress_bar
 from oscaxr.sessions.sources import PathLike, SessionRequest, find_requests
 from oscaxr.sessions.workers import NoResult, run_each
 

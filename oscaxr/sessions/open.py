@@ -13,8 +13,8 @@ from oscaxr.errors import (
     OscaxrError,
     warn,
 )
+from oscaxr.progress import progress_bar
 from oscaxr.renamed import refuse_keywords
-from oscaxr.sessions.progress import progress_bar
 from oscaxr.sessions.sources import PathLike, find_requests, find_source, typed_table
 
 Errors = Literal["raise", "collect"]

@@ -18,6 +18,7 @@ from oscaxr.errors import (
     UnsafeTargetError,
 )
 from oscaxr.model import names as n
+from oscaxr.progress import Report, progress_bar
 from oscaxr.store.atomic import AtomicTarget
 from oscaxr.store.blocks import blocks
 from oscaxr.store.encoding import Chunks, Format, Stored, group_attrs, prepare, with_dtypes
@@ -36,7 +37,6 @@ from oscaxr.store.writer import ThreadedWriter, Writer
 from oscaxr.store.zarr_write import ZarrWriter
 
 PathLike = str | os.PathLike[Any]
-Progress = Callable[[int, int], None]
 Exportable = xr.Dataset | xr.DataArray | xr.DataTree
 
 # Small facts that are computed from whole traces: the factors first, they find `valid` on the way.
@@ -57,7 +57,7 @@ def save(
     overwrite: bool = False,
     timestamp: bool = False,
     digest: bool | None = None,
-    progress: bool | Progress | None = None,
+    progress: bool | Report | None = None,
 ) -> Path:
     """Save a session, a tree of sessions, sequences or statistics to zarr or netCDF.
 
@@ -91,7 +91,7 @@ def save(
         Whether to note the sha256 of source files; by default of those up to 8 GiB, in the
         background.
     progress : bool or callable, optional
-        True for a progress bar; or a function of (bytes done, bytes in all).
+        True for a progress bar on a terminal; or a function of (bytes done, bytes in all).
 
     Returns
     -------
@@ -166,8 +166,12 @@ def save(
                 group: prepare(_computed(ds), layouts[group], file_format, chunks)
                 for group, ds in groups.items()
             }
-            with _failures(target), _writer(temporary, file_format, packed, compression) as writer:
-                _write(writer, stored, _reporter(progress, target))
+            with (
+                progress_bar(target.name, show=progress, in_bytes=True) as report,
+                _failures(target),
+                _writer(temporary, file_format, packed, compression) as writer,
+            ):
+                _write(writer, stored, report)
                 attrs = {}
                 for group, ds in groups.items():
                     asked = parameters | {
@@ -254,7 +258,7 @@ def _refuse_own_source(target: Path, sources: Iterable[Path]) -> None:
             )
 
 
-def _write(writer: Writer, stored: dict[str, list[Stored]], report: Progress) -> None:
+def _write(writer: Writer, stored: dict[str, list[Stored]], report: Report) -> None:
     total = sum(one.nbytes for group in stored.values() for one in group)
     done = 0
     report(done, total)
@@ -296,22 +300,3 @@ def _failures(target: Path) -> Iterator[None]:
             f"could not write {target}: {error}. What was there before is as it was. Is the disk "
             "full, or a limit on the size of files reached?"
         ) from error
-
-
-def _reporter(progress: bool | Progress | None, target: Path) -> Progress:
-    if callable(progress):
-        return progress
-    if not progress:
-        return lambda done, total: None
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
-    bar = Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    task = bar.add_task(target.name, total=None)
-    bar.start()
-
-    def report(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total)
-        if done >= total:
-            bar.stop()
-
-    return report

@@ -6,7 +6,7 @@ from contextlib import redirect_stderr
 import pytest
 
 import oscaxr as ox
-from oscaxr.sessions.progress import progress_bar
+from oscaxr.progress import progress_bar
 
 
 class Terminal(io.StringIO):
@@ -40,3 +40,24 @@ def test_mapping_over_sessions_shows_it(sample_path):
         count = ox.map_sessions(lambda ds: ds.sizes["roi"], [sample_path], scheduler="synchronous")
     assert "1/1" in terminal.getvalue()
     assert count.sizes == {"session_id": 1}
+
+
+def test_bytes_are_told_as_bytes():
+    with redirect_stderr(Terminal()) as terminal, progress_bar("saving", in_bytes=True) as report:
+        report(2_000_000, 3_000_000)
+        report(3_000_000, 3_000_000, "the last file")
+    assert "3.0 MB" in terminal.getvalue()
+    assert "the last file" in terminal.getvalue()
+
+
+def test_the_callers_own_function_is_told_instead(tmp_path):
+    told = []
+    with redirect_stderr(Terminal()) as terminal:
+        ox.save(
+            ox.sample.session(n_rois=3, scale=0.01),
+            tmp_path / "s.nc",
+            progress=lambda done, total: told.append((done, total)),
+        )
+    assert not terminal.getvalue()
+    assert told[0][0] == 0
+    assert told[-1][0] <= told[-1][1]
