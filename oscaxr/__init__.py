@@ -5,12 +5,12 @@ from importlib.metadata import version as _version
 from typing import Any as _Any
 
 from oscaxr import accessor as accessor  # registers ds.osca and da.osca
-from oscaxr.analyses.tracked import tracked_unexpected_index, unexpected_index_of
-from oscaxr.analyses.unexpected_index import unexpected_index
+from oscaxr import analyses
 from oscaxr.bridges.hierarchical import from_hierarchical_frame, to_hierarchical_frame
 from oscaxr.bridges.pynapple import to_numpy, to_pynapple
 from oscaxr.errors import OscaxrError, OscaxrWarning
-from oscaxr.formats.original.matches import read_match_examples, read_matches
+from oscaxr.errors import RenamedError as _RenamedError
+from oscaxr.formats.original.matches import read_matches
 from oscaxr.measure import (
     active_rois,
     baseline,
@@ -21,25 +21,25 @@ from oscaxr.measure import (
     roi_correlations,
     scale,
     scale_factors,
-    scale_parameters,
     smooth,
     snr,
     stats,
 )
 from oscaxr.measure.registration import register_masks, register_projection
 from oscaxr.model.validate import validate
+from oscaxr.renamed import NAMES as _NAMES
 from oscaxr.select.alignment import align_tracked
 from oscaxr.select.criteria import select_segments
-from oscaxr.select.frames import convert_frames, segments_at
+from oscaxr.select.frames import segments_at
 from oscaxr.select.images import stimulus_images
 from oscaxr.select.responses import responses
 from oscaxr.select.sequences import sequences
-from oscaxr.select.tables import blocks, onset_pairs, patches, patches_around, segment_table
+from oscaxr.select.tables import blocks, patches, segment_table
 from oscaxr.select.tracked import n_tracked, tracked
 from oscaxr.sessions.discovery import find_sessions
 from oscaxr.sessions.map import map_sessions
 from oscaxr.sessions.open import open_session, open_sessions
-from oscaxr.sessions.table import default_sessions, pilot_omissions, session_row, session_table
+from oscaxr.sessions.table import default_sessions, session_table
 from oscaxr.store.save import save
 
 __version__ = _version("oscaxr")
@@ -51,6 +51,8 @@ def __getattr__(name: str) -> _Any:
         return _import_module(f"oscaxr.{name}")
     if name == "open_exported":
         return _import_module("oscaxr.store.open").open_exported
+    if name in _NAMES:
+        raise _RenamedError(f"oscaxr.{name} is now {_NAMES[name]}")
     raise AttributeError(f"module 'oscaxr' has no attribute {name!r}")
 
 
@@ -66,8 +68,7 @@ __all__ = [
     "session_table",
     "find_sessions",
     "default_sessions",
-    "pilot_omissions",
-    "session_row",
+    "analyses",
     "sample",
     "plot",
     "download",
@@ -86,22 +87,17 @@ __all__ = [
     "responses",
     "segment_table",
     "blocks",
-    "onset_pairs",
     "patches",
-    "patches_around",
     "stimulus_images",
-    "convert_frames",
     "segments_at",
     # ROIs over sessions
     "align_tracked",
     "read_matches",
-    "read_match_examples",
     "register_masks",
     "register_projection",
     # what about it
     "scale",
     "scale_factors",
-    "scale_parameters",
     "baseline",
     "smooth",
     "integrate",
@@ -112,9 +108,6 @@ __all__ = [
     "invalid_rois",
     "snr",
     "roi_correlations",
-    "unexpected_index",
-    "unexpected_index_of",
-    "tracked_unexpected_index",
     "validate",
     # errors
     "OscaxrError",

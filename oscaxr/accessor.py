@@ -4,17 +4,19 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 import xarray as xr
 
-from oscaxr import measure
 from oscaxr.bridges import hierarchical, pynapple
+from oscaxr.measure import activity, quality, scaling, statistics, transform
+from oscaxr.model import traces
 from oscaxr.model.validate import validate
 from oscaxr.select import criteria, frames, images, responses, sequences, tables, tracked
 
 P = ParamSpec("P")
 R = TypeVar("R")
+A = TypeVar("A")
 
 
 def _method(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
@@ -39,26 +41,28 @@ def _without_parameter(doc: str, name: str) -> str:
     return empty_section.sub("", entry.sub("", doc, count=1), count=1)
 
 
-class _Fresh:
+class _Fresh(Generic[A]):
     """Gives an accessor anew at each use."""
 
     # xarray's own registration keeps the accessor with the object that it wraps. The two would
     # refer to each other, and a session with all that was read from it would live on until Python
     # looks for such circles.
 
-    def __init__(self, accessor: "type[_Accessor]") -> None:
+    def __init__(self, accessor: Callable[[Any], A]) -> None:
         self._accessor = accessor
 
-    def __get__(self, wrapped: Any, _: Any = None) -> Any:
+    def __get__(self, wrapped: Any, _: Any = None) -> Callable[[Any], A] | A:
         return self._accessor if wrapped is None else self._accessor(wrapped)
 
 
-def _registered(kind: type) -> "Callable[[type[_Accessor]], type[_Accessor]]":
-    def register(accessor: type[_Accessor]) -> type[_Accessor]:
+def _registered(kind: type, register: Callable[[str], Any]) -> Callable[[type[A]], type[A]]:
+    def registered(accessor: type[A]) -> type[A]:
+        # For its warning, where the class has an attribute of this name already.
+        register("osca")(accessor)
         setattr(kind, "osca", _Fresh(accessor))  # noqa: B010 (xarray's classes do not declare it)
         return accessor
 
-    return register
+    return registered
 
 
 class _Accessor:
@@ -71,16 +75,16 @@ class _Accessor:
         names = [name for name in dir(type(self)) if not name.startswith("_")]
         return f"oscaxr on this {type(self._object).__name__}: {', '.join(names)}"
 
-    scale = _method(measure.scale)
-    scale_parameters = _method(measure.scale_parameters)
-    baseline = _method(measure.baseline)
-    smooth = _method(measure.smooth)
-    integrate = _method(measure.integrate)
-    interpolate = _method(measure.interpolate)
-    stats = _method(measure.stats)
+    scale = _method(scaling.scale)
+    scale_parameters = _method(scaling.scale_parameters)
+    baseline = _method(transform.baseline)
+    smooth = _method(transform.smooth)
+    integrate = _method(transform.integrate)
+    interpolate = _method(traces.interpolate)
+    stats = _method(statistics.stats)
 
 
-@_registered(xr.DataArray)
+@_registered(xr.DataArray, xr.register_dataarray_accessor)
 class DataArrayAccessor(_Accessor):
     """Operations on one variable: whole traces, or sequences of them.
 
@@ -99,17 +103,17 @@ class DataArrayAccessor(_Accessor):
     """
 
     tracked = _method(tracked.tracked)
-    plateau_traces = _method(measure.plateau_traces)
-    active_rois = _method(measure.active_rois)
-    invalid_rois = _method(measure.invalid_rois)
-    snr = _method(measure.snr)
-    roi_correlations = _method(measure.roi_correlations)
+    plateau_traces = _method(activity.plateau_traces)
+    active_rois = _method(activity.active_rois)
+    invalid_rois = _method(quality.invalid_rois)
+    snr = _method(quality.snr)
+    roi_correlations = _method(quality.roi_correlations)
     to_hierarchical_frame = _method(hierarchical.to_hierarchical_frame)
     to_pynapple = _method(pynapple.to_pynapple)
     to_numpy = _method(pynapple.to_numpy)
 
 
-@_registered(xr.Dataset)
+@_registered(xr.Dataset, xr.register_dataset_accessor)
 class DatasetAccessor(_Accessor):
     """Operations on a session.
 
@@ -138,12 +142,12 @@ class DatasetAccessor(_Accessor):
     stimulus_images = _method(images.stimulus_images)
     convert_frames = _method(frames.convert_frames)
     segments_at = _method(frames.segments_at)
-    scale_factors = _method(measure.scale_factors)
-    active_rois = _method(measure.active_rois)
-    plateau_traces = _method(measure.plateau_traces)
-    invalid_rois = _method(measure.invalid_rois)
-    snr = _method(measure.snr)
-    roi_correlations = _method(measure.roi_correlations)
+    scale_factors = _method(traces.scale_factors)
+    active_rois = _method(activity.active_rois)
+    plateau_traces = _method(activity.plateau_traces)
+    invalid_rois = _method(quality.invalid_rois)
+    snr = _method(quality.snr)
+    roi_correlations = _method(quality.roi_correlations)
     validate = _method(validate)
 
     @property

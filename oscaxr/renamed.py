@@ -7,7 +7,19 @@ from typing import Any, Final, NoReturn
 
 from oscaxr.errors import RenamedError
 
-NAMES: Final = {"sessions": 'oscaxr.session_table("mouse_df.csv")'}
+NAMES: Final = {
+    "sessions": 'oscaxr.session_table("mouse_df.csv")',
+    "session_row": "oscaxr.sessions.table.session_row",
+    "pilot_omissions": "oscaxr.sessions.table.pilot_omissions",
+    "read_match_examples": "oscaxr.formats.original.matches.read_match_examples",
+    "scale_parameters": "oscaxr.measure.scale_parameters (or the method: ds.osca.scale_parameters)",
+    "onset_pairs": "oscaxr.select.tables.onset_pairs (or the method: ds.osca.onset_pairs)",
+    "patches_around": "oscaxr.select.tables.patches_around (or the method: ds.osca.patches_around)",
+    "convert_frames": "oscaxr.select.frames.convert_frames (or the method: ds.osca.convert_frames)",
+    "unexpected_index": "oscaxr.analyses.unexpected_index",
+    "unexpected_index_of": "oscaxr.analyses.unexpected_index_of",
+    "tracked_unexpected_index": "oscaxr.analyses.tracked_unexpected_index",
+}
 """What to write for a name that ``oscaxr`` had."""
 
 KEYWORDS: Final = {"sessions": 'table="mouse_df.csv"', "runtype": 'run_type="prod"'}

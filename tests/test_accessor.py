@@ -2,15 +2,30 @@
 
 import inspect
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import xarray as xr
 
 import oscaxr as ox
+from oscaxr import measure
 from oscaxr.accessor import DataArrayAccessor, DatasetAccessor
+from oscaxr.select import frames, tables
 
-RENAMED = {"select": "select_segments"}
+# Methods whose function has another name, or is not at the top.
+FUNCTIONS = {
+    "select": ox.select_segments,
+    "convert_frames": frames.convert_frames,
+    "onset_pairs": tables.onset_pairs,
+    "patches_around": tables.patches_around,
+    "scale_parameters": measure.scale_parameters,
+}
+
+
+def function_of(name):
+    return FUNCTIONS[name] if name in FUNCTIONS else getattr(ox, name)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +147,7 @@ def test_methods_equal_their_functions(ds, objects, kind, name):
     arguments = dict(CASES[kind][name])
     if "ds" in arguments:
         arguments["ds"] = ds
-    function = getattr(ox, RENAMED.get(name, name))
+    function = function_of(name)
     same(
         outcome(getattr(objects[kind].osca, name), **arguments),
         outcome(function, objects[kind], **arguments),
@@ -153,7 +168,7 @@ def test_positional_arguments_are_passed_on(ds):
 def test_signatures_and_docs_are_passed_on(accessor):
     for name in methods(accessor):
         method = getattr(accessor, name)
-        function = getattr(ox, RENAMED.get(name, name))
+        function = function_of(name)
         own = next(iter(inspect.signature(function).parameters))
         kept = [line for line in method.__doc__.splitlines() if line.strip()]
         whole = [line for line in function.__doc__.splitlines() if line.strip()]
@@ -186,3 +201,20 @@ def test_no_state_is_kept(ds):
     changed = session.isel(roi=[0])
     assert changed.osca._object is changed
     pickle.loads(pickle.dumps(session))
+
+
+def test_a_clash_of_names_warns():
+    script = """
+import warnings, xarray as xr
+for register in (xr.register_dataset_accessor, xr.register_dataarray_accessor):
+    register("osca")(str)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import oscaxr
+print(sum(one.category.__name__ == "AccessorRegistrationWarning" for one in caught))
+print(type(xr.Dataset().osca).__name__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["2", "DatasetAccessor"]

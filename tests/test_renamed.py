@@ -1,6 +1,7 @@
 """An old name is an error that says the new one."""
 
 import pickle
+from importlib import import_module
 
 import cloudpickle
 import pytest
@@ -10,6 +11,7 @@ import oscaxr as ox
 from command_line import SCRIPT
 from oscaxr import download
 from oscaxr.errors import OscaxrError
+from oscaxr.renamed import NAMES
 
 
 def test_the_function_is_a_package_now():
@@ -56,3 +58,18 @@ def test_old_options(args, says, tmp_path):
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_old_names():
+    gone = set(NAMES) - {"sessions"}
+    for name in gone:
+        assert name not in ox.__all__
+        assert not hasattr(ox, name)
+        with pytest.raises(OscaxrError, match=rf"oscaxr\.{name} is now oscaxr\.") as caught:
+            getattr(ox, name)
+        assert isinstance(caught.value, AttributeError)
+        place, _, function = NAMES[name].partition(" ")[0].rpartition(".")
+        assert callable(getattr(import_module(place), function))
+    with pytest.raises(AttributeError, match="'never'"):
+        ox.never  # noqa: B018
+    assert len(ox.__all__) <= 46

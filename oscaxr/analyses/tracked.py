@@ -63,7 +63,7 @@ def unexpected_index_of(
     xarray.Dataset
         ``index``, ``percentile``, ``significant``, ``n_expected`` and ``n_unexpected`` over
         ``roi`` or ``tracking_id``, with the coordinates of the ROIs and of the session; see
-        :func:`oscaxr.unexpected_index`.
+        :func:`oscaxr.analyses.unexpected_index`.
 
     Raises
     ------

@@ -61,7 +61,7 @@ def convert_frames(ds: xr.Dataset, frames: Any, to: Clock) -> xr.DataArray:
     --------
     >>> import oscaxr as ox
     >>> ds = ox.sample.session(n_rois=4, scale=0.02)
-    >>> stim = ox.convert_frames(ds, ds.start_frame_twop, to="stim")
+    >>> stim = convert_frames(ds, ds.start_frame_twop, to="stim")
     >>> bool((abs(stim - ds.start_frame_stim) <= 2).all())
     True
     """

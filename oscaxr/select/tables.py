@@ -160,7 +160,7 @@ def onset_pairs(ds: xr.Dataset, /, *, stimulus: Any = None, **criteria: Any) -> 
     Examples
     --------
     >>> import oscaxr as ox
-    >>> pairs = ox.onset_pairs(ox.sample.session(n_rois=4, scale=0.1), stimulus="gabors")
+    >>> pairs = onset_pairs(ox.sample.session(n_rois=4, scale=0.1), stimulus="gabors")
     >>> bool((pairs.to_expected > pairs.to_unexpected).all())
     True
     """
@@ -280,7 +280,7 @@ def patches_around(
     >>> import oscaxr as ox
     >>> ds = ox.sample.session(n_rois=4, scale=0.02)
     >>> frames = ds.osca.select(gabor_frame="A").start_frame_twop[:2]
-    >>> ox.patches_around(ds, frames, pre=0, post=0.3).gabor_x.dims
+    >>> patches_around(ds, frames, pre=0, post=0.3).gabor_x.dims
     ('sequence', 'rel_time', 'patch')
     """
     check_clock(clock)

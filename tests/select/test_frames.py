@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import oscaxr as ox
 from oscaxr.errors import MissingVariableError, WindowError
-from oscaxr.select.frames import clock_of, frame_lookup, recording_frames
+from oscaxr.select.frames import clock_of, convert_frames, frame_lookup, recording_frames
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def naive_nearest(times, time):
 def test_stimulus_frames_to_twop_equal_brute_force(ds):
     frames = np.arange(0, ds.sizes["stim_time"], 7)
     wanted = [naive_nearest(ds.time.values, ds.stim_time.values[frame]) for frame in frames]
-    assert ox.convert_frames(ds, frames, to="twop").values.tolist() == wanted
+    assert convert_frames(ds, frames, to="twop").values.tolist() == wanted
 
 
 def test_twop_frames_to_stimulus_equal_brute_force(ds):
@@ -37,14 +37,14 @@ def test_twop_frames_to_stimulus_equal_brute_force(ds):
         naive_nearest(ds.stim_time.values, ds.time.values[frame]) if first <= frame < last else -1
         for frame in frames
     ]
-    assert ox.convert_frames(ds, frames, to="stim").values.tolist() == wanted
+    assert convert_frames(ds, frames, to="stim").values.tolist() == wanted
 
 
 def test_round_trip_stays_within_a_frame(ds):
     frames = np.arange(int(ds.start_frame_twop[0]), int(ds.stop_frame_twop[-1]) - 1)
-    there = ox.convert_frames(ds, frames, to="stim")
+    there = convert_frames(ds, frames, to="stim")
     assert (there >= 0).all()
-    back = ox.convert_frames(ds, there, to="twop")
+    back = convert_frames(ds, there, to="twop")
     # A stimulus frame is nearest to its two-photon frame except where frames were late.
     assert abs(back - frames).max() <= 1
     assert (back == frames).mean() > 0.95
@@ -54,27 +54,27 @@ def test_round_trip_stays_within_a_frame(ds):
     ("times", "other"), [("start_frame_stim", "twop"), ("start_frame_twop", "stim")]
 )
 def test_labels_and_shapes_are_kept(ds, times, other):
-    converted = ox.convert_frames(ds, ds[times], to=other)
+    converted = convert_frames(ds, ds[times], to=other)
     assert converted.dims == ("segment",)
     assert "gabor_frame" in converted.coords
     np.testing.assert_array_equal(converted.segment, ds.segment)
     assert converted.dtype == np.int64
-    assert ox.convert_frames(ds, np.array([[5], [6]]), to="twop").shape == (2, 1)
-    assert ox.convert_frames(ds, 5, to="twop").shape == ()
-    assert ox.convert_frames(ds, [], to="twop").shape == (0,)
+    assert convert_frames(ds, np.array([[5], [6]]), to="twop").shape == (2, 1)
+    assert convert_frames(ds, 5, to="twop").shape == ()
+    assert convert_frames(ds, [], to="twop").shape == (0,)
 
 
 @pytest.mark.parametrize("frames", [[-1], [10**6], [1.5], [np.nan], ["a"]])
 @pytest.mark.parametrize("to", ["twop", "stim"])
 def test_frames_that_do_not_exist_are_refused(ds, frames, to):
     with pytest.raises(WindowError, match=r"recording|whole numbers"):
-        ox.convert_frames(ds, frames, to=to)
+        convert_frames(ds, frames, to=to)
 
 
 def test_a_session_that_was_cut_is_refused(ds):
     for cut in (ds.isel(time=slice(100, None)), ds.isel(stim_time=slice(None, 100))):
         with pytest.raises(WindowError, match="was cut or re-ordered along"):
-            ox.convert_frames(cut, [5], to="twop")
+            convert_frames(cut, [5], to="twop")
     assert recording_frames(ds, "twop") == ds.sizes["time"]
 
 
@@ -82,7 +82,7 @@ def test_conversion_does_not_depend_on_the_segments_that_are_left(ds):
     few = ds.isel(segment=slice(20, 25))
     frames = np.arange(ds.sizes["time"])
     xr.testing.assert_equal(
-        ox.convert_frames(few, frames, to="stim"), ox.convert_frames(ds, frames, to="stim")
+        convert_frames(few, frames, to="stim"), convert_frames(ds, frames, to="stim")
     )
 
 

@@ -11,6 +11,7 @@ import oscaxr as ox
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.model import names as n
 from oscaxr.model.segments import block_numbers
+from oscaxr.select.tables import onset_pairs, patches_around
 
 FLOW_FIRST = ("left", "right", "gabors")
 
@@ -132,7 +133,7 @@ def test_onset_pairs_equal_a_loop(ds, stimulus):
     kinds = ds.stimulus_type.values
     wanted = [pair for pair in wanted if stimulus in (None, kinds[pair[0]])]
     assert wanted
-    assert pairs_of(ox.onset_pairs(ds, stimulus=stimulus)) == wanted
+    assert pairs_of(onset_pairs(ds, stimulus=stimulus)) == wanted
 
 
 @given(
@@ -160,20 +161,20 @@ def test_onset_pairs_of_random_tables(rows, start, gap):
     numbers, block = table.segment.values, table.block.values
     if (np.diff(numbers)[np.diff(block) == 0] > 1).any():
         with pytest.raises(CriterionError, match="some were left out"):
-            ox.onset_pairs(table)
+            onset_pairs(table)
         return
     wanted = naive_pairs(numbers, block, table.unexpected.values)
-    assert pairs_of(ox.onset_pairs(table)) == wanted
+    assert pairs_of(onset_pairs(table)) == wanted
 
 
 def test_onset_pairs_with_criteria(ds):
-    everything = pairs_of(ox.onset_pairs(ds, stimulus="gabors"))
-    assert pairs_of(ox.onset_pairs(ds, gabor_frame="A")) == everything
-    assert pairs_of(ox.onset_pairs(ds, gabor_frame="U")) == []
+    everything = pairs_of(onset_pairs(ds, stimulus="gabors"))
+    assert pairs_of(onset_pairs(ds, gabor_frame="A")) == everything
+    assert pairs_of(onset_pairs(ds, gabor_frame="U")) == []
     orientation = float(ds.gabor_mean_orientation[everything[0][0]])
-    some = pairs_of(ox.onset_pairs(ds, gabor_mean_orientation=orientation))
+    some = pairs_of(onset_pairs(ds, gabor_mean_orientation=orientation))
     assert some == [p for p in everything if ds.gabor_mean_orientation[p[0]] == orientation]
-    assert pairs_of(ox.onset_pairs(ds, gabor_kappa=4)) == []
+    assert pairs_of(onset_pairs(ds, gabor_kappa=4)) == []
 
 
 def test_patches_in_the_given_order(ds):
@@ -210,7 +211,7 @@ def test_patches_that_do_not_exist(ds):
 def test_patches_around_frames_equal_a_loop(ds, clock, dim):
     starts, stops = ds[f"start_frame_{clock}"].values, ds[f"stop_frame_{clock}"].values
     frames = [0, int(starts[6]), int(starts[40]) + 3, ds.sizes[dim] - 1]
-    found = ox.patches_around(ds, frames, pre=0.3, post=0.5, clock=clock)
+    found = patches_around(ds, frames, pre=0.3, post=0.5, clock=clock)
     fps = ds.attrs[f"{clock}_fps"]
     offsets = range(-round(0.3 * fps), round(0.5 * fps))
     assert found.gabor_size.dims == ("sequence", "rel_time", "patch")

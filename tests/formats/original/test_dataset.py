@@ -15,6 +15,7 @@ import xarray as xr
 import oscaxr as ox
 from oscaxr.errors import InvalidRoiWarning, OscaxrWarning
 from oscaxr.formats.original.files import read_tree
+from oscaxr.select.frames import convert_frames
 from small_sessions import small_spec
 
 # By definition: Gabor frame G has the orientation of its sequence; bad ROIs have reasons; the
@@ -111,9 +112,9 @@ def test_every_operation_gives_the_same_on_both(both):
 def test_frames_are_converted_by_the_sessions_own_alignment(both):
     original, _ = both
     stim = original.start_frame_stim.values[1:-1]
-    twop = ox.convert_frames(original, stim, to="twop").values
+    twop = convert_frames(original, stim, to="twop").values
     np.testing.assert_array_equal(twop, original.start_frame_twop.values[1:-1])
-    back = ox.convert_frames(original, np.arange(original.sizes["time"]), to="stim").values
+    back = convert_frames(original, np.arange(original.sizes["time"]), to="stim").values
     aligned = original.aligned_frame_twop.values
     for frame in range(0, original.sizes["time"], 13):
         found = np.flatnonzero(aligned == frame)
