@@ -6,7 +6,7 @@ from typing import Any as _Any
 
 from oscaxr import accessor as accessor  # registers ds.osca and da.osca
 from oscaxr import analyses
-from oscaxr.bridges.hierarchical import from_hierarchical_frame, to_hierarchical_frame
+from oscaxr.bridges.pandas_frames import from_hierarchical_frame, to_hierarchical_frame
 from oscaxr.bridges.pynapple import to_numpy, to_pynapple
 from oscaxr.errors import OscaxrError, OscaxrWarning
 from oscaxr.errors import RenamedError as _RenamedError
@@ -26,7 +26,7 @@ from oscaxr.measure import (
     stats,
 )
 from oscaxr.measure.registration import register_masks, register_projection
-from oscaxr.model.validate import validate
+from oscaxr.model.dataset import validate
 from oscaxr.renamed import NAMES as _NAMES
 from oscaxr.select.alignment import align_tracked
 from oscaxr.select.criteria import select_segments

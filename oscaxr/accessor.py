@@ -8,10 +8,10 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 import xarray as xr
 
-from oscaxr.bridges import hierarchical, pynapple
+from oscaxr.bridges import pandas_frames, pynapple
 from oscaxr.measure import activity, quality, scaling, statistics, transform
 from oscaxr.model import traces
-from oscaxr.model.validate import validate
+from oscaxr.model.dataset import validate
 from oscaxr.select import criteria, frames, images, responses, sequences, tables, tracked
 
 P = ParamSpec("P")
@@ -108,7 +108,7 @@ class DataArrayAccessor(_Accessor):
     invalid_rois = _method(quality.invalid_rois)
     snr = _method(quality.snr)
     roi_correlations = _method(quality.roi_correlations)
-    to_hierarchical_frame = _method(hierarchical.to_hierarchical_frame)
+    to_hierarchical_frame = _method(pandas_frames.to_hierarchical_frame)
     to_pynapple = _method(pynapple.to_pynapple)
     to_numpy = _method(pynapple.to_numpy)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 import xarray as xr
 
-from oscaxr.bridges.tables import check_rows, write_long_table
+from oscaxr.bridges.pandas_frames import check_rows, write_long_table
 from oscaxr.cli.console import (
     DebugOption,
     JsonOption,

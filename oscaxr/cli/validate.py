@@ -22,8 +22,8 @@ from oscaxr.cli.console import (
 from oscaxr.cli.convert_sources import Found, find_all
 from oscaxr.errors import OscaxrError, OscaxrWarning
 from oscaxr.formats.original.files import is_session_folder, session_folders
-from oscaxr.model.validate import Problem, Report, check_structure
-from oscaxr.model.validate import validate as check_values
+from oscaxr.model.dataset import Problem, Report, check_structure
+from oscaxr.model.dataset import validate as check_values
 from oscaxr.progress import progress_bar
 from oscaxr.sessions.sources import SessionSource
 from oscaxr.store.open import is_exported

@@ -6,7 +6,7 @@ import numpy as np
 
 from oscaxr.arrays.columns import thread_count
 from oscaxr.arrays.lazy import Array, AxisIndex, Reader, view_of
-from oscaxr.model.masks import to_boolean
+from oscaxr.model.derived import to_boolean
 
 # Masks are decoded this many bytes at a time: they are gone over twice while in the cache.
 BLOCK_BYTES = 1_000_000

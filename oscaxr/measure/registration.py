@@ -9,7 +9,7 @@ import xarray as xr
 
 from oscaxr.errors import MissingVariableError, SchemaError
 from oscaxr.model import names as n
-from oscaxr.model.masks import geometry
+from oscaxr.model.derived import geometry
 
 THRESHOLD: Final = 0.5
 """A registered pixel is part of a mask when its interpolated weight is at least this."""

@@ -1,17 +1,21 @@
-"""From the parts that a reader found to one session Dataset, always the same way."""
+"""One session Dataset, always assembled in the same way, and whether it is a sound one.
 
-from collections.abc import Collection, Mapping
-from typing import Any
+Structure is checked for free, values on request; all problems are told at once.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from oscaxr.errors import SchemaError
 from oscaxr.model import names as n
-from oscaxr.model.attrs import DATASET_ATTRS, STIMULUS_ATTRS, VariableSpec
+from oscaxr.model.attrs import DATASET_ATTRS, KIND_CODES, STIMULUS_ATTRS, VariableSpec
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import SESSION, template_spec
-from oscaxr.model.segments import frame_rate
+from oscaxr.model.segments import frame_rate, problems_of_table
 
 Parts = Mapping[str, tuple[tuple[str, ...], Any]]
 
@@ -74,3 +78,220 @@ def session_dataset(
             **attrs,
         },
     )
+
+
+Level = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, or worth knowing, about a session.
+
+    Parameters
+    ----------
+    level : {"error", "warning", "note"}
+        Errors make results wrong; warnings may; notes do not.
+    where : str
+        Variable or coordinate.
+    message : str
+        What was found.
+    """
+
+    level: Level
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.where}: {self.message}"
+
+
+class Report(tuple[Problem, ...]):
+    """The problems of a session; prints one a line."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self)) if self else "no problems found"
+
+    __repr__ = __str__
+
+    def at_level(self, level: Level) -> "Report":
+        """Return the problems of one level.
+
+        Parameters
+        ----------
+        level : {"error", "warning", "note"}
+            Which.
+
+        Returns
+        -------
+        Report
+        """
+        return Report(problem for problem in self if problem.level == level)
+
+    def raise_errors(self, source: str) -> None:
+        """Raise if there is any problem of level error.
+
+        Parameters
+        ----------
+        source : str
+            Name of the session or file, for the message.
+
+        Raises
+        ------
+        SchemaError
+            Listing all errors.
+        """
+        errors = self.at_level("error")
+        if errors:
+            lines = "\n".join(f"  - {problem.where}: {problem.message}" for problem in errors)
+            raise SchemaError(f"{source} is not a sound session Dataset:\n{lines}")
+
+
+def check_structure(ds: xr.Dataset, *, dropped: Iterable[str] = ()) -> Report:
+    """Check names, dims and dtypes against the schema; reads no values."""
+    excused = set(ds.variables) | set(dropped)
+    problems = [
+        Problem("error", name, "is missing")
+        for name, spec in SESSION.items()
+        if spec.required and name not in excused
+    ]
+    for name, variable in ds.variables.items():
+        spec = spec_of(str(name))
+        if spec is None:
+            if variable.dims:
+                problems.append(Problem("note", str(name), "is not part of the session schema"))
+            continue
+        if set(variable.dims) != set(spec.dims):
+            message = f"has dims {variable.dims}, not those of {spec.dims}"
+            problems.append(Problem("error", spec.name, message))
+        elif variable.dtype.kind not in KIND_CODES[spec.kind]:
+            message = f"has dtype {variable.dtype}, not one of kind {spec.kind}"
+            problems.append(Problem("error", spec.name, message))
+        if spec.role == "index" and name not in ds.xindexes:
+            problems.append(Problem("error", spec.name, "is not an index"))
+    problems += [
+        Problem("error", rate, "is missing from the attributes, or not above 0")
+        for rate in ("twop_fps", "stim_fps")
+        if not _rate(ds, rate) > 0
+    ]
+    return Report(problems)
+
+
+def validate(ds: xr.Dataset, *, traces: bool = False) -> Report:
+    """Check a session Dataset, its structure and the values of its coordinates.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A session.
+    traces : bool, optional
+        Also go through all dF/F traces for NaN and infinite values.
+
+    Returns
+    -------
+    Report
+        All problems at once, with their levels; empty for a sound session.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> ox.sample.session(n_rois=4, scale=0.02).osca.validate()
+    no problems found
+    """
+    structure = check_structure(ds)
+    broken = {problem.where for problem in structure.at_level("error")}
+    problems = list(structure)
+    for clock in (n.TIME, n.STIM_TIME):
+        if clock not in broken:
+            problems += _check_clock(ds, clock)
+    if not broken & {n.ROI_ID, n.TRACKING_ID}:
+        problems += _check_rois(ds)
+    columns = [name for name, spec in SESSION.items() if spec.dims == (n.SEGMENT,)]
+    if not broken & {*columns, n.TIME, n.STIM_TIME}:
+        problems += _check_segments(ds)
+    if n.RUN_VELOCITY in ds and n.RUN_VELOCITY not in broken:
+        missing = float(ds[n.RUN_VELOCITY].isnull().mean())
+        if missing > n.DROP_TOLERANCE:
+            message = f"{missing:.2%} of the frames are missing (usual: under 0.03%)"
+            problems.append(Problem("warning", n.RUN_VELOCITY, message))
+    if traces and n.VALID in ds.coords and n.VALID not in broken:
+        invalid = ds[n.ROI].values[~ds[n.VALID].values]
+        if len(invalid):
+            what = "have NaN or infinite values"
+            if n.INVALID_REASON in ds.coords:
+                what = "are bad (see invalid_reason)"
+            message = f"{len(invalid)} ROI(s) {what}: {_some(invalid)}"
+            problems.append(Problem("warning", n.DFF, message))
+    return Report(problems)
+
+
+def _check_clock(ds: xr.Dataset, clock: str) -> list[Problem]:
+    back = np.flatnonzero(~(np.diff(ds[clock].values) > 0))
+    if not back.size:
+        return []
+    return [Problem("error", clock, f"does not increase at {back.size} place(s): {_some(back)}")]
+
+
+def _check_rois(ds: xr.Dataset) -> list[Problem]:
+    problems = []
+    ids, counts = np.unique(ds[n.ROI_ID].values, return_counts=True)
+    if np.any(counts > 1):
+        problems.append(Problem("error", n.ROI_ID, f"is repeated: {_some(ids[counts > 1])}"))
+    tracking = ds[n.TRACKING_ID].values
+    tracked, counts = np.unique(tracking[tracking != n.UNTRACKED], return_counts=True)
+    if np.any(counts > 1):
+        message = f"is given to several ROIs: {_some(tracked[counts > 1])}"
+        problems.append(Problem("error", n.TRACKING_ID, message))
+    elif tracked.size and not np.array_equal(tracked, np.arange(tracked.size)):
+        message = "does not count from 0 without gaps"
+        problems.append(Problem("note", n.TRACKING_ID, message))
+    return problems
+
+
+def _check_segments(ds: xr.Dataset) -> list[Problem]:
+    columns = {
+        str(name): variable.values
+        for name, variable in ds.coords.items()
+        if variable.dims == (n.SEGMENT,)
+    }
+    lengths = {"stim": ds.sizes[n.STIM_TIME], "twop": ds.sizes[n.TIME]}
+    problems = [
+        Problem("error", n.SEGMENT, message) for message in problems_of_table(columns, lengths)
+    ]
+    for name, domain in n.NUMBER_DOMAINS.items():
+        odd = sorted(set(columns[name][~np.isnan(columns[name])].tolist()) - set(domain))
+        if odd:
+            message = f"has values {odd[:5]}, not among {list(domain)}"
+            problems.append(Problem("error", name, message))
+    late = np.flatnonzero(~(columns["stop_time"] > columns["start_time"]))
+    if late.size:
+        message = f"is not after start_time in segment(s) {_some(late)}"
+        problems.append(Problem("error", "stop_time", message))
+    if problems:
+        return problems
+    for name, clock, rate in (
+        ("start_frame_stim", n.STIM_TIME, "stim_fps"),
+        ("start_frame_twop", n.TIME, "twop_fps"),
+    ):
+        times = ds[clock].values[np.minimum(columns[name], ds.sizes[clock] - 1)]
+        off = np.flatnonzero(np.abs(times - columns["start_time"]) * _rate(ds, rate) > 2)
+        if off.size:
+            message = f"is more than 2 frames from start_time in segment(s) {_some(off)}"
+            problems.append(Problem("warning", name, message))
+    gaps = np.flatnonzero(columns["start_frame_twop"][1:] != columns["stop_frame_twop"][:-1])
+    if gaps.size:
+        message = f"leaves a gap or overlap after segment(s) {_some(gaps)}"
+        problems.append(Problem("warning", "start_frame_twop", message))
+    return problems
+
+
+def _rate(ds: xr.Dataset, name: str) -> float:
+    """Return a frame rate; 0 where the Dataset has none."""
+    rate = ds.attrs.get(name)
+    return float(rate) if isinstance(rate, int | float | np.number) else 0.0
+
+
+def _some(values: "np.ndarray[Any, Any]") -> str:
+    listed = ", ".join(map(str, values[:5]))
+    return listed if len(values) <= 5 else f"{listed}, ... ({len(values)})"

@@ -5,15 +5,9 @@ of the data, and returns what it drew. Matplotlib is needed (the extra ``plot``)
 when the first picture is drawn. All colours can be told apart by colour-blind people.
 """
 
-from oscaxr.plot.axes import PlotLibraryError
+from oscaxr.plot.axes import PlotInputError, PlotLibraryError
 from oscaxr.plot.behavior import BehaviorArtists, behavior_responses
-from oscaxr.plot.checks import PlotInputError
-from oscaxr.plot.expected import expected_unexpected
-from oscaxr.plot.heatmap import HeatmapArtists, heatmap
-from oscaxr.plot.overview import OverviewArtists, session_overview
-from oscaxr.plot.registered import RegisteredMaskArtists, registered_masks
-from oscaxr.plot.responses import ResponseArtists, responses
-from oscaxr.plot.rois import (
+from oscaxr.plot.field import (
     ProjectionArtists,
     RoiContourArtists,
     RoiMaskArtists,
@@ -21,13 +15,22 @@ from oscaxr.plot.rois import (
     roi_contours,
     roi_masks,
 )
+from oscaxr.plot.overview import OverviewArtists, session_overview
+from oscaxr.plot.registered import RegisteredMaskArtists, registered_masks
+from oscaxr.plot.responses import ResponseArtists, expected_unexpected, responses
+from oscaxr.plot.roi_responses import (
+    HeatmapArtists,
+    TrackedArtists,
+    heatmap,
+    tracked_over_sessions,
+    tracked_responses,
+)
 from oscaxr.plot.stimulus import (
     GaborFrameArtists,
     StimulusArtists,
     shade_gabor_frames,
     stimulus_frames,
 )
-from oscaxr.plot.tracked import TrackedArtists, tracked_over_sessions, tracked_responses
 
 __all__ = [
     # responses to segments

@@ -8,7 +8,7 @@ import xarray as xr
 from oscaxr.errors import CriterionError
 from oscaxr.model import names as n
 from oscaxr.plot import axes as parts
-from oscaxr.plot.checks import require_kind, require_variables
+from oscaxr.plot.axes import require_kind, require_variables
 from oscaxr.plot.responses import ResponseArtists, responses
 from oscaxr.select.sequences import sequences
 

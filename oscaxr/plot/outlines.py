@@ -1,4 +1,4 @@
-"""Where the pixels of ROI masks are, and the lines around them."""
+"""ROI masks in the microscope's field: their pixels, the lines around them, how both are drawn."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +10,7 @@ import xarray as xr
 
 from oscaxr.errors import MissingVariableError, SchemaError
 from oscaxr.model import names as n
-from oscaxr.plot.checks import roi_dim
+from oscaxr.plot.axes import roi_dim
 
 if TYPE_CHECKING:
     from matplotlib.path import Path

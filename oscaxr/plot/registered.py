@@ -12,7 +12,7 @@ from oscaxr.errors import CriterionError, SchemaError
 from oscaxr.measure.registration import register_masks
 from oscaxr.model import names as n
 from oscaxr.plot import axes as parts
-from oscaxr.plot.checks import require_kind, require_variables, sessions_in
+from oscaxr.plot.axes import require_kind, require_variables, sessions_in
 from oscaxr.plot.outlines import (
     FIELD_SIZE,
     MaskPixels,

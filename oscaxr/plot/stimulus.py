@@ -1,4 +1,4 @@
-"""The images that were on the screen."""
+"""What was on the screen: template images, and the Gabor frames around responses."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -11,7 +11,7 @@ import xarray as xr
 from oscaxr.errors import CriterionError
 from oscaxr.model import names as n
 from oscaxr.plot import axes as parts
-from oscaxr.plot.checks import require_kind, require_rel_time, require_variables
+from oscaxr.plot.axes import require_kind, require_rel_time, require_variables
 from oscaxr.select.images import stimulus_images
 from oscaxr.select.references import find_references
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from oscaxr.sample.nwb import Progress, sample_path, start_stamp, write_nwb
 from oscaxr.sample.original import original_path, write_original
-from oscaxr.sample.rois import allen_rows, bad_rois
+from oscaxr.sample.planted_rois import allen_rows, bad_rois
 from oscaxr.sample.spec import SampleError, SampleExistsError, SampleSpec
 
 FileFormat = Literal["nwb", "original"]

@@ -18,10 +18,9 @@ from oscaxr.sample.nwb_file import (
     Parts,
     build_file,
 )
-from oscaxr.sample.rois import MaskKind
+from oscaxr.sample.planted_rois import BLOCK_FRAMES, MaskKind
 from oscaxr.sample.spec import SampleExistsError, SampleSpec
 from oscaxr.sample.synthesis import SampleSession, make_session
-from oscaxr.sample.traces import BLOCK_FRAMES
 
 NameStyle = Literal["session_id", "start_time"]
 Progress = Callable[[int, int], None]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
-from oscaxr.sample.rois import MaskKind
+from oscaxr.sample.planted_rois import MaskKind
 from oscaxr.sample.spec import SampleError
 from oscaxr.sample.synthesis import SampleSession
 

@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oscaxr.sample.behavior import make_behavior
-from oscaxr.sample.clocks import Clocks
-from oscaxr.sample.rois import (
+from oscaxr.sample.mouse_behavior import make_behavior
+from oscaxr.sample.planted_rois import (
     MaskKind,
     Masks,
+    TraceModel,
     all_roi_ids,
     bad_rois,
     make_masks,
     make_max_projection,
+    make_trace_model,
     make_tuning,
     tracked_rows,
 )
+from oscaxr.sample.screen import Patches, make_patches, make_squares, make_templates
 from oscaxr.sample.spec import MOVIE, SampleSpec
-from oscaxr.sample.stimulus import Patches, make_patches, make_squares, make_templates
-from oscaxr.sample.timeline import Columns, make_timeline
-from oscaxr.sample.traces import TraceModel, make_trace_model
+from oscaxr.sample.timeline import Clocks, Columns, make_timeline
 
 _MOVIE_BLOCK = 64
 

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
-from oscaxr.bridges.hierarchical import from_hierarchical_frame, to_hierarchical_frame
+from oscaxr.bridges.pandas_frames import from_hierarchical_frame, to_hierarchical_frame
 from oscaxr.bridges.pynapple import to_numpy, to_pynapple
 from oscaxr.errors import MissingVariableError, SchemaError
 

@@ -14,7 +14,7 @@ import oscaxr as ox
 from oscaxr.errors import MissingVariableError, SchemaError
 from oscaxr.measure import registration
 from oscaxr.measure.registration import register_masks, register_projection
-from oscaxr.model.masks import geometry
+from oscaxr.model.derived import geometry
 
 near_identity = st.builds(
     lambda a, b, c, d, x, y, p, q: np.array([[1 + a, b, x], [c, 1 + d, y], [p, q, 1]]),

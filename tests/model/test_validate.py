@@ -10,8 +10,8 @@ import xarray as xr
 
 import oscaxr as ox
 from oscaxr.errors import InvalidRoiWarning, SchemaError
+from oscaxr.model.dataset import Problem, Report, check_structure, validate
 from oscaxr.model.schema import SESSION
-from oscaxr.model.validate import Problem, Report, check_structure, validate
 
 
 @pytest.fixture

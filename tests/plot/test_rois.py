@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 import oscaxr as ox
 from oscaxr import plot
 from oscaxr.errors import CriterionError, MissingVariableError, SchemaError
+from oscaxr.plot import field
 from oscaxr.plot import outlines as lines
-from oscaxr.plot import rois
 from small_sessions import small_spec
 
 Figure = pytest.importorskip("matplotlib.figure").Figure
@@ -118,11 +118,11 @@ def test_masks_are_coloured_by_what_they_are(ds, ax):
         own = values[:, y, x]
         color = (1, 1, 1)
         if own.any():
-            color = to_rgb(rois.VALID_COLOR)
+            color = to_rgb(field.VALID_COLOR)
         if own.sum() > 1:
-            color = to_rgb(rois.OVERLAP_COLOR)
+            color = to_rgb(field.OVERLAP_COLOR)
         if (own & ~valid).any():
-            color = to_rgb(rois.INVALID_COLOR)
+            color = to_rgb(field.INVALID_COLOR)
         assert tuple(image[y, x, :3]) == color
         assert image[y, x, 3] == own.any()
     centroids = np.stack([ds.centroid_x, ds.centroid_y], axis=1)[~valid]

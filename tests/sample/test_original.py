@@ -36,9 +36,9 @@ from oscaxr.sample import (
     write_nwb,
     write_original,
 )
+from oscaxr.sample.mouse_behavior import median_filter
+from oscaxr.sample.original.devices import LINE_LABELS, line_states
 from oscaxr.sample.original.pickler import Python2Pickler
-from oscaxr.sample.original.sync_file import LINE_LABELS, line_states
-from oscaxr.sample.wheel import median_filter
 
 SHORT = SampleSpec(
     scale=0.01,

@@ -24,8 +24,8 @@ from oscaxr.sample import (
     write_mouse,
     write_nwb,
 )
-from oscaxr.sample.behavior import decay_filter
-from oscaxr.sample.rois import make_masks
+from oscaxr.sample.mouse_behavior import decay_filter
+from oscaxr.sample.planted_rois import make_masks
 from oscaxr.sample.spec import BLOCK_ORDERS
 from oscaxr.sample.timeline import make_timeline, unexpected_runs
 

@@ -13,7 +13,7 @@ from oscaxr.errors import FormatError, MissingVariableError
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.remote import RemoteFile
 from oscaxr.formats.checks import check_ids, check_sizes, included_parts, set_preferred_chunks
-from oscaxr.formats.nwb import rois, stimulus, traces
+from oscaxr.formats.nwb import recordings, stimulus_table
 from oscaxr.formats.nwb.identity import parse_name
 from oscaxr.formats.nwb.source import (
     DFF,
@@ -26,9 +26,8 @@ from oscaxr.formats.nwb.source import (
     open_source,
 )
 from oscaxr.model import names as n
-from oscaxr.model.dataset import session_dataset
+from oscaxr.model.dataset import check_structure, session_dataset
 from oscaxr.model.facts import facts_from_row
-from oscaxr.model.validate import check_structure
 
 # Genotypes are written out in the files; the session table has one word a line.
 _LINES = {"Cux2": "L23-Cux2", "Rbp4": "L5-Rbp4"}
@@ -97,10 +96,10 @@ def _find_part(
     """Read a part of the session from the first file that has it, and note that file."""
     n_frames, n_segments = lengths
     parts: dict[str, tuple[str, Callable[[Source], dict[str, Any]]]] = {
-        "squares": (SQUARES, partial(stimulus.read_squares, n_segments=n_segments)),
-        "templates": (TEMPLATES, traces.read_templates),
-        "movie": (MOVIE, partial(traces.read_movie, n_frames=n_frames)),
-        "pupil": (PUPIL, partial(traces.read_pupil, n_frames=n_frames)),
+        "squares": (SQUARES, partial(stimulus_table.read_squares, n_segments=n_segments)),
+        "templates": (TEMPLATES, recordings.read_templates),
+        "movie": (MOVIE, partial(recordings.read_movie, n_frames=n_frames)),
+        "pupil": (PUPIL, partial(recordings.read_pupil, n_frames=n_frames)),
     }
     where, read = parts[word]
     holder = find_file_with(paths, where)
@@ -122,12 +121,12 @@ def _core(
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Read what every session has; problems are noted in the source and raised by its owner."""
     coords, attrs = _facts(source)
-    clocks = traces.read_clocks(source)
+    clocks = recordings.read_clocks(source)
     n_stim, n_twop = (len(clocks[c]) if c in clocks else None for c in ("stim", "twop"))
-    dff = traces.find_dff(source, n_twop)
-    table = rois.read_roi_table(source, None if dff is None else dff.shape[1], dropped)
-    running = {} if n.RUN_VELOCITY in dropped else traces.read_running(source, n_stim)
-    columns = stimulus.read_segments(source, clocks)
+    dff = recordings.find_dff(source, n_twop)
+    table = recordings.read_roi_table(source, None if dff is None else dff.shape[1], dropped)
+    running = {} if n.RUN_VELOCITY in dropped else recordings.read_running(source, n_stim)
+    columns = stimulus_table.read_segments(source, clocks)
     if dff is None or not columns or n_twop is None or n_stim is None:
         # Nothing more can be told of an unfit file; its problems say why.
         source.problems.append("the session could not be assembled")
@@ -136,16 +135,16 @@ def _core(
     n_segments = len(columns["stimulus_type"])
     # Traces first: the order of the variables is the order in which the Dataset prints them.
     parts = {
-        **traces.read_dff(source, dff),
+        **recordings.read_dff(source, dff),
         **running,
-        **traces.read_pupil(source, n_twop),
+        **recordings.read_pupil(source, n_twop),
         **table,
         n.TIME: ((n.TIME,), clocks["twop"]),
         n.STIM_TIME: ((n.STIM_TIME,), clocks["stim"]),
         n.SEGMENT: ((n.SEGMENT,), np.arange(n_segments, dtype=np.int64)),
         **{name: ((n.SEGMENT,), values) for name, values in columns.items()},
-        **stimulus.read_patches(source, n_segments),
-        **traces.read_max_projection(source),
+        **stimulus_table.read_patches(source, n_segments),
+        **recordings.read_max_projection(source),
     }
     return parts, coords, attrs
 

@@ -1,4 +1,4 @@
-"""The pupil table, brought from the eye camera's frames to those of the two-photon recording."""
+"""Running and pupil of the original layout, from the wheel and the eye camera."""
 
 from functools import partial
 from typing import Any, Final

@@ -1,21 +1,50 @@
 """From the folder of a session in the original layout to its lazy Dataset."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import CriterionError, MissingVariableError
+from oscaxr.arrays.lazy import OrthogonalArray
+from oscaxr.errors import (
+    CriterionError,
+    DroppedFramesWarning,
+    FormatError,
+    MissingVariableError,
+    OscaxrWarning,
+    SessionNotFoundError,
+    warn,
+)
+from oscaxr.files.hdf5 import DatasetReader, Hdf5File
 from oscaxr.formats.checks import check_ids, check_sizes, included_parts, set_preferred_chunks
+from oscaxr.formats.original import behavior, rois, stimulus_table
 from oscaxr.formats.original.files import SessionTree, read_tree
-from oscaxr.formats.original.reading import EXTRACT, SessionReading
+from oscaxr.formats.original.log_cache import decode
+from oscaxr.formats.original.rois import PngReader
+from oscaxr.formats.original.stimulus_log import StimulusLog
+from oscaxr.formats.original.stimulus_table import build_patches, square_parts
+from oscaxr.formats.original.synchronization import (
+    SECOND_ALIGNMENT_SESSIONS,
+    Synchronization,
+    SyncLines,
+    align,
+    check_alignment,
+    correct,
+    read_sync,
+    read_synchronization,
+    stimulus_clock,
+)
 from oscaxr.model import names as n
-from oscaxr.model.dataset import session_dataset
+from oscaxr.model import segments as segments_of
+from oscaxr.model import signals
+from oscaxr.model.dataset import check_structure, session_dataset
+from oscaxr.model.derived import mask_facts
 from oscaxr.model.facts import facts_from_row
-from oscaxr.model.validate import check_structure
 
 
 def open_original(
@@ -118,3 +147,241 @@ def _label_as_raw(ds: xr.Dataset) -> None:
     ):
         if name in ds.variables:
             ds.variables[name].attrs["long_name"] = what
+
+
+Parts = dict[str, tuple[tuple[str, ...], Any]]
+Result = TypeVar("Result")
+
+EXTRACT: Final = "_dendritic"
+"""Ending of the files that hold the ROIs which EXTRACT found."""
+
+REQUIRED: Final = (
+    "stimulus",
+    "sync",
+    "video_0",
+    "video_1",
+    "time_synchronization",
+    "max_projection",
+    "allen_masks",
+    "object_list",
+)
+
+
+class SessionReading:
+    """Reads the files of one session, and collects what is wrong with all of them."""
+
+    def __init__(self, tree: SessionTree, source: str, *, is_tracked: bool) -> None:
+        self.tree = tree
+        self.source = source
+        self.is_tracked = is_tracked
+        self.problems: list[str] = []
+        self.files: list[Hdf5File] = []
+        ending = "dendritic_masks" if source.endswith(EXTRACT) else ""
+        required = [*REQUIRED, source, *([ending] if ending else [])]
+        optional = ("pupil", "matches")
+        self.used = [tree.files[part] for part in (*required, *optional) if part in tree.files]
+        missing = [tree.missing[part] for part in required if part in tree.missing]
+        if missing:
+            lines = "".join(f"\n  - {path}" for path in missing)
+            hint = ""
+            if ending and any(EXTRACT in path.rpartition("/")[2] for path in missing):
+                hint = " The ROIs of the Allen segmentation are read with segmentation='allen'."
+            raise SessionNotFoundError(
+                f"{tree.folder} lacks {len(missing)} file(s) that a session in the original layout "
+                f"has:{lines}\nFetch them, or check that the folder was copied whole.{hint}"
+            )
+
+    def close(self) -> None:
+        """Release all files; reading opens them again."""
+        for file in self.files:
+            file.close()
+
+    def attempt(self, function: Callable[[], Result]) -> Result | None:
+        """Return what a function gives; note the problem where it fails."""
+        try:
+            return function()
+        except FormatError as error:
+            if type(error) is not FormatError:
+                raise
+            self.problems.append(str(error))
+            return None
+
+    def finish(self) -> None:
+        """Raise all problems at once."""
+        if self.problems:
+            lines = "".join(f"\n  - {problem}" for problem in self.problems)
+            raise FormatError(
+                f"{self.tree.folder} cannot be read as a session in the original layout:{lines}"
+            )
+
+    def hdf5(self, part: str) -> Hdf5File:
+        """Open one of the HDF5 files; it is closed with the Dataset."""
+        file = Hdf5File(self.tree.files[part])
+        self.files.append(file)
+        return file
+
+    def parts(
+        self,
+        keep_decoded: bool | str | os.PathLike[Any],
+        dropped: Collection[str],
+        *,
+        squares: bool,
+    ) -> Parts:
+        """Read everything: first each file by itself, then what needs several."""
+        files = self.tree.files
+        decoded = self.attempt(lambda: decode(files["stimulus"], keep_decoded))
+        lines = self.attempt(lambda: read_sync(self.hdf5("sync")))
+        clocks = self.attempt(lambda: read_synchronization(self.hdf5("time_synchronization")))
+        found = self.attempt(lambda: rois.find_traces(self.hdf5(self.source)))
+        masks = self.attempt(self._masks)
+        picture = self.attempt(lambda: PngReader(files["max_projection"]))
+        for video in ("video_0", "video_1"):
+            # Nothing of them is used; that they are whole is part of the session being whole.
+            self.attempt(partial(self.hdf5, video))
+        eye = self.attempt(lambda: self.hdf5("pupil")) if "pupil" in files else None
+        self.finish()
+        assert decoded is not None
+        assert lines is not None
+        assert clocks is not None
+        assert found is not None
+        assert masks is not None
+        assert picture is not None
+        log, tracks = decoded
+        clocked = self.attempt(lambda: self._clocked(log, lines, clocks, found[0], dropped))
+        trace_parts = self.attempt(lambda: rois.trace_parts(found[0], len(clocks.twop_times)))
+        roi_parts = self.attempt(lambda: self._rois(found, masks))
+        pupil_parts = (
+            None
+            if eye is None
+            else self.attempt(lambda: self._pupil(eye, clocks, found[0].shape[1]))
+        )
+        self.finish()
+        assert clocked is not None
+        assert trace_parts is not None
+        assert roi_parts is not None
+        rows, parts = clocked
+        patches = self.attempt(lambda: build_patches(rows, log)) or {}
+        flow = self.attempt(
+            lambda: square_parts(tracks, files["stimulus"], rows, log) if squares else {}
+        )
+        self.finish()
+        # Traces first: the order of the variables is the order in which the Dataset prints them.
+        return {
+            **trace_parts,
+            n.RUN_VELOCITY: parts.pop(n.RUN_VELOCITY),
+            **(pupil_parts or {}),
+            **roi_parts,
+            **parts,
+            **{name: ((n.SEGMENT, n.PATCH), values) for name, values in patches.items()},
+            n.MAX_PROJECTION: ((n.HEIGHT, n.WIDTH), OrthogonalArray(picture)),
+            **(flow or {}),
+        }
+
+    def _clocked(
+        self,
+        log: StimulusLog,
+        lines: SyncLines,
+        clocks: Synchronization,
+        reader: DatasetReader,
+        dropped: Collection[str],
+    ) -> tuple[stimulus_table.Rows, Parts]:
+        """Align the clocks; build the stimulus table and the running velocity on them."""
+        session_id = self.tree.session_id
+        sync = self.tree.files["sync"]
+        try:
+            delay = lines.monitor_delay()
+            first = align(lines.twop_falling, lines.stim_times, delay)
+        except FormatError as error:
+            if session_id not in SECOND_ALIGNMENT_SESSIONS:
+                raise FormatError(f"{sync}: {error}") from error
+            first = np.zeros(len(lines.stim_times), np.int64)
+        aligned, message = correct(first, clocks.stimulus_alignment, session_id)
+        if message:
+            warn(f"{self.tree.folder}: {message}", OscaxrWarning)
+        n_frames = reader.shape[1]
+        check_alignment(aligned, min(n_frames, len(clocks.twop_times)))
+        pulses = behavior.pulses_of_session(lines.stim_rising)
+        velocity = self.attempt(lambda: behavior.running_velocity(log.wheel, lines.stim_rising))
+        if len(pulses) < len(aligned):
+            raise FormatError(
+                f"{sync}: the stimulus line rises {len(pulses)} times but falls "
+                f"{len(lines.stim_falling)} times"
+            )
+        clock = stimulus_clock(pulses, clocks.twop_times, aligned)
+        rows = stimulus_table.build_rows(log, aligned)
+        columns = stimulus_table.build_columns(rows, log, clock)
+        lengths = {"stim": len(aligned), "twop": n_frames}
+        self.problems += segments_of.problems_of_table(columns, lengths)
+        self.finish()
+        assert velocity is not None
+        if log.n_dropped is not None and log.n_dropped > n.DROP_TOLERANCE * rows.stop[0, -1]:
+            warn(
+                f"{self.tree.folder}: the stimulus log says that {log.n_dropped} of "
+                f"{rows.stop[0, -1]} stimulus frames came late",
+                OscaxrWarning,
+            )
+        return rows, {
+            n.RUN_VELOCITY: ((n.STIM_TIME,), self._clean(velocity, dropped)),
+            n.TIME: ((n.TIME,), clocks.twop_times[:n_frames]),
+            n.STIM_TIME: ((n.STIM_TIME,), clock[: len(aligned)]),
+            n.ALIGNED_FRAME_TWOP: ((n.STIM_TIME,), aligned),
+            n.SEGMENT: ((n.SEGMENT,), np.arange(len(rows), dtype=np.int64)),
+            **{name: ((n.SEGMENT,), values) for name, values in columns.items()},
+        }
+
+    def _clean(self, velocity: Any, dropped: Collection[str]) -> Any:
+        """Remove outliers; warn when many frames are missing."""
+        cleaned, n_in_file, n_added = signals.remove_running_outliers(velocity)
+        message = signals.dropped_frames_message(cleaned, n_in_file, n_added)
+        if message and n.RUN_VELOCITY not in dropped:
+            warn(f"{self.tree.folder.name}: {message}", DroppedFramesWarning)
+        return cleaned
+
+    def _masks(self) -> tuple[Any, Any]:
+        """Return the masks, and their ids where they have any."""
+        allen = rois.read_allen_masks(
+            self.tree.files["allen_masks"], self.tree.files["object_list"]
+        )
+        if self.source.endswith(EXTRACT):
+            return rois.find_extract_masks(self.hdf5("dendritic_masks")), None
+        return allen
+
+    def _rois(self, found: tuple[DatasetReader, list[str]], masks: tuple[Any, Any]) -> Parts:
+        reader, roi_names = found
+        n_rois = reader.shape[0]
+        array, ids = masks
+        listed = "dendritic_masks" if self.source.endswith(EXTRACT) else "object_list"
+        if array.shape[0] != n_rois:
+            raise FormatError(
+                f"{reader.file.path} has traces of {n_rois} ROIs, but {self.tree.files[listed]} "
+                f"has {array.shape[0]} ROI masks: which trace is which ROI cannot be told"
+            )
+        named = np.array([int(name) for name in roi_names if name.isdecimal()], np.int64)
+        if len(named) not in (0, n_rois):
+            raise FormatError(f"{reader.file.path} has ROI names that are not numbers")
+        if ids is None:
+            ids = named if len(named) else np.arange(n_rois)
+        elif len(named) and not np.array_equal(ids, named):
+            raise FormatError(
+                f"{reader.file.path} has ROIs {named[:3]}..., but the masks, by ascending id, are "
+                f"those of {ids[:3]}..."
+            )
+        path = self.tree.files.get("matches") if self.is_tracked else None
+        return {
+            n.ROI: ((n.ROI,), np.arange(n_rois)),
+            n.ROI_ID: ((n.ROI,), ids),
+            n.TRACKING_ID: (
+                (n.ROI,),
+                rois.tracking_ids(path, ids, self.tree.session_id),
+            ),
+            n.ROI_MASK: ((n.ROI, n.HEIGHT, n.WIDTH), OrthogonalArray(array)),
+            **mask_facts(array, np.arange(n_rois)),
+        }
+
+    def _pupil(self, file: Hdf5File, clocks: Synchronization, n_frames: int) -> Parts:
+        if len(clocks.eye_frames) < n_frames:
+            raise FormatError(
+                f"{self.tree.files['time_synchronization']}: eye_tracking_alignment has "
+                f"{len(clocks.eye_frames)} entries, where there are {n_frames} two-photon frames"
+            )
+        return behavior.read_pupil(file, clocks.eye_frames[:n_frames], clocks.twop_times)

@@ -15,8 +15,8 @@ import numpy as np
 
 from oscaxr.arrays.lazy import Array
 from oscaxr.errors import OscaxrWarning, warn
-from oscaxr.formats.original.shown import ShownStimulus
 from oscaxr.formats.original.stimulus_log import (
+    ShownStimulus,
     StimulusLog,
     load_log,
     parse_log,

@@ -1,4 +1,4 @@
-"""The stimulus log of a production session: a dict as the stimulus computer kept it."""
+"""The stimulus log of production and pilot sessions, a dict as the stimulus computer kept it."""
 
 from collections import OrderedDict
 from datetime import timedelta
@@ -8,34 +8,128 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
-from oscaxr.sample.clocks import COUNTS_PER_SECOND, FLIPS_PER_EVENT
-from oscaxr.sample.original.form import OriginalForm
-from oscaxr.sample.original.parameters import (
-    IMAGES_PER_SEQUENCE,
-    flow_parameters,
-    gabor_elements,
-    gabor_parameters,
-    session_params,
-    square_elements,
+from oscaxr.sample.original.folder import OriginalForm
+from oscaxr.sample.screen import (
+    DEGREES_PER_PIXEL,
+    PATCH_PHASE,
+    SPATIAL_FREQUENCY,
+    WINDOW,
+    draw_patches,
 )
-from oscaxr.sample.stimulus import WINDOW, draw_patches
 from oscaxr.sample.synthesis import SampleSession
-from oscaxr.sample.timeline import FRAMES_PER_GABOR, NOMINAL_RATE
+from oscaxr.sample.timeline import (
+    COUNTS_PER_SECOND,
+    FLIPS_PER_EVENT,
+    FRAMES_PER_GABOR,
+    NOMINAL_RATE,
+)
+
+IMAGES_PER_SEQUENCE: Final = 4
+
+
+def session_params(session: SampleSession) -> dict[str, Any]:
+    """Make what all stimuli of a production session share."""
+    scale = session.spec.scale
+    return {
+        "type": "ophys",
+        "session_dur": round(4200 * scale),
+        "pre_blank": round(30 * scale),
+        "post_blank": round(30 * scale),
+        "inter_blank": round(30 * scale),
+        "gab_dur": round(2040 * scale),
+        "sq_dur": round(1020 * scale),
+        "seed": session.spec.seed,
+        "rng": np.random.RandomState(session.spec.seed),
+        "windowpar": window_parameters(),
+    }
+
+
+def window_parameters() -> list[Any]:
+    """Return the size of the screen in pixels, and of a pixel in degrees."""
+    return [list(WINDOW), np.float64(DEGREES_PER_PIXEL)]
+
+
+def square_elements(session: SampleSession) -> dict[str, Any]:
+    """Make what the stimulus computer drew visual flow from."""
+    return {
+        "units": "pix",
+        "nElements": session.spec.n_squares,
+        "sizes": np.float64(session.spec.square_size),
+        "fieldShape": "sqr",
+        "contrs": 1.0,
+        "elementTex": None,
+        "elementMask": None,
+        "name": "bricks",
+    }
+
+
+def gabor_elements() -> dict[str, Any]:
+    """Make what the stimulus computer drew Gabor patches from."""
+    return {
+        "units": "pix",
+        "nElements": n.N_PATCHES,
+        "fieldShape": "sqr",
+        "contrs": 1.0,
+        "phases": PATCH_PHASE,
+        "sfs": np.float64(SPATIAL_FREQUENCY * DEGREES_PER_PIXEL),
+        "elementTex": "sin",
+        "elementMask": "gauss",
+        "texRes": 48,
+        "maskParams": {"sd": 3},
+        "name": "gabors",
+    }
+
+
+def flow_parameters() -> dict[str, Any]:
+    """Return the parameters of visual flow."""
+    return {
+        "size": 8,
+        "speed": 50,
+        "flipfrac": 0.25,
+        "density": 0.75,
+        "seg_len": 1,
+        "reg_len": [30, 90],
+        "surp_len": [2, 4],
+        "units": "pix",
+        "fps": 60,
+    }
+
+
+def gabor_parameters(session: SampleSession) -> dict[str, Any]:
+    """Return the parameters of Gabor patches."""
+    return {
+        "n_gabors": n.N_PATCHES,
+        "size_ran": [10, 20],
+        "sf": SPATIAL_FREQUENCY,
+        "phase": PATCH_PHASE,
+        "oris": [0.0, 45.0, 90.0, 135.0],
+        "ori_std": session.spec.gabor_kappa**-0.5,
+        "im_len": FRAMES_PER_GABOR / NOMINAL_RATE,
+        "reg_len": [30, 90],
+        "surp_len": [3, 6],
+        "sd": 3,
+        "units": "pix",
+        "n_im": IMAGES_PER_SEQUENCE,
+    }
+
 
 _UNPICKLED_STIMULUS: Final = "<cred_assign_stims.CredAssignStims object>"
 
 
 def make_log(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
-    """Make the stimulus log of a production session."""
-    table = session.segments
-    shown = table["stimulus_template_name"]
-    names = [name for name in dict.fromkeys(shown.tolist()) if name != n.GRAYSCREEN]
-    stimuli = [
-        gabor_stimulus(session, form)
-        if name == n.GABORS
-        else flow_stimulus(session, form, shown == name)
-        for name in reversed(names)
-    ]
+    """Make the stimulus log of a session, as of production or of the pilots."""
+    if session.spec.run_type == "pilot":
+        # Other names, and each stimulus shown in several blocks.
+        stimuli = [_pilot_gabors(session, form), _pilot_flow(session, form)]
+    else:
+        shown = session.segments["stimulus_template_name"]
+        names = [name for name in dict.fromkeys(shown.tolist()) if name != n.GRAYSCREEN]
+        stimuli = [
+            gabor_stimulus(session, form)
+            if name == n.GABORS
+            else flow_stimulus(session, form, shown == name)
+            for name in reversed(names)
+        ]
     return {"stimuli": stimuli, **log_of_session(session, form)}
 
 
@@ -47,7 +141,8 @@ def log_of_session(session: SampleSession, form: OriginalForm) -> dict[str, Any]
     wheel = session.wheel
     if form.startup_spike:
         wheel = np.append(np.float32(0), wheel)
-    last = last_shown(session)
+    # Up to the end of the last stimulus.
+    last = int(session.segments["start_frame_stim"][-1])
     start = spec.start.replace(tzinfo=None)
     duration = float(intervals.sum() / 1000)
     return {
@@ -101,11 +196,6 @@ def log_of_session(session: SampleSession, form: OriginalForm) -> dict[str, Any]
     }
 
 
-def last_shown(session: SampleSession) -> int:
-    """Return the number of stimulus frames up to the end of the last stimulus."""
-    return int(session.segments["start_frame_stim"][-1])
-
-
 def block_frames(session: SampleSession, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return first and last (exclusive) stimulus frame of each block of the chosen segments."""
     table = session.segments
@@ -132,11 +222,11 @@ def frame_list(
 def stimulus(
     session: SampleSession,
     chosen: NDArray[np.bool_],
-    frames: NDArray[np.int32],
-    parameters: dict[str, Any],
-    sweeps: dict[str, Any],
+    sweeps: NDArray[np.int64],
+    own: dict[str, Any],
 ) -> dict[str, Any]:
-    """Make the dict of one stimulus."""
+    """Make the dict of one stimulus: what all have, then its own."""
+    frames = frame_list(session, chosen, sweeps)
     blocks = block_frames(session, chosen)
     return {
         "fps": NOMINAL_RATE,
@@ -156,8 +246,7 @@ def stimulus(
         "current_frame": len(frames),
         "stim": _UNPICKLED_STIMULUS,
         "unpickleable": [],
-        **parameters,
-        **sweeps,
+        **own,
     }
 
 
@@ -201,7 +290,8 @@ def flow_stimulus(
         "last_frame": [[count * n.N_FLOW_FRAMES]],
         "session_params": shared,
     }
-    sweeps = {
+    own = {
+        "stim_params": parameters,
         "sweep_params": {"Flip": (unexpected, 0)},
         "dimnames": ["Flip"],
         "sweep_length": 1,
@@ -210,8 +300,7 @@ def flow_stimulus(
         "sweep_frames": sweep_frames(count, n.N_FLOW_FRAMES),
         "sweep_table": [(flip,) for flip in unexpected],
     }
-    frames = frame_list(session, chosen, np.arange(count))
-    return stimulus(session, chosen, frames, {"stim_params": parameters}, sweeps)
+    return stimulus(session, chosen, np.arange(count), own)
 
 
 def gabor_sweeps(session: SampleSession, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -256,7 +345,8 @@ def gabor_stimulus(session: SampleSession, form: OriginalForm) -> dict[str, Any]
         "last_frame": [[count * FRAMES_PER_GABOR]],
         "session_params": {**session_params(session), **gabor_draws(session, form)},
     }
-    order = {
+    own = {
+        "stim_params": parameters,
         "sweep_params": {"OriSurp": (sequences, 0), "PosSizesAll": (images, 1)},
         "dimnames": ["OriSurp", "PosSizesAll"],
         "sweep_length": FRAMES_PER_GABOR / NOMINAL_RATE,
@@ -265,5 +355,45 @@ def gabor_stimulus(session: SampleSession, form: OriginalForm) -> dict[str, Any]
         "sweep_frames": sweep_frames(len(sweeps), FRAMES_PER_GABOR),
         "sweep_table": [(sequence, image) for sequence in sequences for image in images],
     }
-    frames = frame_list(session, chosen, sweeps)
-    return stimulus(session, chosen, frames, {"stim_params": parameters}, order)
+    return stimulus(session, chosen, sweeps, own)
+
+
+def _subject_parameters(session: SampleSession) -> dict[str, Any]:
+    return {"seed": session.spec.seed, "windowpar": window_parameters()}
+
+
+def _pilot_gabors(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+    chosen = session.segments["stimulus_type"] == n.GABORS
+    kappa = session.spec.gabor_kappa
+    rows = [
+        [orientation, kappa, int(unexpected)]
+        for orientation, unexpected in sequence_parameters(session, chosen)
+    ]
+    draws = gabor_draws(session, form)
+    names = {"possize": "possizes", "orisbyimg": "orisByImg"}
+    parameters = {
+        "elemParams": gabor_elements(),
+        "gabor_params": gabor_parameters(session),
+        **{names[name]: values for name, values in draws.items()},
+        "subj_params": {**_subject_parameters(session), "oriparsurps": rows},
+    }
+    return stimulus(session, chosen, gabor_sweeps(session, chosen), {"stimParams": parameters})
+
+
+def _pilot_flow(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+    table = session.segments
+    chosen = table["stimulus_type"] == n.VISFLOW
+    is_left = table["main_flow_direction"][chosen] == n.LEFT
+    size, number = session.spec.square_size, session.spec.n_squares
+    rows = [
+        [int(unexpected), size, number, "left" if left else "right"]
+        for unexpected, left in zip(table["unexpected"][chosen], is_left, strict=True)
+    ]
+    parameters: dict[str, Any] = {
+        "elemParams": square_elements(session),
+        "square_params": flow_parameters(),
+        "subj_params": {**_subject_parameters(session), "flipdirecarray": rows},
+    }
+    if "squares" not in form.leave_out:
+        parameters["posByFrame"] = flow_frames(session, chosen)
+    return stimulus(session, chosen, np.arange(len(rows)), {"stimParams": parameters})

@@ -7,29 +7,35 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from oscaxr.sample.clocks import COUNTS_PER_SECOND
 from oscaxr.sample.nwb import Progress
-from oscaxr.sample.original.form import OriginalForm, Pickled, Storage
-from oscaxr.sample.original.masks import (
-    write_allen_masks,
-    write_extract_masks,
-    write_max_projection,
-)
-from oscaxr.sample.original.pickler import Python2Pickler
-from oscaxr.sample.original.pilot_log import make_pilot_log
-from oscaxr.sample.original.pupil import write_pupil
-from oscaxr.sample.original.rois import FoundRois
-from oscaxr.sample.original.stimulus_log import make_log
-from oscaxr.sample.original.sync_file import (
+from oscaxr.sample.original.devices import (
+    write_pupil,
     write_sync,
     write_time_synchronization,
     write_video,
 )
-from oscaxr.sample.original.traces import write_traces
-from oscaxr.sample.original.tracking import nway_name, write_nway
-from oscaxr.sample.original.tree import Tree, new_folder, original_path
+from oscaxr.sample.original.folder import (
+    OriginalForm,
+    Pickled,
+    Storage,
+    Tree,
+    new_folder,
+    original_path,
+)
+from oscaxr.sample.original.pickler import Python2Pickler
+from oscaxr.sample.original.roi_files import (
+    FoundRois,
+    nway_name,
+    write_allen_masks,
+    write_extract_masks,
+    write_max_projection,
+    write_nway,
+    write_traces,
+)
+from oscaxr.sample.original.stimulus_log import make_log
 from oscaxr.sample.spec import SampleSpec
 from oscaxr.sample.synthesis import SampleSession, make_session
+from oscaxr.sample.timeline import COUNTS_PER_SECOND
 
 _TIME_FORM = "%Y-%m-%d %H:%M:%S"
 
@@ -160,8 +166,7 @@ def _write(
 def _write_behavior(session: SampleSession, tree: Tree, form: OriginalForm) -> None:
     clocks = session.clocks
     with tree.behavior_file("stim.pkl").open("wb", buffering=2**20) as file:
-        is_pilot = session.spec.run_type == "pilot"
-        log = (make_pilot_log if is_pilot else make_log)(session, form)
+        log = make_log(session, form)
         if form.pickled_by == "python2":
             Python2Pickler(file, form.pickle_protocol).dump(log)
         else:

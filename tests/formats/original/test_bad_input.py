@@ -25,8 +25,8 @@ from oscaxr.errors import (
     SessionNotFoundError,
     UnsafePickleError,
 )
+from oscaxr.formats.original.dataset import REQUIRED
 from oscaxr.formats.original.files import read_tree
-from oscaxr.formats.original.reading import REQUIRED
 
 
 @pytest.fixture

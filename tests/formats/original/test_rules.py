@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from oscaxr.arrays.percentiles import column_factors
 from oscaxr.errors import FormatError
-from oscaxr.formats.original import behavior, clocks
-from oscaxr.formats.original.clocks import SyncLines, photodiode_events
+from oscaxr.formats.original import behavior, synchronization
+from oscaxr.formats.original.synchronization import SyncLines, photodiode_events
 from oscaxr.model import signals
 from oscaxr.model.clocks import first_stimulus_frames
 
@@ -35,14 +35,14 @@ def test_alignment_is_a_scan_of_all_two_photon_frames(steps, shown):
     twop = np.cumsum(steps) / 8
     # On the recording, the very first time included.
     shown = np.clip(np.sort(shown) / 8, twop[0], twop[-1])
-    found = clocks.align(twop, shown - 0.25, 0.25)
+    found = synchronization.align(twop, shown - 0.25, 0.25)
     assert found.tolist() == aligned_by_scanning(twop, shown - 0.25, 0.25)
 
 
 @pytest.mark.parametrize("shown", [[0.9, 2.0], [1.5, 4.1], [NAN, 2.0], [5.0, 6.0]])
 def test_frames_outside_the_two_photon_recording_are_named(shown):
     with pytest.raises(FormatError, match="lie outside the two-photon recording of 4 frames"):
-        clocks.align(np.arange(1.0, 5.0), np.array(shown), 0.0)
+        synchronization.align(np.arange(1.0, 5.0), np.array(shown), 0.0)
 
 
 def stimulus_frames_by_scanning(aligned, n_frames):
@@ -66,38 +66,38 @@ def test_stimulus_frames_are_the_first_of_each_two_photon_frame(steps, start):
 def test_the_second_alignment_is_a_check():
     first = np.arange(6)
     same = np.append(first, 9.0)
-    assert clocks.correct(first, same, 1)[1] == ""
-    assert clocks.correct(first, first.astype(float), 1)[1] == ""
+    assert synchronization.correct(first, same, 1)[1] == ""
+    assert synchronization.correct(first, first.astype(float), 1)[1] == ""
     off = np.array([0.0, 1, 2, 6, NAN, 5])
-    found, message = clocks.correct(first, off, 1)
+    found, message = synchronization.correct(first, off, 1)
     assert found.tolist() == first.tolist()
     assert "1 of 6" in message
     assert "at most 3" in message
     for length in (4, 5, 8):
         with pytest.raises(FormatError, match=f"has {length} entries"):
-            clocks.correct(first, np.arange(float(length)), 1)
+            synchronization.correct(first, np.arange(float(length)), 1)
 
 
 def test_one_session_is_shifted_by_the_most_frequent_difference():
     first = np.arange(6)
     second = first + np.array([2.0, 2, 1, 1, 0, 3])
-    found, _ = clocks.correct(first, second, 833704570)
+    found, _ = synchronization.correct(first, second, 833704570)
     assert found.tolist() == (first + 1).tolist()  # the smaller of two equally frequent ones
-    assert clocks.correct(first, second, 833704571)[0].tolist() == first.tolist()
+    assert synchronization.correct(first, second, 833704571)[0].tolist() == first.tolist()
 
 
 def test_one_pilot_session_takes_the_second_alignment():
-    found, message = clocks.correct(np.zeros(3, int), np.array([1.0, 2, 3, 9]), 721038464)
+    found, message = synchronization.correct(np.zeros(3, int), np.array([1.0, 2, 3, 9]), 721038464)
     assert found.tolist() == [1, 2, 3]
     assert "first one fails" in message
     with pytest.raises(FormatError, match="1 NaN"):
-        clocks.correct(np.zeros(3, int), np.array([1.0, NAN, 3]), 721038464)
+        synchronization.correct(np.zeros(3, int), np.array([1.0, NAN, 3]), 721038464)
 
 
 @pytest.mark.parametrize("frames", [[0, 2, 1], [-1, 0, 1], [0, 1, 5]])
 def test_an_alignment_neither_goes_back_nor_leaves_the_recording(frames):
     with pytest.raises(FormatError, match="alignment of stimulus frames"):
-        clocks.check_alignment(np.array(frames), 5)
+        synchronization.check_alignment(np.array(frames), 5)
 
 
 # -- monitor delay --------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import xarray as xr
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.model import names as n
 from oscaxr.plot import axes as parts
-from oscaxr.plot.checks import require_kind, require_variables, roi_dim
+from oscaxr.plot.axes import require_kind, require_variables, roi_dim
 from oscaxr.plot.outlines import (
     FIELD_SIZE,
     MaskPixels,

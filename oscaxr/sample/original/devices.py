@@ -1,13 +1,13 @@
-"""The recorded lines as a sync file, and what the Allen Institute derived from them."""
+"""What the devices recorded: the lines as a sync file, alignments to it, cameras, the pupil."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oscaxr.sample.clocks import COUNTS_PER_SECOND, Clocks, Counts
-from oscaxr.sample.original.form import OriginalForm
+from oscaxr.sample.original.folder import OriginalForm
+from oscaxr.sample.timeline import COUNTS_PER_SECOND, Clocks, Counts
 
 LINE_LABELS: Final = {
     "2p_vsync": 0,
@@ -127,3 +127,46 @@ def write_video(path: Path, rises: Counts) -> None:
 
     with h5py.File(path, "w-") as file:
         file["frame_intervals"] = (np.diff(rises) / COUNTS_PER_SECOND).astype(np.float32)
+
+
+KEY: Final = "pupil_data"
+COLUMNS: Final = (b"nan_diam", b"nan_center_x", b"nan_center_y")
+_GROUP: Final = {"CLASS": b"GROUP", "VERSION": b"1.0"}
+_ARRAY: Final = {"CLASS": b"ARRAY", "VERSION": b"2.4", "FLAVOR": b"numpy"}
+_TABLE: Final = {
+    **_GROUP,
+    "pandas_type": b"frame",
+    "pandas_version": b"0.15.2",
+    "encoding": b"UTF-8",
+    "errors": b"strict",
+    "axis0_variety": b"regular",
+    "axis1_variety": b"regular",
+    "block0_items_variety": b"regular",
+}
+_PICKLED_NONE: Final = b"N."
+
+
+def write_pupil(path: Path, pixels: NDArray[np.float64]) -> None:
+    """Write the pupil table, without PyTables."""
+    import h5py
+
+    def describe(item: Any, attrs: dict[str, Any]) -> None:
+        for name, value in attrs.items():
+            item.attrs[name] = np.bytes_(value) if isinstance(value, bytes) else value
+
+    with h5py.File(path, "w-") as file:
+        describe(file, {**_GROUP, "PYTABLES_FORMAT_VERSION": b"2.1"})
+        group = file.create_group(KEY)
+        describe(group, {**_TABLE, "ndim": np.int64(2), "nblocks": np.int64(1)})
+        names = np.array(COLUMNS)
+        arrays = {
+            "axis0": (names, b"string"),
+            "axis1": (np.arange(len(pixels), dtype=np.int64), b"integer"),
+            "block0_items": (names, b"string"),
+            "block0_values": (pixels, None),
+        }
+        for name, (values, kind) in arrays.items():
+            group[name] = values
+            describe(group[name], {**_ARRAY, "transposed": np.uint8(1)})
+            if kind is not None:
+                describe(group[name], {"kind": kind, "name": _PICKLED_NONE})

@@ -1,4 +1,4 @@
-"""The sync file: digital lines sampled by the DAQ, decoded to the times of their edges."""
+"""The clocks of a session: lines of the sync file, alignment of stimulus and two-photon frames."""
 
 import ast
 from dataclasses import dataclass

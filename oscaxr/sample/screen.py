@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
-from oscaxr.sample.clocks import STIM_RATE
 from oscaxr.sample.spec import PATCHES, SQUARES, SampleSpec
-from oscaxr.sample.timeline import Columns
+from oscaxr.sample.timeline import STIM_RATE, Columns
 
 WINDOW: Final = (1920, 1200)
 DEGREES_PER_PIXEL: Final = 0.06251912565744862

@@ -1,0 +1,350 @@
+"""Files of the ROIs found in a session, unfit ones among them: traces, masks, tracked ROIs."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oscaxr.sample.original.folder import OriginalForm, Tree
+from oscaxr.sample.planted_rois import (
+    BLOCK_FRAMES,
+    MaskKind,
+    all_roi_ids,
+    allen_id_base,
+    allen_rows,
+    bad_rois,
+    field_shift,
+    tracked_rows,
+)
+from oscaxr.sample.spec import IMAGES, SESSION_ROIS, SampleError, SampleSpec
+from oscaxr.sample.synthesis import SampleSession
+
+# In this order, over and over. By the published rules an ROI is bad if its trace has a NaN or an
+# infinity, if its median is nearer to its maximum than to its minimum, or if its mean is negative.
+BAD_KINDS: Final = ("nan", "infinite", "dimming", "negative")
+
+
+@dataclass(frozen=True, eq=False)
+class FoundRois:
+    """The ROIs of a session's files, in their order."""
+
+    session: SampleSession
+    is_extract: bool
+    rows: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        spec = self.session.spec
+        rows = np.arange(spec.n_rois + spec.n_bad_rois) if self.is_extract else allen_rows(spec)
+        object.__setattr__(self, "rows", rows)
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Ids, (roi,)."""
+        if self.is_extract:
+            return all_roi_ids(self.session.spec)
+        return allen_id_base(self.session.spec) + self.rows
+
+    @property
+    def _source(self) -> NDArray[np.int64]:
+        """Fit ROI of the session that each ROI is, or is made from."""
+        is_bad = bad_rois(self.session.spec)
+        source = np.empty(len(is_bad), dtype=np.int64)
+        source[~is_bad] = np.arange(self.session.spec.n_rois)
+        source[is_bad] = 7 * np.arange(is_bad.sum()) % self.session.spec.n_rois
+        return source[self.rows]
+
+    @property
+    def _kind(self) -> NDArray[np.int64]:
+        """Position of each ROI's kind in BAD_KINDS, -1 for fit ROIs."""
+        is_bad = bad_rois(self.session.spec)
+        kind = np.full(len(is_bad), -1)
+        kind[is_bad] = np.arange(is_bad.sum()) % len(BAD_KINDS)
+        return kind[self.rows]
+
+    def dff(self, fit: NDArray[np.float64], start: int) -> NDArray[np.float64]:
+        """Return dF/F of all ROIs in a range of frames."""
+        dff = fit.T[self._source]
+        if not self.is_extract and self.session.spec.plane == "dend":
+            dff *= 0.8  # another segmentation, other traces
+        kind = self._kind
+        total = self.session.n_twop_frames
+        frames = np.arange(start, start + len(fit))
+        is_gap = (frames >= total // 3) & (frames < total // 3 + max(1, total // 50))
+        dff[np.ix_(kind == BAD_KINDS.index("nan"), is_gap)] = np.nan
+        dff[np.ix_(kind == BAD_KINDS.index("infinite"), frames == total // 2)] = np.inf
+        is_dimming = kind == BAD_KINDS.index("dimming")
+        dff[is_dimming] = 2.0 - dff[is_dimming]
+        dff[kind == BAD_KINDS.index("negative")] -= 0.5
+        return dff
+
+    def raw(self, dff: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return raw fluorescence."""
+        rng = self.session.spec.random(SESSION_ROIS, 4)
+        ground = rng.uniform(200.0, 900.0, len(bad_rois(self.session.spec)))[self.rows]
+        return np.asarray(ground[:, np.newaxis] * (1.0 + dff))
+
+    def masks(self, start: int, stop: int, kind: MaskKind) -> NDArray[Any]:
+        """Return the masks of a range of ROIs; an unfit one is the mirror image of a fit one."""
+        rows = slice(start, stop)
+        is_bad = self._kind[rows] >= 0
+        images = np.stack(
+            [self.session.masks(row, row + 1, kind)[0] for row in self._source[rows].tolist()]
+        )
+        images[is_bad] = images[is_bad, :, ::-1]
+        return images
+
+
+_STEP: Final = 64
+# Of the columns of the object list, the boxes alone are known for certain.
+_OBJECT_HEADER: Final = (
+    "traceindex, cx, cy, mask2Frame, frame, object, minx, miny, maxx, maxy, area, shape0, shape1, "
+    "eXcluded, meanInt0, meanInt1, maxInt0, maxInt1, maxMeanRatio, snpoffsetmean, snpoffsetstdv, "
+    "act2, act3, OvlpCount, OvlpAreaPer, OvlpObj0, corcoef0, OvlpObj1, corcoef1"
+)
+_REJECTED: Final = 3  # ROIs that the segmentation found and that are on no list
+
+
+def write_max_projection(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write the maximum projection as an 8-bit gray PNG."""
+    from PIL import Image
+
+    Image.fromarray(image).save(path, format="PNG")
+
+
+def write_extract_masks(path: Path, rois: FoundRois) -> None:
+    """Write the weights of EXTRACT's ROIs."""
+    import h5py
+
+    field = rois.session.spec.field_shape
+    count = len(rois.rows)
+    with h5py.File(path, "w-") as file:
+        data = file.create_dataset(
+            "data", (count, *field), "float32", chunks=(1, *field), compression="gzip"
+        )
+        for start in range(0, count, _STEP):
+            stop = min(start + _STEP, count)
+            data[start:stop] = rois.masks(start, stop, "weights")
+
+
+def write_allen_masks(tree: Tree, rois: FoundRois) -> None:
+    """Write the Allen Institute's masks, and the list of those that count."""
+    # Masks and list are in no order; a row of the list is matched to a mask by its box alone, so no
+    # two boxes are equal. Some masks have no row.
+    height, width = rois.session.spec.field_shape
+    rng = rois.session.spec.random(IMAGES, 1)
+    entries = _listed(rois, width)
+    order = rng.permutation(len(entries))
+    _write_object_list(tree.segmentation / "objectlist.txt", [entries[k] for k in order])
+    first_free = int(rois.ids[-1]) + 1_000
+    rejected = np.ones((2, 4), dtype=bool)
+    entries += [
+        _entry(first_free + k, 2 + 6 * k, 3, rejected, valid=k == 1) for k in range(_REJECTED)
+    ]
+    content = {
+        "image": {"width": width, "height": height},
+        "motion_border": {"x0": 9.0, "x1": 7.0, "y0": 11.0, "y1": 6.0},
+        "rois": [entries[k] for k in rng.permutation(len(entries))],
+        "storage_directory": "/".join(tree.processed.relative_to(tree.folder).parts),
+        "log_0": "",
+        "motion_corrected_stack": "concat_31Hz_0.h5",
+    }
+    path = tree.processed / f"{tree.experiment_id}_input_extract_traces.json"
+    path.write_text(json.dumps(content), encoding="ascii")
+
+
+def _listed(rois: FoundRois, width: int) -> list[dict[str, Any]]:
+    """Describe the ROIs that count, each by its mask within a box of its own."""
+    cut: list[NDArray[np.bool_]] = []
+    boxes = []
+    for start in range(0, len(rois.rows), _STEP):
+        masks = rois.masks(start, min(start + _STEP, len(rois.rows)), "bool")
+        boxes.append(_boxes(masks))
+        for mask, (x0, y0, x1, y1) in zip(masks, boxes[-1], strict=True):
+            # A copy, so that the images can be forgotten.
+            cut.append(mask[y0 : y1 + 1, x0 : x1 + 1].copy())
+    tight = np.concatenate(boxes)
+    right = _told_apart(tight, width)[:, 2] - tight[:, 2]
+    return [
+        _entry(number, x0, y0, np.pad(mask, [(0, 0), (0, wider)]), valid=True)
+        for number, (x0, y0), mask, wider in zip(
+            rois.ids.tolist(), tight[:, :2].tolist(), cut, right.tolist(), strict=True
+        )
+    ]
+
+
+def _boxes(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return (min x, min y, max x, max y) of each mask, inclusive."""
+    columns: NDArray[np.bool_] = np.any(masks, axis=1)
+    rows: NDArray[np.bool_] = np.any(masks, axis=2)
+    _, height, width = masks.shape
+    low = columns.argmax(axis=1), rows.argmax(axis=1)
+    high = width - 1 - columns[:, ::-1].argmax(axis=1), height - 1 - rows[:, ::-1].argmax(axis=1)
+    return np.column_stack([*low, *high])
+
+
+def _told_apart(boxes: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """Widen boxes until no two are equal; masks stay away from the border."""
+    boxes = boxes.copy()
+    while True:
+        _, first = np.unique(boxes, axis=0, return_index=True)
+        again = np.delete(np.arange(len(boxes)), first)
+        if not again.size:
+            return boxes
+        boxes[again, 2] += 1
+        if boxes[:, 2].max() >= width:
+            raise SampleError(
+                f"{len(boxes)} ROIs are too many for a field {width} pixels wide: no two boxes may "
+                "be equal. Give a larger field_shape, or fewer ROIs."
+            )
+
+
+def _entry(number: int, x: int, y: int, mask: NDArray[np.bool_], *, valid: bool) -> dict[str, Any]:
+    return {
+        "id": number,
+        "x": x,
+        "y": y,
+        "width": mask.shape[1],
+        "height": mask.shape[0],
+        "valid": valid,
+        "mask": mask.tolist(),
+        "mask_page": 0,
+    }
+
+
+def _write_object_list(path: Path, entries: list[dict[str, Any]]) -> None:
+    lines = [_OBJECT_HEADER]
+    for number, entry in enumerate(entries):
+        x, y = entry["x"], entry["y"]
+        right, below = x + entry["width"] - 1, y + entry["height"] - 1
+        known = {
+            "traceindex": number,
+            "cx": (x + right) // 2,
+            "cy": (y + below) // 2,
+            "minx": x,
+            "miny": y,
+            "maxx": right,
+            "maxy": below,
+            "area": int(np.sum(entry["mask"])),
+            "shape0": 0.91,
+        }
+        lines.append(", ".join(str(known.get(name, 0)) for name in _OBJECT_HEADER.split(", ")))
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def write_traces(
+    session: SampleSession, tree: Tree, form: OriginalForm
+) -> Iterator[tuple[int, int]]:
+    """Write the trace files."""
+    segmentations = [FoundRois(session, is_extract=False)]
+    if session.spec.plane == "dend" and "extract" not in form.leave_out:
+        segmentations.append(FoundRois(session, is_extract=True))
+    frames = session.n_twop_frames
+    with ExitStack() as files:
+        targets = [_open_files(rois, tree, form, files) for rois in segmentations]
+        for start in range(0, frames, BLOCK_FRAMES):
+            stop = min(start + BLOCK_FRAMES, frames)
+            fit = session.traces(start, stop)
+            for rois, target in zip(segmentations, targets, strict=True):
+                dff = rois.dff(fit, start)
+                if "dff" in target:
+                    target["dff"][:, start:stop] = dff
+                if "raw" in target:
+                    target["raw"][:, start:stop] = rois.raw(dff)
+            yield stop, frames
+
+
+def _open_files(
+    rois: FoundRois, tree: Tree, form: OriginalForm, files: ExitStack
+) -> dict[str, Any]:
+    """Make the files of one segmentation; return their empty datasets."""
+    import h5py
+
+    ending = "_dendritic" if rois.is_extract else ""
+    places = {
+        "dff": (tree.experiment_file(f"dff{ending}.h5"), "data"),
+        "raw": (tree.experiment / f"neuropil_correction{ending}.h5", "FC"),
+    }
+    shape = (len(rois.rows), rois.session.n_twop_frames)
+    storage: dict[str, Any] = (
+        {}
+        if form.layout == "contiguous"
+        else {"chunks": (min(32, shape[0]), min(BLOCK_FRAMES, shape[1]))}
+    )
+    if form.layout == "gzip":
+        storage["compression"] = "gzip"
+    datasets = {}
+    for part, (path, name) in places.items():
+        if part in form.leave_out:
+            continue
+        file = files.enter_context(h5py.File(path, "w-"))
+        datasets[part] = file.create_dataset(name, shape, form.dtype, **storage)
+        file["roi_names"] = rois.ids.astype(bytes)
+        if part == "raw":
+            # Share and error of the neuropil that was subtracted.
+            rng = rois.session.spec.random(SESSION_ROIS, 5)
+            file["r"] = rng.uniform(0.0, 1.0, shape[0])
+            file["RMSE"] = rng.uniform(0.1, 0.9, shape[0])
+    return datasets
+
+
+_DENDRITE_IDS: Final = 10_000  # to a session
+
+
+def nway_name(spec: SampleSpec) -> str:
+    """Return the name of a session's n-way file."""
+    return f"mouse_{spec.mouse_id}__session_{spec.session_id}__nway_matched_rois.json"
+
+
+def write_nway(path: Path, spec: SampleSpec, mates: tuple[SampleSpec, ...]) -> None:
+    """Write the n-way file of a session."""
+    number = spec.session_number
+    is_bad = bad_rois(spec)
+    tracked = np.flatnonzero(~is_bad)[tracked_rows(spec)]
+    bad = np.flatnonzero(is_bad)
+    ids = all_roi_ids(spec)
+    # Dendrites get numbers of their own, but for the bad ones.
+    offset = _DENDRITE_IDS * number if spec.plane == "dend" else 0
+    matched = sorted((spec, *mates), key=lambda one: one.session_number)
+    tables = {
+        "rois": {
+            f"sess_{number}_roi_id": (ids[tracked] + offset).tolist(),
+            "dff-ordered_roi_index": tracked.tolist(),
+        },
+        "bad_rois": {
+            f"sess_{number}_bad_roi_id": ids[bad].tolist(),
+            "dff_local_bad_roi_idx": bad.tolist(),
+        },
+        "metadata": {
+            "nway_info": ["Union over permutations of listed sessions."],
+            "minimum_iou": [0.3],
+            "sess_ns": [[one.session_number for one in matched]],
+            "sess_ids": [[one.session_id for one in matched]],
+            **{
+                f"sess_{mate.session_number}_to_sess_{number}_transformation_matrix": [
+                    _matrix(spec, mate)
+                ]
+                for mate in matched
+                if mate is not spec
+            },
+        },
+    }
+    columns = {
+        table: {name: _column(values) for name, values in content.items()}
+        for table, content in tables.items()
+    }
+    path.write_text(json.dumps(columns), encoding="ascii")
+
+
+def _column(values: list[Any]) -> dict[str, Any]:
+    return {str(row): value for row, value in enumerate(values)}
+
+
+def _matrix(spec: SampleSpec, mate: SampleSpec) -> list[list[float]]:
+    """Return where in the mate's field (x, y, 1) a place in the session's field lies."""
+    shift = np.subtract(field_shift(mate), field_shift(spec)).astype(np.float64)
+    return [[1.0, 0.0, float(shift[1])], [0.0, 1.0, float(shift[0])], [0.0, 0.0, 1.0]]
