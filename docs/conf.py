@@ -30,7 +30,6 @@ extensions = [
     "myst_nb",
     "sphinx_design",
     "sphinx_copybutton",
-    "oscaxr_tables",
 ]
 templates_path = ["_templates", sphinx_autosummary_accessors.templates_path]
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]

@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -59,35 +60,57 @@ def test_errors_are_documented_by_their_module():
 
 @pytest.fixture
 def tables(monkeypatch):
-    """The extension that prints tables; part of the extra `docs`."""
-    pytest.importorskip("sphinx")
-    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
-    import oscaxr_tables
+    """The script that writes the tables into the pages."""
+    monkeypatch.syspath_prepend(str(DOCS))
+    import make_tables
 
-    yield oscaxr_tables
-    sys.modules.pop("oscaxr_tables")
+    yield make_tables
+    sys.modules.pop("make_tables")
 
 
-def test_the_data_model_page_prints_all_that_is_declared(tables):
+def test_tables_tell_what_is_declared(tables):
+    stale = [str(page.relative_to(ROOT)) for page in tables.stale_pages()]
+    assert stale == [], "write them anew with: python docs/make_tables.py"
+
+
+def test_a_stale_table_is_found(tables):
     page = (DOCS / "guide" / "data_model.md").read_text(encoding="utf-8")
-    parts = re.findall(r"^```\{session-table\} (\w+)$", page, re.MULTILINE)
-    text = "\n".join(tables.data_model_table(part) for part in parts)
+    assert tables.renewed(page) == page
+    assert tables.renewed(page.replace("| `tracking_id` |", "| `track` |")) == page
+    assert tables.renewed(re.sub(r"(<!-- table: .* -->\n)[^<]*", r"\1", page)) == page
+
+
+def test_cells_keep_their_text_in_one_cell(tables):
+    table = tables.pipe_table(("a", "b"), [("x | y", tables.code_cell("if a:\n\n    b\n"))])
+    assert table == "| a | b |\n| --- | --- |\n| x \\| y | `if a:`<br>`    b` |\n"
+
+
+def test_the_data_model_page_prints_all_that_is_declared():
+    page = (DOCS / "guide" / "data_model.md").read_text(encoding="utf-8")
     names = [*SESSION, *SEQUENCES, *(fact.name for fact in FACTS)]
-    assert [name for name in names if f"`{name}`" not in text] == []
+    assert [name for name in names if f"| `{name}` |" not in page] == []
     session = ox.sample.session(n_rois=2, scale=0.02)
-    mentioned = text + page
-    assert [name for name in session.attrs if f"`{name}`" not in mentioned] == []
+    assert [name for name in session.attrs if f"`{name}`" not in page] == []
 
 
-def test_references_are_those_of_the_citation_file(tables):
-    text = tables.citation_text()
+def test_the_migration_page_has_all_groups():
+    page = (DOCS / "guide" / "from_session_objects.md").read_text(encoding="utf-8")
+    groups = re.findall(r"^<!-- table: migration (\w+) -->$", page, re.MULTILINE)
+    declared = tomllib.loads((DOCS / "migration.toml").read_text(encoding="utf-8"))
+    assert sorted(groups) == sorted(declared)
+
+
+def test_references_are_those_of_the_citation_file():
+    text = (DOCS / "project" / "citing.md").read_text(encoding="utf-8")
     cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     dois = re.findall(r"^    doi: (\S+)$", cited, re.MULTILINE)
     assert len(dois) == 3
     assert all(f"https://doi.org/{doi}" in text for doi in dois)
 
 
-def test_inventories_can_be_read(tables, tmp_path):
+def test_inventories_can_be_read(monkeypatch, tmp_path):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
     import offline_inventories
     from sphinx.util.inventory import InventoryFile
 
