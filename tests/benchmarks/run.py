@@ -1,246 +1,136 @@
-"""Measure oscaxr against plain h5py and numpy on a real-size session, and print the ratios.
+"""Measure oscaxr against plain h5py and numpy, and print one table.
 
-Usage: python tests/benchmarks/run.py [--folder DIR] [--rois N] [--repeat N] [--layout LAYOUT]
+    python tests/benchmarks/run.py                                all of it: half an hour
+    python tests/benchmarks/run.py --only open sequences masks    groups, or parts of names
+    python tests/benchmarks/run.py --layout gzip --repeat 5
 
-Both sides of a ratio are measured in the same run, alternating, with a warm page cache; the best of
-the repeats counts. Memory is what a fresh process holds privately at its peak, above what it held
-before the task; beside it, what the code allows itself for it.
+Both sides of a ratio are measured in the same run, in turn, with a warm page cache; the best of the
+repeats counts. Before that their results are compared. Memory is what a fresh process holds
+privately at its peak, above what it held before the task. The bars are those of `bars.py`; a row
+outside its must is marked. The sessions are written once, into a folder of the temporary directory:
+126,741 frames, 628 ROIs (942 in the dendritic layout).
 """
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import floors
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-LAYOUTS = {"contiguous": "float64", "gzip": "float32"}
+import exporting
+import many
+import original
+import reading
+import reducing
+import starting
+from bars import Bar, bar_of
+from task import LAYOUTS, ROIS, TASKS, Case, Row, child, chosen, measure
+
+MODULES = (starting, reading, reducing, exporting, original, many)  # which fill TASKS
+COLUMNS = ("task", "layout", "ratio", "must", "goal", "seconds", "peak memory, MB")
 
 
-def sample_file(folder, layout, n_rois):
-    """Write the real-size session once, or find it."""
-    from oscaxr.sample import SampleSpec, sample_path, write_nwb
-
-    spec = SampleSpec(n_rois=n_rois, n_tracked=min(100, n_rois // 2))
-    path = sample_path(spec, folder / f"{layout}_{n_rois}")
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_nwb(spec, folder / f"{layout}_{n_rois}", layout=layout, dtype=LAYOUTS[layout])
-    return path
-
-
-def best(functions, repeat):
-    """Run the functions in turn and return the best time of each."""
-    times = [[] for _ in functions]
-    for _ in range(repeat):
-        for function, record in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            function()
-            record.append(time.perf_counter() - start)
-    return [min(record) for record in times]
-
-
-class Tasks:
-    """The tasks on one file, each as (oscaxr, floor)."""
-
-    def __init__(self, path, layout):
-        import oscaxr as ox
-
-        self.ox, self.path, self.layout = ox, path, layout
-        self.ds = ox.open_session(path)
-        self.unexpected = self.ds.osca.select(stimulus="gabors", gabor_frame="U")
-        self.gabors = self.ds.osca.select(stimulus="gabors")
-        fps = self.ds.attrs["twop_fps"]
-        self.before = self.after = int(np.round(fps))
-        self.frames = self.unexpected.start_frame_twop.values
-        self.wide_after = int(np.round(0.6 * fps))
-
-    def fresh(self):
-        return self.ox.open_session(self.path)
-
-    def open(self):
-        with self.fresh() as ds:
-            names = ["gabor_x", "gabor_y", "gabor_size", "gabor_orientation"]
-            return ds[names].load(), ds.coords["time"].values
-
-    def sequences(self):
-        return self.ds.osca.sequences("dff", self.unexpected, pre=1, post=1).values
-
-    def isel(self):
-        import xarray as xr
-
-        rows = self.frames[:, None] + np.arange(-self.before, self.after)
-        return self.ds.dff.isel(time=xr.DataArray(rows, dims=("sequence", "rel_time"))).values
-
-    def wide(self):
-        u = self.ds.osca.sequences("dff", self.gabors, pre=0, post=0.6)
-        return u.osca.stats("sequence", error=None)["mean"].values
-
-    def factors(self):
-        with self.fresh() as ds:
-            return ds.dff_median.values, ds.dff_spread.values
-
-    def traces(self):
-        with self.fresh() as ds:
-            return ds.dff.values
-
-    def masks(self):
-        with self.fresh() as ds:
-            return ds.roi_mask.values
-
-
-def measure(tasks, repeat):
-    """Yield (task, seconds, floor seconds, must, goal)."""
-    windows = tasks.frames, tasks.before, tasks.after
-    floor_windows = (
-        floors.windows_by_slice if tasks.layout == "contiguous" else (floors.windows_by_chunk)
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    groups = sorted({one.group for one in TASKS.values()})
+    parser = argparse.ArgumentParser(description="Measure oscaxr against plain h5py and numpy.")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="WORD",
+        help=f"groups of tasks ({', '.join(groups)}), or parts of their names",
     )
-    expected = floor_windows(tasks.path, *windows)
-    np.testing.assert_array_equal(np.moveaxis(tasks.sequences(), 0, -1), expected)
-    np.testing.assert_array_equal(tasks.isel(), expected)
-    yield (
-        "open + whole segment table",
-        *best([tasks.open, lambda: floors.open_and_read_table(tasks.path)], 3 * repeat),
-        2.5,
-        1.6,
-    )
-    must, goal = (1.3, 0.6) if tasks.layout == "contiguous" else (1.2, 0.4)
-    ours, floor, users = best(
-        [tasks.sequences, lambda: floor_windows(tasks.path, *windows), tasks.isel], 3 * repeat
-    )
-    yield f"U sequences {expected.shape}", ours, floor, must, goal
-    yield "the same through isel (against the accessor)", users, ours, 4, 2
-    wide = tasks.gabors.start_frame_twop.values, 0, tasks.wide_after
-    np.testing.assert_allclose(
-        tasks.wide(), floors.wide_mean(tasks.path, *wide).T, rtol=1e-9, atol=1e-9
-    )
-    yield (
-        f"wide mean ({len(wide[0])} x {wide[2]} frames)",
-        *best([tasks.wide, lambda: floors.wide_mean(tasks.path, *wide)], repeat),
-        2,
-        1,
-    )
-    yield (
-        "scale factors (against reading and nanpercentile)",
-        *best([tasks.factors, lambda: floors.percentiles(tasks.path)], repeat),
-        1 / 3,
-        1 / 6,
-    )
-    yield (
-        "full traces",
-        *best([tasks.traces, lambda: floors.full_traces(tasks.path)], repeat),
-        1.2,
-        0.8,
-    )
-    yield (
-        "masks to bool",
-        *best([tasks.masks, lambda: floors.masks(tasks.path)], repeat),
-        1.2,
-        0.3,
-    )
-
-
-def budgets():
-    """Return the bytes that each watched task may hold, by name of the task."""
-    from oscaxr.arrays.columns import BUDGET_BYTES
-    from oscaxr.measure.streaming import LOADED_BYTES
-
-    return {"wide": LOADED_BYTES, "factors": BUDGET_BYTES}
-
-
-def peak_private(path, layout, task):
-    """Run one task in a fresh process and return its peak private memory, MB."""
-    code = [sys.executable, __file__, "--child", task, str(path), layout]
-    return json.loads(subprocess.run(code, check=True, capture_output=True, text=True).stdout)
-
-
-def child(task, path, layout):
-    """Run a task while watching the private memory of this process."""
-    tasks = Tasks(Path(path), layout)
-    seen = []
-    done = threading.Event()
-
-    def watch():
-        while not done.wait(0.002):
-            seen.append(private_kilobytes())
-
-    before = private_kilobytes()
-    thread = threading.Thread(target=watch)
-    thread.start()
-    getattr(tasks, task)()
-    done.set()
-    thread.join()
-    print(json.dumps((max(seen, default=before) - before) / 1024))
-
-
-def private_kilobytes():
-    status = Path("/proc/self/status").read_text()
-    return int(next(line for line in status.splitlines() if "RssAnon" in line).split()[1])
-
-
-def import_times(repeat):
-    """Return the best time to import oscaxr and xarray, in fresh processes."""
-
-    def importing(name):
-        return lambda: subprocess.run([sys.executable, "-c", f"import {name}"], check=True)
-
-    empty, ours, floor = best(
-        [importing("sys"), importing("oscaxr"), importing("xarray")], 3 * repeat
-    )
-    return ours - empty, floor - empty
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "oscaxr-bench")
-    parser.add_argument("--rois", type=int, default=628)
+    parser.add_argument("--layout", nargs="+", choices=LAYOUTS, default=LAYOUTS)
+    parser.add_argument("--rois", type=int, help="of all layouts; otherwise 628 and 942")
+    parser.add_argument("--scale", type=float, default=1.0, help="length of sessions; 1 is real")
+    parser.add_argument("--sessions", type=int, default=24, help="of the tasks with many")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of work for each process")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--layout", choices=LAYOUTS, default=None)
-    parser.add_argument("--child", nargs=3, metavar=("TASK", "PATH", "LAYOUT"))
-    options = parser.parse_args()
+    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to a file too")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "oscaxr-bench")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    return parser.parse_args(words)
+
+
+def rows(options: argparse.Namespace) -> Iterable[Row]:
+    """Measure, layout by layout."""
+    case, floors = None, {}
+    pending = list(chosen(options.only, options.layout))
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for number, (layout, one) in enumerate(pending, 1):
+        if case is None or case.layout != layout:
+            if case is not None:
+                case.stack.close()
+            case, floors = case_of(layout, options), {}
+        print(f"[{number}/{len(pending)}] {one.name} ({layout})", file=sys.stderr, flush=True)
+        yield measure(one, case, options.repeat, options.memory, floors)
+    if case is not None:
+        case.stack.close()
+
+
+def case_of(layout: str, options: argparse.Namespace) -> Case:
+    """Return what the tasks of a layout work on."""
+    rois = options.rois or ROIS.get(layout, 628)
+    return Case(options.folder, layout, rois, options.scale, options.sessions, options.seconds)
+
+
+# -- the table -------------------------------------------------------------------------------------
+def misses(row: Row, bar: Bar) -> bool:
+    """Say whether a row is outside its must."""
+    pairs = ((row.ratio, bar.must), (row.megabytes, bar.megabytes), (row.seconds, bar.seconds))
+    return any(found is not None and most is not None and found > most for found, most in pairs)
+
+
+def limited(found: float | None, most: float | None, digits: int) -> str:
+    """Write a number with the most that it may be."""
+    shown = "" if found is None else f"{found:.{digits}f}"
+    return shown if most is None else f"{shown} (< {most:g})"
+
+
+def cells(row: Row) -> list[str]:
+    """Return a row of the table."""
+    bar = bar_of(row.task, row.layout)
+    numbers = [f"{n:.2f}" if n is not None else "" for n in (row.ratio, bar.must, bar.goal)]
+    if misses(row, bar):
+        numbers[0] = f"! {numbers[0]}"
+    seconds = limited(row.seconds, bar.seconds, 4 if row.seconds < 1 else 2)
+    return [row.task, row.layout, *numbers, seconds, limited(row.megabytes, bar.megabytes, 0)]
+
+
+def table_of(measured: Sequence[Row]) -> Table:
+    """Return all rows as one table."""
+    outside = sum(misses(row, bar_of(row.task, row.layout)) for row in measured)
+    table = Table(title=f"oscaxr against h5py and numpy: {outside} of {len(measured)} outside (!)")
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column in COLUMNS[:2] else "right")
+    for row in sorted(measured, key=lambda row: list(TASKS).index(row.task)):
+        table.add_row(*cells(row))
+    return table
+
+
+def main(words: Sequence[str] | None = None) -> list[Row]:
+    """Measure, print the table, and return its rows."""
+    options = arguments(words)
     warnings.simplefilter("ignore")
     if options.child:
         child(*options.child)
-        return
-    console = Console()
-    table = Table(title=f"oscaxr against h5py + numpy, {options.rois} ROIs")
-    for column in (
-        "layout",
-        "task",
-        "oscaxr, s",
-        "floor, s",
-        "ratio",
-        "must",
-        "goal",
-        "peak, MB",
-        "budget, MB",
-    ):
-        table.add_column(column, justify="left" if column in ("layout", "task") else "right")
-    watched = {"wide": "wide", "scale": "factors"}
-    for layout in [options.layout] if options.layout else LAYOUTS:
-        path = sample_file(options.folder, layout, options.rois)
-        tasks = Tasks(path, layout)
-        for task, ours, floor, must, goal in measure(tasks, options.repeat):
-            name = watched.get(task.split()[0])
-            memory = f"{peak_private(path, layout, name):.0f}" if name else ""
-            budget = f"{budgets()[name] / 2**20:.0f}" if name else ""
-            table.add_row(
-                layout, task, f"{ours:.4f}", f"{floor:.4f}", f"{ours / floor:.2f}", f"{must:.2f}",
-                f"{goal:.2f}", memory, budget,
-            )  # fmt: skip
-    ours, floor = import_times(options.repeat)
-    table.add_row(
-        "", "import", f"{ours:.3f}", f"{floor:.3f}", f"{ours / floor:.2f}", "1.30", "1.15", "", ""
-    )
-    console.print(table)
+        return []
+    measured = []
+    try:
+        for row in rows(options):
+            measured.append(row)
+    finally:
+        Console(width=130).print(table_of(measured))
+        if options.json:
+            options.json.write_text(json.dumps([row._asdict() for row in measured], indent=1))
+    return measured
 
 
 if __name__ == "__main__":

@@ -1,0 +1,90 @@
+"""Every benchmark runs once, on sessions as small as can be: they are to keep working.
+
+Nothing is timed here, and no bar is held. Both sides of each task run in this process, and their
+results are compared where the benchmark does that.
+"""
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bars
+import run
+import task
+
+# In the last of their layouts: that of exports is gzip, that of most others the dendritic one.
+TASKS = sorted(task.TASKS.values(), key=lambda one: one.layouts[-1])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("benchmarks")
+
+
+@pytest.fixture(scope="module")
+def cases(folder: Path) -> Iterator[dict[str, task.Case]]:
+    """A tiny session in each layout."""
+    layouts = {one.layouts[-1] for one in TASKS}
+    cases = {
+        layout: task.Case(folder, layout, rois=5, scale=0.01, sessions=2, seconds=0.0)
+        for layout in layouts
+    }
+    yield cases
+    for case in cases.values():
+        case.stack.close()
+
+
+def in_this_process(code: str, *arguments: object) -> object:
+    """Do what is done in a fresh process otherwise."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setattr(sys, "argv", ["-c", *map(str, arguments)])
+        exec(code, {})
+    return json.loads(said.getvalue())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("one", TASKS, ids=[one.name for one in TASKS])
+def test_task(one, cases, monkeypatch):
+    for module in run.MODULES:
+        monkeypatch.setattr(module, "in_fresh_process", in_this_process, raising=False)
+    work = one.make(cases[one.layouts[-1]])
+    if work.prepare_floor:
+        work.prepare_floor()
+    ours = work.ours()
+    floor = work.floor() if work.floor else None
+    if work.same:
+        work.same(ours, floor)
+
+
+def test_every_task_has_bars_and_every_bar_a_task():
+    assert set(bars.BARS) == set(task.TASKS)
+    for name, layouts in bars.BARS.items():
+        assert set(layouts) <= {bars.ANY, *task.TASKS[name].layouts}
+
+
+def test_the_table(folder, capsys):
+    """The command measures what it is asked for, prints one table, and writes its rows."""
+    small = ["--rois", "5", "--scale", "0.01", "--repeat", "1", "--folder", str(folder)]
+    told = folder / "rows.json"
+    words = ["--only", "full traces", "--layout", "dendritic", "--no-memory", "--json", str(told)]
+    (row,) = run.main([*small, *words])
+    printed = capsys.readouterr().out
+    assert json.loads(told.read_text()) == [row._asdict()]
+    assert [column for column in run.COLUMNS if column not in printed] == []
+    assert (row.task, row.layout) == ("full traces", "dendritic")
+
+
+def test_rows_outside_their_must_are_marked():
+    row = task.Row("U sequences", "gzip", 0.5, 0.01, None)
+    assert run.cells(row)[2:5] == ["0.50", "0.50", "0.40"]
+    assert run.cells(row._replace(ratio=0.51))[2] == "! 0.51"
+    mean = task.Row("windows: plain mean", "gzip", 1.0, 0.01, 501.0)
+    assert run.cells(mean)[2::4] == ["! 1.00", "501 (< 500)"]
+    call = task.Row("the call sequences(scale=True)", "gzip", None, 0.03, None)
+    assert run.cells(call)[2].startswith("!")
