@@ -6,9 +6,10 @@ that each checker does find what it is there to find.
 """
 
 import ast
+import functools
 import graphlib
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "oscaxr"
 MAX_LINES = 400
+MAX_FUNCTION_LINES = 60
 
 # From the foundations up. A room may import the layers below its own, and its neighbours in the
 # same layer unless the layer is sealed. A module may be a room of its own ("formats.registry");
@@ -44,6 +46,27 @@ SEALED = frozenset(
 FILELESS = frozenset({"select", "measure", "analyses"})
 WITH_FILES = frozenset({"files", "formats", "store", "sample", "sessions"})
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "misc", "common"})
+
+# File names that stand in several rooms, and why. Other names stand once.
+SAME_NAME: Mapping[str, str] = {
+    "behavior": "running and pupil: how they are read, made for samples, and drawn",
+    "clocks": "the two clocks: what they are, in the original format, in samples",
+    "dataset": "assembles a session: of NWB, of the original format, of any",
+    "files": "which files a session has, in NWB and in the original format",
+    "masks": "ROI masks: what they are, how HDF5 holds them, made for samples",
+    "rois": "the ROI table, by format, made for samples, and drawn",
+    "segments": "the stimulus table, and the command that lists it",
+    "stimulus": "what was shown, by format, made for samples, and drawn",
+    "stimulus_log": "the log of the original format: read, and made for samples",
+    "traces": "dF/F: what it is, by format, made for samples",
+    "validate": "the checks of a session, and the command that runs them",
+}
+# What does not keep a rule yet. These lists only get shorter.
+STILL_TWICE = frozenset({"checks", "open", "responses", "tables", "tracked"})
+STILL_LONG = frozenset(
+    {"convert", "download", "extract", "plot", "sample"}  # commands
+    | {"_sweep_rows", "save", "stimulus_images", "write_nwb"}
+)
 
 # Libraries that only the named rooms may import; "inside" means within functions only.
 OWNERS: Mapping[str, Mapping[str, str]] = {
@@ -115,7 +138,7 @@ def _walk(
                 yield from _walk(child, inside or is_function, only)
 
 
-def _targets(node: ast.AST, module: str, is_package: bool, known: set[str]) -> list[str]:
+def _targets(node: ast.AST, module: str, is_package: bool, known: Set[str]) -> list[str]:
     """Modules that one statement imports; a name out of a module counts as that module."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
@@ -138,14 +161,29 @@ def _targets(node: ast.AST, module: str, is_package: bool, known: set[str]) -> l
 def read_imports(package: Path) -> list[Import]:
     """Every import of every module of a package."""
     files = module_files(package)
-    known = set(files)
+    known = frozenset(files)
+    return [
+        found
+        for module, path in files.items()
+        for found in _imports_of(
+            module, path.read_text(encoding="utf-8"), path.name == "__init__.py", known
+        )
+    ]
+
+
+@functools.cache
+def parsed(text: str) -> ast.Module:
+    """The syntax tree of a module, made once for all checkers; not to be changed."""
+    return ast.parse(text)
+
+
+@functools.cache
+def _imports_of(module: str, text: str, is_package: bool, known: frozenset[str]) -> list[Import]:
     found: dict[Import, None] = {}
-    for module, path in files.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-        for node, inside, types_only in _walk(tree):
-            for target in _targets(node, module, path.name == "__init__.py", known):
-                line = getattr(node, "lineno", 0)
-                found[Import(module, target, line, inside, types_only)] = None
+    for node, inside, types_only in _walk(parsed(text)):
+        for target in _targets(node, module, is_package, known):
+            line = getattr(node, "lineno", 0)
+            found[Import(module, target, line, inside, types_only)] = None
     return list(found)
 
 
@@ -213,6 +251,48 @@ def long_modules(package: Path, most: int = MAX_LINES) -> list[str]:
     return [f"{module}: {n} lines, at most {most}" for module, n in lengths.items() if n > most]
 
 
+def code_lines(function: ast.AST, lines: list[str]) -> int:
+    """Lines of a function, without docstrings, comments and blank ones."""
+    skipped: set[int] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                skipped |= set(range(first.lineno, (first.end_lineno or 0) + 1))
+    span = range(function.lineno, function.end_lineno + 1)
+    texts = [lines[number - 1].strip() for number in span if number not in skipped]
+    return sum(bool(text) and not text.startswith("#") for text in texts)
+
+
+def long_functions(package: Path, most: int = MAX_FUNCTION_LINES) -> list[str]:
+    """Functions of more lines of code than allowed."""
+    problems = []
+    for module, path in module_files(package).items():
+        text = path.read_text(encoding="utf-8")
+        lines = text.splitlines()
+        for node in ast.walk(parsed(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                if node.end_lineno - node.lineno < most:
+                    continue
+                count = code_lines(node, lines)
+                if count > most and node.name not in STILL_LONG:
+                    problems.append(f"{module}.{node.name}: {count} lines of code, at most {most}")
+    return problems
+
+
+def repeated_names(package: Path) -> list[str]:
+    """File names that stand in several rooms without a reason."""
+    rooms: dict[str, list[str]] = {}
+    for module, path in module_files(package).items():
+        if path.name != "__init__.py":
+            rooms.setdefault(path.stem, []).append(module)
+    return [
+        f"{', '.join(modules)}: give the files names of their own, or say in SAME_NAME why not"
+        for name, modules in rooms.items()
+        if len(modules) > 1 and name not in SAME_NAME and name not in STILL_TWICE
+    ]
+
+
 def attics(package: Path) -> list[str]:
     """Modules whose name says nothing about what they are for."""
     return [m for m in module_files(package) if m.rpartition(".")[2] in BANNED_NAMES]
@@ -255,7 +335,7 @@ def xarray_internals(package: Path) -> list[str]:
         and found.target not in XARRAY_PUBLIC
     ]
     for module, path in module_files(package).items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path.read_text(encoding="utf-8"))):
             if module != shim and isinstance(node, ast.Attribute) and _is_private(node):
                 problems.append(f"{module}:{node.lineno} uses {ast.unparse(node)}")
     return [f"{problem}: only {XARRAY_SHIM} may" for problem in problems]
@@ -272,7 +352,7 @@ def undocumented(package: Path) -> list[str]:
     for module, path in module_files(package).items():
         if any(part.startswith("_") for part in module.split(".")):
             continue
-        pending: list[tuple[str, ast.AST]] = [(module, ast.parse(path.read_text(encoding="utf-8")))]
+        pending: list[tuple[str, ast.AST]] = [(module, parsed(path.read_text(encoding="utf-8")))]
         while pending:
             owner, node = pending.pop()
             for child in ast.iter_child_nodes(node):
@@ -298,7 +378,7 @@ def _documented_elsewhere(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFuncti
     return bool(names & {"overload", "override", "setter", "deleter"})
 
 
-CHECKERS = (wrong_arrows, cycles, long_modules, attics)
+CHECKERS = (wrong_arrows, cycles, long_modules, long_functions, repeated_names, attics)
 CHECKERS += (misplaced_libraries, heavy_imports, xarray_internals, undocumented)
 
 
@@ -449,6 +529,7 @@ TYPES = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
         (xarray_internals, "model/names", "x = ds.dff.variable._data", "ds.dff.variable._data"),
         (xarray_internals, "model/names", "x = xr.core.indexing.OuterIndexer", "xr.core:"),
         (attics, "model/utils", "", "pkg.model.utils"),
+        (repeated_names, "select/lazy", "", "pkg.files.lazy, pkg.select.lazy"),
         (undocumented, "sessions/open", "def f():\n    ...", "pkg.sessions.open.f"),
         (
             undocumented,
@@ -497,3 +578,10 @@ def test_what_follows_else_of_type_checking_is_a_real_import(tree):
 def test_long_modules_are_found(tree):
     package = tree(**{"model/names": "x = 1\n" * (MAX_LINES + 1), "errors": "x = 1\n" * MAX_LINES})
     assert long_modules(package) == [f"pkg.model.names: {MAX_LINES + 1} lines, at most {MAX_LINES}"]
+
+
+def test_long_functions_are_found(tree):
+    """Docstrings, comments and blank lines do not count."""
+    fits = "def f():\n    '''Do it.\n\n    So.'''\n    # why\n\n" + "    x = 1\n" * 59
+    package = tree(**{"model/names": fits, "model/long": "async " + fits + "    return x\n"})
+    assert long_functions(package) == ["pkg.model.long.f: 61 lines of code, at most 60"]
