@@ -57,6 +57,7 @@ SAME_NAME: Mapping[str, str] = {
     "rois": "the ROI table, by format, made for samples, and drawn",
     "segments": "the stimulus table, and the command that lists it",
     "stimulus": "what was shown, by format, made for samples, and drawn",
+    "stimulus_table": "the stimulus table, read in NWB and in the original format",
     "stimulus_log": "the log of the original format: read, and made for samples",
     "traces": "dF/F: what it is, by format, made for samples",
     "validate": "the checks of a session, and the command that runs them",
@@ -122,20 +123,19 @@ def _is_type_checking(test: ast.expr) -> bool:
     return name == "TYPE_CHECKING"
 
 
-def _walk(
-    node: ast.AST, inside: bool = False, types_only: bool = False
-) -> Iterator[tuple[ast.AST, bool, bool]]:
+def _walk(root: ast.AST) -> Iterator[tuple[ast.AST, bool, bool]]:
     """All nodes below one, with whether they are in a function and in ``if TYPE_CHECKING``."""
-    for name, value in ast.iter_fields(node):
-        children = value if isinstance(value, list) else [value]
-        only = types_only or (
-            isinstance(node, ast.If) and name == "body" and _is_type_checking(node.test)
-        )
-        for child in children:
-            if isinstance(child, ast.AST):
-                yield child, inside, only
-                is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-                yield from _walk(child, inside or is_function, only)
+    pending = [(root, False, False)]
+    while pending:
+        node, inside, types_only = pending.pop()
+        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        guarded = isinstance(node, ast.If) and _is_type_checking(node.test)
+        for name, value in ast.iter_fields(node):
+            only = types_only or (guarded and name == "body")
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield child, inside or is_function, only
+                    pending.append((child, inside or is_function, only))
 
 
 def _targets(node: ast.AST, module: str, is_package: bool, known: Set[str]) -> list[str]:
