@@ -36,7 +36,7 @@ from oscaxr.select.responses import responses
 from oscaxr.select.sequences import sequences
 from oscaxr.select.tables import blocks, patches, segment_table
 from oscaxr.select.tracked import n_tracked, tracked
-from oscaxr.sessions.discovery import find_sessions
+from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.map import map_sessions
 from oscaxr.sessions.open import open_session, open_sessions
 from oscaxr.sessions.table import default_sessions, session_table

@@ -67,6 +67,14 @@ class CriterionError(OscaxrError, ValueError):
     """A selection criterion is unknown or has a value outside the experiment's domain."""
 
 
+class NoSessionError(CriterionError):
+    """An export holds something else than a session: sequences, statistics, a tree."""
+
+
+class OptionError(CriterionError, TypeError):
+    """An option is unknown or misspelt, or one that the format of a session cannot honour."""
+
+
 class WindowError(OscaxrError, ValueError):
     """A window around the reference frames is empty or leaves the recording."""
 

@@ -1,6 +1,6 @@
 """Names that have changed: what is now in their place, said by the error that an old one raises."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, NoReturn
@@ -29,7 +29,7 @@ OPTIONS: Final = {"--sessions": "--table mouse_df.csv", "--runtype": "--run-type
 """What to write for an option of the command line."""
 
 
-def refuse_keywords(function: str, unknown: Mapping[str, object]) -> None:
+def refuse_keywords(function: str, unknown: Collection[str]) -> None:
     """Refuse keywords that a function does not have, the old ones with their new names."""
     old = [f"{name}= is now {KEYWORDS[name]}" for name in unknown if name in KEYWORDS]
     if old:

@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("arrays",),
     ("model",),
     ("files", "select", "measure", "sample"),
-    ("formats.checks",),
+    ("formats.checks", "formats.identity"),
     ("formats.nwb", "formats.original", "store"),
     ("formats.registry",),
     ("sessions", "bridges", "analyses"),

@@ -22,8 +22,8 @@ from oscaxr.cli.console import (
     working,
 )
 from oscaxr.cli.convert_session import Job, Result, convert_one, result_of
-from oscaxr.cli.convert_sources import find_all
 from oscaxr.progress import progress_bar
+from oscaxr.sessions.words import named_sources
 from oscaxr.sessions.workers import NoResult, run_each
 from oscaxr.store.atomic import clean
 from oscaxr.store.layout import SUFFIXES
@@ -144,12 +144,12 @@ def convert(
     with reported_errors(debug):
         parts = [part.value for part in include or ()]
         with working("searching"):
-            found = find_all(
+            found = named_sources(
                 sources,
                 table=table,
                 default_table=Path(said) if (said := os.environ.get("OSCAXR_TABLE")) else None,
                 datadir=datadir,
-                include="all" if Part.ALL in parts else tuple(parts),
+                options={"include": "all" if Part.ALL in parts else tuple(parts)},
             )
         jobs = [
             Job(

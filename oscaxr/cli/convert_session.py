@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import xarray as xr
 
-from oscaxr.cli.convert_sources import Found
 from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError
+from oscaxr.sessions.source import SessionSource
 from oscaxr.store.completeness import check_complete
 from oscaxr.store.encoding import with_dtypes
 from oscaxr.store.layout import PREFIX, layout_of
@@ -27,7 +27,7 @@ _COMPARED: Final = ("sources", "exported_from", "parameters")
 class Job:
     """One session to be converted; picklable."""
 
-    found: Found
+    found: SessionSource
     target: Path
     dtype: str | None
     overwrite: bool

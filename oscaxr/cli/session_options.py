@@ -16,12 +16,11 @@ import xarray as xr
 from oscaxr.cli.console import messages, say, working
 from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.files.remote import is_url
-from oscaxr.formats.original.files import is_session_folder
+from oscaxr.formats.registry import is_session
 from oscaxr.sessions.open import open_session
-from oscaxr.sessions.sources import typed_table
-from oscaxr.store.open import is_exported
+from oscaxr.sessions.source import typed_table
+from oscaxr.sessions.words import TABLE_NAME, table_in
 
-TABLE_NAME: Final = "mouse_df.csv"
 SESSION_WORDS: Final = (
     "SESSION is the path of an NWB file (or its https:// address), of an export, or of a session's "
     "folder in the original layout; or a session id, with --datadir. Or leave it out and give "
@@ -213,17 +212,11 @@ def check_path(path: Path) -> None:
             f"there is no file {path}. Give the path of an NWB file or export, or a session id "
             "with --datadir; `oscaxr sessions FOLDER` lists the sessions in a folder."
         )
-    if path.is_dir() and not (is_exported(path) or is_session_folder(path)):
+    if path.is_dir() and not is_session(path):
         raise SessionNotFoundError(
             f"{path} is a folder, not a session: `oscaxr sessions {path}` lists the sessions in "
             f"it; open one by its path, or by its id with --datadir {path}"
         )
-
-
-def table_in(folder: Path) -> Path | None:
-    """Return the session table that lies in a data folder, if there is one."""
-    path = folder / TABLE_NAME
-    return path if path.is_file() else None
 
 
 def _asked(

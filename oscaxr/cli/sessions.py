@@ -19,12 +19,13 @@ from oscaxr.cli.console import (
     table_lines,
     working,
 )
-from oscaxr.cli.session_options import RunType, TableOption, table_in
+from oscaxr.cli.session_options import RunType, TableOption
 from oscaxr.errors import CriterionError
 from oscaxr.model.facts import FACT_BY_COLUMN, MISSING_INT
-from oscaxr.sessions.discovery import find_sessions
+from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.table import default_sessions
 from oscaxr.sessions.table import session_table as read_table
+from oscaxr.sessions.words import table_in
 
 # Columns shown, with headings that leave room for all of them in 80 characters.
 _SHOWN: Final = {

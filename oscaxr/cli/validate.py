@@ -1,11 +1,10 @@
 """``oscaxr validate``: whether files are sound sessions."""
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
 
@@ -19,16 +18,12 @@ from oscaxr.cli.console import (
     say,
     working,
 )
-from oscaxr.cli.convert_sources import Found, find_all
 from oscaxr.errors import OscaxrError, OscaxrWarning
-from oscaxr.formats.original.files import is_session_folder, session_folders
 from oscaxr.model.dataset import Problem, Report, check_structure
 from oscaxr.model.dataset import validate as check_values
 from oscaxr.progress import progress_bar
-from oscaxr.sessions.sources import SessionSource
-from oscaxr.store.open import is_exported
-
-_OPTIONS: Final[dict[str, Any]] = {"include": (), "drop_variables": None, "chunks": None}
+from oscaxr.sessions.source import SessionSource
+from oscaxr.sessions.words import named_sources
 
 
 class Depth(StrEnum):
@@ -83,7 +78,7 @@ def validate(
     """
     with reported_errors(debug):
         with working("searching"):
-            found = find_each(paths)
+            found = named_sources(paths, options={}, every=True)
         checked = []
         with progress_bar("checking sessions") as report:
             report(0, len(found))
@@ -101,30 +96,7 @@ def validate(
             raise typer.Exit(PROBLEMS)
 
 
-def find_each(paths: Sequence[Path]) -> list[Found]:
-    """Find the sessions to be checked."""
-    folders = [path for path in paths if path.is_dir() and not is_exported(path)]
-    original = [path for path in folders if is_session_folder(path)]
-    searched = [path for path in folders if path not in original]
-    original += [folder for path in searched for _, folder in session_folders(path)]
-    together = [path for path in paths if path in searched or path.suffix.lower() == ".nwb"]
-    found = find_all(together) if together else []
-    # Session folders are checked whether or not there are NWB files too, under their own names.
-    found = [one for one in found if not _is_original(one)]
-    found += [Found(path.name, SessionSource((path,), None, _OPTIONS)) for path in original]
-    for path in paths:
-        if path not in together and path not in original:
-            name = path.name if is_exported(path) else None
-            found += [replace(one, name=name or one.name) for one in find_all([path])]
-    return found
-
-
-def _is_original(found: Found) -> bool:
-    source = found.source
-    return isinstance(source, SessionSource) and is_session_folder(Path(str(source.paths[0])))
-
-
-def check(found: Found, level: Depth) -> Checked:
+def check(found: SessionSource, level: Depth) -> Checked:
     """Check one session; one that cannot be opened has that as its problem."""
     problems: list[Problem] = []
     with warnings.catch_warnings(record=True) as caught:

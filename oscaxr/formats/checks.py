@@ -7,8 +7,7 @@ import numpy as np
 import xarray as xr
 
 from oscaxr.arrays.xarray_internals import data_of
-from oscaxr.errors import CriterionError, FormatError, SessionMismatchError
-from oscaxr.model import names as n
+from oscaxr.errors import FormatError, SessionMismatchError
 
 
 def check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
@@ -56,17 +55,3 @@ def set_preferred_chunks(ds: xr.Dataset) -> None:
             variable.encoding["preferred_chunks"] = dict(
                 zip(variable.dims, chunk_shape, strict=True)
             )
-
-
-def included_parts(include: str | Collection[str]) -> tuple[tuple[str, ...], bool]:
-    """Return the parts of a session that `include=` asks for."""
-    words = (include,) if isinstance(include, str) else tuple(include)
-    if "all" in words:
-        return n.INCLUDABLE, False
-    unknown = [word for word in words if word not in n.INCLUDABLE]
-    if unknown:
-        raise CriterionError(
-            f"include={include!r}: unknown part(s) {', '.join(map(repr, unknown))}; "
-            f"there are {', '.join(map(repr, n.INCLUDABLE))} and 'all'"
-        )
-    return words, True

@@ -43,13 +43,6 @@ MOVIE: Final = "movie"
 PUPIL_VARIABLES: Final = (PUPIL_DIAMETER, PUPIL_CENTER_X, PUPIL_CENTER_Y, PUPIL_CENTER_SHIFT)
 GABOR_PATCH_VARIABLES: Final = ("gabor_x", "gabor_y", "gabor_size", "gabor_orientation")
 
-# Which traces and which ROIs of a session in the original layout.
-FLUORESCENCES: Final = ("dff", "raw")
-SEGMENTATIONS: Final = ("allen", "extr")
-
-# What `include=` may name, beside "all".
-INCLUDABLE: Final = ("squares", "templates", "movie")
-
 # -- category values ----------------------------------------------------------------------------
 GABORS: Final = "gabors"
 VISFLOW: Final = "visflow"

@@ -1,6 +1,6 @@
 """The session Dataset and the sequences array, declared once, as data.
 
-Readers take their attributes from these tables, :mod:`oscaxr.model.validate` checks against them,
+Readers take their attributes from these tables, :mod:`oscaxr.model.dataset` checks against them,
 and the documentation's data-model page is printed from them.
 """
 

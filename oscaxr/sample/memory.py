@@ -14,6 +14,7 @@ from oscaxr.model.derived import mask_facts, pupil_shift, trace_facts
 from oscaxr.model.facts import facts_from_row
 from oscaxr.model.schema import SESSION, template_spec
 from oscaxr.model.signals import remove_running_outliers
+from oscaxr.options import parts_of
 from oscaxr.sample.mouse import sample_session_table
 from oscaxr.sample.spec import SampleSpec
 from oscaxr.sample.synthesis import SampleSession, make_session
@@ -56,9 +57,7 @@ def session(
         spec = SampleSpec(**description)
     made = make_session(spec)
     parts = {**_traces(made), **_rois(made), **_segments(made)}
-    words = (
-        n.INCLUDABLE if include == "all" else (include,) if isinstance(include, str) else include
-    )
+    words, _ = parts_of(include)
     if "squares" in words:
         x, y = made.squares()
         flow = np.flatnonzero(made.segments["stimulus_type"] == n.VISFLOW)

@@ -2,20 +2,20 @@
 
 import inspect
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import AmbiguousSessionError, CriterionError, OscaxrError, SessionsFailedError
+from oscaxr.errors import AmbiguousSessionError, CriterionError, SessionsFailedError
+from oscaxr.options import DEFAULTS, PathLike, check_options
 from oscaxr.progress import progress_bar
 from oscaxr.sessions.open import Errors, check_errors, node_of, tree_of, warn_of_failures
-from oscaxr.sessions.sources import PathLike, SessionRequest, find_requests
+from oscaxr.sessions.source import SessionSource, Table, many_sources
 from oscaxr.sessions.workers import NoResult, run_each
 
 Array = np.ndarray[Any, Any]
@@ -115,17 +115,10 @@ def map_sessions(
     sessions: Any,
     *args: Any,
     datadir: PathLike | None = None,
-    table: PathLike | pd.DataFrame | None = None,
+    table: Table | None = None,
     scheduler: Any = None,
     workers: int | None = None,
     errors: Errors = "raise",
-    include: str | Collection[str] = (),
-    drop_variables: str | Iterable[str] | None = None,
-    chunks: Any = None,
-    storage_options: Mapping[str, Any] | None = None,
-    fluorescence: str | None = None,
-    segmentation: str | None = None,
-    keep_decoded: bool | PathLike = False,
     progress: bool = True,
     **kwargs: Any,
 ) -> Any:
@@ -143,8 +136,10 @@ def map_sessions(
         handed on as they are, with all that was selected in them; for anything else, each task
         opens its own files, which needs the least memory.
     *args, **kwargs
-        Handed on to `func`, but for the names below: a parameter of `func` that is named like one
-        of them is bound with :func:`functools.partial`.
+        Handed on to `func`, but for the names below and the options of :func:`open_session`
+        (``include``, ``drop_variables``, ``chunks``, ``storage_options``, ``fluorescence``,
+        ``segmentation``, ``keep_decoded``), by which each session is opened. A parameter of `func`
+        that is named like one of them is bound with :func:`functools.partial`.
     datadir, table
         As `datadir` and `table` of :func:`oscaxr.open_session`.
     scheduler : {None, "processes", "threads", "synchronous"} or distributed.Client, optional
@@ -154,8 +149,6 @@ def map_sessions(
     errors : {"raise", "collect"}, optional
         What to do about sessions that fail: raise once all others are done (the error keeps their
         results), or leave them out with a warning that names them.
-    include, drop_variables, chunks, storage_options, fluorescence, segmentation, keep_decoded
-        As for :func:`oscaxr.open_session`.
     progress : bool, optional
         Show a progress bar on a terminal.
 
@@ -209,21 +202,11 @@ def map_sessions(
     (('session_id',), 3)
     """
     check_errors(errors)
-    options = {
-        "include": include,
-        "drop_variables": drop_variables,
-        "chunks": chunks,
-        "storage_options": storage_options,
-        "fluorescence": fluorescence,
-        "segmentation": segmentation,
-        "keep_decoded": keep_decoded,
-    }
-    given = {
-        "datadir": datadir, "table": table, "scheduler": scheduler, "workers": workers, **options,
-        "include": include or None, "keep_decoded": keep_decoded or None,
-    }  # fmt: skip
-    _check_options(func, sessions, [name for name, value in given.items() if value is not None])
-    tasks = _tasks(sessions, datadir, table, options)
+    options = {name: kwargs.pop(name) for name in DEFAULTS if name in kwargs}
+    named = {"datadir": datadir, "table": table, "scheduler": scheduler, "workers": workers}
+    given = {name: value for name, value in {**named, **options}.items() if value is not None}
+    _check_options(func, sessions, list(given))
+    tasks = _tasks(sessions, datadir, table, check_options(options))
     with progress_bar("sessions", show=progress) as report:
         found = run_each(
             partial(call, func, args, kwargs),
@@ -247,7 +230,7 @@ def map_sessions(
     return results
 
 
-Task = tuple[str, SessionRequest | xr.Dataset]
+Task = tuple[str, SessionSource | xr.Dataset]
 
 
 def call(func: Callable[..., Any], args: Any, kwargs: Any, task: Task) -> Outcome:
@@ -255,7 +238,7 @@ def call(func: Callable[..., Any], args: Any, kwargs: Any, task: Task) -> Outcom
     node, source = task
     facts: Mapping[str, Any] = {}
     try:
-        ds = source.open() if isinstance(source, SessionRequest) else source
+        ds = source.open() if isinstance(source, SessionSource) else source
         try:
             node = node if isinstance(source, xr.Dataset) else node_of(ds)
             facts = {str(name): coord.values[()] for name, coord in ds.coords.items()
@@ -263,7 +246,7 @@ def call(func: Callable[..., Any], args: Any, kwargs: Any, task: Task) -> Outcom
             value = func(ds, *args, **kwargs)
             load(value)
         finally:
-            if isinstance(source, SessionRequest):
+            if isinstance(source, SessionSource):
                 ds.close()
     # Leaving the program is for the one who called map_sessions, not for a session.
     except (Exception, SystemExit) as error:
@@ -296,39 +279,20 @@ def _check_options(func: Callable[..., Any], sessions: Any, given: Collection[st
 
 def _tasks(
     sessions: Any, datadir: Any, table: Any, options: Mapping[str, Any]
-) -> list[tuple[str, SessionRequest | xr.Dataset]]:
+) -> list[tuple[str, SessionSource | xr.Dataset]]:
     if isinstance(sessions, xr.DataTree):
         # Copies, so that the tree does not keep what is read.
         return [(node.path, node.to_dataset().copy()) for node in sessions.subtree if node.has_data]
-    requests = find_requests(sessions, datadir=datadir, table=table, options=options)
-    seen: dict[object, SessionRequest] = {}
+    sources = many_sources(sessions, datadir=datadir, table=table, options=options)
+    seen: dict[object, SessionSource] = {}
     twice = []
-    for request in requests:
-        identity = _identity(request)
-        twice += [f"{seen[identity]} and {request}"] if identity in seen else []
-        seen.setdefault(identity, request)
+    for source in sources:
+        identity = source.identity()
+        twice += [f"{seen[identity]} and {source}"] if identity in seen else []
+        seen.setdefault(identity, source)
     if twice:
         raise AmbiguousSessionError(f"the same session is asked for twice: {'; '.join(twice)}")
-    return [(str(request), request) for request in requests]
-
-
-def _identity(request: SessionRequest) -> object:
-    """Return what tells a session from others, without opening it: its id, or else its path."""
-    # Here, not above: importing the package stays as cheap as importing xarray without h5py.
-    from oscaxr.formats.nwb.identity import parse_name, read_identity
-
-    if isinstance(request.asked, int) or str(request.asked).isdecimal():
-        return int(str(request.asked))
-    path = Path(request.asked)
-    name = parse_name(path)
-    if name is not None and name.session_id is not None:
-        return name.session_id
-    try:
-        number = read_identity(path)["session_id"] if path.suffix.lower() == ".nwb" else None
-    except OscaxrError:
-        # It fails by itself, beside the others.
-        number = None
-    return path.resolve() if number is None else number
+    return [(str(source), source) for source in sources]
 
 
 def _each_once(outcomes: list[Outcome]) -> list[Outcome]:

@@ -1,9 +1,8 @@
 """Open one session, or many: by path, by id, or by mouse and session number."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Literal, Never
+from collections.abc import Mapping
+from typing import Any, Literal, Unpack
 
-import pandas as pd
 import xarray as xr
 
 from oscaxr.errors import (
@@ -13,9 +12,10 @@ from oscaxr.errors import (
     OscaxrError,
     warn,
 )
+from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.progress import progress_bar
-from oscaxr.renamed import refuse_keywords
-from oscaxr.sessions.sources import PathLike, find_requests, find_source, typed_table
+from oscaxr.renamed import KEYWORDS, refuse_keywords
+from oscaxr.sessions.source import Table, many_sources, one_source
 
 Errors = Literal["raise", "collect"]
 
@@ -27,15 +27,8 @@ def open_session(
     session: int | None = None,
     run_type: str | None = None,
     datadir: PathLike | None = None,
-    table: PathLike | pd.DataFrame | None = None,
-    include: str | Collection[str] = (),
-    drop_variables: str | Iterable[str] | None = None,
-    chunks: Any = None,
-    storage_options: Mapping[str, Any] | None = None,
-    fluorescence: str | None = None,
-    segmentation: str | None = None,
-    keep_decoded: bool | PathLike = False,
-    **unknown: Never,
+    table: Table | None = None,
+    **options: Unpack[OpenOptions],
 ) -> xr.Dataset:
     """Open one session as a lazy Dataset.
 
@@ -57,26 +50,26 @@ def open_session(
         The session table. Needed for `mouse` and `session`, unless the numbers that
         :func:`oscaxr.find_sessions` gives are meant; otherwise optional: without it the facts of
         the session are those that its file knows.
-    include : str or collection of str, optional
-        Heavy parts to have too: ``"squares"``, ``"templates"``, ``"movie"``, or ``"all"``. They
-        are lazy then as well.
-    drop_variables : str or iterable of str, optional
-        Names to leave out.
-    chunks : optional
-        As for :func:`xarray.open_dataset`: dask arrays of these chunks; ``{}`` takes the file's.
-    storage_options : mapping, optional
-        How to read from a server: ``headers`` (mapping) or ``auth`` (user, password) where it needs
-        a login; ``timeout`` (s), ``retries``, ``retry_wait`` (s); ``block_size`` (bytes fetched at
-        least at a time), ``cache_size`` (bytes kept in a temporary file for each open file).
-    fluorescence : {"dff", "raw"}, optional
-        For the original layout: whether ``dff`` holds dF/F (the default) or raw fluorescence,
-        which its attributes then say.
-    segmentation : {"extr", "allen"}, optional
-        For the original layout: which ROIs. Dendritic planes have those that EXTRACT found (the
-        default there) and those of the Allen segmentation; somatic planes have the latter only.
-    keep_decoded : bool or path-like, optional
-        For the original layout: whether to keep the decoded stimulus log in the user's cache
-        folder (or the one given), by its content, so that the session opens faster next time.
+    **options
+        How to open it; an option that the session's format cannot honour is an error.
+
+        - ``include``: heavy parts to have too, ``"squares"``, ``"templates"``, ``"movie"``, or
+          ``"all"`` of them; they are lazy then as well.
+        - ``drop_variables``: names to leave out.
+        - ``chunks``: as for :func:`xarray.open_dataset`: dask arrays of these chunks; ``{}`` takes
+          the file's.
+        - ``storage_options``: how to read from a server: ``headers`` (mapping) or ``auth`` (user,
+          password) where it needs a login; ``timeout`` (s), ``retries``, ``retry_wait`` (s);
+          ``block_size`` (bytes fetched at least at a time), ``cache_size`` (bytes kept in a
+          temporary file for each open file).
+        - ``fluorescence`` (original layout): whether ``dff`` holds dF/F (``"dff"``, the default)
+          or raw fluorescence (``"raw"``), which its attributes then say.
+        - ``segmentation`` (original layout): which ROIs. Dendritic planes have those that EXTRACT
+          found (``"extr"``, the default there) and those of the Allen segmentation (``"allen"``);
+          somatic planes have the latter only.
+        - ``keep_decoded`` (original layout): whether to keep the decoded stimulus log in the
+          user's cache folder (or the one given), by its content, so that the session opens faster
+          next time.
 
     Returns
     -------
@@ -92,6 +85,8 @@ def open_session(
         If several sessions or files fit.
     SessionMismatchError
         If the file's ids disagree with the table.
+    OptionError
+        If an option is misspelt, or one that the session's format cannot honour.
     FormatError
         If the file is not laid out as specified; all problems are listed.
     RemoteError
@@ -112,24 +107,15 @@ def open_session(
     ...     dict(ds.dff.sizes)["roi"]
     4
     """
-    refuse_keywords("open_session", unknown)
-    options = {
-        "include": include,
-        "drop_variables": drop_variables,
-        "chunks": chunks,
-        "storage_options": storage_options,
-        "fluorescence": fluorescence,
-        "segmentation": segmentation,
-        "keep_decoded": keep_decoded,
-    }
-    return find_source(
+    refuse_keywords("open_session", {name for name in options if name in KEYWORDS})
+    return one_source(
         session_id,
         mouse=mouse,
         session=session,
         run_type=run_type,
         datadir=datadir,
-        table=None if table is None else typed_table(table),
-        options=options,
+        table=table,
+        options=check_options(options),
     ).open()
 
 
@@ -137,16 +123,10 @@ def open_sessions(
     sessions: Any,
     *,
     datadir: PathLike | None = None,
-    table: PathLike | pd.DataFrame | None = None,
+    table: Table | None = None,
     errors: Errors = "raise",
-    include: str | Collection[str] = (),
-    drop_variables: str | Iterable[str] | None = None,
-    chunks: Any = None,
-    storage_options: Mapping[str, Any] | None = None,
-    fluorescence: str | None = None,
-    segmentation: str | None = None,
-    keep_decoded: bool | PathLike = False,
     progress: bool = True,
+    **options: Unpack[OpenOptions],
 ) -> xr.DataTree:
     """Open many sessions as a tree of lazy Datasets.
 
@@ -163,10 +143,10 @@ def open_sessions(
     errors : {"raise", "collect"}, optional
         What to do about a session that cannot be opened: raise, or leave it out with a warning
         that gives the reason; the tree's attribute ``failures`` keeps it.
-    include, drop_variables, chunks, storage_options, fluorescence, segmentation, keep_decoded
-        As for :func:`open_session`.
     progress : bool, optional
         Show a progress bar on a terminal.
+    **options
+        As for :func:`open_session`.
 
     Returns
     -------
@@ -197,35 +177,26 @@ def open_sessions(
     ['/mouse_1/session_1', '/mouse_1/session_2']
     """
     check_errors(errors)
-    options = {
-        "include": include,
-        "drop_variables": drop_variables,
-        "chunks": chunks,
-        "storage_options": storage_options,
-        "fluorescence": fluorescence,
-        "segmentation": segmentation,
-        "keep_decoded": keep_decoded,
-        # Or a sweep over the tree would gather all that it reads.
-        "cache": False,
-    }
+    # Without a cache, or a sweep over the tree would gather all that it reads.
+    chosen = {**check_options(options), "cache": False}
     opened: dict[str, xr.Dataset] = {}
     failures: dict[str, str] = {}
-    requests = find_requests(sessions, datadir=datadir, table=table, options=options)
+    sources = many_sources(sessions, datadir=datadir, table=table, options=chosen)
     try:
         with progress_bar("opening sessions", show=progress) as report:
-            for done, request in enumerate(requests, start=1):
+            for done, source in enumerate(sources, start=1):
                 try:
-                    ds = request.open()
+                    ds = source.open()
                     node = node_of(ds)
                     if node in opened:
                         ds.close()
-                        raise AmbiguousSessionError(f"{request}: {node} was asked for twice")
+                        raise AmbiguousSessionError(f"{source}: {node} was asked for twice")
                     opened[node] = ds
                 except OscaxrError as error:
                     if errors == "raise":
                         raise
-                    failures[str(request)] = f"{type(error).__name__}: {error}"
-                report(done, len(requests))
+                    failures[str(source)] = f"{type(error).__name__}: {error}"
+                report(done, len(sources))
     except BaseException:
         for ds in opened.values():
             ds.close()

@@ -101,6 +101,15 @@ def open_exported(
     return array
 
 
+def read_group(
+    path: PathLike, group: str = "", drop_variables: str | Iterable[str] | None = None
+) -> xr.Dataset:
+    """Open one group as lazy variables, closable, as a backend of xarray gives them."""
+    return ExportedBackendEntrypoint().open_dataset(
+        _existing(path), drop_variables=drop_variables, group=group
+    )
+
+
 def provenance_of(path: PathLike) -> dict[str, Any]:
     """Return what an export says about where it came from; reads none of its data."""
     place = _existing(path)

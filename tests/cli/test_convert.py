@@ -285,7 +285,7 @@ def test_tables_facts_and_options(data, paths, tmp_path):
     target = tmp_path / "a" / f"{NAMES[1]}.zarr"
     with (
         ox.open_session(target) as export,
-        ox.open_session(mouse=1, session=2, datadir=data, sessions=table) as source,
+        ox.open_session(mouse=1, session=2, datadir=data, table=table) as source,
     ):
         assert int(export.session) == 2
         assert export.dff.dtype == np.float32
@@ -325,20 +325,24 @@ def test_wrong_command_lines(data, paths, tmp_path):
 # -- finding the sessions, in this process ----------------------------------------------------
 @pytest.fixture(scope="module")
 def sources():
-    return importlib.import_module("oscaxr.cli.convert_sources")
+    return importlib.import_module("oscaxr.sessions.words")
+
+
+def named(sources, words):
+    return sources.named_sources(words, options={})
 
 
 def test_each_session_is_found_once(sources, data, paths):
-    found = sources.find_all([*paths, data, paths[0]])
+    found = named(sources, [*paths, data, paths[0]])
     assert [one.name for one in found] == NAMES
     assert [one.problem for one in found] == [""] * 3
-    assert [one.source.paths for one in found] == [(path,) for path in paths]
+    assert [one.places for one in found] == [(path,) for path in paths]
 
 
 def test_copies_are_refused_by_name(sources, data, paths, tmp_path):
     copy = tmp_path / paths[0].name
     shutil.copy(paths[0], copy)
-    first, *others = sources.find_all([data, copy])
+    first, *others = named(sources, [data, copy])
     assert str(copy) in first.problem
     assert str(paths[0]) in first.problem
     assert [one.problem for one in others] == ["", ""]
@@ -353,23 +357,20 @@ def test_names_of_odd_files(sources, paths, tmp_path):
     shutil.copy(paths[0], odd[0])
     odd[1].write_bytes(b"not HDF5")
     with pytest.warns(ox.OscaxrWarning, match=r"x\.nwb"):
-        found = sources.find_all(odd)
+        found = named(sources, odd)
     # By the ids inside; where there are none, by the name of the file.
     assert [one.name for one in found] == [NAMES[0], "x"]
     shutil.copy(odd[1], odd[0])
     with pytest.warns(ox.OscaxrWarning):
-        found = sources.find_all(odd)
+        found = named(sources, odd)
     assert [("same name x" in one.problem) for one in found] == [True, True]
 
 
 def test_a_dead_worker_fails_its_sessions(monkeypatch, tmp_path):
     module = importlib.import_module("oscaxr.cli.convert")
-    source = importlib.import_module("oscaxr.sessions.sources").SessionSource((tmp_path,), None, {})
-    found = importlib.import_module("oscaxr.cli.convert_sources").Found
-    jobs = [
-        module.Job(found(name, source), tmp_path / name, None, overwrite=False, debug=False)
-        for name in "ab"
-    ]
+    source = importlib.import_module("oscaxr.sessions.source").SessionSource
+    rest = {"dtype": None, "overwrite": False, "debug": False}
+    jobs = [module.Job(source((tmp_path,), name=n), tmp_path / n, **rest) for n in "ab"]
     monkeypatch.setattr(module, "convert_one", _die)
     results = module.convert_all(jobs, 2, lambda done, total: None)
     assert [one.status for one in results] == ["failed", "failed"]

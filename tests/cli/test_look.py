@@ -139,7 +139,7 @@ def test_info(first):
 
 def test_info_as_json_agrees_with_the_session(data, first):
     found = told_json("info", first, "--table", data / "mouse_df.csv")
-    with ox.open_session(first, sessions=data / "mouse_df.csv") as ds:
+    with ox.open_session(first, table=data / "mouse_df.csv") as ds:
         assert found["facts"]["session_id"] == int(ds.session_id)
         assert found["facts"]["plane"] == str(ds.plane.values)
         assert found["files"] == [{"path": str(first), "bytes": first.stat().st_size}]
@@ -414,7 +414,7 @@ def test_sessions_in_the_original_layout(tmp_path):
     assert done.exit_code == 0
     assert done.stdout.count(": sound\n") == 3
     done = invoke("validate", folder)
-    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "ophys_session_758519303: sound")
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "sub-408021_ses-758519303: sound")
     for words in ((folder,), (758519303, "--datadir", tmp_path)):
         done = invoke("info", *words, "--json")
         assert json.loads(done.stdout)["facts"]["session_id"] == 758519303

@@ -73,7 +73,7 @@ def names(tmp_path_factory):
     original = ox.open_session(ox.sample.write_original(unfit, datadir.parent / "original"))
     with pytest.warns(ox.errors.InvalidRoiWarning):
         original.valid.load()
-    options = {"datadir": datadir, "sessions": table, "include": ("squares", "templates")}
+    options = {"datadir": datadir, "table": table, "include": ("squares", "templates")}
     days = [ox.open_session(mouse=1, session=number, **options) for number in (1, 2, 3)]
     yield {
         "ox": ox,

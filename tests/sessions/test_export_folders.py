@@ -9,7 +9,6 @@ import oscaxr as ox
 from oscaxr.errors import (
     AmbiguousSessionError,
     DamagedExportError,
-    ExportError,
     FailedSessionsWarning,
     SessionMismatchError,
     SessionNotFoundError,
@@ -82,7 +81,7 @@ def test_by_id_and_by_number(nwb, exports, number):
 
 def test_an_export_of_another_session_than_the_table_says(exports, nwb):
     table = ox.session_table(nwb / "mouse_df.csv").assign(mouseid=1)
-    with pytest.raises(SessionMismatchError, match="mouse_id is 408021 in the export, but 1"):
+    with pytest.raises(SessionMismatchError, match="mouse_id is 408021 in the file, but 1"):
         ox.open_session(exports / "deep" / str(IDS[0]) / "any name.zarr", table=table)
 
 
@@ -148,7 +147,7 @@ def test_exports_that_cannot_be_read(exports, tmp_path):
     for path in bad:
         assert str(path) in tree.attrs["failures"]
         assert str(path) in str(caught[0].message)
-    with pytest.raises(ExportError, match="no export of session 1 below") as failure:
+    with pytest.raises(SessionNotFoundError, match="nothing of session 1 below") as failure:
         ox.open_session(1, datadir=tmp_path)
     assert str(bad[0]) in str(failure.value)
 

@@ -19,14 +19,10 @@ from oscaxr.errors import (
     SessionMismatchError,
     SessionNotFoundError,
 )
-from oscaxr.formats.nwb.files import (
-    check_identity,
-    find_session_files,
-    parse_name,
-    read_identity,
-    scan,
-)
-from oscaxr.formats.nwb.identity import ParsedName, utc_stamp
+from oscaxr.formats.identity import Identity, utc_stamp
+from oscaxr.formats.nwb.identity import ParsedName, parse_name, read_identity
+from oscaxr.sessions.find import find_sessions, say_problems, sessions_below
+from oscaxr.sessions.owners import find_places
 
 SESSIONS = SHARED / "sessions"
 
@@ -58,6 +54,13 @@ def make_file(
             rois["id"] = np.arange(len(tracking))
             rois["tracking_id"] = np.array(tracking)
     return path
+
+
+def scan(folder):
+    """Find the sessions of a folder, and warn of what could not be used."""
+    found = sessions_below(folder)
+    say_problems(folder, found.problems)
+    return found.sessions
 
 
 def id_name(session_id=SESSION, mouse_id=MOUSE, parts="behavior+ophys", obj=""):
@@ -128,8 +131,8 @@ def test_both_styles():
         ("2018-09-26T17:29:17Z", STAMP),
         ("2018-09-26T17:29:17.250000", STAMP),
         ("2018-09-26T23:29:17-07:00", "20180927T062917"),
-        ("", None),
-        ("yesterday", None),
+        ("", ""),
+        ("yesterday", ""),
     ],
 )
 def test_utc_stamp(time, stamp):
@@ -141,41 +144,27 @@ def test_utc_stamp(time, stamp):
 
 def test_read_identity(tmp_path):
     path = make_file(tmp_path / "a.nwb")
-    assert read_identity(path) == {
-        "session_id": SESSION,
-        "subject_id": MOUSE,
-        "session_start_time": START,
-        "genotype": "Cux2-CreERT2",
-        "sex": "M",
-        "n_rois": 3,
-        "n_tracked": 2,
-    }
+    assert read_identity(path) == Identity(
+        SESSION, MOUSE, STAMP, 20180926, "M", "L23-Cux2", n_rois=3, n_tracked=2
+    )
 
 
 def test_read_identity_of_a_file_that_states_nothing(tmp_path):
     with h5py.File(tmp_path / "a.nwb", "w"):
         pass
-    assert read_identity(tmp_path / "a.nwb") == {
-        "session_id": None,
-        "subject_id": None,
-        "session_start_time": "",
-        "genotype": "",
-        "sex": "",
-        "n_rois": -1,
-        "n_tracked": -1,
-    }
+    assert read_identity(tmp_path / "a.nwb") == Identity()
 
 
 @pytest.mark.parametrize("stored", [b"758519303", np.array([b"758519303"]), np.int64(758519303)])
 def test_session_id_may_be_stored_in_many_ways(tmp_path, stored):
     with h5py.File(tmp_path / "a.nwb", "w") as file:
         file["general/session_id"] = stored
-    assert read_identity(tmp_path / "a.nwb")["session_id"] == SESSION
+    assert read_identity(tmp_path / "a.nwb").session_id == SESSION
 
 
 def test_session_id_that_is_no_number(tmp_path):
     path = make_file(tmp_path / "a.nwb", session_id="a session")
-    assert read_identity(path)["session_id"] is None
+    assert read_identity(path).session_id is None
 
 
 def test_read_identity_says_why_a_file_is_not_readable(tmp_path):
@@ -207,26 +196,6 @@ def test_a_group_in_place_of_a_value_is_a_format_error(tmp_path):
         read_identity(tmp_path / "a.nwb")
 
 
-def test_check_identity(tmp_path):
-    path = make_file(tmp_path / "a.nwb")
-    assert check_identity(path, session_id=SESSION, mouse_id=MOUSE)["n_rois"] == 3
-    assert check_identity(path, session_id=None, mouse_id=None)["session_id"] == SESSION
-    # The start counts only where the file states no session id.
-    check_identity(path, session_id=SESSION, mouse_id=MOUSE, start_time="20000101T000000")
-    with pytest.raises(SessionMismatchError) as caught:
-        check_identity(path, session_id=1, mouse_id=2)
-    for word in (str(path), str(SESSION), str(MOUSE), "1 expected", "2 expected"):
-        assert word in str(caught.value)
-
-
-def test_check_identity_of_a_file_without_session_id(tmp_path):
-    path = make_file(tmp_path / "a.nwb", session_id=None)
-    check_identity(path, session_id=SESSION, mouse_id=MOUSE)
-    check_identity(path, session_id=SESSION, mouse_id=MOUSE, start_time=STAMP)
-    with pytest.raises(SessionMismatchError, match=f"start {STAMP} in the file, 2000"):
-        check_identity(path, session_id=SESSION, mouse_id=MOUSE, start_time="20000101T000000")
-
-
 # -- scan -----------------------------------------------------------------------------------------
 
 
@@ -240,14 +209,12 @@ def test_scan_groups_both_styles_at_any_depth(tmp_path):
     (tmp_path / "._sub-408021_ses-758519303_behavior+ophys.nwb").write_text("resource fork")
     (tmp_path / "notes.txt").write_text("")
     found = scan(tmp_path)
-    assert [files.session_id for files in found] == [700000001, SESSION]
+    assert [files.identity.session_id for files in found] == [700000001, SESSION]
     assert found[0].paths == (other,)
     files = found[1]
     assert files.paths == (images, base, movie, stamped)
-    assert (files.mouse_id, files.start_time) == (MOUSE, STAMP)
-    assert files.path == files.templates_path == images
-    assert files.movie_path == movie
-    assert found[0].templates_path is found[0].movie_path is None
+    assert (files.identity.mouse_id, files.identity.start) == (MOUSE, STAMP)
+    assert files.path == images
     assert scan(str(tmp_path)) == found
 
 
@@ -256,7 +223,7 @@ def test_scan_matches_by_start_where_a_file_states_no_id(tmp_path):
     make_file(tmp_path / id_name(759189643), "759189643", start="2018-09-27T18:26:32+00:00")
     stamped = make_file(tmp_path / stamp_name(), session_id=None)
     lone = make_file(tmp_path / stamp_name("20200101T000000"), session_id=None)
-    assert {f.session_id: f.paths for f in scan(tmp_path)} == {
+    assert {f.identity.session_id: f.paths for f in scan(tmp_path)} == {
         SESSION: (base, stamped),
         759189643: (tmp_path / id_name(759189643),),
         None: (lone,),
@@ -266,7 +233,11 @@ def test_scan_matches_by_start_where_a_file_states_no_id(tmp_path):
 def test_scan_reads_files_with_other_names(tmp_path):
     path = make_file(tmp_path / "my session.nwb")
     (files,) = scan(tmp_path)
-    assert (files.session_id, files.mouse_id, files.paths) == (SESSION, MOUSE, (path,))
+    assert (files.identity.session_id, files.identity.mouse_id, files.paths) == (
+        SESSION,
+        MOUSE,
+        (path,),
+    )
 
 
 def test_scan_names_unreadable_files(tmp_path):
@@ -276,15 +247,15 @@ def test_scan_names_unreadable_files(tmp_path):
     with pytest.warns(OscaxrWarning, match=re.escape(str(bad))):
         found = scan(tmp_path)
     assert [files.paths for files in found] == [(good,), (bad,)]
-    assert found[1].session_id is None
-    assert found[1].mouse_id == MOUSE
+    assert found[1].identity.session_id is None
+    assert found[1].identity.mouse_id == MOUSE
 
 
 def test_scan_says_when_a_session_has_files_of_two_mice(tmp_path):
     make_file(tmp_path / id_name())
     make_file(tmp_path / id_name(mouse_id=999999))
     with pytest.warns(OscaxrWarning, match=r"758519303 has files of several mice \[408021, 999999"):
-        assert len(scan(tmp_path)) == 1
+        assert len(find_sessions(tmp_path)) == 1
 
 
 def test_scan_enters_linked_folders_once(tmp_path):
@@ -297,14 +268,14 @@ def test_scan_enters_linked_folders_once(tmp_path):
     (elsewhere / "loop").symlink_to(data)
     (files,) = scan(data)
     assert [p.resolve() for p in files.paths] == [path.resolve()]
-    assert find_session_files(data, SESSION) == files.paths
+    assert find_places(data, SESSION) == files.paths
 
 
 def test_missing_folder_is_said(tmp_path):
     with pytest.raises(SessionNotFoundError, match=r"absent does not exist"):
         scan(tmp_path / "absent")
     with pytest.raises(FileNotFoundError, match=r"absent does not exist"):
-        find_session_files(tmp_path / "absent", SESSION)
+        find_places(tmp_path / "absent", SESSION)
     (tmp_path / "file").touch()
     with pytest.raises(SessionNotFoundError, match="is a file, not a folder"):
         scan(tmp_path / "file")
@@ -317,8 +288,8 @@ def test_find_by_name_opens_nothing(tmp_path):
     for name in (id_name(), id_name(759189643), stamp_name("20200101T000000", 999999)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert find_session_files(tmp_path, SESSION) == (tmp_path / id_name(),)
-    found = find_session_files(tmp_path, 829283315, mouse_id=999999, start_time="20200101T000000")
+    assert find_places(tmp_path, SESSION) == (tmp_path / id_name(),)
+    found = find_places(tmp_path, 829283315, mouse_id=999999, start="20200101T000000")
     assert found == (tmp_path / stamp_name("20200101T000000", 999999),)
 
 
@@ -328,13 +299,13 @@ def test_find_agrees_with_scan(tmp_path):
     make_file(tmp_path / stamp_name("20181001T172833"), "759660390")
     make_file(tmp_path / stamp_name("20181001T180256", 411400), "759666166", "411400")
     for files in scan(tmp_path):
-        assert find_session_files(tmp_path, files.session_id) == files.paths
+        assert find_places(tmp_path, files.identity.session_id) == files.paths
         assert (
-            find_session_files(
+            find_places(
                 tmp_path,
-                files.session_id,
-                mouse_id=files.mouse_id,
-                start_time=files.start_time,
+                files.identity.session_id,
+                mouse_id=files.identity.mouse_id,
+                start=files.identity.start,
             )
             == files.paths
         )
@@ -343,15 +314,14 @@ def test_find_agrees_with_scan(tmp_path):
 def test_an_empty_start_time_is_none(tmp_path):
     base = make_file(tmp_path / id_name())
     stamped = make_file(tmp_path / stamp_name(), session_id=None)
-    assert find_session_files(tmp_path, SESSION, start_time="") == (base, stamped)
-    check_identity(stamped, session_id=SESSION, mouse_id=MOUSE, start_time="")
+    assert find_places(tmp_path, SESSION, start="") == (base, stamped)
 
 
 def test_find_by_reading_when_names_do_not_help(tmp_path):
     renamed = make_file(tmp_path / "renamed.nwb")
-    assert find_session_files(tmp_path, SESSION) == (renamed,)
+    assert find_places(tmp_path, SESSION) == (renamed,)
     stamped = make_file(tmp_path / stamp_name("20181001T172833"), "759660390")
-    assert find_session_files(tmp_path, 759660390, start_time="20000101T000000") == (stamped,)
+    assert find_places(tmp_path, 759660390, start="20000101T000000") == (stamped,)
 
 
 def test_not_found_says_what_was_searched_and_what_is_near(tmp_path):
@@ -361,20 +331,20 @@ def test_not_found_says_what_was_searched_and_what_is_near(tmp_path):
     bad = tmp_path / "bad.nwb"
     bad.write_text("no")
     with pytest.raises(SessionNotFoundError) as caught:
-        find_session_files(tmp_path, 758519304, mouse_id=MOUSE)
+        find_places(tmp_path, 758519304, mouse_id=MOUSE)
     message = str(caught.value)
     for part in (
-        f"No NWB file of session 758519304 below {tmp_path}",
+        f"There is nothing of session 758519304 below {tmp_path}",
         f"sub-{MOUSE}_ses-758519304*.nwb",
-        "4 NWB files were seen, of 2 session ids",
+        "4 NWB files were seen; names state 2 session ids",
         "Nearest ids: 758519303",
         f"Sessions of mouse {MOUSE}: 758519303, 759189643",
-        "give start_time",
+        "give a session table",
         str(bad),
     ):
         assert part in message
     with pytest.raises(SessionNotFoundError, match=r"ses-1\*.nwb and sub-\*_ses-20000101T000000"):
-        find_session_files(tmp_path, 1, start_time="20000101T000000")
+        find_places(tmp_path, 1, start="20000101T000000")
 
 
 def test_copies_in_different_folders_are_refused(tmp_path):
@@ -382,11 +352,11 @@ def test_copies_in_different_folders_are_refused(tmp_path):
     two = make_file(tmp_path / "two" / id_name())
     make_file(tmp_path / "two" / id_name(parts="behavior+image+ophys"))
     with pytest.raises(AmbiguousSessionError) as caught:
-        find_session_files(tmp_path, SESSION)
+        find_places(tmp_path, SESSION)
     assert str(one) in str(caught.value)
     assert str(two) in str(caught.value)
     assert "image" not in str(caught.value)
-    assert len(find_session_files(tmp_path / "two", SESSION)) == 2
+    assert len(find_places(tmp_path / "two", SESSION)) == 2
 
 
 def test_other_parts_may_lie_elsewhere_and_links_are_no_copies(tmp_path):
@@ -394,18 +364,18 @@ def test_other_parts_may_lie_elsewhere_and_links_are_no_copies(tmp_path):
     movie = make_file(tmp_path / "movies" / id_name(obj="_obj-raw"))
     (tmp_path / "z").mkdir()
     (tmp_path / "z" / base.name).symlink_to(base)
-    assert find_session_files(tmp_path, SESSION) == (base, movie)
+    assert find_places(tmp_path, SESSION) == (base, movie)
 
 
 def test_file_named_for_another_mouse(tmp_path):
     path = make_file(tmp_path / id_name())
     with pytest.raises(SessionMismatchError) as caught:
-        find_session_files(tmp_path, SESSION, mouse_id=999999)
+        find_places(tmp_path, SESSION, mouse_id=999999)
     for part in (str(SESSION), "999999", str(MOUSE), str(path)):
         assert part in str(caught.value)
     make_file(tmp_path / id_name(mouse_id=999999))
     with pytest.raises(AmbiguousSessionError, match=r"several mice \[408021, 999999\]"):
-        find_session_files(tmp_path, SESSION)
+        find_places(tmp_path, SESSION)
 
 
 @given(data=st.data())
@@ -423,10 +393,10 @@ def test_scan_is_in_order_and_complete(tmp_path_factory, data):
             paths.append(path)
     found = scan(folder)
     assert sorted(p for files in found for p in files.paths) == sorted(paths)
-    keys = [(files.mouse_id, files.session_id) for files in found]
+    keys = [(files.identity.mouse_id, files.identity.session_id) for files in found]
     assert keys == sorted(keys)
     for files in found:
-        assert all(str(files.session_id) in path.name for path in files.paths)
+        assert all(str(files.identity.session_id) in path.name for path in files.paths)
 
 
 @pytest.mark.skipif(not SESSIONS.is_dir(), reason="needs ../shared")
@@ -434,9 +404,14 @@ def test_example_sessions():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = scan(SESSIONS)
-    assert [files.session_id for files in found] == [758519303, 759189643, 759660390, 764704289]
+    assert [files.identity.session_id for files in found] == [
+        758519303,
+        759189643,
+        759660390,
+        764704289,
+    ]
     for files in found:
-        identity = check_identity(files.path, session_id=files.session_id, mouse_id=files.mouse_id)
-        assert 0 < identity["n_tracked"] < identity["n_rois"]
-        assert find_session_files(SESSIONS, files.session_id) == files.paths
-    assert found[-1].templates_path == found[-1].path
+        identity = read_identity(files.path)
+        assert identity.session_id == files.identity.session_id
+        assert 0 < identity.n_tracked < identity.n_rois
+        assert find_places(SESSIONS, files.identity.session_id) == files.paths

@@ -18,8 +18,9 @@ from oscaxr.errors import (
     SessionNotFoundError,
     TableError,
 )
+from oscaxr.formats.identity import site_date
 from oscaxr.model.facts import FACT_BY_COLUMN, FACTS, facts_from_row
-from oscaxr.sessions.discovery import _site_date, find_sessions
+from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.table import default_sessions, pilot_omissions, session_row, session_table
 from oscaxr.sessions.table_columns import PILOT_STIMULI
 
@@ -585,7 +586,7 @@ def test_find_sessions_names_what_it_cannot_use(tmp_path):
 @shared
 def test_dates_at_the_recording_site():
     table = session_table(TABLES[0])
-    assert [_site_date(stamp) for stamp in table["full_timestamp"]] == table["date"].tolist()
+    assert [site_date(stamp) for stamp in table["full_timestamp"]] == table["date"].tolist()
 
 
 @shared

@@ -12,7 +12,8 @@ import xarray as xr
 from oscaxr.errors import FormatError, MissingVariableError
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.remote import RemoteFile
-from oscaxr.formats.checks import check_ids, check_sizes, included_parts, set_preferred_chunks
+from oscaxr.formats.checks import check_ids, check_sizes, set_preferred_chunks
+from oscaxr.formats.identity import line_of
 from oscaxr.formats.nwb import recordings, stimulus_table
 from oscaxr.formats.nwb.identity import parse_name
 from oscaxr.formats.nwb.source import (
@@ -28,9 +29,7 @@ from oscaxr.formats.nwb.source import (
 from oscaxr.model import names as n
 from oscaxr.model.dataset import check_structure, session_dataset
 from oscaxr.model.facts import facts_from_row
-
-# Genotypes are written out in the files; the session table has one word a line.
-_LINES = {"Cux2": "L23-Cux2", "Rbp4": "L5-Rbp4"}
+from oscaxr.options import parts_of
 
 
 def open_nwb(
@@ -41,7 +40,7 @@ def open_nwb(
     facts: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Open the NWB files of one session as a lazy Dataset."""
-    wanted, strict = included_parts(include)
+    wanted, strict = parts_of(include)
     file = find_file_with(paths, f"{DFF}/data") or Hdf5File(paths[0])
     files = [file]
     try:
@@ -173,9 +172,8 @@ def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
         text = source.text(path)
         if text:
             attrs[name] = text
-    lines = [line for word, line in _LINES.items() if word in attrs.get("genotype", "")]
-    if len(lines) == 1:
-        coords["line"] = lines[0]
+    if line := line_of(attrs.get("genotype", "")):
+        coords["line"] = line
     version = source.handle.attrs.get("nwb_version", "")
     attrs["nwb_version"] = version.decode() if isinstance(version, bytes) else str(version)
     return coords, attrs

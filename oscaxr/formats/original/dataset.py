@@ -21,7 +21,7 @@ from oscaxr.errors import (
     warn,
 )
 from oscaxr.files.hdf5 import DatasetReader, Hdf5File
-from oscaxr.formats.checks import check_ids, check_sizes, included_parts, set_preferred_chunks
+from oscaxr.formats.checks import check_ids, check_sizes, set_preferred_chunks
 from oscaxr.formats.original import behavior, rois, stimulus_table
 from oscaxr.formats.original.files import SessionTree, read_tree
 from oscaxr.formats.original.log_cache import decode
@@ -45,6 +45,7 @@ from oscaxr.model import signals
 from oscaxr.model.dataset import check_structure, session_dataset
 from oscaxr.model.derived import mask_facts
 from oscaxr.model.facts import facts_from_row
+from oscaxr.options import parts_of
 
 
 def open_original(
@@ -58,13 +59,13 @@ def open_original(
     keep_decoded: bool | str | os.PathLike[Any] = False,
 ) -> xr.Dataset:
     """Open a session in the original layout as a lazy Dataset."""
-    wanted, strict = included_parts(include)
+    wanted, strict = parts_of(include)
     tree = read_tree(folder)
     where = str(tree.folder.resolve())
     coords, attrs = _facts(tree, facts, where)
     is_dendritic = _is_dendritic(tree, coords)
     ending = _which_rois(tree, segmentation, is_dendritic=is_dendritic)
-    source = f"{_check_word('fluorescence', fluorescence or 'dff', n.FLUORESCENCES)}{ending}"
+    source = f"{fluorescence or 'dff'}{ending}"
     # ROIs of dendrites were tracked as EXTRACT found them, never in the Allen segmentation.
     reading = SessionReading(tree, source, is_tracked=bool(ending) or not is_dendritic)
     try:
@@ -112,12 +113,6 @@ def _facts(
     return coords, attrs
 
 
-def _check_word(option: str, word: str, known: tuple[str, ...]) -> str:
-    if word not in known:
-        raise CriterionError(f"{option}={word!r}: it is {' or '.join(map(repr, known))}")
-    return word
-
-
 def _is_dendritic(tree: SessionTree, coords: Mapping[str, Any]) -> bool:
     """Say whether the plane is dendritic: by the session table, else by any file of EXTRACT."""
     if "plane" in coords:
@@ -129,7 +124,6 @@ def _which_rois(tree: SessionTree, segmentation: str | None, *, is_dendritic: bo
     """Return the ending of the files of the segmentation that was asked for, or is the default."""
     if segmentation is None:
         segmentation = "extr" if is_dendritic else "allen"
-    _check_word("segmentation", segmentation, n.SEGMENTATIONS)
     if segmentation == "extr" and not is_dendritic:
         raise CriterionError(
             f"segmentation='extr': session {tree.session_id} is not of a dendritic plane, and only "

@@ -1,7 +1,6 @@
 """Where the files of a session in the original layout lie, and which of them are missing."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -11,7 +10,6 @@ from oscaxr.errors import (
     SessionMismatchError,
     SessionNotFoundError,
 )
-from oscaxr.files.walk import walk_folders
 
 RunType = Literal["prod", "pilot", ""]
 
@@ -44,28 +42,13 @@ def is_session_folder(path: Path) -> bool:
     """Say whether a path is the folder of a session in the original layout."""
     if not path.is_dir():
         return False
-    return _FOLDER.fullmatch(path.resolve().name) is not None or any(path.glob("*_stim.pkl"))
+    return folder_id(path) is not None or any(path.glob("*_stim.pkl"))
 
 
-def session_folders(datadir: Path) -> Iterator[tuple[int, Path]]:
-    """Go through the session folders below a folder."""
-    for root, folders, _ in walk_folders(datadir):
-        match = _FOLDER.fullmatch(root.resolve().name)
-        if match:
-            folders.clear()
-            yield int(match[1]), root
-
-
-def find_session_folder(datadir: Path, session_id: int) -> Path | None:
-    """Find the folder of one session."""
-    found = [folder for number, folder in session_folders(datadir) if number == session_id]
-    if len(found) > 1:
-        listed = "".join(f"\n  {folder}" for folder in found)
-        raise AmbiguousSessionError(
-            f"Session {session_id} has several folders below {datadir}:{listed}\nRemove or rename "
-            "the copies, give a narrower datadir, or open one of them by its path."
-        )
-    return found[0] if found else None
+def folder_id(path: Path) -> int | None:
+    """Return the session id that the name of a folder states: its own, not that of a link to it."""
+    match = _FOLDER.fullmatch(path.resolve().name)
+    return int(match[1]) if match else None
 
 
 def read_tree(folder: Path) -> SessionTree:

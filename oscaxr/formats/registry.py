@@ -1,0 +1,236 @@
+"""The one triage: which format a session has at a place, and how each is asked and opened."""
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import xarray as xr
+
+from oscaxr.errors import CriterionError, SessionNotFoundError
+from oscaxr.files.remote import RemoteFile
+from oscaxr.files.walk import walk_folders
+from oscaxr.formats.identity import Identity
+from oscaxr.options import OpenOptions, check_honoured, dropped_names
+
+Place = Path | RemoteFile
+Facts = Mapping[str, Any]
+
+
+class Format(Protocol):
+    """What is asked of every format. The rooms are imported when one is asked, not before."""
+
+    name: str
+    """What messages call a session in this format."""
+    looks_like: str
+    """How its files or folders are named, for messages."""
+    options: frozenset[str]
+    """The options of opening that it honours."""
+
+    def recognises(self, place: Place) -> bool:
+        """Say whether a session in this format lies at a place, as far as a glance tells."""
+
+    def find(self, folder: Path, folders: Collection[str], files: Collection[str]) -> list[Path]:
+        """Return which of the names in one folder are, by name, sessions or files of them."""
+
+    def named(self, place: Place) -> Identity | None:
+        """Return what the name alone says; None where it says nothing."""
+
+    def identity(self, place: Place) -> Identity:
+        """Return what the place itself says."""
+
+    def open(
+        self, places: Sequence[Place], options: OpenOptions, facts: Facts | None
+    ) -> xr.Dataset:
+        """Open the session of these places, lazily."""
+
+
+class _Nwb:
+    name = "an NWB file"
+    looks_like = "NWB files (.nwb)"
+    options = frozenset({"include", "drop_variables", "chunks", "storage_options"})
+
+    def recognises(self, place: Place) -> bool:
+        return isinstance(place, RemoteFile) or place.is_file()
+
+    def find(self, folder: Path, folders: Collection[str], files: Collection[str]) -> list[Path]:
+        return [folder / name for name in files if name.lower().endswith(".nwb")]
+
+    def named(self, place: Place) -> Identity | None:
+        from oscaxr.formats.nwb.identity import named
+
+        return named(Path(place.name))
+
+    def identity(self, place: Place) -> Identity:
+        from oscaxr.formats.nwb.identity import read_identity
+
+        return read_identity(place)
+
+    def open(
+        self, places: Sequence[Place], options: OpenOptions, facts: Facts | None
+    ) -> xr.Dataset:
+        from oscaxr.formats.nwb.dataset import open_nwb
+
+        return open_nwb(
+            places,
+            include=options.get("include", ()),
+            drop_variables=dropped_names(options.get("drop_variables")),
+            facts=facts,
+        )
+
+
+class _Original:
+    name = "a session in the original layout"
+    looks_like = "session folders in the original layout (ophys_session_<id>)"
+    options = frozenset(
+        {"include", "drop_variables", "chunks", "fluorescence", "segmentation", "keep_decoded"}
+    )
+
+    def recognises(self, place: Place) -> bool:
+        from oscaxr.formats.original.files import is_session_folder
+
+        return isinstance(place, Path) and is_session_folder(place)
+
+    def find(self, folder: Path, folders: Collection[str], files: Collection[str]) -> list[Path]:
+        from oscaxr.formats.original.files import folder_id
+
+        return [folder / name for name in folders if folder_id(folder / name) is not None]
+
+    def named(self, place: Place) -> Identity | None:
+        from oscaxr.formats.original.files import folder_id
+
+        number = folder_id(Path(place))
+        return None if number is None else Identity(number)
+
+    def identity(self, place: Place) -> Identity:
+        from oscaxr.formats.original.files import read_tree
+
+        tree = read_tree(Path(place))
+        return Identity(tree.session_id, tree.mouse_id, date=int(tree.date.replace("-", "")))
+
+    def open(
+        self, places: Sequence[Place], options: OpenOptions, facts: Facts | None
+    ) -> xr.Dataset:
+        from oscaxr.formats.original.dataset import open_original
+
+        return open_original(
+            Path(places[0]),
+            include=options.get("include", ()),
+            drop_variables=dropped_names(options.get("drop_variables")),
+            facts=facts,
+            fluorescence=options.get("fluorescence"),
+            segmentation=options.get("segmentation"),
+            keep_decoded=options.get("keep_decoded", False),
+        )
+
+
+class _Export:
+    """What :func:`oscaxr.save` wrote."""
+
+    options = frozenset({"include", "drop_variables", "chunks"})
+
+    def __init__(self, name: str, suffixes: tuple[str, ...]) -> None:
+        self.name = name
+        self.suffixes = suffixes
+        self.looks_like = f"exports of sessions ({', '.join(suffixes)})"
+
+    def recognises(self, place: Place) -> bool:
+        return self._is_named(place.name)
+
+    def find(self, folder: Path, folders: Collection[str], files: Collection[str]) -> list[Path]:
+        return [folder / name for name in (*folders, *files) if self._is_named(name)]
+
+    def named(self, place: Place) -> Identity | None:
+        return None
+
+    def identity(self, place: Place) -> Identity:
+        from oscaxr.store.session import session_identity
+
+        return session_identity(self._local(place))
+
+    def open(
+        self, places: Sequence[Place], options: OpenOptions, facts: Facts | None
+    ) -> xr.Dataset:
+        from oscaxr.store.session import open_session_export
+
+        return open_session_export(
+            self._local(places[0]),
+            include=options.get("include", ()),
+            drop_variables=dropped_names(options.get("drop_variables")),
+            facts=facts,
+        )
+
+    def _is_named(self, name: str) -> bool:
+        return name.lower().endswith(self.suffixes)
+
+    def _local(self, place: Place) -> Path:
+        if isinstance(place, RemoteFile):
+            raise CriterionError(
+                f"{place} is {self.name}, by its name. Of files on a server, only NWB files are "
+                "opened: download it first."
+            )
+        return place
+
+
+NWB: Final[Format] = _Nwb()
+ORIGINAL: Final[Format] = _Original()
+ZARR: Final[Format] = _Export("an export in zarr", (".zarr", ".zarr.zip"))
+NETCDF: Final[Format] = _Export("an export in netCDF", (".nc",))
+
+# In the order in which they are preferred where a session lies in a folder in several formats.
+FORMATS: Final = (NWB, ORIGINAL, ZARR, NETCDF)
+EXPORTS: Final = (ZARR, NETCDF)
+# A name that is plainly an export's counts before what any file could be.
+_ASKED: Final = (*EXPORTS, ORIGINAL, NWB)
+
+
+def format_of(place: Place) -> Format:
+    """Return the format of the session at a place."""
+    found = "there is no such file or folder"
+    if isinstance(place, RemoteFile) or place.exists():
+        for one in _ASKED:
+            if one.recognises(place):
+                return one
+        found = "it is a folder" if os.path.isdir(place) else "it is no regular file"  # noqa: PTH112
+    expected = "; ".join(one.looks_like for one in FORMATS)
+    raise SessionNotFoundError(
+        f"cannot open {place} as a session: {found}. Sessions are {expected}. "
+        "oscaxr.open_session(session_id, datadir=...) looks for one; oscaxr.find_sessions(folder) "
+        "lists those in a folder."
+    )
+
+
+def is_session(path: Path) -> bool:
+    """Say whether a session is what lies at a path, so that it is no folder to search."""
+    return path.exists() and any(one.recognises(path) for one in _ASKED)
+
+
+def open_places(
+    places: Sequence[Place], options: OpenOptions, facts: Facts | None = None
+) -> xr.Dataset:
+    """Open the session that lies at these places, in whatever format, lazily."""
+    format_ = format_of(places[0])
+    check_honoured(options, format_.options, format_.name, places[0])
+    return format_.open(places, options, facts)
+
+
+def places_below(
+    folder: Path, on_error: Callable[[OSError], object] | None = None
+) -> dict[Format, list[Path]]:
+    """Return what is named like a session below a folder, each real one once, by format."""
+    found: dict[Format, dict[str, Path]] = {one: {} for one in FORMATS}
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.is_file() else "does not exist"
+        raise SessionNotFoundError(
+            f"The data folder {folder} {what}. Give the folder below which the sessions lie."
+        )
+    if ORIGINAL.recognises(folder):
+        return {one: [folder] if one is ORIGINAL else [] for one in FORMATS}
+    for root, folders, files in walk_folders(folder, on_error):
+        for one in FORMATS:
+            for path in one.find(root, folders, files):
+                found[one].setdefault(os.path.realpath(path), path)
+                if path.name in folders:
+                    # What is a session itself is not searched.
+                    folders.remove(path.name)
+    return {one: sorted(paths.values()) for one, paths in found.items()}

@@ -1,0 +1,96 @@
+"""How a session may be opened: the options, declared once, for every opener and every format."""
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Final, Literal, TypedDict, cast, get_args
+
+from oscaxr.errors import OptionError
+
+PathLike = str | os.PathLike[Any]
+Fluorescence = Literal["dff", "raw"]
+Segmentation = Literal["allen", "extr"]
+
+PARTS: Final = ("squares", "templates", "movie")
+"""Heavy parts of a session, opened only on request."""
+
+
+class OpenOptions(TypedDict, total=False):
+    """Options of :func:`oscaxr.open_session`, of its like, and of ``engine="oscaxr"``."""
+
+    include: str | Collection[str]
+    drop_variables: str | Iterable[str] | None
+    chunks: Any
+    storage_options: Mapping[str, Any] | None
+    fluorescence: Fluorescence | None
+    segmentation: Segmentation | None
+    keep_decoded: bool | PathLike
+
+
+DEFAULTS: Final[Mapping[str, Any]] = {
+    "include": (),
+    "drop_variables": None,
+    "chunks": None,
+    "storage_options": None,
+    "fluorescence": None,
+    "segmentation": None,
+    "keep_decoded": False,
+}
+_WORDS: Final = {"fluorescence": get_args(Fluorescence), "segmentation": get_args(Segmentation)}
+# What any format gives when it is asked for, since it is what it holds.
+_HELD_BY_ALL: Final = {"fluorescence": "dff"}
+
+
+def check_options(options: Mapping[str, Any]) -> OpenOptions:
+    """Return the options as they were given, none misspelt and none of an unknown value."""
+    problems = []
+    for name, value in options.items():
+        if name not in DEFAULTS:
+            near = get_close_matches(name, DEFAULTS, n=1)
+            hint = f" (do you mean {near[0]}?)" if near else ""
+            problems.append(f"{name}={value!r}: there is no such option{hint}")
+        elif name in _WORDS and value is not None and value not in _WORDS[name]:
+            problems.append(f"{name}={value!r}: it is {' or '.join(map(repr, _WORDS[name]))}")
+    unknown = [word for word in _words(options.get("include", ())) if word not in (*PARTS, "all")]
+    if unknown:
+        problems.append(
+            f"include={options['include']!r}: unknown part(s) {', '.join(map(repr, unknown))}; "
+            f"there are {', '.join(map(repr, PARTS))} and 'all'"
+        )
+    if problems:
+        known = (
+            f"\nOptions of opening: {', '.join(DEFAULTS)}." if set(options) - set(DEFAULTS) else ""
+        )
+        raise OptionError("\n".join(problems) + known)
+    return cast("OpenOptions", dict(options))
+
+
+def check_honoured(
+    options: Mapping[str, Any], honoured: Collection[str], format_name: str, place: object
+) -> None:
+    """Refuse options that a format cannot honour: none is passed over in silence."""
+    useless = [
+        f"{name}={value!r}"
+        for name, value in options.items()
+        if name not in honoured and value and value != _HELD_BY_ALL.get(name)
+    ]
+    if useless:
+        raise OptionError(
+            f"{' and '.join(useless)}: {place} is {format_name}, which has no such choice. Of the "
+            f"options of opening, it honours {', '.join(o for o in DEFAULTS if o in honoured)}."
+        )
+
+
+def parts_of(include: str | Collection[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the parts that `include=` asks for, and whether by name (or by "all", if there)."""
+    words = _words(include)
+    return (PARTS, False) if "all" in words else (words, True)
+
+
+def dropped_names(drop_variables: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return the names to leave out as a tuple."""
+    return (drop_variables,) if isinstance(drop_variables, str) else tuple(drop_variables or ())
+
+
+def _words(include: str | Collection[str]) -> tuple[str, ...]:
+    return (include,) if isinstance(include, str) else tuple(include)

@@ -1,0 +1,177 @@
+"""Which sessions lie below a folder, and the session table that they make."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from oscaxr.errors import (
+    AmbiguousSessionError,
+    OscaxrError,
+    OscaxrWarning,
+    warn,
+)
+from oscaxr.formats.identity import Identity
+from oscaxr.formats.registry import NWB, ORIGINAL, places_below
+from oscaxr.sessions.owners import Found, FoundSession, sessions_at
+from oscaxr.sessions.table import session_table
+
+FOUND_COLUMNS: Final = (
+    "sessid",
+    "full_timestamp",
+    "mouse_n",
+    "mouseid",
+    "sex",
+    "date",
+    "line",
+    "sess_n",
+    "nrois",
+    "nrois_tracked",
+    "path",
+    "n_files",
+)
+
+
+def find_sessions(datadir: str | Path) -> pd.DataFrame:
+    """Make a session table from the sessions below a folder.
+
+    Parameters
+    ----------
+    datadir : str or pathlib.Path
+        Folder; files are looked for at any depth.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a session, in order of mouse id and start, with the published columns that files
+        can tell (``sessid``, ``full_timestamp``, ``mouse_n``, ``mouseid``, ``sex``, ``date``,
+        ``line``, ``sess_n``, ``nrois``, ``nrois_tracked``), ``path`` (str, the session's first
+        NWB file, or its folder in the original layout, or its export, where there is none) and
+        ``n_files``.
+
+    Raises
+    ------
+    SessionNotFoundError
+        There is no such folder.
+    AmbiguousSessionError
+        There is an export of a session beside its files, or several exports of it: all are named.
+
+    Warns
+    -----
+    OscaxrWarning
+        Files that could not be read, and files of unknown session or mouse, which have no row.
+
+    Notes
+    -----
+    Files do not say the published numbers: ``mouse_n`` counts the mice found, by mouse id, and
+    ``sess_n`` the sessions found of each mouse, by start. They equal the published numbers only
+    where all sessions of all production mice are there. ``line`` follows from the genotype
+    (Cux2 or Rbp4), ``date`` is the day at the recording site, taken as 8 h behind UTC.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> len(find_sessions(tempfile.mkdtemp()))
+    0
+    """
+    found = sessions_below(datadir)
+    table = table_of(found)
+    doubtful = [one.problem for one in found.sessions if one.problem]
+    say_problems(datadir, [*found.problems, *doubtful, *found.unreadable.values()])
+    return table
+
+
+def say_problems(datadir: object, problems: Sequence[str]) -> None:
+    """Warn of what could not be used."""
+    if problems:
+        warn(
+            f"Not all files below {datadir} could be used:\n  " + "\n  ".join(problems),
+            OscaxrWarning,
+        )
+
+
+# -- all sessions of a folder ---------------------------------------------------------------------
+def sessions_below(datadir: str | Path) -> Found:
+    """Find the sessions below a folder, those in the original layout only if there is no NWB."""
+    problems: list[str] = []
+    places = places_below(Path(datadir), lambda error: problems.append(str(error)))
+    found = sessions_at(places)
+    found.problems[:0] = problems
+    return without_originals_of_nwb(found)
+
+
+def without_originals_of_nwb(found: Found) -> Found:
+    """Leave out the original folder of sessions whose NWB files are there."""
+    have = {one.identity.session_id for one in found.sessions if one.format is NWB}
+    return replace(
+        found,
+        sessions=[
+            one
+            for one in found.sessions
+            if one.format is not ORIGINAL or one.identity.session_id not in have
+        ],
+    )
+
+
+# -- as a table -----------------------------------------------------------------------------------
+def table_of(found: Found) -> pd.DataFrame:
+    """Make a session table of what was found; what has no ids is noted as a problem."""
+    refuse_doubles(found)
+    rows: list[dict[str, Any]] = []
+    for one in found.sessions:
+        identity = _read(one, found.problems)
+        if identity.session_id is None or identity.mouse_id is None:
+            found.problems.append(f"{one.path} states no session id or no mouse id: left out")
+            continue
+        rows.append(
+            {
+                "sessid": identity.session_id,
+                "full_timestamp": identity.start,
+                "mouseid": identity.mouse_id,
+                "sex": identity.sex,
+                "date": identity.date,
+                "line": identity.line,
+                "nrois": identity.n_rois,
+                "nrois_tracked": identity.n_tracked,
+                "path": str(one.path),
+                "n_files": len(one.paths),
+            }
+        )
+    table = pd.DataFrame(rows, columns=[c for c in FOUND_COLUMNS if c not in ("mouse_n", "sess_n")])
+    order = ["mouseid", "date", "full_timestamp", "sessid"]
+    table = table.sort_values(order, ignore_index=True)
+    table["mouse_n"] = table.groupby("mouseid").ngroup() + 1
+    table["sess_n"] = table.groupby("mouseid").cumcount() + 1
+    return session_table(table[list(FOUND_COLUMNS)].astype({"path": "str", "n_files": "int64"}))
+
+
+def _read(found: FoundSession, problems: list[str]) -> Identity:
+    """Complete what names say by what the first readable file says."""
+    if found.format is not NWB:
+        return found.identity
+    for path in found.paths:
+        try:
+            return found.identity.completed(NWB.identity(path))
+        except OscaxrError as error:
+            if str(error) not in problems:
+                problems.append(str(error))
+    return found.identity
+
+
+def refuse_doubles(found: Found) -> None:
+    """Refuse sessions that are there as an export and otherwise: they need not be the same."""
+    paths: dict[int, list[str]] = defaultdict(list)
+    for one in found.sessions:
+        if one.identity.session_id is not None:
+            paths[one.identity.session_id].append(str(one.path))
+    doubles = {number: places for number, places in paths.items() if len(places) > 1}
+    if doubles:
+        lines = [f"\n  {number}: {', '.join(places)}" for number, places in sorted(doubles.items())]
+        raise AmbiguousSessionError(
+            f"{len(doubles)} session(s) are there more than once, as files and exports or as "
+            f"several exports:{''.join(lines)}\nSearch a folder that has each once, or give the "
+            "paths of those that you want."
+        )

@@ -1,0 +1,261 @@
+"""Which sessions were asked for: by path, by id, by number, as rows of a table, as a folder."""
+
+import operator
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from oscaxr.errors import CriterionError, OscaxrError, SessionNotFoundError
+from oscaxr.files.remote import RemoteFile, is_url, location
+from oscaxr.formats.registry import FORMATS, Place, format_of, is_session
+from oscaxr.options import OpenOptions, PathLike
+from oscaxr.sessions.find import say_problems, sessions_below, table_of
+from oscaxr.sessions.owners import FoundSession, find_places
+from oscaxr.sessions.reader import SessionReader
+from oscaxr.sessions.table import session_row
+from oscaxr.sessions.table import session_table as read_table
+
+Table = PathLike | pd.DataFrame
+
+
+@dataclass(frozen=True)
+class SessionSource:
+    """One session that was asked for: picklable, and looked for when it is opened, anywhere."""
+
+    places: tuple[Place, ...] = ()
+    """Where it lies; empty where that is looked for when it is opened."""
+    session_id: int | None = None
+    datadir: Path | None = None
+    table: pd.DataFrame | None = None
+    """The session table, in which it has to be."""
+    facts: Mapping[str, Any] | None = None
+    """Its row of the session table, where that is known already."""
+    options: OpenOptions | Mapping[str, Any] = ()  # type: ignore[assignment]
+    run_type: str | None = None
+    problem: str = ""
+    """Why it cannot be opened, known before."""
+    name: str = ""
+    """What it is called where files are named after it."""
+
+    def __str__(self) -> str:
+        # Of a URL, only what is no secret: this is shown.
+        return str(self.places[0]) if self.places else f"session {self.session_id}"
+
+    def open(self) -> xr.Dataset:
+        """Open the session."""
+        if self.problem:
+            raise OscaxrError(self.problem)
+        places, facts = self.places, self.facts
+        if not places:
+            assert self.datadir is not None
+            assert self.session_id is not None
+            facts = self._row() if self.table is not None else facts
+            known = facts or {}
+            places = find_places(
+                self.datadir,
+                self.session_id,
+                mouse_id=int(known["mouseid"]) if "mouseid" in known else None,
+                start=str(known.get("full_timestamp", "")),
+            )
+        elif self.table is not None:
+            facts = self._row()
+        return xr.open_dataset(
+            places[0], engine=SessionReader, files=places[1:], facts=facts, **dict(self.options)
+        )
+
+    def identity(self) -> object:
+        """Return what tells it from others: its session id, or else its path."""
+        if self.session_id is not None:
+            return self.session_id
+        place = self.places[0]
+        try:
+            named = format_of(place).named(place)
+            number = named.session_id if named else None
+            number = number or format_of(place).identity(place).session_id
+        except OscaxrError:
+            # It fails by itself, beside the others.
+            number = None
+        return number or (str(place) if isinstance(place, RemoteFile) else place.resolve())
+
+    def _row(self) -> dict[str, Any]:
+        """Return the row of the table, by the session's own id."""
+        number, told = self.session_id, ""
+        if number is None:
+            place = self.places[0]
+            told = f"{place}: "
+            number = format_of(place).identity(place).session_id
+            if number is None:
+                raise SessionNotFoundError(
+                    f"{place} states no session id, so its row of the session table cannot be "
+                    "told. Open it without table=, or by session id with datadir=."
+                )
+        assert self.table is not None
+        try:
+            return plain(session_row(self.table, session_id=number, run_type=self.run_type))
+        except SessionNotFoundError as error:
+            raise SessionNotFoundError(f"{told}{error}") from error
+
+
+def plain(row: "Mapping[Any, Any] | pd.Series[Any]") -> dict[str, Any]:
+    """Return a row of the session table as a dict."""
+    return {str(name): value for name, value in dict(row).items()}
+
+
+def typed_table(table: Table) -> pd.DataFrame:
+    """Return a session table, typed and checked, from a path or a frame."""
+    return read_table(table if isinstance(table, pd.DataFrame) else Path(table).expanduser())
+
+
+# -- one session ----------------------------------------------------------------------------------
+def one_source(
+    session_id: int | PathLike | None = None,
+    *,
+    mouse: int | None = None,
+    session: int | None = None,
+    run_type: str | None = None,
+    datadir: PathLike | None = None,
+    table: Table | None = None,
+    options: Mapping[str, Any],
+) -> SessionSource:
+    """Return the session that was asked for."""
+    numbered = mouse is not None or session is not None
+    if session_id is None and not numbered:
+        raise CriterionError("say which session: a session id, a path, or mouse= and session=")
+    if session_id is not None and numbered:
+        raise CriterionError("give a session id or path, or mouse= and session=, not both")
+    if run_type is not None and table is None:
+        raise CriterionError(
+            f"run_type={run_type!r} is told by the session table: give table= as well"
+        )
+    known = None if table is None else typed_table(table)
+    if session_id is not None and not _is_id(session_id):
+        place = location(session_id, options.get("storage_options"))  # type: ignore[arg-type]
+        return SessionSource((place,), table=known, options=options, run_type=run_type)
+    if datadir is None:
+        raise CriterionError(
+            "say where to look: datadir= is the folder below which the session's files lie (or "
+            "give the path of a file)"
+        )
+    folder = Path(datadir).expanduser()
+    if not numbered:
+        number = _as_id(session_id)
+        return SessionSource((), number, folder, known, options=options, run_type=run_type)
+    if known is None:
+        raise CriterionError(
+            "mouse= and session= are numbers of the session table: give table= (the path of "
+            "mouse_df.csv, or oscaxr.find_sessions(datadir) to number the sessions found)"
+        )
+    row = plain(session_row(known, mouse=mouse, session=session, run_type=run_type))
+    return SessionSource((), int(row["sessid"]), folder, facts=row, options=options)
+
+
+def _is_id(value: Any) -> bool:
+    return not isinstance(value, str | os.PathLike) or (
+        isinstance(value, str) and value.isdecimal()
+    )
+
+
+def _as_id(value: Any) -> int:
+    try:
+        return operator.index(int(value) if isinstance(value, str) else value)
+    except TypeError as error:
+        raise CriterionError(
+            f"session_id={value!r}: a session id is a whole number, or give the path of a file"
+        ) from error
+
+
+# -- many -----------------------------------------------------------------------------------------
+def many_sources(
+    sessions: Any,
+    *,
+    datadir: PathLike | None = None,
+    table: Table | None = None,
+    options: Mapping[str, Any],
+) -> list[SessionSource]:
+    """Return the sessions that were asked for, one by one."""
+    known = None if table is None else typed_table(table)
+    if is_url(sessions):
+        sessions = [sessions]
+    if isinstance(sessions, str | os.PathLike):
+        path = Path(sessions).expanduser()
+        if path.is_dir() and not is_session(path):
+            return _sources_below(path, options, known)
+        sessions = read_table(path) if path.suffix.lower() == ".csv" else [path]
+    if isinstance(sessions, pd.DataFrame):
+        if known is not None:
+            raise CriterionError("sessions= are rows of a session table already: leave table= out")
+        rows = [plain(row) for row in read_table(sessions).to_dict("records")]
+        return [
+            SessionSource(
+                (),
+                int(row["sessid"]),
+                _folder(datadir),
+                facts=row,
+                options=options,
+                name=f"sub-{row['mouseid']}_ses-{row['sessid']}",
+            )
+            for row in rows
+        ]
+    if not isinstance(sessions, Iterable):
+        raise CriterionError(
+            f"sessions={sessions!r}: give rows of a session table, ids, paths, or a folder"
+        )
+    # Rows are looked up when a session is opened: one that has none is a failure of its own.
+    return [
+        SessionSource((), _as_id(asked), _folder(datadir), known, options=options)
+        if _is_id(asked)
+        else SessionSource(
+            (location(asked, options.get("storage_options")),), table=known, options=options
+        )
+        for asked in sessions
+    ]
+
+
+def _folder(datadir: PathLike | None) -> Path:
+    if datadir is None:
+        raise CriterionError(
+            "say where to look: datadir= is the folder below which the sessions' files lie"
+        )
+    return Path(datadir).expanduser()
+
+
+def _sources_below(
+    folder: Path, options: Mapping[str, Any], table: pd.DataFrame | None
+) -> list[SessionSource]:
+    """Return the sessions below a folder; exports that cannot be read too, to fail when opened."""
+    found = sessions_below(folder)
+    rows = {row["path"]: plain(row) for row in table_of(found).to_dict("records")}
+    say_problems(folder, found.problems)
+    # Numbers that count what is in the folder and published ones do not go together: where an
+    # export has its own, the sessions that have none go by their ids.
+    is_counted = table is None and not any(one.identity.is_numbered for one in found.sessions)
+    by_path = {str(one.path): one for one in found.sessions}
+    sources = [
+        source_of(by_path[path], options, table=table, facts=row if is_counted else None)
+        for path, row in rows.items()
+    ]
+    sources += [SessionSource((path,), table=table, options=options) for path in found.unreadable]
+    if not sources:
+        expected = ", ".join(one.looks_like for one in FORMATS)
+        raise SessionNotFoundError(
+            f"There is no session below {folder}, at any depth; looked for {expected}. Check the "
+            "path, or make sessions with oscaxr.sample."
+        )
+    return sources
+
+
+def source_of(found: FoundSession, options: Mapping[str, Any], **known: Any) -> SessionSource:
+    """Return a session that was found as one to be opened."""
+    return SessionSource(
+        found.paths,
+        found.identity.session_id,
+        options=options,
+        problem=found.problem,
+        name=found.name,
+        **known,
+    )

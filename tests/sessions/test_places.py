@@ -1,0 +1,160 @@
+"""Every place opens alike, by function and engine, with options checked once for all formats."""
+
+import io
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import oscaxr as ox
+from oscaxr.errors import OptionError, RenamedError
+from oscaxr.formats import registry
+from oscaxr.options import DEFAULTS, PARTS, OpenOptions
+from small_sessions import small_spec
+
+pytestmark = pytest.mark.filterwarnings("ignore::oscaxr.errors.InvalidRoiWarning")
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory) -> dict[str, Path]:
+    """One session in each format."""
+    folder = tmp_path_factory.mktemp("places")
+    spec = small_spec()
+    nwb = ox.sample.write_nwb(spec, folder)
+    found = {"nwb": nwb, "original": Path(ox.sample.write_original(spec, folder / "original"))}
+    with ox.open_session(nwb) as ds:
+        for suffix in ("zarr", "zarr.zip", "nc"):
+            found[suffix] = ox.save(ds, folder / f"exports/s.{suffix}")
+    return found
+
+
+FORMATS = ("nwb", "original", "zarr", "zarr.zip", "nc")
+every_format = pytest.mark.parametrize("form", FORMATS)
+
+
+@every_format
+def test_the_engine_and_the_function_give_the_same(places, form):
+    with (
+        ox.open_session(places[form]) as ds,
+        xr.open_dataset(places[form], engine="oscaxr") as by_engine,
+        xr.open_dataset(str(places[form]), engine="oscaxr", chunks={}) as chunked,
+    ):
+        assert chunked.dff.chunks
+        assert ds.encoding["source"] == by_engine.encoding["source"]
+        xr.testing.assert_identical(ds.load(), by_engine.load())
+        xr.testing.assert_identical(ds, chunked.load())
+
+
+@every_format
+def test_the_table_counts_for_every_place(places, form):
+    spec = small_spec()
+    row = {"sessid": spec.session_id, "mouseid": spec.mouse_id, "mouse_n": 4, "sess_n": 2}
+    table = ox.session_table(pd.DataFrame([row]))
+    with ox.open_session(places[form], table=table) as ds:
+        assert (int(ds.mouse), int(ds.session)) == (4, 2)
+
+
+@every_format
+def test_names_are_left_out_of_every_place(places, form):
+    with ox.open_session(places[form], drop_variables=["roi_mask", "sex"]) as ds:
+        assert "roi_mask" not in ds
+    with xr.open_dataset(places[form], engine="oscaxr", drop_variables="dff") as ds:
+        assert "dff" not in ds
+
+
+def openers(place):
+    """All ways to open a session, each as a function of the options."""
+
+    def size(ds):
+        return ds.sizes["roi"]
+
+    return {
+        "open_session": lambda **o: ox.open_session(place, **o),
+        "engine": lambda **o: xr.open_dataset(place, engine="oscaxr", **o),
+        "open_sessions": lambda **o: ox.open_sessions([place], **o),
+        "map_sessions": lambda **o: ox.map_sessions(size, [place], scheduler="synchronous", **o),
+    }
+
+
+@every_format
+@pytest.mark.parametrize("opener", ["open_session", "engine", "open_sessions", "map_sessions"])
+def test_options_that_are_wrong_are_errors_everywhere(places, form, opener):
+    open_with = openers(places[form])[opener]
+    error = (OptionError, ox.errors.SessionsFailedError)
+    with pytest.raises(error, match=r"include='sqares'.*'squares', 'templates', 'movie' and 'all'"):
+        open_with(include="sqares")
+    with pytest.raises(error, match=r"fluorescence='df': it is 'dff' or 'raw'"):
+        open_with(fluorescence="df")
+    if opener != "map_sessions":  # which hands other words to the function
+        with pytest.raises(error, match=r"includ=.*do you mean include\?"):
+            open_with(includ="squares")
+    with pytest.raises((*error, ox.errors.CriterionError), match="storage_options"):
+        open_with(storage_options={"timeout": 3})
+
+
+@every_format
+def test_an_option_that_a_format_cannot_honour_is_named_with_it(places, form):
+    ask = {"segmentation": "allen", "fluorescence": "raw", "keep_decoded": True}
+    honoured = registry.format_of(places[form]).options
+    for name, value in ask.items():
+        if name in honoured:
+            continue
+        with pytest.raises(OptionError) as failure:
+            ox.open_session(places[form], **{name: value})
+        assert f"{name}={value!r}" in str(failure.value)
+        assert registry.format_of(places[form]).name in str(failure.value)
+    # All formats hold dF/F, so asking for it is no mistake.
+    with ox.open_session(places[form], fluorescence="dff"):
+        pass
+
+
+def test_parts_are_asked_of_exports_too(places, tmp_path):
+    with ox.open_session(places["nwb"], include="squares") as ds:
+        path = ox.save(ds, tmp_path / "s.zarr")
+        with ox.open_session(path, include="squares") as export:
+            assert np.array_equal(export.square_x, ds.square_x)
+    with pytest.raises(ox.errors.MissingVariableError, match="movie"):
+        ox.open_session(path, include=["squares", "movie"])
+    with ox.open_session(places["zarr"], include="all") as ds:
+        assert "square_x" not in ds
+
+
+def test_declared_options_are_all_options():
+    assert set(DEFAULTS) == set(OpenOptions.__annotations__)
+    assert set(PARTS) < {"squares", "templates", "movie", "all"}
+
+
+def test_what_is_no_place_is_refused_in_words(places):
+    with h5py.File(places["nwb"]) as file:
+        for what in (places["nwb"].read_bytes(), io.BytesIO(b""), file):
+            with pytest.raises(ox.OscaxrError, match="give the path or the URL"):
+                xr.open_dataset(what, engine="oscaxr")
+    for opened in (ox.open_session, lambda path: xr.open_dataset(path, engine="oscaxr")):
+        with pytest.raises(ox.errors.SessionNotFoundError, match="it is a folder"):
+            opened(places["nwb"].parent)
+        with pytest.raises(ox.errors.SessionNotFoundError, match="no such file or folder"):
+            opened(places["nwb"].with_name("gone.nwb"))
+
+
+def test_trees_by_the_engine(places, tmp_path):
+    with ox.open_sessions([places["nwb"]]) as tree:
+        saved = ox.save(tree, tmp_path / "tree.zarr")
+        with xr.open_datatree(saved, engine="oscaxr") as again:
+            xr.testing.assert_identical(again.load(), tree.load())
+    with pytest.raises(OptionError, match="segmentation"):
+        xr.open_datatree(saved, engine="oscaxr", segmentation="allen")
+    ox.sample.write_mouse(tmp_path / "mouse", scale=0.02, n_rois=(3, 3, 3), n_tracked=2)
+    with (
+        xr.open_datatree(tmp_path / "mouse", engine="oscaxr") as tree,
+        ox.open_sessions(tmp_path / "mouse") as same,
+    ):
+        assert len(tree.leaves) == 3
+        xr.testing.assert_identical(tree.load(), same.load())
+
+
+def test_old_words_of_opening_name_the_new(places):
+    with pytest.raises(RenamedError, match="table="):
+        ox.open_session(places["nwb"], sessions="mouse_df.csv")
