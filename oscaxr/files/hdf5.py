@@ -1,24 +1,17 @@
-"""One HDF5 file, opened safely and shared: links checked, handle managed, datasets as readers."""
+"""One HDF5 file, opened safely and shared: links checked, handle managed, failures explained."""
 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import h5py
-import numpy as np
 from xarray.backends import CachingFileManager
 
-from oscaxr.arrays.computed import Once
-from oscaxr.arrays.lazy import Array, AxisIndex, OrthogonalArray, read_increasing
 from oscaxr.arrays.xarray_internals import HDF5_LOCK
-from oscaxr.errors import FormatError, OscaxrError, UnsafeLinkError
-from oscaxr.files import chunks
-from oscaxr.files.opening import open_file, why_unreadable
+from oscaxr.errors import FormatError, MissingLibraryError, OscaxrError, UnsafeLinkError
 from oscaxr.files.remote import RemoteFile
 
 if TYPE_CHECKING:
@@ -29,6 +22,58 @@ MAX_LINKS = 16
 
 # Each open file costs HDF5 some megabytes; opening one again takes milliseconds.
 KEPT_OPEN = 4
+
+# Two rows of chunks of a wide session; HDF5's default (1 MiB) inflates chunks again and again.
+CHUNK_CACHE_BYTES = 16 * 2**20
+
+
+def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
+    """Open an HDF5 file, without a file lock where the file system has none."""
+    # HDF5 refuses to have one file open twice with different locking, so the default comes first:
+    # it is what others use who read the file beside us.
+    if isinstance(path, RemoteFile):
+        # Here, not above: most files are local.
+        try:
+            from oscaxr.files.ranges import StreamedFile
+        except ImportError as error:
+            raise MissingLibraryError(
+                f"reading {path} over the network needs the packages fsspec and requests "
+                f"({error}): pip install 'oscaxr[stream]'"
+            ) from error
+        return StreamedFile(path, rdcc_nbytes=CHUNK_CACHE_BYTES)
+    try:
+        return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES)
+    except OSError as error:
+        if "lock" not in str(error):
+            raise
+        return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES, locking=False)
+
+
+def why_unreadable(path: str, error: OSError, is_remote: bool = False) -> str:
+    """Say why a file could not be opened, and what to do."""
+    if is_remote:
+        return (
+            f"cannot open {path} as an NWB session: what the server sends is not an HDF5 file, or "
+            f"is cut short. Check the URL (HDF5 said: {error})."
+        )
+    reason = str(error)
+    file = Path(path)
+    if file.is_dir():
+        found = "it is a folder"
+    elif not os.access(path, os.R_OK):
+        found = "it may not be read (permission denied)"
+    elif file.stat().st_size == 0:
+        found = "it is empty"
+    elif "truncated" in reason:
+        found = "it is truncated"
+    elif not h5py.is_hdf5(path):
+        found = "it is not an HDF5 file"
+    else:
+        found = reason
+    return (
+        f"cannot open {path} as an NWB session: {found}. "
+        "Check the path, or fetch the file again (HDF5 said: " + reason + ")."
+    )
 
 
 class Hdf5File:
@@ -192,102 +237,3 @@ class Hdf5File:
 
 def _join(names: Sequence[str]) -> str:
     return "/" + "/".join(names)
-
-
-class DatasetReader:
-    """A numeric dataset of a file, as the source of a lazy array."""
-
-    def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
-        self.file = file.holder(dataset)
-        self.name = str(dataset.name)
-        self.shape: tuple[int, ...] = dataset.shape
-        self.dtype: np.dtype[Any] = dataset.dtype
-        self.chunk_shape: tuple[int, ...] | None = dataset.chunks
-        if self.file.is_remote and dataset.chunks is None:
-            from oscaxr.files.spans import fetched_shape
-
-            self.chunk_shape = fetched_shape(self.shape, self.dtype)
-        # Not a bound method: a reader that refers to itself lives until garbage is collected.
-        self._storage = Once(partial(_find_storage, self.file, self.name))
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "DatasetReader":
-        return self
-
-    def __repr__(self) -> str:
-        return f"{Path(self.file.path).name}:{self.name}"
-
-    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
-        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
-        mapped = self.view()
-        if mapped is not None:
-            return chunks.read_mapped(mapped, indices)
-        return read_increasing(self._read_increasing, indices)
-
-    def _read_increasing(self, indices: tuple[AxisIndex, ...]) -> Array:
-        storage = self._storage()
-        if self.file.is_remote:
-            # Here, not above: most files are local.
-            from oscaxr.files.spans import read_remote
-
-            return read_remote(self, storage, indices)
-        if isinstance(storage, chunks.Chunked):
-            return chunks.read_chunks(self.file.path, storage, self.shape, self.dtype, indices)
-        return self.read_through_hdf5(indices)
-
-    def view(self) -> Array | None:
-        """Return the whole dataset as a read-only view of the file, where it lies in one piece."""
-        if self.file.is_remote:
-            return None
-        storage = self._storage()
-        if isinstance(storage, chunks.Contiguous):
-            return chunks.map_contiguous(self.file.path, storage, self.shape, self.dtype)
-        return None
-
-    def read_windows(self, starts: Array, length: int, rest: tuple[slice, ...]) -> Array | None:
-        """Read windows of consecutive rows: (window, length, ...); None where there is no view."""
-        mapped = self.view()
-        return None if mapped is None else chunks.read_mapped_windows(mapped, starts, length, rest)
-
-    def read_through_hdf5(self, indices: tuple[AxisIndex, ...]) -> Array:
-        """Read slices that cover the indices with h5py, in runs, and pick from them."""
-        if not indices:
-            with self.file.handle() as file:
-                return np.asarray(file[self.name][()])
-        first, *rest = indices
-        covering = tuple(
-            slice(int(i[0]), int(i[-1]) + 1) if isinstance(i, np.ndarray) else i for i in rest
-        )
-        inner = tuple(i - i[0] if isinstance(i, np.ndarray) else slice(None) for i in rest)
-        with self.file.handle() as file:
-            dataset = file[self.name]
-            if isinstance(first, slice):
-                return _pick(dataset[(first, *covering)], (slice(None), *inner))
-            # Rows nearer than a chunk are read together: their chunk is inflated anyway.
-            gap = self.chunk_shape[0] if self.chunk_shape else 64
-            bounds = [0, *(np.flatnonzero(np.diff(first) > gap) + 1).tolist(), len(first)]
-            pieces = [
-                _pick(
-                    dataset[(slice(int(first[a]), int(first[b - 1]) + 1), *covering)],
-                    (first[a:b] - first[a], *inner),
-                )
-                for a, b in pairwise(bounds)
-            ]
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-
-
-def _find_storage(file: Hdf5File, name: str) -> chunks.Contiguous | chunks.Chunked | None:
-    with file.handle() as handle:
-        # A file on a server has no inode: it is checked by its size and ETag.
-        return chunks.find_storage(handle[name], (0, 0) if file.is_remote else None)
-
-
-def _pick(values: Array, indices: tuple[AxisIndex, ...]) -> Array:
-    for axis, index in enumerate(indices):
-        if isinstance(index, np.ndarray):
-            values = values.take(index, axis=axis)
-    return values
-
-
-def lazy_array(file: Hdf5File, dataset: h5py.Dataset) -> OrthogonalArray:
-    """Return a dataset as a lazily indexed array."""
-    return OrthogonalArray(DatasetReader(file, dataset))

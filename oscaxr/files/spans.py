@@ -1,6 +1,6 @@
 """Which bytes of a file an index of a dataset needs, and reading a remote one so."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,6 @@ from oscaxr.arrays.lazy import Array, AxisIndex
 from oscaxr.files.chunks import Chunked, Contiguous, take_outer
 
 if TYPE_CHECKING:
-    from oscaxr.files.hdf5 import DatasetReader
     from oscaxr.files.ranges import RangeFile
 
 # Rows with less between them are fetched together: it would come with their blocks anyway.
@@ -22,14 +21,14 @@ Indices = tuple[AxisIndex, ...]
 
 
 def read_remote(
-    reader: "DatasetReader", storage: Contiguous | Chunked | None, indices: Indices
+    ranges: "RangeFile",
+    storage: Contiguous | Chunked,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    indices: Indices,
+    through_hdf5: Callable[[Indices], Array],
 ) -> Array:
     """Read from a file on a server, fetching many ranges of bytes at a time."""
-    if storage is None or not indices:
-        return reader.read_through_hdf5(indices)
-    with reader.file.handle() as file:
-        ranges = file.ranges
-    shape, dtype = reader.shape, reader.dtype
     parts = []
     for part in parts_that_fit(storage, indices, shape, dtype, ranges.capacity, ranges.blocksize):
         # Not while the lock of the HDF5 library is held: other threads fetch.
@@ -38,7 +37,7 @@ def read_remote(
             # HDF5 would ask for each row on its own where not all columns are wanted.
             parts.append(_rows(ranges, storage, part, shape, dtype))
         else:
-            parts.append(reader.read_through_hdf5(part))
+            parts.append(through_hdf5(part))
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from oscaxr.errors import CriterionError, MissingVariableError, WindowError
-from oscaxr.measure import statistics
+from oscaxr.measure.statistics import mean, median
 from oscaxr.model import names as n
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)
@@ -64,7 +64,7 @@ def baseline(
     """
     if stat not in ("mean", "median"):
         raise CriterionError(f"stat={stat!r} is not known; it may be 'mean' or 'median'")
-    reduce = statistics.mean if stat == "mean" else statistics.median
+    reduce = mean if stat == "mean" else median
 
     def one(array: xr.DataArray) -> xr.DataArray:
         if rel_time is None:

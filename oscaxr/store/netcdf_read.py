@@ -1,7 +1,7 @@
 """The groups of a netCDF-4 file, read as HDF5: variables lazy, nothing decoded.
 
-Through h5py, for the readers of :mod:`oscaxr.files.hdf5`, which are quicker than the netCDF library
-and may be used by several threads.
+Through h5py, for the readers of :mod:`oscaxr.files.hdf5_arrays`, which are quicker than the netCDF
+library and may be used by several threads.
 """
 
 import math
@@ -21,7 +21,8 @@ from oscaxr.arrays.xarray_internals import (
     LazilyIndexedArray,
 )
 from oscaxr.errors import DamagedExportError
-from oscaxr.files.hdf5 import Hdf5File, lazy_array
+from oscaxr.files.hdf5 import Hdf5File
+from oscaxr.files.hdf5_arrays import lazy_array
 
 # What netCDF itself notes in attributes.
 _INTERNAL: Final = frozenset(

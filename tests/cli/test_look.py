@@ -12,7 +12,7 @@ import pytest
 import oscaxr as ox
 from archive_server import ArchiveServer
 from command_line import invoke, refused, told, told_json
-from oscaxr.files.hdf5 import DatasetReader
+from oscaxr.files.hdf5_arrays import DatasetReader
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import oscaxr as ox
 from oscaxr.errors import FormatError, UnsafeLinkError
 from oscaxr.files import chunks
-from oscaxr.files.hdf5 import DatasetReader, Hdf5File, lazy_array, open_file
+from oscaxr.files.hdf5 import Hdf5File, open_file
+from oscaxr.files.hdf5_arrays import DatasetReader, lazy_array
 
 SHAPE = (61, 9)
 VALUES = np.random.default_rng(0).normal(size=SHAPE)

@@ -13,7 +13,7 @@ import xarray as xr
 
 import oscaxr as ox
 from oscaxr.errors import CriterionError, MissingVariableError, OscaxrWarning
-from oscaxr.files.hdf5 import DatasetReader
+from oscaxr.files.hdf5_arrays import DatasetReader
 from oscaxr.model.schema import SESSION
 from oscaxr.sessions.backend import OscaxrBackendEntrypoint
 

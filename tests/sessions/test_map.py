@@ -100,7 +100,7 @@ def test_a_tree_of_sessions(mouse):
 
 
 def test_the_tree_is_lazy_and_closes(mouse, monkeypatch):
-    from oscaxr.files.hdf5 import DatasetReader
+    from oscaxr.files.hdf5_arrays import DatasetReader
 
     folder, table = mouse
 

@@ -14,7 +14,7 @@ from oscaxr.errors import (
     RemoteError,
     SessionNotFoundError,
 )
-from oscaxr.files.opening import open_file
+from oscaxr.files.hdf5 import open_file
 from oscaxr.files.remote import RemoteFile
 from oscaxr.formats.identity import Identity, known_sex, line_of, site_date, utc_stamp
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from oscaxr.arrays.lazy import Array, OrthogonalArray
 from oscaxr.errors import DroppedFramesWarning, warn
-from oscaxr.files.hdf5 import DatasetReader
-from oscaxr.files.masks import MaskReader
+from oscaxr.files.hdf5_arrays import DatasetReader, MaskReader
 from oscaxr.formats.nwb.source import (
     DFF,
     MAX_PROJECTION,

@@ -9,7 +9,7 @@ import numpy as np
 from oscaxr.arrays.computed import Once, computed
 from oscaxr.arrays.lazy import Array, OrthogonalArray
 from oscaxr.errors import FormatError
-from oscaxr.files.hdf5 import DatasetReader
+from oscaxr.files.hdf5_arrays import DatasetReader
 from oscaxr.formats.nwb.source import TRIALS, ReshapedRows, Source
 from oscaxr.model import names as n
 from oscaxr.model import segments as table

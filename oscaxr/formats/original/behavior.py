@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from oscaxr.arrays.computed import Once, computed
 from oscaxr.errors import FormatError, OscaxrWarning, warn
-from oscaxr.files.hdf5 import DatasetReader, Hdf5File
+from oscaxr.files.hdf5 import Hdf5File
+from oscaxr.files.hdf5_arrays import DatasetReader
 from oscaxr.model import names as n
 from oscaxr.model import signals
 

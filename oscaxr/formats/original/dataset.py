@@ -20,7 +20,8 @@ from oscaxr.errors import (
     SessionNotFoundError,
     warn,
 )
-from oscaxr.files.hdf5 import DatasetReader, Hdf5File
+from oscaxr.files.hdf5 import Hdf5File
+from oscaxr.files.hdf5_arrays import DatasetReader
 from oscaxr.formats.checks import check_ids, check_sizes, set_preferred_chunks
 from oscaxr.formats.original import behavior, rois, stimulus_table
 from oscaxr.formats.original.files import SessionTree, read_tree

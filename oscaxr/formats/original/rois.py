@@ -12,8 +12,8 @@ import pandas as pd
 
 from oscaxr.arrays.lazy import Array, AxisIndex, OrthogonalArray
 from oscaxr.errors import FormatError
-from oscaxr.files.hdf5 import DatasetReader, Hdf5File
-from oscaxr.files.masks import BLOCK_BYTES, MaskReader
+from oscaxr.files.hdf5 import Hdf5File
+from oscaxr.files.hdf5_arrays import BLOCK_BYTES, DatasetReader, MaskReader
 from oscaxr.formats.original.matches import read_matches
 from oscaxr.model import names as n
 from oscaxr.model.derived import MIN_TOTAL_WEIGHT, trace_facts
