@@ -78,10 +78,8 @@ def stored_width(traces: xr.DataArray, time_dim: str) -> int:
     data = innermost(traces.variable)
     if isinstance(data, np.ndarray):
         return 1
-    if isinstance(data, OrthogonalArray) and len(data.reader.shape) == data.ndim:
-        chunk_shape = getattr(data.reader, "chunk_shape", None)
-        axis = data.order[traces.dims.index(column_dim)]
-        return int(chunk_shape[axis]) if chunk_shape else 1
+    if isinstance(data, OrthogonalArray):
+        return data.chunk_shape[traces.dims.index(column_dim)] if data.chunk_shape else 1
     return int(traces.sizes[column_dim])
 
 

@@ -8,6 +8,7 @@ of many ROIs those index arrays cost more than the data.
 """
 
 import mmap
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -96,6 +97,19 @@ class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the values."""
         return self.reader.dtype
+
+    @property
+    def chunk_shape(self) -> tuple[int, ...] | None:
+        """What the source stores together, a number a dim of this array, if that is known."""
+        stored = getattr(self.reader, "chunk_shape", None)
+        if not stored or any(np.ndim(i) > 1 for i in self.indices if not isinstance(i, slice)):
+            return None
+        natural = [
+            int(width)
+            for index, width in zip(self.indices, stored, strict=True)
+            if isinstance(index, slice) or np.ndim(index)
+        ]
+        return tuple(natural[axis] for axis in self.order)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "OrthogonalArray":
         return self
@@ -212,6 +226,38 @@ class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
             return None
         result: Array | None = read_windows(first[:, 0], first.shape[1], tuple(others))
         return result
+
+
+class Once:
+    """A value that is computed on first use and then kept; picklable, thread-safe."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.function = function
+        self._lock = threading.Lock()
+        self._value: Any = None
+        self._done = False
+
+    def __call__(self) -> Any:
+        """Return the value, computing it the first time."""
+        with self._lock:
+            if not self._done:
+                self._value = self.function()
+                self._done = True
+        return self._value
+
+    @property
+    def done(self) -> bool:
+        """Whether the value has been computed."""
+        return self._done
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"function": self.function}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Once.__init__(self, state["function"])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Once":
+        return self
 
 
 class _Pointwise(IndexedOnRead):

@@ -40,22 +40,16 @@ class Windows:
 
 
 class WindowReader:
-    """Reads windows of a variable when they are indexed, scaled on the way where asked."""
+    """Reads windows of a variable when they are indexed."""
 
-    def __init__(
-        self,
-        source: xr.Variable,
-        windows: Windows,
-        scale: tuple[xr.Variable, xr.Variable] | None = None,
-    ) -> None:
+    def __init__(self, source: xr.Variable, windows: Windows) -> None:
         self.source = source
         self.windows = windows
-        self.scale = scale
+        # xarray's own lazy sources read lists of frames well, but not matrices of them.
+        self.by_matrix = isinstance(innermost(source), OrthogonalArray | np.ndarray)
         self.shape = (len(windows.reference), len(windows.offsets), *source.shape[1:])
         dtype = source.dtype
-        if scale is not None:
-            dtype = np.dtype(np.float64)
-        elif dtype.kind in "iub" and windows.has_gaps:
+        if dtype.kind in "iub" and windows.has_gaps:
             dtype = np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
         self.dtype = dtype
 
@@ -72,41 +66,20 @@ class WindowReader:
         source = self.source.isel(dict(zip(others, rest, strict=True)))
         frames = self.windows.frames(sequences, offsets)
         gaps = frames < 0
-        values = take_frames(source, np.maximum(frames, 0) if gaps.any() else frames)
-        if self.scale is not None:
-            values = self.scaled(values, tuple(rest))
+        existing = np.maximum(frames, 0) if gaps.any() else frames
+        values = take_frames(source, existing, by_matrix=self.by_matrix)
         if gaps.any():
             values = values.astype(self.dtype, copy=False)
             values[gaps] = np.nan
         return values
 
-    def factors(self, rest: tuple[AxisIndex, ...] = ()) -> tuple[Array, Array]:
-        """Return what to subtract and what to divide by."""
-        if self.scale is None:
-            return np.zeros(()), np.ones(())
-        center, spread = (np.asarray(factor.values) for factor in self.scale)
-        if center.ndim:
-            (index,) = rest or (slice(None),)
-            center, spread = center[index], spread[index]
-        return center, spread
 
-    def scaled(self, values: Array, rest: tuple[AxisIndex, ...] = ()) -> Array:
-        """Apply the scale factors to values whose last dims are those after the clock."""
-        if self.scale is None:
-            return values
-        center, spread = self.factors(rest)
-        scaled: Array = values - center
-        scaled /= spread
-        return scaled
-
-
-def take_frames(source: xr.Variable, frames: Array) -> Array:
-    """Read frames of a variable, by a matrix of frame numbers."""
+def take_frames(source: xr.Variable, frames: Array, *, by_matrix: bool = True) -> Array:
+    """Read frames of a variable, by a matrix of frame numbers or each frame once."""
     clock = source.dims[0]
     matrix = xr.Variable(("_window", "_frame"), frames)
-    if isinstance(innermost(source), OrthogonalArray | np.ndarray):
+    if by_matrix:
         return np.asarray(source.isel({clock: matrix}).transpose(*matrix.dims, ...).values)
-    # Other lazy sources (zarr, netCDF) read lists of frames well, but not matrices of them.
     unique, inverse = np.unique(frames, return_inverse=True)
     rows = np.asarray(source.isel({clock: unique}).values)
     return rows[inverse.reshape(frames.shape)]
@@ -114,8 +87,9 @@ def take_frames(source: xr.Variable, frames: Array) -> Array:
 
 def chunk_rows(source: xr.Variable) -> int:
     """Return how many frames of a variable are stored together; 1 where that is of no matter."""
-    chunk_shape = getattr(getattr(innermost(source), "reader", None), "chunk_shape", None)
-    return int(chunk_shape[0]) if chunk_shape else 1
+    data = innermost(source)
+    stored = data.chunk_shape if isinstance(data, OrthogonalArray) else None
+    return stored[0] if stored else 1
 
 
 def view_or_variable(source: xr.Variable) -> Any:

@@ -35,9 +35,9 @@ __all__ = [
     "IndexingSupport",
     "LazilyIndexedArray",
     "LazilyVectorizedIndexedArray",
-    "MemoryCachedArray",
     "OuterIndexer",
     "VectorizedIndexer",
+    "cached",
     "data_of",
     "innermost",
     "is_in_memory",
@@ -57,6 +57,11 @@ class IndexedOnRead(BackendArray):
     def _read(self, key: tuple[Any, ...]) -> Any:
         """Return the values at a key: one integer, slice or (OUTER) array of integers a dim."""
         raise NotImplementedError
+
+
+def cached(array: Any) -> MemoryCachedArray:
+    """Return a lazy array that keeps what was read, and may then be written to."""
+    return MemoryCachedArray(CopyOnWriteArray(array))
 
 
 def data_of(variable: xr.Variable) -> Any:

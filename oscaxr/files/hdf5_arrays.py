@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 
 from oscaxr.arrays.columns import thread_count
-from oscaxr.arrays.computed import Once
 from oscaxr.arrays.lazy import (
     Array,
     AxisIndex,
+    Once,
     OrthogonalArray,
     Reader,
     read_increasing,

@@ -49,9 +49,8 @@ def check_sizes(
 def set_preferred_chunks(ds: xr.Dataset) -> None:
     """Tell dask the file's own chunks, so that `chunks={}` inflates none of them twice."""
     for variable in ds.variables.values():
-        reader = getattr(data_of(variable), "reader", None)
-        chunk_shape = getattr(reader, "chunk_shape", None)
-        if chunk_shape and len(chunk_shape) == variable.ndim:
+        chunk_shape = getattr(data_of(variable), "chunk_shape", None)
+        if chunk_shape:
             variable.encoding["preferred_chunks"] = dict(
                 zip(variable.dims, chunk_shape, strict=True)
             )

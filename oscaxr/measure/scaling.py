@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from oscaxr.arrays.computed import scaled
 from oscaxr.errors import MissingVariableError, SchemaError, SessionMismatchError
 from oscaxr.model import names as n
 from oscaxr.model.traces import MEDIAN, SPREAD, scale_factors
@@ -53,7 +54,8 @@ def scale(
     Returns
     -------
     xarray.DataArray or xarray.Dataset
-        As `data`, float64, without unit, with the attribute ``scaled`` 1.
+        As `data`, float64, without unit, with the attribute ``scaled`` 1. Lazy where the data or
+        the factors are: nothing but labels is read until the result is used.
 
     Raises
     ------
@@ -176,11 +178,12 @@ def _scale_one(
     if name == n.DFF:
         dim = _roi_dim(array)
         rows = _matching_rows(array, factors)
-        middle = xr.Variable(dim, middle[rows].data)
-        spread = xr.Variable(dim, spread[rows].data)
+        middle, spread = middle[rows], spread[rows]
+        middle.dims = spread.dims = dim
     # Bare variables: the labels were matched above, and coordinates are those of the data.
-    result = ((array - middle) / spread).transpose(*array.dims).rename(array.name)
+    result = array.copy(deep=False, data=scaled(array.variable, middle, spread))
     result.attrs = {**array.attrs, "units": "1", "scaled": 1}
+    result.encoding = {}
     return result
 
 

@@ -8,7 +8,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from oscaxr.arrays.columns import thread_count
+from oscaxr.arrays.computed import unscaled
 from oscaxr.arrays.windows import WindowReader, chunk_rows, view_or_variable, window_reader
+from oscaxr.arrays.xarray_internals import data_of
 from oscaxr.model import names as n
 
 # Fewer bytes than this are simply read, and kept for what comes next.
@@ -30,8 +32,23 @@ def sequence_moments(data: xr.DataArray, *, deviations: bool = True) -> Moments 
     # The recording is read once, block by block; within a block, each offset of the window adds its
     # frames through one row of a sparse matrix. Values are shifted by an early frame of their ROI
     # before they are squared, so that nothing is lost to cancellation.
+    if data.nbytes < LOADED_BYTES or n.SEQUENCE not in data.dims:
+        return None
+    scaling = unscaled(data.variable)
+    if scaling is None:
+        return _moments(data, deviations)
+    source, center, spread = scaling
+    found = _moments(data.copy(deep=False, data=data_of(source)), deviations)
+    if found is None:
+        return None
+    dims = found.mean.dims
+    mean = ((found.mean - center) / spread).transpose(*dims)
+    return Moments(mean, (found.squares / spread**2).transpose(*dims), found.counts)
+
+
+def _moments(data: xr.DataArray, deviations: bool) -> Moments | None:
     found = window_reader(data.variable)
-    if found is None or data.nbytes < LOADED_BYTES or n.SEQUENCE not in data.dims:
+    if found is None:
         return None
     reader, array = found
     if any(isinstance(index, np.ndarray) and index.ndim > 1 for index in array.indices):
@@ -91,11 +108,7 @@ def _accumulate(
         squares = np.maximum(sums.squares - sums.total * mean, 0.0)
         squares[~np.isfinite(mean)] = np.nan
     values = np.where(sums.counts > 0, mean + shift, np.nan).reshape(shape)
-    squares = squares.reshape(shape)
-    if reader.scale is not None:
-        values = reader.scaled(values, rest)
-        squares = squares / np.square(reader.factors(rest)[1])
-    return values, squares, sums.counts.reshape(shape)
+    return values, squares.reshape(shape), sums.counts.reshape(shape)
 
 
 class Sums(NamedTuple):

@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 
 from oscaxr.arrays import percentiles
-from oscaxr.arrays.computed import Once, computed
-from oscaxr.arrays.lazy import Array, Reader, release, view_of
+from oscaxr.arrays.computed import computed
+from oscaxr.arrays.lazy import Array, Once, Reader, release, view_of
 from oscaxr.errors import InvalidRoiWarning, warn
 from oscaxr.model import names as n
 from oscaxr.model import signals

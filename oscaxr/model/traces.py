@@ -1,12 +1,17 @@
 """Whole-recording operations on the traces of a session, that selections and measures build on."""
 
-from typing import Final, TypeVar
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import xarray as xr
 
 from oscaxr.arrays.columns import column_reader, stored_width
+from oscaxr.arrays.computed import computed
+from oscaxr.arrays.lazy import Array, Once
 from oscaxr.arrays.percentiles import column_factors, nan_percentiles
+from oscaxr.arrays.xarray_internals import is_in_memory
 from oscaxr.errors import MissingVariableError, SchemaError
 from oscaxr.model import names as n
 from oscaxr.model.clocks import CLOCK_DIMS, recording_frames
@@ -61,6 +66,9 @@ def _interpolated(array: xr.DataArray) -> xr.DataArray:
         return array
     (clock,) = array.dims
     dtype = array.dtype if np.issubdtype(array.dtype, np.floating) else np.dtype(np.float64)
+    if array.chunks is None and not is_in_memory(array.variable):
+        filled = computed(Once(partial(_filled, array.variable)), array.shape, dtype)
+        return array.copy(deep=False, data=filled).assign_attrs(interpolated=1)
     result: xr.DataArray = xr.apply_ufunc(
         interpolate_nan,
         array,
@@ -72,6 +80,10 @@ def _interpolated(array: xr.DataArray) -> xr.DataArray:
         keep_attrs=True,
     )
     return result.assign_attrs({**array.attrs, "interpolated": 1})
+
+
+def _filled(trace: xr.Variable) -> Array:
+    return interpolate_nan(trace.values)
 
 
 def scale_factors(ds: xr.Dataset, name: str, *, interpolate: bool = False) -> xr.Dataset:
@@ -90,7 +102,8 @@ def scale_factors(ds: xr.Dataset, name: str, *, interpolate: bool = False) -> xr
     -------
     xarray.Dataset
         ``median`` and ``spread`` in the unit of the variable; for ``dff`` (roi) with the
-        coordinates of the ROIs, for the others single values.
+        coordinates of the ROIs, for the others single values. Computed when first used, if the
+        variable is not in memory.
 
     Raises
     ------
@@ -130,30 +143,58 @@ def scale_factors(ds: xr.Dataset, name: str, *, interpolate: bool = False) -> xr
             recording_frames(ds, clock)
     if interpolate:
         trace = _interpolated(trace)
-    low, middle, high = nan_percentiles(np.asarray(trace.data), _percentiles(name))
     kept = {"units": trace.attrs["units"]} if "units" in trace.attrs else {}
     attrs = {"variable": name, "interpolated": int(trace.attrs.get("interpolated", 0))}
-    return xr.Dataset({MEDIAN: ((), middle, kept), SPREAD: ((), high - low, kept)}, attrs=attrs)
+    find = partial(_of_trace, trace.variable, name)
+    return _when_used(find, trace.variable, (), kept).assign_attrs(attrs)
 
 
 def _roi_factors(ds: xr.Dataset) -> xr.Dataset:
     """Return the factors of every ROI: the session's own, or computed from its traces."""
     if n.DFF_MEDIAN in ds and n.DFF_SPREAD in ds:
-        middle, spread = ds[n.DFF_MEDIAN], ds[n.DFF_SPREAD]
-        found = xr.Dataset({MEDIAN: middle, SPREAD: spread})
+        # Not a new Dataset of the two: xarray would compare their coordinates, and so read them.
+        found = ds[[n.DFF_MEDIAN, n.DFF_SPREAD]].rename(
+            {n.DFF_MEDIAN: MEDIAN, n.DFF_SPREAD: SPREAD}
+        )
     else:
         dff = _variable(ds, n.DFF)
         (dim,) = (name for name in dff.dims if name != n.TIME)
-        low, center, high = column_factors(
-            column_reader(dff, n.TIME),
-            dff.sizes[n.TIME],
-            dff.sizes[dim],
-            _percentiles(n.DFF),
-            align=stored_width(dff, n.TIME),
-        ).percentiles
-        coords = {key: coord for key, coord in dff.coords.items() if coord.dims == (dim,)}
-        found = xr.Dataset({MEDIAN: (dim, center), SPREAD: (dim, high - low)}, coords=coords)
-    return found.assign_attrs(variable=n.DFF, interpolated=0)
+        coords = {key: c.variable for key, c in dff.coords.items() if c.dims == (dim,)}
+        bare = dff.drop_vars(list(dff.coords))
+        found = _when_used(partial(_of_rois, bare), dff.variable, (dim,)).assign_coords(coords)
+    found.attrs = {"variable": n.DFF, "interpolated": 0}
+    return found
+
+
+def _when_used(
+    find: Callable[[], dict[str, Array]],
+    source: xr.Variable,
+    dims: tuple[Hashable, ...],
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Return factors that are found on first use, or at once if that reads no file."""
+    once = Once(find)
+    shape = tuple(source.sizes[dim] for dim in dims)
+    parts = {part: computed(once, shape, np.float64, part) for part in (MEDIAN, SPREAD)}
+    found = xr.Dataset({part: (dims, data, attrs) for part, data in parts.items()})
+    return found.load() if is_in_memory(source) else found
+
+
+def _of_trace(trace: xr.Variable, name: str) -> dict[str, Array]:
+    low, middle, high = nan_percentiles(np.asarray(trace.values), _percentiles(name))
+    return {MEDIAN: np.asarray(middle), SPREAD: np.asarray(high - low)}
+
+
+def _of_rois(dff: xr.DataArray) -> dict[str, Array]:
+    (dim,) = (name for name in dff.dims if name != n.TIME)
+    low, middle, high = column_factors(
+        column_reader(dff, n.TIME),
+        dff.sizes[n.TIME],
+        dff.sizes[dim],
+        _percentiles(n.DFF),
+        align=stored_width(dff, n.TIME),
+    ).percentiles
+    return {MEDIAN: middle, SPREAD: high - low}
 
 
 def _percentiles(name: str) -> tuple[float, float, float]:

@@ -7,9 +7,10 @@ from typing import Any, Final, Literal
 import numpy as np
 import xarray as xr
 
+from oscaxr.arrays.computed import scaled
 from oscaxr.arrays.lazy import OrthogonalArray
 from oscaxr.arrays.windows import WindowReader, Windows
-from oscaxr.arrays.xarray_internals import MemoryCachedArray, innermost
+from oscaxr.arrays.xarray_internals import cached, innermost
 from oscaxr.errors import DroppedSequencesWarning, MissingVariableError, WindowError, warn
 from oscaxr.model import names as n
 from oscaxr.model import traces
@@ -194,10 +195,6 @@ def _extract(
         windows = replace(windows, lookup=frame_lookup(ds, own))
     if interpolate:
         variable = traces.interpolate(variable)
-    factors = None
-    if scale:
-        found_factors = traces.scale_factors(ds, name, interpolate=interpolate)
-        factors = (found_factors[traces.MEDIAN].variable, found_factors[traces.SPREAD].variable)
     source = variable.transpose(CLOCK_DIMS[own], ...)
     dims = (*source.dims[1:], n.SEQUENCE, n.REL_TIME)
     attrs = {
@@ -207,8 +204,12 @@ def _extract(
         "interpolated": int(interpolate),
         "scaled": int(scale),
     }
+    data = _data(source.variable, windows)
     if scale:
         attrs["units"] = "1"
+        factors = traces.scale_factors(ds, name, interpolate=interpolate)
+        pair = (factors[part].variable for part in (traces.MEDIAN, traces.SPREAD))
+        data = scaled(xr.Variable(dims, data), *pair)
     clocks = set(CLOCK_DIMS.values())
     own_coords = {
         key: ds.variables[key]
@@ -216,7 +217,6 @@ def _extract(
         if key in ds.variables and key not in WHOLE_RECORDING
     }
     kept = {key: coord for key, coord in own_coords.items() if not set(coord.dims) & clocks}
-    data = _data(source.variable, windows, factors)
     return xr.DataArray(data, {**kept, **coords}, dims, name=name, attrs=attrs)
 
 
@@ -277,38 +277,28 @@ def _within(
     return found.keep(~outside), None if length is None else length[~outside]
 
 
-def _data(
-    source: xr.Variable, windows: Windows, factors: tuple[xr.Variable, xr.Variable] | None
-) -> Any:
+def _data(source: xr.Variable, windows: Windows) -> Any:
     """Return the windows as data of dims (..., sequence, rel_time): lazy, dask, or in memory."""
     n_others = source.ndim - 1
     order = (*range(2, n_others + 2), 0, 1)
     if source.chunks is not None:
-        return _dask_windows(source, windows, factors)
-    reader = WindowReader(source, windows, factors)
+        return _dask_windows(source, windows)
+    array = OrthogonalArray(WindowReader(source, windows), order=order)
     if isinstance(innermost(source), np.ndarray):
-        return OrthogonalArray(reader, order=order).get_duck_array()
-    return MemoryCachedArray(OrthogonalArray(reader, order=order))
+        return array.get_duck_array()
+    return cached(array)
 
 
-def _dask_windows(
-    source: xr.Variable, windows: Windows, factors: tuple[xr.Variable, xr.Variable] | None
-) -> Any:
+def _dask_windows(source: xr.Variable, windows: Windows) -> Any:
     frames = windows.frames()
     if not frames.size:
         # dask cannot give an empty result of several dims its shape.
         import dask.array
 
-        dtype = source.dtype if factors is None else np.dtype(np.float64)
-        return dask.array.empty((*source.shape[1:], *frames.shape), dtype=dtype)
+        return dask.array.empty((*source.shape[1:], *frames.shape), dtype=source.dtype)
     gaps = frames < 0
     matrix = xr.Variable((n.SEQUENCE, n.REL_TIME), np.maximum(frames, 0))
     values = source.isel({source.dims[0]: matrix}).transpose(..., n.SEQUENCE, n.REL_TIME)
-    if factors is not None:
-        center, spread = (
-            xr.Variable(source.dims[1 : 1 + f.ndim], np.asarray(f.values)) for f in factors
-        )
-        values = ((values - center) / spread).transpose(*values.dims)
     if gaps.any():
         values = values.where(xr.Variable(matrix.dims, ~gaps)).transpose(*values.dims)
     return values.data

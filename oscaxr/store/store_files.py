@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from oscaxr.arrays.computed import Once
+from oscaxr.arrays.lazy import Once
 from oscaxr.errors import DamagedExportError
 
 # Fixed part of the header that precedes a file within a zip file.

@@ -18,8 +18,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from oscaxr.arrays.computed import Once
-from oscaxr.arrays.lazy import Array, AxisIndex, OrthogonalArray, read_increasing
+from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, read_increasing
 from oscaxr.errors import DamagedExportError
 from oscaxr.files import chunks
 from oscaxr.store.store_files import OpenStore, StoreFiles

@@ -11,8 +11,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oscaxr.arrays.computed import ComputedArray, Once, computed
-from oscaxr.arrays.lazy import ArrayReader, OrthogonalArray
+from oscaxr.arrays.computed import ComputedArray, computed
+from oscaxr.arrays.lazy import ArrayReader, Once, OrthogonalArray
 
 SHAPE = (23, 7, 5)
 VALUES = np.arange(np.prod(SHAPE), dtype=np.float64).reshape(SHAPE)

@@ -9,6 +9,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oscaxr.arrays.computed import ScaledReader
 from oscaxr.arrays.lazy import ArrayReader, OrthogonalArray
 from oscaxr.arrays.windows import WindowReader, Windows, take_frames, window_reader
 from oscaxr.arrays.xarray_internals import innermost
@@ -104,8 +105,10 @@ def each_source(tmp_path_factory):
 @given(windows=random_windows(), scaled=st.booleans(), data=st.data())
 def test_reading_equals_a_loop_from_every_source(each_source, kind, windows, scaled, data):
     factors = (np.arange(4.0), np.arange(1.0, 5.0)) if scaled else None
-    over_roi = factors and tuple(xr.Variable(("roi",), factor) for factor in factors)
-    reader = WindowReader(each_source[kind], windows, over_roi)
+    reader = WindowReader(each_source[kind], windows)
+    if factors:
+        cut = xr.Variable(("sequence", "rel_time", "roi"), OrthogonalArray(reader))
+        reader = ScaledReader(cut, *(xr.Variable(("roi",), factor) for factor in factors))
     values = TRACES if factors is None else (TRACES - factors[0]) / factors[1]
     wanted = np.full(reader.shape, np.nan)
     for s, row in enumerate(naive_frames(windows)):
@@ -140,23 +143,6 @@ def test_whole_numbers_become_floats_only_where_there_are_gaps(stored, with_gaps
     both = (slice(0, 1, 1), slice(0, 9, 1))
     assert np.isnan(beyond.read(both)).sum() == 2
     assert beyond.read(both).dtype == beyond.dtype
-
-
-def test_scaling_by_single_values_and_of_part():
-    source = xr.Variable(("time",), np.arange(10.0))
-    reader = WindowReader(
-        source,
-        Windows(np.array([3]), np.arange(2), 10),
-        (xr.Variable((), 1.0), xr.Variable((), 2.0)),
-    )
-    assert reader.read((slice(0, 1, 1), slice(0, 2, 1))).tolist() == [[1.0, 1.5]]
-    by_roi = WindowReader(
-        xr.Variable(("time", "roi"), TRACES),
-        Windows(np.array([3]), np.arange(2), 30),
-        (xr.Variable(("roi",), np.arange(4.0)), xr.Variable(("roi",), np.ones(4))),
-    )
-    part = by_roi.scaled(np.zeros((1, 1, 2)), (np.array([3, 1]),))
-    assert part.tolist() == [[[-3.0, -1.0]]]
 
 
 def test_the_source_is_not_written_to():

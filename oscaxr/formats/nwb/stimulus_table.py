@@ -6,8 +6,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from oscaxr.arrays.computed import Once, computed
-from oscaxr.arrays.lazy import Array, OrthogonalArray
+from oscaxr.arrays.computed import computed
+from oscaxr.arrays.lazy import Array, Once, OrthogonalArray
 from oscaxr.errors import FormatError
 from oscaxr.files.hdf5_arrays import DatasetReader
 from oscaxr.formats.nwb.source import TRIALS, ReshapedRows, Source

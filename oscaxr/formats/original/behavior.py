@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from oscaxr.arrays.computed import Once, computed
+from oscaxr.arrays.computed import computed
+from oscaxr.arrays.lazy import Once
 from oscaxr.errors import FormatError, OscaxrWarning, warn
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import DatasetReader

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from oscaxr.arrays.computed import Once, computed
-from oscaxr.arrays.lazy import Array
+from oscaxr.arrays.computed import computed
+from oscaxr.arrays.lazy import Array, Once
 from oscaxr.errors import FormatError
 from oscaxr.formats.original.log_cache import Tracks
 from oscaxr.formats.original.stimulus_log import ShownStimulus, StimulusLog
