@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from oscaxr.model import names as n
-from oscaxr.model.attrs import DATASET_ATTRS, STIMULUS_ATTRS
+from oscaxr.model.schema import DATASET_ATTRS, STIMULUS_ATTRS
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import SEQUENCES, SESSION, VariableSpec, template_spec
 

@@ -12,9 +12,15 @@ import xarray as xr
 
 from oscaxr.errors import SchemaError
 from oscaxr.model import names as n
-from oscaxr.model.attrs import DATASET_ATTRS, KIND_CODES, STIMULUS_ATTRS, VariableSpec
 from oscaxr.model.facts import FACTS
-from oscaxr.model.schema import SESSION, template_spec
+from oscaxr.model.schema import (
+    DATASET_ATTRS,
+    KIND_CODES,
+    SESSION,
+    STIMULUS_ATTRS,
+    VariableSpec,
+    template_spec,
+)
 from oscaxr.model.segments import frame_rate, problems_of_table
 
 Parts = Mapping[str, tuple[tuple[str, ...], Any]]

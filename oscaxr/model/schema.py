@@ -4,93 +4,183 @@ Readers take their attributes from these tables, :mod:`oscaxr.model.dataset` che
 and the documentation's data-model page is printed from them.
 """
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from oscaxr.model import names as n
-from oscaxr.model.attrs import Kind, VariableSpec
+
+DATASET_ATTRS: Final[dict[str, str]] = {
+    "title": "OpenScope Credit Assignment session",
+    "dandiset": "DANDI:000037",
+    "institution": "Allen Institute for Brain Science",
+    "references": "Gillon, Lecoq et al. 2023, Scientific Data, doi 10.1038/s41597-023-02214-y; "
+    "Gillon, Pina et al. 2024, Journal of Neuroscience, doi 10.1523/JNEUROSCI.1009-23.2023",
+    "Conventions": "CF-1.11",
+}
+
+STIMULUS_ATTRS: Final[dict[str, float]] = {
+    "screen_width_px": 1920,
+    "screen_height_px": 1200,
+    "degrees_per_px": 0.06251912565744862,
+    "expected_run_min_s": 30.0,
+    "expected_run_max_s": 90.0,
+    "gabor_unexpected_run_min_s": 3.0,
+    "gabor_unexpected_run_max_s": 6.0,
+    "gabor_segment_duration_s": 0.3,
+    "gabor_segments_per_sequence": n.SEGMENTS_PER_GABOR_SEQUENCE,
+    "gabor_patches": n.N_PATCHES,
+    "gabor_size_min_px": 204,
+    "gabor_size_max_px": 408,
+    "gabor_spatial_frequency_cycles_per_degree": 0.04,
+    "gabor_phase": 0.25,
+    "gabor_orientation_min_degree": 0.0,
+    "gabor_orientation_max_degree": 360.0,
+    "flow_unexpected_run_min_s": 2.0,
+    "flow_unexpected_run_max_s": 4.0,
+    "flow_segment_duration_s": 1.0,
+    "flow_speed_px_per_s": 799.7552664756905,
+    "flow_proportion_flipped": 0.25,
+}
+"""Constants of the production stimulus, from the dataset paper."""
+
+
+Role = Literal["index", "coord", "data"]
+Kind = Literal["float", "int", "bool", "str", "number"]
+
+KIND_CODES: Final[dict[Kind, str]] = {
+    "float": "f",
+    "int": "iu",
+    "bool": "b",
+    "str": "UTO",
+    "number": "fiu",
+}
+
+
+@dataclass(frozen=True)
+class VariableSpec:
+    """What one variable or coordinate is.
+
+    Parameters
+    ----------
+    name : str
+        Name in the Dataset.
+    dims : tuple of str
+        Its dims. The order has no meaning to a user: files differ in it.
+    kind : {"float", "int", "bool", "str", "number"}
+        Kind of the dtype; widths vary with the file.
+    long_name : str
+        What it is, for people (CF ``long_name``); figures take their labels from it.
+    units : str, optional
+        CF units; empty for labels and flags.
+    role : {"index", "coord", "data"}, optional
+        Index coordinate, other coordinate, or data variable.
+    required : bool, optional
+        Whether every session has it.
+    include : str, optional
+        The word in ``include=`` that asks for it; empty when it is always there.
+    comment : str, optional
+        A rule of interpretation worth carrying with the data (CF ``comment``).
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    kind: Kind
+    long_name: str
+    units: str = ""
+    role: Role = "coord"
+    required: bool = False
+    include: str = ""
+    comment: str = ""
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """The attributes a variable of this kind carries in a Dataset."""
+        attrs = {"long_name": self.long_name}
+        if self.units:
+            attrs["units"] = self.units
+        if self.comment:
+            attrs["comment"] = self.comment
+        return attrs
+
+
+def _index(
+    name: str, kind: Kind, long_name: str, units: str = "", *, include: str = ""
+) -> VariableSpec:
+    required = not include
+    return VariableSpec(name, (name,), kind, long_name, units, "index", required, include)
+
+
+def _roi(
+    name: str,
+    kind: Kind,
+    long_name: str,
+    units: str = "",
+    *,
+    every: bool = False,
+    comment: str = "",
+) -> VariableSpec:
+    return VariableSpec(name, (n.ROI,), kind, long_name, units, "coord", every, comment=comment)
 
 
 def _segment(
     name: str, kind: Kind, long_name: str, units: str = "", *, comment: str = ""
 ) -> VariableSpec:
-    return VariableSpec(name, (n.SEGMENT,), kind, long_name, units, required=True, comment=comment)
+    return VariableSpec(name, (n.SEGMENT,), kind, long_name, units, "coord", True, comment=comment)
 
+
+def _data(
+    dims: tuple[str, ...],
+    name: str,
+    kind: Kind,
+    long_name: str,
+    units: str = "1",
+    *,
+    every: bool = False,
+    include: str = "",
+    comment: str = "",
+) -> VariableSpec:
+    return VariableSpec(name, dims, kind, long_name, units, "data", every, include, comment)
+
+
+_FIELD: Final = (n.HEIGHT, n.WIDTH)
+_PATCHES: Final = (n.SEGMENT, n.PATCH)
+_SQUARES: Final = (n.FLOW_SEGMENT, n.SQUARE, n.FLOW_FRAME)
 
 _INDEXES = (
-    VariableSpec(
-        n.ROI,
-        (n.ROI,),
-        "int",
-        "row of the ROI in the file's ROI table",
-        role="index",
-        required=True,
-    ),
-    VariableSpec(
-        n.TIME,
-        (n.TIME,),
-        "float",
-        "time of the two-photon frame",
-        "s",
-        role="index",
-        required=True,
-    ),
-    VariableSpec(
-        n.STIM_TIME,
-        (n.STIM_TIME,),
-        "float",
-        "time of the stimulus frame",
-        "s",
-        role="index",
-        required=True,
-    ),
-    VariableSpec(
-        n.SEGMENT,
-        (n.SEGMENT,),
-        "int",
-        "row of the segment in the stimulus table",
-        role="index",
-        required=True,
-    ),
-    VariableSpec(
-        n.FLOW_SEGMENT,
-        (n.FLOW_SEGMENT,),
-        "int",
-        "segment number of a visual-flow segment",
-        role="index",
-        include="squares",
-    ),
+    _index(n.ROI, "int", "row of the ROI in the file's ROI table"),
+    _index(n.TIME, "float", "time of the two-photon frame", "s"),
+    _index(n.STIM_TIME, "float", "time of the stimulus frame", "s"),
+    _index(n.SEGMENT, "int", "row of the segment in the stimulus table"),
+    _index(n.FLOW_SEGMENT, "int", "segment number of a visual-flow segment", include="squares"),
 )
 
 _ROI_COORDS = (
-    VariableSpec(n.ROI_ID, (n.ROI,), "int", "id of the ROI in the source", required=True),
-    VariableSpec(
+    _roi(n.ROI_ID, "int", "id of the ROI in the source", every=True),
+    _roi(
         n.TRACKING_ID,
-        (n.ROI,),
         "int",
         "position of the ROI in the tracking order",
-        required=True,
+        every=True,
         comment="-1 where the ROI is not tracked; the same number is the same neuron or "
         "dendrite in every tracked session of the mouse",
     ),
-    VariableSpec(
+    _roi(
         n.VALID,
-        (n.ROI,),
         "bool",
         "ROI trace is fit for analysis",
         comment="neither NaN nor infinite values; in sessions of the original layout, also none "
         "of the other reasons in invalid_reason",
     ),
-    VariableSpec(
+    _roi(
         n.INVALID_REASON,
-        (n.ROI,),
         "str",
         "why the ROI is not fit for analysis",
         comment="empty where it is; only in sessions of the original layout, since NWB files "
         "leave such ROIs out",
     ),
-    VariableSpec("centroid_y", (n.ROI,), "float", "centroid of the ROI mask, row", "px"),
-    VariableSpec("centroid_x", (n.ROI,), "float", "centroid of the ROI mask, column", "px"),
-    VariableSpec("area_px", (n.ROI,), "int", "number of pixels in the ROI mask", "px"),
+    _roi("centroid_y", "float", "centroid of the ROI mask, row", "px"),
+    _roi("centroid_x", "float", "centroid of the ROI mask, column", "px"),
+    _roi("area_px", "int", "number of pixels in the ROI mask", "px"),
 )
 
 _STIM_TIME_COORDS = (
@@ -170,110 +260,63 @@ _SEGMENT_COORDS = (
 )
 
 _DATA = (
-    VariableSpec(n.DFF, (n.TIME, n.ROI), "float", "dF/F", "1", role="data", required=True),
-    VariableSpec(
-        n.RUN_VELOCITY,
+    _data((n.TIME, n.ROI), n.DFF, "float", "dF/F", every=True),
+    _data(
         (n.STIM_TIME,),
+        n.RUN_VELOCITY,
         "float",
         "running velocity",
         "cm/s",
-        role="data",
-        required=True,
+        every=True,
         comment="outliers and dropped frames are NaN",
     ),
-    VariableSpec(
-        n.PUPIL_DIAMETER,
+    _data(
         (n.TIME,),
+        n.PUPIL_DIAMETER,
         "float",
         "pupil diameter",
         "mm",
-        role="data",
         comment="NaN in blinks; 0.0102 mm a camera pixel",
     ),
-    VariableSpec(n.PUPIL_CENTER_X, (n.TIME,), "float", "pupil centre, x", "mm", role="data"),
-    VariableSpec(n.PUPIL_CENTER_Y, (n.TIME,), "float", "pupil centre, y", "mm", role="data"),
-    VariableSpec(
-        n.PUPIL_CENTER_SHIFT,
+    _data((n.TIME,), n.PUPIL_CENTER_X, "float", "pupil centre, x", "mm"),
+    _data((n.TIME,), n.PUPIL_CENTER_Y, "float", "pupil centre, y", "mm"),
+    _data(
         (n.TIME,),
+        n.PUPIL_CENTER_SHIFT,
         "float",
         "shift of the pupil centre since the last frame",
         "mm",
-        role="data",
         comment="first value NaN",
     ),
-    VariableSpec(
-        "gabor_x",
-        (n.SEGMENT, n.PATCH),
-        "float",
-        "Gabor patch position, x from screen centre",
-        "px",
-        role="data",
+    *(
+        _data(
+            _PATCHES,
+            f"gabor_{axis}",
+            "float",
+            f"Gabor patch position, {axis} from screen centre",
+            "px",
+        )
+        for axis in "xy"
     ),
-    VariableSpec(
-        "gabor_y",
-        (n.SEGMENT, n.PATCH),
-        "float",
-        "Gabor patch position, y from screen centre",
-        "px",
-        role="data",
+    _data(_PATCHES, "gabor_size", "float", "Gabor patch size", "px"),
+    _data(_PATCHES, "gabor_orientation", "float", "Gabor patch orientation", "degree"),
+    *(
+        _data(
+            _SQUARES,
+            f"square_{axis}",
+            "number",
+            f"visual-flow square position, {axis} from screen centre",
+            "px",
+            include="squares",
+        )
+        for axis in "xy"
     ),
-    VariableSpec(
-        "gabor_size", (n.SEGMENT, n.PATCH), "float", "Gabor patch size", "px", role="data"
-    ),
-    VariableSpec(
-        "gabor_orientation",
-        (n.SEGMENT, n.PATCH),
-        "float",
-        "Gabor patch orientation",
-        "degree",
-        role="data",
-    ),
-    VariableSpec(
-        "square_x",
-        (n.FLOW_SEGMENT, n.SQUARE, n.FLOW_FRAME),
-        "number",
-        "visual-flow square position, x from screen centre",
-        "px",
-        role="data",
-        include="squares",
-    ),
-    VariableSpec(
-        "square_y",
-        (n.FLOW_SEGMENT, n.SQUARE, n.FLOW_FRAME),
-        "number",
-        "visual-flow square position, y from screen centre",
-        "px",
-        role="data",
-        include="squares",
-    ),
-    VariableSpec(n.ROI_MASK, (n.ROI, n.HEIGHT, n.WIDTH), "bool", "ROI mask", role="data"),
-    VariableSpec(
-        n.MAX_PROJECTION,
-        (n.HEIGHT, n.WIDTH),
-        "number",
-        "maximum projection of the recording",
-        "1",
-        role="data",
-    ),
-    VariableSpec(
-        n.DFF_MEDIAN, (n.ROI,), "float", "median of the full dF/F trace", "1", role="data"
-    ),
-    VariableSpec(
-        n.DFF_SPREAD,
-        (n.ROI,),
-        "float",
-        "95th less 5th percentile of the full dF/F trace",
-        "1",
-        role="data",
-    ),
-    VariableSpec(
-        n.MOVIE,
-        (n.TIME, n.HEIGHT, n.WIDTH),
-        "number",
-        "motion-corrected two-photon stack",
-        "1",
-        role="data",
-        include="movie",
+    _data((n.ROI, *_FIELD), n.ROI_MASK, "bool", "ROI mask", ""),
+    _data(_FIELD, n.MAX_PROJECTION, "number", "maximum projection of the recording"),
+    _data((n.ROI,), n.DFF_MEDIAN, "float", "median of the full dF/F trace"),
+    _data((n.ROI,), n.DFF_SPREAD, "float", "95th less 5th percentile of the full dF/F trace"),
+    _data(
+        (n.TIME, *_FIELD), n.MOVIE, "number", "motion-corrected two-photon stack", include="movie"
     ),
 )
 
@@ -286,37 +329,21 @@ SESSION: Final[dict[str, VariableSpec]] = {
 
 def template_spec(template: str) -> VariableSpec:
     """Return the declaration of the images of one stimulus template."""
-    return VariableSpec(
-        f"template_{template}",
-        (f"template_{template}_frame", "template_height", "template_width"),
-        "number",
-        f"stimulus template images, {template}",
-        "1",
-        role="data",
-        include="templates",
-    )
+    name = f"template_{template}"
+    dims = (f"{name}_frame", "template_height", "template_width")
+    what = f"stimulus template images, {template}"
+    return _data(dims, name, "number", what, include="templates")
 
 
 SEQUENCES: Final[dict[str, VariableSpec]] = {
     spec.name: spec
     for spec in (
-        VariableSpec(
+        _index(
             n.SEQUENCE,
-            (n.SEQUENCE,),
             "int",
             "segment number of the sequence, or its position among the frames asked for",
-            role="index",
-            required=True,
         ),
-        VariableSpec(
-            n.REL_TIME,
-            (n.REL_TIME,),
-            "float",
-            "time from the reference frame",
-            "s",
-            role="index",
-            required=True,
-        ),
+        _index(n.REL_TIME, "float", "time from the reference frame", "s"),
         VariableSpec(
             n.REL_FRAME, (n.REL_TIME,), "int", "frames from the reference frame", required=True
         ),

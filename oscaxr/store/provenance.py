@@ -17,7 +17,7 @@ import xarray as xr
 
 from oscaxr.arrays.xarray_internals import NETCDF_LOCK, data_of, is_in_memory
 from oscaxr.files.remote import RemoteSource
-from oscaxr.model.attrs import DATASET_ATTRS
+from oscaxr.model.schema import DATASET_ATTRS
 from oscaxr.store.layout import PREFIX, PROVENANCE, provenance_from
 
 DIGEST_BYTES: Final = 8 * 2**30
