@@ -223,7 +223,7 @@ def roi_contours(
 
         highlighted = PathCollection(
             [contours.get_paths()[position]], facecolors="none", edgecolors=HIGHLIGHT_COLOR,
-            linewidths=2, capstyle="projecting", zorder=3,
+            linewidths=2, joinstyle="miter", zorder=3,
             label=f"{'ROI' if dim == n.ROI else 'tracked ROI'} {highlight}",
         )  # fmt: skip
         ax.add_collection(highlighted, autolim=False)

@@ -78,54 +78,37 @@ def mask_pixels(masks: xr.DataArray) -> MaskPixels:
 
 
 def outlines(pixels: MaskPixels) -> "list[Path]":
-    """Return the lines around the mask of each ROI, along the edges of its pixels."""
+    """Return the closed lines around the mask of each ROI, along the edges of its pixels."""
     from matplotlib.path import Path
 
-    height, width = pixels.shape
-    by_row = _Lines(pixels.roi, pixels.y, pixels.x, height, width)
-    order = np.lexsort((pixels.y, pixels.x, pixels.roi))
-    by_column = _Lines(pixels.roi[order], pixels.x[order], pixels.y[order], width, height)
-    rois, points = [], []
-    for lines, is_row in ((by_row, True), (by_column, False)):
-        for side in (-1, 1):
-            roi, across, start, stop = lines.edges(side)
-            ends = np.stack([np.stack([start, across], 1), np.stack([stop, across], 1)], 1)
-            rois.append(roi)
-            points.append(ends if is_row else ends[..., ::-1])
-    roi = np.concatenate(rois)
-    in_order = np.argsort(roi, kind="stable")
-    vertices = np.concatenate(points)[in_order].reshape(-1, 2)
-    codes = np.tile(np.array([Path.MOVETO, Path.LINETO], Path.code_type), len(in_order))
-    bounds = 2 * np.searchsorted(roi[in_order], np.arange(pixels.n_rois + 1))
-    return [Path(vertices[first:last], codes[first:last]) for first, last in pairwise(bounds)]
+    bounds = np.searchsorted(pixels.roi, np.arange(pixels.n_rois + 1))
+    return [
+        _outline(pixels.y[first:last], pixels.x[first:last])
+        if last > first
+        else Path(np.empty((0, 2)))
+        for first, last in pairwise(bounds)
+    ]
 
 
-class _Lines:
-    """Pixels as runs along one direction, to find the edges that lie along it."""
+def _outline(y: Integers, x: Integers) -> "Path":
+    from contourpy import LineType, contour_generator
+    from matplotlib.path import Path
 
-    def __init__(
-        self, roi: Integers, line: Integers, place: Integers, n_lines: int, n_places: int
-    ) -> None:
-        self.roi, self.line, self.place = roi, line, place
-        # A margin about the field, so that its border is an edge too.
-        self.stride = n_places + 2
-        self.key = (roi * (n_lines + 2) + line + 1) * self.stride + place + 1
-
-    def edges(self, side: int) -> tuple[Any, Any, Any, Any]:
-        """Return (roi, across, start, stop) of the edges before (-1) or after (1) the lines."""
-        beside = self.key + side * self.stride
-        at = np.minimum(np.searchsorted(self.key, beside), max(0, len(self.key) - 1))
-        edge = np.flatnonzero(self.key[at] != beside)
-        # Edges that follow each other make one piece.
-        is_first = np.diff(self.key[edge], prepend=-2) != 1
-        first = edge[is_first]
-        last = edge[np.append(is_first[1:], True)[: len(edge)]]
-        return (
-            self.roi[first],
-            self.line[first] + side / 2,
-            self.place[first] - 0.5,
-            self.place[last] + 0.5,
-        )
+    # A margin about the mask, so that its border is an edge too.
+    top, left = y.min() - 1, x.min() - 1
+    mask = np.zeros((y.max() - top + 2, x.max() - left + 2))
+    mask[y - top, x - left] = 1
+    # Each pixel is given by its four corners: neighbours have two of them at the same place, which
+    # is therefore where the line between them runs.
+    rows, columns = (np.arange(size + 1).repeat(2)[1:-1] - 0.5 for size in mask.shape)
+    corners = mask.repeat(2, axis=0).repeat(2, axis=1)
+    lines: Any = contour_generator(
+        left + columns, top + rows, corners, line_type=LineType.ChunkCombinedCode
+    ).lines(0.5)
+    (points,), (codes,) = lines
+    moves = (np.diff(points, axis=0) != 0).any(axis=1) | (codes[1:] != Path.LINETO)
+    kept = np.append(True, moves)
+    return Path(points[kept], codes[kept])
 
 
 FIELD_SIZE: Final = (7.0, 5.0)
@@ -157,7 +140,7 @@ def draw_outlines(
     width = float(np.clip(12 / np.sqrt(max(1, pixels.n_rois)), 0.5, 1.0)) * thicker
     contours = PathCollection(
         outlines(pixels), facecolors="none", edgecolors=color, linewidths=width,
-        capstyle="projecting", snap=False, zorder=2, label=label,
+        joinstyle="miter", snap=False, zorder=2, label=label,
     )  # fmt: skip
     ax.add_collection(contours, autolim=False)
     return contours

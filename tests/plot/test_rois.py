@@ -1,5 +1,7 @@
 """Pictures of the microscope's field: outlines against a loop, masks, contours, projections."""
 
+import itertools
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -57,15 +59,13 @@ def unit_edges(mask):
 
 
 def pieces(path):
-    """The straight pieces of a path, cut into edges of one pixel."""
+    """The straight pieces of closed lines, as edges of one pixel."""
     found = []
-    for (x, y), (stop_x, stop_y) in path.vertices.reshape(-1, 2, 2):
-        length = round(stop_x - x + stop_y - y)
-        step_x, step_y = (stop_x - x) / length, (stop_y - y) / length
-        found += [
-            (x + k * step_x, y + k * step_y, x + (k + 1) * step_x, y + (k + 1) * step_y)
-            for k in range(length)
-        ]
+    for line in path.to_polygons(closed_only=False):
+        np.testing.assert_array_equal(line[0], line[-1])
+        for (x, y), (stop_x, stop_y) in itertools.pairwise(line.tolist()):
+            assert abs(stop_x - x) + abs(stop_y - y) == 1
+            found.append((*min((x, y), (stop_x, stop_y)), *max((x, y), (stop_x, stop_y))))
     return sorted(found)
 
 
