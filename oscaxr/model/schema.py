@@ -326,6 +326,17 @@ SESSION: Final[dict[str, VariableSpec]] = {
 }
 """Every variable and coordinate of a session Dataset, by name."""
 
+SEGMENT_TEXT: Final = tuple(spec.name for spec in _SEGMENT_COORDS if spec.kind == "str")
+SEGMENT_NUMBERS: Final = tuple(
+    spec.name for spec in _SEGMENT_COORDS if spec.kind == "float" and spec.units != "s"
+)
+SEGMENT_FRAMES: Final = tuple(
+    spec.name
+    for spec in _SEGMENT_COORDS
+    if spec.name.startswith(("start_frame", "stop_frame", "num_frames"))
+)
+"""Columns of the stimulus table that hold labels, numbers other than times, frame numbers."""
+
 
 def template_spec(template: str) -> VariableSpec:
     """Return the declaration of the images of one stimulus template."""

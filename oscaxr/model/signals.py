@@ -18,6 +18,63 @@ LONG_RUN = 5
 
 _FIRST_SEARCH = 64
 
+# Wheel of 6.5 inches; the mouse runs at two thirds of its radius.
+CM_PER_RADIAN: Final = 6.5 * 2.54 / 2 * (2 / 3)
+KERNEL: Final = 5
+_STALE_RADIANS: Final = 1e-8
+
+
+def wheel_velocity(turns: npt.NDArray[np.floating], clock: FloatArray) -> FloatArray:
+    """Return running velocity (cm/s) from the degrees turned up to each time of a clock (s)."""
+    # In the precision of the log: the numbers are those of the published reader.
+    radians = turns[1:] * (np.pi / 180)
+    velocity = np.asarray(radians / np.diff(clock) * CM_PER_RADIAN, np.float64)
+    velocity[np.abs(radians) <= _STALE_RADIANS] = np.nan
+    return median_filter(velocity)
+
+
+def median_filter(values: FloatArray) -> FloatArray:
+    """Return the median of each 5 samples, with the published reader's way beside NaNs."""
+    # A NaN has no place in an order, and what a sorting routine makes of it depends on the routine.
+    # The published velocities follow from a merge sort of the samples inside the recording, in
+    # their order, followed by the zeros beyond it, in which the left one of two is taken if it
+    # compares as less or equal. Windows without NaN have an ordinary median.
+    half = KERNEL // 2
+    padded = np.pad(values, half)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, KERNEL)
+    filtered = np.partition(windows, half, axis=1)[:, half] if len(values) else values.copy()
+    inside = np.lib.stride_tricks.sliding_window_view(
+        np.pad(np.ones(len(values), bool), half), KERNEL
+    )
+    odd = np.flatnonzero(np.isnan(windows).any(axis=1))
+    if odd.size:
+        # Samples inside the recording first, in their order; then the zeros.
+        order = np.argsort(~inside[odd], axis=1, kind="stable")
+        filtered[odd] = _merge_sorted(np.take_along_axis(windows[odd], order, axis=1))[:, half]
+    return filtered
+
+
+def _merge_sorted(rows: FloatArray) -> FloatArray:
+    """Merge sort each row, NaN comparing as neither less nor equal."""
+    length = rows.shape[1]
+    if length < 2:
+        return rows
+    left, right = _merge_sorted(rows[:, : length // 2]), _merge_sorted(rows[:, length // 2 :])
+    merged = np.empty_like(rows)
+    at_left = np.zeros(len(rows), np.intp)
+    at_right = np.zeros(len(rows), np.intp)
+    each = np.arange(len(rows))
+    for place in range(length):
+        next_left = left[each, np.minimum(at_left, left.shape[1] - 1)]
+        next_right = right[each, np.minimum(at_right, right.shape[1] - 1)]
+        is_left = (at_right == right.shape[1]) | (
+            (at_left < left.shape[1]) & (next_left <= next_right)
+        )
+        merged[:, place] = np.where(is_left, next_left, next_right)
+        at_left += is_left
+        at_right += ~is_left
+    return merged
+
 
 def remove_running_outliers(
     velocity: npt.ArrayLike, threshold: float = n.RUNNING_OUTLIER_CM_PER_S

@@ -13,11 +13,11 @@ from oscaxr.model import names as n
 from oscaxr.plot.axes import roi_dim
 
 if TYPE_CHECKING:
-    from matplotlib.path import Path
-if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
     from matplotlib.lines import Line2D
+    from matplotlib.path import Path
+
 
 Integers = npt.NDArray[np.int64]
 

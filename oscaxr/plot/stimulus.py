@@ -17,11 +17,10 @@ from oscaxr.select.references import find_references
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.axes._secondary_axes import SecondaryAxis
     from matplotlib.collections import PolyCollection
+    from matplotlib.image import AxesImage
+
 
 _KIND: Final = ("stimulus_type", "gabor_frame", "main_flow_direction")
 _MOST: Final = 60

@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
-from uuid import uuid4
 
 import pandas as pd
 
 from oscaxr.sample.nwb import Progress, sample_path, start_stamp, write_nwb
 from oscaxr.sample.original import original_path, write_original
 from oscaxr.sample.planted_rois import allen_rows, bad_rois
-from oscaxr.sample.spec import SampleError, SampleExistsError, SampleSpec
+from oscaxr.sample.spec import SampleError, SampleExistsError, SampleSpec, taking_place
 
 FileFormat = Literal["nwb", "original"]
 
@@ -243,10 +242,6 @@ def write_mouse(
             mates = [mate for mate in specs if mate is not spec]
             write_original(spec, folder, **{"mates": mates, **options})
     table = sample_session_table(specs)
-    partial = table_path.with_name(f".{TABLE_NAME}.{uuid4().hex}.partial")
-    try:
+    with taking_place(table_path, overwrite=True) as partial:
         table.to_csv(partial, index=False)
-        partial.replace(table_path)
-    finally:
-        partial.unlink(missing_ok=True)
     return table

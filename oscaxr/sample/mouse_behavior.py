@@ -7,63 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
+from oscaxr.model import signals
 from oscaxr.sample.spec import BEHAVIOR, SampleSpec
 from oscaxr.sample.timeline import COUNTS_PER_SECOND, Timeline
-
-# Centimetres that the mouse runs when the wheel turns by one radian.
-CM_PER_RADIAN: Final = 6.5 * 2.54 / 2 * (2 / 3)
-WINDOW: Final = 5
-_STALE: Final = 1e-8
-
-
-def wheel_turns(velocity: NDArray[np.float64], clock: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return what the wheel's log holds when the mouse runs at given velocities."""
-    degrees = np.degrees(np.nan_to_num(velocity) * np.diff(clock) / CM_PER_RADIAN)
-    return np.concatenate([[0.0], degrees]).astype(np.float32)
-
-
-def running_velocity(turns: NDArray[np.float32], clock: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the running velocity from the wheel's log."""
-    radians = turns[1:] * np.float32(np.pi / 180)
-    velocity = radians / np.diff(clock) * CM_PER_RADIAN
-    velocity[np.abs(radians) <= _STALE] = np.nan
-    return median_filter(velocity)
-
-
-def median_filter(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Filter by the median of five samples, as the published analysis's library did."""
-    half = WINDOW // 2
-    padded = np.pad(values, half)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)
-    filtered = np.median(windows, axis=1)
-    rows = np.flatnonzero(np.isnan(windows).any(axis=1))
-    # The zeros beyond the ends come after the samples, also at the beginning.
-    places = rows[:, np.newaxis] + np.arange(WINDOW)
-    outside = (places < half) | (places >= len(values) + half)
-    order = np.argsort(outside, axis=1, kind="stable")
-    sorted_windows = _merge_sort(padded[np.take_along_axis(places, order, axis=1)])
-    filtered[rows] = sorted_windows[:, half]
-    return filtered
-
-
-def _merge_sort(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sort each row by merging halves; the right element goes first unless left <= right."""
-    size = rows.shape[1]
-    if size < 2:
-        return rows
-    left, right = _merge_sort(rows[:, : size // 2]), _merge_sort(rows[:, size // 2 :])
-    merged = np.empty_like(rows)
-    n_left, every = left.shape[1], np.arange(len(rows))
-    taken = np.zeros(len(rows), dtype=np.int64)
-    for place in range(size):
-        from_right = place - taken
-        first = left[every, np.minimum(taken, n_left - 1)]
-        second = right[every, np.minimum(from_right, size - n_left - 1)]
-        is_left = (taken < n_left) & ((from_right >= size - n_left) | (first <= second))
-        merged[:, place] = np.where(is_left, first, second)
-        taken += is_left
-    return merged
-
 
 _KNOT_RATE: Final = 5.0  # of the slow signals, Hz
 _JUMPS: Final = 0.00004  # of the running velocity, per frame
@@ -72,6 +18,12 @@ _SHORTEST_LASTING: Final = 3
 _LONGEST_USUAL_GAP: Final = 4
 _BLINK_INTERVAL: Final = 15.0  # s
 _PUPIL_DELAY: Final = 0.1  # s, of the eye camera
+
+
+def wheel_turns(velocity: NDArray[np.float64], clock: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return what the wheel's log holds when the mouse runs at given velocities."""
+    degrees = np.degrees(np.nan_to_num(velocity) * np.diff(clock) / signals.CM_PER_RADIAN)
+    return np.concatenate([[0.0], degrees]).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +155,7 @@ def make_behavior(spec: SampleSpec, timeline: Timeline) -> Behavior:
     return Behavior(
         arousal=np.interp(twop_times, knots, slow),
         wheel=wheel,
-        run_velocity=running_velocity(wheel, clock),
+        run_velocity=signals.wheel_velocity(wheel, clock),
         pupil_pixels=pixels,
         pupil_diameter=diameter,
         pupil_center_x=center_x,

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from oscaxr.sample.nwb_file import (
     build_file,
 )
 from oscaxr.sample.planted_rois import BLOCK_FRAMES, MaskKind
-from oscaxr.sample.spec import SampleExistsError, SampleSpec
+from oscaxr.sample.spec import SampleSpec, taking_place
 from oscaxr.sample.synthesis import SampleSession, make_session
 
 NameStyle = Literal["session_id", "start_time"]
@@ -256,16 +255,6 @@ def write_nwb(
     )
     options.check(session)
     path = sample_path(session.spec, folder, parts=parts, name_style=name_style)
-    if path.exists() and not overwrite:
-        raise SampleExistsError(
-            f"{path} is already there; give overwrite=True to replace it, or another folder."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Another ending than .nwb: nobody takes a file that is being written for a session.
-    partial = path.with_name(f".{path.stem}.{uuid4().hex}.partial")
-    try:
+    with taking_place(path, overwrite=overwrite) as partial:
         _write(session, partial, options, progress)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path

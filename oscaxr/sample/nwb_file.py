@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
+from oscaxr.model.schema import SEGMENT_FRAMES
 from oscaxr.sample.planted_rois import MaskKind
-from oscaxr.sample.spec import SampleError
+from oscaxr.sample.spec import not_among, refuse
 from oscaxr.sample.synthesis import SampleSession
 
 Layout = Literal["gzip", "chunked", "contiguous"]
@@ -18,12 +19,6 @@ DFF_PATH: Final = "processing/ophys/DfOverF/RoiResponseSeries/data"
 MASK_PATH: Final = "processing/ophys/ImageSegmentation/PlaneSegmentation/image_mask"
 MOVIE_PATH: Final = "acquisition/motion_corrected_stack/data"
 MASK_DTYPES: Final[dict[MaskKind, str]] = {"uint8": "uint8", "bool": "bool", "weights": "float32"}
-
-_FRAME_COLUMNS: Final = tuple(
-    f"{edge}_{clock}"
-    for clock in ("stim", "twop")
-    for edge in ("start_frame", "stop_frame", "num_frames")
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +55,7 @@ class FileOptions:
             "empty": ("blank", "nan"),
             "numbers": ("wide", "narrow"),
         }
-        problems = [
-            f"{name} is {getattr(self, name)!r}; give one of {list(values)}"
-            for name, values in allowed.items()
-            if getattr(self, name) not in values
-        ]
+        problems = not_among(self, allowed)
         n_rois = session.spec.n_rois
         problems += [
             f"{name} has {row}; give rows from 0 to {n_rois - 1}"
@@ -74,11 +65,7 @@ class FileOptions:
         ]
         if self.chunks is not None and (len(self.chunks) != 2 or min(self.chunks) < 1):
             problems.append(f"chunks is {self.chunks!r}; give (frames, ROIs), 1 or more, or None")
-        if problems:
-            listed = "\n".join(f"- {problem}" for problem in problems)
-            raise SampleError(
-                f"Cannot write session {session.spec.session_id} in this form:\n{listed}"
-            )
+        refuse(f"Cannot write session {session.spec.session_id} in this form", problems)
 
     def storage(
         self,
@@ -112,7 +99,7 @@ def _scalar_columns(session: SampleSession, options: FileOptions) -> dict[str, l
 
     columns: dict[str, list[Any]] = {}
     for name, values in session.segments.items():
-        if name in _FRAME_COLUMNS and not options.frame_columns:
+        if name in SEGMENT_FRAMES and not name.endswith("template") and not options.frame_columns:
             continue
         data: Any = values
         if values.dtype.kind == "U":

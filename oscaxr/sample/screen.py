@@ -22,26 +22,16 @@ _SETS: Final = {letter: position for position, letter in enumerate("ABCDU")}
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Gabor patches of every segment, NaN where a segment has none."""
+    """Gabor patches, as drawn for each image; or of every segment, NaN where it has none."""
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     size: NDArray[np.float64]
-    orientation: NDArray[np.float64]
+    orientation: NDArray[Any]
 
 
-@dataclass(frozen=True, eq=False)
-class PatchDraws:
-    """What the stimulus computer drew for the Gabor patches, before it is put into a table."""
-
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    size: NDArray[np.float64]
-    orientation: NDArray[np.int16]
-
-
-def draw_patches(spec: SampleSpec, segments: Columns) -> PatchDraws:
-    """Draw the Gabor patches of a session."""
+def draw_patches(spec: SampleSpec, segments: Columns) -> Patches:
+    """Draw the Gabor patches of a session as the stimulus computer did, one row an image."""
     rng = spec.random(PATCHES)
     shape = (len(_SETS), n.N_PATCHES)
     x = rng.uniform(-WINDOW[0] / 2, WINDOW[0] / 2, shape)
@@ -51,7 +41,7 @@ def draw_patches(spec: SampleSpec, segments: Columns) -> PatchDraws:
     means = segments["gabor_mean_orientation"][rows] - 90.0 * (segments["gabor_frame"][rows] == "U")
     spread = np.degrees(1.0 / np.sqrt(spec.gabor_kappa))
     drawn = rng.normal(0.0, spread, (len(rows), n.N_PATCHES)) + means[:, np.newaxis]
-    return PatchDraws(x, y, sizes, np.round(drawn).astype(np.int16))
+    return Patches(x, y, sizes, np.round(drawn).astype(np.int16))
 
 
 def _rows_with_patches(segments: Columns) -> NDArray[np.intp]:

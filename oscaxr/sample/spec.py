@@ -4,9 +4,14 @@ Everything random in a session is drawn from streams named here, so that any par
 of traces, the masks, the squares) can be made alone and is always the same.
 """
 
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Literal
+from uuid import uuid4
 
 import numpy as np
 
@@ -51,6 +56,43 @@ class SampleError(OscaxrError, ValueError):
 
 class SampleExistsError(OscaxrError, FileExistsError):
     """A sample file is already there and was not to be overwritten."""
+
+
+def refuse(what: str, problems: Iterable[str]) -> None:
+    """Raise a SampleError that lists all problems, if there are any."""
+    listed = "".join(f"\n- {problem}" for problem in problems)
+    if listed:
+        raise SampleError(f"{what}:{listed}")
+
+
+def not_among(form: object, allowed: Mapping[str, Sequence[str]]) -> list[str]:
+    """List the options that have a value which is not among those allowed."""
+    return [
+        f"{name} is {getattr(form, name)!r}; give one of {list(values)}"
+        for name, values in allowed.items()
+        if getattr(form, name) not in values
+    ]
+
+
+@contextmanager
+def taking_place(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a path to write to, which takes its place when it is complete, never before."""
+    if path.exists() and not overwrite:
+        raise SampleExistsError(
+            f"{path} is already there; give overwrite=True to replace it, or another folder."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Hidden, and of another ending than a session's: nobody takes it for one.
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
+    old = partial.with_suffix(".old")
+    try:
+        yield partial
+        if path.is_dir():
+            path.rename(old)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True) if partial.is_file() else shutil.rmtree(partial, True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +183,7 @@ class SampleSpec:
     start: datetime = datetime(2018, 9, 26, 17, 29, 17, tzinfo=UTC)
 
     def __post_init__(self) -> None:
-        problems = self._problems()
-        if problems:
-            listed = "\n".join(f"- {problem}" for problem in problems)
-            raise SampleError(f"Cannot make the sample session {self.session_id}:\n{listed}")
+        refuse(f"Cannot make the sample session {self.session_id}", self._problems())
 
     def _problems(self) -> list[str]:
         checks = (

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
+from oscaxr.model.schema import SEGMENT_NUMBERS, SEGMENT_TEXT
 from oscaxr.sample.spec import BLOCK_ORDERS, TIMELINE, BlockName, SampleSpec
 
 COUNTS_PER_SECOND: Final = 100_000
@@ -184,18 +185,8 @@ def unexpected_runs(
 
 
 def _empty_columns(rows: int) -> Columns:
-    text = ("stimulus_type", "stimulus_template_name", "gabor_frame", "main_flow_direction")
-    numbers = (
-        "unexpected",
-        "gabor_kappa",
-        "gabor_mean_orientation",
-        "gabor_number",
-        "square_size",
-        "square_number",
-        "square_proportion_flipped",
-    )
-    columns: Columns = {name: np.full(rows, "", dtype="<U16") for name in text}
-    columns |= {name: np.full(rows, np.nan) for name in numbers}
+    columns: Columns = {name: np.full(rows, "", dtype="<U16") for name in SEGMENT_TEXT}
+    columns |= {name: np.full(rows, np.nan) for name in SEGMENT_NUMBERS}
     columns["start_frame_stim_template"] = np.zeros(rows)
     columns["num_frames_stim"] = np.zeros(rows, dtype=np.int64)
     return columns

@@ -23,6 +23,7 @@ from PIL import Image
 import oscaxr as ox
 from example_sessions import SHARED
 from oscaxr.errors import InvalidRoiWarning
+from oscaxr.model.signals import median_filter
 from oscaxr.sample import (
     SampleError,
     SampleExistsError,
@@ -36,9 +37,8 @@ from oscaxr.sample import (
     write_nwb,
     write_original,
 )
-from oscaxr.sample.mouse_behavior import median_filter
-from oscaxr.sample.original.devices import LINE_LABELS, line_states
 from oscaxr.sample.original.pickler import Python2Pickler
+from oscaxr.sample.original.write import LINE_LABELS, line_states
 
 SHORT = SampleSpec(
     scale=0.01,

@@ -13,19 +13,10 @@ from oscaxr.files.hdf5_arrays import DatasetReader
 from oscaxr.formats.nwb.source import TRIALS, ReshapedRows, Source
 from oscaxr.model import names as n
 from oscaxr.model import segments as table
+from oscaxr.model.schema import SEGMENT_FRAMES, SEGMENT_NUMBERS, SEGMENT_TEXT
 
 Parts = dict[str, tuple[tuple[str, ...], Any]]
 
-TEXT_COLUMNS = ("stimulus_type", "stimulus_template_name", "gabor_frame", "main_flow_direction")
-NUMBER_COLUMNS = (
-    "unexpected",
-    "gabor_kappa",
-    "gabor_mean_orientation",
-    "gabor_number",
-    "square_size",
-    "square_number",
-    "square_proportion_flipped",
-)
 # Without these a selection would mean something else than it says.
 REQUIRED_COLUMNS = (
     "start_time",
@@ -53,7 +44,7 @@ def read_segments(source: Source, clocks: dict[str, Array]) -> dict[str, Array]:
         return {}
     n_problems = len(source.problems)
     raw = {}
-    for name in (*TEXT_COLUMNS, *NUMBER_COLUMNS, "start_time", "stop_time", *_frame_columns()):
+    for name in (*SEGMENT_TEXT, *SEGMENT_NUMBERS, "start_time", "stop_time", *SEGMENT_FRAMES):
         path = f"{TRIALS}/{name}"
         dataset = source.get(path)
         if dataset is None and name not in REQUIRED_COLUMNS:
@@ -88,23 +79,12 @@ def _is_label_or_number(dataset: h5py.Dataset) -> bool:
     return dataset.dtype.kind in "fiub" or h5py.check_string_dtype(dataset.dtype) is not None
 
 
-def _frame_columns() -> list[str]:
-    return [
-        "start_frame_stim_template",
-        *(
-            f"{edge}_frame{'s' * (edge == 'num')}_{clock}"
-            for clock in ("stim", "twop")
-            for edge in ("start", "stop", "num")
-        ),
-    ]
-
-
 def _normalise(raw: dict[str, Array], clocks: dict[str, Array]) -> dict[str, Array]:
     length = len(raw["stimulus_type"])
     columns: dict[str, Array] = {}
-    for name in TEXT_COLUMNS:
+    for name in SEGMENT_TEXT:
         columns[name] = table.as_text(raw.get(name, np.full(length, "")))
-    for name in NUMBER_COLUMNS:
+    for name in SEGMENT_NUMBERS:
         columns[name] = table.as_number(raw.get(name, np.full(length, np.nan)), name)
     start = columns["start_time"] = table.as_number(raw["start_time"], "start_time")
     stop = columns["stop_time"] = table.as_number(raw["stop_time"], "stop_time")

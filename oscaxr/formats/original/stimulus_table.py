@@ -1,5 +1,6 @@
 """The stimulus table, with Gabor patches and square tracks, from what was shown frame by frame."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,30 +46,20 @@ class Rows:
 
     def take(self, rows: Array) -> "Rows":
         """Return some of the rows, in a given order."""
-        return Rows(
-            self.stimulus[rows],
-            self.sweep[rows],
-            self.kind[rows],
-            self.letter[rows],
-            self.start[:, rows],
-            self.stop[:, rows],
-            {name: values[rows] for name, values in self.values.items()},
-        )
+        own = {name: getattr(self, name)[..., rows] for name in _ROW_FIELDS}
+        return Rows(**own, values={name: values[rows] for name, values in self.values.items()})
+
+
+_ROW_FIELDS: Final = ("stimulus", "sweep", "kind", "letter", "start", "stop")
 
 
 def joined(parts: list[Rows]) -> Rows:
     """Return rows one after the other."""
-
-    def all_of(name: str) -> Array:
-        return np.concatenate([getattr(part, name) for part in parts], axis=-1)
-
     return Rows(
-        stimulus=all_of("stimulus"),
-        sweep=all_of("sweep"),
-        kind=all_of("kind"),
-        letter=all_of("letter"),
-        start=all_of("start"),
-        stop=all_of("stop"),
+        **{
+            name: np.concatenate([getattr(part, name) for part in parts], axis=-1)
+            for name in _ROW_FIELDS
+        },
         values={
             name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values
         },
@@ -118,29 +109,19 @@ def _sweep_rows(
         shown.frame_list[frames], return_index=True, return_counts=True
     )
     last = len(frames) - 1 - np.unique(shown.frame_list[frames][::-1], return_index=True)[1]
-    if sweeps[-1] != len(sweeps) - 1:
-        problems.append(f"{what}: sweeps are missing ({len(sweeps)} of {sweeps[-1] + 1} are shown)")
     start, stop = frames[first] + log.offset, frames[last] + 1 + log.offset
-    if np.any(stop - start != count):
-        problems.append(f"{what}: {np.count_nonzero(stop - start != count)} sweeps are interrupted")
+    is_gabors = shown.kind == n.GABORS
+    per = _SHOWN_PER_SEQUENCE if is_gabors else 1
+    n_blocks = max(1, len(log.stimuli[0].seconds))
+    problems += [f"{what}{words}" for words in _odd_sweeps(shown, sweeps, per, n_blocks)]
+    broken = np.count_nonzero(stop - start != count)
+    if broken:
+        problems.append(f"{what}: {broken} sweeps are interrupted")
     if stop.max() >= len(alignment):
         problems.append(
             f"{what} is shown up to frame {stop.max()}, but the sync file has {len(alignment)} "
             "stimulus frames"
         )
-    is_gabors = shown.kind == n.GABORS
-    per = _SHOWN_PER_SEQUENCE if is_gabors else 1
-    if (len(sweeps) + per - 1) // per > len(shown.unexpected):
-        problems.append(
-            f"{what} has {len(sweeps)} sweeps, but parameters of {len(shown.unexpected)}"
-            + (" sequences" if is_gabors else "")
-        )
-    seconds = float(np.diff(shown.seconds, axis=1).sum()) if shown.seconds.size else 0.0
-    expected = int(60 * seconds / _FLOW_FRAMES)
-    if is_gabors:
-        expected = int(60 * seconds / _SEQUENCE_FRAMES * 4 / 5)
-    if abs(len(sweeps) - expected) > 2 * max(1, len(log.stimuli[0].seconds)):
-        problems.append(f"{what} has {len(sweeps)} sweeps, where {seconds:g} s hold {expected}")
     if problems:
         return None
     of = sweeps // per
@@ -172,6 +153,21 @@ def _sweep_rows(
             "main_flow_direction": direction,
         },
     )
+
+
+def _odd_sweeps(shown: ShownStimulus, sweeps: Array, per: int, n_blocks: int) -> Iterator[str]:
+    """Say where the sweeps are not as many as there should be."""
+    if sweeps[-1] != len(sweeps) - 1:
+        yield f": sweeps are missing ({len(sweeps)} of {sweeps[-1] + 1} are shown)"
+    if -(-len(sweeps) // per) > len(shown.unexpected):
+        of_what = " sequences" if per > 1 else ""
+        yield f" has {len(sweeps)} sweeps, but parameters of {len(shown.unexpected)}{of_what}"
+    seconds = float(np.diff(shown.seconds, axis=1).sum()) if shown.seconds.size else 0.0
+    expected = int(60 * seconds / _FLOW_FRAMES)
+    if per > 1:
+        expected = int(60 * seconds / _SEQUENCE_FRAMES * 4 / 5)
+    if abs(len(sweeps) - expected) > 2 * n_blocks:
+        yield f" has {len(sweeps)} sweeps, where {seconds:g} s hold {expected}"
 
 
 def _check_overlaps(rows: Rows, what: str, problems: list[str]) -> None:

@@ -1,15 +1,11 @@
 """The folder of a session: the form it can have, where its files are, how it comes to its place."""
 
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
-from uuid import uuid4
 
-from oscaxr.sample.spec import SampleError, SampleExistsError, SampleSpec
+from oscaxr.sample.spec import SampleSpec, not_among, refuse
 
 Pickled = Literal["python2", "python3"]
 Storage = Literal["contiguous", "chunked", "gzip"]
@@ -45,11 +41,7 @@ class OriginalForm:
             "layout": ("contiguous", "chunked", "gzip"),
             "dtype": ("float32", "float64"),
         }
-        problems = [
-            f"{name} is {getattr(self, name)!r}; give one of {list(values)}"
-            for name, values in allowed.items()
-            if getattr(self, name) not in values
-        ]
+        problems = not_among(self, allowed)
         problems += [
             f"leave_out has {part!r}; give some of {list(PARTS)}"
             for part in self.leave_out
@@ -80,9 +72,7 @@ class OriginalForm:
             for mate in self.mates
             if mate.mouse_id != spec.mouse_id or mate.session_number == spec.session_number
         ]
-        if problems:
-            listed = "\n".join(f"- {problem}" for problem in problems)
-            raise SampleError(f"Cannot write session {spec.session_id} in this form:\n{listed}")
+        refuse(f"Cannot write session {spec.session_id} in this form", problems)
 
 
 def original_path(
@@ -153,25 +143,3 @@ class Tree:
     def make_folders(self) -> None:
         """Make the folders."""
         self.segmentation.mkdir(parents=True)
-
-
-@contextmanager
-def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a folder to fill, which takes its place when it is complete, never before."""
-    if path.exists() and not overwrite:
-        raise SampleExistsError(
-            f"{path} is already there; give overwrite=True to replace it, or another folder."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden, and of another name than a session's folder: nobody takes it for one.
-    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
-    old = partial.with_suffix(".old")
-    try:
-        partial.mkdir()
-        yield partial
-        if path.exists():
-            path.rename(old)
-        partial.rename(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -184,14 +184,14 @@ def filtered_by_sorting(values):
     )
 )
 def test_median_filter_sorts_each_window_by_merging(values):
-    np.testing.assert_array_equal(behavior.median_filter(values), filtered_by_sorting(values))
+    np.testing.assert_array_equal(signals.median_filter(values), filtered_by_sorting(values))
 
 
 @given(hnp.arrays(float, st.integers(5, 60), elements=st.floats(-50, 50)))
 def test_median_filter_without_nan_is_scipys(values):
     from scipy.signal import medfilt
 
-    np.testing.assert_array_equal(behavior.median_filter(values), medfilt(values, 5))
+    np.testing.assert_array_equal(signals.median_filter(values), medfilt(values, 5))
 
 
 def test_velocity_is_the_turn_up_to_the_next_pulse():
