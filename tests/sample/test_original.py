@@ -843,7 +843,7 @@ def test_both_formats_open_to_the_same_values(facts: dict[str, Any], tmp_path: P
     spec = replace(SHORT, **{"dropped": 0.0, "late_frames": 0.0, **facts})
     session = make_session(spec)
     table = sample_session_table([spec])
-    options = {"sessions": table, "include": "squares"}
+    options = {"table": table, "include": "squares"}
     folder = write_original(session, tmp_path / "original")
     with pytest.warns(InvalidRoiWarning, match="5 of 11 ROIs"):
         original = ox.open_session(folder, **options).load()
