@@ -16,9 +16,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from oscaxr.model import names as n
-from oscaxr.model.schema import DATASET_ATTRS, STIMULUS_ATTRS
 from oscaxr.model.facts import FACTS
-from oscaxr.model.schema import SEQUENCES, SESSION, VariableSpec, template_spec
+from oscaxr.model.schema import (
+    DATASET_ATTRS,
+    SEQUENCES,
+    SESSION,
+    STIMULUS_ATTRS,
+    VariableSpec,
+    template_spec,
+)
 
 DOCS = Path(__file__).resolve().parent
 MARKED = re.compile(r"(?<=^<!-- table: )(.+?) -->\n(.*?)(?=^<!-- /table -->$)", re.DOTALL | re.M)
