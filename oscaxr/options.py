@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any, Final, Literal, TypedDict, cast, get_args
 
 from oscaxr.errors import OptionError
+from oscaxr.renamed import KEYWORDS, refuse_keywords
 
 PathLike = str | os.PathLike[Any]
 Fluorescence = Literal["dff", "raw"]
@@ -43,6 +44,8 @@ _HELD_BY_ALL: Final = {"fluorescence": "dff"}
 
 def check_options(options: Mapping[str, Any]) -> OpenOptions:
     """Return the options as they were given, none misspelt and none of an unknown value."""
+    if not set(options) <= set(DEFAULTS):
+        refuse_keywords("open_session", [name for name in options if name in KEYWORDS])
     problems = []
     for name, value in options.items():
         if name not in DEFAULTS:

@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("arrays",),
     ("model",),
     ("files", "select", "measure", "sample"),
-    ("formats.checks", "formats.identity"),
+    ("formats.identity",),
     ("formats.nwb", "formats.original", "store"),
     ("formats.registry",),
     ("sessions", "bridges", "analyses"),
@@ -45,6 +45,8 @@ SEALED = frozenset(
 # Rooms that see arrays and what a session is, never a file.
 FILELESS = frozenset({"select", "measure", "analyses"})
 WITH_FILES = frozenset({"files", "formats", "store", "sample", "sessions"})
+# Only the registry (and the package's own list of public names) imports these.
+FORMAT_ROOMS = frozenset({"formats.nwb", "formats.original"})
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "misc", "common"})
 
 # File names that stand in several rooms, and why. Other names stand once.
@@ -228,6 +230,16 @@ def wrong_arrows(package: Path) -> list[str]:
     return problems
 
 
+def around_the_registry(package: Path) -> list[str]:
+    """Imports of a format by other rooms than the registry: what lies at a place is asked there."""
+    return [
+        f"{found}: ask formats.registry"
+        for found in read_imports(package)
+        if _room(found.target) in FORMAT_ROOMS
+        and _room(found.by) not in {_room(found.target), "formats.registry", ""}
+    ]
+
+
 def cycles(package: Path) -> list[str]:
     """A cycle of imports, those inside functions included, those for types only left out."""
     graph: dict[str, set[str]] = {module: set() for module in module_files(package)}
@@ -378,7 +390,15 @@ def _documented_elsewhere(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFuncti
     return bool(names & {"overload", "override", "setter", "deleter"})
 
 
-CHECKERS = (wrong_arrows, cycles, long_modules, long_functions, repeated_names, attics)
+CHECKERS = (
+    wrong_arrows,
+    around_the_registry,
+    cycles,
+    long_modules,
+    long_functions,
+    repeated_names,
+    attics,
+)
 CHECKERS += (misplaced_libraries, heavy_imports, xarray_internals, undocumented)
 
 
@@ -507,6 +527,12 @@ TYPES = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
         (wrong_arrows, "attic/__init__", "", "no room 'attic'"),
         (wrong_arrows, "formats/attic", "", "no room 'formats'"),
         (wrong_arrows, "sessions/open", "from pkg.gone import x", "no such room"),
+        (
+            around_the_registry,
+            "sessions/open",
+            function("from pkg.formats.nwb import dataset"),
+            "ask formats.registry",
+        ),
         (misplaced_libraries, "select/windows", "import h5py", "only files, formats.nwb"),
         (misplaced_libraries, "sample/files", "import pynwb", "only inside a function"),
         (misplaced_libraries, "files/lazy", function("import pynwb"), "only sample may"),

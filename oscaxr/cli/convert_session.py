@@ -12,7 +12,7 @@ from typing import Any, Final
 import xarray as xr
 
 from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError
-from oscaxr.sessions.source import SessionSource
+from oscaxr.sessions.asked import SessionSource
 from oscaxr.store.completeness import check_complete
 from oscaxr.store.encoding import with_dtypes
 from oscaxr.store.layout import PREFIX, layout_of

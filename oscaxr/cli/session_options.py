@@ -17,8 +17,8 @@ from oscaxr.cli.console import messages, say, working
 from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.files.remote import is_url
 from oscaxr.formats.registry import is_session
+from oscaxr.sessions.asked import typed_table
 from oscaxr.sessions.open import open_session
-from oscaxr.sessions.source import typed_table
 from oscaxr.sessions.words import TABLE_NAME, table_in
 
 SESSION_WORDS: Final = (

@@ -22,7 +22,7 @@ from oscaxr.errors import OscaxrError, OscaxrWarning
 from oscaxr.model.dataset import Problem, Report, check_structure
 from oscaxr.model.dataset import validate as check_values
 from oscaxr.progress import progress_bar
-from oscaxr.sessions.source import SessionSource
+from oscaxr.sessions.asked import SessionSource
 from oscaxr.sessions.words import named_sources
 
 

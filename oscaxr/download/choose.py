@@ -11,7 +11,7 @@ import pandas as pd
 
 from oscaxr.download.assets import DANDISET, VERSION, Archive, Asset, Plan, target_path
 from oscaxr.errors import CriterionError, SessionNotFoundError
-from oscaxr.formats.nwb.identity import ParsedName, parse_name
+from oscaxr.formats.identity import ParsedName, parse_name
 from oscaxr.renamed import refuse_keywords
 from oscaxr.sessions.table import session_table as read_table
 

@@ -1,14 +1,23 @@
-"""What a place says about the session that lies there, the same whatever its format."""
+"""Whose session lies at a place: what names say of it, what the place says, whether they agree."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
+from oscaxr.errors import SessionMismatchError
 from oscaxr.model.facts import FACT_BY_COLUMN, LINES, MISSING_INT
 
 # Pacific standard time. Recordings are made by day, so daylight saving time moves no date.
 _SITE_OFFSET: Final = timedelta(hours=-8)
 _LINE_OF_GENOTYPE: Final = {"Cux2": LINES[0], "Rbp4": LINES[1]}
+
+_NAME: Final = re.compile(
+    r"sub-(?P<mouse>\d+)_ses-(?:(?P<id>\d{9,})|(?P<time>\d{8}T\d{6}))"
+    r"(?:_obj-(?P<obj>[A-Za-z0-9]+))?(?:_(?P<parts>[a-z]+(?:\+[a-z]+)*))?\.nwb"
+)
 
 
 @dataclass(frozen=True)
@@ -69,3 +78,61 @@ def site_date(start: str) -> int:
         return MISSING_INT
     moment = datetime.strptime(f"{start}+0000", "%Y%m%dT%H%M%S%z") + _SITE_OFFSET
     return int(moment.strftime("%Y%m%d"))
+
+
+# -- names of the dandiset's files -----------------------------------------------------------------
+@dataclass(frozen=True)
+class ParsedName:
+    """What the name of an NWB file says."""
+
+    mouse_id: int
+    session_id: int | None
+    start_time: str | None
+    obj: str = ""
+    parts: tuple[str, ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        """The file name that says this."""
+        session = self.start_time if self.session_id is None else self.session_id
+        obj = f"_obj-{self.obj}" if self.obj else ""
+        parts = f"_{'+'.join(self.parts)}" if self.parts else ""
+        return f"sub-{self.mouse_id}_ses-{session}{obj}{parts}.nwb"
+
+
+def parse_name(path: str | Path) -> ParsedName | None:
+    """Read the ids and parts from the name of an NWB file."""
+    match = _NAME.fullmatch(Path(path).name)
+    if match is None:
+        return None
+    return ParsedName(
+        mouse_id=int(match["mouse"]),
+        session_id=int(match["id"]) if match["id"] else None,
+        start_time=match["time"],
+        obj=match["obj"] or "",
+        parts=tuple(match["parts"].split("+")) if match["parts"] else (),
+    )
+
+
+def named(path: str | Path) -> Identity | None:
+    """Return what the name of an NWB file says; None where it is not of the dandiset's form."""
+    name = parse_name(path)
+    if name is None:
+        return None
+    return Identity(
+        name.session_id, name.mouse_id, name.start_time or "", part=(name.obj, name.parts)
+    )
+
+
+def check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Refuse a session whose ids are not those expected."""
+    differ = [
+        f"{name} is {found[name]} in the file, but {expected[name]} was expected"
+        for name in ("session_id", "mouse_id", "date")
+        if name in found and name in expected and found[name] != expected[name]
+    ]
+    if differ:
+        raise SessionMismatchError(
+            f"{path}: {'; '.join(differ)} (by its name, the session table, or the session's "
+            "other files). It is another session: correct the table, or the file's name and place."
+        )

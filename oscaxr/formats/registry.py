@@ -10,7 +10,7 @@ import xarray as xr
 from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.files.remote import RemoteFile
 from oscaxr.files.walk import walk_folders
-from oscaxr.formats.identity import Identity
+from oscaxr.formats.identity import Identity, named
 from oscaxr.options import OpenOptions, check_honoured, dropped_names
 
 Place = Path | RemoteFile
@@ -57,12 +57,10 @@ class _Nwb:
         return [folder / name for name in files if name.lower().endswith(".nwb")]
 
     def named(self, place: Place) -> Identity | None:
-        from oscaxr.formats.nwb.identity import named
-
-        return named(Path(place.name))
+        return named(place.name)
 
     def identity(self, place: Place) -> Identity:
-        from oscaxr.formats.nwb.identity import read_identity
+        from oscaxr.formats.nwb.header import read_identity
 
         return read_identity(place)
 
@@ -180,8 +178,8 @@ NETCDF: Final[Format] = _Export("an export in netCDF", (".nc",))
 # In the order in which they are preferred where a session lies in a folder in several formats.
 FORMATS: Final = (NWB, ORIGINAL, ZARR, NETCDF)
 EXPORTS: Final = (ZARR, NETCDF)
-# A name that is plainly an export's counts before what any file could be.
-_ASKED: Final = (*EXPORTS, ORIGINAL, NWB)
+# A name that is plainly an export's counts before what any file, or folder, could be.
+_ASKED: Final = (*EXPORTS, NWB, ORIGINAL)
 
 
 def format_of(place: Place) -> Format:
@@ -194,7 +192,7 @@ def format_of(place: Place) -> Format:
         found = "it is a folder" if os.path.isdir(place) else "it is no regular file"  # noqa: PTH112
     expected = "; ".join(one.looks_like for one in FORMATS)
     raise SessionNotFoundError(
-        f"cannot open {place} as a session: {found}. Sessions are {expected}. "
+        f"cannot open {place} as a session: {found}. Check the path. Sessions are {expected}. "
         "oscaxr.open_session(session_id, datadir=...) looks for one; oscaxr.find_sessions(folder) "
         "lists those in a folder."
     )
@@ -209,7 +207,7 @@ def open_places(
     places: Sequence[Place], options: OpenOptions, facts: Facts | None = None
 ) -> xr.Dataset:
     """Open the session that lies at these places, in whatever format, lazily."""
-    format_ = format_of(places[0])
+    format_, *_ = [format_of(place) for place in places]
     check_honoured(options, format_.options, format_.name, places[0])
     return format_.open(places, options, facts)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from oscaxr.errors import SchemaError
+from oscaxr.errors import FormatError, SchemaError
 from oscaxr.model import names as n
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import (
@@ -65,7 +65,7 @@ def session_dataset(
             raise SchemaError(f"{name!r} is not a variable of a session: {', '.join(SESSION)}")
         if name in dropped:
             continue
-        variable = xr.Variable(dims, data, spec.attrs)
+        variable = xr.Variable(dims, data, spec.attrs, _chunks_of(dims, data))
         (data_vars if spec.role == "data" else coordinates)[name] = variable
     for fact in FACTS:
         if fact.role == "coord" and fact.name in coords and fact.name not in dropped:
@@ -84,6 +84,36 @@ def session_dataset(
             **attrs,
         },
     )
+
+
+def _chunks_of(dims: tuple[str, ...], data: Any) -> dict[str, dict[str, int]] | None:
+    """Return the file's own chunks as dask takes them, so that it inflates none of them twice."""
+    chunk_shape = getattr(data, "chunk_shape", None)
+    if not chunk_shape or len(chunk_shape) != len(dims):
+        return None
+    return {"preferred_chunks": dict(zip(dims, chunk_shape, strict=True))}
+
+
+def check_sizes(
+    path: str, parts: Mapping[str, tuple[tuple[str, ...], Any]], dropped: Collection[str]
+) -> None:
+    """Refuse arrays that share a dim but differ in its size."""
+    sizes: dict[str, dict[int, list[str]]] = {}
+    for name, (dims, data) in parts.items():
+        if name in dropped:
+            continue
+        for dim, size in zip(dims, np.shape(data), strict=True):
+            sizes.setdefault(dim, {}).setdefault(size, []).append(name)
+    problems = [
+        f"{dim} is " + ", but ".join(f"{size} in {' and '.join(k)}" for size, k in found.items())
+        for dim, found in sizes.items()
+        if len(found) > 1
+    ]
+    if problems:
+        raise FormatError(
+            f"{path} has arrays that do not fit each other: {'; '.join(problems)}. Leave out those "
+            "that are wrong with drop_variables, or fetch the file again."
+        )
 
 
 Level = Literal["error", "warning", "note"]

@@ -7,8 +7,8 @@ from typing import Any, Final, Unpack
 import xarray as xr
 
 from oscaxr.options import OpenOptions, PathLike, check_honoured, check_options
+from oscaxr.sessions.asked import SessionReader
 from oscaxr.sessions.open import open_sessions
-from oscaxr.sessions.reader import SessionReader
 from oscaxr.store.open import is_exported, layouts_of, open_exported
 
 _OF_TREES: Final = ("drop_variables", "chunks")

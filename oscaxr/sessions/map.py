@@ -14,8 +14,8 @@ import xarray as xr
 from oscaxr.errors import AmbiguousSessionError, CriterionError, SessionsFailedError
 from oscaxr.options import DEFAULTS, PathLike, check_options
 from oscaxr.progress import progress_bar
+from oscaxr.sessions.asked import SessionSource, Table, many_sources
 from oscaxr.sessions.open import Errors, check_errors, node_of, tree_of, warn_of_failures
-from oscaxr.sessions.source import SessionSource, Table, many_sources
 from oscaxr.sessions.workers import NoResult, run_each
 
 Array = np.ndarray[Any, Any]

@@ -14,8 +14,7 @@ from oscaxr.errors import (
 )
 from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.progress import progress_bar
-from oscaxr.renamed import KEYWORDS, refuse_keywords
-from oscaxr.sessions.source import Table, many_sources, one_source
+from oscaxr.sessions.asked import Table, many_sources, one_source
 
 Errors = Literal["raise", "collect"]
 
@@ -107,7 +106,6 @@ def open_session(
     ...     dict(ds.dff.sizes)["roi"]
     4
     """
-    refuse_keywords("open_session", {name for name in options if name in KEYWORDS})
     return one_source(
         session_id,
         mouse=mouse,

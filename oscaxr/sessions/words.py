@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from oscaxr.errors import CriterionError, OscaxrError, SessionNotFoundError
 from oscaxr.formats.registry import EXPORTS, FORMATS, NWB, ORIGINAL, Format, format_of, places_below
-from oscaxr.sessions.find import say_problems, without_originals_of_nwb
-from oscaxr.sessions.owners import Found, sessions_at
-from oscaxr.sessions.source import (
+from oscaxr.sessions.asked import (
     SessionSource,
     many_sources,
     plain,
     source_of,
     typed_table,
 )
+from oscaxr.sessions.find import say_problems, without_originals_of_nwb
+from oscaxr.sessions.owners import Found, sessions_at
 from oscaxr.sessions.table import session_row
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ RETRIES: Final = 2
 _PRELOADED: Final = (
     "oscaxr",
     "oscaxr.formats.nwb.dataset",
-    "oscaxr.formats.nwb.identity",
+    "oscaxr.formats.nwb.header",
     "dask.array",
     "dask.multiprocessing",
     "deflate",

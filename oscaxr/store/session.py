@@ -8,8 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from oscaxr.errors import MissingVariableError, NoSessionError
-from oscaxr.formats.checks import check_ids
-from oscaxr.formats.identity import Identity, known_sex, site_date, utc_stamp
+from oscaxr.formats.identity import Identity, check_ids, known_sex, site_date, utc_stamp
 from oscaxr.model import names as n
 from oscaxr.model.facts import FACTS, facts_from_row
 from oscaxr.options import parts_of

@@ -368,7 +368,7 @@ def test_names_of_odd_files(sources, paths, tmp_path):
 
 def test_a_dead_worker_fails_its_sessions(monkeypatch, tmp_path):
     module = importlib.import_module("oscaxr.cli.convert")
-    source = importlib.import_module("oscaxr.sessions.source").SessionSource
+    source = importlib.import_module("oscaxr.sessions.asked").SessionSource
     rest = {"dtype": None, "overwrite": False, "debug": False}
     jobs = [module.Job(source((tmp_path,), name=n), tmp_path / n, **rest) for n in "ab"]
     monkeypatch.setattr(module, "convert_one", _die)

@@ -19,8 +19,8 @@ from oscaxr.errors import (
     SessionMismatchError,
     SessionNotFoundError,
 )
-from oscaxr.formats.identity import Identity, utc_stamp
-from oscaxr.formats.nwb.identity import ParsedName, parse_name, read_identity
+from oscaxr.formats.identity import Identity, ParsedName, parse_name, utc_stamp
+from oscaxr.formats.nwb.header import read_identity
 from oscaxr.sessions.find import find_sessions, say_problems, sessions_below
 from oscaxr.sessions.owners import find_places
 

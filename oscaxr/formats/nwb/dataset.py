@@ -12,10 +12,8 @@ import xarray as xr
 from oscaxr.errors import FormatError, MissingVariableError
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.remote import RemoteFile
-from oscaxr.formats.checks import check_ids, check_sizes, set_preferred_chunks
-from oscaxr.formats.identity import line_of
+from oscaxr.formats.identity import check_ids, line_of, parse_name
 from oscaxr.formats.nwb import recordings, stimulus_table
-from oscaxr.formats.nwb.identity import parse_name
 from oscaxr.formats.nwb.source import (
     DFF,
     MOVIE,
@@ -27,7 +25,7 @@ from oscaxr.formats.nwb.source import (
     open_source,
 )
 from oscaxr.model import names as n
-from oscaxr.model.dataset import check_structure, session_dataset
+from oscaxr.model.dataset import check_sizes, check_structure, session_dataset
 from oscaxr.model.facts import facts_from_row
 from oscaxr.options import parts_of
 
@@ -75,7 +73,6 @@ def open_nwb(
     except BaseException:
         _close(files)
         raise
-    set_preferred_chunks(ds)
     ds.encoding["source"] = file.path
     remote = tuple(dict.fromkeys(f.remote for f in files if f.remote is not None))
     if remote:

@@ -22,7 +22,7 @@ from oscaxr.errors import (
 )
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import DatasetReader
-from oscaxr.formats.checks import check_ids, check_sizes, set_preferred_chunks
+from oscaxr.formats.identity import check_ids
 from oscaxr.formats.original import behavior, rois, stimulus_table
 from oscaxr.formats.original.files import SessionTree, read_tree
 from oscaxr.formats.original.log_cache import decode
@@ -43,7 +43,7 @@ from oscaxr.formats.original.synchronization import (
 from oscaxr.model import names as n
 from oscaxr.model import segments as segments_of
 from oscaxr.model import signals
-from oscaxr.model.dataset import check_structure, session_dataset
+from oscaxr.model.dataset import check_sizes, check_structure, session_dataset
 from oscaxr.model.derived import mask_facts
 from oscaxr.model.facts import facts_from_row
 from oscaxr.options import parts_of
@@ -92,7 +92,6 @@ def open_original(
         raise
     if source.startswith("raw"):
         _label_as_raw(ds)
-    set_preferred_chunks(ds)
     ds.encoding["source"] = where
     ds.encoding["source_files"] = tuple(str(path.resolve()) for path in reading.used)
     ds.set_close(reading.close)

@@ -2,25 +2,62 @@
 
 import operator
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import xarray as xr
+from xarray.backends import BackendEntrypoint
 
 from oscaxr.errors import CriterionError, OscaxrError, SessionNotFoundError
 from oscaxr.files.remote import RemoteFile, is_url, location
-from oscaxr.formats.registry import FORMATS, Place, format_of, is_session
-from oscaxr.options import OpenOptions, PathLike
+from oscaxr.formats.registry import FORMATS, Place, format_of, is_session, open_places
+from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.sessions.find import say_problems, sessions_below, table_of
 from oscaxr.sessions.owners import FoundSession, find_places
-from oscaxr.sessions.reader import SessionReader
 from oscaxr.sessions.table import session_row
 from oscaxr.sessions.table import session_table as read_table
 
 Table = PathLike | pd.DataFrame
+
+
+class SessionReader(BackendEntrypoint):
+    """Opens the session that lies at given places; what all openers have in common."""
+
+    open_dataset_parameters = (
+        "filename_or_obj",
+        "drop_variables",
+        "files",
+        "facts",
+        "include",
+        "storage_options",
+        "fluorescence",
+        "segmentation",
+        "keep_decoded",
+    )
+
+    def open_dataset(  # type: ignore[override] # xarray's base class names no options
+        self,
+        filename_or_obj: PathLike,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        files: Sequence[PathLike] = (),
+        facts: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> xr.Dataset:
+        """Open a session, lazily."""
+        checked = check_options({"drop_variables": drop_variables, **options})
+        storage = checked.get("storage_options")
+        if not isinstance(filename_or_obj, str | os.PathLike):
+            raise SessionNotFoundError(
+                f"cannot open a {type(filename_or_obj).__name__} as a session: give the path or "
+                "the URL of a session, which is opened by oscaxr itself (lazily, and again in "
+                "other processes), not something that is open or read already"
+            )
+        places = [location(path, storage) for path in (filename_or_obj, *files)]
+        return open_places(places, checked, facts)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
-"""What an NWB file says about itself: the ids in its name, the ids and few facts inside."""
+"""What an NWB file says about itself: the ids and few facts inside."""
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,55 +16,8 @@ from oscaxr.files.hdf5 import open_file
 from oscaxr.files.remote import RemoteFile
 from oscaxr.formats.identity import Identity, known_sex, line_of, site_date, utc_stamp
 
-_NAME: Final = re.compile(
-    r"sub-(?P<mouse>\d+)_ses-(?:(?P<id>\d{9,})|(?P<time>\d{8}T\d{6}))"
-    r"(?:_obj-(?P<obj>[A-Za-z0-9]+))?(?:_(?P<parts>[a-z]+(?:\+[a-z]+)*))?\.nwb"
-)
 _PLANE_SEGMENTATION: Final = "processing/ophys/ImageSegmentation/PlaneSegmentation"
 _HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
-
-
-@dataclass(frozen=True)
-class ParsedName:
-    """What the name of an NWB file says."""
-
-    mouse_id: int
-    session_id: int | None
-    start_time: str | None
-    obj: str = ""
-    parts: tuple[str, ...] = ()
-
-    @property
-    def file_name(self) -> str:
-        """The file name that says this."""
-        session = self.start_time if self.session_id is None else self.session_id
-        obj = f"_obj-{self.obj}" if self.obj else ""
-        parts = f"_{'+'.join(self.parts)}" if self.parts else ""
-        return f"sub-{self.mouse_id}_ses-{session}{obj}{parts}.nwb"
-
-
-def parse_name(path: str | Path) -> ParsedName | None:
-    """Read the ids and parts from the name of an NWB file."""
-    match = _NAME.fullmatch(Path(path).name)
-    if match is None:
-        return None
-    return ParsedName(
-        mouse_id=int(match["mouse"]),
-        session_id=int(match["id"]) if match["id"] else None,
-        start_time=match["time"],
-        obj=match["obj"] or "",
-        parts=tuple(match["parts"].split("+")) if match["parts"] else (),
-    )
-
-
-def named(path: Path) -> Identity | None:
-    """Return what the name of an NWB file says; None where it is not of the dandiset's form."""
-    name = parse_name(path)
-    if name is None:
-        return None
-    return Identity(
-        name.session_id, name.mouse_id, name.start_time or "", part=(name.obj, name.parts)
-    )
 
 
 def read_identity(path: str | Path | RemoteFile) -> Identity:
