@@ -68,7 +68,7 @@ SAME_NAME: Mapping[str, str] = {
 STILL_TWICE = frozenset({"checks", "open", "responses", "tables", "tracked"})
 STILL_LONG = frozenset(
     {"convert", "download", "extract", "plot", "sample"}  # commands
-    | {"_sweep_rows", "save", "stimulus_images", "write_nwb"}
+    | {"_sweep_rows", "save", "write_nwb"}
 )
 
 # Libraries that only the named rooms may import; "inside" means within functions only.

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -139,23 +139,18 @@ def map_contiguous(
 def read_mapped(data: Array, indices: tuple[AxisIndex, ...]) -> Array:
     """Copy the outer product of the indices out of a mapped array."""
     first, *rest = indices
-    if isinstance(first, np.ndarray):
-        if all(_is_whole(index, size) for index, size in zip(rest, data.shape[1:], strict=True)):
-            return _take_rows(data, first)
-        sliced = data[(slice(None), *(i if isinstance(i, slice) else slice(None) for i in rest))]
-        values = sliced[first]
-        rest = [slice(None) if isinstance(i, slice) else i for i in rest]
-    else:
-        view = data[tuple(i if isinstance(i, slice) else slice(None) for i in indices)]
-        rest = [slice(None) if isinstance(i, slice) else i for i in rest]
-        arrays = [axis for axis, i in enumerate(rest, 1) if isinstance(i, np.ndarray)]
-        if not arrays:
-            return _copy(view)
-        values = view
-    for axis, index in enumerate(rest, 1):
-        if isinstance(index, np.ndarray):
-            values = values[(slice(None),) * axis + (index,)]
-    return np.ascontiguousarray(values)
+    if not any(isinstance(index, np.ndarray) for index in indices):
+        view = data[indices]
+        return _filled(view.shape, data.dtype, lambda out, part: np.copyto(out[part], view[part]))
+    whole = all(_is_whole(index, size) for index, size in zip(rest, data.shape[1:], strict=True))
+    if not whole or not isinstance(first, np.ndarray):
+        return np.ascontiguousarray(take_outer(data, indices))
+
+    def take(out: Array, part: slice) -> None:
+        # mode="clip" lets numpy write straight into `out`; the caller gives existing rows.
+        np.take(data, first[part], axis=0, out=out[part], mode="clip")
+
+    return _filled((len(first), *data.shape[1:]), data.dtype, take)
 
 
 def read_mapped_windows(data: Array, starts: Array, length: int, rest: tuple[slice, ...]) -> Array:
@@ -169,35 +164,17 @@ def read_mapped_windows(data: Array, starts: Array, length: int, rest: tuple[sli
         (view.strides[0], *view.strides),
         writeable=False,
     )
-    out = np.empty((len(starts), *windows.shape[1:]), data.dtype)
-
-    def copy(part: slice) -> None:
-        out[part] = windows[starts[part]]
-
-    in_threads(
-        copy, parts_for_threads(len(starts)) if out.nbytes > THREADED_BYTES else [slice(None)]
-    )
-    return out
+    shape = (len(starts), *windows.shape[1:])
+    return _filled(shape, data.dtype, lambda out, part: np.copyto(out[part], windows[starts[part]]))
 
 
-def _take_rows(data: Array, rows: Array) -> Array:
-    out = np.empty((len(rows), *data.shape[1:]), data.dtype)
-
-    def copy(part: slice) -> None:
-        # mode="clip" lets numpy write straight into `out`; the caller gives existing rows.
-        np.take(data, rows[part], axis=0, out=out[part], mode="clip")
-
-    in_threads(copy, parts_for_threads(len(rows)) if out.nbytes > THREADED_BYTES else [slice(None)])
-    return out
-
-
-def _copy(view: Array) -> Array:
-    out = np.empty(view.shape, view.dtype)
-
-    def copy(part: slice) -> None:
-        out[part] = view[part]
-
-    in_threads(copy, parts_for_threads(len(view)) if out.nbytes > THREADED_BYTES else [slice(None)])
+def _filled(
+    shape: tuple[int, ...], dtype: np.dtype[Any], copy: Callable[[Array, slice], None]
+) -> Array:
+    """Return a new array filled range by range, in threads where that is quicker."""
+    out = np.empty(shape, dtype)
+    threaded = out.nbytes > THREADED_BYTES
+    in_threads(partial(copy, out), parts_for_threads(len(out)) if threaded else [slice(None)])
     return out
 
 

@@ -100,12 +100,12 @@ class DatasetReader:
         with self.file.handle() as file:
             dataset = file[self.name]
             if isinstance(first, slice):
-                return _pick(dataset[(first, *covering)], (slice(None), *inner))
+                return chunks.take_outer(dataset[(first, *covering)], (slice(None), *inner))
             # Rows nearer than a chunk are read together: their chunk is inflated anyway.
             gap = self.chunk_shape[0] if self.chunk_shape else 64
             bounds = [0, *(np.flatnonzero(np.diff(first) > gap) + 1).tolist(), len(first)]
             pieces = [
-                _pick(
+                chunks.take_outer(
                     dataset[(slice(int(first[a]), int(first[b - 1]) + 1), *covering)],
                     (first[a:b] - first[a], *inner),
                 )
@@ -118,13 +118,6 @@ def _find_storage(file: Hdf5File, name: str) -> Storage:
     with file.handle() as handle:
         # A file on a server has no inode: it is checked by its size and ETag.
         return chunks.find_storage(handle[name], (0, 0) if file.is_remote else None)
-
-
-def _pick(values: Array, indices: tuple[AxisIndex, ...]) -> Array:
-    for axis, index in enumerate(indices):
-        if isinstance(index, np.ndarray):
-            values = values.take(index, axis=axis)
-    return values
 
 
 def lazy_array(file: Hdf5File, dataset: h5py.Dataset) -> OrthogonalArray:

@@ -10,6 +10,8 @@ from oscaxr.model import names as n
 from oscaxr.model.clocks import check_same_session
 from oscaxr.select.frames import segments_at
 
+Array = np.ndarray[Any, Any]
+
 
 def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
     """Return the template image shown at each stimulus frame.
@@ -55,15 +57,7 @@ def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
             "with files named *behavior+image+ophys.nwb)"
         )
     check_same_session(ds, frames)
-    wanted = np.atleast_1d(np.asarray(frames))
-    if wanted.ndim != 1 or (wanted.dtype.kind not in "iu" and wanted.size):
-        raise WindowError(
-            f"frames are whole numbers in one dimension, but these are {wanted.dtype} of shape "
-            f"{wanted.shape}"
-        )
-    segments = segments_at(ds, wanted, "stim").values
-    if (segments < 0).any():
-        raise WindowError(f"stimulus frames {wanted[segments < 0][:10]} fall into no segment")
+    wanted, segments = _frames_and_segments(ds, frames)
     table = ds[[]].assign_coords(
         {name: ds[name] for name in ("stimulus_type", "stimulus_template_name",
                                      "start_frame_stim_template", "start_frame_stim")}
@@ -73,6 +67,44 @@ def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
     position = table["start_frame_stim_template"].values + np.where(
         moving, wanted - table["start_frame_stim"].values, 0
     )
+    _check_images(ds, wanted, template, position, templates)
+    first = ds[templates[0]]
+    images = np.empty((len(wanted), *first.shape[1:]), first.dtype)
+    for name in np.unique(template):
+        shown = template == name
+        images[shown] = ds[f"template_{name}"].variable[position[shown]].values
+    return xr.DataArray(
+        images,
+        dims=("frame", *first.dims[1:]),
+        coords={
+            "frame": wanted,
+            n.SEGMENT: ("frame", segments),
+            "stimulus_template_name": ("frame", template),
+            "template_frame": ("frame", position),
+        },
+        name="stimulus_image",
+        attrs={"long_name": "stimulus image", "units": "1"},
+    )
+
+
+def _frames_and_segments(ds: xr.Dataset, frames: Any) -> tuple[Array, Array]:
+    """Return the stimulus frames asked for, and the segment each falls into."""
+    wanted = np.atleast_1d(np.asarray(frames))
+    if wanted.ndim != 1 or (wanted.dtype.kind not in "iu" and wanted.size):
+        raise WindowError(
+            f"frames are whole numbers in one dimension, but these are {wanted.dtype} of shape "
+            f"{wanted.shape}"
+        )
+    segments = segments_at(ds, wanted, "stim").values
+    if (segments < 0).any():
+        raise WindowError(f"stimulus frames {wanted[segments < 0][:10]} fall into no segment")
+    return wanted, segments
+
+
+def _check_images(
+    ds: xr.Dataset, wanted: Array, template: Array, position: Array, templates: list[str]
+) -> None:
+    """Refuse frames whose template or image is not in the session, all problems at once."""
     problems = []
     missing = [str(name) for name in np.unique(template) if f"template_{name}" not in ds]
     if missing:
@@ -92,20 +124,3 @@ def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
             )
     if problems:
         raise WindowError("cannot find the stimulus images:\n  - " + "\n  - ".join(problems))
-    first = ds[templates[0]]
-    images = np.empty((len(wanted), *first.shape[1:]), first.dtype)
-    for name in np.unique(template):
-        shown = template == name
-        images[shown] = ds[f"template_{name}"].variable[position[shown]].values
-    return xr.DataArray(
-        images,
-        dims=("frame", *first.dims[1:]),
-        coords={
-            "frame": wanted,
-            n.SEGMENT: ("frame", segments),
-            "stimulus_template_name": ("frame", template),
-            "template_frame": ("frame", position),
-        },
-        name="stimulus_image",
-        attrs={"long_name": "stimulus image", "units": "1"},
-    )
