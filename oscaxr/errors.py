@@ -136,6 +136,10 @@ class InvalidRoiWarning(OscaxrWarning):
     """Some ROIs have NaN or infinite values in their traces."""
 
 
+class UncheckedExportWarning(OscaxrWarning):
+    """What is opened carries no digest: changes and damage of it are not noticed."""
+
+
 class DownloadError(OscaxrError, OSError):
     """A download failed, or what came is not what the archive says it is.
 

@@ -13,10 +13,9 @@ import xarray as xr
 
 from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError
 from oscaxr.sessions.asked import SessionSource
-from oscaxr.store.completeness import check_complete
 from oscaxr.store.encoding import with_dtypes
 from oscaxr.store.layout import PREFIX, layout_of
-from oscaxr.store.open import open_exported, provenance_of
+from oscaxr.store.open import check_complete, open_exported, provenance_of
 from oscaxr.store.provenance import Source, Sources, earlier_exports, provenance_attrs, source_paths
 from oscaxr.store.save import save
 

@@ -1,8 +1,8 @@
 """All or nothing: an export appears under its name when it is complete, and not before.
 
-It is put together beside its target, under a name that says whose it is::
+It is put together beside its target, under a name that begins with a dot::
 
-    .s.zarr.oscaxr-<host>-<process>-<start of the process>-<random>.partial
+    .s.zarr.oscaxr-<random>.partial      .s.zarr.oscaxr-<random>.lock
 
 and then renamed. A single file replaces another in one step. So does a folder on Linux, where the
 two are exchanged in one step and the old one is then deleted. Elsewhere the old folder is first
@@ -12,8 +12,10 @@ steps leaves no target, and the next export in the folder puts the old one back.
 Before it is renamed, all of it is forced to the disk, so that a target is whole after a power
 failure too, and so is the folder afterwards.
 
-What a killed process leaves is removed by the next export in the same folder, if the process is
-gone. What a process on another computer left is removed after a week without change.
+What a killed process leaves is removed by the next export in the same folder. Numbers of processes
+tell nothing: containers that share a folder have numbers of their own. A process holds a lock for
+as long as it writes, and the system releases it however the process ends; the lock file says on
+which running system it counts. Where no lock can tell, a week without change does.
 """
 
 import ctypes
@@ -22,27 +24,32 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from oscaxr.errors import ExportError, OscaxrError, TargetExistsError
 
+try:
+    import fcntl as _fcntl
+except ImportError:  # on Windows: there, age tells
+    _LOCKS: Any = None
+else:
+    _LOCKS = _fcntl
+
 IDLE_SECONDS: Final = 7 * 24 * 3600
-"""Age at which what another computer left is taken for abandoned."""
+"""Time without change after which what no lock tells of is taken for abandoned."""
 
 _SYNC_THREADS: Final = 8
 
 _NAME: Final = re.compile(
-    r"\.(?P<target>.+)\.oscaxr-(?P<host>\w+)-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{8}"
-    r"\.(?P<kind>partial|old)(?P<parts>\.d)?"
+    r"\.(?P<target>.+)\.oscaxr-(?P<key>[\w-]+)\.(?P<kind>partial|old)(?P<parts>\.d)?"
 )
 _AT_FDCWD: Final = -100
 _EXCHANGE: Final = 2
@@ -55,16 +62,16 @@ class Leftover:
     path: Path
     target: Path
     kind: str
-    host: str
-    pid: int
-    start: int
+    lock: Path
 
     @property
     def abandoned(self) -> bool:
-        """Whether its process is gone."""
-        if self.host == _host() and os.name == "posix":
-            return not _is_alive(self.pid, self.start)
+        """Whether nobody is writing it any more."""
         with suppress(OSError):
+            if self.lock.exists():
+                held = _is_held(self.lock)
+                if held is not None:
+                    return not held
             return time.time() - _newest(self.path) > IDLE_SECONDS
         return False
 
@@ -74,32 +81,62 @@ def leftovers(folder: Path) -> list[Leftover]:
     found = []
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
-            name = _NAME.fullmatch(entry.name)
-            if name:
+            if name := _NAME.fullmatch(entry.name):
+                lock = folder / f".{name['target']}.oscaxr-{name['key']}.lock"
                 found.append(
-                    Leftover(
-                        Path(entry.path),
-                        folder / name["target"],
-                        name["kind"],
-                        name["host"],
-                        int(name["pid"]),
-                        int(name["start"]),
-                    )
+                    Leftover(Path(entry.path), folder / name["target"], name["kind"], lock)
                 )
     return found
 
 
 def clean(folder: Path) -> list[Path]:
     """Remove what abandoned exports have left in a folder, and put back what they put aside."""
-    done = []
-    for leftover in leftovers(folder):
-        if leftover.abandoned:
-            if leftover.kind == "old" and not os.path.lexists(leftover.target):
-                with suppress(OSError):
-                    leftover.path.rename(leftover.target)
-            remove(leftover.path)
-            done.append(leftover.path)
-    return done
+    # Before any is removed: the parts of one share a lock.
+    done = [leftover for leftover in leftovers(folder) if leftover.abandoned]
+    for leftover in done:
+        if leftover.kind == "old" and not os.path.lexists(leftover.target):
+            with suppress(OSError):
+                leftover.path.rename(leftover.target)
+        remove(leftover.path)
+    for leftover in done:
+        remove(leftover.lock)
+    return [leftover.path for leftover in done]
+
+
+def _take_lock(path: Path) -> Any:
+    """Make a lock file and hold it until it is closed; None where the system has no locks."""
+    file = path.open("w+", encoding="ascii")
+    try:
+        if _LOCKS is not None:
+            _LOCKS.flock(file, _LOCKS.LOCK_EX | _LOCKS.LOCK_NB)
+            file.write(_running_system())
+            file.flush()
+    except OSError:
+        # It stays empty, so that nobody trusts it.
+        file.truncate(0)
+    return file
+
+
+def _is_held(path: Path) -> bool | None:
+    """Say whether somebody holds a lock; None where it cannot be known."""
+    with path.open("r+", encoding="ascii", errors="replace") as file:
+        system = file.read(100)
+        if _LOCKS is None or not system or system != _running_system():
+            return None
+        try:
+            _LOCKS.flock(file, _LOCKS.LOCK_EX | _LOCKS.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return None
+        return False
+
+
+def _running_system() -> str:
+    """Return what is the same in all containers of a running system, and in no other."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return ""
 
 
 def remove(path: Path) -> None:
@@ -140,16 +177,21 @@ def _sync(path: Path) -> None:
 class AtomicTarget:
     """Gives a temporary path, and makes it the target if all goes well."""
 
-    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        check: Callable[[Path], None] | None = None,
+    ) -> None:
         self.shown = path
         # Through links: it is what they point to that is replaced, not the link.
         self.path = Path(os.path.realpath(path))
         self.overwrite = overwrite
-        self._stem = (
-            f".{self.path.name}.oscaxr-{_host()}-{os.getpid()}-{_stat(os.getpid())[1]}-"
-            f"{secrets.token_hex(4)}"
-        )
+        self._check = check
+        self._stem = f".{self.path.name}.oscaxr-{secrets.token_hex(8)}"
         self.temporary = self.path.with_name(self._stem + ".partial")
+        self._held = ExitStack()
 
     def __enter__(self) -> Path:
         try:
@@ -159,8 +201,14 @@ class AtomicTarget:
                 f"cannot write {self.shown}: its folder cannot be made ({error})"
             ) from error
         clean(self.path.parent)
-        if not self.overwrite and self.path.exists():
-            raise self._exists()
+        self._check_target()
+        lock = self.path.with_name(self._stem + ".lock")
+        try:
+            self._held.callback(remove, lock)
+            self._held.enter_context(_take_lock(lock))
+        except OSError as error:
+            self._held.close()
+            raise ExportError(f"could not write {self.shown}: {error}") from error
         return self.temporary
 
     def __exit__(
@@ -175,6 +223,16 @@ class AtomicTarget:
         finally:
             remove(self.temporary)
             remove(self.temporary.with_name(self.temporary.name + ".d"))
+            self._held.close()
+
+    def _check_target(self) -> None:
+        """Refuse to replace what is there unless it is asked for, and may be."""
+        if not self.path.exists():
+            return
+        if not self.overwrite:
+            raise self._exists()
+        if self._check is not None:
+            self._check(self.path)
 
     def _exists(self) -> TargetExistsError:
         return TargetExistsError(
@@ -184,6 +242,7 @@ class AtomicTarget:
     def _commit(self) -> None:
         try:
             flush(self.temporary)
+            self._check_target()
             self._rename()
             _sync(self.path.parent)
         except OscaxrError:
@@ -245,33 +304,6 @@ def exchange(one: Path, other: Path) -> bool:
         return False
     names = os.fsencode(one), os.fsencode(other)
     return bool(rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _EXCHANGE) == 0)
-
-
-@cache
-def _host() -> str:
-    return re.sub(r"\W", "_", socket.gethostname(), flags=re.ASCII) or "unknown"
-
-
-def _stat(pid: int) -> tuple[str, int]:
-    """Return the state of a process and when it began; empty and 0 where that is not known."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        state, *numbers = text.rpartition(")")[2].split()
-        return state, int(numbers[18])
-    except (OSError, ValueError, IndexError):
-        return "", 0
-
-
-def _is_alive(pid: int, start: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    state, began = _stat(pid)
-    # Numbers are used again: a process that began at another time is another one.
-    return state != "Z" and (start == began or not start or not began)
 
 
 def _newest(path: Path) -> float:

@@ -1,5 +1,6 @@
 """How each variable is stored: dtype, chunks, attributes. Decided here, for both file formats."""
 
+import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -9,14 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from oscaxr.errors import ExportContentError
-from oscaxr.store.chunking import choose_chunks, choose_shards
-from oscaxr.store.layout import TEXT_DIM, Layout, dtype_from, plain_attr
-from oscaxr.store.problems import (
-    problems_of_attrs,
-    problems_of_chunks,
-    problems_of_names,
-    unfit_text,
-)
+from oscaxr.model import names as n
+from oscaxr.store.layout import PREFIX, RESERVED_ATTRS, TEXT_DIM, Layout, dtype_from, plain_attr
 
 Array = np.ndarray[Any, Any]
 Format = Literal["zarr", "netcdf"]
@@ -33,6 +28,29 @@ _TIME_UNITS: Final = {
     "ns": "nanoseconds",
 }
 _NAMES: Final[dict[Format, str]] = {"zarr": "zarr", "netcdf": "netCDF"}
+_NAME_BYTES: Final = 255
+_TAKEN: Final = frozenset({".", "..", "zarr.json", "oscaxr.json"})
+
+# Measured on a real-size session (126,741 frames, 628 ROIs, float64, zstd), opening it and reading
+# 89 windows of 60 frames, and the same with one whole ROI, ms of processor time: 256 x 32: 102, 43;
+# 256 x 64: 88, 58; 128 x 64: 78, 72; 128 x 128: 69, 102. (From contiguous NWB: 51, 101.)
+CHUNK_LENGTHS: Final = {
+    n.TIME: 128,
+    n.STIM_TIME: 131_072,
+    n.ROI: 64,
+    n.SEQUENCE: 128,
+    n.SEGMENT: 4096,
+    n.FLOW_SEGMENT: 64,
+}
+"""Length of a chunk along each dim; whole along others, as long as a chunk is not too big."""
+
+MAX_CHUNK_BYTES: Final = 4 * 2**20
+MAX_FILES: Final = 64
+"""Variables of up to this many chunks have one file a chunk; others are sharded (zarr only)."""
+
+SHARD_BYTES: Final = 16 * 2**20
+SMALL_BYTES: Final = 2**20
+"""Variables up to this size are one chunk."""
 
 
 @dataclass(frozen=True)
@@ -199,11 +217,17 @@ def _text(
             raise ExportContentError(f"{name} has the text {text!r}, which {reason}")
     if file_format == "zarr":
         return variable, None, {}
-    text = np.strings.encode(np.asarray(variable.values).astype(object).astype(np.str_), "utf-8")
-    width = max(1, text.dtype.itemsize)
-    characters = text.astype(f"S{width}")[..., np.newaxis].view("S1")
+    characters = as_characters(variable.values)
+    width = characters.shape[-1]
     dims = (*variable.dims, f"{TEXT_DIM}{width}")
     return xr.Variable(dims, characters, variable.attrs), np.dtype("S1"), {"_Encoding": "utf-8"}
+
+
+def as_characters(values: Array, width: int = 0) -> Array:
+    """Return text as characters, of the width that is given or is needed, along one more dim."""
+    text = np.strings.encode(np.asarray(values).astype(object).astype(np.str_), "utf-8")
+    width = width or max(1, text.dtype.itemsize)
+    return text.astype(f"S{width}")[..., np.newaxis].view("S1")
 
 
 def _lengths(name: str, chunks: Chunks | None) -> dict[Hashable, int]:
@@ -216,3 +240,158 @@ def _lengths(name: str, chunks: Chunks | None) -> dict[Hashable, int]:
     return found | dict(
         (chunks or {}).get(name, {}) if isinstance((chunks or {}).get(name), Mapping) else {}
     )
+
+
+# -- chunks ----------------------------------------------------------------------------------------
+def choose_chunks(
+    variable: xr.Variable, itemsize: int, lengths: Mapping[Hashable, int] | None = None
+) -> tuple[int, ...]:
+    """Choose the shape of the chunks of a variable."""
+    lengths = lengths or {}
+    whole = {dim: max(1, size) for dim, size in variable.sizes.items()}
+    if math.prod(whole.values()) * itemsize > SMALL_BYTES:
+        found = {dim: min(size, CHUNK_LENGTHS.get(str(dim), size)) for dim, size in whole.items()}
+    else:
+        found = dict(whole)
+    free = [dim for dim in variable.dims if dim not in lengths]
+    for dim, length in lengths.items():
+        if dim in found:
+            found[dim] = whole[dim] if length == -1 else min(whole[dim], int(length))
+    while free and math.prod(found.values()) * itemsize > MAX_CHUNK_BYTES:
+        longest = max(
+            (dim for dim in free if str(dim) in CHUNK_LENGTHS), key=found.__getitem__, default=None
+        )
+        if longest is None or found[longest] == 1:
+            longest = max(free, key=found.__getitem__)
+        if found[longest] == 1:
+            break
+        found[longest] = -(-found[longest] // 2)
+    return tuple(found.values())
+
+
+def choose_shards(
+    shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int
+) -> tuple[int, ...] | None:
+    """Choose how many chunks share a file, so that there are few files."""
+    counts = [-(-size // length) for size, length in zip(shape, chunks, strict=True)]
+    chunk_bytes = math.prod(chunks) * itemsize
+    if math.prod(counts) <= MAX_FILES or chunk_bytes > SHARD_BYTES // 2:
+        return None
+    together = [1] * len(counts)
+    # From the last dim on: what is together in a shard is together in the array too.
+    for axis in reversed(range(len(counts))):
+        room = SHARD_BYTES // (chunk_bytes * math.prod(together))
+        together[axis] = max(1, min(counts[axis], room))
+    return tuple(length * count for length, count in zip(chunks, together, strict=True))
+
+
+# -- what would not come back as it is ------------------------------------------------------------
+def problems_of_names(ds: xr.Dataset, file_format: str) -> list[str]:
+    """Return what is wrong with names and indexes."""
+    every = [*ds.variables, *(dim for dim in ds.dims if dim not in ds.variables), *ds.attrs]
+    problems = [f"the name {key!r} is not a string" for key in every if not isinstance(key, str)]
+    problems += [
+        f"the name {key!r} would be taken for a path"
+        for key in dict.fromkeys([*ds.variables, *ds.dims])
+        if isinstance(key, str) and ("/" in key or not key.strip())
+    ]
+    problems += [
+        f"the name {key!r} {reason}"
+        for key in dict.fromkeys([*ds.variables, *ds.dims])
+        if isinstance(key, str) and (reason := _unfit_name(key, file_format))
+    ]
+    problems += [
+        f"the name of the coordinate {key!r} has spaces"
+        for key in ds.coords
+        if isinstance(key, str) and " " in key
+    ]
+    for index, coords in ds.xindexes.group_by_index():
+        if not isinstance(index, xr.indexes.PandasIndex) or isinstance(
+            index, xr.indexes.PandasMultiIndex
+        ):
+            listed = ", ".join(map(str, coords))
+            problems.append(
+                f"the index of {listed} is a {type(index).__name__}: use .reset_index first"
+            )
+    return problems
+
+
+def _unfit_name(name: str, file_format: str) -> str:
+    """Say why a file cannot have a name; empty where it can."""
+    if reason := unfit_text(name, file_format):
+        return reason
+    if "\0" in name:
+        return "has a NUL character, which no name of a file has"
+    if len(name.encode()) > _NAME_BYTES:
+        return f"is longer than {_NAME_BYTES} bytes"
+    if file_format == "zarr" and name in _TAKEN:
+        return "means something else to zarr"
+    return unfit_for_netcdf(name) if file_format == "netcdf" else ""
+
+
+def unfit_for_netcdf(name: str) -> str:
+    """Say why netCDF cannot have a name, also of an attribute; empty where it can."""
+    first = name[:1]
+    if not (first == "_" or first > "\x7f" or (first.isascii() and first.isalnum())):
+        return "does not begin with a letter, a digit or an underscore, as netCDF wants"
+    if name != name.rstrip(" ") or any(char < " " or char in "/\x7f" for char in name):
+        return "has a slash, a control character or a space at its end, as netCDF refuses"
+    return ""
+
+
+def unfit_text(text: str, file_format: str) -> str:
+    """Say why a file cannot give a text back as it is; empty where it can."""
+    if file_format == "netcdf" and "\0" in text:
+        return "has a NUL character, at which netCDF ends a text"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "has half of a surrogate pair, which is no character"
+    return ""
+
+
+def problems_of_attrs(ds: xr.Dataset, file_format: str) -> list[str]:
+    """Return what is wrong with attributes."""
+    problems = []
+    holders: dict[str, Mapping[Any, Any]] = {"the Dataset": ds.attrs}
+    holders |= {str(key): variable.attrs for key, variable in ds.variables.items()}
+    for owner, attrs in holders.items():
+        for key, value in attrs.items():
+            if str(key).startswith(PREFIX):
+                problems.append(
+                    f"{owner} has the attribute {key!r}, which an export adds itself: open exports "
+                    "with oscaxr, not with plain xarray, before saving them again"
+                )
+            elif key in RESERVED_ATTRS:
+                problems.append(f"{owner} has the attribute {key!r}, which tells readers to decode")
+            elif plain_attr(value) is None:
+                problems.append(
+                    f"{owner} has the attribute {key!r} of type {type(value).__name__}: only text, "
+                    "numbers and lists of them can be attributes"
+                )
+            elif file_format == "netcdf" and (reason := unfit_for_netcdf(str(key))):
+                problems.append(f"{owner} has the attribute {key!r}, which {reason}")
+            texts = (key, value, *(value if isinstance(value, list | tuple) else ()))
+            problems += [
+                f"{owner} has the attribute {key!r}, which {reason}"
+                for text in texts
+                if isinstance(text, str) and (reason := unfit_text(text, file_format))
+            ]
+    return problems
+
+
+def problems_of_chunks(ds: xr.Dataset, chunks: Mapping[Hashable, Any] | None) -> list[str]:
+    """Return what is wrong with the chunks that are asked for."""
+    problems = []
+    for key, value in (chunks or {}).items():
+        lengths = value if isinstance(value, Mapping) else {key: value}
+        if isinstance(value, Mapping) and key not in ds.variables:
+            problems.append(f"chunks: there is no variable {key!r}")
+        for dim, length in lengths.items():
+            if dim not in ds.dims:
+                problems.append(
+                    f"chunks: there is no dim {dim!r}; there are {', '.join(map(str, ds.dims))}"
+                )
+            if not isinstance(length, int | np.integer) or (length < 1 and length != -1):
+                problems.append(f"chunks: {dim!r} has length {length!r}; it is 1 or more, or -1")
+    return problems

@@ -1,5 +1,6 @@
-"""The file or folder of an export: its groups, their attributes and variables, as stored."""
+"""The file or folder of an export, as it is: its groups, and what they say of themselves."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,20 +8,14 @@ from typing import Any, Protocol
 
 import xarray as xr
 
-from oscaxr.errors import (
-    DamagedExportError,
-    ExportError,
-    ForeignExportError,
-    FormatError,
-    OscaxrError,
-    UnsafeLinkError,
-)
-from oscaxr.files.hdf5 import Hdf5File
-from oscaxr.store import netcdf_read
-from oscaxr.store.layout import FORMAT, LAYOUT, PREFIX, Layout
-from oscaxr.store.store_files import StoreFiles
-from oscaxr.store.zarr_metadata import ArrayMetadata, array_metadata, read_nodes
-from oscaxr.store.zarr_read import Storage, variable_of
+from oscaxr.errors import ExportError, ForeignExportError, OscaxrError, SessionNotFoundError
+from oscaxr.store.checks import damaged
+from oscaxr.store.layout import FORMAT, LAYOUT, PREFIX, SUFFIXES, Layout, provenance_from
+from oscaxr.store.netcdf_read import NetcdfFile
+from oscaxr.store.zarr_files import DIGEST, DOCUMENT
+from oscaxr.store.zarr_store import ZarrFile
+
+PathLike = str | os.PathLike[Any]
 
 
 class ExportFile(Protocol):
@@ -32,10 +27,27 @@ class ExportFile(Protocol):
     def groups(self) -> list[str]:
         """Return the paths of all groups, the root (empty) first."""
 
-    def variables(self, group: str, dims: Mapping[str, Sequence[str]]) -> dict[str, xr.Variable]:
-        """Return those of the variables, given with their dims, that are there; lazy."""
+    def names(self, group: str) -> list[str]:
+        """Return the names of the variables of a group."""
 
-    def problems(self, group: str, names: Sequence[str]) -> list[str]:
+    def description(self, group: str) -> dict[str, Any]:
+        """Return all that is said of a group and its variables."""
+
+    def digest(self, group: str) -> dict[str, Any] | None:
+        """Return the digest that a group has."""
+
+    def identity(self) -> str | None:
+        """Return the digest of all digests."""
+
+    def foreign(self, group: str) -> bool:
+        """Say whether the variables show that other software wrote them."""
+
+    def variable(
+        self, group: str, name: str, dims: Sequence[str] | None, *, complete: bool
+    ) -> xr.Variable | None:
+        """Return a variable as it is stored, with these dims or its own; lazy."""
+
+    def problems(self, group: str, names: Iterable[str], *, checksums: bool = False) -> list[str]:
         """Say which data of variables are missing or cut short; reads no values."""
 
     def close(self) -> None:
@@ -48,93 +60,71 @@ def opened_export(path: Path, *, keep: bool = False) -> Iterator[ExportFile]:
     file: ExportFile | None = None
     kept = False
     try:
-        file = _Netcdf(path) if path.name.lower().endswith(".nc") else _Zarr(path)
+        if not path.is_file() and not path.is_dir():
+            raise damaged(str(path), "cannot open it as an export: it is no file and no folder")
+        file = NetcdfFile(path) if path.name.lower().endswith(".nc") else ZarrFile(path)
         yield file
         kept = keep
     except OscaxrError:
         raise
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DamagedExportError(
-            f"cannot open {path} as an export: {type(error).__name__} {error}. Export it again, "
-            "or copy it again if it was copied."
+        raise damaged(
+            str(path), f"cannot open it as an export: {type(error).__name__} {error}"
         ) from error
     finally:
         if file is not None and not kept:
             file.close()
 
 
-class _Netcdf:
-    """A netCDF file."""
-
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            if file.read(3) == b"CDF":
-                raise ForeignExportError(
-                    f"{path} was not written by oscaxr: it is netCDF of version 3. Open it with "
-                    "plain xarray: xr.open_dataset."
-                )
-        try:
-            self._file = Hdf5File(path)
-        except UnsafeLinkError:
-            raise
-        except FormatError as error:
-            reason = str(error).replace("as an NWB session", "as an export")
-            raise DamagedExportError(f"{reason} Or export it again.") from error
-
-    def attrs(self, group: str) -> dict[str, Any] | None:
-        return netcdf_read.read_attrs(self._file, group)
-
-    def groups(self) -> list[str]:
-        return netcdf_read.group_names(self._file)
-
-    def variables(self, group: str, dims: Mapping[str, Sequence[str]]) -> dict[str, xr.Variable]:
-        return netcdf_read.read_variables(self._file, group, dims)
-
-    def problems(self, group: str, names: Sequence[str]) -> list[str]:
-        return netcdf_read.problems_of(self._file, group, names)
-
-    def close(self) -> None:
-        self._file.close()
+def is_exported(path: PathLike) -> bool:
+    """Say whether a path has the suffix of an export; does not look into it."""
+    return os.fspath(path).lower().rstrip("/\\").endswith(SUFFIXES)
 
 
-class _Zarr:
-    """A zarr store, in a folder or in one zip file; nothing of it stays open."""
+def existing(path: PathLike) -> Path:
+    """Return where an export really is."""
+    place = Path(os.path.realpath(path))
+    if not place.exists():
+        raise SessionNotFoundError(f"cannot open {place}: there is no such file or folder")
+    return place
 
-    def __init__(self, path: Path) -> None:
-        self._files = StoreFiles(path)
-        self._nodes = read_nodes(self._files)
 
-    def attrs(self, group: str) -> dict[str, Any] | None:
-        node = self._nodes.get(group)
-        return None if node is None else dict(node.get("attributes") or {})
+def provenance_of(path: PathLike) -> dict[str, Any]:
+    """Return what an export says about where it came from; reads none of its data."""
+    place = existing(path)
+    with opened_export(place) as file:
+        attrs = file.attrs("") or {}
+        layout_from(place, attrs)
+        return provenance_from(attrs)
 
-    def groups(self) -> list[str]:
-        return sorted(path for path, node in self._nodes.items() if node["node_type"] == "group")
 
-    def variables(self, group: str, dims: Mapping[str, Sequence[str]]) -> dict[str, xr.Variable]:
-        return {
-            name: variable_of(metadata, dims[name], self._files)
-            for name, metadata in self._arrays(group, dims)
-        }
+def provenances_of(path: PathLike) -> list[dict[str, Any]]:
+    """Return what each group of an export says about where it came from."""
+    with opened_export(existing(path)) as file:
+        return [provenance_from(file.attrs(group) or {}) for group in file.groups()]
 
-    def problems(self, group: str, names: Sequence[str]) -> list[str]:
-        problems = []
-        for _, metadata in self._arrays(group, names):
-            try:
-                if metadata.checked:
-                    Storage(metadata, self._files).check()
-            except DamagedExportError as error:
-                problems.append(str(error))
-        return problems
 
-    def close(self) -> None:
-        """Do nothing: no file stays open."""
+def identity_of(path: PathLike) -> str | None:
+    """Return the digest that an export is known by; None where it has none."""
+    with opened_export(existing(path)) as file:
+        return file.identity()
 
-    def _arrays(self, group: str, names: Iterable[str]) -> Iterator[tuple[str, ArrayMetadata]]:
-        for name in names:
-            path = f"{group}/{name}" if group else name
-            if path in self._nodes:
-                yield name, array_metadata(path, self._nodes[path], self._files.path)
+
+def has_layout(path: PathLike) -> bool:
+    """Say whether an export notes what it was, as those of :func:`oscaxr.save` do."""
+    with opened_export(existing(path)) as file:
+        return LAYOUT in (file.attrs("") or {})
+
+
+def layouts_of(path: PathLike) -> dict[str, Layout]:
+    """Return what the groups of an export were before they were written."""
+    place = existing(path)
+    with opened_export(place) as file:
+        layout = layout_from(place, file.attrs(""))
+        layouts = {"": layout}
+        if layout.kind == "DataTree":
+            layouts |= {group: layout_from(place, file.attrs(group)) for group in file.groups()}
+    return layouts
 
 
 def layout_from(path: Path, attrs: Mapping[str, Any] | None) -> Layout:
@@ -151,3 +141,18 @@ def layout_from(path: Path, attrs: Mapping[str, Any] | None) -> Layout:
             "its layout cannot be read. Install that version."
         )
     return layout
+
+
+def why_not_ours(path: Path) -> str:
+    """Say why a file or folder is not, or not only, what an export wrote; empty where it is."""
+    try:
+        with opened_export(path) as file:
+            if LAYOUT not in (file.attrs("") or {}):
+                return "is no export"
+            if not path.is_dir():
+                return ""
+            known = {name.partition("/")[0] for name in [*file.names(""), *file.groups()]}
+            others = sorted({one.name for one in path.iterdir()} - known - {DOCUMENT, DIGEST})
+            return f"has parts that are of no export: {', '.join(others[:5])}" if others else ""
+    except OscaxrError as error:
+        return f"is no export that can be read ({error})"

@@ -6,6 +6,7 @@ netCDF understands, and carries one attribute, the *layout*, that says what each
 Attributes that an export adds all begin with :data:`PREFIX`; they are taken off when it is opened.
 """
 
+import hashlib
 import json
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,8 +24,11 @@ PREFIX: Final = "oscaxr_"
 LAYOUT: Final = PREFIX + "layout"
 """Attribute that holds the layout, as JSON; one a group."""
 
-FORMAT: Final = 1
-"""Version of the layout; a reader refuses those that are newer than it knows."""
+FORMAT: Final = 2
+"""Version of the layout; a reader refuses those that are newer than it knows. 1 had no digest."""
+
+DIGESTED_BYTES: Final = 64 * 2**10
+"""Size up to which the values of a variable are part of the digest."""
 
 PROVENANCE: Final = "provenance"
 """Key under which the provenance of an opened export is found in ``.encoding``."""
@@ -211,3 +215,34 @@ def provenance_from(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         str(key): json.loads(value) if key in _JSON_FACTS else value for key, value in plain.items()
     }
+
+
+# -- the digest -----------------------------------------------------------------------------------
+def digest_document(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the document that completes an export, from the digests of its groups."""
+    return {"format": 1, "identity": _sha256(groups), "groups": groups}
+
+
+def metadata_digest(description: Mapping[str, Any]) -> str:
+    """Return the digest of all that is said of a group and its variables."""
+    return _sha256(description)
+
+
+def values_digest(values: np.ndarray[Any, Any]) -> str | None:
+    """Return the digest of the values of a variable; None of one that is too large."""
+    if values.dtype.kind in "OUT":
+        raw = json.dumps(np.ravel(values).tolist(), ensure_ascii=False).encode()
+    elif values.nbytes <= DIGESTED_BYTES:
+        raw = np.ascontiguousarray(values).tobytes()
+    else:
+        return None
+    return hashlib.sha256(raw).hexdigest() if len(raw) <= DIGESTED_BYTES else None
+
+
+def _sha256(document: Any) -> str:
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)

@@ -1,11 +1,16 @@
-"""The groups of a netCDF-4 file, read as HDF5: variables lazy, nothing decoded.
+"""Reading a netCDF-4 file, as HDF5, through h5netcdf and h5py.
 
-Through h5py, for the readers of :mod:`oscaxr.files.hdf5_arrays`, which are quicker than the netCDF
-library and may be used by several threads.
+HDF5 files can name other files, and filters of other programs: none is followed. Data are read by
+the readers of :mod:`oscaxr.files.hdf5_arrays`, quicker than the netCDF library, which may be used
+by several threads; what h5py cannot inflate (zstd, bzip2) is read through the netCDF library.
 """
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,180 +18,168 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from oscaxr.arrays.lazy import Array
-from oscaxr.arrays.xarray_internals import (
-    NETCDF_LOCK,
-    IndexedOnRead,
-    IndexingSupport,
-    LazilyIndexedArray,
+from oscaxr.arrays.computed import computed
+from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, Reader, read_increasing
+from oscaxr.arrays.xarray_internals import NETCDF_LOCK
+from oscaxr.errors import (
+    DamagedExportError,
+    ForeignExportError,
+    FormatError,
+    UnsafeLinkError,
 )
-from oscaxr.errors import DamagedExportError
 from oscaxr.files.hdf5 import Hdf5File
-from oscaxr.files.hdf5_arrays import lazy_array
-
-# What netCDF itself notes in attributes.
-_INTERNAL: Final = frozenset(
-    {"CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "_Netcdf4Dimid", "_Netcdf4Coordinates"}
-    | {"_NCProperties", "_nc3_strict", "_Encoding", "DIMENSION_LABELS"}
+from oscaxr.files.hdf5_arrays import DatasetReader
+from oscaxr.store.checks import (
+    BLIND_BYTES,
+    MAX_DOCUMENT_BYTES,
+    MAX_RATIO,
+    check_claim,
+    damaged,
 )
-# netCDF's name of a variable that is called like a dim but has others.
-_DISGUISE: Final = "_nc4_non_coord_"
+from oscaxr.store.layout import PREFIX
+
+DIGEST: Final = PREFIX + "digest"
+"""Attribute of each group that holds its digest."""
+
+_FILTERS: Final = {1: "zlib", 2: "shuffle", 3: "fletcher32", 32015: "zstd", 307: "bzip2"}
+_DEFLATE: Final = 1
+_DEFLATE_RATIO: Final = 1100
+_MAX_OBJECTS: Final = 100_000
+_MAX_DEPTH: Final = 16
+# What netCDF itself notes in attributes, besides what h5netcdf leaves out.
+_INTERNAL: Final = frozenset({"_Encoding", "DIMENSION_LABELS", DIGEST})
 
 
-def read_attrs(file: Hdf5File, group: str) -> dict[str, Any] | None:
-    """Return the attributes of a group."""
-    with file.handle() as handle:
-        place = file.get(handle, group)
-        return _attrs(place) if isinstance(place, h5py.Group) else None
+# -- reading --------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Group:
+    """What a file says of a group: attributes, and of each variable where, how and what it is."""
+
+    attrs: dict[str, Any]
+    digest: str | None
+    variables: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]]
+    description: dict[str, Any]
 
 
-def read_variables(
-    file: Hdf5File, group: str, dims: Mapping[str, Sequence[str]]
-) -> dict[str, xr.Variable]:
-    """Return variables of a group as they are stored; text as fixed-width unicode."""
-    found = {}
-    with file.handle() as handle:
-        for name, its_dims in dims.items():
-            dataset = _dataset(file, handle, group, name)
-            if dataset is None:
-                continue
-            data: Any
-            if dataset.dtype.kind == "S":
-                data = LazilyIndexedArray(_Text(file, dataset))
-            elif not _is_readable(dataset):
-                data = LazilyIndexedArray(_ThroughNetcdf(file, dataset))
-            elif dataset.ndim:
-                data = lazy_array(file, dataset)
-            else:
-                data = dataset[()]
-            variable = xr.Variable(its_dims, data, _attrs(dataset))
-            if dataset.chunks and len(dataset.chunks) == len(its_dims):
-                variable.encoding["preferred_chunks"] = dict(
-                    zip(its_dims, dataset.chunks, strict=True)
+class NetcdfFile:
+    """A netCDF file that is read (see :class:`oscaxr.store.open.ExportFile`)."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            if file.read(3) == b"CDF":
+                raise ForeignExportError(
+                    f"{path} was not written by oscaxr: it is netCDF of version 3. Open it with "
+                    "plain xarray: xr.open_dataset."
                 )
-            found[name] = variable
-    return found
-
-
-def group_names(file: Hdf5File) -> list[str]:
-    """Return the paths of all groups of a file, the root (empty) first."""
-    names: list[str] = []
-
-    def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Group):
-            names.append(name)
-
-    with file.handle() as handle:
-        handle.visititems(visit)
-    return ["", *names]
-
-
-def problems_of(file: Hdf5File, group: str, names: Sequence[str]) -> list[str]:
-    """Say which data of variables are missing or cut short; reads no values."""
-    size = Path(file.path).stat().st_size
-    problems = []
-    with file.handle() as handle:
-        for name in names:
-            dataset = _dataset(file, handle, group, name)
-            if dataset is None or not dataset.size:
-                continue
-            missing, end = _extent(dataset)
-            if missing:
-                problems.append(f"{file.path}: {missing} of {dataset.name} were never written")
-            if end > size:
-                problems.append(
-                    f"{file.path} is truncated: it has {size} bytes, but {dataset.name} runs to "
-                    f"byte {end}"
-                )
-    return problems
-
-
-def _extent(dataset: h5py.Dataset) -> tuple[str, int]:
-    """Say what of a dataset was never written, and at which byte of the file its data end."""
-    creation = dataset.id.get_create_plist()
-    if creation.get_layout() == h5py.h5d.CONTIGUOUS:
-        start = dataset.id.get_offset()
-        return ("the values", 0) if start is None else ("", start + dataset.nbytes)
-    if creation.get_layout() != h5py.h5d.CHUNKED:
-        return "", 0
-    ends: list[int] = []
-    dataset.id.chunk_iter(lambda info: ends.append(info.byte_offset + info.size))
-    wanted = math.prod(
-        -(-length // width) for length, width in zip(dataset.shape, dataset.chunks, strict=True)
-    )
-    missing = wanted - len(ends)
-    return f"{missing} of {wanted} chunks" if missing else "", max(ends, default=0)
-
-
-def _dataset(file: Hdf5File, handle: h5py.File, group: str, name: str) -> h5py.Dataset | None:
-    """Return a variable; None where there is no such."""
-    for key in (f"{_DISGUISE}{name}", name):
-        found = file.get(handle, f"{group}/{key}")
-        if isinstance(found, h5py.Dataset):
-            return found
-    return None
-
-
-def _is_readable(dataset: h5py.Dataset) -> bool:
-    """Say whether h5py's HDF5 knows the compression of a dataset."""
-    creation = dataset.id.get_create_plist()
-    filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
-    return all(h5py.h5z.filter_avail(one) for one in filters)
-
-
-class _ThroughNetcdf(IndexedOnRead):
-    """A variable that only the netCDF library can inflate (zstd, bzip2)."""
-
-    def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
-        self.path = file.path
-        self.name = str(dataset.name)
-        self.shape = dataset.shape
-        self.dtype = dataset.dtype
-
-    def _read(self, key: tuple[Any, ...]) -> Array:
-        import netCDF4
-
         try:
-            with NETCDF_LOCK, netCDF4.Dataset(self.path) as file:
-                variable = file[self.name]
-                variable.set_auto_maskandscale(False)
-                variable.set_auto_chartostring(False)
-                values: Array = np.asarray(variable[key])
-        except (OSError, RuntimeError, LookupError) as error:
-            raise DamagedExportError(
-                f"{self.path}: {self.name} cannot be read ({error}). It is damaged: export it "
-                "again, or copy it again if it was copied."
-            ) from error
-        return values
+            self._file = Hdf5File(path)
+        except UnsafeLinkError:
+            raise
+        except FormatError as error:
+            reason = str(error).replace("as an NWB session", "as an export")
+            raise DamagedExportError(f"{reason} Or export it again.") from error
+        self._groups: dict[str, _Group | None] = {}
+
+    def _group(self, group: str) -> _Group | None:
+        if group not in self._groups:
+            with self._file.handle() as handle:
+                self._groups[group] = _read_group(handle, group, self._file.path)
+        return self._groups[group]
+
+    def _known(self, group: str) -> _Group:
+        found = self._group(group)
+        return _Group({}, None, {}, {}) if found is None else found
+
+    def attrs(self, group: str) -> dict[str, Any] | None:
+        """Return the attributes of a group."""
+        found = self._group(group)
+        return None if found is None else dict(found.attrs)
+
+    def groups(self) -> list[str]:
+        """Return the paths of all groups, the root (empty) first."""
+        with self._file.handle() as handle:
+            return ["", *_group_names(handle["/"].id, self._file.path)]
+
+    def names(self, group: str) -> list[str]:
+        """Return the names of the variables of a group."""
+        return list(self._known(group).variables)
+
+    def description(self, group: str) -> dict[str, Any]:
+        """Return all that is said of a group and its variables."""
+        return self._known(group).description
+
+    def digest(self, group: str) -> dict[str, Any] | None:
+        """Return the digest that a group has."""
+        text = self._known(group).digest
+        return None if text is None else dict(json.loads(text))
+
+    def identity(self) -> str | None:
+        """Return the digest of all digests."""
+        return (self.digest("") or {}).get("identity")
+
+    def foreign(self, group: str) -> bool:
+        """Say whether other software wrote the variables: netCDF does not tell."""
+        return False
+
+    def variable(
+        self, group: str, name: str, dims: Sequence[str] | None, *, complete: bool
+    ) -> xr.Variable | None:
+        """Return a variable as it is stored, text as fixed-width unicode; lazy."""
+        if name not in self._known(group).variables:
+            return None
+        place, own_dims, attrs = self._known(group).variables[name]
+        dims = own_dims if dims is None else dims
+        with self._file.handle() as handle:
+            dataset = handle[place]
+            data = _data(self._file, dataset)
+            if len(dims) != len(data.shape):
+                raise damaged(self._file.path, f"{name} has shape {data.shape}, not dims {dims}")
+            variable = xr.Variable(dims, data, dict(attrs))
+            if dataset.chunks and len(dataset.chunks) == len(dims):
+                variable.encoding["preferred_chunks"] = dict(zip(dims, dataset.chunks, strict=True))
+        return variable
+
+    def problems(self, group: str, names: Iterable[str], *, checksums: bool = False) -> list[str]:
+        """Say which data of variables are missing or cut short; netCDF has no checksums."""
+        variables = self._known(group).variables
+        places = [variables[name][0] for name in names if name in variables]
+        with self._file.handle() as handle:
+            size = Path(self._file.path).stat().st_size
+            found = [hdf5_problem(handle[place], size) for place in places]
+        return [f"{self._file.path}: {problem}" for problem in found if problem]
+
+    def close(self) -> None:
+        """Release the file; reading opens it again."""
+        self._file.close()
 
 
-class _Text(IndexedOnRead):
-    """Text that is stored as characters along one more dim."""
+def _read_group(handle: h5py.File, group: str, path: str) -> _Group | None:
+    import h5netcdf
 
-    support = IndexingSupport.BASIC
-
-    def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
-        self.file = file
-        self.name = str(dataset.name)
-        # The characters themselves, which may be compressed in any way.
-        self.through = None if _is_readable(dataset) else _ThroughNetcdf(file, dataset)
-        self.shape = dataset.shape[:-1]
-        self.width = dataset.shape[-1]
-        self.dtype = np.dtype(f"U{self.width}")
-
-    def _read(self, key: tuple[Any, ...]) -> Array:
-        if self.through is not None:
-            characters = np.ascontiguousarray(self.through._read((...,)))
-        else:
-            with self.file.handle() as file:
-                characters = np.ascontiguousarray(file[self.name][()])
-        text = characters.view(f"S{self.width}")[..., 0] if characters.size else characters[..., 0]
-        values: Array = np.strings.decode(text, "utf-8").astype(self.dtype)[key]
-        return values
+    parents = group.split("/") if group else []
+    for depth in range(len(parents) + 1):
+        place = "/" + "/".join(parents[:depth])
+        if place not in handle:
+            return None
+        _check_group(handle[place].id, path)
+    root = h5netcdf.File(handle, "r", phony_dims="access")
+    found = root[group] if group else root
+    attrs = _attrs(found)
+    digest = attrs.pop(DIGEST, None)
+    variables: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {}
+    described: dict[str, Any] = {"": attrs}
+    for name, variable in found.variables.items():
+        dataset = variable._h5ds
+        its = _attrs(variable)
+        dims = variable.dimensions[: -1 if dataset.dtype.kind == "S" else None]
+        variables[name] = (dataset.name, dims, its)
+        described[name] = [dataset.shape, dataset.dtype.str, dataset.chunks, its]
+    return _Group(attrs, digest, variables, described)
 
 
 def _attrs(place: Any) -> dict[str, Any]:
-    return {key: _value(value) for key, value in place.attrs.items() if key not in _INTERNAL}
+    found = {key: _value(value) for key, value in place.attrs.items()}
+    return {key: value for key, value in found.items() if key == DIGEST or key not in _INTERNAL}
 
 
 def _value(value: Any) -> Any:
@@ -198,3 +191,210 @@ def _value(value: Any) -> Any:
         texts = [one.decode() if isinstance(one, bytes) else one for one in value.tolist()]
         return texts if len(texts) > 1 else texts[0]
     return value
+
+
+def _data(file: Hdf5File, dataset: h5py.Dataset) -> Any:
+    """Return the data of a variable, lazy and checked when they are first read."""
+    place, dtype, shape = str(dataset.name), dataset.dtype, dataset.shape
+    if h5py.check_string_dtype(dtype) is not None:
+        if dtype.kind == "O":
+            return computed(Once(partial(_read_texts, file, place)), shape, np.dtype(object))
+        width = shape[-1] * dtype.itemsize
+        once = Once(partial(_read_characters, file, place, width))
+        return computed(once, shape[:-1], np.dtype(f"U{width}"))
+    reader = CheckedReader(_reader(file, dataset), Once(partial(_prove, file, place)))
+    if not shape:
+        return computed(Once(partial(reader.read, ())), (), dtype)
+    return OrthogonalArray(reader)
+
+
+def _reader(file: Hdf5File, dataset: h5py.Dataset) -> Reader:
+    creation = dataset.id.get_create_plist()
+    filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
+    known = all(h5py.h5z.filter_avail(one) for one in filters)
+    return DatasetReader(file, dataset) if known else _ThroughNetcdf(file, dataset)
+
+
+class CheckedReader:
+    """A reader of a dataset that is checked before it is first read."""
+
+    def __init__(self, reader: Reader, check: Once) -> None:
+        self.reader = reader
+        self.shape = reader.shape
+        self.dtype = reader.dtype
+        self.chunk_shape = getattr(reader, "chunk_shape", None)
+        self._check = check
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedReader":
+        return self
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        self._check()
+        return self.reader.read(indices)
+
+    def view(self) -> Array | None:
+        """Return the whole dataset as a read-only view, where the reader can give one."""
+        self._check()
+        view = getattr(self.reader, "view", None)
+        return None if view is None else view()
+
+    def read_windows(self, *windows: Any) -> Array | None:
+        """Read windows of consecutive rows, where the reader can."""
+        self._check()
+        read = getattr(self.reader, "read_windows", None)
+        return None if read is None else read(*windows)
+
+
+class _ThroughNetcdf:
+    """A variable that only the netCDF library can inflate (zstd, bzip2)."""
+
+    def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
+        self.path = file.path
+        self.name = str(dataset.name)
+        self.shape = dataset.shape
+        self.dtype = dataset.dtype
+        self.chunk_shape = dataset.chunks
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        return read_increasing(self._read_increasing, indices)
+
+    def _read_increasing(self, indices: tuple[AxisIndex, ...]) -> Array:
+        import netCDF4
+
+        try:
+            with NETCDF_LOCK, netCDF4.Dataset(self.path) as file:
+                variable = file[self.name]
+                variable.set_auto_maskandscale(False)
+                variable.set_auto_chartostring(False)
+                return np.asarray(variable[indices or ...])
+        except (OSError, RuntimeError, LookupError) as error:
+            raise damaged(self.path, f"{self.name} cannot be read ({error}): damaged") from error
+
+
+def _prove(file: Hdf5File, place: str) -> bool:
+    with file.handle() as handle:
+        problem = hdf5_problem(handle[place], Path(file.path).stat().st_size)
+    if problem:
+        raise damaged(file.path, problem)
+    return True
+
+
+def _read_texts(file: Hdf5File, place: str) -> Array:
+    """Read text of any length, as other software writes it."""
+    _prove(file, place)
+    with file.handle() as handle:
+        check_claim(file.path, place, handle[place].nbytes, Path(file.path).stat().st_size)
+        return np.asarray(handle[place].asstr()[()], object)
+
+
+def _read_characters(file: Hdf5File, place: str, width: int) -> Array:
+    """Read text that is stored as characters along one more dim."""
+    with file.handle() as handle:
+        reader = _reader(file, handle[place])
+    _prove(file, place)
+    shape = reader.shape
+    characters = np.ascontiguousarray(reader.read(tuple(slice(0, size) for size in shape)))
+    text = characters.view(f"S{width}")[..., 0] if characters.size else characters[..., 0]
+    return np.strings.decode(text, "utf-8").astype(f"U{width}")
+
+
+# -- what is refused ------------------------------------------------------------------------------
+def _group_names(group: Any, path: str, above: str = "") -> list[str]:
+    """Return the paths of the groups below a group."""
+    _check_group(group, path)
+    found: list[str] = []
+    for name in group:
+        item = h5py.h5o.open(group, name)
+        if isinstance(item, h5py.h5g.GroupID):
+            if above.count("/") > _MAX_DEPTH or len(found) > _MAX_OBJECTS:
+                raise damaged(path, "its groups have no end")
+            place = above + name.decode()
+            found += [place, *_group_names(item, path, f"{place}/")]
+    return found
+
+
+def _check_group(group: Any, path: str) -> None:
+    """Refuse what leads out of a file or is of none of its types; reads no values."""
+    if len(group) > _MAX_OBJECTS:
+        raise damaged(path, f"it has more than {_MAX_OBJECTS} groups and variables")
+    _check_attributes(group, path, "the file")
+    for name in group:
+        shown = name.decode(errors="replace")
+        if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
+            raise damaged(path, f"{shown} is a link, which is not followed")
+        item = h5py.h5o.open(group, name)
+        _check_attributes(item, path, shown)
+        if isinstance(item, h5py.h5d.DatasetID):
+            _check_dataset(item, path, shown)
+
+
+def _check_attributes(item: Any, path: str, shown: str) -> None:
+    for number in range(h5py.h5a.get_num_attrs(item)):
+        size = h5py.h5a.get_info(item, index=number).data_size
+        if size > MAX_DOCUMENT_BYTES:
+            raise damaged(path, f"an attribute of {shown} has {size} bytes")
+
+
+def _check_dataset(dataset: Any, path: str, shown: str) -> None:
+    creation, kind = dataset.get_create_plist(), dataset.get_type().get_class()
+    text = kind == h5py.h5t.STRING
+    if not text and kind not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM):
+        raise damaged(path, f"the type of {shown} is none of numbers, booleans and text")
+    if creation.get_external_count() or creation.get_layout() == h5py.h5d.VIRTUAL:
+        raise damaged(path, f"the values of {shown} are in another file, which is not followed")
+    filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
+    if unknown := [number for number in filters if number not in _FILTERS]:
+        raise damaged(path, f"{shown} has the filters {unknown}, which exports have not")
+
+
+def hdf5_problem(dataset: h5py.Dataset, file_size: int) -> str:
+    """Say what of a dataset was never written or cannot be what it claims; empty if it is well."""
+    creation, name, nbytes = dataset.id.get_create_plist(), dataset.name, dataset.nbytes
+    if not dataset.size or creation.get_layout() == h5py.h5d.COMPACT:
+        return ""
+    if creation.get_layout() == h5py.h5d.CONTIGUOUS:
+        start = dataset.id.get_offset()
+        if start is None:
+            return f"the values of {name} were never written"
+        return _beyond(name, start + nbytes, file_size)
+    wanted = math.prod(-(-n // w) for n, w in zip(dataset.shape, dataset.chunks, strict=True))
+    chunk_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    if wanted > file_size:
+        return f"{wanted} chunks of {name} are more than the file has bytes"
+    stored: list[Any] = []
+    dataset.id.chunk_iter(stored.append)
+    if missing := wanted - len(stored):
+        return f"{missing} of {wanted} chunks of {name} were never written"
+    if beyond := _beyond(name, max(one.byte_offset + one.size for one in stored), file_size):
+        return beyond
+    largest = max(one.size for one in stored)
+    # Deflate adds little to what it cannot make smaller; zstd and bzip2 as little.
+    if largest > chunk_bytes + chunk_bytes // 8 + 1024:
+        return f"a chunk of {name} has {largest} bytes, and should have {chunk_bytes}"
+    return next(filter(None, (_unfit_deflated(dataset, one, chunk_bytes) for one in stored)), "")
+
+
+def _beyond(name: str, end: int, file_size: int) -> str:
+    if end <= file_size:
+        return ""
+    return f"it is truncated: it has {file_size} bytes, but {name} runs to byte {end}"
+
+
+def _unfit_deflated(dataset: h5py.Dataset, one: Any, chunk_bytes: int) -> str:
+    """Unfold a chunk within bounds, where HDF5 might unfold it to very much more."""
+    claim, name = chunk_bytes > MAX_RATIO * one.size, dataset.name
+    if chunk_bytes > BLIND_BYTES and claim:
+        return f"a chunk of {name} claims {chunk_bytes} bytes, but {one.size} are stored"
+    creation = dataset.id.get_create_plist()
+    last = creation.get_filter(creation.get_nfilters() - 1)[0] if creation.get_nfilters() else 0
+    if last != _DEFLATE or one.filter_mask or one.size * _DEFLATE_RATIO <= BLIND_BYTES:
+        return ""
+    raw = dataset.id.read_direct_chunk(one.chunk_offset)[1]
+    engine = zlib.decompressobj()
+    try:
+        engine.decompress(raw, chunk_bytes + 1)
+    except zlib.error as error:
+        return f"a chunk of {name} is damaged ({error})"
+    return "" if engine.eof else f"a chunk of {name} unfolds to more than {chunk_bytes} bytes"

@@ -1,16 +1,22 @@
-"""Writing a netCDF-4 file."""
+"""Writing a netCDF-4 file, with the netCDF library."""
 
+import json
+import zlib
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import xarray as xr
 
+from oscaxr.arrays.lazy import Array
 from oscaxr.arrays.xarray_internals import NETCDF_LOCK
-from oscaxr.errors import ExportContentError
-from oscaxr.store.blocks import Region
-from oscaxr.store.encoding import Stored, as_stored
-
-Array = np.ndarray[Any, Any]
+from oscaxr.errors import ExportContentError, ExportError
+from oscaxr.store.encoding import Stored, as_characters, as_stored
+from oscaxr.store.layout import metadata_digest
+from oscaxr.store.netcdf_read import DIGEST, NetcdfFile
+from oscaxr.store.parts import Region
 
 COMPRESSIONS: Final = ("zlib", "zstd", "bzip2")
 LEVEL: Final = 1
@@ -32,7 +38,9 @@ class NetcdfWriter:
         self._lock = NETCDF_LOCK
         with self._lock:
             self._file = netCDF4.Dataset(path, "w", format="NETCDF4")
+        self._path = path
         self._variables: dict[tuple[str, str], Any] = {}
+        self._written: list[tuple[str, Stored, Region, int]] = []
 
     def create(self, group: str, stored: list[Stored]) -> None:
         """Create a group, its dims and its variables, empty."""
@@ -74,14 +82,34 @@ class NetcdfWriter:
             values = as_stored(values, one.dtype)
         with self._lock:
             self._variables[group, one.name][region or ...] = values
+        self._written.append((group, one, region, _checksum(values)))
 
-    def finish(self, attrs: dict[str, dict[str, Any]]) -> None:
-        """Write the attributes of the groups, and all that is still in memory."""
+    def finish(self, attrs: dict[str, dict[str, Any]]) -> dict[str, str]:
+        """Write the attributes of the groups, and read back what was written."""
         with self._lock:
             for group, values in attrs.items():
                 _set_attrs(self._file[group] if group else self._file, values)
             self._file.sync()
             self._file.close()
+        with closing(NetcdfFile(self._path)) as file:
+            for group, one, region, checksum in self._written:
+                dims = [str(dim) for dim in one.variable.dims]
+                dims = dims[:-1] if one.dtype == "S1" else dims
+                found = file.variable(group, one.name, dims, complete=True)
+                if found is None or _read_back(found, one, region) != checksum:
+                    raise ExportError(f"what was written of {one.name} reads back otherwise")
+            return {group: metadata_digest(file.description(group)) for group in attrs}
+
+    def seal(self, digest: Mapping[str, Any]) -> None:
+        """Write the digest, the last of all: with the root after all other groups."""
+        import netCDF4
+
+        groups = sorted(digest["groups"], reverse=True)
+        with self._lock, netCDF4.Dataset(self._path, "a") as file:
+            for group in groups:
+                entry = digest["groups"][group]
+                entry = entry if group else entry | {"identity": digest["identity"]}
+                (file[group] if group else file).setncattr(DIGEST, json.dumps(entry))
 
     def close(self) -> None:
         """Release the file, whatever state it is in."""
@@ -97,3 +125,13 @@ def _set_attrs(place: Any, attrs: dict[str, Any]) -> None:
             place.setncattr_string(key, value)
         else:
             place.setncattr(key, np.int64(value) if isinstance(value, int) else value)
+
+
+def _read_back(found: xr.Variable, one: Stored, region: Region) -> int:
+    if one.dtype == "S1":
+        return _checksum(as_characters(found.values, one.variable.shape[-1])[region or ...])
+    return _checksum(found[region].values)
+
+
+def _checksum(values: Array) -> int:
+    return zlib.crc32(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)

@@ -1,39 +1,69 @@
 """Opening what an export wrote, as it was before."""
 
-import os
 from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 from xarray.indexes import PandasIndex
 
+from oscaxr.arrays.computed import computed
+from oscaxr.arrays.lazy import Array, Once
 from oscaxr.arrays.xarray_internals import IndexedOnRead, LazilyIndexedArray, data_of
-from oscaxr.errors import DamagedExportError, ExportError, SessionNotFoundError
-from oscaxr.store.export_file import ExportFile, layout_from, opened_export
+from oscaxr.errors import (
+    DamagedExportError,
+    ExportError,
+    ForeignExportError,
+    OscaxrError,
+    UncheckedExportWarning,
+    warn,
+)
+from oscaxr.model.dataset import check_structure, validate
+from oscaxr.store.checks import BLIND_BYTES, MAX_RATIO, damaged
+from oscaxr.store.export_file import (
+    ExportFile,
+    PathLike,
+    existing,
+    has_layout,
+    identity_of,
+    is_exported,
+    layout_from,
+    layouts_of,
+    opened_export,
+    provenance_of,
+)
 from oscaxr.store.layout import (
+    LAYOUT,
     PROVENANCE,
-    SUFFIXES,
     Layout,
     convert,
     dtype_from,
+    metadata_digest,
     provenance_from,
     restore_attrs,
+    values_digest,
 )
 
-Array = np.ndarray[Any, Any]
-PathLike = str | os.PathLike[Any]
+__all__ = [
+    "check_complete",
+    "has_layout",
+    "identity_of",
+    "is_exported",
+    "layouts_of",
+    "open_exported",
+    "provenance_of",
+    "read_group",
+]
+
 Exported = xr.Dataset | xr.DataArray | xr.DataTree
 # Attributes by which other readers know what a variable was, by kind of dtype.
-_ADDED_ATTRS = {"b": ("dtype",), "M": ("units", "calendar"), "m": ("units", "dtype")}
-
-
-def is_exported(path: PathLike) -> bool:
-    """Say whether a path has the suffix of an export; does not look into it."""
-    return os.fspath(path).lower().rstrip("/\\").endswith(SUFFIXES)
+_ADDED_ATTRS: Final = {"b": ("dtype",), "M": ("units", "calendar"), "m": ("units", "dtype")}
+_PLAIN_LAYOUT: Final = Layout()
+_BLOCK_BYTES: Final = 32 * 2**20
+_LISTED: Final = 10
 
 
 def open_exported(
@@ -66,8 +96,8 @@ def open_exported(
     ExportError
         If what is there is not a complete export, or one of a later version.
     """
-    place = _existing(path)
-    layouts = layouts_of(place)
+    place = existing(path)
+    layouts = layouts_of(place) if has_layout(place) else {"": _PLAIN_LAYOUT}
     layout = layouts[""]
     dropped = (drop_variables,) if isinstance(drop_variables, str) else tuple(drop_variables or ())
     opened = {
@@ -81,6 +111,8 @@ def open_exported(
         )
         for group in layouts
     }
+    if layout is _PLAIN_LAYOUT:
+        return opened[""]
     # xarray gives all coordinates that are named like their dim an index when it opens a file.
     opened = {group: _without_indexes(ds, layouts[group]) for group, ds in opened.items()}
     ds = opened[""]
@@ -105,35 +137,52 @@ def read_group(
     path: PathLike, group: str = "", drop_variables: str | Iterable[str] | None = None
 ) -> xr.Dataset:
     """Open one group as lazy variables, closable, as a backend of xarray gives them."""
-    return ExportedBackendEntrypoint().open_dataset(
-        _existing(path), drop_variables=drop_variables, group=group
-    )
+    dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
+    place = existing(path)
+    with opened_export(place, keep=True) as file:
+        attrs = file.attrs(group)
+        if attrs is not None and LAYOUT in attrs:
+            ds = _read_own(file, place, group, dropped)
+        else:
+            ds = _read_plain(file, place, group, dropped)
+        ds.set_close(file.close)
+    return ds
 
 
-def provenance_of(path: PathLike) -> dict[str, Any]:
-    """Return what an export says about where it came from; reads none of its data."""
-    place = _existing(path)
-    with opened_export(place) as file:
-        attrs = file.attrs("") or {}
-        layout_from(place, attrs)
-        return provenance_from(attrs)
+def check_complete(path: Path, *, deep: bool = False) -> None:
+    """Check that all data of an export are there and, on request, that they can be read."""
+    problems: list[str] = []
+    layouts = layouts_of(path)
+    with opened_export(existing(path)) as file:
+        for group, layout in layouts.items():
+            found = file.problems(group, layout.order, checksums=deep)
+            if not found:
+                ds = _read_own(file, path, group, set())
+                checked = set((file.digest(group) or {}).get("values", ()))
+                for name, variable in ds.variables.items():
+                    if deep or name in checked:
+                        found += _unreadable(variable)
+            problems += found
+    if problems:
+        more = len(problems) - _LISTED
+        listed = problems[:_LISTED] + ([f"... and {more} more problems"] if more > 0 else [])
+        raise DamagedExportError("\n".join(listed))
 
 
-def layouts_of(path: Path) -> dict[str, Layout]:
-    """Return what the groups of an export were before they were written."""
-    with opened_export(path) as file:
-        layout = layout_from(path, file.attrs(""))
-        layouts = {"": layout}
-        if layout.kind == "DataTree":
-            layouts |= {group: layout_from(path, file.attrs(group)) for group in file.groups()}
-    return layouts
-
-
-def _existing(path: PathLike) -> Path:
-    place = Path(os.fspath(path))
-    if not place.exists():
-        raise SessionNotFoundError(f"cannot open {place}: there is no such file or folder")
-    return place
+def _unreadable(variable: xr.Variable) -> list[str]:
+    """Read a variable block by block; say why it cannot be."""
+    try:
+        if not variable.ndim or not variable.size:
+            np.asarray(variable.values)
+            return []
+        rows, width = variable.shape[0], variable.encoding.get("preferred_chunks", {})
+        step = width.get(variable.dims[0], 1)
+        step *= max(1, _BLOCK_BYTES // max(1, step * variable.nbytes // rows))
+        for start in range(0, rows, step):
+            np.asarray(variable[start : start + step].values)
+    except OscaxrError as error:
+        return [str(error)]
+    return []
 
 
 def _close_all(opened: Iterable[xr.Dataset]) -> None:
@@ -155,31 +204,30 @@ class ExportedBackendEntrypoint(BackendEntrypoint):
         group: str = "",
     ) -> xr.Dataset:
         """Open one group."""
-        path = Path(os.path.realpath(filename_or_obj))
-        dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
-        with opened_export(path, keep=True) as file:
-            ds = _read(file, path, group, dropped)
-            ds.set_close(file.close)
-            return ds
+        return read_group(filename_or_obj, group, drop_variables)
 
 
-def _read(file: ExportFile, path: Path, group: str, dropped: set[str]) -> xr.Dataset:
-    """Read one group."""
+def _read_own(file: ExportFile, path: Path, group: str, dropped: set[str]) -> xr.Dataset:
+    """Read a group of what an export wrote."""
     attrs = file.attrs(group) or {}
     layout = layout_from(path, attrs)
-    wanted = {name: layout.dims[name] for name in layout.order if name not in dropped}
-    stored = file.variables(group, wanted)
-    missing = [name for name in wanted if name not in stored]
-    if missing:
-        raise DamagedExportError(
-            f"{path} is damaged: it lacks {', '.join(missing)}. Export it again."
-        )
+    digest = _checked_digest(file, path, group, layout)
+    wanted = [name for name in layout.order if name not in dropped]
+    # Other software leaves out the chunks of fill values only.
+    complete = not file.foreign(group)
     variables: dict[bool, dict[Hashable, xr.Variable]] = {True: {}, False: {}}
+    missing = []
     for name in wanted:
-        types = layout.attr_types.get(name, {})
-        variables[name in layout.coords][name] = _restored(
-            stored[name], layout.dtypes[name], types, str(path)
-        )
+        stored = file.variable(group, name, layout.dims[name], complete=complete)
+        if stored is None:
+            missing.append(name)
+            continue
+        if name in layout.indexed:
+            _check_size(stored, path, name)
+        restored = _restored(stored, layout, name, str(path), digest.get(name))
+        variables[name in layout.coords][name] = restored
+    if missing:
+        raise damaged(str(path), f"it is damaged: it lacks {', '.join(missing)}")
     attrs.pop("coordinates", None)
     ds = xr.Dataset(
         variables[False],
@@ -188,6 +236,65 @@ def _read(file: ExportFile, path: Path, group: str, dropped: set[str]) -> xr.Dat
     )
     ds = _indexed(ds, layout)
     ds.encoding = {"source": str(path), PROVENANCE: provenance_from(attrs)}
+    return ds
+
+
+def _checked_digest(file: ExportFile, path: Path, group: str, layout: Layout) -> Mapping[str, str]:
+    """Hold a group against its digest; return the digests of the values of small variables."""
+    digest = file.digest(group)
+    if digest is None and layout.format > 1 and not file.foreign(group):
+        raise damaged(
+            str(path), "it has no digest: it was copied in part, or written to by other software"
+        )
+    if digest is None:
+        if not group:
+            warn(
+                f"{path} carries no digest (an earlier version of oscaxr wrote it, or other "
+                "software did it again), so that changes of its small parts are not noticed: "
+                "oscaxr.save writes it with one.",
+                UncheckedExportWarning,
+            )
+        return {}
+    if digest.get("metadata") != metadata_digest(file.description(group)):
+        raise damaged(
+            str(path),
+            f"what it says of {group or 'its parts'} was changed since it was written: names, "
+            "attributes or shapes are not those of its digest",
+        )
+    return dict(digest["values"])
+
+
+def _check_size(stored: xr.Variable, path: Path, name: str) -> None:
+    """Refuse coordinates, which are read at once, that no file of this size can hold."""
+    place = Path(path)
+    size = place.stat().st_size if place.is_file() else BLIND_BYTES // MAX_RATIO
+    if stored.nbytes > BLIND_BYTES and stored.nbytes > MAX_RATIO * size:
+        raise damaged(str(path), f"{name} claims {stored.nbytes} bytes, more than it can hold")
+
+
+def _read_plain(file: ExportFile, path: Path, group: str, dropped: set[str]) -> xr.Dataset:
+    """Read what plain xarray wrote from a session, and validate it: it carries no checks."""
+    attrs = file.attrs(group)
+    names = [name for name in file.names(group) if name not in dropped]
+    found = {name: file.variable(group, name, None, complete=False) for name in names}
+    stored = {name: variable for name, variable in found.items() if variable is not None}
+    for name, variable in stored.items():
+        _check_size(variable, path, name)
+        variable.encoding["source"] = str(path)
+    ds = xr.decode_cf(xr.Dataset(stored, attrs=attrs))
+    problems = check_structure(ds, dropped=dropped) if dropped else validate(ds)
+    if lines := [str(problem) for problem in problems.at_level("error")]:
+        raise ForeignExportError(
+            f"{path} was not written by oscaxr, and is no session that plain xarray wrote. Open it "
+            "with plain xarray: xr.open_dataset or xr.open_zarr. As a session it has problems:\n"
+            + "\n".join(f"  - {line}" for line in lines[:_LISTED])
+        )
+    warn(
+        f"{path} was written by plain xarray: it opens as a session, but carries no checks, so "
+        "that what is missing, changed or damaged is not noticed. oscaxr.save writes it with them.",
+        UncheckedExportWarning,
+    )
+    ds.encoding["source"] = str(path)
     return ds
 
 
@@ -220,9 +327,10 @@ def _indexed(ds: xr.Dataset, layout: Layout) -> xr.Dataset:
 
 
 def _restored(
-    stored: xr.Variable, dtype: str, types: Mapping[str, str], source: str
+    stored: xr.Variable, layout: Layout, name: str, source: str, digest: str | None
 ) -> xr.Variable:
     """Return a variable as it was before it was written."""
+    dtype, types = layout.dtypes[name], layout.attr_types.get(name, {})
     wanted = dtype_from(dtype)
     added = {"coordinates", *_ADDED_ATTRS.get(wanted.kind, ())}
     attrs = {key: value for key, value in stored.attrs.items() if key not in added}
@@ -230,9 +338,24 @@ def _restored(
     if "preferred_chunks" in stored.encoding:
         encoding["preferred_chunks"] = stored.encoding["preferred_chunks"]
     data: Any = data_of(stored)
-    if stored.dtype != wanted:
+    if digest is not None and stored.size:
+        what = f"{source}: {name}"
+        once = Once(partial(_verified, stored, dtype, digest, what))
+        data = computed(once, stored.shape, wanted)
+    elif stored.dtype != wanted:
         data = LazilyIndexedArray(_Converted(stored, dtype))
     return xr.Variable(stored.dims, data, restore_attrs(attrs, types), encoding)
+
+
+def _verified(stored: xr.Variable, dtype: str, digest: str, what: str) -> Array:
+    """Read a small variable, and hold its values against their digest."""
+    values = convert(stored.values, dtype)
+    if values_digest(values) != digest:
+        raise DamagedExportError(
+            f"{what} was changed since it was written: its values are not those of the digest. "
+            "Export it again, or copy it again if it was copied."
+        )
+    return values
 
 
 class _Converted(IndexedOnRead):

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import os
-import zipfile
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -15,10 +14,12 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from oscaxr.arrays.xarray_internals import NETCDF_LOCK, data_of, is_in_memory
+from oscaxr.arrays.xarray_internals import data_of, is_in_memory
+from oscaxr.errors import OscaxrError, UnsafeTargetError
 from oscaxr.files.remote import RemoteSource
 from oscaxr.model.schema import DATASET_ATTRS
-from oscaxr.store.layout import PREFIX, PROVENANCE, provenance_from
+from oscaxr.store.export_file import is_exported, provenances_of, why_not_ours
+from oscaxr.store.layout import PREFIX, PROVENANCE
 
 DIGEST_BYTES: Final = 8 * 2**30
 """Source files up to this size are digested unless it is asked for or against."""
@@ -109,35 +110,14 @@ def earlier_exports(ds: xr.Dataset, paths: Iterable[Source]) -> dict[str, Mappin
 
 def _recorded(path: Path) -> dict[str, Any]:
     """Read the provenance in an export: of all its groups together; empty where it is none."""
+    if not is_exported(path):
+        return {}
     try:
-        by_group = [provenance_from(attrs) for attrs in _attrs_of_groups(path)]
-    except (OSError, ValueError, LookupError, AttributeError, zipfile.BadZipFile):
+        by_group = provenances_of(path)
+    except OscaxrError:
         return {}
     sources = [one for found in by_group for one in found.get("sources", [])]
     return {"sources": _unique(sources)} if any(by_group) else {}
-
-
-def _attrs_of_groups(path: Path) -> list[dict[str, Any]]:
-    if path.name.endswith(".nc"):
-        import netCDF4
-
-        with NETCDF_LOCK, netCDF4.Dataset(path) as file:
-            groups, found = [file], []
-            while groups:
-                group = groups.pop(0)
-                found.append({key: group.getncattr(key) for key in group.ncattrs()})
-                groups += group.groups.values()
-            return found
-    if path.is_dir():
-        text = (path / "zarr.json").read_text(encoding="utf-8")
-    elif path.name.endswith(".zip"):
-        with zipfile.ZipFile(path) as packed:
-            text = packed.read("zarr.json").decode()
-    else:
-        return []
-    root = json.loads(text)
-    nodes = [root, *root["consolidated_metadata"]["metadata"].values()]
-    return [node["attributes"] for node in nodes if node["node_type"] == "group"]
 
 
 def _unique(sources: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -193,6 +173,39 @@ def _digest(path: str, size: int, modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class Origin:
+    """The files that what is saved comes from."""
+
+    def __init__(self, groups: Mapping[str, xr.Dataset], digest: bool | None) -> None:
+        self.paths = {group: source_paths(ds) for group, ds in groups.items()}
+        self.before = {
+            group: earlier_exports(ds, self.paths[group]) for group, ds in groups.items()
+        }
+        self.live = {path for ds in groups.values() for path in live_paths(ds)}
+        every = {one for found in self.paths.values() for one in found}
+        self.local = [path for path in every if isinstance(path, Path)]
+        self.sources = Sources(every, digest)
+
+    def check_target(self, target: Path) -> None:
+        """Refuse to replace what the data come from, and what is no export of ours."""
+        if any(source.exists() and source.samefile(target) for source in self.live):
+            raise UnsafeTargetError(
+                f"{target} is what the data are still read from: saving them there would destroy "
+                "them. Save to another path, or .load() them first."
+            )
+        inside = [path for path in self.local if target in path.parents]
+        if inside:
+            raise UnsafeTargetError(
+                f"{target} holds {inside[0]}, which the data come from: saving there would delete "
+                "it. Save to another path."
+            )
+        if reason := why_not_ours(target):
+            raise UnsafeTargetError(
+                f"{target} is there, and {reason}: overwrite=True replaces only what oscaxr.save "
+                "wrote. Save to another path, or remove it yourself."
+            )
+
+
 def provenance_attrs(
     ds: xr.Dataset,
     sources: list[dict[str, Any]],
@@ -229,10 +242,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return str(value)
-
-
-def describe_subset(ds: xr.Dataset, dim: Hashable, asked: Any) -> Any:
-    """Return the labels that a subset has along a dim, for the parameters of an export."""
-    if asked is None:
-        return None
-    return ds[dim].values.tolist() if dim in ds.coords else int(ds.sizes.get(dim, 0))

@@ -1,40 +1,45 @@
 """Saving sessions, trees of sessions, sequences and statistics to zarr or netCDF."""
 
 import os
+import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
 
+from oscaxr.arrays.lazy import Array
 from oscaxr.errors import (
     CriterionError,
     ExportContentError,
     ExportError,
     OscaxrError,
-    UnsafeTargetError,
 )
 from oscaxr.model import names as n
 from oscaxr.progress import Report, progress_bar
 from oscaxr.store.atomic import AtomicTarget
-from oscaxr.store.blocks import blocks
 from oscaxr.store.encoding import Chunks, Format, Stored, group_attrs, prepare, with_dtypes
-from oscaxr.store.layout import LAYOUT, PROVENANCE, SUFFIXES, Kind, layout_of
-from oscaxr.store.netcdf_write import NetcdfWriter
-from oscaxr.store.provenance import (
-    Sources,
-    describe_subset,
-    earlier_exports,
-    live_paths,
-    provenance_attrs,
-    source_paths,
+from oscaxr.store.layout import (
+    LAYOUT,
+    PROVENANCE,
+    SUFFIXES,
+    Kind,
+    Layout,
+    convert,
+    digest_document,
+    layout_of,
+    values_digest,
 )
-from oscaxr.store.subset import choose
-from oscaxr.store.writer import ThreadedWriter, Writer
-from oscaxr.store.zarr_write import ZarrWriter
+from oscaxr.store.netcdf_write import NetcdfWriter
+from oscaxr.store.parts import Region, blocks, choose, describe_subset
+from oscaxr.store.provenance import Origin, provenance_attrs
+from oscaxr.store.zarr_store import ZarrWriter
 
 PathLike = str | os.PathLike[Any]
 Exportable = xr.Dataset | xr.DataArray | xr.DataTree
@@ -84,7 +89,7 @@ def save(
         True for the default, False for none; or a name: ``"zstd"``, ``"lz4"``, ``"gzip"``, ... for
         zarr, ``"zlib"``, ``"zstd"``, ... for netCDF.
     overwrite : bool, optional
-        Whether to replace what is at `path`.
+        Whether to replace the export that is at `path`.
     timestamp : bool, optional
         Whether to note the time. Without it, equal data make equal exports.
     digest : bool, optional
@@ -103,7 +108,8 @@ def save(
     TargetExistsError
         If there is something at `path` and `overwrite` is False.
     UnsafeTargetError
-        If `obj` is still read from what is at `path`.
+        If `obj` is still read from what is at `path`, or what is there holds a file that `obj`
+        comes from, or is no export: only those are replaced.
     ExportContentError
         If `obj` holds something that would not come back as it is; all problems are listed.
     MissingVariableError, CriterionError
@@ -137,61 +143,58 @@ def save(
     ...     list(plain.data_vars)
     ['dff', 'run_velocity']
     """
-    target = Path(os.fspath(path))
+    target = _place(path)
     file_format, packed = format_of(target)
     groups, kind, name = _groups(obj)
     if kind == "DataTree" and (roi is not None or segments is not None):
         raise CriterionError("roi= and segments= differ by session: choose before making the tree")
-    paths = {group: source_paths(ds) for group, ds in groups.items()}
-    before = {group: earlier_exports(ds, paths[group]) for group, ds in groups.items()}
-    _refuse_own_source(target, {path for ds in groups.values() for path in live_paths(ds)})
-    groups = {
+    origin = Origin(groups, digest)
+    chosen = {
         group: choose(ds, variables=variables, roi=roi, segments=segments) if ds.variables else ds
         for group, ds in groups.items()
     }
     layouts = {
         group: with_dtypes(ds, layout_of(ds, kind=kind, name=name), dtype)
-        for group, ds in groups.items()
+        for group, ds in chosen.items()
     }
     parameters = {
         "variables": [variables] if isinstance(variables, str) else variables and list(variables),
         "dtype": dtype if dtype is None or isinstance(dtype, Mapping) else str(np.dtype(dtype)),
         "chunks": chunks,
         "compression": compression,
+        "roi": roi,
+        "segments": segments,
     }
-    sources = Sources({one for found in paths.values() for one in found}, digest)
     try:
-        with AtomicTarget(target, overwrite=overwrite) as temporary:
-            stored = {
-                group: prepare(_computed(ds), layouts[group], file_format, chunks)
-                for group, ds in groups.items()
+        with AtomicTarget(target, overwrite=overwrite, check=origin.check_target) as temporary:
+            parts = {
+                group: _Part(ds, prepare(ds, layouts[group], file_format, chunks), layouts[group])
+                for group, ds in ((group, _computed(ds)) for group, ds in chosen.items())
             }
+            make: Callable[[], Writer] = partial(
+                ZarrWriter, temporary, compression=compression, packed=packed
+            )
+            if file_format == "netcdf":
+                make = partial(NetcdfWriter, temporary, compression=compression)
+            attrs = partial(_attrs, parts, origin, parameters, timestamp)
             with (
                 progress_bar(target.name, show=progress, in_bytes=True) as report,
                 _failures(target),
-                _writer(temporary, file_format, packed, compression) as writer,
             ):
-                _write(writer, stored, report)
-                attrs = {}
-                for group, ds in groups.items():
-                    asked = parameters | {
-                        "roi": describe_subset(ds, n.ROI, roi),
-                        "segments": describe_subset(
-                            ds, n.SEQUENCE if n.SEQUENCE in ds.dims else n.SEGMENT, segments
-                        ),
-                    }
-                    facts = sources.facts(paths[group])
-                    attrs[group] = {
-                        **group_attrs(ds, stored[group]),
-                        **provenance_attrs(
-                            ds, facts, asked, before=before[group], timestamp=timestamp
-                        ),
-                        LAYOUT: layouts[group].to_json(),
-                    }
-                writer.finish(attrs)
+                _uninterrupted(partial(_write, make, parts, attrs, report))
     finally:
-        sources.close()
+        origin.sources.close()
     return target
+
+
+def _place(path: PathLike) -> Path:
+    """Return where to write, on this computer."""
+    if "://" in os.fspath(path):
+        raise ExportError(
+            f"cannot save to {path}: exports are written to folders of this computer. Save to a "
+            "folder, and copy it there."
+        )
+    return Path(path).expanduser()
 
 
 def format_of(path: Path) -> tuple[Format, bool]:
@@ -237,7 +240,7 @@ def _computed(ds: xr.Dataset) -> xr.Dataset:
     small = [
         name
         for name, variable in ds.variables.items()
-        if variable.chunks is None and variable.nbytes <= _LOADED_BYTES and name not in ds.xindexes
+        if variable.nbytes <= _LOADED_BYTES and name not in ds.xindexes
     ]
     first = [name for name in _FIRST if name in small]
     loaded = {}
@@ -247,45 +250,113 @@ def _computed(ds: xr.Dataset) -> xr.Dataset:
     return ds.assign({name: loaded[name] for name in small}) if loaded else ds
 
 
-def _refuse_own_source(target: Path, sources: Iterable[Path]) -> None:
-    if not target.exists():
-        return
-    for source in sources:
-        if source.exists() and source.samefile(target):
-            raise UnsafeTargetError(
-                f"{target} is what the data are still read from: saving them there would destroy "
-                "them. Save to another path, or .load() them first."
-            )
+@dataclass(frozen=True)
+class _Part:
+    """One group: what is saved of it, how it is stored and what it was."""
+
+    ds: xr.Dataset
+    stored: list[Stored]
+    layout: Layout
+
+    def values(self) -> dict[str, str]:
+        """Return the digests of the values of small variables."""
+        small = {
+            str(name): values_digest(convert(variable.values, self.layout.dtypes[str(name)]))
+            for name, variable in self.ds.variables.items()
+            if variable.size and (variable.nbytes <= _LOADED_BYTES)
+        }
+        return {name: digest for name, digest in small.items() if digest is not None}
 
 
-def _write(writer: Writer, stored: dict[str, list[Stored]], report: Report) -> None:
-    total = sum(one.nbytes for group in stored.values() for one in group)
-    done = 0
-    report(done, total)
-    for group, variables in stored.items():
-        writer.create(group, variables)
-    for group, variables in stored.items():
-        for one in variables:
+class Writer(Protocol):
+    """A store that is being written."""
+
+    def create(self, group: str, stored: list[Stored]) -> None:
+        """Create a group and its variables, empty."""
+
+    def write(self, group: str, one: Stored, region: Region, values: Array) -> None:
+        """Write a block of a variable."""
+
+    def finish(self, attrs: dict[str, dict[str, Any]]) -> dict[str, str]:
+        """Write the attributes of the groups, read all back and return the metadata's digests."""
+
+    def seal(self, digest: Mapping[str, Any]) -> None:
+        """Write the digest, the last of all."""
+
+    def close(self) -> None:
+        """Release what is open."""
+
+
+def _attrs(
+    parts: Mapping[str, _Part], origin: Origin, parameters: Mapping[str, Any], timestamp: bool
+) -> dict[str, dict[str, Any]]:
+    """Return the attributes of the groups, with what the export adds."""
+    found = {}
+    for group, part in parts.items():
+        segments = n.SEQUENCE if n.SEQUENCE in part.ds.dims else n.SEGMENT
+        asked = {
+            **parameters,
+            "roi": describe_subset(part.ds, n.ROI, parameters["roi"]),
+            "segments": describe_subset(part.ds, segments, parameters["segments"]),
+        }
+        facts = origin.sources.facts(origin.paths[group])
+        found[group] = {
+            **group_attrs(part.ds, part.stored),
+            **provenance_attrs(
+                part.ds, facts, asked, before=origin.before[group], timestamp=timestamp
+            ),
+            LAYOUT: part.layout.to_json(),
+        }
+    return found
+
+
+def _write(
+    make: Callable[[], Writer],
+    parts: Mapping[str, _Part],
+    attrs: Callable[[], dict[str, dict[str, Any]]],
+    report: Report,
+    stop: threading.Event,
+) -> None:
+    """Write all groups, then what completes them."""
+    writer = make()
+    try:
+        every = [(group, one) for group, part in parts.items() for one in part.stored]
+        total, done = sum(one.nbytes for _, one in every), 0
+        report(done, total)
+        for group, part in parts.items():
+            writer.create(group, part.stored)
+        for group, one in every:
             for region, values in blocks(one.variable, one.shards or one.chunks):
+                if stop.is_set():
+                    return
                 writer.write(group, one, region, values)
                 done += one.nbytes * values.size // max(1, one.variable.size)
                 report(done, total)
-
-
-@contextmanager
-def _writer(
-    path: Path, file_format: Format, packed: bool, compression: bool | str
-) -> Iterator[Writer]:
-    make: Callable[[], Writer]
-    if file_format == "zarr":
-        make = partial(ZarrWriter, path, compression=compression, packed=packed)
-    else:
-        make = partial(NetcdfWriter, path, compression=compression)
-    writer = ThreadedWriter(make)
-    try:
-        yield writer
+        metadata = writer.finish(attrs())
+        writer.seal(
+            digest_document(
+                {
+                    group: {"metadata": metadata[group], "values": part.values()}
+                    for group, part in parts.items()
+                }
+            )
+        )
     finally:
         writer.close()
+
+
+def _uninterrupted(work: Callable[[threading.Event], None]) -> None:
+    """Work in a thread that signals do not reach, and stop it between two blocks if one comes."""
+    # Ctrl-C interrupts the main thread wherever it is. Zarr, called by it, would go on writing in
+    # threads of its own, into a folder that is being removed; a lock of the netCDF library would
+    # stay locked. Here, only the waiting is interrupted, and leaving waits for what was begun.
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            pool.submit(copy_context().run, work, stop).result()
+        except BaseException:
+            stop.set()
+            raise
 
 
 @contextmanager

@@ -20,11 +20,12 @@ from oscaxr.errors import (
     ForeignExportError,
     FormatError,
     OscaxrError,
+    UncheckedExportWarning,
 )
-from oscaxr.store.completeness import check_complete
-from oscaxr.store.open import open_exported, provenance_of
+from oscaxr.store import layout
+from oscaxr.store.open import check_complete, identity_of, open_exported, provenance_of
 from oscaxr.store.save import save
-from oscaxr.store.zarr_write import pack
+from oscaxr.store.zarr_files import pack
 
 SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
 CHUNKS = {"time": 64, "roi": 3, "segment": 50}
@@ -51,7 +52,7 @@ def copy(exports, tmp_path):
 
 
 def chunk_files(path):
-    return sorted(file for file in path.rglob("*") if file.is_file() and file.name != "zarr.json")
+    return sorted(file for file in path.rglob("*") if file.is_file() and file.suffix != ".json")
 
 
 def load_all(path):
@@ -212,14 +213,15 @@ def test_a_folder_without_metadata(copy, content):
 def test_metadata_that_are_not_gathered_in_one_place(copy, memory_session):
     """Other tools may drop the gathered metadata, an extension of the format."""
     path = copy(".zarr")
-    zarr = importlib.import_module("zarr")
-    group = zarr.open_group(path, mode="r+", use_consolidated=False)
-    group.attrs["oscaxr_note"] = "changed"
     document = json.loads((path / "zarr.json").read_text())
-    document.pop("consolidated_metadata", None)
+    del document["consolidated_metadata"]
     (path / "zarr.json").write_text(json.dumps(document))
     with open_exported(path) as ds:
         xr.testing.assert_identical(ds, memory_session)
+    document["attributes"]["oscaxr_note"] = "changed"
+    (path / "zarr.json").write_text(json.dumps(document))
+    with pytest.raises(DamagedExportError, match="was changed since it was written"):
+        open_exported(path)
 
 
 def test_what_others_wrote(tmp_path, memory_session):
@@ -233,18 +235,224 @@ def test_what_others_wrote(tmp_path, memory_session):
 
 
 def test_an_export_that_was_written_again_by_others(exports, tmp_path, memory_session):
-    """Chunks that are laid out otherwise are read through zarr, by its rules."""
+    """Without checksums and digest, but with what it was before: it opens with a note."""
     path = tmp_path / "again.zarr"
     with xr.open_zarr(exports[".zarr"]) as plain:
         for variable in plain.variables.values():
             variable.encoding = {"_FillValue": None}
         plain.to_zarr(path, zarr_format=3, consolidated=False)
-    with open_exported(path) as ds:
+    with pytest.warns(UncheckedExportWarning, match="carries no digest"):
+        found = open_exported(path)
+    with found as ds:
         xr.testing.assert_identical(ds, memory_session)
         rows = [5, 2, 2, 100]
         xr.testing.assert_identical(
             ds["dff"].isel(time=rows, roi=[3, 0]), memory_session["dff"].isel(time=rows, roi=[3, 0])
         )
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_what_plain_xarray_wrote_from_a_session_opens_with_a_note(tmp_path, memory_session, suffix):
+    path = tmp_path / f"plain{suffix}"
+    if suffix == ".nc":
+        memory_session.to_netcdf(path)
+    else:
+        memory_session.to_zarr(path, zarr_format=3, consolidated=False)
+    for opened in (open_exported, ox.open_session):
+        with pytest.warns(UncheckedExportWarning, match="carries no checks"):
+            found = opened(path)
+        with found as ds:
+            xr.testing.assert_allclose(ds["dff"], memory_session["dff"])
+            assert ds.osca.validate() == ()
+            u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=0.5, post=0.5)
+            assert u.sizes["sequence"]
+            assert not ds["roi_mask"]._in_memory
+    with pytest.warns(UncheckedExportWarning):
+        found = open_exported(path)
+    with found as ds:
+        again = save(ds, tmp_path / f"checked{suffix}")
+    with open_exported(again) as ds:
+        xr.testing.assert_allclose(ds, memory_session)
+
+
+def test_what_plain_xarray_wrote_is_validated(tmp_path, memory_session):
+    path = tmp_path / "plain.zarr"
+    backward = memory_session.assign_coords(time=memory_session.time.values[::-1])
+    backward.to_zarr(path, zarr_format=3, consolidated=False)
+    with pytest.raises(ForeignExportError, match="not written by oscaxr") as caught:
+        open_exported(path)
+    assert "time" in str(caught.value)
+
+
+def edited(path, change):
+    """Change the attributes or values of a store or file, as other software would."""
+    if path.suffix == ".nc":
+        with importlib.import_module("netCDF4").Dataset(path, "a") as file:
+            change(file, lambda name: file[name])
+    else:
+        group = importlib.import_module("zarr").open_group(path, mode="r+", use_consolidated=False)
+        change(group.attrs, lambda name: group[name])
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+class TestDigest:
+    def test_changed_values_of_small_variables_are_noticed(self, copy, suffix):
+        path = copy(suffix)
+
+        def change(attrs, variable):
+            variable("depth")[...] = 1000
+            variable("start_frame_twop")[3] = 77
+
+        edited(path, change)
+        with open_exported(path) as ds:
+            for name in ("depth", "start_frame_twop"):
+                with pytest.raises(DamagedExportError, match=f"{name} was changed"):
+                    ds.variables[name].values  # noqa: B018 (it is read)
+            assert ds.variables["dff"].values.size
+        with pytest.raises(DamagedExportError, match="depth was changed"):
+            check_complete(path)
+
+    def test_changed_text_is_noticed(self, copy, suffix):
+        path = copy(suffix)
+
+        def change(attrs, variable):
+            word = variable("plane")
+            word[...] = "dend" if suffix == ".zarr" else np.array(list("dend"), "S1")
+
+        edited(path, change)
+        with pytest.raises(DamagedExportError, match="plane was changed"):
+            load_all(path)
+
+    def test_changed_attributes_are_noticed(self, copy, suffix):
+        path = copy(suffix)
+
+        def change(attrs, variable):
+            if suffix == ".nc":
+                variable("dff").setncattr("units", "volts")
+            else:
+                variable("dff").update_attributes({"units": "volts"})
+
+        edited(path, change)
+        if suffix == ".zarr":
+            importlib.import_module("zarr").consolidate_metadata(path)
+        for read in (open_exported, check_complete, ox.open_session):
+            with pytest.raises(DamagedExportError, match="was changed since it was written"):
+                read(path)
+
+    def test_an_export_without_it_is_not_complete(self, copy, suffix):
+        path = copy(suffix)
+        if suffix == ".nc":
+            edited(path, lambda attrs, variable: attrs.delncattr("oscaxr_digest"))
+        else:
+            (path / "oscaxr.json").unlink()
+        with pytest.raises(DamagedExportError, match="has no digest"):
+            open_exported(path)
+
+    def test_is_its_identity(self, exports, tmp_path, memory_session, suffix):
+        same = save(memory_session, tmp_path / f"same{suffix}", chunks=CHUNKS)
+        assert identity_of(same) == identity_of(exports[suffix])
+        other = save(memory_session.assign_coords(depth=1), tmp_path / f"other{suffix}")
+        assert identity_of(other) != identity_of(same)
+
+    def test_exports_from_before_it_open_with_a_note(
+        self, memory_session, tmp_path, suffix, monkeypatch
+    ):
+        monkeypatch.setattr(layout.Layout, "to_json", lambda self: json.dumps(
+            {**vars(self), "format": 1}))  # fmt: skip
+        writer = {".zarr": "ZarrWriter", ".nc": "NetcdfWriter"}[suffix]
+        monkeypatch.setattr(getattr(importlib.import_module("oscaxr.store.save"), writer), "seal",
+                            lambda self, digest: None)  # fmt: skip
+        path = save(memory_session, tmp_path / f"old{suffix}")
+        monkeypatch.undo()
+        with pytest.warns(UncheckedExportWarning, match="earlier version"):
+            found = open_exported(path)
+        with found as ds:
+            xr.testing.assert_identical(ds, memory_session)
+        assert provenance_of(path)["session_id"] == 758519303
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+class TestOverwriting:
+    def test_what_is_no_export_is_refused_by_name(self, tmp_path, suffix, memory_session):
+        ds = memory_session[["pupil_diameter"]]
+        path = tmp_path / f"thesis{suffix}"
+        if suffix == ".zarr":
+            path.mkdir()
+            (path / "chapter.txt").write_text("kept")
+        else:
+            path.write_text("kept")
+        link = tmp_path / f"link{suffix}"
+        link.symlink_to(path)
+        for target in (path, link):
+            with pytest.raises(ox.errors.UnsafeTargetError, match=rf"thesis{suffix} is there, and"):
+                save(ds, target, overwrite=True)
+        kept = path / "chapter.txt" if path.is_dir() else path
+        assert kept.read_text() == "kept"
+
+    def test_a_store_of_others_is_refused(self, tmp_path, suffix, memory_session):
+        path = tmp_path / f"s{suffix}"
+        plain = xr.Dataset({"a": 1})
+        if suffix == ".nc":
+            plain.to_netcdf(path)
+        elif suffix == ".zarr":
+            plain.to_zarr(path, zarr_format=3, consolidated=False)
+        else:
+            path.write_bytes(b"PK\5\6" + bytes(18))
+        with pytest.raises(ox.errors.UnsafeTargetError, match="is no export"):
+            save(memory_session[["dff"]], path, overwrite=True)
+
+
+def test_a_folder_that_holds_the_source_is_refused(tmp_path, sample_path, memory_session):
+    outer = save(memory_session[["dff"]], tmp_path / "outer.zarr")
+    source = outer / "m.nwb"
+    shutil.copy(sample_path, source)
+    with ox.open_session(source) as ds:
+        with pytest.raises(ox.errors.UnsafeTargetError, match=r"outer\.zarr holds .*m\.nwb"):
+            save(ds, outer, overwrite=True)
+        with pytest.raises(ox.errors.UnsafeTargetError, match=r"m\.nwb"):
+            save(ds.load(), outer, overwrite=True)
+    with pytest.raises(ox.errors.UnsafeTargetError, match=r"of no export: m\.nwb"):
+        save(memory_session[["dff"]], outer, overwrite=True)
+    assert source.exists()
+
+
+def test_places_that_are_none_of_this_computer(tmp_path, memory_session, monkeypatch):
+    ds = memory_session[["pupil_diameter"]]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ExportError, match="cannot save to s3://bucket"):
+        save(ds, "s3://bucket/o.zarr")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save(ds, "~/t.nc")
+    assert [one.name for one in tmp_path.iterdir()] == ["t.nc"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_is_written_is_read_back_before_it_appears(
+    memory_session, tmp_path, suffix, monkeypatch
+):
+    """A disk that keeps other bytes than it was given."""
+    store = importlib.import_module("oscaxr.store.save")
+    name = "NetcdfWriter" if suffix == ".nc" else "ZarrWriter"
+
+    class Bad(getattr(store, name)):
+        def write(self, group, one, region, values):
+            super().write(group, one, region, values)
+            if one.name == "dff" and suffix == ".nc":
+                super().write(group, one, region, values + 1)
+                self._written.pop()
+
+        def finish(self, attrs):
+            if suffix != ".nc":
+                file = chunk_files(self.folder / "dff")[0]
+                content = bytearray(file.read_bytes())
+                content[len(content) // 2] ^= 1
+                file.write_bytes(content)
+            return super().finish(attrs)
+
+    monkeypatch.setattr(store, name, Bad)
+    with pytest.raises(ExportError, match="reads back otherwise"):
+        save(memory_session[["dff"]], tmp_path / f"s{suffix}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_packed_again_with_compression(copy, tmp_path):

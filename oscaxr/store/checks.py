@@ -1,0 +1,372 @@
+"""Nothing that a file says is believed before it is checked: what a hostile export could do to us.
+
+Metadata are read as JSON and held against a white-list before any library sees them; chunks are
+found, measured and, where they could unfold to far more than they should, unfolded within bounds,
+before they are
+"""
+
+import json
+import math
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib import import_module
+from io import FileIO
+from itertools import product
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from oscaxr.arrays.lazy import Array
+from oscaxr.errors import DamagedExportError
+
+MAX_DOCUMENT_BYTES: Final = 16 * 2**20
+"""Size of a JSON document, of all names in a zip file, or of an attribute: a session has 0.1 MB."""
+
+BLIND_BYTES: Final = 64 * 2**20
+"""What may be unfolded without proof that it is not more than it should be."""
+
+MAX_RATIO: Final = 10_000
+"""Times that data beyond `BLIND_BYTES` can be larger than what is stored of them."""
+
+MAX_CHUNK_BYTES: Final = 2**31 - 1
+_MAX_SIZE: Final = 2**53
+_MAX_DIMS: Final = 32
+_NUMBERS: Final = frozenset(
+    {"bool", "float16", "float32", "float64", "complex64", "complex128"}
+    | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+)
+_RATIOS: Final = {"gzip": 1100, "zstd": 50_000}
+_CHECKSUM_BYTES: Final = 4
+_CHECKSUM: Final = "crc32c"
+# What the index of a shard says of a chunk that is not there.
+_ABSENT: Final = 2**64 - 1
+
+Place = tuple[int, ...]
+# An open file, and where in it what is asked for begins and how long it is.
+Opened = tuple[FileIO, int, int]
+
+
+class Files(Protocol):
+    """The files of a zarr store."""
+
+    path: str
+
+    def opened(self, key: str) -> AbstractContextManager[Opened | None]:
+        """Open one of the files, if it is there and a file of the store."""
+
+
+def damaged(path: str, what: str) -> DamagedExportError:
+    """Return the error of an export that is not what it should be."""
+    return DamagedExportError(
+        f"{path}: {what}. Export it again, or copy it again if it was copied."
+    )
+
+
+def check_claim(path: str, what: str, claimed: int, stored: int) -> None:
+    """Refuse what claims to be very much larger than what there is of it."""
+    if claimed > BLIND_BYTES and claimed > MAX_RATIO * stored:
+        raise damaged(path, f"{what} claims {claimed} bytes, but only {stored} are stored")
+
+
+def read_json(path: str, key: str, raw: bytes) -> dict[str, Any]:
+    """Read a JSON document of a store."""
+    try:
+        if len(raw) > MAX_DOCUMENT_BYTES:
+            raise ValueError(f"it has more than {MAX_DOCUMENT_BYTES} bytes")
+        found = json.loads(raw)
+        if not isinstance(found, dict):
+            raise ValueError("it is no JSON object")
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"cannot open it as an export: {key} is refused ({error})") from error
+    return found
+
+
+# -- zarr: metadata -------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class ArrayPlan:
+    """What a store says of one array, checked."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunk_shape: tuple[int, ...]
+    per_shard: tuple[int, ...] | None
+    codec: str
+    checksum: bool
+    node: Mapping[str, Any]
+
+    @property
+    def text(self) -> bool:
+        """Whether it holds text of any length."""
+        return self.dtype.kind == "O"
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Number of chunks along each axis."""
+        return tuple(-(-size // w) for size, w in zip(self.shape, self.chunk_shape, strict=True))
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Size of a chunk in memory; of text, of its pointers."""
+        return math.prod(self.chunk_shape) * self.dtype.itemsize
+
+
+def array_plan(path: str, node: Mapping[str, Any], store: str) -> ArrayPlan:
+    """Check what a store says of an array against what exports have; nothing is decoded yet."""
+    try:
+        return _plan(path, node)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise damaged(
+            store, f"the metadata of {path} are refused ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _plan(path: str, node: Mapping[str, Any]) -> ArrayPlan:
+    if node.get("zarr_format") != 3 or node.get("node_type") != "array":
+        raise ValueError("it is no array of zarr format 3")
+    if node.get("storage_transformers"):
+        raise ValueError("storage transformers")
+    dtype, shape = _dtype(node["data_type"]), _sizes(node["shape"], least=0)
+    grid, keys = node["chunk_grid"], node["chunk_key_encoding"]
+    if grid["name"] != "regular" or keys["name"] != "default":
+        raise ValueError(f"chunk grid {grid['name']!r} with keys {keys['name']!r}")
+    if keys.get("configuration", {}).get("separator", "/") != "/":
+        raise ValueError("the names of its chunks")
+    outer = _sizes(grid["configuration"]["chunk_shape"], least=1)
+    inner, codecs, per_shard = outer, list(node["codecs"]), None
+    if codecs[0]["name"] == "sharding_indexed":
+        inner, per_shard, codecs = _sharding(codecs, outer)
+    if len(shape) != len(outer) or len(inner) != len(outer):
+        raise ValueError(f"shape {shape} in chunks of {outer}")
+    codec, checksum = _codecs(codecs, text=dtype.kind == "O")
+    plan = ArrayPlan(path, shape, dtype, inner, per_shard, codec, checksum, node)
+    if plan.chunk_bytes > MAX_CHUNK_BYTES or math.prod(shape) > _MAX_SIZE:
+        raise ValueError(f"shape {shape} in chunks of {inner} is too large")
+    return plan
+
+
+def _dtype(name: Any) -> np.dtype[Any]:
+    if name == "string":
+        return np.dtype(object)
+    if isinstance(name, str) and name in _NUMBERS:
+        return np.dtype(name)
+    if isinstance(name, dict) and name.get("name") == "fixed_length_utf32":
+        (length,) = _sizes([name["configuration"]["length_bytes"]], least=4)
+        return np.dtype(f"U{length // 4}")
+    raise ValueError(f"data type {str(name)[:60]!r} is none of numbers, booleans and text")
+
+
+def _sizes(values: Any, *, least: int) -> tuple[int, ...]:
+    fits = isinstance(values, list) and len(values) <= _MAX_DIMS
+    if not fits or not all(type(size) is int and least <= size <= _MAX_SIZE for size in values):
+        raise ValueError(f"sizes {str(values)[:60]}")
+    return tuple(values)
+
+
+def _sharding(
+    codecs: list[Any], outer: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...], list[Any]]:
+    """Return the chunks within a shard, how many there are, and their codecs."""
+    given = codecs[0]["configuration"]
+    inner = _sizes(given["chunk_shape"], least=1)
+    names = [codec["name"] for codec in given["index_codecs"]]
+    if len(codecs) > 1 or names != ["bytes", _CHECKSUM]:
+        raise ValueError("a shard's index is plain, with a checksum")
+    if given["index_codecs"][0].get("configuration", {}).get("endian", "little") != "little":
+        raise ValueError("a shard's index is little-endian")
+    if given.get("index_location", "end") != "end":
+        raise ValueError("a shard's index is at its end")
+    if len(inner) != len(outer) or any(o % i for o, i in zip(outer, inner, strict=True)):
+        raise ValueError(f"shards of {outer} with chunks of {inner}")
+    per_shard = tuple(o // i for o, i in zip(outer, inner, strict=True))
+    return inner, per_shard, list(given["codecs"])
+
+
+def _codecs(codecs: list[Any], *, text: bool) -> tuple[str, bool]:
+    """Return the compressor of chunks, and whether they have checksums."""
+    names = [codec["name"] for codec in codecs]
+    compressors = ("gzip", "zstd") if text else ("blosc", "gzip", "zstd")
+    checksum = names[-1:] == [_CHECKSUM]
+    first, *between = names[: len(names) - checksum]
+    if first != ("vlen-utf8" if text else "bytes"):
+        raise ValueError(f"codecs {names}")
+    if len(between) > 1 or any(name not in compressors for name in between):
+        raise ValueError(f"codecs {names}: there are {', '.join(compressors)}")
+    return "".join(between), checksum
+
+
+# -- zarr: chunks ---------------------------------------------------------------------------------
+class ChunkGuard:
+    """Proves chunks of a zarr array, each once, before they are decoded."""
+
+    def __init__(self, plan: ArrayPlan, files: Files, *, complete: bool) -> None:
+        self.plan = plan
+        self.files = files
+        self.complete = complete
+        self._counts = plan.per_shard or (1,) * len(plan.shape)
+        self._indexes: dict[str, Array] = {}
+        self._proven: dict[str, Array] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_indexes": {}, "_proven": {}}
+
+    def check_all(self, *, checksums: bool = False) -> None:
+        """Prove all chunks; on request read each and compare its checksum."""
+        for touched in product(*(range(size) for size in self._files_per_axis())):
+            axes = zip(touched, self._counts, self.plan.grid, strict=True)
+            self.check(
+                [range(f * count, min((f + 1) * count, size)) for f, count, size in axes],
+                checksums=checksums,
+            )
+
+    def check(self, places: Sequence[Sequence[int] | Array], *, checksums: bool = True) -> None:
+        """Prove the chunks at the outer product of places of the grid, each once."""
+        # Their checksums too: zarrs does not compare that of a chunk of which it decodes a part.
+        by_axis = [_by_file(axis, count) for axis, count in zip(places, self._counts, strict=True)]
+        # One after another: of what is claimed to be there, the first that is not ends it.
+        for files in product(*by_axis):
+            key = "/".join([self.plan.path, "c", *(str(number) for number, _ in files)])
+            within = np.ix_(*(local for _, local in files))
+            proven = self._proven.get(key)
+            if proven is None or not proven[within].all():
+                self._check_file(key, files, within, checksums)
+
+    def _files_per_axis(self) -> list[int]:
+        return [-(-size // count) for size, count in zip(self.plan.grid, self._counts, strict=True)]
+
+    def _check_file(self, key: str, files: Any, within: Any, checksums: bool) -> None:
+        with self.files.opened(key) as opened:
+            if opened is None:
+                self._missing(key, [number * count for (number, _), count
+                                    in zip(files, self._counts, strict=True)])  # fmt: skip
+                return
+            index = self._index(key, opened)
+            proven = self._proven.setdefault(key, np.zeros(self._counts, bool))
+            for local in product(*(axis.ravel().tolist() for axis in within)):
+                if proven[local]:
+                    continue
+                place = [number * count + at for (number, _), count, at
+                         in zip(files, self._counts, local, strict=True)]  # fmt: skip
+                start, length = map(int, index[local])
+                if start == length == _ABSENT:
+                    self._missing(key, place)
+                else:
+                    self._check_chunk(opened, start, length, place, checksums)
+                proven[local] = checksums
+
+    def _index(self, key: str, opened: Opened) -> Array:
+        """Return where in a file its chunks begin, and how long they are."""
+        file, offset, size = opened
+        if self.plan.per_shard is None:
+            return np.array([0, size], np.uint64).reshape(*self._counts, 2)
+        if key not in self._indexes:
+            length = 16 * math.prod(self._counts)
+            raw = _piece(file, offset + max(0, size - length - _CHECKSUM_BYTES), length)
+            if size < length + _CHECKSUM_BYTES or len(raw) < length:
+                raise self._damaged(f"the index of {key}", f"it is cut short, to {size} bytes")
+            index = np.frombuffer(raw, "<u8").reshape(-1, 2)
+            there = index[index[:, 0] != _ABSENT]
+            there = there[np.argsort(there[:, 0])]
+            end = size - length - _CHECKSUM_BYTES
+            if there.size and (int(there.max()) > end or int(there[-1].sum()) > end):
+                raise self._damaged(f"a chunk of {key}", f"it is cut short, to {size} bytes")
+            if (there[:-1].sum(axis=1) > there[1:, 0]).any():
+                raise self._damaged(f"the index of {key}", "its chunks overlap")
+            self._indexes[key] = index.reshape(*self._counts, 2)
+        return self._indexes[key]
+
+    def _check_chunk(
+        self, opened: Opened, start: int, length: int, place: Sequence[int], checksums: bool
+    ) -> None:
+        file, offset, size = opened
+        plan, what = self.plan, f"the chunk {_shown(place)}"
+        stored = length - _CHECKSUM_BYTES * plan.checksum
+        if stored <= 0 or start + length > size:
+            raise self._damaged(what, f"it is cut short, to {max(length, 0)} bytes")
+        check_claim(self.files.path, f"{what} of {plan.path}", plan.chunk_bytes, stored)
+        checksums = checksums and plan.checksum
+        whole = checksums or plan.text or stored * _RATIOS.get(plan.codec, 0) > BLIND_BYTES
+        raw = _piece(file, offset + start, length if whole else min(length, 16))
+        if problem := _unfit(plan, raw[:stored], stored):
+            raise self._damaged(what, problem)
+        if checksums:
+            written = int.from_bytes(raw[-_CHECKSUM_BYTES:], "little")
+            if import_module("google_crc32c").value(raw[:-_CHECKSUM_BYTES]) != written:
+                raise self._damaged(what, f"{length} bytes have not the checksum they had")
+
+    def _damaged(self, what: str, reason: str) -> DamagedExportError:
+        return damaged(
+            self.files.path, f"{what} of {self.plan.path} is damaged or cut short ({reason})"
+        )
+
+    def _missing(self, key: str, place: Sequence[int]) -> None:
+        if self.complete:
+            raise damaged(
+                self.files.path,
+                f"the chunk {_shown(place)} of {self.plan.path} is missing (it should be in {key}; "
+                "exports have every chunk)",
+            )
+
+
+def _by_file(places: Sequence[int] | Array, count: int) -> Iterable[tuple[int, list[int]]]:
+    """Group places along an axis by the file that they are in; a range without listing it."""
+    if isinstance(places, range):
+        for number in range(places.start // count, -(-places.stop // count)):
+            first, last = number * count, (number + 1) * count
+            inside = range(max(first, places.start) - first, min(last, places.stop) - first)
+            yield number, list(inside)
+        return
+    numbers = np.unique(places)
+    for number in np.unique(numbers // count).tolist():
+        yield number, (numbers[numbers // count == number] - number * count).tolist()
+
+
+def _piece(file: FileIO, start: int, length: int) -> bytes:
+    file.seek(start)
+    return file.read(length)
+
+
+def _shown(place: Sequence[int]) -> str:
+    return f"({', '.join(map(str, place))})"
+
+
+def _unfit(plan: ArrayPlan, raw: bytes, stored: int) -> str:
+    """Say why the stored bytes of a chunk cannot be its values; empty where they may be."""
+    if plan.codec == "blosc":
+        sizes = [int.from_bytes(raw[at : at + 4], "little") for at in (4, 12)]
+        fits = sizes == [plan.chunk_bytes, stored]
+        return "" if fits else f"it says that it unfolds to {sizes[0]} bytes"
+    if plan.codec and len(raw) < stored:
+        return ""
+    limit = MAX_DOCUMENT_BYTES if plan.text else plan.chunk_bytes
+    unfolded = _unfolded(plan.codec, raw, limit) if plan.codec else raw
+    if unfolded is None:
+        return f"it does not unfold to {limit} bytes"
+    if not plan.text:
+        size = len(unfolded) if plan.codec else stored
+        return "" if size == limit else f"it has {size} bytes, not {limit}"
+    count = int.from_bytes(unfolded[:4], "little")
+    fits = count == math.prod(plan.chunk_shape) and 4 * (count + 1) <= len(unfolded)
+    return "" if fits else f"it says that it has {count} texts"
+
+
+def _unfolded(codec: str, raw: bytes, limit: int) -> bytes | None:
+    """Unfold bytes to no more than a limit; None where that is not possible."""
+    if codec == "gzip":
+        engine = zlib.decompressobj(31)
+        try:
+            found = engine.decompress(raw, limit + 1)
+        except zlib.error:
+            return None
+        return found if engine.eof and not engine.unused_data else None
+    # A frame of zstd that does not say its size would be unfolded without end.
+    if len(raw) < 6 or not (raw[4] >> 6 or raw[4] & 0x20):
+        return None
+    room = bytearray(limit)
+    try:
+        found = import_module("numcodecs").Zstd().decode(raw, room)
+    except (RuntimeError, ValueError):
+        return None
+    return bytes(found)
