@@ -51,6 +51,8 @@ def __getattr__(name: str) -> _Any:
         return _import_module(f"oscaxr.{name}")
     if name == "open_exported":
         return _import_module("oscaxr.store.open").open_exported
+    if name == "convert":
+        return _import_module("oscaxr.sessions.convert").convert
     if name in _NAMES:
         raise _RenamedError(f"oscaxr.{name} is now {_NAMES[name]}")
     raise AttributeError(f"module 'oscaxr' has no attribute {name!r}")
@@ -74,6 +76,7 @@ __all__ = [
     "download",
     # saving, and other tools
     "save",
+    "convert",
     "open_exported",
     "to_hierarchical_frame",
     "from_hierarchical_frame",

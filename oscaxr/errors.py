@@ -7,8 +7,13 @@ was found, in which file or session, and what to do about it.
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
+from typing import Final
+
+_ON_COMMAND_LINE: Final = ContextVar("_ON_COMMAND_LINE", default=False)
 
 
 class OscaxrError(Exception):
@@ -209,3 +214,24 @@ def warn(message: str, category: type[OscaxrWarning]) -> None:
 def _is_inside(frame: FrameType) -> bool:
     library = str(frame.f_globals.get("__name__", "")).partition(".")[0]
     return library in ("oscaxr", "xarray", "dask", "contextlib")
+
+
+def option(name: str, value: object = None) -> str:
+    """Name an option in a message as its reader writes it: overwrite=True, or --overwrite."""
+    if not _ON_COMMAND_LINE.get():
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        return f"{name}={', '.join(map(repr, values))}"
+    word = f"--{name.replace('_', '-')}"
+    if value is None or value is True:
+        return word
+    return f"{word} {','.join(map(str, value)) if isinstance(value, list | tuple) else value}"
+
+
+@contextmanager
+def command_line_words() -> Iterator[None]:
+    """Name options as the command line does, in the messages made while the block runs."""
+    before = _ON_COMMAND_LINE.set(True)
+    try:
+        yield
+    finally:
+        _ON_COMMAND_LINE.reset(before)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, Literal, TypedDict, cast, get_args
 
-from oscaxr.errors import OptionError
+from oscaxr.errors import OptionError, option
 from oscaxr.renamed import KEYWORDS, refuse_keywords
 
 PathLike = str | os.PathLike[Any]
@@ -73,7 +73,7 @@ def check_honoured(
 ) -> None:
     """Refuse options that a format cannot honour: none is passed over in silence."""
     useless = [
-        f"{name}={value!r}"
+        option(name, value)
         for name, value in options.items()
         if name not in honoured and value and value != _HELD_BY_ALL.get(name)
     ]

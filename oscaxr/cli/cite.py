@@ -1,18 +1,24 @@
-"""``oscaxr cite``: what to cite, as text or BibTeX."""
+"""``oscaxr cite``: what to cite, as text or BibTeX; the facts are those of CITATION.cff."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
 from textwrap import fill
 from typing import Annotated, Any, Final
 
 import typer
 
 from oscaxr import __version__
-from oscaxr.cli.console import DebugOption, JsonOption, output, print_json, reported_errors, say
+from oscaxr.cli.console import DebugOption, JsonOption, print_json, reported_errors, tell
+
+_FILE: Final = "CITATION.cff"
+_WHERE: Final = ("journal", "volume", "issue", "number", "publisher", "version")
 
 
 @dataclass(frozen=True)
 class Citation:
-    """A work to cite, as in CITATION.cff."""
+    """A work to cite."""
 
     key: str
     kind: str
@@ -25,79 +31,6 @@ class Citation:
     url: str = ""
 
 
-def _people(names: str) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (family, given) for family, given in (name.split(", ") for name in names.split("; "))
-    )
-
-
-_BEGIN: Final = "Gillon, Colleen J."
-_TEAM: Final = (
-    "Ahmed, Ruweida; Billeh, Yazan N.; Caldejon, Shiella; Groblewski, Peter; Henley, Timothy M.; "
-    "Kato, India; Lee, Eric; Luviano, Jennifer; Mace, Kyla; Nayan, Chelsea; Nguyen, Thuyanh V.; "
-    "North, Kat; Perkins, Jed; Seid, Sam; Valley, Matthew T.; Williford, Ali; Bengio, Yoshua; "
-    "Lillicrap, Timothy P."
-)
-
-WORKS: Final = (
-    Citation(
-        "gillon2023",
-        "article",
-        "the data",
-        _people(
-            f"{_BEGIN}; Lecoq, Jérôme A.; Pina, Jason E.; {_TEAM}; Zylberberg, Joel; "
-            "Richards, Blake A."
-        ),
-        "Responses of pyramidal cell somata and apical dendrites in mouse visual cortex over "
-        "multiple days",
-        2023,
-        {"journal": "Scientific Data", "volume": "10", "number": "287"},
-        doi="10.1038/s41597-023-02214-y",
-    ),
-    Citation(
-        "gillon2024",
-        "article",
-        "the published analyses, if your work builds on them",
-        _people(
-            f"{_BEGIN}; Pina, Jason E.; Lecoq, Jérôme A.; {_TEAM}; Richards, Blake A.; "
-            "Zylberberg, Joel"
-        ),
-        "Responses to pattern-violating visual stimuli evolve differently over days in somata and "
-        "distal apical dendrites",
-        2024,
-        {
-            "journal": "Journal of Neuroscience",
-            "volume": "44",
-            "issue": "5",
-            "number": "e1009232023",
-        },
-        doi="10.1523/JNEUROSCI.1009-23.2023",
-    ),
-    Citation(
-        "dandi000037",
-        "misc",
-        "the files, DANDI:000037, with the version that you downloaded",
-        (("Gillon", "Colleen J."), ("other contributors listed in the DANDI record", "")),
-        "Allen Institute Openscope - Responses to inconsistent stimuli in somata and distal apical "
-        "dendrites in primary visual cortex",
-        2024,
-        {"publisher": "DANDI Archive", "version": "0.240209.1623"},
-        doi="10.48324/dandi.000037/0.240209.1623",
-        url="https://dandiarchive.org/dandiset/000037",
-    ),
-    Citation(
-        "oscaxr",
-        "misc",
-        "this software",
-        (("The oscaxr developers", ""),),
-        "oscaxr: OpenScope Credit Assignment sessions (DANDI 000037) as lazy labelled xarray "
-        "Datasets",
-        None,
-        {"version": __version__},
-    ),
-)
-
-
 def cite(
     bibtex: Annotated[bool, typer.Option("--bibtex", help="Print BibTeX entries.")] = False,
     as_json: JsonOption = False,
@@ -108,17 +41,48 @@ def cite(
         if bibtex and as_json:
             raise typer.BadParameter("give --bibtex or --json, not both")
         if as_json:
-            print_json([asdict(work) for work in WORKS])
+            print_json([asdict(work) for work in works()])
             return
-        console = output()
-        for number, work in enumerate(WORKS):
+        for number, work in enumerate(works()):
             if number:
-                say(console)
+                tell()
             if bibtex:
-                say(console, as_bibtex(work))
+                tell(as_bibtex(work))
             else:
-                say(console, f"For {work.cite_for}", style="bold")
-                say(console, fill(as_text(work), break_long_words=False, break_on_hyphens=False))
+                tell(f"For {work.cite_for}", "bold")
+                tell(fill(as_text(work), break_long_words=False, break_on_hyphens=False))
+
+
+def works() -> list[Citation]:
+    """Return the works that CITATION.cff names, this software last."""
+    import yaml
+
+    shipped = files("oscaxr") / _FILE
+    # In a checkout, which is not built, it lies beside the package.
+    found = shipped if shipped.is_file() else Path(__file__).parents[2] / _FILE
+    cff = yaml.safe_load(found.read_text(encoding="utf-8"))
+    title = f"{cff['title']}: {cff['abstract'].rstrip('.')}"
+    software = {**cff, "title": title, "notes": "this software", "version": __version__}
+    return [_citation(work) for work in (*cff["references"], software)]
+
+
+def _citation(work: Mapping[str, Any]) -> Citation:
+    publisher = {"publisher": work["publisher"]["name"]} if "publisher" in work else {}
+    facts = {**work, **publisher}
+    return Citation(
+        key=work.get("abbreviation", "oscaxr"),
+        kind="article" if work["type"] == "article" else "misc",
+        cite_for=work["notes"],
+        authors=tuple(
+            (one.get("family-names", one.get("name")), one.get("given-names", ""))
+            for one in work["authors"]
+        ),
+        title=work["title"],
+        year=work.get("year"),
+        where={name: str(facts[name]) for name in _WHERE if name in facts},
+        doi=work.get("doi", ""),
+        url=work.get("url", ""),
+    )
 
 
 def as_text(work: Citation) -> str:
@@ -138,17 +102,15 @@ def as_text(work: Citation) -> str:
 
 def as_bibtex(work: Citation) -> str:
     """Return a citation as a BibTeX entry."""
+    # What BibTeX calls number is the issue; the number of an article is its page.
+    names = {"issue": "number", "number": "pages"}
+    where = {names.get(name, name): value for name, value in work.where.items()}
     authors = [f"{family}, {given}" if given else f"{{{family}}}" for family, given in work.authors]
-    fields: dict[str, Any] = {
+    fields = {
         "author": " and ".join(authors),
         "title": f"{{{work.title}}}",
         "year": work.year,
-        **({"number": work.where["issue"]} if "issue" in work.where else {}),
-        **{
-            ("pages" if key == "number" and "journal" in work.where else key): value
-            for key, value in work.where.items()
-            if key != "issue"
-        },
+        **where,
         "doi": work.doi,
         "url": work.url,
     }

@@ -2,9 +2,9 @@
 
 import json
 import math
-import re
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,7 +14,14 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from oscaxr.errors import ExportError, OscaxrError, OscaxrWarning, TargetExistsError
+from oscaxr.errors import (
+    ExportError,
+    OscaxrError,
+    OscaxrWarning,
+    TargetExistsError,
+    command_line_words,
+    option,
+)
 from oscaxr.store.atomic import AtomicTarget
 
 FAILED: Final = 1
@@ -26,27 +33,32 @@ DebugOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON, for programs, instead of text.")
 ]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the target if it is there already.")
+]
 
 
-def output() -> Console:
-    """Return the console for results, on standard output."""
-    return Console(highlight=False)
-
-
-def messages() -> Console:
-    """Return the console for progress, notes and errors, on standard error."""
-    return Console(stderr=True, highlight=False)
-
-
-def say(console: Console, text: str = "", style: str | None = None) -> None:
+def tell(text: str = "", style: str | None = None, *, to_messages: bool = False) -> None:
     """Print text as it is: nothing in it is markup, and lines are not broken."""
+    console = Console(stderr=to_messages, highlight=False)
     console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Say on standard error what the user may want to know."""
+    tell(f"Note: {text}", "yellow", to_messages=True)
+
+
+def complain(text: str) -> None:
+    """Say on standard error what went wrong."""
+    tell(f"Error: {text}", "red", to_messages=True)
 
 
 def table_lines(
     headings: Sequence[str], rows: Iterable[Sequence[str]], words: Collection[str] = ()
 ) -> list[str]:
     """Set a table in columns that are as wide as what they hold, whatever the terminal's width."""
+    # Not by rich: it needs a second for a thousand rows, and shortens cells that hold a tab.
     cells = [list(headings), *map(list, rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     left = [heading in words for heading in headings]
@@ -59,80 +71,63 @@ def table_lines(
     ]
 
 
+def tell_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    words: Collection[str] = (),
+    indent: str = "",
+) -> None:
+    """Print a table; the columns whose headings are among `words` begin at the left."""
+    tell("\n".join(indent + line for line in table_lines(headings, rows, words)))
+
+
 def working(what: str) -> AbstractContextManager[object]:
     """Show that something is being done while the block runs, on a terminal only."""
-    console = messages()
+    console = Console(stderr=True, highlight=False)
     return console.status(what) if console.is_terminal else nullcontext()
 
 
 @contextmanager
-def reported_errors(
-    debug: bool = False, options: Mapping[str, str] | None = None
-) -> Iterator[None]:
+def reported_errors(debug: bool = False) -> Iterator[None]:
     """Turn errors of the block into one message on standard error and exit code 1."""
-    # Warnings of oscaxr become one line each, without the place in the code that gave them.
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning_with(warnings.showwarning, options or {})
+    with warnings.catch_warnings(), command_line_words():
+        _show_warnings_as_notes()
         try:
             yield
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise
-        except (OscaxrError, OSError) as error:
-            if debug:
-                raise
-            say(messages(), f"Error: {as_options(str(error), options or {})}", style="red")
-            raise typer.Exit(FAILED) from None
         except Exception as error:
             if debug:
                 raise
-            say(
-                messages(),
-                f"Error: {type(error).__name__}: {error}\n"
-                "This looks like a mistake in oscaxr itself; --debug shows where it happened.",
-                style="red",
-            )
+            if isinstance(error, OscaxrError | OSError):
+                complain(str(error))
+            else:
+                complain(
+                    f"{type(error).__name__}: {error}\n"
+                    "This looks like a mistake in oscaxr itself; --debug shows where it happened."
+                )
             raise typer.Exit(FAILED) from None
 
 
-def as_options(text: str, options: Mapping[str, str]) -> str:
-    """Say keywords of Python as the options that they are on the command line."""
-    if not options:
-        return text
-    names = "|".join(map(re.escape, options))
-    # Not in Python code, as in open_session(datadir=...).
-    keyword = re.compile(rf"(?<![\w.-])({names})=(?!\.\.\.)(True\b|'[^']*'|)(?=([\w-]?))")
+def _show_warnings_as_notes() -> None:
+    """Let warnings of oscaxr be one line each, without the place in the code that gave them."""
+    usual = warnings.showwarning
 
-    def replaced(match: re.Match[str]) -> str:
-        option, value, following = options[match[1]], match[2], match[3]
-        if value in ("", "True"):
-            return option + " " * bool(following and not value)
-        return f"{option} {value.strip(chr(39))}"
-
-    return keyword.sub(replaced, text)
-
-
-def _show_warning_with(
-    usual: Callable[..., Any], options: Mapping[str, str]
-) -> Callable[..., None]:
     def show(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
         if issubclass(category, OscaxrWarning):
-            say(messages(), f"Note: {as_options(str(message), options)}", style="yellow")
+            note(str(message))
         else:
             usual(message, category, *args, **kwargs)
 
-    return show
-
-
-OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the target if it is there already.")
-]
+    warnings.showwarning = show
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
     """Refuse a target that is there already, before any work is done."""
     if path.exists() and not overwrite:
         raise TargetExistsError(
-            f"{path} exists already. Give another path, or --overwrite to replace it."
+            f"{path} exists already. Give another path, or {option('overwrite', True)} to replace "
+            "it."
         )
 
 
@@ -163,6 +158,11 @@ def in_words(size: int) -> str:
         if size >= power:
             return f"{size / power:.1f} {unit}"
     return f"{size / 1e3:.1f} kB"
+
+
+def counted(words: Iterable[str]) -> str:
+    """Say how many there are of each, in order of first occurrence."""
+    return ", ".join(f"{count} {word}" for word, count in Counter(words).items())
 
 
 def print_json(value: Any) -> None:

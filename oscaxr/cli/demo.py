@@ -1,12 +1,11 @@
-"""``oscaxr demo``: from files to a figure on synthetic sessions, with the code of each step."""
+"""``oscaxr demo`` and ``oscaxr sample``: what needs no download, made-up sessions."""
 
 import hashlib
 import json
-import shlex
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import uuid4
@@ -14,36 +13,103 @@ from uuid import uuid4
 import typer
 import xarray as xr
 from platformdirs import user_cache_path
-from rich.console import Console
-from rich.table import Table
 
 import oscaxr as ox
-from oscaxr import __version__, plot, sample
+from oscaxr import __version__, plot
+from oscaxr import sample as samples
 from oscaxr.cli import pictures
-from oscaxr.cli.console import DebugOption, output, reported_errors, say, working
-from oscaxr.errors import OscaxrError
-from oscaxr.plot import tracked_responses
+from oscaxr.cli.console import (
+    DebugOption,
+    OverwriteOption,
+    bytes_at,
+    in_words,
+    reported_errors,
+    tell,
+    tell_table,
+    working,
+)
+from oscaxr.errors import OscaxrError, option
 from oscaxr.plot.overview import HEIGHT_RATIOS
 from oscaxr.progress import progress_bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FIGURE_NAME: Final = "oscaxr-demo.png"
-SESSIONS: Final = (1, 2, 3)
-RESPONSE_SECONDS: Final = 0.6
+
+class Format(StrEnum):
+    """Format of the sessions' files."""
+
+    NWB = "nwb"
+    ORIGINAL = "original"
 
 
-@dataclass(frozen=True)
-class Compared:
-    """What is compared of one session."""
+class Layout(StrEnum):
+    """How HDF5 stores the large arrays of a sample file."""
 
-    session: xr.Dataset
-    expected: xr.Dataset
-    unexpected: xr.Dataset
-    sequences: xr.DataArray
+    GZIP = "gzip"
+    CHUNKED = "chunked"
+    CONTIGUOUS = "contiguous"
 
 
+# -- sample ---------------------------------------------------------------------------------------
+def sample(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to write into; made if it is not there.")
+    ],
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+    scale: Annotated[
+        float, typer.Option(help="Length of the sessions; 1 is a real one (70 minutes).")
+    ] = 0.12,
+    rois: Annotated[int, typer.Option(help="Number of ROIs in each session.")] = 30,
+    tracked: Annotated[
+        int | None, typer.Option(help="Number of tracked ROIs.", show_default="60 % of the ROIs")
+    ] = None,
+    bad_rois: Annotated[
+        int,
+        typer.Option(help="Number of unfit ROIs beside these; only the original layout has them."),
+    ] = 0,
+    file_format: Annotated[
+        Format,
+        typer.Option("--format", help="NWB files, or folders in the format from before NWB."),
+    ] = Format.NWB,
+    layout: Annotated[
+        Layout, typer.Option(help="How the large arrays are stored in the files.")
+    ] = Layout.GZIP,
+    overwrite: OverwriteOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write three synthetic sessions of one mouse, and their session table.
+
+    The files are NWB files laid out as those of DANDI 000037, or folders of the format from before.
+    Equal options give equal sessions, in both formats.
+    """
+    sizes: dict[str, Any] = {
+        "scale": scale,
+        "n_rois": rois,
+        "n_tracked": tracked,
+        "n_bad_rois": bad_rois,
+    }
+    form: dict[str, Any] = {
+        "format": file_format.value,
+        "layout": layout.value,
+        "overwrite": overwrite,
+    }
+    with reported_errors(debug):
+        specs = samples.mouse_specs(seed=seed, **sizes)
+        with progress_bar("writing sample sessions") as progress:
+            samples.write_mouse(folder, seed=seed, **sizes, **form, progress=progress)
+        tell("Wrote")
+        for spec in specs:
+            path = samples.session_path(spec, folder, file_format.value)
+            tell(f"  {path}  ({in_words(bytes_at(path))})")
+        table = folder / "mouse_df.csv"
+        where = f"datadir={str(folder)!r}, table={str(table)!r}"
+        tell(f"  {table}  (session table)\n\nTry next, in Python:\n  import oscaxr as ox")
+        tell(f"  ds = ox.open_session(mouse=1, session=1, {where})")
+        tell('  u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"))')
+
+
+# -- demo -----------------------------------------------------------------------------------------
 def demo(
     out: Annotated[
         Path | None,
@@ -54,7 +120,7 @@ def demo(
         ),
     ] = None,
     figure: Annotated[Path, typer.Option(metavar="PATH", help="Where to save the figure.")] = Path(
-        FIGURE_NAME
+        "oscaxr-demo.png"
     ),
     debug: DebugOption = False,
 ) -> None:
@@ -62,134 +128,99 @@ def demo(
 
     What stands after >>> is the Python code of the step. Needs no download.
     """
-    with reported_errors(debug):
+    with reported_errors(debug), ExitStack() as opened:
         pictures.check_format(figure)
-        console = output()
         with progress_bar("writing sample sessions") as progress:
             folder, written = demo_sessions(out, progress)
         how = "written" if written else "already there, unchanged"
-        say(console, f"Three sample sessions of one mouse, synthetic ({how}):\n  {folder}\n")
-        with ExitStack() as opened:
-            sessions = _open(console, folder, opened)
-            compared = _extract(console, sessions)
-            _compare(console, compared)
-            with working("drawing"):
-                drawn = draw(sessions, compared[-1].sequences)
-                pictures.save(drawn, figure, overwrite=True)
-        _hints(console, figure)
+        tell(f"Three sample sessions of one mouse, synthetic ({how}):\n  {folder}\n")
+        names: dict[str, Any] = {}
+        opened.callback(lambda: [ds.close() for ds in names.get("sessions", ())])
+        where = {"datadir": str(folder), "table": str(folder / "mouse_df.csv")}
+        for words, code, shown in _STEPS:
+            _run(words, code.format(**where), shown, names)
+        _compare(names)
+        with working("drawing"):
+            pictures.save(draw(names["sessions"], names["u"]), figure, overwrite=True)
+        tell(f"Figure: {figure.absolute()}\n", "bold")
+        tell(_HINTS)
 
 
-def _step(console: Console, words: str, *code: str) -> None:
-    say(console, words, style="bold")
-    for line in code:
-        say(console, f">>> {line}", style="cyan")
-
-
-def _open(console: Console, folder: Path, opened: ExitStack) -> list[xr.Dataset]:
-    where = str(folder)
-    table = str(folder / "mouse_df.csv")
-    _step(
-        console,
+# What is told, the code that is shown and run, and the expression whose value is shown.
+_STEPS: Final = (
+    (
         "1. A session is one lazy Dataset.",
-        "import oscaxr as ox",
-        f"where = dict(datadir={where!r}, table={table!r})",
-        "sessions = [ox.open_session(mouse=1, session=k, **where) for k in (1, 2, 3)]",
+        "import oscaxr as ox\n"
+        "where = dict(datadir={datadir!r}, table={table!r})\n"
+        "sessions = [ox.open_session(mouse=1, session=k, **where) for k in (1, 2, 3)]\n"
         "ds = sessions[-1]",
         "ds",
-    )
-    with working("opening"):
-        sessions = [
-            opened.enter_context(
-                ox.open_session(mouse=1, session=number, datadir=folder, table=table)
-            )
-            for number in SESSIONS
-        ]
-    say(console, repr(sessions[-1]) + "\n")
-    return sessions
-
-
-def _extract(console: Console, sessions: list[xr.Dataset]) -> list[Compared]:
-    criteria: dict[str, Any] = {"gabor_kappa": 16}
-    _step(
-        console,
+    ),
+    (
         "2. Which segments: criteria named like the columns of the stimulus table.",
         'u_segments, left = ds.osca.select(gabor_frame="U", gabor_kappa=16, explain=True)',
         "left",
-    )
-    _, left = sessions[-1].osca.select(gabor_frame="U", **criteria, explain=True)
-    say(console, f"{left}\n")
-    _step(
-        console,
+    ),
+    (
         "3. Sequences: 1 s before to 1 s after the start of each segment.",
-        'd_segments = ds.osca.select(gabor_frame="D", gabor_kappa=16)',
-        'u = ds.osca.sequences("dff", u_segments, pre=1, post=1)',
+        'd_segments = ds.osca.select(gabor_frame="D", gabor_kappa=16)\n'
+        'u = ds.osca.sequences("dff", u_segments, pre=1, post=1)\n'
         'd = ds.osca.sequences("dff", d_segments, pre=1, post=1)',
         "dict(u.sizes)",
-    )
-    with working("extracting"):
-        found = [_compared(ds, **criteria) for ds in sessions]
-    sizes = {str(dim): size for dim, size in found[-1].sequences.sizes.items()}
-    say(console, f"{sizes}\n")
-    return found
-
-
-def _compared(ds: xr.Dataset, **criteria: Any) -> Compared:
-    expected = ds.osca.select(gabor_frame="D", **criteria)
-    unexpected = ds.osca.select(gabor_frame="U", **criteria)
-    windows = ds.osca.sequences("dff", unexpected, pre=1, post=1)
-    return Compared(ds, expected, unexpected, windows)
-
-
-def _compare(console: Console, compared: list[Compared]) -> None:
-    _step(
-        console,
+    ),
+    (
         "4. Expected (D) and unexpected (U): mean dF/F over 0 to 0.6 s, SEM over ROIs; last, U for "
         "the\n   ROIs tracked over the three sessions.",
-        "import oscaxr.plot",
-        'response = ds.osca.sequences("dff", u_segments, post=0.6).mean("rel_time")',
-        'u_stats = ox.stats(response, dim=("sequence", "roi"), stat="mean", error="sem")',
-        'same = oscaxr.plot.tracked_responses(sessions, dict(gabor_frame="U"))',
+        "import oscaxr.plot\n"
+        'response = ds.osca.sequences("dff", u_segments, post=0.6).mean("rel_time")\n'
+        'u_stats = ox.stats(response, dim=("sequence", "roi"), stat="mean", error="sem")\n'
+        'same = oscaxr.plot.tracked_responses(sessions, dict(gabor_frame="U"))\n'
         'same_stats = ox.stats(same, dim="tracking_id")',
-    )
-    table = Table(box=None, pad_edge=False, header_style="")
-    for title in ("session", "ROIs", "expected (D)", "unexpected (U)", "tracked ROIs, U"):
-        table.add_column(title, justify="right", no_wrap=True)
+        "",
+    ),
+)
+_HINTS: Final = """\
+Try next
+  type what stands after >>> above into Python, and change it
+  oscaxr sample my-data --rois 100
+      sample files of your own, laid out as those of DANDI 000037
+  ox.open_session(764704289, datadir='000037')
+      a real session: a folder with files from https://dandiarchive.org/dandiset/000037"""
+
+
+def _run(words: str, code: str, shown: str, names: dict[str, Any]) -> None:
+    """Show the code of a step, and run it."""
+    tell(words, "bold")
+    for line in [*code.splitlines(), *filter(None, [shown])]:
+        tell(f">>> {line}", "cyan")
+    with working("running"):
+        exec(code, names)  # noqa: S102 (our own code, from above)
+        value = eval(shown, names) if shown else None  # noqa: S307 (likewise)
+    if shown:
+        tell(f"{value}\n")
+
+
+def _compare(names: Mapping[str, Any]) -> None:
+    """Tell the responses of each session, as the last step makes them for one."""
+    rows = []
     with working("comparing"):
-        same = tracked_responses((part.session for part in compared), window=(0, RESPONSE_SECONDS))
-        same_stats = ox.stats(same, dim="tracking_id")
-        for part in compared:
-            number = int(part.session["session"])
-            table.add_row(
-                str(number),
-                str(part.session.sizes["roi"]),
-                _mean_and_sem(_response(part.session, part.expected)),
-                _mean_and_sem(_response(part.session, part.unexpected)),
-                f"{_mean_and_sem(same_stats.sel(session=number))} ({part.session.osca.n_tracked})",
-            )
-    console.print(table)
-    say(console)
+        for ds in names["sessions"]:
+            tracked = _mean_and_sem(names["same_stats"].sel(session=int(ds["session"])))
+            told = [_mean_and_sem(_response(ds, gabor_frame)) for gabor_frame in "DU"]
+            n_rois, n_tracked = ds.sizes["roi"], ds.osca.n_tracked
+            rows.append([str(int(ds["session"])), str(n_rois), *told, f"{tracked} ({n_tracked})"])
+    tell_table(("session", "ROIs", "expected (D)", "unexpected (U)", "tracked ROIs, U"), rows)
+    tell()
 
 
-def _response(ds: xr.Dataset, segments: xr.Dataset) -> xr.Dataset:
-    response = ds.osca.sequences("dff", segments, post=RESPONSE_SECONDS).mean("rel_time")
+def _response(ds: xr.Dataset, gabor_frame: str) -> xr.Dataset:
+    segments = ds.osca.select(gabor_frame=gabor_frame, gabor_kappa=16)
+    response = ds.osca.sequences("dff", segments, post=0.6).mean("rel_time")
     return ox.stats(response, dim=("sequence", "roi"), stat="mean", error="sem")
 
 
 def _mean_and_sem(found: xr.Dataset) -> str:
     return f"{float(found['mean']):.3f} +- {float(found['sem']):.3f}"
-
-
-def _hints(console: Console, figure: Path) -> None:
-    say(console, f"Figure: {figure.absolute()}\n", style="bold")
-    say(console, "Try next")
-    say(console, "  type what stands after >>> above into Python, and change it")
-    say(console, f"  {shlex.join(['oscaxr', 'sample', 'my-data', '--rois', '100'])}")
-    say(console, "      sample files of your own, laid out as those of DANDI 000037")
-    say(console, "  ox.open_session(764704289, datadir='000037')")
-    say(
-        console,
-        "      a real session: a folder with files from https://dandiarchive.org/dandiset/000037",
-    )
 
 
 def draw(sessions: Sequence[xr.Dataset], unexpected: xr.DataArray) -> "Figure":
@@ -223,6 +254,7 @@ def draw(sessions: Sequence[xr.Dataset], unexpected: xr.DataArray) -> "Figure":
     return figure
 
 
+# -- the demo's sessions -----------------------------------------------------------------------
 # Long enough for some twenty unexpected sequences, small enough to be written in seconds.
 DESCRIPTION: Final[dict[str, Any]] = {
     "seed": 0,
@@ -258,14 +290,15 @@ def demo_sessions(
     if folder is not None and occupied:
         raise DemoFolderError(
             f"{folder} is not empty and does not hold the demo's sessions as they were written "
-            f"(oscaxr {__version__}). Nothing in it was touched. Give a new folder with --out."
+            f"(oscaxr {__version__}). Nothing in it was touched. Give a new folder with "
+            f"{option('out')}."
         )
     # An empty folder that was given stays the same folder: someone may be standing in it.
     fill = folder is not None and chosen.is_dir()
     partial = _unused(chosen if fill else chosen.parent)
     try:
         chosen.parent.mkdir(parents=True, exist_ok=True)
-        sample.write_mouse(partial, progress=progress, **DESCRIPTION)
+        samples.write_mouse(partial, progress=progress, **DESCRIPTION)
         content = {path: _fingerprint(partial / path) for path in _files(partial)}
         (partial / MANIFEST).write_text(
             json.dumps({"version": __version__, "sample": DESCRIPTION, "files": content}, indent=1)
@@ -278,7 +311,7 @@ def demo_sessions(
     except OSError as error:
         raise DemoFolderError(
             f"cannot write the demo's sessions to {chosen}: {error}. Give another folder with "
-            "--out."
+            f"{option('out')}."
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

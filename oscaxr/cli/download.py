@@ -1,6 +1,8 @@
 """``oscaxr download``: fetch sessions of DANDI 000037, after saying how much that is."""
 
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -10,72 +12,87 @@ from oscaxr.cli.console import (
     FAILED,
     DebugOption,
     JsonOption,
-    as_options,
-    messages,
-    output,
+    complain,
+    counted,
+    note,
     print_json,
     reported_errors,
-    say,
-    table_lines,
+    tell,
+    tell_table,
     working,
 )
+from oscaxr.cli.session_options import takes
 from oscaxr.cli.sessions import numbers
 from oscaxr.download import DANDISET, VERSION, Asset, Fetched, Plan, fetch, plan
 from oscaxr.errors import DownloadError
 from oscaxr.progress import progress_bar
 
-_OPTION_WORDS: Final = {
-    "overwrite": "--overwrite",
-    "mice": "--mice",
-    "sessions": "--sessions",
-}
 _WORDS: Final = {"verified": "already there, verified"}
 
+_what = partial(typer.Option, rich_help_panel="What to fetch")
+FolderOption = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        file_okay=False,
+        help="Folder to download into; files go to DIR/sub-MOUSE/.",
+    ),
+]
+NumberedTableOption = Annotated[
+    Path | None,
+    _what(
+        metavar="CSV",
+        envvar="OSCAXR_TABLE",
+        exists=True,
+        dir_okay=False,
+        help="Session table (mouse_df.csv), which knows the numbers. Without it, give ids.",
+    ),
+]
 
-def download(
-    folder: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="DIR",
-            file_okay=False,
-            help="Folder to download into; files go to DIR/sub-MOUSE/.",
-        ),
-    ],
+
+def _planned(
     sessions: Annotated[
         str | None,
-        typer.Option(
-            metavar="N,N-N",
-            help="Session numbers of --table, or session ids.",
-            show_default="all",
+        _what(
+            metavar="N,N-N", help="Session numbers of --table, or session ids.", show_default="all"
         ),
     ] = None,
     mice: Annotated[
         str | None,
-        typer.Option(
-            metavar="N,N-N", help="Mouse numbers of --table, or mouse ids.", show_default="all"
-        ),
+        _what(metavar="N,N-N", help="Mouse numbers of --table, or mouse ids.", show_default="all"),
     ] = None,
-    table: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="CSV",
-            envvar="OSCAXR_TABLE",
-            exists=True,
-            dir_okay=False,
-            help="Session table (mouse_df.csv), which knows the numbers. Without it, give ids.",
-        ),
-    ] = None,
+    table: NumberedTableOption = None,
     stimulus_templates: Annotated[
-        bool, typer.Option("--stimulus-templates", help="Also the stimulus images (2 GB each).")
+        bool, _what("--stimulus-templates", help="Also the stimulus images (2 GB each).")
     ] = False,
     movies: Annotated[
-        bool, typer.Option("--movies", help="Also the motion-corrected movies (45 GB each).")
+        bool, _what("--movies", help="Also the motion-corrected movies (45 GB each).")
     ] = False,
     version: Annotated[
-        str, typer.Option(help="Version of the dandiset; 'draft' for what is not published yet.")
+        str, _what(help="Version of the dandiset; 'draft' for what is not published yet.")
     ] = VERSION,
+    api_url: Annotated[
+        str | None, _what(metavar="URL", help="Another archive.", show_default="dandiarchive.org")
+    ] = None,
+) -> Callable[[], Plan]:
+    """Return what asks the archive for the files."""
+    return lambda: plan(
+        mice=numbers("--mice", mice),
+        sessions=numbers("--sessions", sessions),
+        table=table,
+        stimulus_templates=stimulus_templates,
+        movies=movies,
+        version=version,
+        api_url=api_url,
+    )
+
+
+@takes(_planned)
+def download(
+    ask_archive: Callable[[], Plan],
+    folder: FolderOption,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and its size, and stop.")
     ] = False,
@@ -84,10 +101,6 @@ def download(
         bool, typer.Option("--overwrite", help="Replace files that differ from the archive's.")
     ] = False,
     as_json: JsonOption = False,
-    api_url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Another archive.", show_default="dandiarchive.org"),
-    ] = None,
     debug: DebugOption = False,
 ) -> None:
     """Download sessions of DANDI 000037.
@@ -101,42 +114,30 @@ def download(
     downloaded all the same) or nothing could be done; 2 for a wrong command
     line; 130 when interrupted.
     """
-    with reported_errors(debug, _OPTION_WORDS):
-        asked_mice = numbers("--mice", mice)
-        asked_sessions = numbers("--sessions", sessions)
+    with reported_errors(debug):
         with working("asking the archive"):
-            planned = plan(
-                mice=asked_mice,
-                sessions=asked_sessions,
-                table=table,
-                stimulus_templates=stimulus_templates,
-                movies=movies,
-                version=version,
-                api_url=api_url,
-            )
+            planned = ask_archive()
         if dry_run and as_json:
             print_json(planned.to_dict())
             return
         if not as_json:
-            _show_plan(planned, folder)
+            _tell_plan(planned, folder)
         for session in planned.missing:
-            say(messages(), f"Note: not in version {version}: {session}", style="yellow")
+            note(f"not in version {planned.version}: {session}")
         if dry_run:
             return
-        console = messages()
-        if console.is_terminal and not (yes or as_json):
+        if sys.stderr.isatty() and not (yes or as_json):
             typer.confirm("Download?", default=True, abort=True, err=True)
         results, failed = _fetch(planned, folder, overwrite)
         if as_json:
             print_json(_as_dict(planned, folder, results))
         else:
-            _show_results(results, folder)
+            _tell_results(results)
         for one in results:
             if one.status == "failed":
-                reason = as_options(one.reason, _OPTION_WORDS)
-                say(messages(), f"Error: {one.asset.path}: {reason}", style="red")
+                complain(f"{one.asset.path}: {one.reason}")
         if failed:
-            say(messages(), "Run the same command again to go on.")
+            tell("Run the same command again to go on.", to_messages=True)
             raise typer.Exit(FAILED)
 
 
@@ -162,51 +163,39 @@ def _total(planned: Plan, report: Callable[..., None]) -> Callable[[Asset, int],
     return progress
 
 
-def _show_plan(planned: Plan, folder: Path) -> None:
-    rows = []
-    there = 0
-    for asset in planned.assets:
-        part = asset.bytes_there(folder)
-        there += part
-        percent = f"{100 * part // asset.size if asset.size else 100} %" if part else ""
-        name = asset.path.rpartition("/")[2]
-        rows.append([asset.label, name, f"{asset.size / 1e6:,.1f}", percent])
-    console = output()
-    say(console, f"Dandiset {planned.dandiset}, version {planned.version}, into {folder}:")
-    for line in table_lines(["session", "file", "MB", "there"], rows, ["session", "file"]):
-        say(console, line)
+def _tell_plan(planned: Plan, folder: Path) -> None:
+    there = [asset.bytes_there(folder) for asset in planned.assets]
+    rows = [
+        [
+            asset.label,
+            asset.path.rpartition("/")[2],
+            f"{asset.size / 1e6:,.1f}",
+            f"{100 * part // asset.size if asset.size else 100} %" if part else "",
+        ]
+        for asset, part in zip(planned.assets, there, strict=True)
+    ]
+    tell(f"Dandiset {planned.dandiset}, version {planned.version}, into {folder}:")
+    tell_table(("session", "file", "MB", "there"), rows, ("session", "file"))
     files = f"{len(planned.assets)} file{'s' if len(planned.assets) != 1 else ''}"
-    say(
-        console,
-        f"{files}, {_amount(planned.size)}; {_amount(planned.size - there)} to download",
-    )
+    tell(f"{files}, {_amount(planned.size)}; {_amount(planned.size - sum(there))} to download")
     for asset in planned.assets:
         if asset.note:
-            say(messages(), f"Note: {asset.path} {asset.note}", style="yellow")
+            note(f"{asset.path} {asset.note}")
 
 
 def _amount(n_bytes: int) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
 
 
-def _show_results(results: Sequence[Fetched], folder: Path) -> None:
-    counts: dict[str, int] = {}
-    for one in results:
-        word = _WORDS.get(one.status, one.status)
-        counts[word] = counts.get(word, 0) + 1
-    say(output(), ", ".join(f"{n} {word}" for word, n in counts.items()))
+def _tell_results(results: Sequence[Fetched]) -> None:
+    tell(counted(_WORDS.get(one.status, one.status) for one in results))
     unchecked = [one.asset.path for one in results if one.checked == "size"]
     if unchecked:
-        say(
-            messages(),
-            f"Note: no digest in the archive, only sizes compared: {', '.join(unchecked)}",
-            style="yellow",
-        )
+        note(f"no digest in the archive, only sizes compared: {', '.join(unchecked)}")
     good = next((one for one in results if one.status != "failed"), None)
     if good is not None:
-        say(output(), "\nTry next, in Python:")
-        say(output(), "  import oscaxr as ox")
-        say(output(), f"  ds = ox.open_session({str(good.path)!r})")
+        tell("\nTry next, in Python:\n  import oscaxr as ox")
+        tell(f"  ds = ox.open_session({str(good.path)!r})")
 
 
 def _as_dict(planned: Plan, folder: Path, results: Sequence[Fetched]) -> dict[str, Any]:

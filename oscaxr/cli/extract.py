@@ -1,5 +1,6 @@
 """``oscaxr extract``: windows around segments, or statistics of them, into a file."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -16,18 +17,17 @@ from oscaxr.cli.console import (
     check_target,
     in_words,
     new_file,
-    output,
     print_json,
     reported_errors,
-    say,
+    tell,
     working,
 )
-from oscaxr.cli.segments import left_lines, left_of
+from oscaxr.cli.look import left_lines, left_of
 from oscaxr.cli.session_options import (
     CRITERIA_WORDS,
-    OPTION_WORDS,
     SESSION_WORDS,
     Asked,
+    CriteriaArgument,
     split_words,
     takes_session,
 )
@@ -37,16 +37,13 @@ from oscaxr.measure import integrate as integrated
 from oscaxr.measure import stats as averaged
 from oscaxr.model import names as n
 from oscaxr.progress import progress_bar
-from oscaxr.select.criteria import select_segments
+from oscaxr.select.criteria import Explanation, select_segments
 from oscaxr.select.sequences import sequences
 from oscaxr.select.tracked import tracked as tracked_rois
 from oscaxr.store.save import format_of, save
 
 # Of windows that are worked on before they are saved, so many bytes are held at a time.
 _BLOCK_BYTES: Final = 16 * 2**20
-WINDOW_WORDS: Final = OPTION_WORDS | {
-    name: f"--{name}" for name in ("pre", "post", "edge", "interpolate", "scale", "error")
-}
 
 
 class Edge(StrEnum):
@@ -92,23 +89,29 @@ BaselineOption = Annotated[
         help="Subtract from each sequence the mean of its first so many seconds.",
     ),
 ]
+TargetOption = Annotated[
+    Path,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="FILE",
+        help="Where to: .nc, .zarr or .zarr.zip keep all labels; .csv is one long table.",
+    ),
+]
+ErrorOption = Annotated[
+    Spread | None,
+    typer.Option(
+        help="With --stats: sem (default) or std of the mean, mad (default) or quartiles of the "
+        "median."
+    ),
+]
 
 
 @takes_session(SESSION_WORDS, CRITERIA_WORDS)
 def extract(
     asked: Asked,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="FILE",
-            help="Where to: .nc, .zarr or .zarr.zip keep all labels; .csv is one long table.",
-        ),
-    ],
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Criteria; see above.")
-    ] = None,
+    out: TargetOption,
+    words: CriteriaArgument = None,
     pre: PreOption = 1.0,
     post: PostOption = 1.0,
     variable: VariableOption = n.DFF,
@@ -121,19 +124,12 @@ def extract(
         bool, typer.Option("--integrate", help="One number a sequence: its integral.")
     ] = False,
     stats: Annotated[
-        Stat | None,
-        typer.Option(help="Average over sequences, then over ROIs."),
+        Stat | None, typer.Option(help="Average over sequences, then over ROIs.")
     ] = None,
     by_roi: Annotated[
         bool, typer.Option("--by-roi", help="With --stats: over sequences only, ROI by ROI.")
     ] = False,
-    error: Annotated[
-        Spread | None,
-        typer.Option(
-            help="With --stats: sem (default) or std of the mean, mad (default) or quartiles of "
-            "the median."
-        ),
-    ] = None,
+    error: ErrorOption = None,
     edge: Annotated[
         Edge, typer.Option(help="What to do with windows that leave the recording.")
     ] = Edge.DROP,
@@ -148,61 +144,34 @@ def extract(
     from the start of the segment), time (s in the session), and the variable or
     its statistics. More than 20 million rows are refused: write .nc or .zarr.
     """
-    with reported_errors(debug, WINDOW_WORDS):
-        is_table = out.suffix.lower() == ".csv"
-        if not is_table:
-            _check_format(out)
+    with reported_errors(debug):
+        _check_format(out)
         if (by_roi or error) and stats is None:
             raise typer.BadParameter("--by-roi and --error are about --stats: give that too")
         check_target(out, overwrite=overwrite)
         others, criteria = split_words([*asked.words, *(words or [])])
+        options = {"pre": pre, "post": post, "scale": scale, "edge": edge.value}
         with asked.open(others) as ds:
-            selected, steps = select_segments(ds, **criteria, explain=True)
-            total = ds.sizes[n.SEGMENT]
-            if not selected.sizes[n.SEGMENT]:
-                raise CriterionError(
-                    "no segment fulfils the criteria:\n  " + "\n  ".join(left_lines(steps, total))
-                )
-            windows = take_windows(
-                tracked_rois(ds) if tracked else ds,
-                variable,
-                selected,
-                {"pre": pre, "post": post, "scale": scale, "edge": edge.value},
-                baseline=baseline,
-                integrate=integrate,
-            )
-            n_sequences = windows.sizes[n.SEQUENCE]
+            selected, steps = chosen_segments(ds, criteria)
+            source = tracked_rois(ds) if tracked else ds
+            windows = take_windows(source, variable, selected, options, baseline, integrate)
             result: xr.Dataset | xr.DataArray = windows
             if stats is not None:
                 spread = None if error is None else error.value
-                with working("averaging"):
-                    result = statistics(windows, stats.value, spread, by_roi=by_roi)
-            if is_table:
-                table = _as_table(result, variable)
-                columns = [name for name in criteria if _is_column(table, name)]
-                check_rows(table)
-                with (
-                    progress_bar(f"writing {out.name}") as report,
-                    new_file(out, overwrite=overwrite) as temporary,
-                ):
-                    write_long_table(table, temporary, columns, report)
-            else:
-                with progress_bar(f"writing {out.name}", in_bytes=True) as report:
-                    save(result, out, overwrite=overwrite, progress=report)
-        _tell(
-            {
-                "path": out,
-                "bytes": bytes_at(out),
-                "variables": [variable] if stats is None else [str(name) for name in result],
-                "sizes": dict(result.sizes),
-                "total": total,
-                "criteria": left_of(steps),
-                "selected": selected.sizes[n.SEGMENT],
-                "sequences": n_sequences,
-            },
-            left_lines(steps, total),
-            as_json=as_json,
-        )
+                result = statistics(windows, stats.value, spread, by_roi=by_roi)
+            _write(result, variable, out, list(criteria), overwrite=overwrite)
+            n_segments = ds.sizes[n.SEGMENT], selected.sizes[n.SEGMENT]
+        _tell(result, out, windows, steps, n_segments, as_json=as_json)
+
+
+def chosen_segments(ds: xr.Dataset, criteria: dict[str, Any]) -> tuple[xr.Dataset, Explanation]:
+    """Select segments and say what each criterion left; an error if there are none."""
+    selected: xr.Dataset
+    selected, steps = select_segments(ds, **criteria, explain=True)
+    if not selected.sizes[n.SEGMENT]:
+        lines = left_lines(steps, ds.sizes[n.SEGMENT])
+        raise CriterionError("no segment fulfils the criteria:\n  " + "\n  ".join(lines))
+    return selected, steps
 
 
 def take_windows(
@@ -210,7 +179,6 @@ def take_windows(
     variable: str,
     segments: xr.Dataset,
     options: dict[str, Any],
-    *,
     baseline: float | None = None,
     integrate: bool = False,
 ) -> xr.DataArray:
@@ -239,12 +207,17 @@ def statistics(
     if by_roi and not rois:
         raise MissingVariableError(f"{windows.name} has no ROIs, so there is nothing --by-roi")
     dims = [n.SEQUENCE, *([] if by_roi else rois)]
-    return averaged(windows, dims, stat=stat, error=error or "sem").compute()
+    with working("averaging"):
+        return averaged(windows, dims, stat=stat, error=error or "sem").compute()
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
 
 
 def _check_format(path: Path) -> None:
     try:
-        format_of(path)
+        _is_table(path) or format_of(path)
     except ExportError:
         raise ExportError(
             f"cannot tell the format of {path}: its name should end in .nc, .zarr, .zarr.zip or "
@@ -252,8 +225,26 @@ def _check_format(path: Path) -> None:
         ) from None
 
 
-def _as_table(result: xr.Dataset | xr.DataArray, variable: str) -> xr.Dataset:
-    return result if isinstance(result, xr.Dataset) else result.to_dataset(name=variable)
+def _write(
+    result: xr.Dataset | xr.DataArray,
+    variable: str,
+    out: Path,
+    criteria: Sequence[str],
+    *,
+    overwrite: bool,
+) -> None:
+    if not _is_table(out):
+        with progress_bar(f"writing {out.name}", in_bytes=True) as report:
+            save(result, out, overwrite=overwrite, progress=report)
+        return
+    table = result if isinstance(result, xr.Dataset) else result.to_dataset(name=variable)
+    columns = [name for name in criteria if _is_column(table, name)]
+    check_rows(table)
+    with (
+        progress_bar(f"writing {out.name}") as report,
+        new_file(out, overwrite=overwrite) as temporary,
+    ):
+        write_long_table(table, temporary, columns, report)
 
 
 def _is_column(table: xr.Dataset, name: str) -> bool:
@@ -264,20 +255,39 @@ def _is_column(table: xr.Dataset, name: str) -> bool:
     )
 
 
-def _tell(done: dict[str, Any], left: list[str], *, as_json: bool) -> None:
+def _tell(
+    result: xr.Dataset | xr.DataArray,
+    out: Path,
+    windows: xr.DataArray,
+    steps: Explanation,
+    n_segments: tuple[int, int],
+    *,
+    as_json: bool,
+) -> None:
+    """Say what was written, and what each criterion left."""
+    total, selected = n_segments
+    n_sequences = windows.sizes[n.SEQUENCE]
+    names = [windows.name] if isinstance(result, xr.DataArray) else [str(name) for name in result]
     if as_json:
-        print_json(done)
+        print_json(
+            {
+                "path": out,
+                "bytes": bytes_at(out),
+                "variables": names,
+                "sizes": dict(result.sizes),
+                "total": total,
+                "criteria": left_of(steps),
+                "selected": selected,
+                "sequences": n_sequences,
+            }
+        )
         return
-    console = output()
-    for line in left:
-        say(console, line)
-    dropped = done["selected"] - done["sequences"]
-    sizes = ", ".join(f"{dim} {size:,}" for dim, size in done["sizes"].items())
-    say(console)
-    say(
-        console,
-        f"Wrote {done['path']} ({in_words(done['bytes'])}): {', '.join(done['variables'])}"
+    tell("\n".join(left_lines(steps, total)) + "\n")
+    sizes = ", ".join(f"{dim} {size:,}" for dim, size in result.sizes.items())
+    dropped = selected - n_sequences
+    tell(
+        f"Wrote {out} ({in_words(bytes_at(out))}): {', '.join(map(str, names))}"
         + (f" over {sizes}" if sizes else "")
-        + (f", of {done['sequences']:,} sequences" if n.SEQUENCE not in done["sizes"] else "")
-        + (f"; {dropped:,} dropped at the ends of the recording" if dropped else ""),
+        + (f", of {n_sequences:,} sequences" if n.SEQUENCE not in result.sizes else "")
+        + (f"; {dropped:,} dropped at the ends of the recording" if dropped else "")
     )

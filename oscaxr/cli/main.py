@@ -8,17 +8,14 @@ import typer
 from typer.core import TyperCommand
 
 from oscaxr import __version__
+from oscaxr.cli.batch import convert, validate
 from oscaxr.cli.cite import cite
-from oscaxr.cli.convert import convert
-from oscaxr.cli.demo import demo
+from oscaxr.cli.demo import demo, sample
 from oscaxr.cli.download import download
 from oscaxr.cli.extract import extract
-from oscaxr.cli.info import info
+from oscaxr.cli.look import info, segments
 from oscaxr.cli.plot import plot
-from oscaxr.cli.sample import sample
-from oscaxr.cli.segments import segments
 from oscaxr.cli.sessions import sessions
-from oscaxr.cli.validate import validate
 from oscaxr.renamed import OPTIONS
 
 # In the order in which they are listed. No line of help may be longer than the terminal is wide.

@@ -12,16 +12,12 @@ import xarray as xr
 
 from oscaxr import plot
 from oscaxr.cli.console import new_file
-from oscaxr.cli.extract import take_windows
-from oscaxr.cli.segments import left_lines
-from oscaxr.errors import CriterionError, MissingVariableError, OscaxrError
+from oscaxr.cli.extract import chosen_segments, take_windows
+from oscaxr.errors import CriterionError, MissingVariableError, OscaxrError, option
 from oscaxr.model import names as n
 from oscaxr.plot.axes import require_matplotlib
 from oscaxr.plot.overview import HEIGHT_RATIOS
-from oscaxr.select.criteria import select_segments
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -53,12 +49,7 @@ class Request:
 
     def segments(self) -> xr.Dataset:
         """Select the segments; an error if there are none."""
-        selected: xr.Dataset
-        selected, steps = select_segments(self.session, **self.criteria, explain=True)
-        if not selected.sizes[n.SEGMENT]:
-            lines = left_lines(steps, self.session.sizes[n.SEGMENT])
-            raise CriterionError("no segment fulfils the criteria:\n  " + "\n  ".join(lines))
-        return selected
+        return chosen_segments(self.session, dict(self.criteria))[0]
 
     def windows(self) -> xr.DataArray:
         """Take windows around the segments."""
@@ -67,7 +58,7 @@ class Request:
             self.options.get("variable", n.DFF),
             self.segments(),
             {"pre": 1.0, "post": 1.0, **self.given("pre", "post", "scale")},
-            baseline=self.options.get("baseline"),
+            self.options.get("baseline"),
         )
 
 
@@ -101,20 +92,21 @@ def _groups(windows: xr.DataArray, column: str) -> dict[str, xr.DataArray]:
     if column not in windows.coords or windows[column].dims != (n.SEQUENCE,):
         there = sorted(str(c) for c in windows.coords if windows[c].dims == (n.SEQUENCE,))
         raise MissingVariableError(
-            f"--by {column}: the segments have no such column; they have {', '.join(there)}"
+            f"{option('by', column)}: the segments have no such column; they have "
+            f"{', '.join(there)}"
         )
     values = windows[column].values
     missing = pd.isna(values) | (values == "")
     if missing.any():
         raise CriterionError(
-            f"--by {column}: {missing.sum()} of the {len(values)} segments have no value of it; "
-            "leave them out by criteria, e.g. stimulus=gabors"
+            f"{option('by', column)}: {missing.sum()} of the {len(values)} segments have no value "
+            "of it; leave them out by criteria, e.g. stimulus=gabors"
         )
     labels = np.unique(values).tolist()
     if len(labels) > _MOST_GROUPS:
         raise CriterionError(
-            f"--by {column}: there are {len(labels)} different values of it; a picture has at "
-            f"most {_MOST_GROUPS} groups"
+            f"{option('by', column)}: there are {len(labels)} different values of it; a picture "
+            f"has at most {_MOST_GROUPS} groups"
         )
     groups = {}
     for label in labels:
@@ -186,7 +178,7 @@ PICTURES: Final[dict[str, Picture]] = {
         "stimulus, running, pupil and mean dF/F over time", _overview, size=(9, 5)
     ),
     "responses": Picture(
-        "mean response and its error over time; --by makes groups",
+        "mean response and its error; --by makes groups",
         _responses, (*_WINDOW, "by", "gabor_frames"), takes_criteria=True,
     ),
     "expected-unexpected": Picture(
@@ -213,7 +205,7 @@ PICTURES: Final[dict[str, Picture]] = {
     ),
     "projection": Picture("maximum projection under the contours", _projection, size=_FIELD),
     "stimulus": Picture(
-        "images that were shown, one of each kind without criteria",
+        "images shown; without criteria, one of each kind",
         _stimulus, takes_criteria=True, size=(8, 6), include=("templates",),
     ),
 }  # fmt: skip
@@ -222,19 +214,15 @@ PICTURES: Final[dict[str, Picture]] = {
 def check_options(kind: str, criteria: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     """Refuse what a kind of picture does not take."""
     picture = PICTURES[kind]
-    odd = [_option(name) for name in options if name not in picture.options]
+    odd = [option(name) for name in options if name not in picture.options]
     odd += [] if picture.takes_criteria else [f"{name}=..." for name in criteria]
     if odd:
-        takes = [_option(name) for name in picture.options]
+        takes = [option(name) for name in picture.options]
         takes += ["criteria"] * picture.takes_criteria
         raise CriterionError(
             f"{', '.join(odd)} would have no effect on the picture {kind}, which takes "
             f"{', '.join(takes) or 'no such options'}"
         )
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def draw(kind: str, request: Request, size: tuple[float, float], dpi: int) -> "Figure":

@@ -1,11 +1,11 @@
-"""Which session a command is about: its path or id, or the numbers of mouse and session."""
+"""Which session a command is about, how it is opened, and which of its segments are meant."""
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,7 +13,7 @@ import pandas as pd
 import typer
 import xarray as xr
 
-from oscaxr.cli.console import messages, say, working
+from oscaxr.cli.console import note, working
 from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.files.remote import is_url
 from oscaxr.formats.registry import is_session
@@ -26,41 +26,27 @@ SESSION_WORDS: Final = (
     "folder in the original layout; or a session id, with --datadir. Or leave it out and give "
     "--mouse and --session."
 )
-# What the library calls things, in its messages, and what they are called here.
-OPTION_WORDS: Final = {
-    "datadir": "--datadir",
-    "table": "--table",
-    "mouse": "--mouse",
-    "session": "--session",
-    "run_type": "--run-type",
-    "segmentation": "--segmentation",
-    "fluorescence": "--fluorescence",
-}
 
-_PANEL: Final = "Which session"
+# Options of typer, listed under a heading of their own in --help.
+_which = partial(typer.Option, rich_help_panel="Which session")
+_how = partial(typer.Option, rich_help_panel="How to open it")
+_folder = partial(_which, metavar="DIR", exists=True, file_okay=False)
+_table = partial(_which, metavar="CSV", exists=True, dir_okay=False)
 
 DatadirOption = Annotated[
     Path | None,
-    typer.Option(
+    _folder(
         "--datadir",
-        metavar="DIR",
         envvar="OSCAXR_DATADIR",
-        exists=True,
-        file_okay=False,
         help="Folder below which the files of sessions lie, at any depth.",
-        rich_help_panel=_PANEL,
     ),
 ]
 TableOption = Annotated[
     Path | None,
-    typer.Option(
+    _table(
         "--table",
-        metavar="CSV",
         envvar="OSCAXR_TABLE",
-        exists=True,
-        dir_okay=False,
         help="Session table; by default mouse_df.csv in the data folder, if it is there.",
-        rich_help_panel=_PANEL,
     ),
 ]
 
@@ -70,6 +56,15 @@ class RunType(StrEnum):
 
     PRODUCTION = "prod"
     PILOT = "pilot"
+
+
+class Part(StrEnum):
+    """Heavy parts of a session that are there only when asked for."""
+
+    SQUARES = "squares"
+    TEMPLATES = "templates"
+    MOVIE = "movie"
+    ALL = "all"
 
 
 class Segmentation(StrEnum):
@@ -86,19 +81,86 @@ class Fluorescence(StrEnum):
     RAW = "raw"
 
 
+# -- options that commands share ------------------------------------------------------------------
+def takes(maker: Callable[..., Any], *help_words: str) -> Callable[[Any], Callable[..., Any]]:
+    """Give a command the arguments and options of a function, and what that makes of them."""
+    own = inspect.signature(maker).parameters
+    # The context and the arguments come before those of the command, the options after them.
+    leading = [one for one in own.values() if one.name in ("context", "word")]
+    options = [one for one in own.values() if one not in leading]
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        _, *others = inspect.signature(command).parameters.values()
+        parameters = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in (*leading, *others, *options)
+        ]
+
+        @wraps(command)
+        def run(*made: Any, **given: Any) -> Any:
+            # What decorators further out have made is handed on.
+            own_made = maker(**{name: given.pop(name) for name in own})
+            return command(own_made, *made, **given)
+
+        setattr(run, "__signature__", inspect.Signature(parameters))  # noqa: B010 (not declared)
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        run.__doc__ = "\n\n".join([inspect.cleandoc(command.__doc__ or ""), *help_words])
+        return run
+
+    return decorated
+
+
+def open_options(
+    include: Annotated[
+        list[Part] | None, _how(help="Heavy parts to have too; may be repeated.")
+    ] = None,
+    drop_variables: Annotated[
+        list[str] | None, _how(metavar="NAME", help="What to leave out; may be repeated.")
+    ] = None,
+    fluorescence: Annotated[
+        Fluorescence | None, _how(help="Which traces (original layout).")
+    ] = None,
+    segmentation: Annotated[Segmentation | None, _how(help="Which ROIs (original layout).")] = None,
+    keep_decoded: Annotated[
+        bool,
+        _how(
+            "--keep-decoded", help="Keep the decoded stimulus log in the cache (original layout)."
+        ),
+    ] = False,
+    header: Annotated[
+        list[str] | None,
+        _how(metavar="NAME:VALUE", help="What a server is told, e.g. to log in; may be repeated."),
+    ] = None,
+) -> dict[str, Any]:
+    """Return the options of opening that were given; chunks are for those who compute in Python."""
+    pairs = [one.partition(":") for one in header or ()]
+    if not all(colon and name.strip() for name, colon, _ in pairs):
+        raise typer.BadParameter("--header is written NAME:VALUE, e.g. 'Authorization: token 123'")
+    parts = [part.value for part in include or ()]
+    headers = {name.strip(): value.strip() for name, _, value in pairs}
+    options: dict[str, Any] = {
+        "include": "all" if Part.ALL in parts else tuple(parts),
+        "drop_variables": tuple(drop_variables or ()),
+        "fluorescence": fluorescence and fluorescence.value,
+        "segmentation": segmentation and segmentation.value,
+        "keep_decoded": keep_decoded,
+        "storage_options": {"headers": headers} if headers else None,
+    }
+    return {name: value for name, value in options.items() if value}
+
+
 @dataclass(frozen=True)
 class Asked:
-    """What says which session is asked for, where its files are, and its table."""
+    """What says which session is asked for, where its files are, its table, how to open it."""
 
     words: tuple[str, ...]
     mouse: int | None
     session: int | None
-    run_type: RunType | None
+    run_type: str | None
     datadir: Path | None
     table: Path | None
     table_given: bool
-    segmentation: Segmentation | None = None
-    fluorescence: Fluorescence | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def open(self, words: Sequence[str], *, include: Collection[str] = ()) -> xr.Dataset:
         """Open the session."""
@@ -114,54 +176,34 @@ class Asked:
                 if words
                 else "say which session: its path, its id, or --mouse and --session"
             )
+        options = self._with_parts(include)
         if words and not words[0].isdecimal():
-            if not is_url(words[0]):
-                check_path(Path(words[0]))
-            return self._open_path(words[0], include)
+            return self._open_path(words[0], options)
         datadir = self.require_datadir()
-        table = self.numbered_table(datadir)
-        if numbered and table is None:
-            raise typer.BadParameter(
-                "--mouse and --session are numbers of the session table: give --table CSV "
-                f"(or set OSCAXR_TABLE, or have a {TABLE_NAME} in {datadir})"
-            )
+        table = self.numbered_table(required=numbered)
         with working("opening"):
             return open_session(
                 int(words[0]) if words else None,
                 mouse=self.mouse,
                 session=self.session,
-                run_type=None if self.run_type is None else self.run_type.value,
+                run_type=self.run_type,
                 datadir=datadir,
                 table=table,
-                include=include,
-                **self._original(),
+                **options,
             )
 
     def open_mouse(self, words: Sequence[str]) -> list[xr.Dataset]:
         """Open several sessions: those named, or all of one mouse."""
         if words and (self.mouse is not None or self.session is not None):
             raise typer.BadParameter("give the sessions once: their paths or ids, or --mouse")
-        if words or self.session is not None:
-            ids: Sequence[str] = words
-        elif self.mouse is None:
+        if self.session is not None:
+            return [self.open([])]
+        if not words and self.mouse is None:
             raise typer.BadParameter(
                 "say which sessions: their paths or ids, or --mouse for all of a mouse"
             )
-        else:
-            table = self.numbered_table(self.require_datadir())
-            if table is None:
-                raise typer.BadParameter("--mouse is a number of the session table: give --table")
-            rows = table[table["mouse_n"] == self.mouse]
-            if self.run_type is not None and "runtype" in rows:
-                rows = rows[rows["runtype"] == self.run_type.value]
-            if rows.empty:
-                raise SessionNotFoundError(
-                    f"the session table has no mouse {self.mouse}; it has the mice "
-                    f"{', '.join(map(str, sorted(set(table['mouse_n']))))}"
-                )
-            ids = [str(number) for number in rows["sessid"]]
-        by_id = replace(self, mouse=None, session=None)
-        return [by_id.open([one]) for one in ids] if ids else [self.open([])]
+        by_id = replace(self, mouse=None)
+        return [by_id.open([one]) for one in words or self._ids_of_mouse()]
 
     def require_datadir(self) -> Path:
         """Return the folder of the files, or say that it is needed."""
@@ -172,35 +214,48 @@ class Asked:
             )
         return self.datadir
 
-    def numbered_table(self, datadir: Path) -> pd.DataFrame | None:
+    def numbered_table(self, *, required: bool) -> pd.DataFrame | None:
         """Return the session table: the one given, or the one in the data folder."""
-        path = self.table or table_in(datadir)
+        path = self.table or table_in(self.require_datadir())
+        if path is None and required:
+            raise typer.BadParameter(
+                "--mouse and --session are numbers of the session table: give --table CSV "
+                f"(or set OSCAXR_TABLE, or have a {TABLE_NAME} in {self.datadir})"
+            )
         return None if path is None else typed_table(path)
 
-    def _original(self) -> dict[str, Any]:
-        """Return what only sessions in the original layout have a choice of."""
-        asked = {"segmentation": self.segmentation, "fluorescence": self.fluorescence}
-        return {name: None if one is None else one.value for name, one in asked.items()}
+    def _ids_of_mouse(self) -> list[str]:
+        table = self.numbered_table(required=True)
+        assert table is not None
+        rows = table[table["mouse_n"] == self.mouse]
+        if self.run_type is not None and "runtype" in rows:
+            rows = rows[rows["runtype"] == self.run_type]
+        if rows.empty:
+            raise SessionNotFoundError(
+                f"the session table has no mouse {self.mouse}; it has the mice "
+                f"{', '.join(map(str, sorted(set(table['mouse_n']))))}"
+            )
+        return [str(number) for number in rows["sessid"]]
 
-    def _open_path(self, path: str, include: Collection[str]) -> xr.Dataset:
+    def _with_parts(self, include: Collection[str]) -> dict[str, Any]:
+        """Return the options of opening, with the parts that the command needs."""
+        asked = self.options.get("include", ())
+        parts = asked if asked == "all" else tuple(dict.fromkeys([*asked, *include]))
+        return {**self.options, "include": parts} if parts else dict(self.options)
+
+    def _open_path(self, path: str, options: Mapping[str, Any]) -> xr.Dataset:
+        if not is_url(path):
+            check_path(Path(path))
         with working("opening"):
             try:
-                return open_session(
-                    path,
-                    run_type=None if self.run_type is None else self.run_type.value,
-                    table=self.table,
-                    include=include,
-                    **self._original(),
-                )
+                return open_session(path, run_type=self.run_type, table=self.table, **options)
             except SessionNotFoundError:
                 if self.table is None or self.table_given:
                     raise
-            opened = open_session(path, include=include, **self._original())
-        say(
-            messages(),
-            f"Note: the session table {self.table} (OSCAXR_TABLE) does not have this session: its "
-            "facts are those that the file knows.",
-            style="yellow",
+            opened = open_session(path, **options)
+        note(
+            f"the session table {self.table} (OSCAXR_TABLE) does not have this session: its facts "
+            "are those that the file knows."
         )
         return opened
 
@@ -219,78 +274,48 @@ def check_path(path: Path) -> None:
         )
 
 
-def _asked(
+@takes(open_options)
+def asked_session(
+    options: dict[str, Any],
     context: typer.Context,
     word: Annotated[
         str | None, typer.Argument(metavar="SESSION", help="Which session; see above.")
     ] = None,
     mouse: Annotated[
-        int | None,
-        typer.Option("--mouse", help="Number of the mouse in the table.", rich_help_panel=_PANEL),
+        int | None, _which("--mouse", help="Number of the mouse in the table.")
     ] = None,
-    session: Annotated[
-        int | None,
-        typer.Option("--session", help="Number of its session.", rich_help_panel=_PANEL),
-    ] = None,
+    session: Annotated[int | None, _which("--session", help="Number of its session.")] = None,
     run_type: Annotated[
         RunType | None,
-        typer.Option(
-            "--run-type",
-            help="Tells apart mice that have one number in production and pilot.",
-            rich_help_panel=_PANEL,
-        ),
+        _which(help="Tells apart mice that have one number in production and pilot."),
     ] = None,
     datadir: DatadirOption = None,
     table: TableOption = None,
-    segmentation: Annotated[
-        Segmentation | None,
-        typer.Option(
-            "--segmentation", help="Which ROIs (original layout).", rich_help_panel=_PANEL
-        ),
-    ] = None,
-    fluorescence: Annotated[
-        Fluorescence | None,
-        typer.Option(
-            "--fluorescence", help="Which traces (original layout).", rich_help_panel=_PANEL
-        ),
-    ] = None,
 ) -> Asked:
+    """Return what says which session is asked for."""
     source = context.get_parameter_source("table")
     given = source is not None and source.name == "COMMANDLINE"
     words = () if word is None else (word,)
-    return Asked(words, mouse, session, run_type, datadir, table, given, segmentation, fluorescence)
+    kind = run_type and run_type.value
+    return Asked(words, mouse, session, kind, datadir, table, given, options)
 
 
-def takes_session(*help_words: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes_session(*help_words: str) -> Callable[[Any], Callable[..., Any]]:
     """Give a command the argument and the options that say which session."""
-    context, word, *options = inspect.signature(_asked).parameters.values()
-
-    def decorated(command: Callable[..., None]) -> Callable[..., None]:
-        _, *own = inspect.signature(command).parameters.values()
-        parameters = [
-            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            for parameter in (context, word, *own, *options)
-        ]
-
-        @wraps(command)
-        def run(**given: Any) -> None:
-            asked = {name: given.pop(name) for name in inspect.signature(_asked).parameters}
-            command(_asked(**asked), **given)
-
-        setattr(run, "__signature__", inspect.Signature(parameters))  # noqa: B010 (not declared)
-        run.__annotations__ = {one.name: one.annotation for one in parameters}
-        run.__doc__ = "\n\n".join([inspect.cleandoc(command.__doc__ or ""), *help_words])
-        return run
-
-    return decorated
+    return takes(asked_session, *help_words)
 
 
+# -- criteria -------------------------------------------------------------------------------------
 CRITERIA_WORDS: Final = (
     "Criteria are named like the columns of the segment table: NAME=VALUE, NAME=VALUE,VALUE or "
     "NAME=MIN:MAX (MAX excluded; one end may be left out), e.g. gabor_frame=D,U gabor_kappa=16 "
     "start_time=60:120. Also stimulus=gabors, and run_start=true for the first of consecutive "
     "segments. A wrong name or value is answered with those that there are."
 )
+
+CriteriaArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Criteria; see above.")
+]
 
 _CRITERION: Final = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL | re.ASCII)
 _WHOLE: Final = re.compile(r"[-+]?\d+", re.ASCII)

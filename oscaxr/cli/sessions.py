@@ -11,12 +11,11 @@ import typer
 from oscaxr.cli.console import (
     DebugOption,
     JsonOption,
-    messages,
-    output,
+    note,
     print_json,
     reported_errors,
-    say,
-    table_lines,
+    tell,
+    tell_table,
     working,
 )
 from oscaxr.cli.session_options import RunType, TableOption
@@ -130,16 +129,15 @@ def sessions(
         if as_json:
             print_json(known(found))
             return
-        console = output()
         columns = {name: title for name, title in _SHOWN.items() if name in found}
         rows = known(found[list(columns)]).itertuples(index=False)
         cells = [
             [_cell(name, row_value) for name, row_value in zip(columns, row, strict=True)]
             for row in rows
         ]
-        for text in table_lines(list(columns.values()), cells, _WORDS) if cells else ():
-            say(console, text)
-        say(console, f"{len(found)} of {len(there)} sessions")
+        if cells:
+            tell_table(list(columns.values()), cells, _WORDS)
+        tell(f"{len(found)} of {len(there)} sessions")
 
 
 def choose(table: pd.DataFrame, *, published: bool, **criteria: Any) -> pd.DataFrame:
@@ -213,11 +211,9 @@ def read_sessions(source: Path | None, table: Path | None) -> pd.DataFrame:
     listed = read_table(table)
     unknown = sorted(set(found["sessid"]) - set(listed["sessid"]))
     if unknown:
-        say(
-            messages(),
-            f"Note: the session table {table} does not have {', '.join(map(str, unknown))}, found "
-            f"in {source}: left out of the list",
-            style="yellow",
+        note(
+            f"the session table {table} does not have {', '.join(map(str, unknown))}, found "
+            f"in {source}: left out of the list"
         )
     return listed.merge(found[["sessid", "path", "n_files"]], on="sessid")
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Never
 import pandas as pd
 
 from oscaxr.download.assets import DANDISET, VERSION, Archive, Asset, Plan, target_path
-from oscaxr.errors import CriterionError, SessionNotFoundError
+from oscaxr.errors import CriterionError, SessionNotFoundError, option
 from oscaxr.formats.identity import ParsedName, parse_name
 from oscaxr.renamed import refuse_keywords
 from oscaxr.sessions.table import session_table as read_table
@@ -52,9 +52,7 @@ def wanted_by_table(
     rows = _matching(rows, mice, "mouse_n", "mouseid", "mice")
     rows = _matching(rows, sessions, "sess_n", "sessid", "sessions")
     if not len(rows):
-        raise SessionNotFoundError(
-            f"No session of the table has mice={_said(mice)} and sessions={_said(sessions)}."
-        )
+        raise SessionNotFoundError(f"No session of the table has {_asked(mice, sessions)}.")
     return [
         Wanted(
             int(row["mouseid"]),
@@ -74,8 +72,8 @@ def wanted_by_name(
         numbers = [value for value in values or () if value < _SMALLEST_ID]
         if numbers:
             raise CriterionError(
-                f"{word}={_said(numbers)} are numbers of the session table: give the table (the "
-                "path of mouse_df.csv), or ids instead of numbers."
+                f"{option(word, numbers)} are numbers of the session table: give the table "
+                "(the path of mouse_df.csv), or ids instead of numbers."
             )
     keys = {(name.mouse_id, name.session_id or 0, name.start_time or ""): None for _, name in files}
     rows = pd.DataFrame(list(keys), columns=["mouseid", "sessid", "full_timestamp"])
@@ -84,8 +82,7 @@ def wanted_by_name(
     rows = _matching(rows, sessions, "sessid", "sessid", "sessions")
     if not len(rows):
         raise SessionNotFoundError(
-            f"This version of the dandiset has no session with mice={_said(mice)} and "
-            f"sessions={_said(sessions)}."
+            f"This version of the dandiset has no session with {_asked(mice, sessions)}."
         )
     return [
         Wanted(mouse, session, start, f"mouse {mouse}, session {session or start}")
@@ -109,7 +106,7 @@ def _matching(
         known = sorted(set(known))
         more = ", ..." if len(known) > _LISTED else ""
         raise SessionNotFoundError(
-            f"{word}={_said(unknown)}: not found. There are {_said(known[:_LISTED])}{more}."
+            f"{option(word, unknown)}: not found. There are {_said(known[:_LISTED])}{more}."
         )
     return rows[rows[number].isin(values) | rows[identity].isin(values)]
 
@@ -168,8 +165,13 @@ def _labelled(asset: Asset, wanted: Wanted, note: str) -> Asset:
     )
 
 
-def _said(values: Collection[int] | None) -> str:
-    return "all" if values is None else ", ".join(map(str, values))
+def _asked(mice: Collection[int] | None, sessions: Collection[int] | None) -> str:
+    said = {"mice": mice, "sessions": sessions}
+    return " and ".join(option(word, list(all_)) for word, all_ in said.items() if all_ is not None)
+
+
+def _said(values: Collection[int]) -> str:
+    return ", ".join(map(str, values))
 
 
 def plan(

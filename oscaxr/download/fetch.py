@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from oscaxr.download.assets import Asset, Plan, part_path
-from oscaxr.errors import DownloadError, OscaxrError
+from oscaxr.errors import DownloadError, OscaxrError, option
 
 if TYPE_CHECKING:
     import requests
@@ -147,7 +147,7 @@ def _fetch_one(
         if not overwrite or not target.is_file():
             raise DownloadError(
                 f"{target} is there already, but is not the file of the archive ({problem}). Give "
-                "overwrite=True to replace it, or download into another folder."
+                f"{option('overwrite', True)} to replace it, or download into another folder."
             )
     target.parent.mkdir(parents=True, exist_ok=True)
     asset.target(root)  # once more, now that the folders are there

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from oscaxr.arrays.percentiles import sorted_percentiles
-from oscaxr.errors import CriterionError, MissingVariableError
+from oscaxr.errors import CriterionError, MissingVariableError, option
 from oscaxr.measure.streaming import sequence_moments
 from oscaxr.model import names as n
 
@@ -198,7 +198,8 @@ def _error_kind(stat: str, error: str | None) -> str | None:
         return None
     if error not in ERRORS[stat]:
         raise CriterionError(
-            f"error={error!r} is not known for the {stat}; it may be {sorted(ERRORS[stat])} or None"
+            f"{option('error', error)} is not known for the {stat}; it may be "
+            f"{sorted(ERRORS[stat])} or None"
         )
     return ERRORS[stat][error]
 

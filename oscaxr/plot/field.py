@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from oscaxr.errors import CriterionError, MissingVariableError
+from oscaxr.errors import CriterionError, MissingVariableError, option
 from oscaxr.model import names as n
 from oscaxr.plot import axes as parts
 from oscaxr.plot.axes import require_kind, require_variables, roi_dim
@@ -207,7 +207,10 @@ def roi_contours(
     dim = roi_dim(masks)
     position = None if highlight is None else _position(masks, dim, highlight)
     if zoom and position is None:
-        raise CriterionError("zoom=True shows the surroundings of one ROI: say which, highlight=")
+        raise CriterionError(
+            f"{option('zoom', True)} shows the surroundings of one ROI: say which, "
+            f"{option('highlight')}"
+        )
     pixels = mask_pixels(masks)
     own = pixels.roi == position
     if position is not None and not own.any():
@@ -300,7 +303,7 @@ def _position(masks: xr.DataArray, dim: str, label: Any) -> int:
     if found.size != 1:
         some = ", ".join(map(str, labels[:10])) + ", ..." * (len(labels) > 10)
         raise CriterionError(
-            f"highlight={label!r} is not one {dim} here; there are {len(labels)}: {some}"
+            f"{option('highlight', label)} is not one {dim} here; there are {len(labels)}: {some}"
         )
     return int(found[0])
 

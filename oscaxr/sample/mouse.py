@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import pandas as pd
 
+from oscaxr.errors import option
 from oscaxr.sample.nwb import Progress, sample_path, start_stamp, write_nwb
 from oscaxr.sample.original import original_path, write_original
 from oscaxr.sample.planted_rois import allen_rows, bad_rois
@@ -226,7 +227,8 @@ def write_mouse(
     if there and not overwrite:
         listed = "\n".join(f"- {path}" for path in there)
         raise SampleExistsError(
-            f"Already there (give overwrite=True to replace them, or another folder):\n{listed}"
+            f"Already there (give {option('overwrite', True)} to replace them, or another folder):"
+            f"\n{listed}"
         )
     for number, spec in enumerate(specs):
 

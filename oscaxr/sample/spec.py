@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from oscaxr.errors import OscaxrError
+from oscaxr.errors import OscaxrError, option
 from oscaxr.model import names as n
 
 BlockName = Literal["gabors", "left", "right"]
@@ -79,7 +79,8 @@ def taking_place(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give a path to write to, which takes its place when it is complete, never before."""
     if path.exists() and not overwrite:
         raise SampleExistsError(
-            f"{path} is already there; give overwrite=True to replace it, or another folder."
+            f"{path} is already there; give {option('overwrite', True)} to replace it, or another "
+            "folder."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     # Hidden, and of another ending than a session's: nobody takes it for one.

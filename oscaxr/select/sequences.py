@@ -11,7 +11,7 @@ from oscaxr.arrays.computed import scaled
 from oscaxr.arrays.lazy import OrthogonalArray
 from oscaxr.arrays.windows import WindowReader, Windows
 from oscaxr.arrays.xarray_internals import cached, innermost
-from oscaxr.errors import DroppedSequencesWarning, MissingVariableError, WindowError, warn
+from oscaxr.errors import DroppedSequencesWarning, MissingVariableError, WindowError, option, warn
 from oscaxr.model import names as n
 from oscaxr.model import traces
 from oscaxr.model.clocks import CLOCK_DIMS, Clock, check_clock, is_whole, recording_frames
@@ -228,13 +228,17 @@ def _offsets(
         raise WindowError(f"pad={pad!r}: it is two numbers of frames, (before, after)")
     before, after = (int(count) for count in pad)
     if not np.isfinite(pre) or (post is not None and not np.isfinite(post)):
-        raise WindowError(f"pre={pre!r} and post={post!r} should be finite, in seconds")
+        raise WindowError(
+            f"{option('pre', pre)} and {option('post', post)} should be finite, in seconds"
+        )
     first = -int(np.round(pre * fps)) - before
     length = None
     if post is not None:
         stop = int(np.round(post * fps)) + after
     elif found.lengths is None:
-        raise WindowError("give post=, in seconds (only segments have a length of their own)")
+        raise WindowError(
+            f"give {option('post')}, in seconds (only segments have a length of their own)"
+        )
     else:
         stop = int(found.lengths.max(initial=0)) + after
         length = found.lengths + after - first
@@ -242,8 +246,9 @@ def _offsets(
             length = None
     if stop <= first and (post is not None or found.frames.size):
         raise WindowError(
-            f"pre={pre} s, post={post} s and pad={tuple(pad)} make an empty window: frames {first} "
-            f"to {stop} (exclusive) at {fps:.2f} Hz. The window must end after it starts."
+            f"{option('pre', pre)} s, {option('post', post)} s and pad={tuple(pad)} make an empty "
+            f"window: frames {first} to {stop} (exclusive) at {fps:.2f} Hz. The window must "
+            "end after it starts."
         )
     return np.arange(first, stop), length
 
@@ -253,7 +258,7 @@ def _within(
 ) -> tuple[ReferenceFrames, Array | None]:
     """Apply the policy for windows that leave the recording."""
     if edge not in ("drop", "nan", "raise"):
-        raise WindowError(f"edge={edge!r}: it is 'drop', 'nan' or 'raise'")
+        raise WindowError(f"{option('edge', edge)}: it is 'drop', 'nan' or 'raise'")
     if edge == "nan" or not len(offsets):
         return found, length
     last = offsets[0] + length - 1 if length is not None else offsets[-1]
@@ -269,9 +274,11 @@ def _within(
         f"recording of {found.n_frames} {clock} frames ({found.what} {listed})"
     )
     if edge == "raise":
-        raise WindowError(f"{message}. Shorten pre or post, or use edge='drop' or 'nan'.")
+        raise WindowError(
+            f"{message}. Shorten pre or post, or use {option('edge', 'drop')} or 'nan'."
+        )
     warn(
-        f"{message} and were dropped. edge='nan' keeps them, filled with NaN.",
+        f"{message} and were dropped. {option('edge', 'nan')} keeps them, filled with NaN.",
         DroppedSequencesWarning,
     )
     return found.keep(~outside), None if length is None else length[~outside]

@@ -322,65 +322,6 @@ def test_wrong_command_lines(data, paths, tmp_path):
     assert not out.exists()
 
 
-# -- finding the sessions, in this process ----------------------------------------------------
-@pytest.fixture(scope="module")
-def sources():
-    return importlib.import_module("oscaxr.sessions.words")
-
-
-def named(sources, words):
-    return sources.named_sources(words, options={})
-
-
-def test_each_session_is_found_once(sources, data, paths):
-    found = named(sources, [*paths, data, paths[0]])
-    assert [one.name for one in found] == NAMES
-    assert [one.problem for one in found] == [""] * 3
-    assert [one.places for one in found] == [(path,) for path in paths]
-
-
-def test_copies_are_refused_by_name(sources, data, paths, tmp_path):
-    copy = tmp_path / paths[0].name
-    shutil.copy(paths[0], copy)
-    first, *others = named(sources, [data, copy])
-    assert str(copy) in first.problem
-    assert str(paths[0]) in first.problem
-    assert [one.problem for one in others] == ["", ""]
-    with pytest.raises(ox.OscaxrError, match="same parts"):
-        first.open()
-
-
-def test_names_of_odd_files(sources, paths, tmp_path):
-    odd = [tmp_path / "a" / "x.nwb", tmp_path / "b" / "x.nwb"]
-    for path in odd:
-        path.parent.mkdir()
-    shutil.copy(paths[0], odd[0])
-    odd[1].write_bytes(b"not HDF5")
-    with pytest.warns(ox.OscaxrWarning, match=r"x\.nwb"):
-        found = named(sources, odd)
-    # By the ids inside; where there are none, by the name of the file.
-    assert [one.name for one in found] == [NAMES[0], "x"]
-    shutil.copy(odd[1], odd[0])
-    with pytest.warns(ox.OscaxrWarning):
-        found = named(sources, odd)
-    assert [("same name x" in one.problem) for one in found] == [True, True]
-
-
-def test_a_dead_worker_fails_its_sessions(monkeypatch, tmp_path):
-    module = importlib.import_module("oscaxr.cli.convert")
-    source = importlib.import_module("oscaxr.sessions.asked").SessionSource
-    rest = {"dtype": None, "overwrite": False, "debug": False}
-    jobs = [module.Job(source((tmp_path,), name=n), tmp_path / n, **rest) for n in "ab"]
-    monkeypatch.setattr(module, "convert_one", _die)
-    results = module.convert_all(jobs, 2, lambda done, total: None)
-    assert [one.status for one in results] == ["failed", "failed"]
-    assert all("worker process died" in one.reason for one in results)
-
-
-def _die(job):
-    os._exit(9)
-
-
 def test_sessions_in_the_original_layout_are_converted(original_folders, tmp_path):
     datadir = original_folders["soma"].parents[2]
     done = convert_here(datadir, tmp_path / "all")

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oscaxr as ox
-from oscaxr.cli.console import as_options, plain, table_lines
+from oscaxr.cli.console import counted, plain, table_lines
 from oscaxr.cli.session_options import read_value, split_words
 from oscaxr.cli.sessions import numbers
-from oscaxr.errors import CriterionError
+from oscaxr.errors import CriterionError, command_line_words, option
 
 INF = float("inf")
 
@@ -126,21 +126,21 @@ def test_no_numbers():
 
 # -- messages, JSON, tables -----------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("name", "value", "keyword", "shown"),
     [
-        ("give another path, or overwrite=True to", "give another path, or --overwrite to"),
-        ("edge='nan' keeps them", "--edge nan keeps them"),
-        ("pre=-0.2 s and pad=(0, 0)", "--pre -0.2 s and pad=(0, 0)"),
-        ("datadir= is the folder", "--datadir is the folder"),
-        ("open_session(1, datadir=...)", "open_session(1, datadir=...)"),
-        ("xpre=1, a.pre=1", "xpre=1, a.pre=1"),
-        ("--pre=1", "--pre=1"),
+        ("overwrite", True, "overwrite=True", "--overwrite"),
+        ("edge", "nan", "edge='nan'", "--edge nan"),
+        ("pre", -0.2, "pre=-0.2", "--pre -0.2"),
+        ("datadir", None, "datadir=", "--datadir"),
+        ("run_type", "prod", "run_type='prod'", "--run-type prod"),
+        ("mice", [1, 2], "mice=1, 2", "--mice 1,2"),
     ],
 )
-def test_keywords_are_said_as_options(said, shown):
-    options = {name: f"--{name}" for name in ("overwrite", "edge", "pre", "datadir")}
-    assert as_options(said, options) == shown
-    assert as_options(said, {}) == said
+def test_messages_name_options_as_their_reader_writes_them(name, value, keyword, shown):
+    assert option(name, value) == keyword
+    with command_line_words():
+        assert option(name, value) == shown
+    assert option(name, value) == keyword
 
 
 def test_json_has_neither_nan_nor_numpy():
@@ -170,3 +170,8 @@ def test_json_has_neither_nan_nor_numpy():
 def test_tables_are_as_wide_as_what_they_hold():
     lines = table_lines(["word", "n"], [["x" * 90, "1"], ["", "1000"]], ["word"])
     assert lines == ["word" + " " * 86 + "     n", "x" * 90 + "     1", " " * 90 + "  1000"]
+
+
+def test_counts_are_said_in_order():
+    assert counted(["written", "failed", "written"]) == "2 written, 1 failed"
+    assert counted([]) == ""

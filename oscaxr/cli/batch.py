@@ -1,0 +1,304 @@
+"""``oscaxr convert`` and ``oscaxr validate``: the same for each of many sessions."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, cast
+
+import typer
+
+from oscaxr.cli.console import (
+    FAILED,
+    PROBLEMS,
+    DebugOption,
+    JsonOption,
+    complain,
+    counted,
+    note,
+    print_json,
+    reported_errors,
+    tell,
+    tell_table,
+    working,
+)
+from oscaxr.cli.session_options import open_options, takes
+from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionsFailedError
+from oscaxr.model.dataset import Problem, Report, check_structure
+from oscaxr.model.dataset import validate as check_values
+from oscaxr.progress import progress_bar
+from oscaxr.sessions import convert as conversion
+from oscaxr.sessions.asked import SessionSource
+from oscaxr.sessions.convert import Converted
+from oscaxr.sessions.words import named_sources
+
+_STATUSES: Final = ("written", "replaced", "verified", "failed")
+_STATUS_WORDS: Final = {"verified": "already there, verified", "failed": "FAILED"}
+
+
+class Format(StrEnum):
+    """What sessions are converted to."""
+
+    ZARR = "zarr"
+    PACKED = "zarr.zip"
+    NETCDF = "nc"
+
+
+class Precision(StrEnum):
+    """Floating-point dtypes of data variables."""
+
+    SINGLE = "float32"
+    DOUBLE = "float64"
+
+
+class Depth(StrEnum):
+    """How deep to look."""
+
+    STRUCTURE = "structure"
+    VALUES = "values"
+    TRACES = "traces"
+
+
+def _folder_for_exports(folder: Path) -> Path:
+    try:
+        return conversion.check_folder(folder)
+    except CriterionError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+# -- convert --------------------------------------------------------------------------------------
+_SOURCES_HELP: Final = (
+    "NWB files, session folders in the original layout, or exports; folders, which are searched "
+    "for the first two at any depth; or session tables (.csv), of which every row is converted."
+)
+_TABLE_HELP: Final = (
+    "Session table (mouse_df.csv) with the facts of the sessions, e.g. the mouse number."
+)
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Number of processes.", show_default="one per core, at most one per session"
+    ),
+]
+VerifyOption = Annotated[
+    bool,
+    typer.Option(
+        "--verify", help="Read all values of exports that are there already, to find damage."
+    ),
+]
+ConvertTableOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CSV",
+        exists=True,
+        dir_okay=False,
+        help=_TABLE_HELP,
+        show_default="OSCAXR_TABLE, or mouse_df.csv in the folders",
+    ),
+]
+TableFilesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="Where the files of session tables given as SRC are.",
+        show_default="the folder of the table",
+    ),
+]
+
+
+@takes(open_options)
+def convert(
+    options: dict[str, Any],
+    sources: Annotated[list[Path], typer.Argument(metavar="SRC", exists=True, help=_SOURCES_HELP)],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DEST",
+            help="Folder to write into; made if it is not there.",
+            file_okay=False,
+            callback=_folder_for_exports,
+        ),
+    ],
+    to: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.ZARR,
+    workers: WorkersOption = None,
+    table: ConvertTableOption = None,
+    datadir: TableFilesOption = None,
+    dtype: Annotated[
+        Precision | None,
+        typer.Option(help="Dtype of all floating data variables.", show_default="as in the source"),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace exports that differ from their source.")
+    ] = False,
+    verify: VerifyOption = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Convert sessions to zarr or netCDF, each to DEST/sub-MOUSE_ses-SESSION.FORMAT.
+
+    Run the same command again to go on after an interruption. What is already
+    there is verified and skipped: same source files (name, size and digest),
+    same options, same variables and facts, no part of the data missing. An
+    export that differs is an error, unless --overwrite is given. It appears when
+    it is complete, not before.
+
+    Exit status: 0 when all sessions are there; 1 when any failed (the others are
+    converted all the same) or nothing could be done; 2 for a wrong command line;
+    130 when interrupted.
+    """
+    with reported_errors(debug):
+        try:
+            results = conversion.convert(
+                sources,
+                folder,
+                format=to.value,
+                table=table,
+                default_table=os.environ.get("OSCAXR_TABLE") or None,
+                datadir=datadir,
+                workers=workers,
+                overwrite=overwrite,
+                verify=verify,
+                dtype=dtype and dtype.value,
+                **options,
+            )
+        except SessionsFailedError as error:
+            results = cast("list[Converted]", error.results)
+        if as_json:
+            print_json(_converted_as_dict(results, folder))
+        else:
+            _tell_converted(results, debug=debug)
+        if any(one.status == "failed" for one in results):
+            raise typer.Exit(FAILED)
+
+
+def _converted_as_dict(results: Sequence[Converted], folder: Path) -> dict[str, Any]:
+    counts = {name: sum(one.status == name for one in results) for name in _STATUSES}
+    sessions = [asdict(one) for one in results]
+    for one in sessions:
+        del one["traceback"]
+    return {"folder": folder, **counts, "sessions": sessions}
+
+
+def _tell_converted(results: Sequence[Converted], *, debug: bool) -> None:
+    words = [_STATUS_WORDS.get(one.status, one.status) for one in results]
+    sizes = [f"{one.bytes / 1e6:.1f}" if one.bytes else "" for one in results]
+    rows = zip([one.session for one in results], words, sizes, strict=True)
+    tell_table(("session", "result", "MB"), rows, ("session", "result"))
+    order = sorted(results, key=lambda one: _STATUSES.index(one.status))
+    tell("\n" + counted(_STATUS_WORDS.get(one.status, one.status).lower() for one in order))
+    for one in results:
+        for words_of_note in one.notes:
+            note(f"{one.session}: {words_of_note}")
+    for one in results:
+        if one.reason:
+            where = f"\n{one.traceback}" if debug else ""
+            complain(f"{one.session}: {one.reason}{where}")
+
+
+# -- validate -------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Checked:
+    """What was found in one session."""
+
+    session: str
+    problems: Report
+
+    @property
+    def sound(self) -> bool:
+        """Whether there is no error."""
+        return not self.problems.at_level("error")
+
+    def is_bad(self, strict: bool) -> bool:
+        """Whether it counts as unsound; under `strict`, warnings do as well."""
+        return not self.sound or bool(strict and self.problems.at_level("warning"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what was found, for JSON."""
+        return {
+            "session": self.session,
+            "sound": self.sound,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+
+@takes(open_options)
+def validate(
+    options: dict[str, Any],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH",
+            exists=True,
+            help="NWB files, sessions in the original layout, folders with either at any depth, "
+            "exports, or session tables.",
+        ),
+    ],
+    level: Annotated[
+        Depth,
+        typer.Option(
+            help="How deep to look: names, dims and dtypes (structure); also the values of "
+            "coordinates (values); also all dF/F traces for NaN (traces, slow)."
+        ),
+    ] = Depth.VALUES,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Let warnings count as errors, too.")
+    ] = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Check that sessions are sound, and list all problems of each.
+
+    Errors make results wrong, warnings may, notes do not. Exit status: 0 without
+    errors, 3 with errors in any session (or with warnings, under --strict), and 1
+    if nothing could be checked.
+    """
+    with reported_errors(debug):
+        with working("searching"):
+            found = named_sources(paths, options=options, every=True)
+        checked = []
+        with progress_bar("checking sessions") as report:
+            report(0, len(found))
+            for one in found:
+                checked.append(check(one, level))
+                report(len(checked), len(found))
+        n_bad = sum(one.is_bad(strict) for one in checked)
+        if as_json:
+            sessions = [one.as_dict() for one in checked]
+            counts = {"level": level.value, "checked": len(checked), "unsound": n_bad}
+            print_json({**counts, "sessions": sessions})
+        else:
+            _tell_checked(checked, n_bad=n_bad)
+        if n_bad:
+            raise typer.Exit(PROBLEMS)
+
+
+def check(found: SessionSource, level: Depth) -> Checked:
+    """Check one session; one that cannot be opened has that as its problem."""
+    problems: list[Problem] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", OscaxrWarning)
+        try:
+            with found.open() as ds:
+                if level is Depth.STRUCTURE:
+                    problems += check_structure(ds)
+                else:
+                    problems += check_values(ds, traces=level is Depth.TRACES)
+        except OscaxrError as error:
+            problems.append(Problem("error", "file", str(error)))
+    said = dict.fromkeys(str(one.message) for one in caught)
+    problems += [Problem("warning", "file", message) for message in said]
+    return Checked(found.name, Report(problems))
+
+
+def _tell_checked(checked: Sequence[Checked], *, n_bad: int) -> None:
+    styles = {"error": "red", "warning": "yellow"}
+    for one in checked:
+        tell(f"{one.session}: {'sound' if one.sound else 'NOT SOUND'}")
+        for problem in one.problems:
+            tell(f"  {problem}", styles.get(problem.level))
+    word = "session" if len(checked) == 1 else "sessions"
+    tell(f"\n{len(checked)} {word} checked, {n_bad or 'none'} with problems")

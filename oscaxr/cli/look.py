@@ -1,0 +1,317 @@
+"""``oscaxr info`` and ``oscaxr segments``: what one session is, and which segments it has."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import pandas as pd
+import typer
+import xarray as xr
+
+from oscaxr.cli.console import (
+    DebugOption,
+    JsonOption,
+    OverwriteOption,
+    bytes_at,
+    check_target,
+    in_words,
+    new_file,
+    print_json,
+    reported_errors,
+    tell,
+    tell_table,
+    working,
+)
+from oscaxr.cli.session_options import (
+    CRITERIA_WORDS,
+    SESSION_WORDS,
+    Asked,
+    CriteriaArgument,
+    split_words,
+    takes_session,
+)
+from oscaxr.errors import CriterionError, MissingVariableError
+from oscaxr.model import names as n
+from oscaxr.model.facts import FACTS
+from oscaxr.model.schema import SESSION
+from oscaxr.select.criteria import Explanation, select_segments
+from oscaxr.select.tables import segment_table
+from oscaxr.select.tracked import n_tracked
+from oscaxr.store.provenance import source_paths
+
+# Traces short enough to be read for counting what is missing.
+_COUNTED: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
+
+
+# -- info -----------------------------------------------------------------------------------------
+@takes_session(SESSION_WORDS)
+def info(
+    asked: Asked,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show what a session is: facts, sizes, rates, ROIs, segments, and what it lacks.
+
+    Only small things are read, whatever the size of the session.
+    """
+    with reported_errors(debug), asked.open(asked.words) as ds:
+        with working("reading"):
+            found = describe(ds)
+        if as_json:
+            print_json(found)
+        else:
+            _tell_info(found, ds)
+
+
+def describe(ds: xr.Dataset) -> dict[str, Any]:
+    """Describe a session."""
+    scalars = {str(name): coord.values[()] for name, coord in ds.coords.items() if not coord.dims}
+    return {
+        "facts": scalars | {str(name): value for name, value in ds.attrs.items()},
+        "files": _files(ds),
+        "recording": {
+            clock: {
+                "frames": ds.sizes[dim],
+                "fps": ds.attrs[f"{clock}_fps"],
+                "start_s": ds[dim].values[0],
+                "stop_s": ds[dim].values[-1],
+            }
+            for clock, dim in (("twop", n.TIME), ("stim", n.STIM_TIME))
+        },
+        "rois": {"total": ds.sizes[n.ROI], "tracked": _n_tracked(ds)},
+        "segments": _segments(ds),
+        "missing": _missing(ds),
+        "variables": {
+            str(name): {
+                "dims": dict(array.sizes),
+                "dtype": str(array.dtype),
+                "bytes": array.nbytes,
+                "units": array.attrs.get("units"),
+            }
+            for name, array in ds.data_vars.items()
+        },
+    }
+
+
+def _files(ds: xr.Dataset) -> list[dict[str, Any]]:
+    """Return the files and folders of a session, without what lies in another of them."""
+    sources = source_paths(ds)
+    paths = {source for source in sources if isinstance(source, Path)}
+    return [
+        {"path": source, "bytes": bytes_at(source)}
+        if isinstance(source, Path)
+        else {"path": source.url, "bytes": source.size}
+        for source in sources
+        if not (isinstance(source, Path) and paths & set(source.parents))
+    ]
+
+
+def _n_tracked(ds: xr.Dataset) -> int:
+    try:
+        return n_tracked(ds)
+    except MissingVariableError:
+        return 0
+
+
+def _segments(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
+    types, unexpected = ds["stimulus_type"].values, ds["unexpected"].values == 1
+    block, duration = ds[n.BLOCK].values, ds["duration"].values
+    return {
+        kind: {
+            "segments": int(shown.sum()),
+            "unexpected": int((shown & unexpected).sum()),
+            "blocks": len(np.unique(block[shown])),
+            "seconds": float(duration[shown].sum()),
+        }
+        for kind, shown in ((kind, types == kind) for kind in n.STIMULUS_TYPES)
+    }
+
+
+def _missing(ds: xr.Dataset) -> dict[str, Any]:
+    frames = {name: float(np.isnan(ds[name].values).mean()) for name in _COUNTED if name in ds}
+    return {
+        "variables": [
+            name
+            for name, spec in SESSION.items()
+            if spec.role == "data" and not spec.include and name not in ds
+        ],
+        "facts": [
+            spec.name for spec in FACTS if spec.role == "coord" and spec.name not in ds.coords
+        ],
+        "fraction_of_frames": frames,
+    }
+
+
+def _tell_info(found: dict[str, Any], ds: xr.Dataset) -> None:
+    title, *known = _title(found["facts"])
+    tell(title, "bold")
+    for line in known:
+        tell(f"  {line}")
+    tell("\nFiles", "bold")
+    for file in found["files"]:
+        tell(f"  {file['path']}  ({in_words(file['bytes'])})")
+    tell("\nRecording", "bold")
+    names = {"twop": "two-photon", "stim": "stimulus"}
+    for clock, frames in found["recording"].items():
+        minutes = (frames["stop_s"] - frames["start_s"]) / 60
+        rate = f"{frames['fps']:.2f} Hz, {minutes:.1f} min"
+        tell(f"  {names[clock]:<11} {frames['frames']:>9,} frames at {rate}")
+    rois = found["rois"]
+    tell(f"  {'ROIs':<11} {rois['total']:>9,}, {rois['tracked']:,} of them tracked")
+    tell("\nSegments", "bold")
+    rows = [
+        [kind, *(f"{one[k]:,}" for k in _SEGMENT_COUNTS), f"{one['seconds'] / 60:.1f}"]
+        for kind, one in found["segments"].items()
+    ]
+    tell_table(("stimulus", *_SEGMENT_COUNTS, "minutes"), rows, ("stimulus",), indent="  ")
+    tell("\nMissing", "bold")
+    for line in _missing_lines(found["missing"]):
+        tell(f"  {line}")
+    tell("\nDataset", "bold")
+    tell(repr(ds))
+
+
+_SEGMENT_COUNTS: Final = ("segments", "unexpected", "blocks")
+# What is said of a session, a line each, as far as it is known.
+_TITLE: Final = (
+    (("session_id", "Session {}"), ("mouse", "mouse {}"), ("session", "session {}")),
+    (
+        ("mouse_id", "mouse id {}"),
+        ("run_type", "{}"),
+        ("line", "{}"),
+        ("plane", "{}"),
+        ("depth", "{} um deep"),
+    ),
+    (
+        ("date", "recorded {}"),
+        ("sex", "sex {}"),
+        ("age_weeks", "{:.1f} weeks old"),
+        ("pass_fail", "quality control {}"),
+    ),
+    (("dandiset", "{}"), ("source_format", "format {}"), ("notes", "notes: {}")),
+)
+
+
+def _title(facts: dict[str, Any]) -> list[str]:
+    """Return the first lines: which session, and what is known of it."""
+    first, *others = (
+        ", ".join(text.format(facts[name]) for name, text in line if name in facts)
+        for line in _TITLE
+    )
+    return [first or "Session of unknown id", *filter(None, others)]
+
+
+def _missing_lines(missing: dict[str, Any]) -> list[str]:
+    lines = []
+    if missing["variables"]:
+        names = (f"{name} ({SESSION[name].long_name})" for name in missing["variables"])
+        lines.append(f"not in the files: {', '.join(names)}")
+    if missing["facts"]:
+        lines.append(
+            f"not known: {', '.join(missing['facts'])} (the session table has them: --table)"
+        )
+    lines += [
+        f"{name}: {fraction:.2%} of the frames"
+        for name, fraction in missing["fraction_of_frames"].items()
+        if fraction
+    ]
+    return lines or ["nothing"]
+
+
+# -- segments -------------------------------------------------------------------------------------
+_HEADINGS: Final = ("segment", "stimulus", "block", "unexp.", "start (s)", "2p frame", "shown")
+# What was shown, by columns that are empty or NaN where they do not concern the stimulus.
+_SHOWN: Final = {
+    "gabor_frame": "{}",
+    "gabor_kappa": "kappa {:g}",
+    "gabor_mean_orientation": "{:g} deg",
+    "main_flow_direction": "{}",
+    "square_size": "{:g} px squares",
+}
+
+
+@takes_session(SESSION_WORDS, CRITERIA_WORDS)
+def segments(
+    asked: Asked,
+    words: CriteriaArgument = None,
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Rows to show; 0 for all of them.")
+    ] = 10,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="CSV",
+            help="Write the segments to a .csv file, all columns under their published names.",
+        ),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Count and list the segments that fulfil criteria, and say what each criterion left.
+
+    Without criteria, these are all segments of the session.
+    """
+    with reported_errors(debug):
+        if out is not None:
+            if out.suffix.lower() != ".csv":
+                raise CriterionError(f"{out}: a table of segments is written as .csv")
+            check_target(out, overwrite=overwrite)
+        others, criteria = split_words([*asked.words, *(words or [])])
+        with asked.open(others) as ds:
+            selected, steps = select_segments(ds, **criteria, explain=True)
+            total = ds.sizes[n.SEGMENT]
+            table = segment_table(selected).assign(block=selected[n.BLOCK].values)
+        if out is not None:
+            with new_file(out, overwrite=overwrite) as temporary:
+                table.to_csv(temporary)
+        if as_json:
+            print_json(
+                {
+                    "total": total,
+                    "criteria": left_of(steps),
+                    "selected": len(table),
+                    "segments": table.reset_index(),
+                }
+            )
+            return
+        tell("\n".join(left_lines(steps, total)))
+        if len(table):
+            tell()
+            _tell_segments(table.head(limit) if limit else table)
+        if limit and len(table) > limit:
+            tell(f"... and {len(table) - limit:,} more (--limit 0 shows all)")
+        if out is not None:
+            tell(f"\nWrote {out}")
+
+
+def left_of(steps: Explanation) -> list[dict[str, Any]]:
+    """Return what each criterion left, for JSON."""
+    return [{"criterion": step.criterion, "left": step.left} for step in steps]
+
+
+def left_lines(steps: Explanation, total: int) -> list[str]:
+    """Return what each criterion left, for people."""
+    rows = [("all segments", total), *((step.criterion, step.left) for step in steps)]
+    width = max(len(words) for words, _ in rows)
+    return [f"{words:<{width}}  {left:>6,}" for words, left in rows]
+
+
+def _tell_segments(table: pd.DataFrame) -> None:
+    columns = [
+        table.index.astype(str),
+        table["stimulus_type"],
+        table["block"].astype(str),
+        table["unexpected"].map("{:g}".format).replace("nan", "-"),
+        table["start_time_sec"].map("{:.2f}".format),
+        table["start_frame_twop"].astype(str),
+        [_what(row) for row in table[list(_SHOWN)].to_dict("records")],
+    ]
+    tell_table(_HEADINGS, zip(*columns, strict=True), ("stimulus", "shown"))
+
+
+def _what(row: dict[Any, Any]) -> str:
+    known = {name: value for name, value in row.items() if value != "" and pd.notna(value)}
+    return ", ".join(_SHOWN[name].format(value) for name, value in known.items())

@@ -1,0 +1,254 @@
+"""Many sessions to zarr or netCDF: what is there and current is verified, the rest is written."""
+
+import os
+import traceback
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, Unpack
+
+import numpy as np
+
+from oscaxr.errors import (
+    CriterionError,
+    OscaxrError,
+    OscaxrWarning,
+    SessionsFailedError,
+    TargetExistsError,
+    option,
+)
+from oscaxr.options import OpenOptions, PathLike, check_options
+from oscaxr.progress import Report, progress_bar
+from oscaxr.sessions.asked import SessionSource
+from oscaxr.sessions.open import Errors, check_errors, warn_of_failures
+from oscaxr.sessions.words import named_sources
+from oscaxr.sessions.workers import NoResult, run_each
+from oscaxr.store.atomic import clean
+from oscaxr.store.current import difference, files_of
+from oscaxr.store.layout import SUFFIXES
+from oscaxr.store.save import save
+
+Format = Literal["zarr", "zarr.zip", "nc"]
+Status = Literal["written", "replaced", "verified", "failed"]
+
+_TRY_AGAIN: Final = (
+    "Nothing is left of this export: convert again to go on, perhaps with fewer workers"
+)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What became of one session.
+
+    Parameters
+    ----------
+    session : str
+        The name of its export, without the ending.
+    target : str
+        Where the export is, or would be.
+    status : {"written", "replaced", "verified", "failed"}
+        ``"verified"``: it was there already, and is what would be written now.
+    bytes : int
+        Size of the export.
+    reason : str
+        Why it failed.
+    notes : tuple of str
+        What was warned of.
+    traceback : str
+        Where it failed.
+    """
+
+    session: str
+    target: str
+    status: Status
+    bytes: int = 0
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One session to be converted; picklable."""
+
+    found: SessionSource
+    target: Path
+    dtype: str | None = None
+    overwrite: bool = False
+    verify: bool = False
+    advice: str = ""
+
+
+def convert(
+    sources: PathLike | Iterable[PathLike],
+    folder: PathLike,
+    *,
+    format: Format = "zarr",
+    table: PathLike | None = None,
+    default_table: PathLike | None = None,
+    datadir: PathLike | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    verify: bool = False,
+    dtype: Any = None,
+    progress: bool | Report = True,
+    errors: Errors = "raise",
+    **options: Unpack[OpenOptions],
+) -> list[Converted]:
+    """Convert sessions to zarr or netCDF, in processes; the same call goes on where it stopped.
+
+    Parameters
+    ----------
+    sources : path-like or iterable of path-like
+        NWB files, session folders in the original layout, or exports; folders, which are searched
+        for the first two at any depth; or session tables (``.csv``), of which every row is
+        converted.
+    folder : path-like
+        Where to: each session becomes ``sub-<mouse>_ses-<session>.<format>``. Made if it is not
+        there.
+    format : {"zarr", "zarr.zip", "nc"}, optional
+        What to write.
+    table : path-like, optional
+        The session table, which has to have all of the sessions.
+    default_table : path-like, optional
+        A session table that may have them; by default the ``mouse_df.csv`` in folders among
+        `sources`.
+    datadir : path-like, optional
+        Where the files of session tables among `sources` are; by default the folder of the table.
+    workers : int, optional
+        Number of processes; by default one per core, at most one per session. 1 for this process.
+    overwrite : bool, optional
+        Whether to replace exports that differ from what would be written now.
+    verify : bool, optional
+        Whether to read all values of the exports that are there already, to find damage.
+    dtype : dtype, optional
+        Floating-point dtype of all floating data variables, e.g. ``"float32"``.
+    progress : bool or callable, optional
+        Whether to show a progress bar on a terminal; or a function of (sessions done, all).
+    errors : {"raise", "collect"}, optional
+        What to do about sessions that fail, once all others are done: raise, or warn.
+    **options
+        How to open the sessions, as for :func:`open_session`: ``include``, ``segmentation``, ...
+
+    Returns
+    -------
+    list of Converted
+        One a session, in order, with ``session``, ``target``, ``status`` (``"written"``,
+        ``"replaced"``, ``"verified"`` or ``"failed"``), ``bytes``, ``reason`` and ``notes``.
+
+    Raises
+    ------
+    SessionNotFoundError
+        If there is no session in `sources`.
+    SessionsFailedError
+        If any session failed: its ``.results`` are the list.
+    CriterionError
+        If `folder` is named like an export, or an option is unknown.
+
+    Notes
+    -----
+    What is there already is verified and skipped: same source files (name, size and digest), same
+    options, same variables and facts, no part of the data missing. An export that differs fails,
+    unless `overwrite` is given. An export appears when it is complete, not before, and a call that
+    is interrupted or killed leaves none that is half.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import oscaxr as ox
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> spec = ox.sample.SampleSpec(n_rois=4, n_tracked=2, scale=0.02)
+    >>> path = ox.sample.write_nwb(spec, folder / "data")
+    >>> for _ in range(2):
+    ...     for one in convert(path, folder / "exports"):
+    ...         print(one.session, one.status)
+    sub-408021_ses-758519303 written
+    sub-408021_ses-758519303 verified
+    """
+    check_errors(errors)
+    asked = check_options(options)
+    root = check_folder(folder)
+    if f".{format}" not in SUFFIXES:
+        allowed = ", ".join(repr(suffix[1:]) for suffix in SUFFIXES)
+        raise CriterionError(f"format={format!r}: it is one of {allowed}")
+    paths = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    with progress_bar("converting sessions", show=progress) as report:
+        found = named_sources(
+            [Path(path) for path in paths],
+            table=None if table is None else Path(table),
+            default_table=None if default_table is None else Path(default_table),
+            datadir=None if datadir is None else Path(datadir),
+            options=asked,
+        )
+        precision = None if dtype is None else str(np.dtype(dtype))
+        advice = f"{option('overwrite', True)} replaces it."
+        jobs = [
+            Job(one, root / f"{one.name}.{format}", precision, overwrite, verify, advice)
+            for one in found
+        ]
+        results = run_jobs(jobs, root, workers, report)
+    failures = {one.session: one.reason for one in results if one.status == "failed"}
+    if failures and errors == "raise":
+        raise SessionsFailedError(failures, results)
+    if failures:
+        warn_of_failures(failures)
+    return results
+
+
+def check_folder(folder: PathLike) -> Path:
+    """Return the folder for exports, and refuse one that is named like an export itself."""
+    path = Path(folder)
+    if path.name.lower().endswith(SUFFIXES):
+        raise CriterionError(
+            f"{path} is named like one export, but is the folder that exports are put into."
+        )
+    return path
+
+
+def run_jobs(
+    jobs: Sequence[Job], folder: Path, workers: int | None, report: Report
+) -> list[Converted]:
+    """Convert sessions, in several processes where there is more than one."""
+    scheduler = "synchronous" if workers == 1 or len(jobs) == 1 else "processes"
+    clean(folder)
+    try:
+        results = run_each(convert_one, jobs, scheduler=scheduler, workers=workers, report=report)
+    finally:
+        # Of workers that died or were interrupted while zarr's threads were still writing.
+        clean(folder)
+    return [_settled(job, result) for job, result in zip(jobs, results, strict=True)]
+
+
+def convert_one(job: Job) -> Converted:
+    """Convert one session, or verify that it is converted: what runs in a worker."""
+    result = Converted(job.found.name, str(job.target), "failed")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", OscaxrWarning)
+        try:
+            result = _converted(job, result)
+        except Exception as error:
+            expected = isinstance(error, OscaxrError | OSError)
+            reason = str(error) if expected else f"{type(error).__name__}: {error}"
+            result = replace(result, reason=reason, traceback=traceback.format_exc())
+    return replace(result, notes=tuple(dict.fromkeys(str(one.message) for one in caught)))
+
+
+def _converted(job: Job, result: Converted) -> Converted:
+    with job.found.open() as ds:
+        there = os.path.lexists(job.target)
+        found = difference(ds, job.target, job.dtype, deep=job.verify) if there else ""
+        if found and not job.overwrite:
+            raise TargetExistsError(f"{job.target} exists already, and {found}. {job.advice}")
+        if found or not there:
+            save(ds, job.target, dtype=job.dtype, overwrite=job.overwrite)
+    status: Status = "written" if not there else "replaced" if found else "verified"
+    size = sum(path.stat().st_size for path in files_of(job.target) if path.is_file())
+    return replace(result, status=status, bytes=size)
+
+
+def _settled(job: Job, result: Converted | NoResult) -> Converted:
+    if isinstance(result, Converted):
+        return result
+    reason = f"{result.reason}. {_TRY_AGAIN}"
+    return Converted(job.found.name, str(job.target), "failed", reason=reason)

@@ -1,0 +1,167 @@
+"""Many sessions converted by one call: what it returns, what it refuses, which it finds."""
+
+import importlib
+import os
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import oscaxr as ox
+from oscaxr.errors import CriterionError, FailedSessionsWarning, SessionsFailedError
+from oscaxr.sessions import convert as module
+from oscaxr.store.open import provenance_of
+
+NAMES = [f"sub-408021_ses-{number}" for number in (758519303, 759189643, 759660390)]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The folder of a mouse's three sessions, its table named otherwise. Not to be written to."""
+    folder = tmp_path_factory.mktemp("data") / "my data [1]"
+    ox.sample.write_mouse(folder, scale=0.02, n_rois=(5, 6, 7), n_tracked=3)
+    (folder / "mouse_df.csv").rename(folder / "table.csv")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def paths(data):
+    return sorted(data.rglob("*.nwb"))
+
+
+def convert(sources, folder, **options):
+    """Convert in this process: quicker, where only the results matter."""
+    return ox.convert(sources, folder, workers=1, **options)
+
+
+def statuses(results):
+    return {one.session: one.status for one in results}
+
+
+# -- the results ----------------------------------------------------------------------------------
+def test_results_say_what_became_of_each_session(data, paths, tmp_path):
+    told = []
+    results = convert(data, tmp_path, progress=lambda done, total: told.append((done, total)))
+    assert statuses(results) == dict.fromkeys(NAMES, "written")
+    assert told[0] == (0, 3)
+    assert told[-1] == (3, 3)
+    for one, path in zip(results, paths, strict=True):
+        assert one.target == str(tmp_path / f"{one.session}.zarr")
+        assert one.bytes > 0
+        assert (one.reason, one.notes, one.traceback) == ("", (), "")
+        with ox.open_session(one.target) as export, ox.open_session(path) as source:
+            xr.testing.assert_identical(export.load(), source.load())
+    again = convert([str(path) for path in paths], str(tmp_path), verify=True)
+    assert statuses(again) == dict.fromkeys(NAMES, "verified")
+    assert [one.bytes for one in again] == [one.bytes for one in results]
+
+
+def test_what_differs_fails_and_says_how_to_replace_it(paths, tmp_path):
+    convert(paths[0], tmp_path, format="nc", dtype=np.float32)
+    with pytest.raises(SessionsFailedError, match="other options") as caught:
+        convert(paths[:2], tmp_path, format="nc")
+    failed, written = caught.value.results
+    assert (failed.status, written.status) == ("failed", "written")
+    assert failed.reason.endswith("overwrite=True replaces it.")
+    assert "TargetExistsError" in failed.traceback
+    assert list(caught.value.failures) == NAMES[:1]
+    with pytest.warns(FailedSessionsWarning, match=NAMES[0]):
+        results = convert(paths[:2], tmp_path, format="nc", errors="collect")
+    assert statuses(results) == {NAMES[0]: "failed", NAMES[1]: "verified"}
+    results = convert(paths[0], tmp_path, format="nc", overwrite=True)
+    assert statuses(results) == {NAMES[0]: "replaced"}
+
+
+def test_sessions_are_opened_with_the_options_given(paths, original_folders, tmp_path):
+    options = {"include": "squares", "drop_variables": "pupil_diameter"}
+    convert(paths[0], tmp_path, **options)
+    with ox.open_session(tmp_path / f"{NAMES[0]}.zarr") as export:
+        assert "square_x" in export
+        assert "pupil_diameter" not in export
+    assert statuses(convert(paths[0], tmp_path, **options)) == {NAMES[0]: "verified"}
+    folder = original_folders["dend"]
+    for segmentation in ("allen", "extr"):
+        target = tmp_path / segmentation
+        (one,) = convert(folder, target, segmentation=segmentation, keep_decoded=tmp_path / "kept")
+        with ox.open_session(one.target) as export:
+            assert export.attrs["segmentation"] == segmentation
+    with pytest.raises(SessionsFailedError, match="was made from"):
+        convert(folder, tmp_path / "extr", segmentation="allen")
+
+
+def test_facts_of_a_table(data, paths, tmp_path):
+    (one,) = convert(paths[1], tmp_path, table=data / "table.csv", dtype="float32")
+    assert provenance_of(one.target)["parameters"]["dtype"] == "float32"
+    with ox.open_session(one.target) as export:
+        assert (int(export.mouse), int(export.session)) == (1, 2)
+
+
+def test_what_cannot_be_asked_for(paths, tmp_path):
+    for options, says in [
+        ({"format": "csv"}, "'nc'"),
+        ({"errors": "ignore"}, "'raise' or 'collect'"),
+        ({"folder": tmp_path / "one.zarr"}, "is the folder"),
+        ({"workers": 0}, "at least one"),
+    ]:
+        given = {"folder": tmp_path / "out", "workers": 1, **options}
+        with pytest.raises(CriterionError, match=says):
+            ox.convert(paths[0], **given)
+    assert not (tmp_path / "out").exists()
+
+
+# -- finding the sessions -------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def sources():
+    return importlib.import_module("oscaxr.sessions.words")
+
+
+def named(sources, words):
+    return sources.named_sources(words, options={})
+
+
+def test_each_session_is_found_once(sources, data, paths):
+    found = named(sources, [*paths, data, paths[0]])
+    assert [one.name for one in found] == NAMES
+    assert [one.problem for one in found] == [""] * 3
+    assert [one.places for one in found] == [(path,) for path in paths]
+
+
+def test_copies_are_refused_by_name(sources, data, paths, tmp_path):
+    copy = tmp_path / paths[0].name
+    shutil.copy(paths[0], copy)
+    first, *others = named(sources, [data, copy])
+    assert str(copy) in first.problem
+    assert str(paths[0]) in first.problem
+    assert [one.problem for one in others] == ["", ""]
+    with pytest.raises(ox.OscaxrError, match="same parts"):
+        first.open()
+
+
+def test_names_of_odd_files(sources, paths, tmp_path):
+    odd = [tmp_path / "a" / "x.nwb", tmp_path / "b" / "x.nwb"]
+    for path in odd:
+        path.parent.mkdir()
+    shutil.copy(paths[0], odd[0])
+    odd[1].write_bytes(b"not HDF5")
+    with pytest.warns(ox.OscaxrWarning, match=r"x\.nwb"):
+        found = named(sources, odd)
+    # By the ids inside; where there are none, by the name of the file.
+    assert [one.name for one in found] == [NAMES[0], "x"]
+    shutil.copy(odd[1], odd[0])
+    with pytest.warns(ox.OscaxrWarning):
+        found = named(sources, odd)
+    assert [("same name x" in one.problem) for one in found] == [True, True]
+
+
+def test_a_dead_worker_fails_its_sessions(monkeypatch, tmp_path):
+    source = importlib.import_module("oscaxr.sessions.asked").SessionSource
+    jobs = [module.Job(source((tmp_path,), name=n), tmp_path / n) for n in "ab"]
+    monkeypatch.setattr(module, "convert_one", _die)
+    results = module.run_jobs(jobs, tmp_path, 2, lambda done, total: None)
+    assert [one.status for one in results] == ["failed", "failed"]
+    assert all("worker process died" in one.reason for one in results)
+
+
+def _die(job):
+    os._exit(9)
