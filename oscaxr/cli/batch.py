@@ -38,27 +38,12 @@ _STATUSES: Final = ("written", "replaced", "verified", "failed")
 _STATUS_WORDS: Final = {"verified": "already there, verified", "failed": "FAILED"}
 
 
-class Format(StrEnum):
-    """What sessions are converted to."""
-
-    ZARR = "zarr"
-    PACKED = "zarr.zip"
-    NETCDF = "nc"
-
-
-class Precision(StrEnum):
-    """Floating-point dtypes of data variables."""
-
-    SINGLE = "float32"
-    DOUBLE = "float64"
-
-
-class Depth(StrEnum):
-    """How deep to look."""
-
-    STRUCTURE = "structure"
-    VALUES = "values"
-    TRACES = "traces"
+Format = StrEnum("Format", {"ZARR": "zarr", "PACKED": "zarr.zip", "NETCDF": "nc"})
+"""What sessions are converted to."""
+Precision = StrEnum("Precision", {"SINGLE": "float32", "DOUBLE": "float64"})
+"""Floating-point dtypes of data variables."""
+Depth = StrEnum("Depth", {"STRUCTURE": "structure", "VALUES": "values", "TRACES": "traces"})
+"""How deep to look."""
 
 
 def _folder_for_exports(folder: Path) -> Path:

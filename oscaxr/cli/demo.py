@@ -36,19 +36,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Format(StrEnum):
-    """Format of the sessions' files."""
-
-    NWB = "nwb"
-    ORIGINAL = "original"
-
-
-class Layout(StrEnum):
-    """How HDF5 stores the large arrays of a sample file."""
-
-    GZIP = "gzip"
-    CHUNKED = "chunked"
-    CONTIGUOUS = "contiguous"
+Format = StrEnum("Format", {"NWB": "nwb", "ORIGINAL": "original"})
+"""Format of the sessions' files."""
+Layout = StrEnum("Layout", {"GZIP": "gzip", "CHUNKED": "chunked", "CONTIGUOUS": "contiguous"})
+"""How HDF5 stores the large arrays of a sample file."""
 
 
 # -- sample ---------------------------------------------------------------------------------------

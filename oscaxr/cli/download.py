@@ -14,6 +14,7 @@ from oscaxr.cli.console import (
     JsonOption,
     complain,
     counted,
+    in_words,
     note,
     print_json,
     reported_errors,
@@ -177,14 +178,10 @@ def _tell_plan(planned: Plan, folder: Path) -> None:
     tell(f"Dandiset {planned.dandiset}, version {planned.version}, into {folder}:")
     tell_table(("session", "file", "MB", "there"), rows, ("session", "file"))
     files = f"{len(planned.assets)} file{'s' if len(planned.assets) != 1 else ''}"
-    tell(f"{files}, {_amount(planned.size)}; {_amount(planned.size - sum(there))} to download")
+    tell(f"{files}, {in_words(planned.size)}; {in_words(planned.size - sum(there))} to download")
     for asset in planned.assets:
         if asset.note:
             note(f"{asset.path} {asset.note}")
-
-
-def _amount(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
 
 
 def _tell_results(results: Sequence[Fetched]) -> None:

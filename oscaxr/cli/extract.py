@@ -46,28 +46,12 @@ from oscaxr.store.save import format_of, save
 _BLOCK_BYTES: Final = 16 * 2**20
 
 
-class Edge(StrEnum):
-    """What to do with windows that leave the recording."""
-
-    DROP = "drop"
-    NAN = "nan"
-    RAISE = "raise"
-
-
-class Stat(StrEnum):
-    """Statistic over sequences and ROIs."""
-
-    MEAN = "mean"
-    MEDIAN = "median"
-
-
-class Spread(StrEnum):
-    """Error of a statistic."""
-
-    SEM = "sem"
-    STD = "std"
-    MAD = "mad"
-    QUARTILES = "quartiles"
+Edge = StrEnum("Edge", {"DROP": "drop", "NAN": "nan", "RAISE": "raise"})
+"""What to do with windows that leave the recording."""
+Stat = StrEnum("Stat", {"MEAN": "mean", "MEDIAN": "median"})
+"""Statistic over sequences and ROIs."""
+Spread = StrEnum("Spread", {"SEM": "sem", "STD": "std", "MAD": "mad", "QUARTILES": "quartiles"})
+"""Error of a statistic."""
 
 
 PreOption = Annotated[float, typer.Option(help="Seconds before the start of each segment.")]

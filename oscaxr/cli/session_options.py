@@ -51,34 +51,16 @@ TableOption = Annotated[
 ]
 
 
-class RunType(StrEnum):
-    """Production or pilot: the numbers of pilot mice begin from 1, too."""
-
-    PRODUCTION = "prod"
-    PILOT = "pilot"
-
-
-class Part(StrEnum):
-    """Heavy parts of a session that are there only when asked for."""
-
-    SQUARES = "squares"
-    TEMPLATES = "templates"
-    MOVIE = "movie"
-    ALL = "all"
-
-
-class Segmentation(StrEnum):
-    """Which ROIs of a session in the original layout."""
-
-    EXTRACT = "extr"
-    ALLEN = "allen"
-
-
-class Fluorescence(StrEnum):
-    """Which traces of a session in the original layout."""
-
-    DFF = "dff"
-    RAW = "raw"
+RunType = StrEnum("RunType", {"PRODUCTION": "prod", "PILOT": "pilot"})
+"""Production or pilot: the numbers of pilot mice begin from 1, too."""
+Part = StrEnum(
+    "Part", {"SQUARES": "squares", "TEMPLATES": "templates", "MOVIE": "movie", "ALL": "all"}
+)
+"""Heavy parts of a session that are there only when asked for."""
+Segmentation = StrEnum("Segmentation", {"EXTRACT": "extr", "ALLEN": "allen"})
+"""Which ROIs of a session in the original layout."""
+Fluorescence = StrEnum("Fluorescence", {"DFF": "dff", "RAW": "raw"})
+"""Which traces of a session in the original layout."""
 
 
 # -- options that commands share ------------------------------------------------------------------

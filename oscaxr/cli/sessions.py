@@ -51,27 +51,14 @@ _COLUMNS: Final = {
 _COUNTED: Final = ("id", "int", "count", "flag", "date")
 
 
-class Plane(StrEnum):
-    """Imaging plane."""
-
-    SOMA = "soma"
-    DENDRITES = "dend"
-
-
-class Line(StrEnum):
-    """Mouse line, in full or by its layer."""
-
-    LAYER_2_3 = "L23-Cux2"
-    LAYER_5 = "L5-Rbp4"
-    SHORT_2_3 = "L23"
-    SHORT_5 = "L5"
-
-
-class PassFail(StrEnum):
-    """Result of quality control."""
-
-    PASSED = "P"
-    FAILED = "F"
+Plane = StrEnum("Plane", {"SOMA": "soma", "DENDRITES": "dend"})
+"""Imaging plane."""
+Line = StrEnum(
+    "Line", {"LAYER_2_3": "L23-Cux2", "LAYER_5": "L5-Rbp4", "SHORT_2_3": "L23", "SHORT_5": "L5"}
+)
+"""Mouse line, in full or by its layer."""
+PassFail = StrEnum("PassFail", {"PASSED": "P", "FAILED": "F"})
+"""Result of quality control."""
 
 
 def sessions(
