@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import xarray as xr
 
+import oscaxr.plot.axes as parts
 from oscaxr.errors import CriterionError
 from oscaxr.model import names as n
-from oscaxr.plot import axes as parts
 from oscaxr.plot.axes import require_kind, require_variables
 from oscaxr.plot.responses import ResponseArtists, responses
 from oscaxr.select.sequences import sequences

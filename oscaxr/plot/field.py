@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+import oscaxr.plot.axes as parts
 from oscaxr.errors import CriterionError, MissingVariableError, option
 from oscaxr.model import names as n
-from oscaxr.plot import axes as parts
 from oscaxr.plot.axes import require_kind, require_variables, roi_dim
 from oscaxr.plot.outlines import (
     FIELD_SIZE,

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import xarray as xr
 
+import oscaxr.plot.axes as parts
 from oscaxr.errors import CriterionError, WindowError
 from oscaxr.model import names as n
-from oscaxr.plot import axes as parts
 from oscaxr.plot.axes import require_kind, require_variables, roi_dim
 
 if TYPE_CHECKING:

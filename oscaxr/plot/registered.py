@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+import oscaxr.plot.axes as parts
 from oscaxr.errors import CriterionError, SchemaError
 from oscaxr.measure.registration import register_masks
 from oscaxr.model import names as n
-from oscaxr.plot import axes as parts
 from oscaxr.plot.axes import require_kind, require_variables, sessions_in
 from oscaxr.plot.outlines import (
     FIELD_SIZE,

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import xarray as xr
 
+import oscaxr.plot.axes as axes
 from oscaxr.errors import CriterionError, MissingVariableError, WindowError
 from oscaxr.measure.statistics import mean, stats
 from oscaxr.measure.transform import baseline as subtract_baseline
 from oscaxr.model import names as n
-from oscaxr.plot import axes
 from oscaxr.plot.axes import (
     PlotInputError,
     require_kind,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+import oscaxr.plot.axes as axes
 from oscaxr.errors import CriterionError, MissingVariableError, TrackingError, WindowError
 from oscaxr.measure import statistics
 from oscaxr.model import names as n
-from oscaxr.plot import axes
 from oscaxr.plot.axes import require_kind, require_numbers, require_rel_time, roi_dim, sessions_in
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.sequences import sequences

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+import oscaxr.plot.axes as parts
 from oscaxr.errors import CriterionError
 from oscaxr.model import names as n
-from oscaxr.plot import axes as parts
 from oscaxr.plot.axes import require_kind, require_rel_time, require_variables
 from oscaxr.select.images import stimulus_images
 from oscaxr.select.references import find_references
