@@ -4,6 +4,7 @@ Lazy arrays, the locks of the file libraries and what holds the values of a vari
 form in xarray. Should a release of xarray change them, this is what has to follow.
 """
 
+import asyncio
 from typing import Any, ClassVar
 
 import numpy as np
@@ -53,6 +54,10 @@ class IndexedOnRead(BackendArray):
 
     def __getitem__(self, key: ExplicitIndexer) -> Any:
         return explicit_indexing_adapter(key, self.shape, self.support, self._read)
+
+    async def async_getitem(self, key: ExplicitIndexer) -> Any:
+        """Read in a thread: `load_async` then waits for many variables at once."""
+        return await asyncio.to_thread(self.__getitem__, key)
 
     def _read(self, key: tuple[Any, ...]) -> Any:
         """Return the values at a key: one integer, slice or (OUTER) array of integers a dim."""

@@ -62,6 +62,11 @@ def opened_export(path: Path, *, keep: bool = False) -> Iterator[ExportFile]:
     try:
         if not path.is_file() and not path.is_dir():
             raise damaged(str(path), "cannot open it as an export: it is no file and no folder")
+        if any((path / name).is_file() for name in (".zgroup", ".zmetadata")):
+            raise ForeignExportError(
+                f"{path} was not written by oscaxr: it is zarr of format 2. Open it with plain "
+                "xarray: xr.open_zarr."
+            )
         file = NetcdfFile(path) if path.name.lower().endswith(".nc") else ZarrFile(path)
         yield file
         kept = keep

@@ -718,16 +718,16 @@ def test_from_example_sessions(open_shared, tmp_path):
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_lazy_facts_are_computed_once(sample_path, tmp_path, suffix, monkeypatch):
-    from oscaxr.model import derived
+    from oscaxr.arrays import percentiles
 
     calls = []
-    column_factors = derived.factors.column_factors
+    column_factors = percentiles.column_factors
 
     def counted(*args, **options):
         calls.append(1)
         return column_factors(*args, **options)
 
-    monkeypatch.setattr(derived.factors, "column_factors", counted)
+    monkeypatch.setattr(percentiles, "column_factors", counted)
     with ox.open_session(sample_path) as ds:
         save(ds, tmp_path / f"s{suffix}")
     assert len(calls) == 1
