@@ -243,7 +243,7 @@ def segments(
             "-o",
             "--out",
             metavar="CSV",
-            help="Write the segments to a .csv file, all columns under their published names.",
+            help="Write the segments to a .csv file, with all that is known of each.",
         ),
     ] = None,
     overwrite: OverwriteOption = False,
@@ -263,7 +263,8 @@ def segments(
         with asked.open(others) as ds:
             selected, steps = select_segments(ds, **criteria, explain=True)
             total = ds.sizes[n.SEGMENT]
-            table = segment_table(selected).assign(block=selected[n.BLOCK].values)
+            table = segment_table(selected).rename(columns=dict(n.SEGMENT_COLUMNS))
+            table = table.assign(block=selected[n.BLOCK].values)
         if out is not None:
             with new_file(out, overwrite=overwrite) as temporary:
                 table.to_csv(temporary)
@@ -305,7 +306,7 @@ def _tell_segments(table: pd.DataFrame) -> None:
         table["stimulus_type"],
         table["block"].astype(str),
         table["unexpected"].map("{:g}".format).replace("nan", "-"),
-        table["start_time_sec"].map("{:.2f}".format),
+        table["start_time"].map("{:.2f}".format),
         table["start_frame_twop"].astype(str),
         [_what(row) for row in table[list(_SHOWN)].to_dict("records")],
     ]

@@ -209,15 +209,15 @@ class Asked:
     def _ids_of_mouse(self) -> list[str]:
         table = self.numbered_table(required=True)
         assert table is not None
-        rows = table[table["mouse_n"] == self.mouse]
-        if self.run_type is not None and "runtype" in rows:
-            rows = rows[rows["runtype"] == self.run_type]
+        rows = table[table["mouse"] == self.mouse]
+        if self.run_type is not None and "run_type" in rows:
+            rows = rows[rows["run_type"] == self.run_type]
         if rows.empty:
             raise SessionNotFoundError(
                 f"the session table has no mouse {self.mouse}; it has the mice "
-                f"{', '.join(map(str, sorted(set(table['mouse_n']))))}"
+                f"{', '.join(map(str, sorted(set(table['mouse']))))}"
             )
-        return [str(number) for number in rows["sessid"]]
+        return [str(number) for number in rows["session_id"]]
 
     def _with_parts(self, include: Collection[str]) -> dict[str, Any]:
         """Return the options of opening, with the parts that the command needs."""

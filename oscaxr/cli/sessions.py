@@ -20,7 +20,7 @@ from oscaxr.cli.console import (
 )
 from oscaxr.cli.session_options import RunType, TableOption
 from oscaxr.errors import CriterionError
-from oscaxr.model.facts import FACT_BY_COLUMN, MISSING_INT
+from oscaxr.model.facts import FACT_BY_NAME, MISSING_INT
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.table import default_sessions
 from oscaxr.sessions.table import session_table as read_table
@@ -28,25 +28,21 @@ from oscaxr.sessions.words import table_in
 
 # Columns shown, with headings that leave room for all of them in 80 characters.
 _SHOWN: Final = {
-    "sessid": "session id",
-    "mouse_n": "mouse",
-    "sess_n": "sess.",
-    "runtype": "type",
+    "session_id": "session id",
+    "mouse": "mouse",
+    "session": "sess.",
+    "run_type": "type",
     "line": "line",
     "plane": "plane",
     "date": "date",
     "pass_fail": "QC",
-    "nrois": "ROIs",
-    "nrois_tracked": "tracked",
+    "n_rois": "ROIs",
+    "n_rois_tracked": "tracked",
 }
 _WORDS: Final = ("type", "line", "plane", "QC")
-# Of options, the columns that files alone do not give.
-_COLUMNS: Final = {
-    "plane": "plane",
-    "line": "line",
-    "pass_fail": "pass_fail",
-    "run_type": "runtype",
-    "min_rois": "nrois",
+# Options about what files alone do not tell, and their columns.
+_COLUMNS: Final = {name: name for name in ("plane", "line", "pass_fail", "run_type")} | {
+    "min_rois": "n_rois"
 }
 _COUNTED: Final = ("id", "int", "count", "flag", "date")
 
@@ -138,9 +134,9 @@ def choose(table: pd.DataFrame, *, published: bool, **criteria: Any) -> pd.DataF
         f"--{name.replace('_', '-')}"
         for name, column in _COLUMNS.items()
         if name in given
-        and (column not in table or (column == "nrois" and (table[column] < 0).all()))
+        and (column not in table or (column == "n_rois" and (table[column] < 0).all()))
     ]
-    if absent or (published and "incl" not in table):
+    if absent or (published and "included" not in table):
         raise CriterionError(
             f"{', '.join(absent or ['--published'])}: the files of sessions do not say this, the "
             "session table does; give --table mouse_df.csv"
@@ -172,7 +168,7 @@ def known(table: pd.DataFrame) -> pd.DataFrame:
     columns = {}
     for name in table.columns:
         values = table[name].astype(object)
-        spec = FACT_BY_COLUMN.get(str(name))
+        spec = FACT_BY_NAME.get(str(name))
         unknown = values.isna() | (values == "")
         if spec is not None and spec.kind in _COUNTED:
             unknown |= values == MISSING_INT
@@ -196,13 +192,13 @@ def read_sessions(source: Path | None, table: Path | None) -> pd.DataFrame:
     if table is None:
         return found
     listed = read_table(table)
-    unknown = sorted(set(found["sessid"]) - set(listed["sessid"]))
+    unknown = sorted(set(found["session_id"]) - set(listed["session_id"]))
     if unknown:
         note(
             f"the session table {table} does not have {', '.join(map(str, unknown))}, found "
             f"in {source}: left out of the list"
         )
-    return listed.merge(found[["sessid", "path", "n_files"]], on="sessid")
+    return listed.merge(found[["session_id", "path", "n_files"]], on="session_id")
 
 
 def _cell(column: str, value: Any) -> str:

@@ -137,7 +137,7 @@ class Plan:
                     "bytes": asset.size,
                     "mouse_id": asset.mouse_id,
                     "session_id": asset.session_id,
-                    "session": asset.label,
+                    "label": asset.label,
                     "note": asset.note,
                     "url": asset.url,
                     "digests": dict(asset.digests),

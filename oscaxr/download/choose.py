@@ -47,18 +47,18 @@ def wanted_by_table(
 ) -> list[Wanted]:
     """Return the sessions asked for, by the session table."""
     rows = table
-    if run_type is not None and "runtype" in table:
-        rows = rows[rows["runtype"] == run_type]
-    rows = _matching(rows, mice, "mouse_n", "mouseid", "mice")
-    rows = _matching(rows, sessions, "sess_n", "sessid", "sessions")
+    if run_type is not None and "run_type" in table:
+        rows = rows[rows["run_type"] == run_type]
+    rows = _matching(rows, mice, "mouse", "mouse_id", "mice")
+    rows = _matching(rows, sessions, "session", "session_id", "sessions")
     if not len(rows):
         raise SessionNotFoundError(f"No session of the table has {_asked(mice, sessions)}.")
     return [
         Wanted(
-            int(row["mouseid"]),
-            int(row["sessid"]),
-            str(row.get("full_timestamp", "")),
-            f"mouse {row['mouse_n']}, session {row['sess_n']}",
+            int(row["mouse_id"]),
+            int(row["session_id"]),
+            str(row.get("dandi_session_time", "")),
+            f"mouse {row['mouse']}, session {row['session']}",
         )
         for row in rows.to_dict("records")
     ]
@@ -76,10 +76,10 @@ def wanted_by_name(
                 "(the path of mouse_df.csv), or ids instead of numbers."
             )
     keys = {(name.mouse_id, name.session_id or 0, name.start_time or ""): None for _, name in files}
-    rows = pd.DataFrame(list(keys), columns=["mouseid", "sessid", "full_timestamp"])
-    rows = rows.sort_values(["mouseid", "sessid", "full_timestamp"])
-    rows = _matching(rows, mice, "mouseid", "mouseid", "mice")
-    rows = _matching(rows, sessions, "sessid", "sessid", "sessions")
+    rows = pd.DataFrame(list(keys), columns=["mouse_id", "session_id", "dandi_session_time"])
+    rows = rows.sort_values(["mouse_id", "session_id", "dandi_session_time"])
+    rows = _matching(rows, mice, "mouse_id", "mouse_id", "mice")
+    rows = _matching(rows, sessions, "session_id", "session_id", "sessions")
     if not len(rows):
         raise SessionNotFoundError(
             f"This version of the dandiset has no session with {_asked(mice, sessions)}."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from oscaxr.errors import SessionMismatchError
-from oscaxr.model.facts import FACT_BY_COLUMN, LINES, MISSING_INT
+from oscaxr.model.facts import FACT_BY_NAME, LINES, MISSING_INT
 
 # Pacific standard time. Recordings are made by day, so daylight saving time moves no date.
 _SITE_OFFSET: Final = timedelta(hours=-8)
@@ -52,7 +52,7 @@ class Identity:
 
 def known_sex(word: str) -> str:
     """Return the sex as the session table writes it; empty where it is another word."""
-    return word if word in FACT_BY_COLUMN["sex"].allowed else ""
+    return word if word in FACT_BY_NAME["sex"].allowed else ""
 
 
 def line_of(genotype: str) -> str:

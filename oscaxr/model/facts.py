@@ -1,17 +1,19 @@
 """Facts about a session that come from the published session table, declared as data.
 
 The table (``mouse_df.csv`` of the dataset's public analysis repository) was published with two
-sets of columns: that of 2021, with the pilot sessions, and that of 2026. Both are covered.
+sets of columns: that of 2021, with the pilot sessions, and that of 2026. Both are read; in our
+tables and Datasets, a fact has one name.
 """
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pandas as pd
 
-from oscaxr.errors import TableError
+from oscaxr.errors import RenamedError, TableError
 
 FactKind = Literal["id", "int", "count", "flag", "float", "word", "text", "date", "time"]
 FactRole = Literal["coord", "attr"]
@@ -22,14 +24,14 @@ MISSING_INT: Final = -1
 
 @dataclass(frozen=True)
 class FactSpec:
-    """What one column of the session table is, and what it is called in a Dataset.
+    """What one column of the published session table is, and what it is called here.
 
     Parameters
     ----------
     column : str
         Published column of the session table.
     name : str
-        Name of the scalar coordinate or of the attribute in a session Dataset.
+        Name of the column in our tables, and of the scalar coordinate or attribute in a Dataset.
     kind : {"id", "int", "count", "flag", "float", "word", "text", "date", "time"}
         ``id`` is an integer that must be there; ``int``, ``count``, ``flag`` (0 or 1) and
         ``date`` (yyyymmdd) are integers with -1 where missing; ``float`` has NaN; ``word`` (one of
@@ -79,11 +81,11 @@ FACTS: Final = (
     FactSpec("line", "line", "word", "mouse line", "", "coord", LINES),
     FactSpec("runtype", "run_type", "word", "production or pilot", "", "coord", RUN_TYPES),
     FactSpec("sess_n", "session", "id", "session number of the mouse", role="coord"),
-    FactSpec("nrois", "n_rois_table", "count", "number of valid ROIs"),
-    FactSpec("nrois_tracked", "n_tracked_rois_table", "count", "number of tracked ROIs"),
-    FactSpec("nrois_all", "n_rois_all_table", "count", "number of ROIs, invalid ones too"),
-    FactSpec("nrois_allen", "n_rois_allen_table", "count", "valid ROIs, Allen segmentation"),
-    FactSpec("nrois_allen_all", "n_rois_allen_all_table", "count", "ROIs, Allen segmentation"),
+    FactSpec("nrois", "n_rois", "count", "number of valid ROIs"),
+    FactSpec("nrois_tracked", "n_rois_tracked", "count", "number of tracked ROIs"),
+    FactSpec("nrois_all", "n_rois_all", "count", "number of ROIs, invalid ones too"),
+    FactSpec("nrois_allen", "n_rois_allen", "count", "valid ROIs, Allen segmentation"),
+    FactSpec("nrois_allen_all", "n_rois_allen_all", "count", "ROIs, Allen segmentation"),
     FactSpec("pass_fail", "pass_fail", "word", "quality control", allowed=("P", "F")),
     FactSpec("all_files", "all_files", "flag", "all files of the session exist"),
     FactSpec("any_files", "any_files", "flag", "some files of the session exist"),
@@ -93,10 +95,51 @@ FACTS: Final = (
 )
 """Every published column of the session table, in the published order."""
 
-FACT_BY_COLUMN: Final = {spec.column: spec for spec in FACTS}
+FACT_BY_NAME: Final = {spec.name: spec for spec in FACTS}
 
-COLUMN_ALIASES: Final = {"dandi_session_id": "full_timestamp"}
-"""Columns of 2021 that have another name since."""
+PUBLISHED: Final = {spec.column: spec.name for spec in FACTS if spec.column != spec.name} | {
+    "dandi_session_id": "dandi_session_time"  # of 2021
+}
+"""Published columns that have another name here."""
+
+
+class SessionTable(pd.DataFrame):
+    """A session table, which answers to the published name of a column with the name here."""
+
+    @property
+    def _constructor(self) -> Any:
+        return SessionTable
+
+    if not TYPE_CHECKING:  # to checkers, these are the methods of pandas
+
+        def __getitem__(self, key: Any) -> Any:
+            try:
+                return super().__getitem__(key)
+            except KeyError:
+                self._say_new_names(key if isinstance(key, list) else [key])
+                raise
+
+        def __getattr__(self, name: str) -> Any:
+            if name in PUBLISHED:
+                self._say_new_names([name])
+            return super().__getattr__(name)
+
+        def eval(self, expr: str, **options: Any) -> Any:
+            """Evaluate an expression; `query` does so, too."""
+            # One more function stands between the expression and the variables it may use.
+            options["level"] = options.get("level", 0) + 1
+            try:
+                return super().eval(expr, **options)
+            except NameError as error:
+                self._say_new_names(re.findall(r"\w+", str(error)))
+                raise
+
+    def _say_new_names(self, names: Iterable[Any]) -> None:
+        new = {str(name): PUBLISHED[name] for name in names if name in PUBLISHED}
+        old = [name for name in new if name not in self.columns]
+        if old:
+            said = ", ".join(f"{name} is {new[name]} here" for name in old)
+            raise RenamedError(f"{said}: table.query({f'{new[old[0]]} == ...'!r})")
 
 
 def _integer(value: Any) -> int:
@@ -150,18 +193,18 @@ def facts_from_row(
     """Turn a row of the session table into scalar coordinates and attributes."""
     found: dict[FactRole, dict[str, int | float | str]] = {"coord": {}, "attr": {}}
     problems = []
-    values = {COLUMN_ALIASES.get(str(column), str(column)): row[column] for column in row.index}
+    values = {PUBLISHED.get(str(column), str(column)): row[column] for column in row.index}
     for spec in FACTS:
-        value = values.get(spec.column)
+        value = values.get(spec.name)
         if _is_missing(value, spec.kind):
             continue
         try:
             found[spec.role][spec.name] = _CONVERTERS[spec.kind](value)
         except (TypeError, ValueError):
-            problems.append(f"{spec.column} = {value!r} is not a {spec.kind}")
+            problems.append(f"{spec.name} = {value!r} is not a {spec.kind}")
     if problems:
         raise TableError(
-            f"The row of session {values.get('sessid', '(no sessid)')} in the session table has "
+            f"The row of session {values.get('session_id', '(no id)')} in the session table has "
             "values of the wrong kind: " + "; ".join(problems) + ". Correct the table."
         )
     return found["coord"], found["attr"]

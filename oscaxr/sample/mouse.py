@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import pandas as pd
 
 from oscaxr.errors import option
+from oscaxr.model.facts import FACTS, SessionTable
 from oscaxr.sample.nwb import Progress, sample_path, start_stamp, write_nwb
 from oscaxr.sample.original import original_path, write_original
 from oscaxr.sample.planted_rois import allen_rows, bad_rois
@@ -18,6 +19,7 @@ FileFormat = Literal["nwb", "original"]
 
 FORMATS: Final = ("nwb", "original")
 TABLE_NAME: Final = "mouse_df.csv"
+_PUBLISHED: Final = {fact.name: fact.column for fact in FACTS}
 _SESSIONS: Final = (
     (758519303, datetime(2018, 9, 26, 17, 29, 17, tzinfo=UTC)),
     (759189643, datetime(2018, 9, 27, 18, 26, 32, tzinfo=UTC)),
@@ -96,43 +98,43 @@ def sample_session_table(specs: Iterable[SampleSpec]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a session, with the columns of the published table in their order.
+        One row a session, with the columns of :func:`oscaxr.session_table` in their order.
 
     Examples
     --------
-    >>> sample_session_table([SampleSpec(n_rois=7, n_tracked=0)])["nrois_tracked"].tolist()
+    >>> sample_session_table([SampleSpec(n_rois=7, n_tracked=0)])["n_rois_tracked"].tolist()
     [-1]
     """
     rows = [
         {
-            "sessid": spec.session_id,
-            "full_timestamp": start_stamp(spec),
-            "mouse_n": spec.mouse_number,
-            "mouseid": spec.mouse_id,
+            "session_id": spec.session_id,
+            "dandi_session_time": start_stamp(spec),
+            "mouse": spec.mouse_number,
+            "mouse_id": spec.mouse_id,
             "sex": spec.sex,
-            "DOB": int(f"{spec.birth:%Y%m%d}"),
+            "date_of_birth": int(f"{spec.birth:%Y%m%d}"),
             "date": int(f"{spec.start:%Y%m%d}"),
             "age_weeks": (spec.start.date() - spec.birth.date()).days / 7,
             "depth": spec.depth,
             "plane": spec.plane,
             "line": spec.line,
-            "runtype": spec.run_type,
-            "sess_n": spec.session_number,
-            "nrois": spec.n_rois,
-            "nrois_tracked": spec.n_tracked or -1,
-            "nrois_all": spec.n_rois + spec.n_bad_rois,
-            "nrois_allen": int((~bad_rois(spec)[allen_rows(spec)]).sum()),
-            "nrois_allen_all": len(allen_rows(spec)),
+            "run_type": spec.run_type,
+            "session": spec.session_number,
+            "n_rois": spec.n_rois,
+            "n_rois_tracked": spec.n_tracked or -1,
+            "n_rois_all": spec.n_rois + spec.n_bad_rois,
+            "n_rois_allen": int((~bad_rois(spec)[allen_rows(spec)]).sum()),
+            "n_rois_allen_all": len(allen_rows(spec)),
             "pass_fail": "P",
             "all_files": 1,
             "any_files": 1,
-            "incl": "yes",
-            "stim_seed": spec.seed,
+            "included": "yes",
+            "stimulus_seed": spec.seed,
             "notes": "synthetic",
         }
         for spec in specs
     ]
-    return pd.DataFrame(rows)
+    return SessionTable(rows)
 
 
 def session_path(
@@ -183,7 +185,7 @@ def write_mouse(
     Parameters
     ----------
     folder : path-like
-        Data directory; ``mouse_df.csv`` goes into it.
+        Data directory; ``mouse_df.csv``, with the published columns, goes into it.
     seed, scale, n_rois, n_tracked : optional
         See :func:`mouse_specs`.
     n_bad_rois : int, optional
@@ -245,5 +247,5 @@ def write_mouse(
             write_original(spec, folder, **{"mates": mates, **options})
     table = sample_session_table(specs)
     with taking_place(table_path, overwrite=True) as partial:
-        table.to_csv(partial, index=False)
+        table.rename(columns=_PUBLISHED).to_csv(partial, index=False)
     return table

@@ -96,8 +96,8 @@ class SessionSource:
             places = find_places(
                 self.datadir,
                 self.session_id,
-                mouse_id=int(known["mouseid"]) if "mouseid" in known else None,
-                start=str(known.get("full_timestamp", "")),
+                mouse_id=int(known["mouse_id"]) if "mouse_id" in known else None,
+                start=str(known.get("dandi_session_time", "")),
             )
         elif self.table is not None:
             facts = self._row()
@@ -188,7 +188,7 @@ def one_source(
             "mouse_df.csv, or oscaxr.find_sessions(datadir) to number the sessions found)"
         )
     row = plain(session_row(known, mouse=mouse, session=session, run_type=run_type))
-    return SessionSource((), int(row["sessid"]), folder, facts=row, options=options)
+    return SessionSource((), int(row["session_id"]), folder, facts=row, options=options)
 
 
 def _is_id(value: Any) -> bool:
@@ -230,11 +230,11 @@ def many_sources(
         return [
             SessionSource(
                 (),
-                int(row["sessid"]),
+                int(row["session_id"]),
                 _folder(datadir),
                 facts=row,
                 options=options,
-                name=f"sub-{row['mouseid']}_ses-{row['sessid']}",
+                name=f"sub-{row['mouse_id']}_ses-{row['session_id']}",
             )
             for row in rows
         ]

@@ -20,16 +20,16 @@ from oscaxr.sessions.owners import Found, FoundSession, sessions_at
 from oscaxr.sessions.table import session_table
 
 FOUND_COLUMNS: Final = (
-    "sessid",
-    "full_timestamp",
-    "mouse_n",
-    "mouseid",
+    "session_id",
+    "dandi_session_time",
+    "mouse",
+    "mouse_id",
     "sex",
     "date",
     "line",
-    "sess_n",
-    "nrois",
-    "nrois_tracked",
+    "session",
+    "n_rois",
+    "n_rois_tracked",
     "path",
     "n_files",
 )
@@ -46,10 +46,11 @@ def find_sessions(datadir: str | Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a session, in order of mouse id and start, with the published columns that files
-        can tell (``sessid``, ``full_timestamp``, ``mouse_n``, ``mouseid``, ``sex``, ``date``,
-        ``line``, ``sess_n``, ``nrois``, ``nrois_tracked``), ``path`` (str, the session's first
-        NWB file, or its folder in the original layout, or its export, where there is none) and
+        One row a session, in order of mouse id and start, with the columns of
+        :func:`oscaxr.session_table` that files can tell (``session_id``, ``dandi_session_time``,
+        ``mouse``, ``mouse_id``, ``sex``, ``date``, ``line``, ``session``, ``n_rois``,
+        ``n_rois_tracked``), ``path`` (str, the session's first NWB file, or its folder in the
+        original layout, or its export, where there is none) and
         ``n_files``.
 
     Raises
@@ -66,8 +67,8 @@ def find_sessions(datadir: str | Path) -> pd.DataFrame:
 
     Notes
     -----
-    Files do not say the published numbers: ``mouse_n`` counts the mice found, by mouse id, and
-    ``sess_n`` the sessions found of each mouse, by start. They equal the published numbers only
+    Files do not say the published numbers: ``mouse`` counts the mice found, by mouse id, and
+    ``session`` the sessions found of each mouse, by start. They equal the published numbers only
     where all sessions of all production mice are there. ``line`` follows from the genotype
     (Cux2 or Rbp4), ``date`` is the day at the recording site, taken as 8 h behind UTC.
 
@@ -128,23 +129,23 @@ def table_of(found: Found) -> pd.DataFrame:
             continue
         rows.append(
             {
-                "sessid": identity.session_id,
-                "full_timestamp": identity.start,
-                "mouseid": identity.mouse_id,
+                "session_id": identity.session_id,
+                "dandi_session_time": identity.start,
+                "mouse_id": identity.mouse_id,
                 "sex": identity.sex,
                 "date": identity.date,
                 "line": identity.line,
-                "nrois": identity.n_rois,
-                "nrois_tracked": identity.n_tracked,
+                "n_rois": identity.n_rois,
+                "n_rois_tracked": identity.n_tracked,
                 "path": str(one.path),
                 "n_files": len(one.paths),
             }
         )
-    table = pd.DataFrame(rows, columns=[c for c in FOUND_COLUMNS if c not in ("mouse_n", "sess_n")])
-    order = ["mouseid", "date", "full_timestamp", "sessid"]
+    table = pd.DataFrame(rows, columns=[c for c in FOUND_COLUMNS if c not in ("mouse", "session")])
+    order = ["mouse_id", "date", "dandi_session_time", "session_id"]
     table = table.sort_values(order, ignore_index=True)
-    table["mouse_n"] = table.groupby("mouseid").ngroup() + 1
-    table["sess_n"] = table.groupby("mouseid").cumcount() + 1
+    table["mouse"] = table.groupby("mouse_id").ngroup() + 1
+    table["session"] = table.groupby("mouse_id").cumcount() + 1
     return session_table(table[list(FOUND_COLUMNS)].astype({"path": "str", "n_files": "int64"}))
 
 

@@ -170,7 +170,7 @@ def open_sessions(
     >>> import oscaxr as ox
     >>> folder = tempfile.mkdtemp()
     >>> table = ox.sample.write_mouse(folder, scale=0.02, n_rois=(4, 4, 4))
-    >>> with ox.open_sessions(table.query("sess_n <= 2"), datadir=folder) as tree:
+    >>> with ox.open_sessions(table.query("session <= 2"), datadir=folder) as tree:
     ...     [node.path for node in tree.leaves]
     ['/mouse_1/session_1', '/mouse_1/session_2']
     """

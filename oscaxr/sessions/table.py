@@ -20,7 +20,6 @@ from oscaxr.sessions.table_columns import (
     check_columns,
     check_words,
     many,
-    overlap,
     pilot_omissions,
     typed_table,
     wanted_stimuli,
@@ -41,15 +40,18 @@ def session_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     source : path-like or pandas.DataFrame
-        The published ``mouse_df.csv``, of 2021 or 2026, or such a table, typed already or not.
+        The published ``mouse_df.csv``, of 2021 or 2026, or such a table, typed already or not,
+        under the published names or ours.
 
     Returns
     -------
     pandas.DataFrame
-        All rows and columns under their published names. Integers, flags (0 or 1) and dates
-        (yyyymmdd) are int64 with -1 where missing, strings are empty where missing, ages are float.
-        ``dandi_session_id`` of 2021 is called ``full_timestamp``, as in 2026. Columns that are not
-        published ones are kept. No row is hidden: see :func:`default_sessions`.
+        All rows and columns, under the names that sessions have as coordinates and attributes:
+        ``session_id``, ``mouse``, ``session``, ``run_type``, ... for ``sessid``, ``mouse_n``,
+        ``sess_n``, ``runtype``; a query by a published name is an error that says ours. Integers,
+        flags (0 or 1) and dates (yyyymmdd) are int64 with -1 where missing, strings are empty where
+        missing, ages are float. Columns that are not published ones are kept. No row is hidden: see
+        :func:`default_sessions`.
 
     Raises
     ------
@@ -62,7 +64,7 @@ def session_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     >>> import pandas as pd
     >>> table = session_table(pd.DataFrame({"sessid": ["758519303"], "mouseid": ["408021"],
     ...                                "mouse_n": ["1"], "sess_n": ["1"], "plane": ["soma"]}))
-    >>> table.query("plane == 'soma' and sess_n <= 3").sessid.tolist()
+    >>> table.query("plane == 'soma' and session <= 3").session_id.tolist()
     [758519303]
     """
     if isinstance(source, pd.DataFrame):
@@ -109,12 +111,12 @@ def default_sessions(
     table : path-like or pandas.DataFrame
         Session table, as for :func:`session_table`.
     pass_fail, included, run_type, plane, line : str or collection of str, optional
-        Values of ``pass_fail``, ``incl``, ``runtype``, ``plane`` and ``line`` (``"L23"`` and
-        ``"L5"`` will do). None does not constrain; this holds for all criteria.
+        Values of these columns (``"L23"`` and ``"L5"`` will do for lines). None does not constrain;
+        this holds for all criteria.
     all_files, any_files : int, optional
         Flags of the table.
     min_rois : int, optional
-        Fewest ROIs (``nrois``).
+        Fewest ROIs (``n_rois``).
     session, mouse : int or collection of int, optional
         Published session and mouse numbers.
     stimulus : {"gabors", "visflow"}, optional
@@ -146,43 +148,43 @@ def default_sessions(
     Examples
     --------
     >>> import pandas as pd
-    >>> table = pd.DataFrame({"sessid": [1, 2], "mouseid": [7, 7], "mouse_n": [1, 1],
-    ...                       "sess_n": [1, 2], "pass_fail": ["F", "P"], "nrois": [9, 9]})
+    >>> table = pd.DataFrame({"session_id": [1, 2], "mouse_id": [7, 7], "mouse": [1, 1],
+    ...                       "session": [1, 2], "pass_fail": ["F", "P"], "n_rois": [9, 9]})
     >>> default_sessions(table, included=None, all_files=None, any_files=None,
-    ...                  run_type=None).sessid.tolist()
+    ...                  run_type=None).session_id.tolist()
     [2]
     """
     table = session_table(table)
     lines = None if line is None else [_LINE_WORDS.get(word, word) for word in many(line)]
     choices = {
         "pass_fail": pass_fail,
-        "incl": included,
+        "included": included,
         "all_files": all_files,
         "any_files": any_files,
-        "runtype": run_type,
+        "run_type": run_type,
         "plane": plane,
         "line": lines,
-        "sess_n": session,
-        "mouse_n": mouse,
+        "session": session,
+        "mouse": mouse,
     }
     criteria = {column: many(value) for column, value in choices.items() if value is not None}
-    needed = set(criteria) | ({"nrois"} if min_rois is not None else set())
-    needed |= {"runtype"} if stimulus is not None else set()
+    needed = set(criteria) | ({"n_rois"} if min_rois is not None else set())
+    needed |= {"run_type"} if stimulus is not None else set()
     check_columns(table, needed)
-    keep = ~table["sessid"].isin(list(omit_sessions)) & ~table["mouse_n"].isin(list(omit_mice))
+    keep = ~table["session_id"].isin(list(omit_sessions)) & ~table["mouse"].isin(list(omit_mice))
     for column, values in criteria.items():
         check_words(column, values)
         keep &= table[column].isin(values)
     if min_rois is not None:
-        keep &= table["nrois"] >= min_rois
+        keep &= table["n_rois"] >= min_rois
     if stimulus is not None:
         wanted = wanted_stimuli(stimulus, gabor_kappa, main_flow_direction, square_size)
-        mice = [mouse for mouse, shown in PILOT_STIMULI.items() if overlap(shown, wanted)]
-        is_pilot = table["runtype"] == "pilot"
-        shown = is_pilot & table["mouse_n"].isin(mice)
-        if overlap(PRODUCTION_STIMULI, wanted):
+        mice = [mouse for mouse, shown in PILOT_STIMULI.items() if shown & wanted]
+        is_pilot = table["run_type"] == "pilot"
+        shown = is_pilot & table["mouse"].isin(mice)
+        if PRODUCTION_STIMULI & wanted:
             shown |= ~is_pilot
-        keep &= shown & ~table["sessid"].isin(PILOT_SESSIONS_WITHOUT_DATA)
+        keep &= shown & ~table["session_id"].isin(PILOT_SESSIONS_WITHOUT_DATA)
     return table[keep]
 
 
@@ -201,9 +203,9 @@ def session_row(
     table : path-like or pandas.DataFrame
         Session table, as for :func:`session_table`.
     session_id : int, optional
-        Session id (``sessid``).
+        Session id.
     mouse, session : int, optional
-        Published mouse and session numbers (``mouse_n``, ``sess_n``).
+        Published mouse and session numbers.
     run_type : {"prod", "pilot"}, optional
         Run type: the numbers of pilot mice start from 1, too.
 
@@ -226,34 +228,29 @@ def session_row(
     Examples
     --------
     >>> import pandas as pd
-    >>> table = pd.DataFrame({"sessid": [11, 12], "mouseid": [7, 7], "mouse_n": [1, 1],
-    ...                       "sess_n": [1, 2]})
-    >>> int(session_row(table, mouse=1, session=2).sessid)
+    >>> table = pd.DataFrame({"session_id": [11, 12], "mouse_id": [7, 7], "mouse": [1, 1],
+    ...                       "session": [1, 2]})
+    >>> int(session_row(table, mouse=1, session=2).session_id)
     12
     """
     table = session_table(table)
-    criteria = {"sessid": session_id, "mouse_n": mouse, "sess_n": session, "runtype": run_type}
+    criteria = {"session_id": session_id, "mouse": mouse, "session": session, "run_type": run_type}
     wanted = {column: value for column, value in criteria.items() if value is not None}
     check_columns(table, set(wanted))
-    check_words("runtype", [run_type] if run_type is not None else [])
+    check_words("run_type", [run_type] if run_type is not None else [])
     keep = pd.Series(data=True, index=table.index)
     for column, value in wanted.items():
         keep &= table[column] == value
     rows = table[keep]
     if len(rows) == 1:
         return rows.iloc[0]
-    words = ("session id", "mouse", "session", "run type")
-    asked = ", ".join(
-        f"{word} {value}"
-        for word, value in zip(words, criteria.values(), strict=True)
-        if value is not None
-    )
+    asked = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in wanted.items())
     if len(rows) == 0:
         raise SessionNotFoundError(
             f"The session table has no session with {asked}. {_nearby(table, session_id, mouse)}"
         )
-    several_types = "runtype" in rows and len(set(rows["runtype"])) > 1
-    advice = "runtype, or session_id" if several_types else "session_id, or mouse and session"
+    several_types = "run_type" in rows and len(set(rows["run_type"])) > 1
+    advice = "run_type, or session_id" if several_types else "session_id, or mouse and session"
     raise AmbiguousSessionError(
         f"{len(rows)} sessions of the table have {asked or 'no criterion to meet'}:"
         f"{_listed(rows)}\nGive {advice}."
@@ -262,8 +259,8 @@ def session_row(
 
 def _listed(rows: pd.DataFrame) -> str:
     lines = [
-        f"{row.sessid}: mouse {row.mouse_n}, session {row.sess_n}"
-        + (f", {row.runtype}" if "runtype" in rows else "")
+        f"{row.session_id}: mouse {row.mouse}, session {row.session}"
+        + (f", {row.run_type}" if "run_type" in rows else "")
         for row in rows.head(_LISTED).itertuples()
     ]
     more = [f"... and {len(rows) - _LISTED} more"] if len(rows) > _LISTED else []
@@ -273,19 +270,19 @@ def _listed(rows: pd.DataFrame) -> str:
 def _nearby(table: pd.DataFrame, session_id: int | None, mouse: int | None) -> str:
     said = []
     if session_id is not None:
-        same = table[table["sessid"] == session_id]
-        near = get_close_matches(str(session_id), table["sessid"].astype(str), n=3)
-        close = same if len(same) else table[table["sessid"].astype(str).isin(near)]
+        same = table[table["session_id"] == session_id]
+        near = get_close_matches(str(session_id), table["session_id"].astype(str), n=3)
+        close = same if len(same) else table[table["session_id"].astype(str).isin(near)]
         if len(close):
             said.append(f"{'It has' if len(same) else 'The nearest ids are'}:{_listed(close)}")
     if mouse is not None:
-        rows = table[table["mouse_n"] == mouse]
-        by_id = table[table["mouseid"] == mouse]
+        rows = table[table["mouse"] == mouse]
+        by_id = table[table["mouse_id"] == mouse]
         if len(rows):
             said.append(f"Mouse {mouse} has the sessions:{_listed(rows)}")
         elif len(by_id):
-            said.append(f"{mouse} is a mouse id: give mouse={by_id['mouse_n'].iloc[0]}.")
+            said.append(f"{mouse} is a mouse id: give mouse={by_id['mouse'].iloc[0]}.")
         else:
-            known = ", ".join(map(str, sorted(set(table["mouse_n"]))))
+            known = ", ".join(map(str, sorted(set(table["mouse"]))))
             said.append(f"The mice in the table are {known or 'none'}.")
     return "\n".join(said) or f"It has {len(table)} sessions:{_listed(table)}"

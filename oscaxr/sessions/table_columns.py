@@ -1,14 +1,20 @@
 """The session table as checked columns, and which stimuli the sessions in it were shown."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
 import pandas as pd
 
 from oscaxr.errors import CriterionError, TableError
-from oscaxr.model.facts import COLUMN_ALIASES, FACT_BY_COLUMN, MISSING_INT, FactKind, FactSpec
+from oscaxr.model.facts import (
+    FACT_BY_NAME,
+    MISSING_INT,
+    PUBLISHED,
+    FactKind,
+    FactSpec,
+    SessionTable,
+)
 from oscaxr.model.names import (
     FLOW_DIRECTION_WORDS,
     GABOR_KAPPAS,
@@ -19,7 +25,13 @@ from oscaxr.model.names import (
     VISFLOW,
 )
 
-REQUIRED_COLUMNS: Final = ("sessid", "mouseid", "mouse_n", "sess_n")
+REQUIRED_COLUMNS: Final = {
+    "session_id": "sessid",
+    "mouse_id": "mouseid",
+    "mouse": "mouse_n",
+    "session": "sess_n",
+}
+"""What a session table has to have, with the published names."""
 
 _KIND_WORDS: Final[dict[FactKind, str]] = {
     "id": "a whole number, 0 or more",
@@ -33,26 +45,24 @@ _KIND_WORDS: Final[dict[FactKind, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class ShownStimuli:
-    """Which values of the stimulus parameters a mouse was shown."""
-
-    gabor_kappas: tuple[float, ...]
-    flows: tuple[tuple[str, float], ...]
+Stimuli = frozenset[tuple[str | float, ...]]
+"""Gabors by their kappa, visual flow by its direction and the size of the squares."""
 
 
-PRODUCTION_STIMULI: Final = ShownStimuli((16.0,), ((RIGHT, 128.0), (LEFT, 128.0)))
-_ALL_STIMULI: Final = ShownStimuli(
-    (4.0, 16.0), ((RIGHT, 128.0), (LEFT, 128.0), (RIGHT, 256.0), (LEFT, 256.0))
-)
+def _stimuli(kappas: Iterable[float], flows: Iterable[tuple[str, float]]) -> Stimuli:
+    return frozenset({(GABORS, kappa) for kappa in kappas} | {(VISFLOW, *flow) for flow in flows})
+
+
+PRODUCTION_STIMULI: Final = _stimuli([16.0], [(RIGHT, 128.0), (LEFT, 128.0)])
+_ALL_STIMULI: Final = _stimuli(GABOR_KAPPAS, product((RIGHT, LEFT), SQUARE_SIZES))
 
 # The notes of the 2021 table (mouse 3: "gab k4, visflow left 128, visflow right 256"; mouse 4:
 # "gabors k16, visflow right"), of which the published tool's omission rules follow.
 PILOT_STIMULI: Final = {
     1: _ALL_STIMULI,
     2: _ALL_STIMULI,
-    3: ShownStimuli((4.0,), ((LEFT, 128.0), (RIGHT, 256.0))),
-    4: ShownStimuli((16.0,), ((RIGHT, 128.0), (RIGHT, 256.0))),
+    3: _stimuli([4.0], [(LEFT, 128.0), (RIGHT, 256.0)]),
+    4: _stimuli([16.0], [(RIGHT, 128.0), (RIGHT, 256.0)]),
 }
 """What each pilot mouse was shown, by mouse number."""
 
@@ -61,44 +71,48 @@ PILOT_SESSIONS_WITHOUT_DATA: Final = (714893802,)
 
 
 def typed_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Check the columns of a session table and give them their types."""
+    """Check the columns of a session table, and give them their types and our names."""
     table = table.rename(columns=lambda column: str(column).strip())
-    # A table with both the old and the new column is not a published one: both are kept.
-    table = table.rename(columns={a: b for a, b in COLUMN_ALIASES.items() if b not in table})
-    missing = [column for column in REQUIRED_COLUMNS if column not in table]
-    twice = sorted(set(table.columns[table.columns.duplicated()]))
-    if missing or twice:
-        wrong_columns = [f"lacks the columns {', '.join(missing)}"] if missing else []
-        wrong_columns += [f"has more than one column {', '.join(twice)}"] if twice else []
-        raise TableError(
-            f"{name} {' and '.join(wrong_columns)}, so it is not a session table. Columns found: "
-            f"{', '.join(table.columns) or 'none'}. The table is published as mouse_df.csv with "
-            "the dataset's analysis code."
-        )
+    given = list(table.columns)
+    # A table with both the published and our column is neither's: both are kept.
+    table = table.rename(columns={a: b for a, b in PUBLISHED.items() if b not in given})
+    _check_required(table.columns, given, name)
     columns: dict[str, pd.Series[Any]] = {}
     problems: list[str] = []
-    for column in table.columns:
-        spec = FACT_BY_COLUMN.get(column)
+    for column, said in zip(table.columns, given, strict=True):
+        spec = FACT_BY_NAME.get(column)
         if spec is None:
             columns[column] = table[column]
             continue
         columns[column], wrong = _typed_column(table[column], spec)
         wanted = f"one of {', '.join(spec.allowed)}" if spec.allowed else _KIND_WORDS[spec.kind]
         problems += [
-            f"row {row} (sessid {sessid}): {column} is {value!r}, not {wanted}"
-            for row, sessid, value in zip(
-                table.index[wrong], table["sessid"][wrong], table[column][wrong], strict=True
+            f"row {row} (session id {session_id}): {said} is {value!r}, not {wanted}"
+            for row, session_id, value in zip(
+                table.index[wrong], table["session_id"][wrong], table[column][wrong], strict=True
             )
         ]
-    sessid = columns["sessid"]
-    if not problems:
-        problems = [
-            f"sessid {value} is in rows {', '.join(map(str, table.index[sessid == value]))}"
-            for value in sorted(set(sessid[sessid.duplicated()]))
-        ]
+    ids = columns["session_id"]
+    problems = problems or [
+        f"session id {value} is in rows {', '.join(map(str, table.index[ids == value]))}"
+        for value in sorted(set(ids[ids.duplicated()]))
+    ]
     if problems:
         raise TableError(f"{name} has wrong values; correct them:\n  " + "\n  ".join(problems))
-    return pd.DataFrame(columns, index=table.index)
+    return SessionTable(columns, index=table.index)
+
+
+def _check_required(columns: "pd.Index[Any]", given: list[str], name: str) -> None:
+    missing = [f"{ours} ({old})" for ours, old in REQUIRED_COLUMNS.items() if ours not in columns]
+    twice = sorted(set(columns[columns.duplicated()]))
+    problems = [f"lacks the columns {', '.join(missing)}"] if missing else []
+    problems += [f"has more than one column {', '.join(twice)}"] if twice else []
+    if problems:
+        raise TableError(
+            f"{name} {' and '.join(problems)}, so it is not a session table. Columns found: "
+            f"{', '.join(given) or 'none'}. The table is published as mouse_df.csv with the "
+            "dataset's analysis code."
+        )
 
 
 def pilot_omissions(
@@ -149,7 +163,7 @@ def pilot_omissions(
     ((714893802,), (3, 4))
     """
     wanted = wanted_stimuli(stimulus, gabor_kappa, main_flow_direction, square_size)
-    mice = tuple(mouse for mouse, shown in PILOT_STIMULI.items() if not overlap(shown, wanted))
+    mice = tuple(mouse for mouse, shown in PILOT_STIMULI.items() if not shown & wanted)
     return PILOT_SESSIONS_WITHOUT_DATA, mice
 
 
@@ -158,27 +172,16 @@ def wanted_stimuli(
     gabor_kappa: float | Collection[float] | None,
     main_flow_direction: str | Collection[str] | None,
     square_size: float | Collection[float] | None,
-) -> ShownStimuli:
+) -> Stimuli:
     """Spell out the stimuli that criteria include; those of :func:`pilot_omissions`."""
-    kappas: Iterable[float] = ()
-    flows: Iterable[tuple[str, float]] = ()
     if stimulus == GABORS:
         kappas = _in_domain("gabor_kappa", gabor_kappa, {k: k for k in GABOR_KAPPAS})
-    elif stimulus == VISFLOW:
-        flows = product(
-            _in_domain("main_flow_direction", main_flow_direction, FLOW_DIRECTION_WORDS),
-            _in_domain("square_size", square_size, {size: size for size in SQUARE_SIZES}),
-        )
-    else:
-        raise CriterionError(f"stimulus is {stimulus!r}; it can be {GABORS!r} or {VISFLOW!r}.")
-    return ShownStimuli(tuple(kappas), tuple(flows))
-
-
-def overlap(shown: ShownStimuli, wanted: ShownStimuli) -> bool:
-    """Whether any of the stimuli shown is one of those wanted."""
-    return bool(
-        set(shown.gabor_kappas) & set(wanted.gabor_kappas) or set(shown.flows) & set(wanted.flows)
-    )
+        return _stimuli(kappas, ())
+    if stimulus == VISFLOW:
+        directions = _in_domain("main_flow_direction", main_flow_direction, FLOW_DIRECTION_WORDS)
+        sizes = _in_domain("square_size", square_size, {size: size for size in SQUARE_SIZES})
+        return _stimuli((), product(directions, sizes))
+    raise CriterionError(f"stimulus is {stimulus!r}; it can be {GABORS!r} or {VISFLOW!r}.")
 
 
 def check_columns(table: pd.DataFrame, needed: set[str]) -> None:
@@ -194,7 +197,7 @@ def check_columns(table: pd.DataFrame, needed: set[str]) -> None:
 
 def check_words(column: str, values: list[Any]) -> None:
     """Refuse values of a criterion that the column cannot have."""
-    allowed = FACT_BY_COLUMN[column].allowed
+    allowed = FACT_BY_NAME[column].allowed
     unknown = [value for value in values if allowed and value not in allowed]
     if unknown:
         raise CriterionError(
@@ -205,7 +208,7 @@ def check_words(column: str, values: list[Any]) -> None:
 def with_numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Make numbers of the columns that are not published ones, where they hold only numbers."""
     numbers = {}
-    for column in table.columns.unique().difference([*FACT_BY_COLUMN, *COLUMN_ALIASES]):
+    for column in table.columns.unique().difference([*FACT_BY_NAME, *PUBLISHED]):
         text = table.loc[:, table.columns == column].iloc[:, 0].str.strip()
         number = pd.to_numeric(text, errors="coerce")
         if (text != "").any() and not (number.isna() & (text != "")).any():

@@ -132,7 +132,7 @@ class _Tables:
                 "Leave table= out."
             )
         for table in self.tables:
-            if self.strict or session_id in table["sessid"].values:
+            if self.strict or session_id in table["session_id"].values:
                 return plain(session_row(table, session_id=session_id))
         return None
 

@@ -70,7 +70,7 @@ def test_facts_of_the_table_come_with_a_path_too(data, first):
 def test_a_table_in_the_environment_that_lacks_the_session(data, first, tmp_path):
     other = tmp_path / "other.csv"
     table = pd.read_csv(data / "mouse_df.csv")
-    table[table["sess_n"] > 1].to_csv(other, index=False)
+    table[table["session"] > 1].to_csv(other, index=False)
     done = invoke("info", first, OSCAXR_TABLE=str(other))
     assert done.exit_code == 0
     assert "Note: the session table" in done.stderr
@@ -191,7 +191,7 @@ def test_sessions_of_a_folder_and_of_a_table(data, bare):
     assert listed.splitlines()[-1] == "3 of 3 sessions"
     assert max(map(len, listed.splitlines())) <= 80
     found = told_json("sessions", data)
-    assert [row["sessid"] for row in found] == [758519303, 759189643, 759660390]
+    assert [row["session_id"] for row in found] == [758519303, 759189643, 759660390]
     assert {row["plane"] for row in found} == {"soma"}
     assert all(Path(row["path"]).is_file() for row in found)
     # Without a table, what files know.
@@ -211,9 +211,9 @@ def test_sessions_are_filtered_as_by_the_library(shared):
         (("--line", "L23-Cux2", "--pass-fail", "F"),
          ((table.line == "L23-Cux2") & (table.pass_fail == "F")).sum()),
         (("--run-type", "pilot", "--mouse", "1,3-4"),
-         ((table.runtype == "pilot") & table.mouse_n.isin([1, 3, 4])).sum()),
-        (("--session", "1-3"), table.sess_n.isin([1, 2, 3]).sum()),
-        (("--min-rois", 500), (table.nrois >= 500).sum()),
+         ((table.run_type == "pilot") & table.mouse.isin([1, 3, 4])).sum()),
+        (("--session", "1-3"), table.session.isin([1, 2, 3]).sum()),
+        (("--min-rois", 500), (table.n_rois >= 500).sum()),
         (("--published",), len(ox.default_sessions(table))),
         (("--published", "--run-type", "pilot"), len(ox.default_sessions(table, run_type="pilot"))),
     ]  # fmt: skip
@@ -224,13 +224,13 @@ def test_sessions_are_filtered_as_by_the_library(shared):
     text = told("sessions", path, "--run-type", "pilot")
     assert max(map(len, text.splitlines())) <= 80
     # What is not known is null, and a dash.
-    assert told_json("sessions", path, "--run-type", "pilot")[2]["nrois"] is None
+    assert told_json("sessions", path, "--run-type", "pilot")[2]["n_rois"] is None
     assert text.splitlines()[3].split()[-2:] == ["-", "-"]
 
 
 def test_sessions_that_are_not_in_the_table_are_named(data, tmp_path):
     table = pd.read_csv(data / "mouse_df.csv")
-    table[table["sess_n"] != 2].to_csv(tmp_path / "part.csv", index=False)
+    table[table["session"] != 2].to_csv(tmp_path / "part.csv", index=False)
     done = invoke("sessions", data, "--table", tmp_path / "part.csv")
     assert done.stdout.splitlines()[-1] == "2 of 2 sessions"
     assert "759189643" in done.stderr
@@ -280,7 +280,7 @@ def test_segments_as_json_are_those_selected(first):
     assert found["criteria"][-1] == {"criterion": "run_start = True", "left": len(table)}
     for row, wanted in zip(found["segments"], table.to_dict("records"), strict=True):
         assert row["segment"] == wanted["segment"]
-        assert row["start_time_sec"] == wanted["start_time_sec"]
+        assert row["start_time"] == wanted["start_time_sec"]
         assert row["main_flow_direction"] == wanted["main_flow_direction"]
         assert row["gabor_kappa"] is None
 
@@ -295,8 +295,13 @@ def test_segments_into_a_table(first, tmp_path):
     read = pd.read_csv(
         out, index_col="segment", keep_default_na=False, na_values={"square_size": ""}
     )
-    assert read.columns.tolist() == wanted.columns.tolist()
-    assert read["start_time_sec"].tolist() == wanted["start_time_sec"].tolist()
+    words = {
+        "start_time_sec": "start_time",
+        "stop_time_sec": "stop_time",
+        "duration_sec": "duration",
+    }
+    assert read.columns.tolist() == [words.get(name, name) for name in wanted]
+    assert read["start_time"].tolist() == wanted["start_time_sec"].tolist()
     assert read["gabor_frame"].tolist() == ["U"] * 4
     before = out.read_text()
     assert "--overwrite" in refused("segments", first, "-o", out)
@@ -407,7 +412,7 @@ def test_sessions_in_the_original_layout(tmp_path):
     )  # fmt: skip
     (tmp_path / "mouse_df.csv").unlink()
     found = told_json("sessions", tmp_path)
-    assert [row["sessid"] for row in found] == [758519303, 759189643, 759660390]
+    assert [row["session_id"] for row in found] == [758519303, 759189643, 759660390]
     folder = found[0]["path"]
     assert "the session table does" in refused("sessions", tmp_path, "--min-rois", 3)
     done = invoke("validate", tmp_path)

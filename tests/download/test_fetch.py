@@ -159,7 +159,7 @@ def test_by_table(server, table):
 
 def test_by_table_and_start_time(server, table):
     row = table.iloc[[0]].assign(
-        sessid=780000000, mouseid=411424, mouse_n=2, full_timestamp="20181113T183120"
+        session_id=780000000, mouse_id=411424, mouse=2, dandi_session_time="20181113T183120"
     )
     both = pd.concat([table, row])
     planned = plan_of(server, table=both, mice=[2])

@@ -518,9 +518,9 @@ def test_dendrites_have_two_segmentations(dendrites: tuple[SampleSession, Path])
     raw = arrays(only(folder, "*/neuropil_correction_dendritic.h5"))["FC"]
     assert raw.shape == extract["data"].shape
     row = sample_session_table([DENDRITES]).iloc[0]
-    assert row["nrois_allen_all"] == len(allen["data"])
-    assert row["nrois_allen"] == bad_by_the_rules(allen["data"]).count("")
-    assert (row["nrois"], row["nrois_all"]) == (6, 11)
+    assert row["n_rois_allen_all"] == len(allen["data"])
+    assert row["n_rois_allen"] == bad_by_the_rules(allen["data"]).count("")
+    assert (row["n_rois"], row["n_rois_all"]) == (6, 11)
 
 
 @pytest.mark.parametrize("plane", ["soma", "dend"])
@@ -799,14 +799,14 @@ def test_a_mouse_in_the_original_format(tmp_path: Path) -> None:
         progress=lambda done, total: steps.append((done, total)),
     )
     assert steps[-1] == (3000, 3000)
-    assert table["nrois_all"].tolist() == [6, 5, 7]
+    assert table["n_rois_all"].tolist() == [6, 5, 7]
     specs = mouse_specs(**made, n_bad_rois=2)
     shifts = []
     for spec in specs:
         folder = original_path(spec, tmp_path)
         content = json.loads(only(folder, "*/processed/*nway*.json").read_text())["metadata"]
         assert content["sess_ns"]["0"] == [1, 2, 3]
-        assert content["sess_ids"]["0"] == table["sessid"].tolist()
+        assert content["sess_ids"]["0"] == table["session_id"].tolist()
         matrices = {key: value["0"] for key, value in content.items() if "matrix" in key}
         assert len(matrices) == 2
         shifts.append(matrices)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from example_sessions import SHARED
 from oscaxr.errors import OscaxrError
+from oscaxr.model.facts import PUBLISHED
 from oscaxr.sample import (
     SampleError,
     SampleExistsError,
@@ -656,9 +657,10 @@ def test_write_mouse(tmp_path: Path) -> None:
     assert steps[-1] == (3000, 3000)
     assert steps == sorted(steps)
     stored = pd.read_csv(tmp_path / "mouse_df.csv")
-    pd.testing.assert_frame_equal(stored, table, check_dtype=False)
+    assert {"sessid", "mouse_n", "nrois_all"} <= set(stored)
+    pd.testing.assert_frame_equal(table, stored.rename(columns=PUBLISHED), check_dtype=False)
     assert len(list(tmp_path.rglob("*.nwb"))) == 3
-    for session_id, n_rois in zip(table["sessid"], table["nrois"], strict=True):
+    for session_id, n_rois in zip(table["session_id"], table["n_rois"], strict=True):
         (path,) = tmp_path.rglob(f"*{session_id}*.nwb")
         with h5py.File(path) as file:
             ids = file["processing/ophys/ImageSegmentation/PlaneSegmentation/tracking_id"][:]
@@ -671,12 +673,22 @@ def test_write_mouse(tmp_path: Path) -> None:
 
 def test_session_table_has_the_published_columns() -> None:
     table = sample_session_table(mouse_specs())
-    assert table["sess_n"].tolist() == [1, 2, 3]
+    assert table["session"].tolist() == [1, 2, 3]
     path = SHARED / "data" / "mouse_df.csv"
     if not path.exists():
         pytest.skip("no published session table")
-    published = pd.read_csv(path)
+    published = pd.read_csv(path).rename(columns=PUBLISHED)
     assert table.columns.tolist() == published.columns.tolist()
-    same = ["sessid", "full_timestamp", "mouseid", "sex", "DOB", "date", "depth", "plane", "line"]
+    same = [
+        "session_id",
+        "dandi_session_time",
+        "mouse_id",
+        "sex",
+        "date_of_birth",
+        "date",
+        "depth",
+        "plane",
+        "line",
+    ]
     pd.testing.assert_frame_equal(table[same], published.loc[:2, same], check_dtype=False)
     np.testing.assert_allclose(table["age_weeks"], published.loc[:2, "age_weeks"])

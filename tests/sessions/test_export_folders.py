@@ -54,7 +54,7 @@ def test_a_folder_of_exports_is_the_same_as_one_of_nwb_files(nwb, exports):
 
 def test_tables_of_both_are_the_same(nwb, exports):
     expected, found = ox.find_sessions(nwb), ox.find_sessions(exports)
-    assert found["sessid"].tolist() == IDS
+    assert found["session_id"].tolist() == IDS
     assert all(str(exports) in path for path in found["path"])
     assert found.drop(columns="path").equals(expected.drop(columns="path"))
 
@@ -80,7 +80,7 @@ def test_by_id_and_by_number(nwb, exports, number):
 
 
 def test_an_export_of_another_session_than_the_table_says(exports, nwb):
-    table = ox.session_table(nwb / "mouse_df.csv").assign(mouseid=1)
+    table = ox.session_table(nwb / "mouse_df.csv").assign(mouse_id=1)
     with pytest.raises(SessionMismatchError, match="mouse_id is 408021 in the file, but 1"):
         ox.open_session(exports / "deep" / str(IDS[0]) / "any name.zarr", table=table)
 
@@ -164,7 +164,7 @@ def test_a_folder_without_sessions(exports, tmp_path):
 def test_links_are_followed_once(exports, tmp_path):
     (tmp_path / "link").symlink_to(exports)
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert ox.find_sessions(tmp_path)["sessid"].tolist() == IDS
+    assert ox.find_sessions(tmp_path)["session_id"].tolist() == IDS
 
 
 def test_functions_are_mapped_over_a_folder_of_exports(exports):

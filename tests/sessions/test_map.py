@@ -41,7 +41,7 @@ def with_a_bad_one(mouse, tmp_path_factory):
         target = other / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         data = path.read_bytes()
-        bad = str(table.sessid.iloc[1]) in path.name
+        bad = str(table.session_id.iloc[1]) in path.name
         target.write_bytes(data[: len(data) // 3] if bad else data)
     return other, table
 
@@ -94,7 +94,7 @@ def test_a_tree_of_sessions(mouse):
         assert not tree.data_vars
         for number, (_, row) in enumerate(table.iterrows(), start=1):
             node = tree[f"mouse_1/session_{number}"].to_dataset()
-            with ox.open_session(int(row.sessid), datadir=folder, table=table) as ds:
+            with ox.open_session(int(row.session_id), datadir=folder, table=table) as ds:
                 xr.testing.assert_identical(node, ds)
                 assert node_of(ds) == f"/mouse_1/session_{number}"
 
@@ -119,8 +119,8 @@ def test_the_tree_is_lazy_and_closes(mouse, monkeypatch):
 def test_ways_to_say_which(mouse):
     folder, table = mouse
     paths = sorted(folder.rglob("*.nwb"))
-    ids = [int(number) for number in table.sessid]
-    by_id = [f"/mouse_{table.mouseid.iloc[0]}/session_{number}" for number in ids]
+    ids = [int(number) for number in table.session_id]
+    by_id = [f"/mouse_{table.mouse_id.iloc[0]}/session_{number}" for number in ids]
     asked = {
         "paths": (paths, {}, by_id),
         "ids": (ids, {"datadir": folder}, by_id),
@@ -138,7 +138,7 @@ def test_ways_to_say_which(mouse):
 
 def test_a_table_says_the_numbers(mouse):
     folder, table = mouse
-    published = table.assign(mouse_n=11, sess_n=[4, 5, 6])
+    published = table.assign(mouse=11, session=[4, 5, 6])
     nodes = [f"/mouse_11/session_{k}" for k in (4, 5, 6)]
     for what in (folder, sorted(folder.rglob("*.nwb"))):
         with ox.open_sessions(what, table=published) as tree:
@@ -151,7 +151,7 @@ def test_a_table_says_the_numbers(mouse):
 
 def test_ids_that_are_none_or_not_in_the_table(mouse):
     folder, table = mouse
-    one = int(table.sessid.iloc[1])
+    one = int(table.session_id.iloc[1])
     for wrong in (one + 0.5, None):
         with pytest.raises(CriterionError, match="whole number"):
             ox.open_sessions([wrong], datadir=folder)
@@ -182,7 +182,7 @@ def test_the_same_session_twice(mouse):
 
 def test_one_bad_session(with_a_bad_one):
     folder, table = with_a_bad_one
-    number = int(table.sessid.iloc[1])
+    number = int(table.session_id.iloc[1])
     with pytest.raises(ox.OscaxrError, match=str(number)):
         ox.open_sessions(table, datadir=folder)
     with pytest.warns(FailedSessionsWarning, match=f"session {number}: FormatError"):
@@ -203,7 +203,7 @@ def test_mapping_equals_a_loop(mouse, scheduler):
         mean_response, table, datadir=folder, scheduler=scheduler, workers=2, post=0.4
     )
     assert [node.path for node in found.leaves] == [f"/mouse_1/session_{k}" for k in (1, 2, 3)]
-    for number, session_id in enumerate(table.sessid, start=1):
+    for number, session_id in enumerate(table.session_id, start=1):
         with ox.open_session(int(session_id), datadir=folder, table=table) as ds:
             expected = mean_response(ds, post=0.4).load()
         xr.testing.assert_identical(found[f"mouse_1/session_{number}"].dff, expected)
@@ -223,7 +223,7 @@ def test_numbers_become_an_array_and_frames_a_frame(mouse):
     assert counts.dims == ("session_id",)
     assert counts.values.tolist() == [5, 6, 7]
     assert counts.session.values.tolist() == [1, 2, 3]
-    assert counts.sel(session_id=table.sessid.iloc[2]).item() == 7
+    assert counts.sel(session_id=table.session_id.iloc[2]).item() == 7
     frames = ox.map_sessions(one_frame, table, datadir=folder, scheduler="synchronous")
     assert isinstance(frames, pd.DataFrame)
     assert frames.index.get_level_values("session").unique()[0] == "/mouse_1/session_1"
@@ -252,7 +252,7 @@ def test_a_function_that_exits_fails_for_its_session_alone(mouse, scheduler):
 
 def test_a_session_that_does_not_open(with_a_bad_one):
     folder, table = with_a_bad_one
-    with pytest.raises(SessionsFailedError, match=str(table.sessid.iloc[1])) as caught:
+    with pytest.raises(SessionsFailedError, match=str(table.session_id.iloc[1])) as caught:
         ox.map_sessions(one_number, table, datadir=folder, scheduler="synchronous")
     assert caught.value.results.values.tolist() == [5, 7]
 
@@ -268,7 +268,9 @@ def test_a_worker_that_dies_once_loses_nothing(mouse, tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_worker_that_always_dies_is_the_failure_of_its_session_alone(mouse, tmp_path, workers):
     folder, table = mouse
-    with pytest.warns(FailedSessionsWarning, match=f"session {table.sessid.iloc[1]}: .*3 times"):
+    with pytest.warns(
+        FailedSessionsWarning, match=f"session {table.session_id.iloc[1]}: .*3 times"
+    ):
         counts = ox.map_sessions(
             kills_its_worker, table, tmp_path, datadir=folder, workers=workers, errors="collect"
         )
@@ -333,8 +335,8 @@ def test_single_values_of_one_kind_become_an_array(mouse, what):
     found = ox.map_sessions(func, table, datadir=folder, scheduler="synchronous")
     assert found.dims == ("session_id",)
     assert found.dtype.kind == kind
-    with ox.open_session(int(table.sessid.iloc[2]), datadir=folder, table=table) as ds:
-        assert found.sel(session_id=table.sessid.iloc[2]).values == np.asarray(func(ds))
+    with ox.open_session(int(table.session_id.iloc[2]), datadir=folder, table=table) as ds:
+        assert found.sel(session_id=table.session_id.iloc[2]).values == np.asarray(func(ds))
 
 
 OTHERS = {
@@ -376,7 +378,7 @@ def test_what_is_lazy_is_read_before_the_session_closes(mouse, open_files):
 def test_the_same_session_twice_runs_nothing(mouse, tmp_path):
     folder, table = mouse
     paths = sorted(folder.rglob("*.nwb"))
-    first = int(table.sessid.iloc[0])
+    first = int(table.session_id.iloc[0])
     copy = tmp_path / "copy.nwb"
     copy.write_bytes(paths[0].read_bytes())
 

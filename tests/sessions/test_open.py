@@ -19,6 +19,7 @@ from oscaxr.errors import (
     SessionNotFoundError,
     TableError,
 )
+from oscaxr.model.facts import FACTS
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,9 @@ def test_table_of_found_sessions(mouse: Path) -> None:
 
 
 def test_table_of_2021(mouse: Path, table: Path, tmp_path: Path) -> None:
-    old = pd.read_csv(table, dtype=str).rename(columns={"full_timestamp": "dandi_session_id"})
+    published = {fact.name: fact.column for fact in FACTS}
+    published["dandi_session_time"] = "dandi_session_id"
+    old = pd.read_csv(table, dtype=str).rename(columns=published)
     old = old.drop(columns=["nrois_all", "nrois_allen", "nrois_allen_all"])
     old.to_csv(tmp_path / "old.csv", index=False)
     with (
@@ -127,7 +130,7 @@ def test_real_tables(shared: Path, open_shared: Callable[..., xr.Dataset]) -> No
 
 def test_run_type_tells_numbers_apart(mouse: Path, table: Path) -> None:
     frame = pd.read_csv(table)
-    pilot = frame.iloc[[1]].assign(sessid=712483302, runtype="pilot")
+    pilot = frame.iloc[[1]].assign(session_id=712483302, run_type="pilot")
     frame = pd.concat([frame, pilot], ignore_index=True)
     with pytest.raises(AmbiguousSessionError, match="759189643"):
         ox.open_session(mouse=1, session=2, datadir=mouse, table=frame)
@@ -190,7 +193,7 @@ def test_no_file_and_what_was_searched(mouse: Path, table: Path, tmp_path: Path)
 
 def test_table_that_is_none(mouse: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
-    for bad in (tmp_path / "bad.csv", tmp_path / "missing.csv", pd.DataFrame({"sessid": [1]})):
+    for bad in (tmp_path / "bad.csv", tmp_path / "missing.csv", pd.DataFrame({"session_id": [1]})):
         with pytest.raises(TableError):
             ox.open_session(758519303, datadir=mouse, table=bad)
 

@@ -1,6 +1,7 @@
 """The session table: types, checks, published defaults, one row, and a table made from files."""
 
 import math
+import pickle
 from itertools import product
 
 import h5py
@@ -14,12 +15,13 @@ from example_sessions import SHARED
 from oscaxr.errors import (
     AmbiguousSessionError,
     CriterionError,
+    OscaxrError,
     OscaxrWarning,
     SessionNotFoundError,
     TableError,
 )
 from oscaxr.formats.identity import site_date
-from oscaxr.model.facts import FACT_BY_COLUMN, FACTS, facts_from_row
+from oscaxr.model.facts import FACT_BY_NAME, FACTS, PUBLISHED, facts_from_row
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.table import default_sessions, pilot_omissions, session_row, session_table
 from oscaxr.sessions.table_columns import PILOT_STIMULI
@@ -72,7 +74,7 @@ def old_table(tmp_path):
 
 def test_types(table):
     for column in table:
-        kind = FACT_BY_COLUMN[column].kind
+        kind = FACT_BY_NAME[column].kind
         if kind == "float":
             assert table[column].dtype == "float64"
         elif kind in ("word", "text", "time"):
@@ -80,14 +82,14 @@ def test_types(table):
         else:
             assert table[column].dtype == "int64"
     assert table["notes"].tolist() == ["", "dropped frames (5), then more", ""]
-    assert table["nrois_tracked"].tolist() == [59, -1, 162]
-    assert table.query("plane == 'dend' and sess_n <= 3").sessid.tolist() == [759666166]
+    assert table["n_rois_tracked"].tolist() == [59, -1, 162]
+    assert table.query("plane == 'dend' and session <= 3").session_id.tolist() == [759666166]
 
 
 def test_both_column_sets_have_the_timestamp(table, old_table):
-    assert table["full_timestamp"].iloc[0] == "20180926T172917"
+    assert table["dandi_session_time"].iloc[0] == "20180926T172917"
     assert "dandi_session_id" not in old_table
-    assert old_table["full_timestamp"].tolist() == [""] * 4 + ["20180926T172917"]
+    assert old_table["dandi_session_time"].tolist() == [""] * 4 + ["20180926T172917"]
     assert "sex" not in old_table
     assert len(old_table) == 5
 
@@ -109,7 +111,7 @@ def test_a_frame_read_by_pandas_gives_the_same(tmp_path, text):
 def test_byte_order_mark_spaces_and_empty_cells(tmp_path):
     text = "\ufeffsessid, mouseid,mouse_n,sess_n,plane,nrois,age_weeks,sex\n 1, 7,1,1, soma ,,,\n"
     row = session_table(write(tmp_path, text)).iloc[0]
-    assert (row.sessid, row.mouseid, row.plane, row.nrois, row.sex) == (1, 7, "soma", -1, "")
+    assert (row.session_id, row.mouse_id, row.plane, row.n_rois, row.sex) == (1, 7, "soma", -1, "")
     assert math.isnan(row.age_weeks)
 
 
@@ -127,18 +129,18 @@ def test_flags_may_be_booleans_and_counts_floats():
     table = session_table(
         pd.DataFrame(
             {
-                "sessid": [1, 2],
-                "mouseid": [7, 7],
-                "mouse_n": [1.0, 1.0],
-                "sess_n": [1, 2],
+                "session_id": [1, 2],
+                "mouse_id": [7, 7],
+                "mouse": [1.0, 1.0],
+                "session": [1, 2],
                 "all_files": [True, False],
-                "nrois": [10.0, np.nan],
+                "n_rois": [10.0, np.nan],
             },
             index=[5, 5],
         )
     )
     assert table["all_files"].tolist() == [1, 0]
-    assert table["nrois"].tolist() == [10, -1]
+    assert table["n_rois"].tolist() == [10, -1]
     assert table.index.tolist() == [5, 5]
 
 
@@ -148,7 +150,7 @@ def test_missing_columns_are_all_named(tmp_path):
         session_table(path)
     message = str(caught.value)
     assert str(path) in message
-    assert "mouseid, mouse_n, sess_n" in message
+    assert "mouse_id (mouseid), mouse (mouse_n), session (sess_n)" in message
     assert "Columns found: sessid, plane." in message
 
 
@@ -165,25 +167,25 @@ def test_wrong_values_are_all_named(tmp_path):
     message = str(caught.value)
     assert str(path) in message
     wanted = [
-        "row 1 (sessid 2): mouseid is 'x'",
-        "row 1 (sessid 2): plane is 'axon', not one of soma, dend",
-        "row 1 (sessid 2): nrois is '1.5'",
-        "row 1 (sessid 2): date is '20181399', not a date as yyyymmdd",
-        "row 1 (sessid 2): full_timestamp is '2018-09-26'",
-        "row 1 (sessid 2): all_files is '2', not 0 or 1",
-        "row 2 (sessid 3): mouseid is ''",
-        "row 2 (sessid 3): sess_n is '-3'",
-        "row 2 (sessid 3): nrois is 'many'",
-        "row 2 (sessid 3): date is '180926'",
-        "row 2 (sessid 3): full_timestamp is '20180926T1729'",
+        "row 1 (session id 2): mouseid is 'x'",
+        "row 1 (session id 2): plane is 'axon', not one of soma, dend",
+        "row 1 (session id 2): nrois is '1.5'",
+        "row 1 (session id 2): date is '20181399', not a date as yyyymmdd",
+        "row 1 (session id 2): full_timestamp is '2018-09-26'",
+        "row 1 (session id 2): all_files is '2', not 0 or 1",
+        "row 2 (session id 3): mouseid is ''",
+        "row 2 (session id 3): sess_n is '-3'",
+        "row 2 (session id 3): nrois is 'many'",
+        "row 2 (session id 3): date is '180926'",
+        "row 2 (session id 3): full_timestamp is '20180926T1729'",
     ]
     for part in wanted:
         assert part in message
-    assert message.count("(sessid") == len(wanted)
+    assert message.count("(session id") == len(wanted)
 
 
 def test_session_ids_are_unique(table):
-    with pytest.raises(TableError, match=r"sessid 758519303 is in rows 0, 3"):
+    with pytest.raises(TableError, match=r"session id 758519303 is in rows 0, 3"):
         session_table(pd.concat([table, table.iloc[:1]], ignore_index=True))
 
 
@@ -209,17 +211,17 @@ def test_unreadable_files_are_named(tmp_path):
 @shared
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_published_tables(path):
-    raw = pd.read_csv(path).rename(columns={"dandi_session_id": "full_timestamp"})
+    raw = pd.read_csv(path).rename(columns=PUBLISHED)
     table = session_table(path)
     assert table.columns.tolist() == raw.columns.tolist()
     assert len(table) == {"mouse_df": 50, "mouse_df_2021": 83}[path.stem]
     for column in table:
         expected = raw[column]
-        if FACT_BY_COLUMN[column].kind in ("word", "text", "time"):
+        if FACT_BY_NAME[column].kind in ("word", "text", "time"):
             expected = expected.fillna("")
         assert (table[column] == expected).all(), column
     pd.testing.assert_frame_equal(session_table(table), table)
-    assert set(table.columns) <= {spec.column for spec in FACTS}
+    assert set(table.columns) <= set(FACT_BY_NAME)
 
 
 # -- facts ----------------------------------------------------------------------------------------
@@ -243,10 +245,10 @@ def test_facts(table):
         "date_of_birth": "2018-07-11",
         "date": "2018-10-01",
         "age_weeks": 11.7,
-        "n_rois_table": 942,
-        "n_rois_all_table": 1009,
-        "n_rois_allen_table": 70,
-        "n_rois_allen_all_table": 79,
+        "n_rois": 942,
+        "n_rois_all": 1009,
+        "n_rois_allen": 70,
+        "n_rois_allen_all": 79,
         "pass_fail": "F",
         "all_files": 1,
         "any_files": 1,
@@ -269,32 +271,32 @@ def test_facts_are_the_same_from_the_raw_row_and_have_plain_types(path):
 
 
 def test_facts_name_all_wrong_values():
-    row = pd.Series({"sessid": 1, "nrois": "many", "date": 20181399, "all_files": 3})
-    with pytest.raises(TableError, match=r"session 1 .*date.*nrois.*all_files"):
+    row = pd.Series({"session_id": 1, "n_rois": "many", "date": 20181399, "all_files": 3})
+    with pytest.raises(TableError, match=r"session 1 .*date.*n_rois.*all_files"):
         facts_from_row(row)
 
 
 def test_fact_names_are_unique():
     assert len({spec.name for spec in FACTS}) == len({spec.column for spec in FACTS}) == len(FACTS)
-    assert FACT_BY_COLUMN["depth"].attrs == {"long_name": "imaging depth", "units": "um"}
+    assert FACT_BY_NAME["depth"].attrs == {"long_name": "imaging depth", "units": "um"}
 
 
 # -- defaults -------------------------------------------------------------------------------------
 
 
 def test_defaults(table, old_table):
-    assert default_sessions(table).sessid.tolist() == [758519303, 761730740]
-    assert default_sessions(table, pass_fail=None).sessid.tolist() == table.sessid.tolist()
-    assert default_sessions(table, line="L5").sessid.tolist() == [761730740]
+    assert default_sessions(table).session_id.tolist() == [758519303, 761730740]
+    assert default_sessions(table, pass_fail=None).session_id.tolist() == table.session_id.tolist()
+    assert default_sessions(table, line="L5").session_id.tolist() == [761730740]
     assert default_sessions(table, line=["L5-Rbp4", "L23"], min_rois=700).empty
-    assert default_sessions(table, omit_sessions=[758519303]).sessid.tolist() == [761730740]
-    assert default_sessions(table, omit_mice=[2]).sessid.tolist() == [758519303]
-    assert default_sessions(old_table).sessid.tolist() == [758519303]
+    assert default_sessions(table, omit_sessions=[758519303]).session_id.tolist() == [761730740]
+    assert default_sessions(table, omit_mice=[2]).session_id.tolist() == [758519303]
+    assert default_sessions(old_table).session_id.tolist() == [758519303]
 
 
 def test_stimuli_of_pilot_and_production_mice(old_table):
     def chosen(**kwargs):
-        return default_sessions(old_table, run_type=None, **kwargs).sessid.tolist()
+        return default_sessions(old_table, run_type=None, **kwargs).session_id.tolist()
 
     both = [715244457, 720519615, 724421207, 758519303]
     assert chosen() == chosen(stimulus="gabors") == both
@@ -316,7 +318,7 @@ def test_values_outside_the_domain(table):
     for kwargs, words in (
         ({"plane": "axon"}, "plane is 'axon'; it can be soma, dend"),
         ({"line": ["L4"]}, "line is 'L4'"),
-        ({"run_type": "any"}, "runtype is 'any'; it can be prod, pilot"),
+        ({"run_type": "any"}, "run_type is 'any'; it can be prod, pilot"),
         ({"stimulus": "bricks"}, "'bricks'; it can be 'gabors' or 'visflow'"),
         ({"stimulus": "gabors", "gabor_kappa": 8}, "gabor_kappa is 8"),
         ({"stimulus": "visflow", "main_flow_direction": "up"}, "'up'"),
@@ -326,34 +328,36 @@ def test_values_outside_the_domain(table):
 
 
 def test_a_criterion_without_its_column_is_not_passed_over(table):
-    with pytest.raises(TableError, match="lacks the columns incl, nrois"):
-        default_sessions(table.drop(columns=["nrois", "incl"]))
-    lean = default_sessions(table.drop(columns=["nrois", "incl"]), included=None, min_rois=None)
+    with pytest.raises(TableError, match="lacks the columns included, n_rois"):
+        default_sessions(table.drop(columns=["n_rois", "included"]))
+    lean = default_sessions(
+        table.drop(columns=["n_rois", "included"]), included=None, min_rois=None
+    )
     assert len(lean) == 2
 
 
 rows = st.fixed_dictionaries(
     {
-        "mouse_n": st.integers(1, 5),
-        "sess_n": st.integers(1, 6),
-        "runtype": st.sampled_from(["prod", "pilot"]),
+        "mouse": st.integers(1, 5),
+        "session": st.integers(1, 6),
+        "run_type": st.sampled_from(["prod", "pilot"]),
         "plane": st.sampled_from(["soma", "dend", ""]),
         "line": st.sampled_from(["L23-Cux2", "L5-Rbp4"]),
         "pass_fail": st.sampled_from(["P", "F"]),
-        "incl": st.sampled_from(["yes", "no"]),
+        "included": st.sampled_from(["yes", "no"]),
         "all_files": st.integers(0, 1),
         "any_files": st.integers(0, 1),
-        "nrois": st.integers(-1, 10),
+        "n_rois": st.integers(-1, 10),
     }
 )
 CRITERION_COLUMN = {
-    "mouse": "mouse_n",
-    "session": "sess_n",
-    "run_type": "runtype",
+    "mouse": "mouse",
+    "session": "session",
+    "run_type": "run_type",
     "plane": "plane",
     "line": "line",
     "pass_fail": "pass_fail",
-    "included": "incl",
+    "included": "included",
     "all_files": "all_files",
     "any_files": "any_files",
 }
@@ -363,9 +367,9 @@ DEFAULTS = {"run_type": "prod", "pass_fail": "P", "included": "yes", "all_files"
 @settings(max_examples=60, deadline=None)
 @given(st.lists(rows, max_size=12), st.data())
 def test_defaults_are_a_row_by_row_filter(some_rows, data):
-    table = pd.DataFrame(some_rows, columns=[*CRITERION_COLUMN.values(), "nrois"])
-    table["sessid"] = range(100, 100 + len(table))
-    table["mouseid"] = 7
+    table = pd.DataFrame(some_rows, columns=[*CRITERION_COLUMN.values(), "n_rois"])
+    table["session_id"] = range(100, 100 + len(table))
+    table["mouse_id"] = 7
     asked = data.draw(
         st.fixed_dictionaries(
             {},
@@ -387,10 +391,10 @@ def test_defaults_are_a_row_by_row_filter(some_rows, data):
     )
     expected = []
     for row in table.to_dict("records"):
-        fits = row["sessid"] not in asked.get("omit_sessions", [])
-        fits &= row["mouse_n"] not in asked.get("omit_mice", [])
+        fits = row["session_id"] not in asked.get("omit_sessions", [])
+        fits &= row["mouse"] not in asked.get("omit_mice", [])
         min_rois = asked.get("min_rois", 1)
-        fits &= min_rois is None or row["nrois"] >= min_rois
+        fits &= min_rois is None or row["n_rois"] >= min_rois
         for criterion, column in CRITERION_COLUMN.items():
             value = asked.get(criterion, DEFAULTS.get(criterion))
             if isinstance(value, (str, int)):
@@ -398,8 +402,8 @@ def test_defaults_are_a_row_by_row_filter(some_rows, data):
             elif value is not None:
                 fits &= row[column] in value
         if fits:
-            expected.append(row["sessid"])
-    assert default_sessions(table, **asked).sessid.tolist() == expected
+            expected.append(row["session_id"])
+    assert default_sessions(table, **asked).session_id.tolist() == expected
 
 
 # -- pilots ---------------------------------------------------------------------------------------
@@ -439,11 +443,11 @@ def test_pilot_criteria_of_the_other_stimulus_are_ignored():
 
 @shared
 def test_pilot_stimuli_follow_from_the_notes():
-    table = session_table(TABLES[1]).query("runtype == 'pilot'")
+    table = session_table(TABLES[1]).query("run_type == 'pilot'")
     half = table[table["notes"].str.contains("half stimuli")]
-    whole = {mouse for mouse, shown in PILOT_STIMULI.items() if len(shown.flows) == 4}
-    assert set(half["mouse_n"]) == set(PILOT_STIMULI) - whole == {3, 4}
-    assert set(table["mouse_n"]) == set(PILOT_STIMULI)
+    whole = {mouse for mouse, shown in PILOT_STIMULI.items() if len(shown) == 6}
+    assert set(half["mouse"]) == set(PILOT_STIMULI) - whole == {3, 4}
+    assert set(table["mouse"]) == set(PILOT_STIMULI)
 
 
 @shared
@@ -452,17 +456,17 @@ def test_published_defaults_on_the_published_tables():
         assert len(default_sessions(path)) == 42
         assert len(default_sessions(path, min_rois=5)) == 42
     chosen = default_sessions(TABLES[1], run_type="pilot", stimulus="gabors", gabor_kappa=16)
-    assert set(chosen["mouse_n"]) == {1, 2, 4}
+    assert set(chosen["mouse"]) == {1, 2, 4}
 
 
 # -- one row --------------------------------------------------------------------------------------
 
 
 def test_session_row(table, old_table):
-    assert session_row(table, session_id=761730740)["sess_n"] == 4
-    assert session_row(table, mouse=2, session=1)["sessid"] == 759666166
-    assert session_row(table, mouse=1)["sessid"] == 758519303
-    assert session_row(old_table, mouse=1, session=4, run_type="prod")["sessid"] == 758519303
+    assert session_row(table, session_id=761730740)["session"] == 4
+    assert session_row(table, mouse=2, session=1)["session_id"] == 759666166
+    assert session_row(table, mouse=1)["session_id"] == 758519303
+    assert session_row(old_table, mouse=1, session=4, run_type="prod")["session_id"] == 758519303
 
 
 def test_ambiguous_row(old_table):
@@ -473,7 +477,7 @@ def test_ambiguous_row(old_table):
         "2 sessions of the table have mouse 1, session 4",
         "715244457: mouse 1, session 4, pilot",
         "758519303: mouse 1, session 4, prod",
-        "Give runtype",
+        "Give run_type",
     ):
         assert part in message
     with pytest.raises(AmbiguousSessionError, match="5 sessions of the table have no criterion"):
@@ -496,10 +500,10 @@ def test_row_not_found(table):
         session_row(table, mouse=9)
     with pytest.raises(SessionNotFoundError, match="It has 3 sessions"):
         session_row(table, session=9)
-    with pytest.raises(CriterionError, match="runtype is 'production'"):
+    with pytest.raises(CriterionError, match="run_type is 'production'"):
         session_row(table, mouse=1, run_type="production")
-    with pytest.raises(TableError, match="lacks the columns runtype"):
-        session_row(table.drop(columns="runtype"), mouse=1, run_type="prod")
+    with pytest.raises(TableError, match="lacks the columns run_type"):
+        session_row(table.drop(columns="run_type"), mouse=1, run_type="prod")
 
 
 # -- a table from files ---------------------------------------------------------------------------
@@ -534,30 +538,30 @@ def test_find_sessions(tmp_path):
     )
     table = find_sessions(tmp_path)
     assert table.to_dict("list") == {
-        "sessid": [300000009, 300000002, 300000001],
-        "full_timestamp": ["20181016T170000", "20181016T170000", "20181019T001829"],
-        "mouse_n": [1, 2, 2],
-        "mouseid": [400001, 500001, 500001],
+        "session_id": [300000009, 300000002, 300000001],
+        "dandi_session_time": ["20181016T170000", "20181016T170000", "20181019T001829"],
+        "mouse": [1, 2, 2],
+        "mouse_id": [400001, 500001, 500001],
         "sex": ["F", "F", "F"],
         "date": [20181016, 20181016, 20181018],
         "line": ["L23-Cux2", "L5-Rbp4", "L5-Rbp4"],
-        "sess_n": [1, 1, 2],
-        "nrois": [5, 5, 5],
-        "nrois_tracked": [2, -1, 2],
+        "session": [1, 1, 2],
+        "n_rois": [5, 5, 5],
+        "n_rois_tracked": [2, -1, 2],
         "path": [str(other), str(first), str(late)],
         "n_files": [1, 2, 1],
     }
     pd.testing.assert_frame_equal(session_table(table), table)
-    assert session_row(table, mouse=2, session=2)["sessid"] == 300000001
+    assert session_row(table, mouse=2, session=2)["session_id"] == 300000001
     coords, attrs = facts_from_row(table.iloc[1])
     assert coords["line"] == "L5-Rbp4"
-    assert "n_tracked_rois_table" not in attrs
+    assert "n_rois_tracked" not in attrs
 
 
 def test_find_sessions_in_the_original_layout(original_folders):
     table = find_sessions(original_folders["soma"].parents[2])
-    assert table.sessid.tolist() == [758519303, 764704289]
-    assert table.mouseid.tolist() == [408021, 413663]
+    assert table.session_id.tolist() == [758519303, 764704289]
+    assert table.mouse_id.tolist() == [408021, 413663]
     assert table.date.tolist() == [20180926, 20180926]
     assert table.path.tolist() == [str(original_folders[plane]) for plane in ("soma", "dend")]
 
@@ -565,8 +569,8 @@ def test_find_sessions_in_the_original_layout(original_folders):
 def test_find_sessions_in_an_empty_folder(tmp_path):
     table = find_sessions(tmp_path)
     assert table.empty
-    assert table["sessid"].dtype == table["n_files"].dtype == "int64"
-    assert {"mouse_n", "path"} <= set(table)
+    assert table["session_id"].dtype == table["n_files"].dtype == "int64"
+    assert {"mouse", "path"} <= set(table)
 
 
 def test_find_sessions_names_what_it_cannot_use(tmp_path):
@@ -576,7 +580,7 @@ def test_find_sessions_names_what_it_cannot_use(tmp_path):
     with pytest.warns(OscaxrWarning, match="sub-500001_ses-300000002"):
         table = find_sessions(tmp_path)
     # What the name says is kept.
-    assert table.set_index("sessid")["nrois"].to_dict() == {300000001: 5, 300000002: -1}
+    assert table.set_index("session_id")["n_rois"].to_dict() == {300000001: 5, 300000002: -1}
     with h5py.File(tmp_path / "nameless.nwb", "w"):
         pass
     with pytest.warns(OscaxrWarning, match=r"nameless.nwb states no session id"):
@@ -586,16 +590,62 @@ def test_find_sessions_names_what_it_cannot_use(tmp_path):
 @shared
 def test_dates_at_the_recording_site():
     table = session_table(TABLES[0])
-    assert [site_date(stamp) for stamp in table["full_timestamp"]] == table["date"].tolist()
+    assert [site_date(stamp) for stamp in table["dandi_session_time"]] == table["date"].tolist()
 
 
 @shared
 @pytest.mark.skipif(not EXAMPLES.is_dir(), reason="needs ../shared/sessions")
 def test_find_the_example_sessions():
     table, published = find_sessions(EXAMPLES), session_table(TABLES[0])
-    assert table["sessid"].tolist() == [758519303, 759189643, 759660390, 764704289]
-    assert table["nrois_tracked"].tolist() == [9, 9, 9, 12]
-    assert table["sess_n"].tolist() == [1, 2, 3, 1]
-    both = table.merge(published, on="sessid", suffixes=("", "_published"))
-    for column in ("mouseid", "full_timestamp", "date", "sess_n"):
+    assert table["session_id"].tolist() == [758519303, 759189643, 759660390, 764704289]
+    assert table["n_rois_tracked"].tolist() == [9, 9, 9, 12]
+    assert table["session"].tolist() == [1, 2, 3, 1]
+    both = table.merge(published, on="session_id", suffixes=("", "_published"))
+    for column in ("mouse_id", "dandi_session_time", "date", "session"):
         assert (both[column] == both[f"{column}_published"]).all()
+
+
+# -- names ----------------------------------------------------------------------------------------
+def test_published_names_are_read_and_ours_are_written(tmp_path, table):
+    assert set(PUBLISHED).isdisjoint(table)
+    again = tmp_path / "again.csv"
+    table.to_csv(again, index=False)
+    pd.testing.assert_frame_equal(session_table(again), table)
+    pd.testing.assert_frame_equal(session_table(pd.DataFrame(table)), table)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda table: table.query("sess_n <= 3"),
+        lambda table: table.query("sex == 'M' and sess_n <= @LIMIT"),
+        lambda table: table.eval("sess_n + 1"),
+        lambda table: table["sess_n"],
+        lambda table: table[["sex", "sess_n"]],
+        lambda table: table[table["sex"] == "M"].sess_n,
+        lambda table: pickle.loads(pickle.dumps(table)).get("sess_n"),
+    ],
+)
+def test_a_query_by_an_old_name_says_the_new_one(use, table, sample_path):
+    for one in (table, find_sessions(sample_path.parent)):
+        with pytest.raises(OscaxrError, match="sess_n is session here"):
+            use(one)
+
+
+LIMIT = 2
+
+
+def test_queries_are_those_of_pandas(table):
+    least = 1
+    assert least  # the queries see it
+    assert len(table.query("session <= @LIMIT and session >= @least")) == 2
+    assert table.eval("session + @least").tolist() == [2, 2, 5]
+    assert type(table.copy()) is type(table[["mouse"]]) is type(table)
+    with pytest.raises(pd.errors.UndefinedVariableError, match="'odd'"):
+        table.query("odd == 1")
+    with pytest.raises(KeyError, match="odd"):
+        table["odd"]
+    with pytest.raises(AttributeError, match="odd"):
+        table.odd  # noqa: B018
+    kept = table.assign(sess_n=7)
+    assert kept.query("sess_n == 7").sess_n.tolist() == kept["sess_n"].tolist() == [7] * 3

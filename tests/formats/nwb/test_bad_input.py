@@ -562,7 +562,7 @@ def test_session_name_that_is_no_number(broken: Broken) -> None:
 def test_ids_that_disagree_with_the_facts(broken: Broken) -> None:
     path = broken(lambda file: None)
     with pytest.raises(SessionMismatchError) as caught:
-        xr.open_dataset(path, engine="oscaxr", facts={"sessid": 111111111, "mouseid": 222222})
+        xr.open_dataset(path, engine="oscaxr", facts={"session_id": 111111111, "mouse_id": 222222})
     message = str(caught.value)
     for words in ("758519303", "111111111", "408021", "222222", path.name):
         assert words in message

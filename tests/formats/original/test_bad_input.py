@@ -171,10 +171,10 @@ def test_a_folder_without_a_session_says_so(tmp_path):
 def table_of(folder: Path, **facts):
     tree = read_tree(folder)
     row = {
-        "sessid": tree.session_id,
-        "mouseid": tree.mouse_id,
-        "mouse_n": 1,
-        "sess_n": 1,
+        "session_id": tree.session_id,
+        "mouse_id": tree.mouse_id,
+        "mouse": 1,
+        "session": 1,
         "date": int(tree.date.replace("-", "")),
         **facts,
     }
@@ -190,7 +190,7 @@ def test_ids_and_date_of_the_table_must_be_those_of_the_names(folder):
     with pytest.raises(SessionMismatchError, match=r"date is .* 2018-01-02 was expected"):
         opened(folder, table=table_of(folder, date=20180102))
     with pytest.raises(SessionMismatchError, match="mouse_id is"):
-        opened(folder, table=table_of(folder, mouseid=999999))
+        opened(folder, table=table_of(folder, mouse_id=999999))
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
