@@ -121,7 +121,7 @@ def facts_table() -> str:
         )
         for fact in FACTS
     ]
-    return pipe_table(("name", "kept as", "type", "unit", "what it is", "column"), rows)
+    return pipe_table(("name", "kept as", "type", "unit", "what it is", "published as"), rows)
 
 
 # -- migration and citations -----------------------------------------------------------------------

@@ -70,7 +70,7 @@ def test_facts_of_the_table_come_with_a_path_too(data, first):
 def test_a_table_in_the_environment_that_lacks_the_session(data, first, tmp_path):
     other = tmp_path / "other.csv"
     table = pd.read_csv(data / "mouse_df.csv")
-    table[table["session"] > 1].to_csv(other, index=False)
+    table[table["sess_n"] > 1].to_csv(other, index=False)
     done = invoke("info", first, OSCAXR_TABLE=str(other))
     assert done.exit_code == 0
     assert "Note: the session table" in done.stderr
@@ -230,7 +230,7 @@ def test_sessions_are_filtered_as_by_the_library(shared):
 
 def test_sessions_that_are_not_in_the_table_are_named(data, tmp_path):
     table = pd.read_csv(data / "mouse_df.csv")
-    table[table["session"] != 2].to_csv(tmp_path / "part.csv", index=False)
+    table[table["sess_n"] != 2].to_csv(tmp_path / "part.csv", index=False)
     done = invoke("sessions", data, "--table", tmp_path / "part.csv")
     assert done.stdout.splitlines()[-1] == "2 of 2 sessions"
     assert "759189643" in done.stderr

@@ -36,7 +36,7 @@ def test_every_public_function_has_a_page():
     assert sorted(listed("oscaxr")) == sorted(functions)
 
 
-@pytest.mark.parametrize("module", ["plot", "sample", "download"])
+@pytest.mark.parametrize("module", ["analyses", "plot", "sample", "download"])
 def test_every_name_of_a_public_module_has_a_page(module):
     assert sorted(listed(f"oscaxr.{module}")) == sorted(getattr(ox, module).__all__)
 
