@@ -50,8 +50,7 @@ def find_sessions(datadir: str | Path) -> pd.DataFrame:
         :func:`oscaxr.session_table` that files can tell (``session_id``, ``dandi_session_time``,
         ``mouse``, ``mouse_id``, ``sex``, ``date``, ``line``, ``session``, ``n_rois``,
         ``n_rois_tracked``), ``path`` (str, the session's first NWB file, or its folder in the
-        original layout, or its export, where there is none) and
-        ``n_files``.
+        original layout, or its export, where there is none) and ``n_files``.
 
     Raises
     ------
