@@ -31,7 +31,7 @@ OPTIONS: Final = {"--sessions": "--table mouse_df.csv", "--runtype": "--run-type
 
 def refuse_keywords(function: str, unknown: Collection[str]) -> None:
     """Refuse keywords that a function does not have, the old ones with their new names."""
-    old = [f"{name}= is now {KEYWORDS[name]}" for name in unknown if name in KEYWORDS]
+    old = [f"{name}= is now {KEYWORDS[name]}" for name in sorted(unknown) if name in KEYWORDS]
     if old:
         raise RenamedError(f"{function}: {'; '.join(old)}")
     for name in unknown:

@@ -28,7 +28,7 @@ def test_the_function_is_a_package_now():
     [
         ({"sessions": "mouse_df.csv"}, 'table="mouse_df.csv"'),
         ({"runtype": "pilot"}, 'run_type="prod"'),
-        ({"sessions": "t.csv", "runtype": "pilot"}, "table=.*run_type="),
+        ({"sessions": "t.csv", "runtype": "pilot"}, "run_type=.*table="),
     ],
 )
 def test_old_keywords(keywords, says):
