@@ -1,8 +1,7 @@
 """Nothing that a file says is believed before it is checked: what a hostile export could do to us.
 
 Metadata are read as JSON and held against a white-list before any library sees them; chunks are
-found, measured and, where they could unfold to far more than they should, unfolded within bounds,
-before they are
+found, measured and, where they could unfold to far more, unfolded within bounds before.
 """
 
 import json
@@ -33,6 +32,12 @@ MAX_RATIO: Final = 10_000
 MAX_CHUNK_BYTES: Final = 2**31 - 1
 _MAX_SIZE: Final = 2**53
 _MAX_DIMS: Final = 32
+_MAX_CHUNKS: Final = 2**20
+# All that format 3 says of an array: what else there is may change the meaning of the rest.
+_FIELDS: Final = frozenset(
+    {"zarr_format", "node_type", "shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs"}
+    | {"fill_value", "attributes", "dimension_names", "storage_transformers"}
+)
 _NUMBERS: Final = frozenset(
     {"bool", "float16", "float32", "float64", "complex64", "complex128"}
     | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -128,6 +133,8 @@ def _plan(path: str, node: Mapping[str, Any]) -> ArrayPlan:
         raise ValueError("it is no array of zarr format 3")
     if node.get("storage_transformers"):
         raise ValueError("storage transformers")
+    if others := sorted(node.keys() - _FIELDS):
+        raise ValueError(f"{', '.join(others)[:60]}, which no array of an export has")
     dtype, shape = _dtype(node["data_type"]), _sizes(node["shape"], least=0)
     grid, keys = node["chunk_grid"], node["chunk_key_encoding"]
     if grid["name"] != "regular" or keys["name"] != "default":
@@ -144,6 +151,8 @@ def _plan(path: str, node: Mapping[str, Any]) -> ArrayPlan:
     plan = ArrayPlan(path, shape, dtype, inner, per_shard, codec, checksum, node)
     if plan.chunk_bytes > MAX_CHUNK_BYTES or math.prod(shape) > _MAX_SIZE:
         raise ValueError(f"shape {shape} in chunks of {inner} is too large")
+    if max(math.prod(plan.grid), math.prod(per_shard or ())) > _MAX_CHUNKS:
+        raise ValueError(f"shape {shape} in chunks of {inner}: too many chunks")
     return plan
 
 
@@ -285,10 +294,15 @@ class ChunkGuard:
         stored = length - _CHECKSUM_BYTES * plan.checksum
         if stored <= 0 or start + length > size:
             raise self._damaged(what, f"it is cut short, to {max(length, 0)} bytes")
+        limit = MAX_DOCUMENT_BYTES if plan.text else plan.chunk_bytes
+        # What cannot be made smaller becomes only a little longer.
+        if stored > limit + limit // 8 + 2**12:
+            raise self._damaged(what, f"it has {stored} bytes")
         check_claim(self.files.path, f"{what} of {plan.path}", plan.chunk_bytes, stored)
         checksums = checksums and plan.checksum
         whole = checksums or plan.text or stored * _RATIOS.get(plan.codec, 0) > BLIND_BYTES
-        raw = _piece(file, offset + start, length if whole else min(length, 16))
+        whole |= plan.codec == "gzip"  # which says at its end how long it is
+        raw = _piece(file, offset + start, length if whole else min(length, 18))
         if problem := _unfit(plan, raw[:stored], stored):
             raise self._damaged(what, problem)
         if checksums:
@@ -338,8 +352,11 @@ def _unfit(plan: ArrayPlan, raw: bytes, stored: int) -> str:
         sizes = [int.from_bytes(raw[at : at + 4], "little") for at in (4, 12)]
         fits = sizes == [plan.chunk_bytes, stored]
         return "" if fits else f"it says that it unfolds to {sizes[0]} bytes"
-    if plan.codec and len(raw) < stored:
-        return ""
+    if plan.codec == "zstd" and not plan.text:
+        if (claimed := _zstd_size(raw)) != plan.chunk_bytes:
+            return f"it says that it unfolds to {claimed} bytes"
+        if len(raw) < stored:
+            return ""
     limit = MAX_DOCUMENT_BYTES if plan.text else plan.chunk_bytes
     unfolded = _unfolded(plan.codec, raw, limit) if plan.codec else raw
     if unfolded is None:
@@ -362,7 +379,7 @@ def _unfolded(codec: str, raw: bytes, limit: int) -> bytes | None:
             return None
         return found if engine.eof and not engine.unused_data else None
     # A frame of zstd that does not say its size would be unfolded without end.
-    if len(raw) < 6 or not (raw[4] >> 6 or raw[4] & 0x20):
+    if _zstd_size(raw) is None:
         return None
     room = bytearray(limit)
     try:
@@ -370,3 +387,14 @@ def _unfolded(codec: str, raw: bytes, limit: int) -> bytes | None:
     except (RuntimeError, ValueError):
         return None
     return bytes(found)
+
+
+def _zstd_size(raw: bytes) -> int | None:
+    """Return the size that a frame of zstd says it unfolds to; None where it does not say."""
+    if len(raw) < 6 or raw[:4] != b"\x28\xb5\x2f\xfd":
+        return None
+    single = raw[4] >> 5 & 1
+    width = (single, 2, 4, 8)[raw[4] >> 6]
+    start = 5 + (not single) + (0, 1, 2, 4)[raw[4] & 3]
+    size = int.from_bytes(raw[start : start + width], "little") + 256 * (width == 2)
+    return size if width else None

@@ -8,9 +8,10 @@ Attributes that an export adds all begin with :data:`PREFIX`; they are taken off
 
 import hashlib
 import json
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 import xarray as xr
@@ -55,6 +56,11 @@ TEXT_DIM: Final = "string"
 
 _JSON_FACTS: Final = ("sources", "exported_from", "parameters")
 
+_DTYPES: Final = re.compile(
+    r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[mM]8\[\d{0,9}\w{1,2}\]|U\d{1,8})|object|StringDType"
+)
+_MAX_TEXT_BYTES: Final = 2**28
+
 Kind = Literal["Dataset", "DataArray", "DataTree"]
 
 
@@ -81,7 +87,12 @@ class Layout:
     def from_json(cls, text: str) -> "Layout":
         """Read a layout from text; what is not known of it is left out."""
         found = json.loads(text)
-        return cls(**{key: value for key, value in found.items() if key in cls.__annotations__})
+        layout = cls(**{key: value for key, value in found.items() if key in cls.__annotations__})
+        if layout.kind not in get_args(Kind):
+            raise ValueError(f"it is a {str(layout.kind)[:60]!r}")
+        if layout.kind == "DataArray" and layout.variable not in layout.order:
+            raise ValueError(f"it lacks the array {layout.variable!r}")
+        return layout
 
 
 def layout_of(ds: xr.Dataset, *, kind: Kind = "Dataset", name: str | None = None) -> Layout:
@@ -125,6 +136,26 @@ def dtype_from(name: str) -> np.dtype[Any]:
     if name == "StringDType":
         return np.dtypes.StringDType()
     return np.dtype(name)
+
+
+def restored_dtype(name: str, stored: np.dtype[Any], size: int, *, variable: str) -> np.dtype[Any]:
+    """Return the dtype that a layout names, if values that are stored so can be of it."""
+    if not _DTYPES.fullmatch(name):
+        raise ValueError(f"dtype {name[:60]!r} of {variable}")
+    dtype = dtype_from(name)
+    if dtype.kind in "OUT":
+        fits = stored.kind in "OUT" and dtype.itemsize * size <= _MAX_TEXT_BYTES
+    elif dtype.kind in "mM":
+        fits = stored == np.int64
+    elif dtype.kind == "b":
+        fits = stored in (np.int8, np.bool_)
+    else:
+        # netCDF has no half floats.
+        wider = dtype == np.float16 and stored == np.float32
+        fits = stored.kind == dtype.kind and (stored.itemsize == dtype.itemsize or wider)
+    if not fits:
+        raise ValueError(f"{variable}: {size} values of {stored} cannot have been {dtype}")
+    return dtype
 
 
 def convert(values: Any, name: str) -> np.ndarray[Any, Any]:
@@ -190,6 +221,12 @@ def restore_attrs(attrs: Mapping[Any, Any], types: Mapping[str, str]) -> dict[Ha
 
 def _restored(value: Any, name: str) -> Any:
     kind, dtype, *empty = [*name.split(" "), ""]
+    if kind in ("array", "numpy") and (
+        not _DTYPES.fullmatch(dtype)
+        or np.dtype(dtype).kind not in "fiubU"
+        or np.dtype(dtype).itemsize * np.size(value) > _MAX_TEXT_BYTES
+    ):
+        raise ValueError(f"an attribute of type {name[:60]!r}")
     if isinstance(value, np.ndarray) and value.shape == (1,) and kind not in _SEQUENCE_TYPES:
         value = value[0]
     if kind in _SEQUENCE_TYPES:

@@ -44,6 +44,7 @@ from oscaxr.store.layout import (
     metadata_digest,
     provenance_from,
     restore_attrs,
+    restored_dtype,
     values_digest,
 )
 
@@ -319,6 +320,8 @@ def _indexed(ds: xr.Dataset, layout: Layout) -> xr.Dataset:
             ds = ds.set_xindex(name)
         index = ds.xindexes[name]
         if isinstance(index, PandasIndex) and str(index.index.dtype) != dtype:
+            if ds[name].dtype.kind not in "OUT":
+                raise ValueError(f"the index of {name}, of {ds[name].dtype}, cannot be of {dtype}")
             # Strings may be held as objects or as pandas' own.
             index = PandasIndex(index.index.astype(dtype), index.dim, ds[name].dtype)
             variables = index.create_variables({name: ds.variables[name]})
@@ -331,7 +334,7 @@ def _restored(
 ) -> xr.Variable:
     """Return a variable as it was before it was written."""
     dtype, types = layout.dtypes[name], layout.attr_types.get(name, {})
-    wanted = dtype_from(dtype)
+    wanted = restored_dtype(dtype, stored.dtype, stored.size, variable=name)
     added = {"coordinates", *_ADDED_ATTRS.get(wanted.kind, ())}
     attrs = {key: value for key, value in stored.attrs.items() if key not in added}
     encoding = {"source": source}

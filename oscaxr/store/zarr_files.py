@@ -119,9 +119,18 @@ def _places_in_zip(path: str) -> dict[str, tuple[int, int]]:
             f"cannot open {path} as an export: it was packed again, with compression. "
             "Pack it without (zip -0), or export it again."
         )
+    if strange := [info.filename for info in infos if not _is_part(info)]:
+        raise damaged(path, f"it has {strange[0]!r}, which is a link or no name within a store")
     if len(places) < len(infos):
         raise damaged(path, "it has several files of the same name")
     return places
+
+
+def _is_part(info: zipfile.ZipInfo) -> bool:
+    """Say whether a member is a plain file that lies within the store."""
+    name = info.filename.rstrip("/")
+    within = not {"", ".", ".."} & set(name.split("/")) and "\\" not in name
+    return within and not stat.S_ISLNK(info.external_attr >> 16)
 
 
 def _check_directory(file: Any) -> None:

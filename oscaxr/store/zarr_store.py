@@ -111,11 +111,13 @@ class ZarrFile:
         if self._nodes.get(_joined(group, name), {}).get("node_type") != "array" or "/" in name:
             return None
         plan = self._plan(group, name)
-        dims = list(plan.node.get("dimension_names") or ()) if dims is None else dims
-        if len(dims) != len(plan.shape) or not all(isinstance(dim, str) for dim in dims):
+        own = plan.node.get("dimension_names") or []
+        dims = own if dims is None else dims
+        fits = isinstance(own, list) and own == list(dims) and len(dims) == len(plan.shape)
+        if not fits or not all(isinstance(dim, str) for dim in dims):
             raise damaged(
                 self.files.path,
-                f"{plan.path} has shape {plan.shape}, but the dims {dims}",
+                f"{plan.path} has shape {plan.shape} and the dims {own}, not {dims}",
             )
         reader = ZarrReader(plan, self.files, complete=complete)
         data: Any = OrthogonalArray(reader)
@@ -185,9 +187,9 @@ class ZarrReader:
         widths = self.chunk_shape
         runs = [_runs(*axis) for axis in zip(indices, self.shape, widths, strict=True)]
         self._guard.check([_chunks_of(r, width) for r, width in zip(runs, widths, strict=True)])
-        array = self._opened()
         out = np.empty([sum(run.count for run in axis) for axis in runs], self.dtype)
         try:
+            array = self._opened()
             for part in product(*runs):
                 found = np.asarray(array[tuple(run.read for run in part)])
                 for axis, run in enumerate(part):
