@@ -1,0 +1,255 @@
+"""Stores that somebody has tampered with: a clear error, soon, in little memory; nothing is run.
+
+Each is opened in a process of its own (see :mod:`watched`), by `open_session` and `open_exported`,
+and whatever opens is read to its last value.
+"""
+
+import os
+import pickle
+import shutil
+import warnings
+import zlib
+from pathlib import Path
+
+import pytest
+
+from hostile_payload import Payload
+from hostile_zarr import ATTACKS, DIGEST, ZIPS, Attack, Store, zeros_deflated
+from oscaxr.store.save import save
+from small_sessions import FEW_VARIABLES
+from watched import MEGABYTES, OUTSIDE, SECONDS, assert_met, complaints, harm, watch
+
+CHUNKS = {"dff": {"time": 64, "roi": 2}}
+CASES = [
+    f"{kind}-{name}"
+    for name, one in ATTACKS.items()
+    for kind in ("own", "plain")
+    if kind == "own" or one.plain
+]
+# One or two of each kind; the others, which are variations of them, with the slow ones.
+QUICK = [
+    *("own-type_object", "own-type_two_objects", "own-type_compound", "own-codecs_pickle"),
+    *("own-codecs_unknown", "own-codecs_nested_deeply", "own-codecs_transposed", "own-node_format"),
+    *("own-format_2_with_pickles", "plain-format_2_with_pickles", "own-chunk_of_pickle"),
+    *("own-name_with_dots", "own-layout_with_dots", "own-name_that_is_absolute"),
+    *("plain-name_with_dots", "own-link_for_a_chunk", "own-link_for_an_array"),
+    *("own-link_for_the_root_document", "plain-link_for_a_chunk", "plain-link_for_an_array"),
+    *(
+        "own-chunks_doubled",
+        "own-inner_chunks_doubled",
+        "plain-chunks_doubled",
+        "own-shape_row_more",
+    ),
+    *(
+        "own-shape_huge",
+        "own-chunks_huge",
+        "own-trillion_frames",
+        "own-trillion_frames_in_one_chunk",
+    ),
+    *("own-trillion_samples_without_index", "plain-trillion_frames", "own-missing_chunk"),
+    *("own-missing_chunks", "own-missing_scalar", "own-short_chunk", "own-changed_byte"),
+    *("own-fifo_for_a_chunk", "own-document_is_a_fifo", "own-very_long_chunk", "own-blosc_bomb"),
+    *("own-deflate_bomb", "plain-plain_deflate_bomb", "own-zstd_bomb", "own-text_that_claims_many"),
+    *("own-shard_index_absent", "own-shard_index_overlapping", "own-document_nested"),
+    *(
+        "own-digest_missing",
+        "own-digest_garbled",
+        "own-layout_dtype_object",
+        "own-layout_dtype_text",
+    ),
+    *("own-layout_attr_objects", "own-edited_attribute", "own-edited_attribute_of_a_variable"),
+    *("own-edited_scalar", "own-edited_scalar_text", "own-edited_text", "own-edited_values"),
+]
+SLOW = [case for case in CASES if case not in QUICK]
+
+
+@pytest.fixture(scope="module")
+def goods(tmp_path_factory, memory_session):
+    """Good stores, of which the hostile ones are made."""
+    warnings.simplefilter("ignore")  # what zarr says of text of fixed width
+    folder = tmp_path_factory.mktemp("good")
+    small = memory_session[FEW_VARIABLES].drop_vars(set(memory_session.coords) - {*FEW_VARIABLES})
+    found = {"own": save(small, folder / "own.zarr", chunks=CHUNKS)}
+    found["plain"] = folder / "plain.zarr"
+    memory_session.to_zarr(found["plain"], zarr_format=3)
+    return found
+
+
+def make(case: str, goods: dict[str, Path], folder: Path) -> Path:
+    """Make a hostile store, and the folder beside it that nothing may touch."""
+    kind, _, name = case.partition("-")
+    place = folder / case
+    (place / OUTSIDE).mkdir(parents=True)
+    (place / OUTSIDE / "canary").write_text("not to be read")
+    store = Store(goods[kind], place / f"{name}.zarr", place / OUTSIDE)
+    one: Attack = ATTACKS[name]
+    one.change(store)
+    if one.seal and kind == "own":
+        store.seal()
+    return store.root
+
+
+def outcomes(cases: list[str], goods: dict[str, Path], folder: Path) -> dict[str, tuple]:
+    paths = {case: make(case, goods, folder) for case in cases}
+    found = watch(paths.values(), warm=goods.values())
+    ran = [str(path) for path in folder.glob(f"*/{OUTSIDE}/ran")]
+    assert not ran
+    shutil.rmtree(folder)
+    return {case: (path, found[path]) for case, path in paths.items()}
+
+
+@pytest.fixture(scope="module")
+def quick(goods, tmp_path_factory):
+    return outcomes(QUICK, goods, tmp_path_factory.mktemp("quick"))
+
+
+@pytest.fixture(scope="module")
+def slow(goods, tmp_path_factory):
+    return outcomes(SLOW, goods, tmp_path_factory.mktemp("slow"))
+
+
+@pytest.mark.parametrize("case", QUICK)
+def test_tampered_zarr(quick, case):
+    assert_met(*quick[case], words=ATTACKS[case.partition("-")[2]].words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SLOW)
+def test_tampered_zarr_of_much(slow, case):
+    assert_met(*slow[case], words=ATTACKS[case.partition("-")[2]].words)
+
+
+@pytest.fixture(scope="module")
+def packed(goods, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("packed")
+    whole = Store(goods["own"], folder / "whole", folder)
+    paths = {}
+    for name, (change, _) in ZIPS.items():
+        place = folder / name
+        (place / OUTSIDE).mkdir(parents=True)
+        paths[name] = place / f"{name}.zarr.zip"
+        whole.pack(paths[name])
+        change(paths[name], place / OUTSIDE)
+    good = folder / "good.zarr.zip"
+    whole.pack(good)
+    found = watch(paths.values(), warm=[good])
+    shutil.rmtree(folder)
+    return {name: (path, found[path]) for name, path in paths.items()}
+
+
+@pytest.mark.parametrize("name", ZIPS)
+def test_tampered_zip(packed, name):
+    assert_met(*packed[name], words=ZIPS[name][1])
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".zarr.zip", ".nc"])
+@pytest.mark.parametrize("kind", ["fifo", "link to a fifo", "device", "zeros", "folder", "nothing"])
+def test_what_is_no_file(strange, kind, suffix):
+    assert_met(*strange[kind, suffix])
+
+
+@pytest.fixture(scope="module")
+def strange(goods, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("strange")
+    os.mkfifo(folder / "fifo")
+    paths = {}
+    for suffix in (".zarr", ".zarr.zip", ".nc"):
+        for kind in ("fifo", "link to a fifo", "device", "zeros", "folder", "nothing"):
+            path = paths[kind, suffix] = folder / f"{kind.replace(' ', '_')}{suffix}"
+            if kind == "fifo":
+                os.mkfifo(path)
+            elif kind == "link to a fifo":
+                path.symlink_to(folder / "fifo")
+            elif kind == "device":
+                path.symlink_to("/dev/zero")
+            elif kind == "zeros":
+                path.touch()
+                os.truncate(path, 10**11)
+            elif kind == "folder":
+                (path / "inside").mkdir(parents=True)
+            else:
+                path.touch()
+    found = watch(paths.values(), warm=goods.values())
+    return {key: (path, found[path]) for key, path in paths.items()}
+
+
+# -- that the watching sees what it is for --------------------------------------------------------
+@pytest.fixture(scope="module")
+def controls(tmp_path_factory, sample_path):
+    folder = tmp_path_factory.mktemp("controls")
+    outside = folder / OUTSIDE
+    outside.mkdir()
+    shutil.copy(sample_path, outside / "canary.nwb")
+    (folder / "link.nwb").symlink_to(outside / "canary.nwb")
+    contents = {
+        "pickle": pickle.dumps(Payload(str(outside / "ran"))),
+        "die": b"die",
+        "grow": b"grow",
+        "sleep": b"sleep",
+        "read": f"read {folder / 'link.nwb'}".encode(),
+        "list": f"list {outside}".encode(),
+        "write": f"write {folder / 'written'}".encode(),
+        "good": pickle.dumps(1),
+    }
+    paths = {}
+    for name, content in contents.items():
+        paths[name] = folder / name
+        paths[name].write_bytes(content)
+    found = watch(paths.values(), how=["control"])
+    return {name: found[path] for name, path in paths.items()} | {"ran": outside / "ran"}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pickle", ["pickle.find_class", "os.system"]),
+        ("die", ["the process died"]),
+        ("grow", [f"it took {MEGABYTES * 11 // 100 * 10} MB"[:9]]),
+        ("sleep", [f"it took {SECONDS + 1} s", "stopped by TookTooLong"]),
+        ("list", ["os.listdir", "the system saw"]),
+        ("write", ["open to write"]),
+        ("read", ["the system saw"]),
+    ],
+)
+def test_what_is_done_is_seen(controls, name, words):
+    (one,) = controls[name]
+    said = "\n".join([*harm(one), one.said])
+    for word in words:
+        if word != "the system saw" or os.uname().sysname == "Linux":
+            assert word in said
+    assert controls["ran"].exists()
+
+
+def test_what_is_harmless_is_not_seen(controls):
+    (one,) = controls["good"]
+    assert not harm(one)
+    assert not one.error
+
+
+def test_what_opens_is_complained_of(goods, tmp_path):
+    """Good stores open, in the same process and by the same words."""
+    path = tmp_path / "good.zarr"
+    shutil.copytree(goods["own"], path)
+    tries = watch([path], warm=goods.values())[path]
+    assert [one.error for one in tries] == ["", ""]
+    assert not [event for one in tries for event in harm(one)]
+    assert len(complaints(path, tries)) == 2
+
+
+def test_a_sealed_copy_opens(goods, tmp_path):
+    """The attacks write the digest as an export does: it is not the digest that stops them."""
+    store = Store(goods["own"], tmp_path / "sealed.zarr", tmp_path / OUTSIDE)
+    store.edit("dff", lambda node: node["attributes"].update(comment="fine"))
+    (one, other) = watch([store.root])[store.root]
+    assert "changed" in one.said
+    store.seal()
+    assert (store.root / DIGEST).stat().st_size
+    assert not [one.error for one in watch([store.root])[store.root] if one.error]
+    assert other.error
+
+
+def test_the_bombs_are_bombs():
+    bomb = zeros_deflated(40, 31)
+    assert len(bomb) < 10**5
+    unfolded = zlib.decompressobj(31).decompress(bomb, 39 * 2**20)
+    assert len(unfolded) == 39 * 2**20
