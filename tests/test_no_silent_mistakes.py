@@ -207,7 +207,8 @@ def test_each_part_comes_from_the_first_file_that_has_it(tmp_path):
 def test_invalid_rois_are_named_when_scale_factors_are_used(tmp_path):
     path = ox.sample.write_nwb(small_spec(), tmp_path, nan_rois=(2,))
     with ox.open_session(path) as ds:
+        scaled = ds.osca.sequences("dff", [30], post=0.5).osca.scale(ds)
         with pytest.warns(InvalidRoiWarning, match=r"roi 2\)"):
-            ds.osca.sequences("dff", [30], post=0.5).osca.scale(ds)
+            scaled.load()
         # Once is enough.
         assert ds.valid.values.tolist() == [k != 2 for k in range(ds.sizes["roi"])]

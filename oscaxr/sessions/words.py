@@ -79,6 +79,8 @@ def _format_of_word(path: Path) -> Format | None:
     is_named = path.suffix.lower() == ".nwb" or any(one.recognises(path) for one in EXPORTS)
     if path.is_dir() and not is_named:
         return ORIGINAL if ORIGINAL.recognises(path) else None
+    if not path.exists():
+        raise SessionNotFoundError(f"{path}: there is no such file or folder. Check the path.")
     if not is_named:
         expected = ", ".join(one.looks_like for one in FORMATS)
         raise CriterionError(

@@ -1,5 +1,6 @@
 """The unexpected-stimulus index and its percentile, against plain loops and scipy."""
 
+import importlib
 import itertools
 import warnings
 
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oscaxr as ox
-from oscaxr.analyses import unexpected_index as module
 from oscaxr.analyses.tracked import tracked_unexpected_index, unexpected_index_of
 from oscaxr.analyses.unexpected_index import unexpected_index
 from oscaxr.errors import (
@@ -21,6 +21,9 @@ from oscaxr.errors import (
     SessionMismatchError,
     TrackingError,
 )
+
+# The package's function of the same name hides the module.
+module = importlib.import_module("oscaxr.analyses.unexpected_index")
 
 # Few different values, so that ties are many.
 tenths = st.integers(-1000, 1000).map(lambda x: x / 10)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from example_sessions import SHARED
-from oscaxr.arrays import columns, percentiles
+from oscaxr.arrays import columns
+from oscaxr.arrays import percentiles as streamed
 
 tables = hnp.arrays(
     st.sampled_from([np.float32, np.float64]),
@@ -34,7 +35,7 @@ def numpy_percentiles(table, percentiles):
 @given(tables, wanted, st.sampled_from([1, 100, 1000, 2**20]), st.integers(1, 3))
 def test_percentiles_equal_numpy(table, percentiles, budget, threads):
     original = table.copy()
-    found = percentiles.column_factors(
+    found = streamed.column_factors(
         lambda columns: table[:, columns],
         *table.shape,
         percentiles,
@@ -50,7 +51,7 @@ def test_percentiles_equal_numpy(table, percentiles, budget, threads):
 @given(tables, wanted)
 def test_percentiles_by_sorting_equal_numpy(table, percentiles):
     table = np.where(np.isinf(table), 3.0, table)
-    found = percentiles.sorted_percentiles(table, percentiles, axis=0)
+    found = streamed.sorted_percentiles(table, percentiles, axis=0)
     expected = numpy_percentiles(table, percentiles)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-9)
 
@@ -65,7 +66,7 @@ def test_many_columns_in_blocks(dtype):
         reads.append((columns.start, columns.stop))
         return table[:, columns]
 
-    found = percentiles.column_factors(read, *table.shape, budget_bytes=2500 * 8 * 60, align=16)
+    found = streamed.column_factors(read, *table.shape, budget_bytes=2500 * 8 * 60, align=16)
     np.testing.assert_array_equal(found.percentiles, numpy_percentiles(table, [5, 50, 95]))
     assert len(reads) > 2
     assert all(start % 16 == 0 for start, _ in reads)
@@ -96,10 +97,10 @@ def test_memory_stays_within_the_budget():
 @pytest.mark.parametrize("shape", [(0, 3), (5, 0), (1, 1), (2, 1)])
 def test_empty_and_tiny_tables(shape):
     table = np.ones(shape)
-    found = percentiles.column_factors(lambda columns: table[:, columns], *shape)
+    found = streamed.column_factors(lambda columns: table[:, columns], *shape)
     assert found.percentiles.shape == (3, shape[1])
     assert np.isnan(found.percentiles).all() if shape[0] == 0 else (found.percentiles == 1).all()
-    np.testing.assert_array_equal(percentiles.nan_percentiles(table), found.percentiles)
+    np.testing.assert_array_equal(streamed.nan_percentiles(table), found.percentiles)
 
 
 def test_kernel_errors_reach_the_caller():
@@ -133,7 +134,7 @@ def test_published_roi_factors(session, tolerance):
     golden = np.load(SHARED / "golden" / f"{session}.npz")["roi_facts"]
     with h5py.File(path) as file:
         data = file["processing/ophys/DfOverF/RoiResponseSeries/data"]
-        found = percentiles.column_factors(
+        found = streamed.column_factors(
             lambda columns: data[:, columns], *data.shape, budget_bytes=10**6
         )
     low, middle, high = found.percentiles
