@@ -17,6 +17,9 @@ from xarray.tests.test_backends import DatasetIOBase
 import oscaxr as ox
 from oscaxr.errors import ExportContentError
 
+# Importing xarray's tests asks all others, too, to close files before they are collected.
+xr.set_options(warn_for_unclosed_files=False)
+
 REFUSED = {
     "test_roundtrip_None_variable": "a variable has no name, and names are text",
     "test_roundtrip_object_dtype": "arrays of objects: floats, bytes, and text with gaps",
