@@ -115,17 +115,14 @@ def identity_of(path: PathLike) -> str | None:
         return file.identity()
 
 
-def has_layout(path: PathLike) -> bool:
-    """Say whether an export notes what it was, as those of :func:`oscaxr.save` do."""
-    with opened_export(existing(path)) as file:
-        return LAYOUT in (file.attrs("") or {})
-
-
-def layouts_of(path: PathLike) -> dict[str, Layout]:
-    """Return what the groups of an export were before they were written."""
+def layouts_of(path: PathLike, *, plain: Layout | None = None) -> dict[str, Layout]:
+    """Return what the groups of an export were, or `plain` for what notes nothing of the kind."""
     place = existing(path)
     with opened_export(place) as file:
-        layout = layout_from(place, file.attrs(""))
+        attrs = file.attrs("")
+        if plain is not None and LAYOUT not in (attrs or {}):
+            return {"": plain}
+        layout = layout_from(place, attrs)
         layouts = {"": layout}
         if layout.kind == "DataTree":
             layouts |= {group: layout_from(place, file.attrs(group)) for group in file.groups()}

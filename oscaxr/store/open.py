@@ -1,6 +1,6 @@
 """Opening what an export wrote, as it was before."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +27,6 @@ from oscaxr.store.export_file import (
     ExportFile,
     PathLike,
     existing,
-    has_layout,
     identity_of,
     is_exported,
     layout_from,
@@ -50,7 +49,6 @@ from oscaxr.store.layout import (
 
 __all__ = [
     "check_complete",
-    "has_layout",
     "identity_of",
     "is_exported",
     "layouts_of",
@@ -98,7 +96,7 @@ def open_exported(
         If what is there is not a complete export, or one of a later version.
     """
     place = existing(path)
-    layouts = layouts_of(place) if has_layout(place) else {"": _PLAIN_LAYOUT}
+    layouts = layouts_of(place, plain=_PLAIN_LAYOUT)
     layout = layouts[""]
     dropped = (drop_variables,) if isinstance(drop_variables, str) else tuple(drop_variables or ())
     opened = {
@@ -135,15 +133,23 @@ def open_exported(
 
 
 def read_group(
-    path: PathLike, group: str = "", drop_variables: str | Iterable[str] | None = None
+    path: PathLike,
+    group: str = "",
+    drop_variables: str | Iterable[str] | None = None,
+    *,
+    check: Callable[[Path, Layout], None] | None = None,
 ) -> xr.Dataset:
     """Open one group as lazy variables, closable, as a backend of xarray gives them."""
+    # What `check` refuses, by the layout that an export notes, is refused before it is read.
     dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
     place = existing(path)
     with opened_export(place, keep=True) as file:
         attrs = file.attrs(group)
         if attrs is not None and LAYOUT in attrs:
-            ds = _read_own(file, place, group, dropped)
+            layout = layout_from(place, attrs)
+            if check is not None:
+                check(place, layout)
+            ds = _read_own(file, place, group, dropped, layout)
         else:
             ds = _read_plain(file, place, group, dropped)
         ds.set_close(file.close)
@@ -158,7 +164,7 @@ def check_complete(path: Path, *, deep: bool = False) -> None:
         for group, layout in layouts.items():
             found = file.problems(group, layout.order, checksums=deep)
             if not found:
-                ds = _read_own(file, path, group, set())
+                ds = _read_own(file, path, group, set(), layout)
                 checked = set((file.digest(group) or {}).get("values", ()))
                 for name, variable in ds.variables.items():
                     if deep or name in checked:
@@ -208,10 +214,11 @@ class ExportedBackendEntrypoint(BackendEntrypoint):
         return read_group(filename_or_obj, group, drop_variables)
 
 
-def _read_own(file: ExportFile, path: Path, group: str, dropped: set[str]) -> xr.Dataset:
+def _read_own(
+    file: ExportFile, path: Path, group: str, dropped: set[str], layout: Layout
+) -> xr.Dataset:
     """Read a group of what an export wrote."""
     attrs = file.attrs(group) or {}
-    layout = layout_from(path, attrs)
     digest = _checked_digest(file, path, group, layout)
     wanted = [name for name in layout.order if name not in dropped]
     # Other software leaves out the chunks of fill values only.

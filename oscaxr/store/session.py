@@ -12,7 +12,8 @@ from oscaxr.formats.identity import Identity, check_ids, known_sex, site_date, u
 from oscaxr.model import names as n
 from oscaxr.model.facts import FACTS, facts_from_row
 from oscaxr.options import parts_of
-from oscaxr.store.open import has_layout, layouts_of, provenance_of, read_group
+from oscaxr.store.layout import PROVENANCE, Layout
+from oscaxr.store.open import read_group
 
 # By which variable each heavy part is known.
 _PART_VARIABLES = {"squares": "square_x", "templates": "template_", "movie": n.MOVIE}
@@ -20,13 +21,12 @@ _PART_VARIABLES = {"squares": "square_x", "templates": "template_", "movie": n.M
 
 def session_identity(path: Path) -> Identity:
     """Return what an export says of its session; of anything but a session, it is an error."""
-    _check_session(path)
-    with read_group(path) as ds:
+    with read_group(path, check=_check_session) as ds:
         facts = {str(name): coord.values[()] for name, coord in ds.coords.items() if not coord.dims}
         start = utc_stamp(str(ds.attrs.get("session_start_time", "")))
         day = str(ds.attrs.get("date", "")).replace("-", "")
         tracked = ds.variables.get("tracking_id")
-        noted = provenance_of(path) if has_layout(path) else {}
+        noted = ds.encoding.get(PROVENANCE, {})
         stated = facts.get("session_id", noted.get("session_id"))
         return Identity(
             session_id=None if stated is None else int(stated),
@@ -49,8 +49,7 @@ def open_session_export(
     facts: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Open an export of a session, with the facts of the session table if there are any."""
-    _check_session(path)
-    ds = read_group(path, drop_variables=drop_variables)
+    ds = read_group(path, drop_variables=drop_variables, check=_check_session)
     try:
         wanted, is_strict = parts_of(include)
         missing = [
@@ -69,11 +68,8 @@ def open_session_export(
         raise
 
 
-def _check_session(path: Path) -> None:
+def _check_session(path: Path, layout: Layout) -> None:
     """Refuse other exports than those of a session."""
-    if not has_layout(path):
-        return  # as plain xarray writes a session: it is validated when it is read
-    layout = layouts_of(path)[""]
     if layout.kind != "Dataset" or not any(n.SEGMENT in dims for dims in layout.dims.values()):
         raise NoSessionError(
             f"{path} holds a {layout.kind} that is no session: open it with oscaxr.open_exported"
