@@ -3,7 +3,7 @@
 import operator
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from xarray.backends import BackendEntrypoint
 from oscaxr.errors import CriterionError, OscaxrError, SessionNotFoundError
 from oscaxr.files.remote import RemoteFile, is_url, location
 from oscaxr.formats.registry import FORMATS, Place, format_of, is_session, open_places
-from oscaxr.options import OpenOptions, PathLike, check_options
+from oscaxr.options import DEFAULTS, OpenOptions, PathLike, check_options
 from oscaxr.sessions.find import say_problems, sessions_below, table_of
 from oscaxr.sessions.owners import FoundSession, find_places
 from oscaxr.sessions.table import session_row
@@ -31,11 +31,8 @@ class SessionReader(BackendEntrypoint):
         "drop_variables",
         "files",
         "facts",
-        "include",
-        "storage_options",
-        "fluorescence",
-        "segmentation",
-        "keep_decoded",
+        # xarray's opener takes these itself.
+        *(name for name in DEFAULTS if name not in ("chunks", "drop_variables")),
     )
 
     def open_dataset(  # type: ignore[override] # xarray's base class names no options
@@ -72,7 +69,7 @@ class SessionSource:
     """The session table, in which it has to be."""
     facts: Mapping[str, Any] | None = None
     """Its row of the session table, where that is known already."""
-    options: OpenOptions | Mapping[str, Any] = ()  # type: ignore[assignment]
+    options: OpenOptions | Mapping[str, Any] = field(default_factory=dict)
     run_type: str | None = None
     problem: str = ""
     """Why it cannot be opened, known before."""
