@@ -148,3 +148,12 @@ def open_files() -> Callable[[Path], list[str]]:
         return [target for target in targets if target.startswith(str(path.resolve()))]
 
     return list_open
+
+
+@pytest.fixture(scope="session")
+def mouse_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a mouse's three sessions, its table named otherwise. Not to be written to."""
+    folder = tmp_path_factory.mktemp("data") / "my data [1]"
+    ox.sample.write_mouse(folder, scale=0.02, n_rois=(5, 6, 7), n_tracked=3)
+    (folder / "mouse_df.csv").rename(folder / "table.csv")
+    return folder

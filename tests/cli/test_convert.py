@@ -67,12 +67,8 @@ def stamps(folder: Path) -> dict[Path, int]:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """The folder of a mouse's three sessions, its table named otherwise. Not to be written to."""
-    folder = tmp_path_factory.mktemp("data") / "my data [1]"
-    ox.sample.write_mouse(folder, scale=0.02, n_rois=(5, 6, 7), n_tracked=3)
-    (folder / "mouse_df.csv").rename(folder / "table.csv")
-    return folder
+def data(mouse_folder):
+    return mouse_folder
 
 
 @pytest.fixture(scope="module")
