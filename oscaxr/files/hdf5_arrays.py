@@ -14,7 +14,6 @@ from oscaxr.arrays.lazy import (
     Array,
     AxisIndex,
     Once,
-    OrthogonalArray,
     Reader,
     read_increasing,
     view_of,
@@ -118,11 +117,6 @@ def _find_storage(file: Hdf5File, name: str) -> Storage:
     with file.handle() as handle:
         # A file on a server has no inode: it is checked by its size and ETag.
         return chunks.find_storage(handle[name], (0, 0) if file.is_remote else None)
-
-
-def lazy_array(file: Hdf5File, dataset: h5py.Dataset) -> OrthogonalArray:
-    """Return a dataset as a lazily indexed array."""
-    return OrthogonalArray(DatasetReader(file, dataset))
 
 
 class MaskReader:

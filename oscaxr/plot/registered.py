@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 import oscaxr.plot.axes as parts
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.collections import PathCollection
     from matplotlib.image import AxesImage
 
-Matrix = npt.NDArray[np.float64]
 
 _COVER: Final = 0.35
 _LEGEND_LETTERS: Final = 18

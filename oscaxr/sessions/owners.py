@@ -205,7 +205,7 @@ def find_places(
         owned = _owned_by(one, places[one], Identity(session_id, mouse_id, start), problems)
         if not owned:
             continue
-        (found,) = grouped(one, owned) if one not in EXPORTS else [_session_of(one, owned)]
+        found = _session_of(one, owned)
         _check_mouse(found, session_id, mouse_id)
         if found.problem:
             raise AmbiguousSessionError(found.problem)

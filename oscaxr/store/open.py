@@ -57,7 +57,6 @@ __all__ = [
     "read_group",
 ]
 
-Exported = xr.Dataset | xr.DataArray | xr.DataTree
 # Attributes by which other readers know what a variable was, by kind of dtype.
 _ADDED_ATTRS: Final = {"b": ("dtype",), "M": ("units", "calendar"), "m": ("units", "dtype")}
 _PLAIN_LAYOUT: Final = Layout()

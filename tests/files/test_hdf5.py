@@ -16,10 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import oscaxr as ox
+from oscaxr.arrays.lazy import OrthogonalArray
 from oscaxr.errors import FormatError, UnsafeLinkError
 from oscaxr.files import chunks
 from oscaxr.files.hdf5 import Hdf5File, open_file
-from oscaxr.files.hdf5_arrays import DatasetReader, lazy_array
+from oscaxr.files.hdf5_arrays import DatasetReader
 
 SHAPE = (61, 9)
 VALUES = np.random.default_rng(0).normal(size=SHAPE)
@@ -112,7 +113,7 @@ def variable(path: Path, name: str) -> tuple[xr.Variable, Any, DatasetReader]:
     file = Hdf5File(path)
     with file.handle() as handle:
         dataset = file.get(handle, name)
-        array = lazy_array(file, dataset)
+        array = OrthogonalArray(DatasetReader(file, dataset))
         values = dataset[()]
     dims = ("a", "b", "c")[: len(array.shape)]
     return xr.Variable(dims, array), xr.Variable(dims, values), array.reader
@@ -310,7 +311,7 @@ def get(path: Path, name: str) -> Any:
             dataset = file.get(handle, name)
             if dataset is None:
                 return None
-            array = lazy_array(file, dataset)
+            array = OrthogonalArray(DatasetReader(file, dataset))
         return np.asarray(xr.Variable(("a", "b")[: len(array.shape)], array).values)
     finally:
         file.close()
@@ -516,7 +517,7 @@ def test_damaged_chunk_is_an_error(tmp_path: Path) -> None:
 def variable_without_values(path: Path, name: str) -> tuple[xr.Variable, None, DatasetReader]:
     file = Hdf5File(path)
     with file.handle() as handle:
-        array = lazy_array(file, file.get(handle, name))
+        array = OrthogonalArray(DatasetReader(file, file.get(handle, name)))
     return xr.Variable(("a", "b"), array), None, array.reader
 
 
