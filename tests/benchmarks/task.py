@@ -157,6 +157,8 @@ def peak_megabytes(name: str, case: Case) -> float | None:
         child.stdin.write("go\n")
         while not select.select([child.stdout], [], [], 0.002)[0]:
             peak = max(peak, private_megabytes(child.pid))
+        if child.stdout.readline().strip() != "done":
+            raise RuntimeError(f"{name}: the process that was watched failed (see above)")
         child.stdin.close()
     return peak - before
 
