@@ -268,7 +268,7 @@ def patches_around(
     Returns
     -------
     xarray.Dataset
-        As :func:`patches`, over (sequence, rel_time, patch).
+        As :func:`oscaxr.patches`, over (sequence, rel_time, patch).
 
     Raises
     ------

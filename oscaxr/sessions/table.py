@@ -109,7 +109,7 @@ def default_sessions(
     Parameters
     ----------
     table : path-like or pandas.DataFrame
-        Session table, as for :func:`session_table`.
+        Session table, as for :func:`oscaxr.session_table`.
     pass_fail, included, run_type, plane, line : str or collection of str, optional
         Values of these columns (``"L23"`` and ``"L5"`` will do for lines). None does not constrain;
         this holds for all criteria.
@@ -122,7 +122,7 @@ def default_sessions(
     stimulus : {"gabors", "visflow"}, optional
         Keep the sessions in which this stimulus was shown with any of the values asked for.
     gabor_kappa, main_flow_direction, square_size : optional
-        As for :func:`pilot_omissions`; they count only with their `stimulus`.
+        As for :func:`oscaxr.sessions.table.pilot_omissions`; they count only with their `stimulus`.
     omit_sessions, omit_mice : collection of int, optional
         Session ids and mouse numbers to leave out.
 
@@ -201,7 +201,7 @@ def session_row(
     Parameters
     ----------
     table : path-like or pandas.DataFrame
-        Session table, as for :func:`session_table`.
+        Session table, as for :func:`oscaxr.session_table`.
     session_id : int, optional
         Session id.
     mouse, session : int, optional

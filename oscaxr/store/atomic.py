@@ -49,7 +49,7 @@ IDLE_SECONDS: Final = 7 * 24 * 3600
 _SYNC_THREADS: Final = 8
 
 _NAME: Final = re.compile(
-    r"\.(?P<target>.+)\.oscaxr-(?P<key>[\w-]+)\.(?P<kind>partial|old)(?P<parts>\.d)?"
+    r"\.(?P<target>.+)\.oscaxr-(?P<key>[\w-]+)\.(?P<kind>partial|old|lock)(?P<parts>\.d)?"
 )
 _AT_FDCWD: Final = -100
 _EXCHANGE: Final = 2
@@ -77,7 +77,7 @@ class Leftover:
 
 
 def leftovers(folder: Path) -> list[Leftover]:
-    """Find what unfinished exports have left in a folder."""
+    """Find what unfinished exports have left in a folder; of a lock, only where nothing else is."""
     found = []
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
@@ -86,7 +86,8 @@ def leftovers(folder: Path) -> list[Leftover]:
                 found.append(
                     Leftover(Path(entry.path), folder / name["target"], name["kind"], lock)
                 )
-    return found
+    guarded = {one.lock for one in found if one.kind != "lock"}
+    return [one for one in found if one.path not in guarded]
 
 
 def clean(folder: Path) -> list[Path]:

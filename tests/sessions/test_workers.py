@@ -138,7 +138,7 @@ def test_workers_see_the_present_and_end_with_the_call(monkeypatch, tmp_path):
 
 
 SCRIPT = """
-import oscaxr.workers as w
+import oscaxr.sessions.workers as w
 offset = 3
 def plus(item):
     return item + offset
@@ -173,7 +173,7 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
 
 INTERRUPTED = """
 import sys, time, pathlib
-import oscaxr.workers as w
+import oscaxr.sessions.workers as w
 def slow(item):
     folder = pathlib.Path(sys.argv[1])
     try:

@@ -342,6 +342,22 @@ class TestPieces:
         assert list(tmp_path.iterdir()) == []
 
     @posix
+    def test_a_lock_alone_is_removed_too(self, tmp_path):
+        """Killed between the lock and the first byte."""
+        left = self.leave(tmp_path, "s.zarr", system=atomic._running_system())
+        left.rmdir()
+        assert clean(tmp_path) == [left.with_suffix(".lock")]
+        assert list(tmp_path.iterdir()) == []
+
+    @posix
+    def test_a_lock_alone_that_is_held_stays(self, tmp_path):
+        with AtomicTarget(tmp_path / "s.zarr") as temporary:
+            (found,) = leftovers(tmp_path)
+            assert found.path.suffix == ".lock"
+            assert clean(tmp_path) == []
+            temporary.mkdir()
+
+    @posix
     def test_a_lock_counts_in_whatever_process_it_is_held(self, tmp_path):
         """Numbers of processes say nothing: a lock does, also in a container of its own."""
         code = """

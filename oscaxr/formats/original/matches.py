@@ -69,12 +69,11 @@ def read_matches(path: PathLike) -> xr.Dataset:
     SessionMismatchError
         If the file's name states another session than its content.
 
-    See Also
-    --------
-    read_match_examples : What single orders of the sessions matched.
-
     Notes
     -----
+    What single orders of the sessions matched is read by
+    :func:`oscaxr.formats.original.matches.read_match_examples`.
+
     The original format's indices count bad ROIs (those with NaNs in their traces, and the like);
     NWB files have no such ROIs, so the index is less by the number of bad ROIs before it.
     Sessions of a mouse list the same ROIs in the same order.
@@ -88,7 +87,7 @@ def read_match_examples(path: PathLike) -> pd.DataFrame:
     Parameters
     ----------
     path : path-like
-        See :func:`read_matches`. Two of the published mice have such examples.
+        See :func:`oscaxr.read_matches`. Two of the published mice have such examples.
 
     Returns
     -------
@@ -113,7 +112,7 @@ def read_match_examples(path: PathLike) -> pd.DataFrame:
     Notes
     -----
     The ids that the files give for missing ROIs are not used: some are another session's. The
-    indices agree with the tracked ROIs, whose ids :func:`read_matches` has.
+    indices agree with the tracked ROIs, whose ids :func:`oscaxr.read_matches` has.
     """
     return _Parsed(path).examples()
 
