@@ -191,9 +191,12 @@ class _PoolCall(_SentCall):
     """A task that runs in a process of a pool, which hears Ctrl-C only while it works."""
 
     def __call__(self) -> Any:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             return super().__call__()
+        except KeyboardInterrupt:
+            # Its parent has heard it too, and says so: no trace from each worker.
+            return NoResult("interrupted")
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -207,9 +207,11 @@ class AtomicTarget:
         try:
             self._held.callback(remove, lock)
             self._held.enter_context(_take_lock(lock))
-        except OSError as error:
+        except BaseException as error:
             self._held.close()
-            raise ExportError(f"could not write {self.shown}: {error}") from error
+            if isinstance(error, OSError):
+                raise ExportError(f"could not write {self.shown}: {error}") from error
+            raise
         return self.temporary
 
     def __exit__(
