@@ -7,7 +7,7 @@ was found, in which file or session, and what to do about it.
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
@@ -22,6 +22,11 @@ class OscaxrError(Exception):
     def __str__(self) -> str:
         # KeyError would print the repr of the message, newlines and quotes escaped.
         return str(self.args[0]) if len(self.args) == 1 else super().__str__()
+
+
+def listed(problems: Iterable[object]) -> str:
+    """Return problems one a line, as they stand in a message; what one lists is set further in."""
+    return "".join("\n  - " + str(problem).replace("\n", "\n  ") for problem in problems)
 
 
 class SessionNotFoundError(OscaxrError, FileNotFoundError):

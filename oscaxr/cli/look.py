@@ -33,7 +33,7 @@ from oscaxr.cli.session_options import (
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.model import names as n
 from oscaxr.model.facts import FACTS
-from oscaxr.model.schema import SESSION
+from oscaxr.model.schema import SEGMENT_COLUMNS, SESSION
 from oscaxr.select.criteria import Explanation, select_segments
 from oscaxr.select.tables import segment_table
 from oscaxr.select.tracked import n_tracked
@@ -263,7 +263,7 @@ def segments(
         with asked.open(others) as ds:
             selected, steps = select_segments(ds, **criteria, explain=True)
             total = ds.sizes[n.SEGMENT]
-            table = segment_table(selected).rename(columns=dict(n.SEGMENT_COLUMNS))
+            table = segment_table(selected).rename(columns=dict(SEGMENT_COLUMNS))
             table = table.assign(block=selected[n.BLOCK].values)
         if out is not None:
             with new_file(out, overwrite=overwrite) as temporary:

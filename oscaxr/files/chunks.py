@@ -1,20 +1,22 @@
 """Reading the bytes of one HDF5 dataset without HDF5's global lock, where that is safe.
 
 Contiguous data are sliced from a read-only memory map; chunks whose only filter is gzip are read
-with ``pread`` and inflated in two threads, each touched chunk once. Where neither applies the
-caller reads through h5py.
+with ``pread`` and inflated in two threads, each touched chunk once. Of a file on a server, the
+ranges of bytes that are needed are fetched together. Where neither applies the caller reads through
+h5py.
 """
 
 import mmap
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -23,59 +25,73 @@ from oscaxr.arrays.columns import thread_count
 from oscaxr.arrays.lazy import Array, AxisIndex
 from oscaxr.errors import FormatError
 
+if TYPE_CHECKING:
+    from oscaxr.files.ranges import RangeFile
+
 # Below this many bytes a second thread costs more than it saves.
 THREADED_BYTES = 4_000_000
+# Rows with less between them are fetched together: it would come with their blocks anyway.
+NEAR_BYTES = 2**16
+# So much of contiguous data on a server is worth a task of its own.
+_TASK_BYTES = 8 * 2**20
 
 Segment = tuple[int, slice, slice | Array]
+Indices = tuple[AxisIndex, ...]
 
 
 @dataclass(frozen=True)
 class Contiguous:
     """Data in one piece at a known place of a file known by its inode and size."""
 
-    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
     stamp: tuple[int, int]
+    offset: int
+
+    @property
+    def row_bytes(self) -> int:
+        """How many bytes a row has."""
+        return int(np.prod(self.shape[1:])) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
 class Chunked:
     """Chunks that are each plain or deflated; their places in the file by position in the grid."""
 
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    stamp: tuple[int, int]
     chunk_shape: tuple[int, ...]
     deflated: bool
     offsets: Array
     sizes: Array
-    stamp: tuple[int, int]
 
 
-def find_storage(
-    dataset: h5py.Dataset, stamp: tuple[int, int] | None = None
-) -> Contiguous | Chunked | None:
+Storage = Contiguous | Chunked
+
+
+def find_storage(dataset: h5py.Dataset, stamp: tuple[int, int] | None = None) -> Storage | None:
     """Say how a dataset can be read without HDF5."""
     if dataset.dtype.kind not in "fiub" or not dataset.ndim or not dataset.size:
         return None
-    if dataset.external:
+    if dataset.external or dataset.is_virtual or dataset.file.userblock_size:
         return None
     if not dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype)):
         # HDF5 has types that numpy has not: h5py reads those into the nearest one.
         return None
-    if dataset.file.userblock_size:
-        return None
     if stamp is None:
         stamp = _stamp(Path(dataset.file.filename).stat())
-    if dataset.chunks is None:
-        offset = dataset.id.get_offset()
-        if offset is None or dataset.is_virtual:
-            return None
-        return Contiguous(int(offset), stamp)
+    if dataset.chunks is not None:
+        return _chunk_table(dataset, stamp)
+    offset = dataset.id.get_offset()
+    return None if offset is None else Contiguous(dataset.shape, dataset.dtype, stamp, int(offset))
+
+
+def _chunk_table(dataset: h5py.Dataset, stamp: tuple[int, int]) -> Chunked | None:
     creation = dataset.id.get_create_plist()
     filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
     if filters not in ([], [h5py.h5z.FILTER_DEFLATE]):
         return None
-    return _chunk_table(dataset, bool(filters), stamp)
-
-
-def _chunk_table(dataset: h5py.Dataset, deflated: bool, stamp: tuple[int, int]) -> Chunked | None:
     chunk = dataset.chunks
     grid = tuple(-(-size // width) for size, width in zip(dataset.shape, chunk, strict=True))
     stored: list[Any] = []
@@ -86,20 +102,26 @@ def _chunk_table(dataset: h5py.Dataset, deflated: bool, stamp: tuple[int, int]) 
     offsets, sizes = np.empty(grid, np.int64), np.empty(grid, np.int64)
     offsets[tuple(place.T)] = [info.byte_offset for info in stored]
     sizes[tuple(place.T)] = [info.size for info in stored]
-    return Chunked(chunk, deflated, offsets, sizes, stamp)
+    return Chunked(dataset.shape, dataset.dtype, stamp, chunk, bool(filters), offsets, sizes)
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int]:
     return status.st_ino, status.st_size
 
 
-def _check_unchanged(path: str, descriptor: int, storage: Contiguous | Chunked) -> None:
-    """Refuse to read at places found in another file that had the same name."""
-    if _stamp(os.fstat(descriptor)) != storage.stamp:
-        raise FormatError(
-            f"{path} was replaced or cut since it was opened, so where its data lie is no longer "
-            "known. Open the session again; fetch the file again if it was cut short."
-        )
+@contextmanager
+def _opened(path: str, storage: Storage) -> Iterator[int]:
+    """Open a file; refuse to read at places found in another file that had the same name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if _stamp(os.fstat(descriptor)) != storage.stamp:
+            raise FormatError(
+                f"{path} was replaced or cut since it was opened, so where its data lie is no "
+                "longer known. Open the session again; fetch the file again if it was cut short."
+            )
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @cache
@@ -112,28 +134,21 @@ def inflate() -> Callable[[bytes, int], bytes | bytearray]:
     return lambda data, size: zlib_decompress(data, size)
 
 
-def map_contiguous(
-    path: str, storage: Contiguous, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> Array:
+def map_contiguous(path: str, storage: Contiguous) -> Array:
     """Map a contiguous dataset, read-only."""
-    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    n_bytes = storage.shape[0] * storage.row_bytes
     # An ndarray over a plain map, not numpy.memmap: the subclass slows every view made of it.
-    with open(path, "rb") as file:  # noqa: PTH123 (a file descriptor is what is wanted)
-        _check_unchanged(path, file.fileno(), storage)
-        size = os.fstat(file.fileno()).st_size
+    with _opened(path, storage) as descriptor:
+        size = os.fstat(descriptor).st_size
         if size < storage.offset + n_bytes:
             raise FormatError(
                 f"{path} is truncated: it has {size} bytes, but its data run to byte "
                 f"{storage.offset + n_bytes}. Fetch the file again."
             )
         start = storage.offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
-        mapped = mmap.mmap(
-            file.fileno(),
-            storage.offset - start + n_bytes,
-            access=mmap.ACCESS_READ,
-            offset=start,
-        )
-    return np.ndarray(shape, dtype, buffer=mapped, offset=storage.offset - start)
+        length = storage.offset - start + n_bytes
+        mapped = mmap.mmap(descriptor, length, access=mmap.ACCESS_READ, offset=start)
+    return np.ndarray(storage.shape, storage.dtype, buffer=mapped, offset=storage.offset - start)
 
 
 def read_mapped(data: Array, indices: tuple[AxisIndex, ...]) -> Array:
@@ -178,77 +193,63 @@ def _filled(
     return out
 
 
-def read_chunks(
-    path: str,
-    storage: Chunked,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    indices: tuple[AxisIndex, ...],
-) -> Array:
+def read_chunks(path: str, storage: Chunked, indices: Indices) -> Array:
     """Read the outer product of the indices, inflating each touched chunk once."""
-    sizes = [
+    lengths = [
         len(range(*index.indices(size))) if isinstance(index, slice) else len(index)
-        for index, size in zip(indices, shape, strict=True)
+        for index, size in zip(indices, storage.shape, strict=True)
     ]
-    out = np.empty(sizes, dtype)
+    out = np.empty(lengths, storage.dtype)
     by_axis = [
         split_by_chunk(index, size, width)
-        for index, size, width in zip(indices, shape, storage.chunk_shape, strict=True)
+        for index, size, width in zip(indices, storage.shape, storage.chunk_shape, strict=True)
     ]
     work = list(product(*by_axis))
-    n_bytes = int(np.prod(storage.chunk_shape)) * dtype.itemsize
+    n_bytes = int(np.prod(storage.chunk_shape)) * storage.dtype.itemsize
     decompress = inflate()
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        _check_unchanged(path, descriptor, storage)
-    except FormatError:
-        os.close(descriptor)
-        raise
 
-    def copy(part: slice) -> None:
+    def copy(descriptor: int, part: slice) -> None:
         for segments in work[part]:
             place = tuple(chunk for chunk, _, _ in segments)
             size = int(storage.sizes[place])
             raw = os.pread(descriptor, size, int(storage.offsets[place]))
             try:
                 data = decompress(raw, n_bytes) if storage.deflated else raw
-                chunk = np.frombuffer(data, dtype).reshape(storage.chunk_shape)
+                chunk = np.frombuffer(data, storage.dtype).reshape(storage.chunk_shape)
             except Exception as error:
                 raise FormatError(
-                    f"{path}: the chunk at {place} of a dataset of shape {shape} is damaged or "
-                    f"cut short ({error}). Fetch the file again."
+                    f"{path}: the chunk at {place} of a dataset of shape {storage.shape} is "
+                    f"damaged or cut short ({error}). Fetch the file again."
                 ) from error
             target = tuple(destination for _, destination, _ in segments)
             out[target] = take_outer(chunk, tuple(local for _, _, local in segments))
 
-    try:
-        threaded = len(work) > 1 and len(work) * n_bytes > THREADED_BYTES
-        in_threads(copy, parts_for_threads(len(work)) if threaded else [slice(None)])
-    finally:
-        os.close(descriptor)
+    threaded = len(work) > 1 and len(work) * n_bytes > THREADED_BYTES
+    parts = parts_for_threads(len(work)) if threaded else [slice(None)]
+    with _opened(path, storage) as descriptor:
+        in_threads(partial(copy, descriptor), parts)
     return out
 
 
 def split_by_chunk(index: AxisIndex, size: int, width: int) -> list[Segment]:
     """Split the index of an axis by chunk: (chunk, where it goes, where it is in the chunk)."""
-    if isinstance(index, slice) and index.step in (None, 1):
-        start, stop, _ = index.indices(size)
-        first, last = start // width, (stop - 1) // width
-        return [
-            (
-                chunk,
-                slice(max(chunk * width, start) - start, min((chunk + 1) * width, stop) - start),
-                slice(max(start - chunk * width, 0), min(stop - chunk * width, width)),
-            )
-            for chunk in range(first, last + 1)
-        ]
-    positions = np.arange(*index.indices(size)) if isinstance(index, slice) else index
-    chunks = positions // width
-    bounds = np.append(np.flatnonzero(np.diff(chunks, prepend=-1)), len(positions)).tolist()
-    return [
-        (int(chunks[a]), slice(a, b), positions[a:b] - chunks[a] * width)
-        for a, b in pairwise(bounds)
-    ]
+    places = positions(index, size)
+    chunks = places // width
+    bounds = np.append(np.flatnonzero(np.diff(chunks, prepend=-1)), len(places)).tolist()
+    # A run is taken as a slice, which copies nothing.
+    is_run = isinstance(index, slice) and index.step in (None, 1)
+    segments: list[Segment] = []
+    for a, b in pairwise(bounds):
+        chunk = int(chunks[a])
+        local = places[a:b] - chunk * width
+        inside = slice(int(local[0]), int(local[-1]) + 1) if is_run else local
+        segments.append((chunk, slice(a, b), inside))
+    return segments
+
+
+def positions(index: AxisIndex, size: int) -> Array:
+    """Return the positions that an index of an axis takes."""
+    return np.arange(*index.indices(size)) if isinstance(index, slice) else index
 
 
 def take_outer(values: Array, indices: tuple[slice | Array, ...]) -> Array:
@@ -279,3 +280,87 @@ def in_threads(function: Callable[[slice], None], parts: list[slice]) -> None:
     with ThreadPoolExecutor(thread_count()) as pool:
         for _ in pool.map(function, parts):
             pass
+
+
+# -- files on a server ---------------------------------------------------------------------------
+def read_remote(
+    ranges: "RangeFile",
+    storage: Storage,
+    indices: Indices,
+    through_hdf5: Callable[[Indices], Array],
+) -> Array:
+    """Read from a file on a server, fetching many ranges of bytes at a time."""
+    pieces = []
+    for part in parts_that_fit(storage, indices, ranges.capacity, ranges.blocksize):
+        # Not while the lock of the HDF5 library is held: other threads fetch.
+        ranges.prefetch(spans_of(storage, part))
+        if isinstance(storage, Contiguous):
+            # HDF5 would ask for each row on its own where not all columns are wanted.
+            pieces.append(_rows(ranges, storage, part))
+        else:
+            pieces.append(through_hdf5(part))
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def fetched_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...] | None:
+    """Return the part of contiguous data on a server that is best read at a time."""
+    row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
+    if len(shape) < 2 or not row_bytes or not shape[0]:
+        return None
+    return (min(shape[0], max(1, _TASK_BYTES // row_bytes)), *shape[1:])
+
+
+def spans_of(storage: Storage, indices: Indices) -> list[tuple[int, int]]:
+    """Return the ranges of bytes that hold the outer product of the indices."""
+    places = [positions(index, size) for index, size in zip(indices, storage.shape, strict=True)]
+    if isinstance(storage, Contiguous):
+        start, width = storage.offset, storage.row_bytes
+        return [
+            (start + int(run[0]) * width, start + int(run[-1] + 1) * width)
+            for run in _runs(places[0], width)
+        ]
+    touched = [
+        np.unique(place // width) for place, width in zip(places, storage.chunk_shape, strict=True)
+    ]
+    offsets = storage.offsets[np.ix_(*touched)].ravel()
+    sizes = storage.sizes[np.ix_(*touched)].ravel()
+    return list(zip(offsets.tolist(), (offsets + sizes).tolist(), strict=True))
+
+
+def parts_that_fit(storage: Storage, indices: Indices, most: int, extra: int) -> Iterator[Indices]:
+    """Split the index of the first axis so that each part needs no more than so many bytes."""
+    n_bytes = sum(stop - start + extra for start, stop in spans_of(storage, indices))
+    n_parts = -(-n_bytes // most)
+    if n_parts <= 1:
+        yield indices
+        return
+    index, *rest = indices
+    first = positions(index, storage.shape[0])
+    # Cut between rows of chunks, so that none is fetched and inflated twice.
+    rows = first // (storage.chunk_shape[0] if isinstance(storage, Chunked) else 1)
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    bounds = starts[np.unique(np.linspace(0, len(starts), n_parts, endpoint=False).astype(int))]
+    for a, b in pairwise([*bounds.tolist(), len(first)]):
+        if isinstance(index, slice):
+            yield (slice(int(first[a]), int(first[b - 1]) + 1, index.step or 1), *rest)
+        else:
+            yield (index[a:b], *rest)
+
+
+def _runs(rows: Array, row_bytes: int) -> list[Array]:
+    """Split increasing row numbers where so many lie between that they are not worth fetching."""
+    near = max(1, NEAR_BYTES // row_bytes)
+    return np.split(rows, np.flatnonzero(np.diff(rows) > near) + 1)
+
+
+def _rows(ranges: "RangeFile", storage: Contiguous, indices: Indices) -> Array:
+    """Read rows of contiguous data, and pick columns from them."""
+    runs = _runs(positions(indices[0], storage.shape[0]), storage.row_bytes)
+    pieces = []
+    for run, (start, stop) in zip(runs, spans_of(storage, indices), strict=True):
+        block = np.frombuffer(ranges.cache.read(start, stop), storage.dtype)
+        block = block.reshape(-1, *storage.shape[1:])
+        rows = slice(None) if len(run) == len(block) else run - run[0]
+        pieces.append(take_outer(block, (rows, *indices[1:])))
+    # A copy, as what was read is not to be written to.
+    return np.concatenate(pieces)

@@ -49,31 +49,18 @@ def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
         return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES, locking=False)
 
 
-def why_unreadable(path: str, error: OSError, is_remote: bool = False) -> str:
-    """Say why a file could not be opened, and what to do."""
-    if is_remote:
-        return (
-            f"cannot open {path} as an NWB session: what the server sends is not an HDF5 file, or "
-            f"is cut short. Check the URL (HDF5 said: {error})."
-        )
-    reason = str(error)
-    file = Path(path)
-    if file.is_dir():
-        found = "it is a folder"
-    elif not os.access(path, os.R_OK):
-        found = "it may not be read (permission denied)"
-    elif file.stat().st_size == 0:
-        found = "it is empty"
-    elif "truncated" in reason:
-        found = "it is truncated"
-    elif not h5py.is_hdf5(path):
-        found = "it is not an HDF5 file"
-    else:
-        found = reason
-    return (
-        f"cannot open {path} as an NWB session: {found}. "
-        "Check the path, or fetch the file again (HDF5 said: " + reason + ")."
-    )
+def _why_unreadable(path: str, reason: str) -> str:
+    """Say why a file could not be opened."""
+    if Path(path).is_dir():
+        return "it is a folder"
+    if not os.access(path, os.R_OK):
+        return "it may not be read (permission denied)"
+    size = Path(path).stat().st_size
+    if "truncated" in reason:
+        return f"it is truncated ({size} bytes are there)"
+    if not h5py.is_hdf5(path):
+        return f"it is not an HDF5 file ({size} bytes)" if size else "it is empty, not an HDF5 file"
+    return "it is damaged"
 
 
 class Hdf5File:
@@ -124,7 +111,12 @@ class Hdf5File:
         except (FileNotFoundError, OscaxrError):
             raise
         except OSError as error:
-            raise FormatError(why_unreadable(self.path, error, self.is_remote)) from error
+            if self.is_remote:
+                what = "what the server sends is not an HDF5 file, or is cut short. Check the URL"
+            else:
+                found = _why_unreadable(self.path, str(error))
+                what = f"{found}. Check the path, or fetch the file again"
+            raise FormatError(f"cannot open {self.path}: {what} (HDF5 said: {error}).") from error
         if self.is_remote:
             self.remote = file.same_as(self.remote)
         return file

@@ -1,6 +1,7 @@
-"""Datasets of an HDF5 file as the sources of lazy arrays: as they are stored, and ROI masks."""
+"""Datasets of an HDF5 file: checked as a layout asks, and as the sources of lazy arrays."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -9,23 +10,118 @@ from typing import Any
 import h5py
 import numpy as np
 
-from oscaxr.arrays.columns import thread_count
-from oscaxr.arrays.lazy import (
-    Array,
-    AxisIndex,
-    Once,
-    Reader,
-    read_increasing,
-    view_of,
-)
-from oscaxr.files import chunks, spans
+from oscaxr.arrays.lazy import Array, Once, read_increasing
+from oscaxr.errors import FormatError, listed
+from oscaxr.files import chunks
+from oscaxr.files.chunks import Indices, Storage
 from oscaxr.files.hdf5 import Hdf5File
-from oscaxr.model.derived import to_boolean
 
-# Masks are decoded this many bytes at a time: they are gone over twice while in the cache.
-BLOCK_BYTES = 1_000_000
 
-Storage = chunks.Contiguous | chunks.Chunked | None
+class Source:
+    """One open HDF5 file of a known layout; collects what is wrong with it."""
+
+    def __init__(self, file: Hdf5File, handle: h5py.File, kind: str) -> None:
+        self.file = file
+        self.handle = handle
+        self.kind = kind
+        self.problems: list[str] = []
+
+    def get(self, path: str) -> Any:
+        """Return a group or dataset, or None where there is none (links are checked)."""
+        return self.file.get(self.handle, path)
+
+    def text(self, path: str) -> str:
+        """Return one text, empty where there is none."""
+        item = self.get(path)
+        if isinstance(item, h5py.Group):
+            self.problems.append(f"{path} should be a text, but is a group")
+            return ""
+        value = np.asarray(() if item is None else item[()])
+        return as_words(value)[0] if value.size == 1 else ""
+
+    def need(self, path: str, what: str) -> Any:
+        """Return a group or dataset; note a problem where there is none."""
+        item = self.get(path)
+        if item is None:
+            self.problems.append(f"{path} is missing ({what})")
+        return item
+
+    def array(
+        self,
+        path: str,
+        what: str,
+        shape: Sequence[int | None],
+        *,
+        required: bool = True,
+        kinds: str = "fiub",
+    ) -> h5py.Dataset | None:
+        """Return a numeric dataset of a given shape; note a problem where it is not that."""
+        item = self.need(path, what) if required else self.get(path)
+        if item is None:
+            return None
+        problem = _unfit(item, shape, kinds)
+        if problem:
+            self.problems.append(f"{path} {problem} ({what})")
+            return None
+        factor, offset = item.attrs.get("conversion", 1.0), item.attrs.get("offset", 0.0)
+        if np.any(factor != 1.0) or np.any(offset != 0.0):
+            self.problems.append(
+                f"{path} is stored with conversion {factor} and offset {offset}; sessions of this "
+                "dataset store physical units (1 and 0)"
+            )
+        return item
+
+    def values(
+        self, path: str, what: str, shape: Sequence[int | None], *, required: bool = True
+    ) -> Array | None:
+        """Read a small numeric dataset whole (see :meth:`array`)."""
+        dataset = self.array(path, what, shape, required=required)
+        return None if dataset is None else self.read(dataset)
+
+    def read(self, dataset: h5py.Dataset) -> Array:
+        """Read a dataset whole, naming it should the file be damaged there."""
+        try:
+            return np.asarray(dataset[()])
+        except (OSError, MemoryError) as error:
+            raise FormatError(
+                f"{self.file.path}: cannot read {dataset.name} ({error}). The file is cut short or "
+                "damaged: fetch it again."
+            ) from error
+
+    def finish(self) -> None:
+        """Raise all problems that were found, at once."""
+        if self.problems:
+            raise FormatError(f"{self.file.path} is not {self.kind}:{listed(self.problems)}")
+
+
+def _unfit(item: h5py.Dataset | h5py.Group, shape: Sequence[int | None], kinds: str) -> str:
+    """Say why an item is no dataset of numbers of a given shape; empty where it is one."""
+    if not isinstance(item, h5py.Dataset):
+        return "should be a dataset, but is a group"
+    if item.dtype.kind not in kinds:
+        return f"should hold numbers, but is {item.dtype}"
+    fits = len(item.shape) == len(shape) and all(
+        want is None or have == want for have, want in zip(item.shape, shape, strict=True)
+    )
+    expected = ", ".join("any" if size is None else str(size) for size in shape)
+    return "" if fits else f"has shape {item.shape}, where ({expected}) was expected"
+
+
+@contextmanager
+def open_source(file: Hdf5File, kind: str) -> Iterator[Source]:
+    """Open a file to read the layout from, and raise all of its problems at the end."""
+    with file.handle() as handle:
+        source = Source(file, handle, kind)
+        yield source
+        source.finish()
+
+
+def as_words(values: Array) -> list[str]:
+    """Return the values of an array as texts."""
+    return [
+        value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+        for value in values.ravel().tolist()
+    ]
 
 
 class DatasetReader:
@@ -38,7 +134,7 @@ class DatasetReader:
         self.dtype: np.dtype[Any] = dataset.dtype
         self.chunk_shape: tuple[int, ...] | None = dataset.chunks
         if self.file.is_remote and dataset.chunks is None:
-            self.chunk_shape = spans.fetched_shape(self.shape, self.dtype)
+            self.chunk_shape = chunks.fetched_shape(self.shape, self.dtype)
         # Not a bound method: a reader that refers to itself lives until garbage is collected.
         self._storage = Once(partial(_find_storage, self.file, self.name))
 
@@ -48,37 +144,30 @@ class DatasetReader:
     def __repr__(self) -> str:
         return f"{Path(self.file.path).name}:{self.name}"
 
-    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+    def read(self, indices: Indices) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
         mapped = self.view()
         if mapped is not None:
             return chunks.read_mapped(mapped, indices)
         return read_increasing(self._read_increasing, indices)
 
-    def _read_increasing(self, indices: tuple[AxisIndex, ...]) -> Array:
-        storage = self._storage()
-        if self.file.is_remote:
-            return self._read_remote(storage, indices)
-        if isinstance(storage, chunks.Chunked):
-            return chunks.read_chunks(self.file.path, storage, self.shape, self.dtype, indices)
-        return self.read_through_hdf5(indices)
-
-    def _read_remote(self, storage: Storage, indices: tuple[AxisIndex, ...]) -> Array:
+    def _read_increasing(self, indices: Indices) -> Array:
+        storage: Storage | None = self._storage()
         if storage is None or not indices:
             return self.read_through_hdf5(indices)
-        with self.file.handle() as file:
-            ranges = file.ranges
-        return spans.read_remote(
-            ranges, storage, self.shape, self.dtype, indices, self.read_through_hdf5
-        )
+        if self.file.is_remote:
+            with self.file.handle() as file:
+                ranges = file.ranges
+            return chunks.read_remote(ranges, storage, indices, self.read_through_hdf5)
+        if isinstance(storage, chunks.Chunked):
+            return chunks.read_chunks(self.file.path, storage, indices)
+        return self.read_through_hdf5(indices)
 
     def view(self) -> Array | None:
         """Return the whole dataset as a read-only view of the file, where it lies in one piece."""
-        if self.file.is_remote:
-            return None
-        storage = self._storage()
+        storage = None if self.file.is_remote else self._storage()
         if isinstance(storage, chunks.Contiguous):
-            return chunks.map_contiguous(self.file.path, storage, self.shape, self.dtype)
+            return chunks.map_contiguous(self.file.path, storage)
         return None
 
     def read_windows(self, starts: Array, length: int, rest: tuple[slice, ...]) -> Array | None:
@@ -86,7 +175,7 @@ class DatasetReader:
         mapped = self.view()
         return None if mapped is None else chunks.read_mapped_windows(mapped, starts, length, rest)
 
-    def read_through_hdf5(self, indices: tuple[AxisIndex, ...]) -> Array:
+    def read_through_hdf5(self, indices: Indices) -> Array:
         """Read slices that cover the indices with h5py, in runs, and pick from them."""
         if not indices:
             with self.file.handle() as file:
@@ -113,48 +202,7 @@ class DatasetReader:
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-def _find_storage(file: Hdf5File, name: str) -> Storage:
+def _find_storage(file: Hdf5File, name: str) -> Storage | None:
     with file.handle() as handle:
         # A file on a server has no inode: it is checked by its size and ETag.
         return chunks.find_storage(handle[name], (0, 0) if file.is_remote else None)
-
-
-class MaskReader:
-    """Boolean ROI masks from whatever weights a file stores."""
-
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-        self.shape = reader.shape
-        self.dtype = np.dtype(bool)
-
-    def __repr__(self) -> str:
-        return repr(self.reader)
-
-    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
-        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
-        # Whole masks are decoded, whatever part of the field is asked for: whether a mask counts as
-        # empty depends on all of its weights.
-        rois, height, width = indices
-        whole = tuple(slice(0, size, 1) for size in self.shape[1:])
-        is_whole = isinstance(height, slice) and isinstance(width, slice)
-        is_whole = is_whole and (height, width) == whole
-        view = view_of(self.reader)
-        rows = np.arange(self.shape[0])[rois]
-        field = np.broadcast_to(np.False_, self.shape[1:])[height][:, width].shape
-        masks = np.empty((len(rows), *field), bool)
-        mask_bytes = int(np.prod(self.shape[1:])) * self.reader.dtype.itemsize
-        step = max(1, BLOCK_BYTES // mask_bytes)
-
-        def decode(start: int) -> None:
-            some = rows[start : start + step]
-            adjacent = np.array_equal(some, np.arange(some[0], some[0] + len(some)))
-            if view is not None and adjacent:
-                block = to_boolean(view[some[0] : some[-1] + 1])
-            else:
-                block = to_boolean(self.reader.read((some, *whole)))
-            masks[start : start + step] = block if is_whole else block[:, height][:, :, width]
-
-        with ThreadPoolExecutor(thread_count()) as pool:
-            for _ in pool.map(decode, range(0, len(rows), step)):
-                pass
-        return masks

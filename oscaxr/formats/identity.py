@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from oscaxr.errors import SessionMismatchError
-from oscaxr.model.facts import FACT_BY_NAME, LINES, MISSING_INT
+from oscaxr.model.facts import FACT_BY_NAME, LINES, MISSING_INT, facts_from_row
 
 # Pacific standard time. Recordings are made by day, so daylight saving time moves no date.
 _SITE_OFFSET: Final = timedelta(hours=-8)
@@ -122,6 +122,21 @@ def named(path: str | Path) -> Identity | None:
     return Identity(
         name.session_id, name.mouse_id, name.start_time or "", part=(name.obj, name.parts)
     )
+
+
+def with_table(
+    where: str,
+    own: Mapping[str, Any],
+    coords: Mapping[str, Any],
+    attrs: Mapping[str, Any],
+    row: Mapping[str, Any] | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Add the facts of its row of the session table to a session, whose own ids it must have."""
+    if row is None:
+        return {**coords}, {**attrs}
+    table_coords, table_attrs = facts_from_row(row)
+    check_ids(where, own, {**table_coords, **table_attrs})
+    return {**coords, **table_coords}, {**attrs, **table_attrs}
 
 
 def check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

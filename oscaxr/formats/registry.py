@@ -1,7 +1,7 @@
 """The one triage: which format a session has at a place, and how each is asked and opened."""
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -9,7 +9,6 @@ import xarray as xr
 
 from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.files.remote import RemoteFile
-from oscaxr.files.walk import walk_folders
 from oscaxr.formats.identity import Identity, named
 from oscaxr.options import OpenOptions, check_honoured, dropped_names
 
@@ -224,7 +223,7 @@ def places_below(
         )
     if ORIGINAL.recognises(folder):
         return {one: [folder] if one is ORIGINAL else [] for one in FORMATS}
-    for root, folders, files in walk_folders(folder, on_error):
+    for root, folders, files in _walk(folder, on_error):
         for one in FORMATS:
             for path in one.find(root, folders, files):
                 found[one].setdefault(os.path.realpath(path), path)
@@ -232,3 +231,18 @@ def places_below(
                     # What is a session itself is not searched.
                     folders.remove(path.name)
     return {one: sorted(paths.values()) for one, paths in found.items()}
+
+
+def _walk(
+    folder: Path, on_error: Callable[[OSError], object] | None = None
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Go through a folder and all folders below it."""
+    entered = set()
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=on_error):
+        real = os.path.realpath(root)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(root), folders, sorted(name for name in files if not name.startswith("."))

@@ -49,6 +49,7 @@ def rates(columns: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, float]:
 
 
 def session_dataset(
+    where: str,
     parts: Parts,
     *,
     coords: Mapping[str, Any],
@@ -56,7 +57,8 @@ def session_dataset(
     source_format: str,
     dropped: Collection[str] = (),
 ) -> xr.Dataset:
-    """Assemble a session Dataset."""
+    """Assemble the session Dataset of a place, and refuse it if it is not a sound one."""
+    _check_sizes(where, parts, dropped)
     data_vars: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.Variable] = {}
     for name, (dims, data) in parts.items():
@@ -71,7 +73,7 @@ def session_dataset(
         if fact.role == "coord" and fact.name in coords and fact.name not in dropped:
             coordinates[fact.name] = xr.Variable((), coords[fact.name], fact.attrs)
     segments = {name: part[1] for name, part in parts.items() if part[0] == (n.SEGMENT,)}
-    return xr.Dataset(
+    ds = xr.Dataset(
         data_vars,
         coordinates,
         {
@@ -84,6 +86,8 @@ def session_dataset(
             **attrs,
         },
     )
+    check_structure(ds, dropped=dropped).raise_errors(where)
+    return ds
 
 
 def _chunks_of(dims: tuple[str, ...], data: Any) -> dict[str, dict[str, int]] | None:
@@ -94,9 +98,7 @@ def _chunks_of(dims: tuple[str, ...], data: Any) -> dict[str, dict[str, int]] | 
     return {"preferred_chunks": dict(zip(dims, chunk_shape, strict=True))}
 
 
-def check_sizes(
-    path: str, parts: Mapping[str, tuple[tuple[str, ...], Any]], dropped: Collection[str]
-) -> None:
+def _check_sizes(where: str, parts: Parts, dropped: Collection[str]) -> None:
     """Refuse arrays that share a dim but differ in its size."""
     sizes: dict[str, dict[int, list[str]]] = {}
     for name, (dims, data) in parts.items():
@@ -111,8 +113,8 @@ def check_sizes(
     ]
     if problems:
         raise FormatError(
-            f"{path} has arrays that do not fit each other: {'; '.join(problems)}. Leave out those "
-            "that are wrong with drop_variables, or fetch the file again."
+            f"{where} has arrays that do not fit each other: {'; '.join(problems)}. Leave out "
+            "those that are wrong with drop_variables, or fetch the file again."
         )
 
 

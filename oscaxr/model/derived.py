@@ -1,13 +1,16 @@
 """What follows from whole traces or masks, computed on first use; the definitions on masks."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
 from oscaxr.arrays import percentiles
+from oscaxr.arrays.columns import thread_count
 from oscaxr.arrays.computed import computed
-from oscaxr.arrays.lazy import Array, Once, Reader, release, view_of
+from oscaxr.arrays.lazy import Array, AxisIndex, Once, Reader, release, view_of
 from oscaxr.errors import InvalidRoiWarning, warn
 from oscaxr.model import names as n
 from oscaxr.model import signals
@@ -16,6 +19,8 @@ MIN_WEIGHT: Final = 0.1
 """A pixel with less weight than this is not part of the ROI."""
 MIN_TOTAL_WEIGHT: Final = 3.0
 """An ROI whose weights sum to less than this is empty."""
+# Masks are decoded this many bytes at a time: they are gone over twice while in the cache.
+MASK_BLOCK_BYTES: Final = 1_000_000
 
 
 def to_boolean(weights: Array) -> Array:
@@ -55,6 +60,62 @@ def geometry(masks: Array) -> dict[str, Array]:
             "centroid_x": columns @ np.arange(width) / area,
             "area_px": area,
         }
+
+
+class WholeMasks:
+    """Boolean ROI masks as a reader: whole masks are decoded, whatever is asked of the field."""
+
+    # Whether a mask counts as empty depends on all of its weights.
+    shape: tuple[int, ...]
+    dtype = np.dtype(bool)
+    mask_bytes: int
+
+    def decoder(self) -> Callable[[Array], Array]:
+        """Return what decodes the masks of some rows."""
+        raise NotImplementedError
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        rois, height, width = indices
+        rows = np.arange(self.shape[0])[rois]
+        field = np.broadcast_to(np.False_, self.shape[1:])[height][:, width].shape
+        masks = np.empty((len(rows), *field), bool)
+        step = max(1, MASK_BLOCK_BYTES // self.mask_bytes)
+        decode = self.decoder()
+
+        def fill(start: int) -> None:
+            block = decode(rows[start : start + step])
+            masks[start : start + step] = block[:, height][:, :, width]
+
+        with ThreadPoolExecutor(thread_count()) as pool:
+            for _ in pool.map(fill, range(0, len(rows), step)):
+                pass
+        return masks
+
+
+class MaskReader(WholeMasks):
+    """Boolean ROI masks from whatever weights a file stores."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.shape = reader.shape
+        self.mask_bytes = int(np.prod(reader.shape[1:])) * reader.dtype.itemsize
+
+    def __repr__(self) -> str:
+        return repr(self.reader)
+
+    def decoder(self) -> Callable[[Array], Array]:
+        """Return what decodes the masks of some rows."""
+        view = view_of(self.reader)
+        whole = tuple(slice(0, size, 1) for size in self.shape[1:])
+
+        def decode(rows: Array) -> Array:
+            adjacent = np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows)))
+            if view is not None and adjacent:
+                return to_boolean(view[rows[0] : rows[-1] + 1])
+            return to_boolean(self.reader.read((rows, *whole)))
+
+        return decode
 
 
 Parts = dict[str, tuple[tuple[str, ...], Any]]
@@ -174,6 +235,11 @@ def _geometry(reader: Reader, rows: Array) -> dict[str, Array]:
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
+def read_whole(reader: Reader) -> Array:
+    """Read all of an array."""
+    return reader.read(tuple(slice(0, size, 1) for size in reader.shape))
+
+
 def pupil_shift(x: Reader, y: Reader) -> Parts:
     """Return the shift of the pupil centre from frame to frame."""
     shift = Once(partial(_center_shift, x, y))
@@ -181,5 +247,4 @@ def pupil_shift(x: Reader, y: Reader) -> Parts:
 
 
 def _center_shift(x: Reader, y: Reader) -> Array:
-    everything = (slice(0, x.shape[0], 1),)
-    return signals.center_shift(x.read(everything), y.read(everything))
+    return signals.center_shift(read_whole(x), read_whole(y))

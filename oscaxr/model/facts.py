@@ -7,13 +7,14 @@ tables and Datasets, a fact has one name.
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pandas as pd
 
 from oscaxr.errors import RenamedError, TableError
+from oscaxr.model.schema import Described
 
 FactKind = Literal["id", "int", "count", "flag", "float", "word", "text", "date", "time"]
 FactRole = Literal["coord", "attr"]
@@ -23,7 +24,7 @@ MISSING_INT: Final = -1
 
 
 @dataclass(frozen=True)
-class FactSpec:
+class FactSpec(Described):
     """What one column of the published session table is, and what it is called here.
 
     Parameters
@@ -53,14 +54,6 @@ class FactSpec:
     units: str = ""
     role: FactRole = "attr"
     allowed: tuple[str, ...] = ()
-
-    @property
-    def attrs(self) -> dict[str, str]:
-        """The attributes of the scalar coordinate."""
-        attrs = {"long_name": self.long_name}
-        if self.units:
-            attrs["units"] = self.units
-        return attrs
 
 
 LINES: Final = ("L23-Cux2", "L5-Rbp4")
@@ -188,12 +181,12 @@ def _is_missing(value: Any, kind: FactKind) -> bool:
 
 
 def facts_from_row(
-    row: "pd.Series[Any]",
+    row: "Mapping[str, Any] | pd.Series[Any]",
 ) -> tuple[dict[str, int | float | str], dict[str, int | float | str]]:
     """Turn a row of the session table into scalar coordinates and attributes."""
     found: dict[FactRole, dict[str, int | float | str]] = {"coord": {}, "attr": {}}
     problems = []
-    values = {PUBLISHED.get(str(column), str(column)): row[column] for column in row.index}
+    values = {PUBLISHED.get(str(column), str(column)): value for column, value in row.items()}
     for spec in FACTS:
         value = values.get(spec.name)
         if _is_missing(value, spec.kind):

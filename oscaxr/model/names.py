@@ -90,35 +90,5 @@ DROP_TOLERANCE: Final = 0.0003
 # -- scaling: how a variable's published (median, spread) factors are defined ---------------------
 SPREAD_PERCENTILES: Final = {
     DFF: (5.0, 95.0),
-    RUN_VELOCITY: (25.0, 75.0),
-    PUPIL_DIAMETER: (25.0, 75.0),
-    PUPIL_CENTER_X: (25.0, 75.0),
-    PUPIL_CENTER_Y: (25.0, 75.0),
-    PUPIL_CENTER_SHIFT: (25.0, 75.0),
+    **dict.fromkeys((RUN_VELOCITY, *PUPIL_VARIABLES), (25.0, 75.0)),
 }
-
-# -- the segment table, in the published order ----------------------------------------------------
-# (published column, coordinate of the Dataset). Only the time columns are named otherwise.
-SEGMENT_COLUMNS: Final = (
-    ("stimulus_type", "stimulus_type"),
-    ("stimulus_template_name", "stimulus_template_name"),
-    ("unexpected", "unexpected"),
-    ("gabor_frame", "gabor_frame"),
-    ("gabor_kappa", "gabor_kappa"),
-    ("gabor_mean_orientation", "gabor_mean_orientation"),
-    ("gabor_number", "gabor_number"),
-    ("main_flow_direction", "main_flow_direction"),
-    ("square_size", "square_size"),
-    ("square_number", "square_number"),
-    ("square_proportion_flipped", "square_proportion_flipped"),
-    ("start_frame_stim_template", "start_frame_stim_template"),
-    ("start_frame_stim", "start_frame_stim"),
-    ("stop_frame_stim", "stop_frame_stim"),
-    ("num_frames_stim", "num_frames_stim"),
-    ("start_frame_twop", "start_frame_twop"),
-    ("stop_frame_twop", "stop_frame_twop"),
-    ("num_frames_twop", "num_frames_twop"),
-    ("start_time_sec", "start_time"),
-    ("stop_time_sec", "stop_time"),
-    ("duration_sec", "duration"),
-)

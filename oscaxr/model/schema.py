@@ -4,7 +4,8 @@ Readers take their attributes from these tables, :mod:`oscaxr.model.dataset` che
 and the documentation's data-model page is printed from them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Literal
 
 from oscaxr.model import names as n
@@ -56,90 +57,61 @@ KIND_CODES: Final[dict[Kind, str]] = {
 }
 
 
+class Described:
+    """What is declared with words for people."""
+
+    long_name: str
+    units: str = ""
+    comment: str = ""
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """The attributes that it carries in a Dataset."""
+        words = {"long_name": self.long_name, "units": self.units, "comment": self.comment}
+        return {name: text for name, text in words.items() if text}
+
+
 @dataclass(frozen=True)
-class VariableSpec:
+class VariableSpec(Described):
     """What one variable or coordinate is.
 
     Parameters
     ----------
     name : str
         Name in the Dataset.
-    dims : tuple of str
-        Its dims. The order has no meaning to a user: files differ in it.
     kind : {"float", "int", "bool", "str", "number"}
         Kind of the dtype; widths vary with the file.
     long_name : str
         What it is, for people (CF ``long_name``); figures take their labels from it.
     units : str, optional
         CF units; empty for labels and flags.
+    comment : str, optional
+        A rule of interpretation worth carrying with the data (CF ``comment``).
+    dims : tuple of str
+        Its dims. The order has no meaning to a user: files differ in it.
     role : {"index", "coord", "data"}, optional
         Index coordinate, other coordinate, or data variable.
     required : bool, optional
         Whether every session has it.
     include : str, optional
         The word in ``include=`` that asks for it; empty when it is always there.
-    comment : str, optional
-        A rule of interpretation worth carrying with the data (CF ``comment``).
     """
 
     name: str
-    dims: tuple[str, ...]
     kind: Kind
     long_name: str
     units: str = ""
-    role: Role = "coord"
-    required: bool = False
-    include: str = ""
     comment: str = ""
-
-    @property
-    def attrs(self) -> dict[str, str]:
-        """The attributes a variable of this kind carries in a Dataset."""
-        attrs = {"long_name": self.long_name}
-        if self.units:
-            attrs["units"] = self.units
-        if self.comment:
-            attrs["comment"] = self.comment
-        return attrs
+    dims: tuple[str, ...] = field(kw_only=True)
+    role: Role = field(default="coord", kw_only=True)
+    required: bool = field(default=False, kw_only=True)
+    include: str = field(default="", kw_only=True)
 
 
-def _index(
-    name: str, kind: Kind, long_name: str, units: str = "", *, include: str = ""
-) -> VariableSpec:
-    required = not include
-    return VariableSpec(name, (name,), kind, long_name, units, "index", required, include)
-
-
-def _roi(
-    name: str,
-    kind: Kind,
-    long_name: str,
-    units: str = "",
-    *,
-    every: bool = False,
-    comment: str = "",
-) -> VariableSpec:
-    return VariableSpec(name, (n.ROI,), kind, long_name, units, "coord", every, comment=comment)
-
-
-def _segment(
-    name: str, kind: Kind, long_name: str, units: str = "", *, comment: str = ""
-) -> VariableSpec:
-    return VariableSpec(name, (n.SEGMENT,), kind, long_name, units, "coord", True, comment=comment)
-
-
-def _data(
-    dims: tuple[str, ...],
-    name: str,
-    kind: Kind,
-    long_name: str,
-    units: str = "1",
-    *,
-    every: bool = False,
-    include: str = "",
-    comment: str = "",
-) -> VariableSpec:
-    return VariableSpec(name, dims, kind, long_name, units, "data", every, include, comment)
+_roi = partial(VariableSpec, dims=(n.ROI,))
+_segment = partial(VariableSpec, dims=(n.SEGMENT,), required=True)
+_index = partial(VariableSpec, role="index", required=True)
+_data = partial(VariableSpec, role="data")
 
 
 _FIELD: Final = (n.HEIGHT, n.WIDTH)
@@ -147,22 +119,29 @@ _PATCHES: Final = (n.SEGMENT, n.PATCH)
 _SQUARES: Final = (n.FLOW_SEGMENT, n.SQUARE, n.FLOW_FRAME)
 
 _INDEXES = (
-    _index(n.ROI, "int", "row of the ROI in the file's ROI table"),
-    _index(n.TIME, "float", "time of the two-photon frame", "s"),
-    _index(n.STIM_TIME, "float", "time of the stimulus frame", "s"),
-    _index(n.SEGMENT, "int", "row of the segment in the stimulus table"),
-    _index(n.FLOW_SEGMENT, "int", "segment number of a visual-flow segment", include="squares"),
+    _index(n.ROI, "int", "row of the ROI in the file's ROI table", dims=(n.ROI,)),
+    _index(n.TIME, "float", "time of the two-photon frame", "s", dims=(n.TIME,)),
+    _index(n.STIM_TIME, "float", "time of the stimulus frame", "s", dims=(n.STIM_TIME,)),
+    _index(n.SEGMENT, "int", "row of the segment in the stimulus table", dims=(n.SEGMENT,)),
+    VariableSpec(
+        n.FLOW_SEGMENT,
+        "int",
+        "segment number of a visual-flow segment",
+        dims=(n.FLOW_SEGMENT,),
+        role="index",
+        include="squares",
+    ),
 )
 
 _ROI_COORDS = (
-    _roi(n.ROI_ID, "int", "id of the ROI in the source", every=True),
+    _roi(n.ROI_ID, "int", "id of the ROI in the source", required=True),
     _roi(
         n.TRACKING_ID,
         "int",
         "position of the ROI in the tracking order",
-        every=True,
         comment="-1 where the ROI is not tracked; the same number is the same neuron or "
         "dendrite in every tracked session of the mouse",
+        required=True,
     ),
     _roi(
         n.VALID,
@@ -186,14 +165,14 @@ _ROI_COORDS = (
 _STIM_TIME_COORDS = (
     VariableSpec(
         n.ALIGNED_FRAME_TWOP,
-        (n.STIM_TIME,),
         "int",
         "two-photon frame of the stimulus frame",
         comment="as aligned through the photodiode; only in sessions of the original layout",
+        dims=(n.STIM_TIME,),
     ),
 )
 
-_SEGMENT_COORDS = (
+_PUBLISHED_COLUMNS = (
     _segment("stimulus_type", "str", "stimulus type"),
     _segment("stimulus_template_name", "str", "name of the stimulus template"),
     _segment(
@@ -239,6 +218,9 @@ _SEGMENT_COORDS = (
     _segment("start_time", "float", "start of the segment", "s"),
     _segment("stop_time", "float", "stop of the segment", "s"),
     _segment("duration", "float", "duration of the segment", "s"),
+)
+
+_DERIVED_COLUMNS = (
     _segment(
         n.BLOCK,
         "int",
@@ -259,83 +241,88 @@ _SEGMENT_COORDS = (
     ),
 )
 
+_pupil = partial(_data, kind="float", units="mm", dims=(n.TIME,))
+_patch = partial(_data, kind="float", dims=_PATCHES)
+_square = partial(_data, kind="number", units="px", dims=_SQUARES, include="squares")
+
 _DATA = (
-    _data((n.TIME, n.ROI), n.DFF, "float", "dF/F", every=True),
+    _data(n.DFF, "float", "dF/F", "1", dims=(n.TIME, n.ROI), required=True),
     _data(
-        (n.STIM_TIME,),
         n.RUN_VELOCITY,
         "float",
         "running velocity",
         "cm/s",
-        every=True,
-        comment="outliers and dropped frames are NaN",
+        "outliers and dropped frames are NaN",
+        dims=(n.STIM_TIME,),
+        required=True,
     ),
-    _data(
-        (n.TIME,),
+    _pupil(
         n.PUPIL_DIAMETER,
-        "float",
-        "pupil diameter",
-        "mm",
+        long_name="pupil diameter",
         comment="NaN in blinks; 0.0102 mm a camera pixel",
     ),
-    _data((n.TIME,), n.PUPIL_CENTER_X, "float", "pupil centre, x", "mm"),
-    _data((n.TIME,), n.PUPIL_CENTER_Y, "float", "pupil centre, y", "mm"),
-    _data(
-        (n.TIME,),
+    _pupil(n.PUPIL_CENTER_X, long_name="pupil centre, x"),
+    _pupil(n.PUPIL_CENTER_Y, long_name="pupil centre, y"),
+    _pupil(
         n.PUPIL_CENTER_SHIFT,
-        "float",
-        "shift of the pupil centre since the last frame",
-        "mm",
+        long_name="shift of the pupil centre since the last frame",
         comment="first value NaN",
     ),
-    *(
-        _data(
-            _PATCHES,
-            f"gabor_{axis}",
-            "float",
-            f"Gabor patch position, {axis} from screen centre",
-            "px",
-        )
-        for axis in "xy"
-    ),
-    _data(_PATCHES, "gabor_size", "float", "Gabor patch size", "px"),
-    _data(_PATCHES, "gabor_orientation", "float", "Gabor patch orientation", "degree"),
-    *(
-        _data(
-            _SQUARES,
-            f"square_{axis}",
-            "number",
-            f"visual-flow square position, {axis} from screen centre",
-            "px",
-            include="squares",
-        )
-        for axis in "xy"
-    ),
-    _data((n.ROI, *_FIELD), n.ROI_MASK, "bool", "ROI mask", ""),
-    _data(_FIELD, n.MAX_PROJECTION, "number", "maximum projection of the recording"),
-    _data((n.ROI,), n.DFF_MEDIAN, "float", "median of the full dF/F trace"),
-    _data((n.ROI,), n.DFF_SPREAD, "float", "95th less 5th percentile of the full dF/F trace"),
+    _patch("gabor_x", long_name="Gabor patch position, x from screen centre", units="px"),
+    _patch("gabor_y", long_name="Gabor patch position, y from screen centre", units="px"),
+    _patch("gabor_size", long_name="Gabor patch size", units="px"),
+    _patch("gabor_orientation", long_name="Gabor patch orientation", units="degree"),
+    _square("square_x", long_name="visual-flow square position, x from screen centre"),
+    _square("square_y", long_name="visual-flow square position, y from screen centre"),
+    _data(n.ROI_MASK, "bool", "ROI mask", dims=(n.ROI, *_FIELD)),
+    _data(n.MAX_PROJECTION, "number", "maximum projection of the recording", "1", dims=_FIELD),
+    _data(n.DFF_MEDIAN, "float", "median of the full dF/F trace", "1", dims=(n.ROI,)),
     _data(
-        (n.TIME, *_FIELD), n.MOVIE, "number", "motion-corrected two-photon stack", include="movie"
+        n.DFF_SPREAD,
+        "float",
+        "95th less 5th percentile of the full dF/F trace",
+        "1",
+        dims=(n.ROI,),
+    ),
+    _data(
+        n.MOVIE,
+        "number",
+        "motion-corrected two-photon stack",
+        "1",
+        dims=(n.TIME, *_FIELD),
+        include="movie",
     ),
 )
 
 SESSION: Final[dict[str, VariableSpec]] = {
     spec.name: spec
-    for spec in (*_INDEXES, *_ROI_COORDS, *_STIM_TIME_COORDS, *_SEGMENT_COORDS, *_DATA)
+    for spec in (
+        *_INDEXES,
+        *_ROI_COORDS,
+        *_STIM_TIME_COORDS,
+        *_PUBLISHED_COLUMNS,
+        *_DERIVED_COLUMNS,
+        *_DATA,
+    )
 }
 """Every variable and coordinate of a session Dataset, by name."""
 
-SEGMENT_TEXT: Final = tuple(spec.name for spec in _SEGMENT_COORDS if spec.kind == "str")
+SEGMENT_TEXT: Final = tuple(spec.name for spec in _PUBLISHED_COLUMNS if spec.kind == "str")
 SEGMENT_NUMBERS: Final = tuple(
-    spec.name for spec in _SEGMENT_COORDS if spec.kind == "float" and spec.units != "s"
+    spec.name for spec in _PUBLISHED_COLUMNS if spec.kind == "float" and spec.units != "s"
 )
 SEGMENT_FRAMES: Final = tuple(
     spec.name
-    for spec in _SEGMENT_COORDS
+    for spec in _PUBLISHED_COLUMNS
     if spec.name.startswith(("start_frame", "stop_frame", "num_frames"))
 )
 """Columns of the stimulus table that hold labels, numbers other than times, frame numbers."""
+
+SEGMENT_COLUMNS: Final = tuple(
+    (f"{spec.name}_sec" if spec.units == "s" else spec.name, spec.name)
+    for spec in _PUBLISHED_COLUMNS
+)
+"""The stimulus table in the published order: (published column, coordinate of the Dataset)."""
 
 
 def template_spec(template: str) -> VariableSpec:
@@ -343,37 +330,41 @@ def template_spec(template: str) -> VariableSpec:
     name = f"template_{template}"
     dims = (f"{name}_frame", "template_height", "template_width")
     what = f"stimulus template images, {template}"
-    return _data(dims, name, "number", what, include="templates")
+    return _data(name, "number", what, "1", dims=dims, include="templates")
 
 
-SEQUENCES: Final[dict[str, VariableSpec]] = {
-    spec.name: spec
-    for spec in (
-        _index(
-            n.SEQUENCE,
-            "int",
-            "segment number of the sequence, or its position among the frames asked for",
-        ),
-        _index(n.REL_TIME, "float", "time from the reference frame", "s"),
-        VariableSpec(
-            n.REL_FRAME, (n.REL_TIME,), "int", "frames from the reference frame", required=True
-        ),
-        VariableSpec(
-            "reference_frame",
-            (n.SEQUENCE,),
-            "int",
-            "reference frame on the variable's own clock",
-            required=True,
-        ),
-        VariableSpec(
-            n.TIME,
-            (n.SEQUENCE, n.REL_TIME),
-            "float",
-            "time of the frame in the session",
-            "s",
-            required=True,
-            comment="NaN outside the recording",
-        ),
-    )
-}
+_SEQUENCE_COORDS = (
+    _index(
+        n.SEQUENCE,
+        "int",
+        "segment number of the sequence, or its position among the frames asked for",
+        dims=(n.SEQUENCE,),
+    ),
+    _index(n.REL_TIME, "float", "time from the reference frame", "s", dims=(n.REL_TIME,)),
+    VariableSpec(
+        n.REL_FRAME,
+        "int",
+        "frames from the reference frame",
+        dims=(n.REL_TIME,),
+        required=True,
+    ),
+    VariableSpec(
+        "reference_frame",
+        "int",
+        "reference frame on the variable's own clock",
+        dims=(n.SEQUENCE,),
+        required=True,
+    ),
+    VariableSpec(
+        n.TIME,
+        "float",
+        "time of the frame in the session",
+        "s",
+        "NaN outside the recording",
+        dims=(n.SEQUENCE, n.REL_TIME),
+        required=True,
+    ),
+)
+
+SEQUENCES: Final[dict[str, VariableSpec]] = {spec.name: spec for spec in _SEQUENCE_COORDS}
 """What every array of sequences carries, beside the dims and coords of its variable."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from oscaxr.errors import SchemaError
+from oscaxr.errors import DroppedFramesWarning, SchemaError, warn
 from oscaxr.model import names as n
 
 FloatArray = npt.NDArray[np.float64]
@@ -162,17 +162,20 @@ def nan_runs(values: npt.ArrayLike) -> tuple[npt.NDArray[np.intp], npt.NDArray[n
     return edges[::2], edges[1::2] - edges[::2]
 
 
-def dropped_frames_message(
-    cleaned: npt.ArrayLike,
-    n_in_file: int,
-    n_added: int,
-    *,
-    tolerance: float = n.DROP_TOLERANCE,
-) -> str | None:
+def cleaned_running(velocity: npt.ArrayLike, source: str, *, quiet: bool = False) -> FloatArray:
+    """Set running outliers to NaN; warn when many frames are missing."""
+    cleaned, n_in_file, n_added = remove_running_outliers(velocity)
+    message = dropped_frames_message(cleaned, n_in_file, n_added)
+    if message and not quiet:
+        warn(f"{source}: {message}", DroppedFramesWarning)
+    return cleaned
+
+
+def dropped_frames_message(cleaned: npt.ArrayLike, n_in_file: int, n_added: int) -> str | None:
     """Say how much of a running trace is missing, if that is more than usual."""
     trace = np.asarray(cleaned, dtype=np.float64)
     n_missing = n_in_file + n_added
-    if not trace.size or n_missing / trace.size <= tolerance:
+    if not trace.size or n_missing / trace.size <= n.DROP_TOLERANCE:
         return None
     message = (
         f"{n_missing} of {trace.size} running frames ({n_missing / trace.size:.2%}) are missing: "

@@ -75,7 +75,8 @@ def session(
         parts[n.MOVIE] = ((n.TIME, n.HEIGHT, n.WIDTH), made.movie())
     row = sample_session_table([spec]).iloc[0]
     coords, attrs = facts_from_row(row)
-    return session_dataset(parts, coords=coords, attrs=attrs, source_format="memory")
+    where = f"sample session {made.spec.session_id}"
+    return session_dataset(where, parts, coords=coords, attrs=attrs, source_format="memory")
 
 
 def _traces(made: SampleSession) -> dict[str, Any]:

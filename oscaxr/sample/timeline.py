@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
-from oscaxr.model.schema import SEGMENT_NUMBERS, SEGMENT_TEXT
+from oscaxr.model.schema import SEGMENT_COLUMNS, SEGMENT_NUMBERS, SEGMENT_TEXT
 from oscaxr.sample.spec import BLOCK_ORDERS, TIMELINE, BlockName, SampleSpec
 
 COUNTS_PER_SECOND: Final = 100_000
@@ -273,6 +273,6 @@ def make_timeline(spec: SampleSpec) -> Timeline:
         "stop_frame_twop": twop_edges[1:],
         "num_frames_twop": np.diff(twop_edges),
     }
-    order = [file for _, file in n.SEGMENT_COLUMNS if file in table]
+    order = [file for _, file in SEGMENT_COLUMNS if file in table]
     ordered = {name: table[name] for name in order}
     return Timeline(times | ordered | numbers, clocks)

@@ -9,6 +9,7 @@ import xarray as xr
 from oscaxr.errors import CriterionError, MissingVariableError, WindowError
 from oscaxr.model import names as n
 from oscaxr.model.clocks import Clock, check_clock, check_same_session
+from oscaxr.model.schema import SEGMENT_COLUMNS
 from oscaxr.select.criteria import segment_part, select_segments
 from oscaxr.select.frames import segments_at
 
@@ -41,9 +42,7 @@ def segment_table(ds: xr.Dataset) -> pd.DataFrame:
     """
     segments = segment_part(ds)
     columns = {
-        column: segments[name].values
-        for column, name in n.SEGMENT_COLUMNS
-        if name in segments.coords
+        column: segments[name].values for column, name in SEGMENT_COLUMNS if name in segments.coords
     }
     return pd.DataFrame(columns, index=pd.Index(segments[n.SEGMENT].values, name=n.SEGMENT))
 

@@ -4,13 +4,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import xarray as xr
 
 from oscaxr.errors import MissingVariableError, NoSessionError
-from oscaxr.formats.identity import Identity, check_ids, known_sex, site_date, utc_stamp
+from oscaxr.formats.identity import Identity, known_sex, site_date, utc_stamp, with_table
 from oscaxr.model import names as n
-from oscaxr.model.facts import FACTS, facts_from_row
+from oscaxr.model.facts import FACT_BY_NAME
 from oscaxr.options import parts_of
 from oscaxr.store.layout import PROVENANCE, Layout
 from oscaxr.store.open import read_group
@@ -78,13 +77,11 @@ def _check_session(path: Path, layout: Layout) -> None:
 
 def _with_facts(ds: xr.Dataset, row: Mapping[str, Any], dropped: Collection[str]) -> xr.Dataset:
     """Add the facts of the session table to an export, as to a session's other files."""
-    coords, attrs = facts_from_row(pd.Series(dict(row)))
     own = {name: ds[name].item() for name in ("session_id", "mouse_id") if name in ds.coords}
-    check_ids(str(ds.encoding.get("source")), own, coords)
-    specs = {fact.name: fact for fact in FACTS}
+    coords, attrs = with_table(str(ds.encoding.get("source")), own, {}, {}, row)
     with_facts = ds.assign_coords(
         {
-            name: xr.Variable((), value, specs[name].attrs)
+            name: xr.Variable((), value, FACT_BY_NAME[name].attrs)
             for name, value in coords.items()
             if name not in dropped
         }

@@ -12,8 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import oscaxr as ox
 from oscaxr.arrays.lazy import ArrayReader, OrthogonalArray
-from oscaxr.formats.nwb.recordings import MaskReader
-from oscaxr.model.derived import geometry, mask_facts, to_boolean
+from oscaxr.model.derived import MaskReader, geometry, mask_facts, to_boolean
 
 shapes = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=6)
 

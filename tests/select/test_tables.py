@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import oscaxr as ox
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.model import names as n
+from oscaxr.model.schema import SEGMENT_COLUMNS
 from oscaxr.model.segments import block_numbers
 from oscaxr.select.tables import onset_pairs, patches_around
 
@@ -25,10 +26,10 @@ def ds(request):
 
 def test_segment_table_has_the_published_columns_in_their_order(ds):
     table = ox.segment_table(ds)
-    assert table.columns.tolist() == [column for column, _ in n.SEGMENT_COLUMNS]
+    assert table.columns.tolist() == [column for column, _ in SEGMENT_COLUMNS]
     assert table.index.name == "segment"
     np.testing.assert_array_equal(table.index, ds.segment)
-    for column, name in n.SEGMENT_COLUMNS:
+    for column, name in SEGMENT_COLUMNS:
         np.testing.assert_array_equal(table[column].to_numpy(), ds[name].values)
     few = ox.segment_table(ox.select_segments(ds, gabor_frame="U"))
     pd.testing.assert_frame_equal(few, table[table.gabor_frame == "U"])

@@ -5,29 +5,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from oscaxr.errors import FormatError, MissingVariableError
 from oscaxr.files.hdf5 import Hdf5File
+from oscaxr.files.hdf5_arrays import Source, open_source
 from oscaxr.files.remote import RemoteFile
-from oscaxr.formats.identity import check_ids, line_of, parse_name
+from oscaxr.formats.identity import check_ids, line_of, parse_name, with_table
 from oscaxr.formats.nwb import recordings, stimulus_table
-from oscaxr.formats.nwb.source import (
+from oscaxr.formats.nwb.header import (
     DFF,
     MOVIE,
     PUPIL,
+    SESSION_ID,
     SQUARES,
+    SUBJECT,
     TEMPLATES,
-    Source,
-    find_file_with,
-    open_source,
 )
 from oscaxr.model import names as n
-from oscaxr.model.dataset import check_sizes, check_structure, session_dataset
-from oscaxr.model.facts import facts_from_row
+from oscaxr.model.dataset import session_dataset
 from oscaxr.options import parts_of
+
+_KIND = (
+    "laid out as a session of DANDI 000037 (is it a processed session file, "
+    "sub-*_ses-*_behavior+ophys.nwb, and was it fetched whole?)"
+)
 
 
 def open_nwb(
@@ -39,16 +43,13 @@ def open_nwb(
 ) -> xr.Dataset:
     """Open the NWB files of one session as a lazy Dataset."""
     wanted, strict = parts_of(include)
-    file = find_file_with(paths, f"{DFF}/data") or Hdf5File(paths[0])
+    file = _find_file_with(paths, f"{DFF}/data") or Hdf5File(paths[0])
     files = [file]
     try:
-        with open_source(file) as source:
+        with open_source(file, _KIND) as source:
             parts, coords, attrs = _core(source, drop_variables)
         _check_name(file.path, coords)
-        if facts is not None:
-            table_coords, table_attrs = facts_from_row(pd.Series(dict(facts)))
-            check_ids(file.path, coords, table_coords)
-            coords, attrs = {**coords, **table_coords}, {**attrs, **table_attrs}
+        coords, attrs = with_table(file.path, coords, coords, attrs, facts)
         lengths = len(parts[n.TIME][1]), len(parts[n.SEGMENT][1])
         # Images, tracks and the pupil may lie in any file of the session.
         asked = [*wanted, *(["pupil"] if n.PUPIL_DIAMETER not in parts else [])]
@@ -65,11 +66,14 @@ def open_nwb(
                 "with datadir= is looked for in all of its files."
             )
         attrs["source_files"] = ", ".join(path.name for path in paths)
-        check_sizes(file.path, parts, drop_variables)
         ds = session_dataset(
-            parts, coords=coords, attrs=attrs, source_format="nwb", dropped=drop_variables
+            file.path,
+            parts,
+            coords=coords,
+            attrs=attrs,
+            source_format="nwb",
+            dropped=drop_variables,
         )
-        check_structure(ds, dropped=drop_variables).raise_errors(file.path)
     except BaseException:
         _close(files)
         raise
@@ -98,13 +102,25 @@ def _find_part(
         "pupil": (PUPIL, partial(recordings.read_pupil, n_frames=n_frames)),
     }
     where, read = parts[word]
-    holder = find_file_with(paths, where)
+    holder = _find_file_with(paths, where)
     if holder is None:
         return {}
     files.append(holder)
-    with open_source(holder) as source:
+    with open_source(holder, _KIND) as source:
         check_ids(holder.path, _facts(source)[0], coords)
         return read(source)
+
+
+def _find_file_with(paths: Sequence[Path | RemoteFile], wanted: str) -> Hdf5File | None:
+    """Open the first of a session's files that holds an object."""
+    for path in paths:
+        file = Hdf5File(path)
+        with file.handle() as handle:
+            item = file.get(handle, wanted)
+            if item is not None and (isinstance(item, h5py.Dataset) or len(item)):
+                return file
+        file.close()
+    return None
 
 
 def _close(files: Sequence[Hdf5File]) -> None:
@@ -149,8 +165,8 @@ def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     coords: dict[str, Any] = {}
     attrs: dict[str, Any] = {}
     for name, path in (
-        ("session_id", "general/session_id"),
-        ("mouse_id", "general/subject/subject_id"),
+        ("session_id", SESSION_ID),
+        ("mouse_id", f"{SUBJECT}/subject_id"),
     ):
         text = source.text(path)
         if text.isdecimal():
@@ -160,9 +176,9 @@ def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
         elif text:
             attrs["session_name"] = text
     for name, path in (
-        ("sex", "general/subject/sex"),
-        ("genotype", "general/subject/genotype"),
-        ("age", "general/subject/age"),
+        ("sex", f"{SUBJECT}/sex"),
+        ("genotype", f"{SUBJECT}/genotype"),
+        ("age", f"{SUBJECT}/age"),
         ("session_start_time", "session_start_time"),
         ("identifier", "identifier"),
     ):

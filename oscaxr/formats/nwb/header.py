@@ -1,23 +1,27 @@
-"""What an NWB file says about itself: the ids and few facts inside."""
+"""Where things are in an NWB file, and what it says about itself: the ids and few facts inside."""
 
 from pathlib import Path
-from typing import Any, Final
 
 import h5py
 import numpy as np
 
-from oscaxr.arrays.xarray_internals import HDF5_LOCK
-from oscaxr.errors import (
-    FormatError,
-    RemoteError,
-    SessionNotFoundError,
-)
-from oscaxr.files.hdf5 import open_file
+from oscaxr.errors import SessionNotFoundError
+from oscaxr.files.hdf5 import Hdf5File
+from oscaxr.files.hdf5_arrays import Source, open_source
 from oscaxr.files.remote import RemoteFile
 from oscaxr.formats.identity import Identity, known_sex, line_of, site_date, utc_stamp
 
-_PLANE_SEGMENTATION: Final = "processing/ophys/ImageSegmentation/PlaneSegmentation"
-_HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+DFF = "processing/ophys/DfOverF/RoiResponseSeries"
+PLANE = "processing/ophys/ImageSegmentation/PlaneSegmentation"
+MAX_PROJECTION = "processing/ophys/PlaneImages/max_projection"
+RUNNING = "processing/behavior/BehavioralTimeSeries/running_velocity"
+PUPIL = "processing/behavior/PupilTracking"
+TRIALS = "intervals/trials"
+SQUARES = f"{TRIALS}/square_locations_x"
+TEMPLATES = "stimulus/templates"
+MOVIE = "acquisition/motion_corrected_stack"
+SESSION_ID = "general/session_id"
+SUBJECT = "general/subject"
 
 
 def read_identity(path: str | Path | RemoteFile) -> Identity:
@@ -25,67 +29,33 @@ def read_identity(path: str | Path | RemoteFile) -> Identity:
     if not isinstance(path, RemoteFile) and not Path(path).is_file():
         broken = " (a link to a file that is not there)" if Path(path).is_symlink() else ""
         raise SessionNotFoundError(f"There is no file {path}{broken}.")
+    file = Hdf5File(path)
     try:
-        where = path if isinstance(path, RemoteFile) else str(path)
-        with HDF5_LOCK, open_file(where) as file:
-            rois = file.get(_PLANE_SEGMENTATION)
-            start = utc_stamp(_text(file, "session_start_time"))
+        with open_source(file, "an NWB file that says whose it is") as source:
+            start = utc_stamp(source.text("session_start_time"))
             return Identity(
-                session_id=_number(_text(file, "general/session_id")),
-                mouse_id=_number(_text(file, "general/subject/subject_id")),
+                session_id=_number(source.text(SESSION_ID)),
+                mouse_id=_number(source.text(f"{SUBJECT}/subject_id")),
                 start=start,
                 date=site_date(start),
-                sex=known_sex(_text(file, "general/subject/sex")),
-                line=line_of(_text(file, "general/subject/genotype")),
-                n_rois=_n_rois(rois),
-                n_tracked=_n_tracked(rois),
+                sex=known_sex(source.text(f"{SUBJECT}/sex")),
+                line=line_of(source.text(f"{SUBJECT}/genotype")),
+                n_rois=_n_rois(source),
+                n_tracked=_n_tracked(source),
             )
-    except RemoteError:
-        raise
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise FormatError(
-            f"{path} cannot be read as an NWB file: {_reason(path, error)}"
-        ) from error
-
-
-def _text(file: h5py.File, path: str) -> str:
-    if path not in file:
-        return ""
-    value = np.asarray(file[path][()])
-    if value.size != 1:
-        return ""
-    item = value.item()
-    return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+    finally:
+        file.close()
 
 
 def _number(text: str) -> int | None:
     return int(text) if text.strip().isdecimal() else None
 
 
-def _n_rois(rois: Any) -> int:
-    columns = [rois[name] for name in ("id", "image_mask") if rois is not None and name in rois]
-    return int(columns[0].shape[0]) if columns else -1
+def _n_rois(source: Source) -> int:
+    columns = [source.get(f"{PLANE}/{name}") for name in ("id", "image_mask")]
+    return next((len(one) for one in columns if isinstance(one, h5py.Dataset)), -1)
 
 
-def _n_tracked(rois: Any) -> int:
-    if rois is None or "tracking_id" not in rois:
-        return -1
-    tracking_id = np.asarray(rois["tracking_id"][:], dtype=float)
-    return int((np.isfinite(tracking_id) & (tracking_id >= 0)).sum())
-
-
-def _reason(path: str | Path | RemoteFile, error: Exception) -> str:
-    """Say in plain words why HDF5 would not read a file."""
-    text = str(error)
-    if isinstance(path, RemoteFile):
-        return f"{text}. Check the URL."
-    if isinstance(error, PermissionError) or "Permission denied" in text:
-        return "it may not be read (permission denied). Check the file's permissions."
-    size = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
-        start = file.read(len(_HDF5_SIGNATURE))
-    if "truncated" in text or (start == _HDF5_SIGNATURE and "signature" in text):
-        return f"it is truncated ({size} bytes are there; {text}). Download it again."
-    if "signature" in text:
-        return f"it is not an HDF5 file ({size} bytes). Check that the download is complete."
-    return f"{text}. It may be damaged: download it again."
+def _n_tracked(source: Source) -> int:
+    tracked = source.values(f"{PLANE}/tracking_id", "tracking order", (None,), required=False)
+    return -1 if tracked is None else int((np.isfinite(tracked) & (tracked >= 0)).sum())

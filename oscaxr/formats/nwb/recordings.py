@@ -8,9 +8,8 @@ import h5py
 import numpy as np
 
 from oscaxr.arrays.lazy import Array, OrthogonalArray
-from oscaxr.errors import DroppedFramesWarning, warn
-from oscaxr.files.hdf5_arrays import DatasetReader, MaskReader
-from oscaxr.formats.nwb.source import (
+from oscaxr.files.hdf5_arrays import DatasetReader, Source
+from oscaxr.formats.nwb.header import (
     DFF,
     MAX_PROJECTION,
     MOVIE,
@@ -18,11 +17,10 @@ from oscaxr.formats.nwb.source import (
     PUPIL,
     RUNNING,
     TEMPLATES,
-    Source,
 )
 from oscaxr.model import names as n
 from oscaxr.model import signals
-from oscaxr.model.derived import mask_facts, pupil_shift, trace_facts
+from oscaxr.model.derived import MaskReader, mask_facts, pupil_shift, trace_facts
 from oscaxr.model.schema import template_spec
 
 Parts = dict[str, tuple[tuple[str, ...], Any]]
@@ -65,10 +63,7 @@ def read_running(source: Source, n_frames: int | None) -> Parts:
     velocity = source.values(f"{RUNNING}/data", "running velocity", (n_frames,))
     if velocity is None:
         return {}
-    cleaned, n_in_file, n_added = signals.remove_running_outliers(velocity)
-    message = signals.dropped_frames_message(cleaned, n_in_file, n_added)
-    if message:
-        warn(f"{Path(source.file.path).name}: {message}", DroppedFramesWarning)
+    cleaned = signals.cleaned_running(velocity, Path(source.file.path).name)
     return {n.RUN_VELOCITY: ((n.STIM_TIME,), cleaned)}
 
 

@@ -7,12 +7,13 @@ import h5py
 import numpy as np
 
 from oscaxr.arrays.computed import computed
-from oscaxr.arrays.lazy import Array, Once, OrthogonalArray
+from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, Reader
 from oscaxr.errors import FormatError
-from oscaxr.files.hdf5_arrays import DatasetReader
-from oscaxr.formats.nwb.source import TRIALS, ReshapedRows, Source
+from oscaxr.files.hdf5_arrays import DatasetReader, Source
+from oscaxr.formats.nwb.header import TRIALS
 from oscaxr.model import names as n
 from oscaxr.model import segments as table
+from oscaxr.model.derived import read_whole
 from oscaxr.model.schema import SEGMENT_FRAMES, SEGMENT_NUMBERS, SEGMENT_TEXT
 
 Parts = dict[str, tuple[tuple[str, ...], Any]]
@@ -144,8 +145,8 @@ def _ragged(
 
 def _scatter(flat_reader: DatasetReader, index_reader: DatasetReader) -> Array:
     """Spread a ragged column over (segment, patch), NaN elsewhere."""
-    flat = _read_whole(flat_reader).astype(np.float64, copy=False)
-    stop = _read_whole(index_reader).astype(np.int64)
+    flat = read_whole(flat_reader).astype(np.float64, copy=False)
+    stop = read_whole(index_reader).astype(np.int64)
     counts = np.diff(stop, prepend=0)
     # An empty element may also be written as a single NaN.
     single = np.flatnonzero((counts == 1) & (stop <= len(flat)))
@@ -164,9 +165,27 @@ def _scatter(flat_reader: DatasetReader, index_reader: DatasetReader) -> Array:
     return out
 
 
-def _read_whole(reader: DatasetReader) -> Array:
-    (length,) = reader.shape
-    return reader.read((slice(0, length, 1),)) if length else np.empty(0, reader.dtype)
+class ReshapedRows:
+    """A reader whose first axis is split in two: (group, row in group, ...)."""
+
+    def __init__(self, reader: Reader, group: int) -> None:
+        self.reader = reader
+        self.group = group
+        self.shape = (reader.shape[0] // group, group, *reader.shape[1:])
+        self.dtype = reader.dtype
+
+    def __repr__(self) -> str:
+        return repr(self.reader)
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        first, second = (
+            np.arange(*index.indices(size)) if isinstance(index, slice) else index
+            for index, size in zip(indices[:2], self.shape[:2], strict=True)
+        )
+        rows = (first[:, None] * self.group + second).ravel()
+        values = self.reader.read((rows, *indices[2:]))
+        return values.reshape(len(first), len(second), *values.shape[1:])
 
 
 def read_squares(source: Source, n_segments: int) -> Parts:

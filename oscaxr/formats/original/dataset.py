@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from oscaxr.arrays.lazy import OrthogonalArray
 from oscaxr.errors import (
     CriterionError,
-    DroppedFramesWarning,
     FormatError,
     MissingVariableError,
     OscaxrWarning,
@@ -22,7 +20,7 @@ from oscaxr.errors import (
 )
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import DatasetReader
-from oscaxr.formats.identity import check_ids
+from oscaxr.formats.identity import with_table
 from oscaxr.formats.original import behavior, rois, stimulus_table
 from oscaxr.formats.original.files import SessionTree, read_tree
 from oscaxr.formats.original.log_cache import decode
@@ -43,9 +41,8 @@ from oscaxr.formats.original.synchronization import (
 from oscaxr.model import names as n
 from oscaxr.model import segments as segments_of
 from oscaxr.model import signals
-from oscaxr.model.dataset import check_sizes, check_structure, session_dataset
+from oscaxr.model.dataset import session_dataset
 from oscaxr.model.derived import mask_facts
-from oscaxr.model.facts import facts_from_row
 from oscaxr.options import parts_of
 
 
@@ -82,11 +79,14 @@ def open_original(
             "segmentation": "extr" if ending else "allen",
             "source_files": ", ".join(sorted(path.name for path in reading.used)),
         }
-        check_sizes(where, parts, drop_variables)
         ds = session_dataset(
-            parts, coords=coords, attrs=attrs, source_format="original", dropped=drop_variables
+            where,
+            parts,
+            coords=coords,
+            attrs=attrs,
+            source_format="original",
+            dropped=drop_variables,
         )
-        check_structure(ds, dropped=drop_variables).raise_errors(where)
     except BaseException:
         reading.close()
         raise
@@ -106,11 +106,7 @@ def _facts(
     if tree.run_type:
         coords["run_type"] = tree.run_type
     attrs: dict[str, Any] = {"date": tree.date}
-    if facts is not None:
-        table_coords, table_attrs = facts_from_row(pd.Series(dict(facts)))
-        check_ids(where, tree.facts, {**table_coords, **table_attrs})
-        coords, attrs = {**coords, **table_coords}, {**attrs, **table_attrs}
-    return coords, attrs
+    return with_table(where, tree.facts, coords, attrs, facts)
 
 
 def _is_dendritic(tree: SessionTree, coords: Mapping[str, Any]) -> bool:
@@ -315,21 +311,18 @@ class SessionReading:
                 OscaxrWarning,
             )
         return rows, {
-            n.RUN_VELOCITY: ((n.STIM_TIME,), self._clean(velocity, dropped)),
+            n.RUN_VELOCITY: (
+                (n.STIM_TIME,),
+                signals.cleaned_running(
+                    velocity, self.tree.folder.name, quiet=n.RUN_VELOCITY in dropped
+                ),
+            ),
             n.TIME: ((n.TIME,), clocks.twop_times[:n_frames]),
             n.STIM_TIME: ((n.STIM_TIME,), clock[: len(aligned)]),
             n.ALIGNED_FRAME_TWOP: ((n.STIM_TIME,), aligned),
             n.SEGMENT: ((n.SEGMENT,), np.arange(len(rows), dtype=np.int64)),
             **{name: ((n.SEGMENT,), values) for name, values in columns.items()},
         }
-
-    def _clean(self, velocity: Any, dropped: Collection[str]) -> Any:
-        """Remove outliers; warn when many frames are missing."""
-        cleaned, n_in_file, n_added = signals.remove_running_outliers(velocity)
-        message = signals.dropped_frames_message(cleaned, n_in_file, n_added)
-        if message and n.RUN_VELOCITY not in dropped:
-            warn(f"{self.tree.folder.name}: {message}", DroppedFramesWarning)
-        return cleaned
 
     def _masks(self) -> tuple[Any, Any]:
         """Return the masks, and their ids where they have any."""

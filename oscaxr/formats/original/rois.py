@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,10 +14,10 @@ import pandas as pd
 from oscaxr.arrays.lazy import Array, AxisIndex, OrthogonalArray
 from oscaxr.errors import FormatError
 from oscaxr.files.hdf5 import Hdf5File
-from oscaxr.files.hdf5_arrays import BLOCK_BYTES, DatasetReader, MaskReader
+from oscaxr.files.hdf5_arrays import DatasetReader
 from oscaxr.formats.original.matches import read_matches
 from oscaxr.model import names as n
-from oscaxr.model.derived import MIN_TOTAL_WEIGHT, trace_facts
+from oscaxr.model.derived import MIN_TOTAL_WEIGHT, MaskReader, WholeMasks, trace_facts
 
 Parts = dict[str, tuple[tuple[str, ...], Any]]
 
@@ -110,32 +111,27 @@ _EDGES: Final = ("minx", "miny", "maxx", "maxy")
 _LISTED: Final = 5
 
 
-class PixelMasks:
+class PixelMasks(WholeMasks):
     """Boolean masks given by their pixels, as a reader."""
 
     def __init__(self, shape: tuple[int, int], counts: Array, y: Array, x: Array) -> None:
         self.shape = (len(counts), *shape)
-        self.dtype = np.dtype(bool)
+        self.mask_bytes = int(np.prod(shape))
         self.starts = np.concatenate([[0], np.cumsum(counts)])
         self.y, self.x = y, x
 
-    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
-        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
-        rois, height, width = indices
-        rows = np.arange(self.shape[0])[rois]
-        field = np.broadcast_to(np.False_, self.shape[1:])[height][:, width].shape
-        masks = np.empty((len(rows), *field), bool)
-        step = max(1, BLOCK_BYTES // int(np.prod(self.shape[1:])))
-        for start in range(0, len(rows), step):
-            some = rows[start : start + step]
-            block = np.zeros((len(some), *self.shape[1:]), bool)
-            counts = self.starts[some + 1] - self.starts[some]
-            which = np.repeat(np.arange(len(some)), counts)
-            first = np.repeat(self.starts[some] - np.cumsum(counts) + counts, counts)
-            pixel = first + np.arange(len(first))
-            block[which, self.y[pixel], self.x[pixel]] = True
-            masks[start : start + step] = block[:, height][:, :, width]
-        return masks
+    def decoder(self) -> Callable[[Array], Array]:
+        """Return what decodes the masks of some rows."""
+        return self._decode
+
+    def _decode(self, rows: Array) -> Array:
+        block = np.zeros((len(rows), *self.shape[1:]), bool)
+        counts = self.starts[rows + 1] - self.starts[rows]
+        which = np.repeat(np.arange(len(rows)), counts)
+        first = np.repeat(self.starts[rows] - np.cumsum(counts) + counts, counts)
+        pixel = first + np.arange(len(first))
+        block[which, self.y[pixel], self.x[pixel]] = True
+        return block
 
 
 def read_allen_masks(masks: Path, object_list: Path) -> tuple[PixelMasks, IntArray]:
