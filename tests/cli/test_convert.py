@@ -42,14 +42,6 @@ def convert(*args: object) -> subprocess.CompletedProcess:
     )
 
 
-def summary(*args: object) -> tuple[int, dict[str, str], dict]:
-    """Exit status, status by session, and all of the JSON summary."""
-    done = convert(*args, "--json")
-    assert "Traceback" not in done.stderr
-    found = json.loads(done.stdout)
-    return done.returncode, {one["session"]: one["status"] for one in found["sessions"]}, found
-
-
 def convert_here(*args: object) -> Any:
     """Run the command in this process: quicker, where only what it says and writes matters."""
     app = importlib.import_module("oscaxr.cli.main").app
@@ -58,6 +50,7 @@ def convert_here(*args: object) -> Any:
 
 
 def summary_here(*args: object) -> tuple[int, dict[str, str], dict]:
+    """Exit status, status by session, and all of the JSON summary."""
     done = convert_here(*args, "--json")
     found = json.loads(done.stdout)
     return done.exit_code, {one["session"]: one["status"] for one in found["sessions"]}, found
@@ -99,8 +92,8 @@ def test_sessions_are_converted_and_identical(converted, paths):
 def test_what_is_there_is_verified_and_skipped(converted, data):
     folder, _ = converted
     before = stamps(folder)
-    done = convert(data, folder)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = convert_here(data, folder)
+    assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "3 already there, verified"
     assert stamps(folder) == before
 
@@ -167,8 +160,8 @@ def test_a_truncated_source_fails_and_the_others_are_written(data, tmp_path):
     content = bad.read_bytes()
     bad.write_bytes(content[: len(content) // 3])
     out = tmp_path / "out"
-    done = convert(copy, out, "--format", "nc", "--workers", 1)
-    assert done.returncode == 1
+    done = convert_here(copy, out, "--format", "nc")
+    assert done.exit_code == 1
     assert "Traceback" not in done.stderr
     assert done.stdout.splitlines()[-1] == "2 written, 1 failed"
     assert f"Error: {NAMES[1]}: " in done.stderr
@@ -177,7 +170,7 @@ def test_a_truncated_source_fails_and_the_others_are_written(data, tmp_path):
 
     # Repaired: only what is missing is written.
     bad.write_bytes(content)
-    code, status, found = summary(copy, out, "--format", "nc", "--workers", 1)
+    code, status, found = summary_here(copy, out, "--format", "nc")
     assert (code, list(status.values())) == (0, ["verified", "written", "verified"])
     assert (found["written"], found["verified"], found["failed"]) == (1, 2, 0)
     target = found["sessions"][1]["target"]
@@ -190,19 +183,19 @@ def test_a_changed_source_is_an_error_unless_overwritten(sample_paths, tmp_path)
     original = sample_paths["contiguous"]
     source, out = tmp_path / original.name, tmp_path / "out"
     shutil.copy(original, source)
-    assert summary(source, out)[:2] == (0, {NAMES[0]: "written"})
+    assert summary_here(source, out)[:2] == (0, {NAMES[0]: "written"})
     # Of the same size: another value in the traces.
     h5py = importlib.import_module("h5py")
     size = source.stat().st_size
     with h5py.File(source, "r+") as file:
         file["processing/ophys/DfOverF/RoiResponseSeries/data"][5, 2] = 77
     assert source.stat().st_size == size
-    code, status, found = summary(source, out)
+    code, status, found = summary_here(source, out)
     assert (code, status) == (1, {NAMES[0]: "failed"})
     assert f"source has changed since: {source.name}" in found["sessions"][0]["reason"]
-    assert summary(source, out, "--overwrite")[:2] == (0, {NAMES[0]: "replaced"})
+    assert summary_here(source, out, "--overwrite")[:2] == (0, {NAMES[0]: "replaced"})
     before = stamps(out)
-    assert summary(source, out, "--overwrite")[:2] == (0, {NAMES[0]: "verified"})
+    assert summary_here(source, out, "--overwrite")[:2] == (0, {NAMES[0]: "verified"})
     assert stamps(out) == before
     with ox.open_session(out / f"{NAMES[0]}.zarr") as export:
         assert float(export.dff.isel(time=5, roi=2)) == 77
@@ -234,7 +227,7 @@ def test_a_killed_run_leaves_nothing_half_and_is_resumed(data, paths, tmp_path):
     for path in shown:
         with ox.open_session(path) as export:
             export.load()
-    code, status, found = summary(data, out)
+    code, status, found = summary_here(data, out)
     assert (code, sorted(status)) == (0, NAMES)
     assert (found["verified"], found["written"]) == (len(shown), 3 - len(shown))
     assert sorted(path.name for path in out.iterdir()) == [f"{name}.zarr" for name in NAMES]
@@ -351,7 +344,7 @@ def test_nwb_files_come_before_the_original_layout(original_folders, tmp_path):
         assert export.attrs["source_format"] == "nwb"
 
 
-@pytest.mark.parametrize("form", ["nwb", "original"])
+@pytest.mark.parametrize("form", ["nwb", pytest.param("original", marks=pytest.mark.slow)])
 def test_the_table_in_the_folder_is_heeded(tmp_path, monkeypatch, form):
     monkeypatch.delenv("OSCAXR_TABLE", raising=False)
     data = tmp_path / "data"

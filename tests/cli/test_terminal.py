@@ -1,7 +1,6 @@
 """What a terminal, a pipe and another program see of ``oscaxr``: in processes of their own."""
 
 import contextlib
-import json
 import os
 import select
 import shutil
@@ -13,7 +12,7 @@ import time
 import pytest
 
 import oscaxr as ox
-from command_line import SCRIPT, environment, run
+from command_line import SCRIPT, environment, invoke, run, told_json
 
 pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="oscaxr is not installed here")
 
@@ -67,12 +66,10 @@ def test_a_pipe_gets_plain_text_only(folder):
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     assert "writing" not in done.stdout
-    done = run("segments", "s.nwb", "gabor_frame=U", "--json", cwd=folder)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["selected"] > 0
+    assert told_json("segments", folder / "s.nwb", "gabor_frame=U")["selected"] > 0
 
 
-@pytest.mark.parametrize("words", ["--limit 0", "--json"])
+@pytest.mark.parametrize("words", ["--limit 0", pytest.param("--json", marks=pytest.mark.slow)])
 def test_a_reader_that_goes_away_is_no_error(folder, words):
     command = f"'{SCRIPT}' segments s.nwb {words} | head -n 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
@@ -84,18 +81,20 @@ def test_a_reader_that_goes_away_is_no_error(folder, words):
     assert done.returncode in (0, 1)
 
 
-def test_exit_codes(folder):
+def test_exit_codes(folder, monkeypatch):
     (folder / "half.nwb").write_bytes((folder / "s.nwb").read_bytes()[:9000])
     cases = {
         ("segments", "s.nwb", "gabor_frame=Z"): 1,
         ("plot", "s.nwb", "overview"): 2,
         ("validate", "half.nwb"): 3,
     }
+    monkeypatch.chdir(folder)
     for words, code in cases.items():
-        done = run(*words, cwd=folder)
-        assert done.returncode == code, words
+        done = invoke(*words)
+        assert done.exit_code == code, words
         assert "Traceback" not in done.stderr
         assert "\x1b" not in done.stdout + done.stderr
+    # And so they come from the process.
     done = run("info", "no.nwb", "--debug", cwd=folder)
     assert (done.returncode, "Traceback" in done.stderr) == (1, True)
 
@@ -115,7 +114,7 @@ def test_pictures_without_matplotlib(folder, tmp_path):
 
 
 def test_an_interrupted_extraction_leaves_nothing(folder):
-    spec = ox.sample.SampleSpec(scale=0.05, n_rois=150, n_tracked=2, field_shape=(128, 128))
+    spec = ox.sample.SampleSpec(scale=0.02, n_rois=150, n_tracked=2, field_shape=(128, 128))
     path = ox.sample.write_nwb(spec, folder / "long")
     words = ["extract", path, "stimulus=gabors", "--pre", "5", "--post", "5", "-o", "i.csv"]
     process = subprocess.Popen(
@@ -131,8 +130,8 @@ def test_an_interrupted_extraction_leaves_nothing(folder):
     assert [path.name for path in folder.glob("*i.csv*")] == []
 
 
-def test_help_reads_well_in_80_columns(folder):
-    done = run("--help", cwd=folder)
+def test_help_reads_well_in_80_columns():
+    done = invoke("--help")
     assert max(map(len, done.stdout.splitlines())) <= 80
     from oscaxr.cli.main import app
 

@@ -21,6 +21,8 @@ from oscaxr.store.open import open_exported
 from oscaxr.store.save import save
 
 SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
+# One of them in the default run, where a process is started for each.
+SLOWER = [".zarr", *(pytest.param(one, marks=pytest.mark.slow) for one in (".zarr.zip", ".nc"))]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 
 
@@ -126,7 +128,7 @@ CHILD = """
     if limit:
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    values = np.random.default_rng(0).normal(size=(30_000, 40))
+    values = np.random.default_rng(0).normal(size=(int(sys.argv[5]), 40))
     ds = xr.Dataset(
         {name: (("time", "roi"), values) for name in "abcd"}, attrs={"which": "new"}
     )
@@ -143,15 +145,15 @@ CHILD = """
 """
 
 
-def start(path, at=2.0, limit=0, *, ready=False):
+def start(path, at=2.0, limit=0, *, ready=False, rows=15_000):
     code = [sys.executable, "-c", textwrap.dedent(CHILD)]
-    code += [str(path), str(at), str(limit), str(ready)]
+    code += [str(path), str(at), str(limit), str(ready), str(rows)]
     return subprocess.Popen(code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @posix
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("at", [0.0, 0.5])
+@pytest.mark.parametrize("at", [pytest.param(0.0, marks=pytest.mark.slow), 0.5])
 def test_killed_in_the_middle(tmp_path, suffix, at, old, new):
     path = save(old, tmp_path / f"s{suffix}")
     with start(path, at) as child:
@@ -173,7 +175,7 @@ def test_killed_in_the_middle(tmp_path, suffix, at, old, new):
 
 
 @posix
-@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+@pytest.mark.parametrize("suffix", SLOWER[::2])
 def test_killed_before_there_was_anything(tmp_path, suffix, old):
     path = tmp_path / f"s{suffix}"
     with start(path, 0.3) as child:
@@ -185,13 +187,13 @@ def test_killed_before_there_was_anything(tmp_path, suffix, old):
 
 
 @posix
-@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+@pytest.mark.parametrize("suffix", SLOWER[::2])
 def test_killed_at_any_time(tmp_path, suffix, old):
     """Whenever the blow falls, the target is the old one or the new one, and whole."""
     path = save(old, tmp_path / f"s{suffix}")
     seen = set()
     for delay in (1.0, 1.3):
-        with start(path) as child:
+        with start(path, rows=30_000) as child:
             time.sleep(delay)
             child.kill()
         seen.add(which(path))
@@ -201,20 +203,19 @@ def test_killed_at_any_time(tmp_path, suffix, old):
 
 
 @posix
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_interrupted_at_any_time(tmp_path, suffix, old):
+@pytest.mark.parametrize("suffix", SLOWER)
+@pytest.mark.parametrize("delay", [0.2, pytest.param(0.5, marks=pytest.mark.slow)])
+def test_interrupted_at_any_time(tmp_path, suffix, delay, old):
     """Ctrl-C ends the process soon, without a half export, whatever was being done."""
     path = save(old, tmp_path / f"s{suffix}")
-    for delay in (0.2, 0.5):
-        with start(path, ready=True) as child:
-            assert child.stdout.readline() == "ready\n"
-            time.sleep(delay)
-            child.send_signal(signal.SIGINT)
-            _, said = child.communicate(timeout=60)
-        assert said.rstrip().endswith("KeyboardInterrupt") or which(path) == "new", said
-        assert "never awaited" not in said
-        assert [one.name for one in tmp_path.iterdir()] == [path.name]
-        save(old, path, overwrite=True)
+    with start(path, ready=True, rows=30_000) as child:
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(delay)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=60)
+    assert said.rstrip().endswith("KeyboardInterrupt") or which(path) == "new", said
+    assert "never awaited" not in said
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
 @posix
@@ -434,8 +435,9 @@ def test_two_threads_in_one_folder(tmp_path, memory_session):
     from concurrent.futures import ThreadPoolExecutor
 
     paths = [tmp_path / f"s{i}{suffix}" for i in range(3) for suffix in SUFFIXES]
+    few = memory_session[["dff", "pupil_diameter"]]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda path: save(memory_session, path), paths))
+        list(pool.map(lambda path: save(few, path), paths))
     for path in paths:
         with open_exported(path) as ds:
-            xr.testing.assert_identical(ds, memory_session)
+            xr.testing.assert_identical(ds, few)
