@@ -9,6 +9,7 @@ seeded: equal descriptions give equal sessions.
 from oscaxr.sample.memory import session
 from oscaxr.sample.mouse import mouse_specs, sample_session_table, session_path, write_mouse
 from oscaxr.sample.nwb import sample_path, write_nwb
+from oscaxr.sample.nwb_file import NwbForm
 from oscaxr.sample.original import original_path, write_original
 from oscaxr.sample.spec import SampleError, SampleExistsError, SampleSpec
 from oscaxr.sample.synthesis import SampleSession, make_session
@@ -19,6 +20,7 @@ __all__ = [
     "SampleSession",
     "make_session",
     "write_nwb",
+    "NwbForm",
     "write_original",
     "write_mouse",
     "mouse_specs",

@@ -19,6 +19,7 @@ from oscaxr.sample.spec import (
 from oscaxr.sample.timeline import Columns
 
 MaskKind = Literal["bool", "uint8", "weights"]
+MASK_DTYPES: Final[dict[MaskKind, str]] = {"bool": "bool", "uint8": "uint8", "weights": "float32"}
 
 # What a segment can be to an ROI, the rows of `Tuning.weights`.
 KINDS: Final = ("A", "B", "C", "D", "U", "G", "flow", "flow_unexpected", "grayscreen")
@@ -56,24 +57,22 @@ class Masks:
         self, start: int = 0, stop: int | None = None, kind: MaskKind = "uint8"
     ) -> NDArray[Any]:
         """Draw the masks of some ROIs."""
-        rows = np.arange(len(self.center_y))[start:stop]
+        properties = self.center_y, self.center_x, self.long_axis, self.short_axis, self.angle
+        each = (one[start:stop, np.newaxis, np.newaxis] for one in properties)
+        center_y, center_x, long_axis, short_axis, angle = each
         reach = np.arange(-_MASK_REACH, _MASK_REACH + 1)
-        pixel_y = np.round(self.center_y[rows]).astype(np.int64)[:, np.newaxis, np.newaxis]
-        pixel_x = np.round(self.center_x[rows]).astype(np.int64)[:, np.newaxis, np.newaxis]
-        pixel_y, pixel_x = np.broadcast_arrays(pixel_y + reach[:, np.newaxis], pixel_x + reach)
-        offset_y = pixel_y - self.center_y[rows, np.newaxis, np.newaxis]
-        offset_x = pixel_x - self.center_x[rows, np.newaxis, np.newaxis]
-        cos = np.cos(self.angle[rows, np.newaxis, np.newaxis])
-        sin = np.sin(self.angle[rows, np.newaxis, np.newaxis])
-        along = (offset_x * cos + offset_y * sin) / self.long_axis[rows, np.newaxis, np.newaxis]
-        across = (offset_y * cos - offset_x * sin) / self.short_axis[rows, np.newaxis, np.newaxis]
+        pixel_y = np.round(center_y).astype(np.int64) + reach[:, np.newaxis]
+        pixel_x = np.round(center_x).astype(np.int64) + reach
+        offset_y, offset_x = pixel_y - center_y, pixel_x - center_x
+        cos, sin = np.cos(angle), np.sin(angle)
+        along = (offset_x * cos + offset_y * sin) / long_axis
+        across = (offset_y * cos - offset_x * sin) / short_axis
         distance = along**2 + across**2
         weights = np.where(distance <= 1, 1.0 - 0.8 * distance, _HALO_WEIGHT)
         inside = distance <= (_HALO if kind == "weights" else 1.0)
-        dtype = np.dtype(np.float32 if kind == "weights" else kind)
-        images = np.zeros((len(rows), *self.field_shape), dtype=dtype)
+        images = np.zeros((len(center_y), *self.field_shape), dtype=MASK_DTYPES[kind])
         row, y, x = np.nonzero(inside)
-        images[row, pixel_y[row, y, x], pixel_x[row, y, x]] = (
+        images[row, pixel_y[row, y, 0], pixel_x[row, 0, x]] = (
             weights[inside] if kind == "weights" else 1
         )
         return images

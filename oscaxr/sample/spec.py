@@ -5,12 +5,13 @@ of traces, the masks, the squares) can be made alone and is always the same.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, get_args
 from uuid import uuid4
 
 import numpy as np
@@ -21,6 +22,7 @@ from oscaxr.model import names as n
 BlockName = Literal["gabors", "left", "right"]
 Plane = Literal["soma", "dend"]
 Line = Literal["L23-Cux2", "L5-Rbp4"]
+Progress = Callable[[int, int], None]
 
 GENOTYPES: Final[dict[str, str]] = {
     "L23-Cux2": "Cux2-CreERT2;Camk2a-tTA;Ai93(TITL-GCaMP6f)",
@@ -47,7 +49,27 @@ TRACE_NOISE: Final = 7
 IMAGES: Final = 8
 MOVIE: Final = 9
 
-_SMALLEST_MASK_FIELD = 48
+_SMALLEST_FIELD: Final = 48  # pixels, with room for a mask
+_CHOICES: Final[dict[str, Sequence[Any]]] = {
+    "gabor_kappa": [int(kappa) for kappa in n.GABOR_KAPPAS],
+    "square_size": list(SQUARE_NUMBERS),
+    "line": list(GENOTYPES),
+    "plane": get_args(Plane),
+    "sex": ("M", "F"),
+}
+# Smallest and largest value. A shorter session cannot hold an unexpected run between two expected.
+_RANGES: Final = {
+    "seed": (0, inf),
+    "mouse_id": (1, 999_999),
+    "session_id": (1, 999_999_999),
+    "session_number": (1, inf),
+    "n_rois": (1, inf),
+    "n_bad_rois": (0, inf),
+    "scale": (0.004, 10),
+    "twop_rate": (5, 100),
+    "dropped": (0, 0.2),
+    "late_frames": (0, 0.2),
+}
 
 
 class SampleError(OscaxrError, ValueError):
@@ -65,12 +87,21 @@ def refuse(what: str, problems: Iterable[str]) -> None:
         raise SampleError(f"{what}:{listed}")
 
 
-def not_among(form: object, allowed: Mapping[str, Sequence[str]]) -> list[str]:
+def not_among(form: object, allowed: Mapping[str, Sequence[Any]]) -> list[str]:
     """List the options that have a value which is not among those allowed."""
     return [
         f"{name} is {getattr(form, name)!r}; give one of {list(values)}"
         for name, values in allowed.items()
         if getattr(form, name) not in values
+    ]
+
+
+def out_of_range(form: object, allowed: Mapping[str, tuple[float, float]]) -> list[str]:
+    """List the options that have a smaller or larger value than allowed."""
+    return [
+        f"{name} is {getattr(form, name)}; give {low} {'or more' if high == inf else f'to {high}'}"
+        for name, (low, high) in allowed.items()
+        if not low <= getattr(form, name) <= high
     ]
 
 
@@ -94,6 +125,13 @@ def taking_place(path: Path, *, overwrite: bool) -> Iterator[Path]:
     finally:
         partial.unlink(missing_ok=True) if partial.is_file() else shutil.rmtree(partial, True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def tell_steps(steps: Iterable[tuple[int, int]], progress: Progress | None) -> None:
+    """Take all steps, and tell how many are done after each."""
+    for done, total in steps:
+        if progress is not None:
+            progress(done, total)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,56 +225,20 @@ class SampleSpec:
         refuse(f"Cannot make the sample session {self.session_id}", self._problems())
 
     def _problems(self) -> list[str]:
-        checks = (
-            (self.seed >= 0, f"seed is {self.seed}; give zero or more"),
-            (
-                0 < self.mouse_id <= 999_999,
-                f"mouse_id is {self.mouse_id}; give up to 6 digits",
-            ),
-            (
-                0 < self.session_id <= 999_999_999,
-                f"session_id is {self.session_id}; give up to 9 digits",
-            ),
-            (self.session_number >= 1, f"session_number is {self.session_number}; give 1 or more"),
-            (self.n_rois >= 1, f"n_rois is {self.n_rois}; give 1 or more"),
-            (
-                0 <= self.n_tracked <= self.n_rois,
-                f"n_tracked is {self.n_tracked}; give 0 to n_rois ({self.n_rois})",
-            ),
-            (self.n_bad_rois >= 0, f"n_bad_rois is {self.n_bad_rois}; give 0 or more"),
-            (
-                # Less cannot hold an unexpected run between two expected ones.
-                0.004 <= self.scale <= 10,
-                f"scale is {self.scale}; give 0.004 to 10",
-            ),
-            (
-                self.block_order is None or tuple(self.block_order) in BLOCK_ORDERS,
-                f"block_order is {self.block_order!r}; give one of {list(BLOCK_ORDERS)}",
-            ),
-            (5 <= self.twop_rate <= 100, f"twop_rate is {self.twop_rate} Hz; give 5 to 100"),
-            (
-                float(self.gabor_kappa) in n.GABOR_KAPPAS,
-                f"gabor_kappa is {self.gabor_kappa}; give one of {list(n.GABOR_KAPPAS)}",
-            ),
-            (
-                self.square_size in SQUARE_NUMBERS,
-                f"square_size is {self.square_size}; give one of {list(SQUARE_NUMBERS)}",
-            ),
-            (
-                min(self.field_shape) >= _SMALLEST_MASK_FIELD,
-                f"field_shape is {self.field_shape}; give {_SMALLEST_MASK_FIELD} pixels or more",
-            ),
-            (0 <= self.dropped <= 0.2, f"dropped is {self.dropped}; give 0 to 0.2"),
-            (0 <= self.late_frames <= 0.2, f"late_frames is {self.late_frames}; give 0 to 0.2"),
-            (self.line in GENOTYPES, f"line is {self.line!r}; give one of {list(GENOTYPES)}"),
-            (self.plane in ("soma", "dend"), f"plane is {self.plane!r}; give 'soma' or 'dend'"),
-            (self.sex in ("M", "F"), f"sex is {self.sex!r}; give 'M' or 'F'"),
-            (
-                self.start.tzinfo is not None and self.birth.tzinfo is not None,
-                "start and birth have no time zone; give datetime(..., tzinfo=UTC)",
-            ),
-        )
-        return [problem for is_right, problem in checks if not is_right]
+        problems = not_among(self, _CHOICES) + out_of_range(self, _RANGES)
+        if self.block_order is not None and tuple(self.block_order) not in BLOCK_ORDERS:
+            problems.append(
+                f"block_order is {self.block_order!r}; give one of {list(BLOCK_ORDERS)}"
+            )
+        if not 0 <= self.n_tracked <= self.n_rois:
+            problems.append(f"n_tracked is {self.n_tracked}; give 0 to n_rois ({self.n_rois})")
+        if min(self.field_shape) < _SMALLEST_FIELD:
+            problems.append(
+                f"field_shape is {self.field_shape}; give {_SMALLEST_FIELD} pixels or more"
+            )
+        if self.start.tzinfo is None or self.birth.tzinfo is None:
+            problems.append("start and birth have no time zone; give datetime(..., tzinfo=UTC)")
+        return problems
 
     @property
     def n_sequences(self) -> int:

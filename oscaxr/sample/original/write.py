@@ -10,7 +10,6 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from oscaxr.sample.nwb import Progress
 from oscaxr.sample.original.folder import (
     OriginalForm,
     Pickled,
@@ -29,7 +28,7 @@ from oscaxr.sample.original.roi_files import (
     write_traces,
 )
 from oscaxr.sample.original.stimulus_log import make_log
-from oscaxr.sample.spec import SampleSpec, taking_place
+from oscaxr.sample.spec import Progress, SampleSpec, taking_place
 from oscaxr.sample.synthesis import SampleSession, make_session
 from oscaxr.sample.timeline import COUNTS_PER_SECOND, Clocks, Counts
 
