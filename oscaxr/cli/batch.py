@@ -19,7 +19,6 @@ from oscaxr.cli.console import (
     counted,
     note,
     print_json,
-    reported_errors,
     tell,
     tell_table,
     working,
@@ -135,29 +134,28 @@ def convert(
     converted all the same) or nothing could be done; 2 for a wrong command line;
     130 when interrupted.
     """
-    with reported_errors(debug):
-        try:
-            results = conversion.convert(
-                sources,
-                folder,
-                format=to.value,
-                table=table,
-                default_table=os.environ.get("OSCAXR_TABLE") or None,
-                datadir=datadir,
-                workers=workers,
-                overwrite=overwrite,
-                verify=verify,
-                dtype=dtype and dtype.value,
-                **options,
-            )
-        except SessionsFailedError as error:
-            results = cast("list[Converted]", error.results)
-        if as_json:
-            print_json(_converted_as_dict(results, folder))
-        else:
-            _tell_converted(results, debug=debug)
-        if any(one.status == "failed" for one in results):
-            raise typer.Exit(FAILED)
+    try:
+        results = conversion.convert(
+            sources,
+            folder,
+            format=to.value,
+            table=table,
+            default_table=os.environ.get("OSCAXR_TABLE") or None,
+            datadir=datadir,
+            workers=workers,
+            overwrite=overwrite,
+            verify=verify,
+            dtype=dtype and dtype.value,
+            **options,
+        )
+    except SessionsFailedError as error:
+        results = cast("list[Converted]", error.results)
+    if as_json:
+        print_json(_converted_as_dict(results, folder))
+    else:
+        _tell_converted(results, debug=debug)
+    if any(one.status == "failed" for one in results):
+        raise typer.Exit(FAILED)
 
 
 def _converted_as_dict(results: Sequence[Converted], folder: Path) -> dict[str, Any]:
@@ -241,24 +239,23 @@ def validate(
     errors, 3 with errors in any session (or with warnings, under --strict), and 1
     if nothing could be checked.
     """
-    with reported_errors(debug):
-        with working("searching"):
-            found = named_sources(paths, options=options, every=True)
-        checked = []
-        with progress_bar("checking sessions") as report:
-            report(0, len(found))
-            for one in found:
-                checked.append(check(one, level))
-                report(len(checked), len(found))
-        n_bad = sum(one.is_bad(strict) for one in checked)
-        if as_json:
-            sessions = [one.as_dict() for one in checked]
-            counts = {"level": level.value, "checked": len(checked), "unsound": n_bad}
-            print_json({**counts, "sessions": sessions})
-        else:
-            _tell_checked(checked, n_bad=n_bad)
-        if n_bad:
-            raise typer.Exit(PROBLEMS)
+    with working("searching"):
+        found = named_sources(paths, options=options, every=True)
+    checked = []
+    with progress_bar("checking sessions") as report:
+        report(0, len(found))
+        for one in found:
+            checked.append(check(one, level))
+            report(len(checked), len(found))
+    n_bad = sum(one.is_bad(strict) for one in checked)
+    if as_json:
+        sessions = [one.as_dict() for one in checked]
+        counts = {"level": level.value, "checked": len(checked), "unsound": n_bad}
+        print_json({**counts, "sessions": sessions})
+    else:
+        _tell_checked(checked, n_bad=n_bad)
+    if n_bad:
+        raise typer.Exit(PROBLEMS)
 
 
 def check(found: SessionSource, level: Depth) -> Checked:

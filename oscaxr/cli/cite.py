@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from oscaxr import __version__
-from oscaxr.cli.console import DebugOption, JsonOption, print_json, reported_errors, tell
+from oscaxr.cli.console import JsonOption, print_json, tell
 
 _FILE: Final = "CITATION.cff"
 _WHERE: Final = ("journal", "volume", "issue", "number", "publisher", "version")
@@ -34,23 +34,21 @@ class Citation:
 def cite(
     bibtex: Annotated[bool, typer.Option("--bibtex", help="Print BibTeX entries.")] = False,
     as_json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Print what to cite: the dataset, the analyses, the files, and this software."""
-    with reported_errors(debug):
-        if bibtex and as_json:
-            raise typer.BadParameter("give --bibtex or --json, not both")
-        if as_json:
-            print_json([asdict(work) for work in works()])
-            return
-        for number, work in enumerate(works()):
-            if number:
-                tell()
-            if bibtex:
-                tell(as_bibtex(work))
-            else:
-                tell(f"For {work.cite_for}", "bold")
-                tell(fill(as_text(work), break_long_words=False, break_on_hyphens=False))
+    if bibtex and as_json:
+        raise typer.BadParameter("give --bibtex or --json, not both")
+    if as_json:
+        print_json([asdict(work) for work in works()])
+        return
+    for number, work in enumerate(works()):
+        if number:
+            tell()
+        if bibtex:
+            tell(as_bibtex(work))
+        else:
+            tell(f"For {work.cite_for}", "bold")
+            tell(fill(as_text(work), break_long_words=False, break_on_hyphens=False))
 
 
 def works() -> list[Citation]:

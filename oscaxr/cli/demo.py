@@ -17,17 +17,15 @@ from platformdirs import user_cache_path
 import oscaxr as ox
 from oscaxr import __version__, plot
 from oscaxr import sample as samples
-from oscaxr.cli import pictures
 from oscaxr.cli.console import (
-    DebugOption,
     OverwriteOption,
     bytes_at,
     in_words,
-    reported_errors,
     tell,
     tell_table,
     working,
 )
+from oscaxr.cli.plot import check_format, save
 from oscaxr.errors import OscaxrError, option
 from oscaxr.plot.overview import HEIGHT_RATIOS
 from oscaxr.progress import progress_bar
@@ -67,7 +65,6 @@ def sample(
         Layout, typer.Option(help="How the large arrays are stored in the files.")
     ] = Layout.GZIP,
     overwrite: OverwriteOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Write three synthetic sessions of one mouse, and their session table.
 
@@ -85,19 +82,18 @@ def sample(
         "layout": layout.value,
         "overwrite": overwrite,
     }
-    with reported_errors(debug):
-        specs = samples.mouse_specs(seed=seed, **sizes)
-        with progress_bar("writing sample sessions") as progress:
-            samples.write_mouse(folder, seed=seed, **sizes, **form, progress=progress)
-        tell("Wrote")
-        for spec in specs:
-            path = samples.session_path(spec, folder, file_format.value)
-            tell(f"  {path}  ({in_words(bytes_at(path))})")
-        table = folder / "mouse_df.csv"
-        where = f"datadir={str(folder)!r}, table={str(table)!r}"
-        tell(f"  {table}  (session table)\n\nTry next, in Python:\n  import oscaxr as ox")
-        tell(f"  ds = ox.open_session(mouse=1, session=1, {where})")
-        tell('  u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"))')
+    specs = samples.mouse_specs(seed=seed, **sizes)
+    with progress_bar("writing sample sessions") as progress:
+        samples.write_mouse(folder, seed=seed, **sizes, **form, progress=progress)
+    tell("Wrote")
+    for spec in specs:
+        path = samples.session_path(spec, folder, file_format.value)
+        tell(f"  {path}  ({in_words(bytes_at(path))})")
+    table = folder / "mouse_df.csv"
+    where = f"datadir={str(folder)!r}, table={str(table)!r}"
+    tell(f"  {table}  (session table)\n\nTry next, in Python:\n  import oscaxr as ox")
+    tell(f"  ds = ox.open_session(mouse=1, session=1, {where})")
+    tell('  u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"))')
 
 
 # -- demo -----------------------------------------------------------------------------------------
@@ -113,14 +109,13 @@ def demo(
     figure: Annotated[Path, typer.Option(metavar="PATH", help="Where to save the figure.")] = Path(
         "oscaxr-demo.png"
     ),
-    debug: DebugOption = False,
 ) -> None:
     """Make small sample sessions, compare what was expected with what was not, draw a figure.
 
     What stands after >>> is the Python code of the step. Needs no download.
     """
-    with reported_errors(debug), ExitStack() as opened:
-        pictures.check_format(figure)
+    with ExitStack() as opened:
+        check_format(figure)
         with progress_bar("writing sample sessions") as progress:
             folder, written = demo_sessions(out, progress)
         how = "written" if written else "already there, unchanged"
@@ -132,7 +127,7 @@ def demo(
             _run(words, code.format(**where), shown, names)
         _compare(names)
         with working("drawing"):
-            pictures.save(draw(names["sessions"], names["u"]), figure, overwrite=True)
+            save(draw(names["sessions"], names["u"]), figure, overwrite=True)
         tell(f"Figure: {figure.absolute()}\n", "bold")
         tell(_HINTS)
 

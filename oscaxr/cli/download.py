@@ -10,14 +10,12 @@ import typer
 
 from oscaxr.cli.console import (
     FAILED,
-    DebugOption,
     JsonOption,
     complain,
     counted,
     in_words,
     note,
     print_json,
-    reported_errors,
     tell,
     tell_table,
     working,
@@ -102,7 +100,6 @@ def download(
         bool, typer.Option("--overwrite", help="Replace files that differ from the archive's.")
     ] = False,
     as_json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Download sessions of DANDI 000037.
 
@@ -115,31 +112,30 @@ def download(
     downloaded all the same) or nothing could be done; 2 for a wrong command
     line; 130 when interrupted.
     """
-    with reported_errors(debug):
-        with working("asking the archive"):
-            planned = ask_archive()
-        if dry_run and as_json:
-            print_json(planned.to_dict())
-            return
-        if not as_json:
-            _tell_plan(planned, folder)
-        for session in planned.missing:
-            note(f"not in version {planned.version}: {session}")
-        if dry_run:
-            return
-        if sys.stderr.isatty() and not (yes or as_json):
-            typer.confirm("Download?", default=True, abort=True, err=True)
-        results, failed = _fetch(planned, folder, overwrite)
-        if as_json:
-            print_json(_as_dict(planned, folder, results))
-        else:
-            _tell_results(results)
-        for one in results:
-            if one.status == "failed":
-                complain(f"{one.asset.path}: {one.reason}")
-        if failed:
-            tell("Run the same command again to go on.", to_messages=True)
-            raise typer.Exit(FAILED)
+    with working("asking the archive"):
+        planned = ask_archive()
+    if dry_run and as_json:
+        print_json(planned.to_dict())
+        return
+    if not as_json:
+        _tell_plan(planned, folder)
+    for session in planned.missing:
+        note(f"not in version {planned.version}: {session}")
+    if dry_run:
+        return
+    if sys.stderr.isatty() and not (yes or as_json):
+        typer.confirm("Download?", default=True, abort=True, err=True)
+    results, failed = _fetch(planned, folder, overwrite)
+    if as_json:
+        print_json(_as_dict(planned, folder, results))
+    else:
+        _tell_results(results)
+    for one in results:
+        if one.status == "failed":
+            complain(f"{one.asset.path}: {one.reason}")
+    if failed:
+        tell("Run the same command again to go on.", to_messages=True)
+        raise typer.Exit(FAILED)
 
 
 def _fetch(planned: Plan, folder: Path, overwrite: bool) -> tuple[Sequence[Fetched], bool]:

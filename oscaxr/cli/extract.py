@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -10,7 +11,6 @@ import xarray as xr
 
 from oscaxr.bridges.pandas_frames import check_rows, write_long_table
 from oscaxr.cli.console import (
-    DebugOption,
     JsonOption,
     OverwriteOption,
     bytes_at,
@@ -18,7 +18,6 @@ from oscaxr.cli.console import (
     in_words,
     new_file,
     print_json,
-    reported_errors,
     tell,
     working,
 )
@@ -28,7 +27,9 @@ from oscaxr.cli.session_options import (
     SESSION_WORDS,
     Asked,
     CriteriaArgument,
+    given,
     split_words,
+    takes,
     takes_session,
 )
 from oscaxr.errors import CriterionError, ExportError, MissingVariableError, WindowError
@@ -54,25 +55,43 @@ Spread = StrEnum("Spread", {"SEM": "sem", "STD": "std", "MAD": "mad", "QUARTILES
 """Error of a statistic."""
 
 
-PreOption = Annotated[float, typer.Option(help="Seconds before the start of each segment.")]
-PostOption = Annotated[float, typer.Option(help="Seconds after the start of each segment.")]
-VariableOption = Annotated[
-    str,
-    typer.Option("-v", "--variable", metavar="NAME", help="dff, run_velocity, pupil_diameter, ..."),
-]
-ScaleOption = Annotated[
-    bool,
-    typer.Option(
-        "--scale", help="Subtract the median of the whole trace and divide by its spread."
-    ),
-]
-BaselineOption = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SECONDS",
-        help="Subtract from each sequence the mean of its first so many seconds.",
-    ),
-]
+_window = partial(typer.Option, rich_help_panel="Windows")
+
+
+def window_options(
+    pre: Annotated[
+        float | None, _window(help="Seconds before the start of each segment.", show_default="1")
+    ] = None,
+    post: Annotated[
+        float | None, _window(help="Seconds after the start of each segment.", show_default="1")
+    ] = None,
+    variable: Annotated[
+        str | None,
+        _window(
+            "-v",
+            "--variable",
+            metavar="NAME",
+            help="dff, run_velocity, pupil_diameter, ...",
+            show_default="dff",
+        ),
+    ] = None,
+    scale: Annotated[
+        bool,
+        _window("--scale", help="Subtract the median of the whole trace and divide by its spread."),
+    ] = False,
+    baseline: Annotated[
+        float | None,
+        _window(
+            metavar="SECONDS",
+            help="Subtract from each sequence the mean of its first so many seconds.",
+        ),
+    ] = None,
+) -> dict[str, Any]:
+    """Return those options of windows that were given."""
+    own = {"pre": pre, "post": post, "variable": variable, "scale": scale, "baseline": baseline}
+    return given(own)
+
+
 TargetOption = Annotated[
     Path,
     typer.Option(
@@ -92,18 +111,15 @@ ErrorOption = Annotated[
 
 
 @takes_session(SESSION_WORDS, CRITERIA_WORDS)
+@takes(window_options)
 def extract(
+    options: dict[str, Any],
     asked: Asked,
     out: TargetOption,
     words: CriteriaArgument = None,
-    pre: PreOption = 1.0,
-    post: PostOption = 1.0,
-    variable: VariableOption = n.DFF,
     tracked: Annotated[
         bool, typer.Option("--tracked", help="Only tracked ROIs, in the tracking order.")
     ] = False,
-    scale: ScaleOption = False,
-    baseline: BaselineOption = None,
     integrate: Annotated[
         bool, typer.Option("--integrate", help="One number a sequence: its integral.")
     ] = False,
@@ -119,7 +135,6 @@ def extract(
     ] = Edge.DROP,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Write the windows around the segments that fulfil criteria, or their statistics.
 
@@ -128,24 +143,22 @@ def extract(
     from the start of the segment), time (s in the session), and the variable or
     its statistics. More than 20 million rows are refused: write .nc or .zarr.
     """
-    with reported_errors(debug):
-        _check_format(out)
-        if (by_roi or error) and stats is None:
-            raise typer.BadParameter("--by-roi and --error are about --stats: give that too")
-        check_target(out, overwrite=overwrite)
-        others, criteria = split_words([*asked.words, *(words or [])])
-        options = {"pre": pre, "post": post, "scale": scale, "edge": edge.value}
-        with asked.open(others) as ds:
-            selected, steps = chosen_segments(ds, criteria)
-            source = tracked_rois(ds) if tracked else ds
-            windows = take_windows(source, variable, selected, options, baseline, integrate)
-            result: xr.Dataset | xr.DataArray = windows
-            if stats is not None:
-                spread = None if error is None else error.value
-                result = statistics(windows, stats.value, spread, by_roi=by_roi)
-            _write(result, variable, out, list(criteria), overwrite=overwrite)
-            n_segments = ds.sizes[n.SEGMENT], selected.sizes[n.SEGMENT]
-        _tell(result, out, windows, steps, n_segments, as_json=as_json)
+    _check_format(out)
+    if (by_roi or error) and stats is None:
+        raise typer.BadParameter("--by-roi and --error are about --stats: give that too")
+    check_target(out, overwrite=overwrite)
+    others, criteria = split_words([*asked.words, *(words or [])])
+    with asked.open(others) as ds:
+        selected, steps = chosen_segments(ds, criteria)
+        source = tracked_rois(ds) if tracked else ds
+        windows = take_windows(source, selected, **options, edge=edge.value, integrate=integrate)
+        result: xr.Dataset | xr.DataArray = windows
+        if stats is not None:
+            spread = None if error is None else error.value
+            result = statistics(windows, stats.value, spread, by_roi=by_roi)
+        _write(result, out, list(criteria), overwrite=overwrite)
+        n_segments = ds.sizes[n.SEGMENT], selected.sizes[n.SEGMENT]
+    _tell(result, out, windows, steps, n_segments, as_json=as_json)
 
 
 def chosen_segments(ds: xr.Dataset, criteria: dict[str, Any]) -> tuple[xr.Dataset, Explanation]:
@@ -160,14 +173,17 @@ def chosen_segments(ds: xr.Dataset, criteria: dict[str, Any]) -> tuple[xr.Datase
 
 def take_windows(
     ds: xr.Dataset,
-    variable: str,
     segments: xr.Dataset,
-    options: dict[str, Any],
+    variable: str = n.DFF,
+    *,
+    pre: float = 1.0,
+    post: float = 1.0,
     baseline: float | None = None,
     integrate: bool = False,
+    **options: Any,
 ) -> xr.DataArray:
     """Take windows of a variable, and work on them without holding all of them."""
-    windows: xr.DataArray = sequences(ds, variable, segments, **options)
+    windows: xr.DataArray = sequences(ds, variable, segments, pre=pre, post=post, **options)
     length = windows.sizes[n.SEQUENCE]
     if not length:
         raise WindowError(
@@ -211,7 +227,6 @@ def _check_format(path: Path) -> None:
 
 def _write(
     result: xr.Dataset | xr.DataArray,
-    variable: str,
     out: Path,
     criteria: Sequence[str],
     *,
@@ -221,7 +236,7 @@ def _write(
         with progress_bar(f"writing {out.name}", in_bytes=True) as report:
             save(result, out, overwrite=overwrite, progress=report)
         return
-    table = result if isinstance(result, xr.Dataset) else result.to_dataset(name=variable)
+    table = result if isinstance(result, xr.Dataset) else result.to_dataset()
     columns = [name for name in criteria if _is_column(table, name)]
     check_rows(table)
     with (

@@ -9,7 +9,6 @@ import typer
 import xarray as xr
 
 from oscaxr.cli.console import (
-    DebugOption,
     JsonOption,
     OverwriteOption,
     bytes_at,
@@ -17,7 +16,6 @@ from oscaxr.cli.console import (
     in_words,
     new_file,
     print_json,
-    reported_errors,
     tell,
     tell_table,
     working,
@@ -48,13 +46,12 @@ _COUNTED: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
 def info(
     asked: Asked,
     as_json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Show what a session is: facts, sizes, rates, ROIs, segments, and what it lacks.
 
     Only small things are read, whatever the size of the session.
     """
-    with reported_errors(debug), asked.open(asked.words) as ds:
+    with asked.open(asked.words) as ds:
         with working("reading"):
             found = describe(ds)
         if as_json:
@@ -248,44 +245,42 @@ def segments(
     ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Count and list the segments that fulfil criteria, and say what each criterion left.
 
     Without criteria, these are all segments of the session.
     """
-    with reported_errors(debug):
-        if out is not None:
-            if out.suffix.lower() != ".csv":
-                raise CriterionError(f"{out}: a table of segments is written as .csv")
-            check_target(out, overwrite=overwrite)
-        others, criteria = split_words([*asked.words, *(words or [])])
-        with asked.open(others) as ds:
-            selected, steps = select_segments(ds, **criteria, explain=True)
-            total = ds.sizes[n.SEGMENT]
-            table = segment_table(selected).rename(columns=dict(SEGMENT_COLUMNS))
-            table = table.assign(block=selected[n.BLOCK].values)
-        if out is not None:
-            with new_file(out, overwrite=overwrite) as temporary:
-                table.to_csv(temporary)
-        if as_json:
-            print_json(
-                {
-                    "total": total,
-                    "criteria": left_of(steps),
-                    "selected": len(table),
-                    "segments": table.reset_index(),
-                }
-            )
-            return
-        tell("\n".join(left_lines(steps, total)))
-        if len(table):
-            tell()
-            _tell_segments(table.head(limit) if limit else table)
-        if limit and len(table) > limit:
-            tell(f"... and {len(table) - limit:,} more (--limit 0 shows all)")
-        if out is not None:
-            tell(f"\nWrote {out}")
+    if out is not None:
+        if out.suffix.lower() != ".csv":
+            raise CriterionError(f"{out}: a table of segments is written as .csv")
+        check_target(out, overwrite=overwrite)
+    others, criteria = split_words([*asked.words, *(words or [])])
+    with asked.open(others) as ds:
+        selected, steps = select_segments(ds, **criteria, explain=True)
+        total = ds.sizes[n.SEGMENT]
+        table = segment_table(selected).rename(columns=dict(SEGMENT_COLUMNS))
+        table = table.assign(block=selected[n.BLOCK].values)
+    if out is not None:
+        with new_file(out, overwrite=overwrite) as temporary:
+            table.to_csv(temporary)
+    if as_json:
+        print_json(
+            {
+                "total": total,
+                "criteria": left_of(steps),
+                "selected": len(table),
+                "segments": table.reset_index(),
+            }
+        )
+        return
+    tell("\n".join(left_lines(steps, total)))
+    if len(table):
+        tell()
+        _tell_segments(table.head(limit) if limit else table)
+    if limit and len(table) > limit:
+        tell(f"... and {len(table) - limit:,} more (--limit 0 shows all)")
+    if out is not None:
+        tell(f"\nWrote {out}")
 
 
 def left_of(steps: Explanation) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from oscaxr.cli.download import download
 from oscaxr.cli.extract import extract
 from oscaxr.cli.look import info, segments
 from oscaxr.cli.plot import plot
+from oscaxr.cli.session_options import reported
 from oscaxr.cli.sessions import sessions
 from oscaxr.renamed import OPTIONS
 
@@ -109,7 +110,7 @@ def main(
 
 for _panel, _commands in _COMMANDS.items():
     for _command, _words in _commands.items():
-        app.command(cls=Command, rich_help_panel=_panel, short_help=_words)(_command)
+        app.command(cls=Command, rich_help_panel=_panel, short_help=_words)(reported(_command))
 
 
 def run() -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 import typer
 import xarray as xr
 
-from oscaxr.cli.console import note, working
+from oscaxr.cli.console import DebugOption, note, reported_errors, working
 from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.files.remote import is_url
 from oscaxr.formats.registry import is_session
@@ -64,6 +64,29 @@ Fluorescence = StrEnum("Fluorescence", {"DFF": "dff", "RAW": "raw"})
 
 
 # -- options that commands share ------------------------------------------------------------------
+def declared(
+    command: Callable[..., Any], parameters: Sequence[inspect.Parameter]
+) -> Callable[..., Any]:
+    """Declare the arguments and options of a command, as typer reads them."""
+    setattr(command, "__signature__", inspect.Signature(parameters))  # noqa: B010 (not declared)
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    return command
+
+
+def reported(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --debug, and make one message of what goes wrong in it."""
+    own = inspect.signature(command).parameters
+    kind = inspect.Parameter.KEYWORD_ONLY
+    debugging = inspect.Parameter("debug", kind, default=False, annotation=DebugOption)
+
+    @wraps(command)
+    def run(*, debug: bool, **given: Any) -> None:
+        with reported_errors(debug):
+            command(**given, **({"debug": debug} if "debug" in own else {}))
+
+    return declared(run, list({**own, "debug": debugging}.values()))
+
+
 def takes(maker: Callable[..., Any], *help_words: str) -> Callable[[Any], Callable[..., Any]]:
     """Give a command the arguments and options of a function, and what that makes of them."""
     own = inspect.signature(maker).parameters
@@ -84,12 +107,15 @@ def takes(maker: Callable[..., Any], *help_words: str) -> Callable[[Any], Callab
             own_made = maker(**{name: given.pop(name) for name in own})
             return command(own_made, *made, **given)
 
-        setattr(run, "__signature__", inspect.Signature(parameters))  # noqa: B010 (not declared)
-        run.__annotations__ = {one.name: one.annotation for one in parameters}
         run.__doc__ = "\n\n".join([inspect.cleandoc(command.__doc__ or ""), *help_words])
-        return run
+        return declared(run, parameters)
 
     return decorated
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those options that were given."""
+    return {name: one for name, one in options.items() if one is not None and one is not False}
 
 
 def open_options(
@@ -121,14 +147,14 @@ def open_options(
     parts = [part.value for part in include or ()]
     headers = {name.strip(): value.strip() for name, _, value in pairs}
     options: dict[str, Any] = {
-        "include": "all" if Part.ALL in parts else tuple(parts),
-        "drop_variables": tuple(drop_variables or ()),
+        "include": "all" if Part.ALL in parts else tuple(parts) or None,
+        "drop_variables": tuple(drop_variables or ()) or None,
         "fluorescence": fluorescence and fluorescence.value,
         "segmentation": segmentation and segmentation.value,
         "keep_decoded": keep_decoded,
         "storage_options": {"headers": headers} if headers else None,
     }
-    return {name: value for name, value in options.items() if value}
+    return given(options)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,9 @@ import pandas as pd
 import typer
 
 from oscaxr.cli.console import (
-    DebugOption,
     JsonOption,
     note,
     print_json,
-    reported_errors,
     tell,
     tell_table,
     working,
@@ -87,7 +85,6 @@ def sessions(
         ),
     ] = False,
     as_json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """List sessions: those with files in a folder, or those in the session table.
 
@@ -95,32 +92,31 @@ def sessions(
     Without a table, mice and sessions are numbered in the order of id and time:
     these are the published numbers only where all production mice are there.
     """
-    with reported_errors(debug):
-        with working("looking for sessions"):
-            there = read_sessions(source, table)
-        found = choose(
-            there,
-            published=published,
-            mouse=numbers("--mouse", mouse),
-            session=numbers("--session", session),
-            plane=plane,
-            line=line,
-            pass_fail=pass_fail,
-            run_type=run_type,
-            min_rois=min_rois,
-        )
-        if as_json:
-            print_json(known(found))
-            return
-        columns = {name: title for name, title in _SHOWN.items() if name in found}
-        rows = known(found[list(columns)]).itertuples(index=False)
-        cells = [
-            [_cell(name, row_value) for name, row_value in zip(columns, row, strict=True)]
-            for row in rows
-        ]
-        if cells:
-            tell_table(list(columns.values()), cells, _WORDS)
-        tell(f"{len(found)} of {len(there)} sessions")
+    with working("looking for sessions"):
+        there = read_sessions(source, table)
+    found = choose(
+        there,
+        published=published,
+        mouse=numbers("--mouse", mouse),
+        session=numbers("--session", session),
+        plane=plane,
+        line=line,
+        pass_fail=pass_fail,
+        run_type=run_type,
+        min_rois=min_rois,
+    )
+    if as_json:
+        print_json(known(found))
+        return
+    columns = {name: title for name, title in _SHOWN.items() if name in found}
+    rows = known(found[list(columns)]).itertuples(index=False)
+    cells = [
+        [_cell(name, row_value) for name, row_value in zip(columns, row, strict=True)]
+        for row in rows
+    ]
+    if cells:
+        tell_table(list(columns.values()), cells, _WORDS)
+    tell(f"{len(found)} of {len(there)} sessions")
 
 
 def choose(table: pd.DataFrame, *, published: bool, **criteria: Any) -> pd.DataFrame:

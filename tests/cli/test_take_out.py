@@ -16,7 +16,7 @@ from command_line import invoke, refused, told, told_json
 from oscaxr.bridges import pandas_frames
 from oscaxr.cli import extract as extract_command
 from oscaxr.cli.console import new_file
-from oscaxr.cli.pictures import PICTURES
+from oscaxr.cli.plot import PICTURES
 from oscaxr.errors import ExportError
 
 PICTURE_WORDS = {
