@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oscaxr.sample.mouse_behavior import make_behavior
+from oscaxr.sample.mouse_behavior import Behavior, make_behavior
 from oscaxr.sample.planted_rois import (
     MaskKind,
     Masks,
@@ -22,13 +22,13 @@ from oscaxr.sample.planted_rois import (
 )
 from oscaxr.sample.screen import Patches, make_patches, make_squares, make_templates
 from oscaxr.sample.spec import MOVIE, SampleSpec
-from oscaxr.sample.timeline import Clocks, Columns, make_timeline
+from oscaxr.sample.timeline import Timeline, make_timeline
 
 _MOVIE_BLOCK = 64
 
 
 @dataclass(frozen=True, eq=False)
-class SampleSession:
+class SampleSession(Timeline, Behavior):
     """A synthetic session: small things as arrays, big ones made when they are asked for.
 
     Parameters
@@ -42,8 +42,8 @@ class SampleSession:
         Gabor patches, arrays of (segment, patch).
     clocks : Clocks
         The recorded pulses, from which all times and frames follow.
-    stim_times, twop_times : (stim_time,), (time,) array
-        The two clocks, s.
+    arousal : (time,) array
+        The slow signal behind running, pupil and part of the traces.
     wheel : (stim_time + 1,) float32 array
         Degrees that the running wheel turned since the pulse before.
     run_velocity : (stim_time,) array
@@ -76,17 +76,7 @@ class SampleSession:
     """
 
     spec: SampleSpec
-    segments: Columns
     patches: Patches
-    clocks: Clocks
-    stim_times: NDArray[np.float64]
-    twop_times: NDArray[np.float64]
-    wheel: NDArray[np.float32]
-    run_velocity: NDArray[np.float64]
-    pupil_pixels: NDArray[np.float64]
-    pupil_diameter: NDArray[np.float64]
-    pupil_center_x: NDArray[np.float64]
-    pupil_center_y: NDArray[np.float64]
     roi_id: NDArray[np.int64]
     tracking_id: NDArray[np.float64] | None
     max_projection: NDArray[np.uint8]
@@ -226,18 +216,10 @@ def make_session(spec: SampleSpec) -> SampleSession:
         tracking_id = np.full(spec.n_rois, np.nan)
         tracking_id[tracked_rows(spec)] = np.arange(spec.n_tracked)
     return SampleSession(
+        **vars(timeline),
+        **vars(behavior),
         spec=spec,
-        segments=timeline.segments,
         patches=make_patches(spec, timeline.segments),
-        clocks=timeline.clocks,
-        stim_times=timeline.stim_times,
-        twop_times=timeline.twop_times,
-        wheel=behavior.wheel,
-        run_velocity=behavior.run_velocity,
-        pupil_pixels=behavior.pupil_pixels,
-        pupil_diameter=behavior.pupil_diameter,
-        pupil_center_x=behavior.pupil_center_x,
-        pupil_center_y=behavior.pupil_center_y,
         roi_id=all_roi_ids(spec)[~bad_rois(spec)],
         tracking_id=tracking_id,
         max_projection=make_max_projection(spec, masks),

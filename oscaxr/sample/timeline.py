@@ -76,7 +76,8 @@ class Clocks:
     def stim_clock(self) -> NDArray[np.float64]:
         """Time of each pulse, s: the first is at the start of the two-photon frame it falls in."""
         rise = self.stim_rise / COUNTS_PER_SECOND
-        start = self.twop_times[self.stim_to_twop[0]]
+        (first,) = self.frames_on_screen(self.stim_fall[1:2])
+        start = self.twop_times[first]
         return np.asarray(rise - rise[0] + start, dtype=np.float64)
 
     def camera_frames(self, rises: Counts) -> NDArray[np.int64]:
@@ -88,10 +89,6 @@ class Clocks:
         """Eye-camera frame that tells the pupil of each two-photon frame: 0.1 s later."""
         rate = 1.0 / float(np.diff(self.twop_times).mean())
         return self.camera_frames(self.eye_rise) + round(0.1 * rate)
-
-
-def _counts(times: NDArray[np.float64]) -> Counts:
-    return np.round(times * COUNTS_PER_SECOND).astype(np.int64)
 
 
 def make_clocks(spec: SampleSpec, rng: np.random.Generator) -> Clocks:
@@ -117,20 +114,12 @@ def make_clocks(spec: SampleSpec, rng: np.random.Generator) -> Clocks:
     to_stop = len(seen) * FLIPS_PER_EVENT - len(fall) + 1
     stop = fall[-1] + (to_stop + FLASH_FLIPS * np.arange(6)) / STIM_RATE + _MONITOR_DELAY
     start = fall[0] + FLASH_FLIPS * np.arange(-5, 0) / STIM_RATE + _MONITOR_DELAY
-    cameras = [
+    eye, body = (
         first + np.arange(int((twop[-1] + _CAMERA_TAIL - first) * CAMERA_RATE)) / CAMERA_RATE
         for first in (_FIRST_EYE_FRAME, _FIRST_BODY_FRAME)
-    ]
-    return Clocks(
-        twop_fall=_counts(twop),
-        stim_rise=_counts(rise),
-        stim_fall=_counts(fall),
-        screen_events=_counts(events),
-        start_flash=_counts(start),
-        stop_flash=_counts(stop),
-        eye_rise=_counts(cameras[0]),
-        body_rise=_counts(cameras[1]),
     )
+    pulses = (twop, rise, fall, events, start, stop, eye, body)
+    return Clocks(*(np.round(times * COUNTS_PER_SECOND).astype(np.int64) for times in pulses))
 
 
 NOMINAL_RATE: Final = 60.0  # of the stimulus computer, Hz
@@ -184,20 +173,24 @@ def unexpected_runs(
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
 
 
-def _empty_columns(rows: int) -> Columns:
+def _block(rows: int, **values: Any) -> Columns:
+    """Make rows of the table that are empty but for the values given."""
     columns: Columns = {name: np.full(rows, "", dtype="<U16") for name in SEGMENT_TEXT}
     columns |= {name: np.full(rows, np.nan) for name in SEGMENT_NUMBERS}
     columns["start_frame_stim_template"] = np.zeros(rows)
     columns["num_frames_stim"] = np.zeros(rows, dtype=np.int64)
+    for name, value in values.items():
+        columns[name][:] = value
     return columns
 
 
 def _gray_block(spec: SampleSpec) -> Columns:
-    block = _empty_columns(1)
-    block["stimulus_type"][:] = n.GRAYSCREEN
-    block["stimulus_template_name"][:] = n.GRAYSCREEN
-    block["num_frames_stim"][:] = spec.n_gray_frames
-    return block
+    return _block(
+        1,
+        stimulus_type=n.GRAYSCREEN,
+        stimulus_template_name=n.GRAYSCREEN,
+        num_frames_stim=spec.n_gray_frames,
+    )
 
 
 def _gabor_block(spec: SampleSpec, rng: np.random.Generator) -> Columns:
@@ -209,35 +202,35 @@ def _gabor_block(spec: SampleSpec, rng: np.random.Generator) -> Columns:
     letters[unexpected, 3] = "U"
     orientations = np.repeat(orientation[:, np.newaxis], 5, axis=1)
     orientations[unexpected, 3] += 90.0
-    orientations[:, 4] = np.nan
-    numbers = np.full((sequences, 5), float(n.N_PATCHES))
-    numbers[:, 4] = np.nan
-    block = _empty_columns(5 * sequences)
-    block["stimulus_type"][:] = n.GABORS
-    block["stimulus_template_name"][:] = n.GABORS
-    block["unexpected"][:] = np.repeat(unexpected, 5)
-    block["gabor_frame"][:] = letters.ravel()
-    block["gabor_kappa"][:] = spec.gabor_kappa
-    block["gabor_mean_orientation"][:] = orientations.ravel()
-    block["gabor_number"][:] = numbers.ravel()
-    block["start_frame_stim_template"][:] = np.arange(5 * sequences)
-    block["num_frames_stim"][:] = FRAMES_PER_GABOR
-    return block
+    orientations[letters == "G"] = np.nan
+    return _block(
+        5 * sequences,
+        stimulus_type=n.GABORS,
+        stimulus_template_name=n.GABORS,
+        unexpected=np.repeat(unexpected, 5),
+        gabor_frame=letters.ravel(),
+        gabor_kappa=spec.gabor_kappa,
+        gabor_mean_orientation=orientations.ravel(),
+        gabor_number=np.where(letters == "G", np.nan, n.N_PATCHES).ravel(),
+        start_frame_stim_template=np.arange(5 * sequences),
+        num_frames_stim=FRAMES_PER_GABOR,
+    )
 
 
 def _flow_block(spec: SampleSpec, name: BlockName, rng: np.random.Generator) -> Columns:
     unexpected = unexpected_runs(spec.n_flow, (30, 90), (2, 4), rng)
-    block = _empty_columns(spec.n_flow)
-    block["stimulus_type"][:] = n.VISFLOW
-    block["stimulus_template_name"][:] = f"visflow_{name}"
-    block["unexpected"][:] = unexpected
-    block["main_flow_direction"][:] = n.FLOW_DIRECTION_WORDS[name]
-    block["square_size"][:] = spec.square_size
-    block["square_number"][:] = spec.n_squares
-    block["square_proportion_flipped"][:] = 0.25 * unexpected
-    block["start_frame_stim_template"][:] = n.N_FLOW_FRAMES * np.arange(spec.n_flow)
-    block["num_frames_stim"][:] = n.N_FLOW_FRAMES
-    return block
+    return _block(
+        spec.n_flow,
+        stimulus_type=n.VISFLOW,
+        stimulus_template_name=f"visflow_{name}",
+        unexpected=unexpected,
+        main_flow_direction=n.FLOW_DIRECTION_WORDS[name],
+        square_size=spec.square_size,
+        square_number=spec.n_squares,
+        square_proportion_flipped=0.25 * unexpected,
+        start_frame_stim_template=n.N_FLOW_FRAMES * np.arange(spec.n_flow),
+        num_frames_stim=n.N_FLOW_FRAMES,
+    )
 
 
 def make_timeline(spec: SampleSpec) -> Timeline:
