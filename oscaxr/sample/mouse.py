@@ -11,7 +11,8 @@ import pandas as pd
 from oscaxr.errors import option
 from oscaxr.model.facts import FACTS, SessionTable
 from oscaxr.sample.nwb import sample_path, start_stamp, write_nwb
-from oscaxr.sample.original import original_path, write_original
+from oscaxr.sample.original import write_original
+from oscaxr.sample.original_folder import original_path
 from oscaxr.sample.planted_rois import allen_rows, bad_rois
 from oscaxr.sample.spec import Progress, SampleError, SampleExistsError, SampleSpec, taking_place
 

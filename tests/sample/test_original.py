@@ -37,8 +37,8 @@ from oscaxr.sample import (
     write_nwb,
     write_original,
 )
-from oscaxr.sample.original.pickler import Python2Pickler
-from oscaxr.sample.original.write import LINE_LABELS, line_states
+from oscaxr.sample.original import LINE_LABELS, line_states
+from oscaxr.sample.pickler import Python2Pickler
 
 SHORT = SampleSpec(
     scale=0.01,

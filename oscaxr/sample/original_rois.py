@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from oscaxr.sample.original.folder import OriginalForm, Tree
+from oscaxr.sample.original_folder import OriginalForm, Tree
 from oscaxr.sample.planted_rois import (
     BLOCK_FRAMES,
     MaskKind,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
-from oscaxr.sample.original.folder import OriginalForm
+from oscaxr.sample.original_folder import OriginalForm
 from oscaxr.sample.screen import (
     DEGREES_PER_PIXEL,
     PATCH_PHASE,

@@ -10,15 +10,14 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from oscaxr.sample.original.folder import (
+from oscaxr.sample.original_folder import (
     OriginalForm,
     Pickled,
     Storage,
     Tree,
     original_path,
 )
-from oscaxr.sample.original.pickler import Python2Pickler
-from oscaxr.sample.original.roi_files import (
+from oscaxr.sample.original_rois import (
     FoundRois,
     nway_name,
     write_allen_masks,
@@ -27,8 +26,9 @@ from oscaxr.sample.original.roi_files import (
     write_nway,
     write_traces,
 )
-from oscaxr.sample.original.stimulus_log import make_log
+from oscaxr.sample.pickler import Python2Pickler
 from oscaxr.sample.spec import Progress, SampleSpec, taking_place
+from oscaxr.sample.stimulus_log import make_log
 from oscaxr.sample.synthesis import SampleSession, make_session
 from oscaxr.sample.timeline import COUNTS_PER_SECOND, Clocks, Counts
 
