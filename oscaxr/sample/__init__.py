@@ -11,7 +11,7 @@ from oscaxr.sample.mouse import mouse_specs, sample_session_table, session_path,
 from oscaxr.sample.nwb import sample_path, write_nwb
 from oscaxr.sample.nwb_file import NwbForm
 from oscaxr.sample.original import write_original
-from oscaxr.sample.original_folder import original_path
+from oscaxr.sample.original_folder import OriginalForm, original_path
 from oscaxr.sample.spec import SampleError, SampleExistsError, SampleSpec
 from oscaxr.sample.synthesis import SampleSession, make_session
 
@@ -23,6 +23,7 @@ __all__ = [
     "write_nwb",
     "NwbForm",
     "write_original",
+    "OriginalForm",
     "write_mouse",
     "mouse_specs",
     "sample_session_table",

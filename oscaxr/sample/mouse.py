@@ -18,7 +18,7 @@ from oscaxr.sample.spec import Progress, SampleError, SampleExistsError, SampleS
 
 FileFormat = Literal["nwb", "original"]
 
-FORMATS: Final = ("nwb", "original")
+_WRITERS: Final[dict[str, Callable[..., Path]]] = {"nwb": write_nwb, "original": write_original}
 TABLE_NAME: Final = "mouse_df.csv"
 _PUBLISHED: Final = {fact.name: fact.column for fact in FACTS}
 _SESSIONS: Final = (
@@ -198,7 +198,7 @@ def write_mouse(
     progress : callable, optional
         Called with the number of steps done and the number of all steps.
     **form
-        Form of the files, see :func:`write_nwb` or :func:`write_original`.
+        Form of the files, the parameters of :class:`NwbForm` or :class:`OriginalForm`.
 
     Returns
     -------
@@ -212,26 +212,19 @@ def write_mouse(
     SampleError
         If the sessions or the form of the files cannot be made.
     """
-    if format not in FORMATS:
-        raise SampleError(f"format is {format!r}; give one of {list(FORMATS)}.")
+    if format not in _WRITERS:
+        raise SampleError(f"format is {format!r}; give one of {list(_WRITERS)}.")
     specs = mouse_specs(
         seed=seed, scale=scale, n_rois=n_rois, n_tracked=n_tracked, n_bad_rois=n_bad_rois
     )
     table_path = Path(folder) / TABLE_NAME
     naming = {key: form[key] for key in ("parts", "name_style", "mouse_folder") if key in form}
-    there = [
-        path
-        for path in (
-            table_path,
-            *(session_path(spec, folder, format, **naming) for spec in specs),
-        )
-        if path.exists()
-    ]
+    targets = [table_path, *(session_path(spec, folder, format, **naming) for spec in specs)]
+    there = [f"\n- {path}" for path in targets if path.exists()]
     if there and not overwrite:
-        listed = "\n".join(f"- {path}" for path in there)
         raise SampleExistsError(
             f"Already there (give {option('overwrite', True)} to replace them, or another folder):"
-            f"\n{listed}"
+            f"{''.join(there)}"
         )
     for number, spec in enumerate(specs):
 
@@ -240,12 +233,9 @@ def write_mouse(
                 # Sessions differ in their number of steps; each counts for a thousand.
                 progress(1000 * before + 1000 * done // total, 1000 * len(specs))
 
-        options = {**form, "overwrite": overwrite, "progress": report}
-        if format == "nwb":
-            write_nwb(spec, folder, **options)
-        else:
-            mates = [mate for mate in specs if mate is not spec]
-            write_original(spec, folder, **{"mates": mates, **options})
+        mates = {"mates": [mate for mate in specs if mate is not spec]}
+        own = mates | form if format == "original" else form
+        _WRITERS[format](spec, folder, **own, overwrite=overwrite, progress=report)
     table = sample_session_table(specs)
     with taking_place(table_path, overwrite=True) as partial:
         table.rename(columns=_PUBLISHED).to_csv(partial, index=False)

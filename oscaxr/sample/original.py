@@ -2,32 +2,27 @@
 
 import os
 import pickle
-from collections.abc import Collection, Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.sample.original_folder import (
     OriginalForm,
-    Pickled,
-    Storage,
     Tree,
     original_path,
 )
 from oscaxr.sample.original_rois import (
     FoundRois,
-    nway_name,
     write_allen_masks,
     write_extract_masks,
-    write_max_projection,
     write_nway,
     write_traces,
 )
 from oscaxr.sample.pickler import Python2Pickler
-from oscaxr.sample.spec import Progress, SampleSpec, taking_place
+from oscaxr.sample.spec import Progress, SampleSpec, taking_place, tell_steps
 from oscaxr.sample.stimulus_log import make_log
 from oscaxr.sample.synthesis import SampleSession, make_session
 from oscaxr.sample.timeline import COUNTS_PER_SECOND, Clocks, Counts
@@ -39,20 +34,9 @@ def write_original(
     session: SampleSession | SampleSpec,
     datadir: str | os.PathLike[str],
     *,
-    mouse_folder: bool = True,
-    pickled_by: Pickled = "python2",
-    pickle_protocol: int = 0,
-    layout: Storage = "contiguous",
-    dtype: Literal["float32", "float64"] = "float32",
-    mates: Iterable[SampleSpec] = (),
-    leave_out: Collection[str] = (),
-    startup_spike: bool = False,
-    photodiode_glitches: int = 0,
-    alignment_shift: int = 0,
-    unknown_eye_frames: int = 0,
-    pupil_frames: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    **form: Any,
 ) -> Path:
     """Write one sample session as a folder in the original layout, that from before NWB.
 
@@ -62,39 +46,12 @@ def write_original(
         What to write.
     datadir : path-like
         Data directory; the folder goes below ``prod`` or ``pilot``.
-    mouse_folder : bool, optional
-        Whether the sessions of a mouse have a folder of their own.
-    pickled_by : {"python2", "python3"}, optional
-        Which Python the stimulus log looks pickled by. The recorded ones are by Python 2.
-    pickle_protocol : int, optional
-        0 or 2 by Python 2, up to 5 by Python 3.
-    layout : {"contiguous", "chunked", "gzip"}, optional
-        How HDF5 stores the traces.
-    dtype : {"float32", "float64"}, optional
-        Of the traces.
-    mates : iterable of SampleSpec, optional
-        The mouse's other sessions, named in the file of tracked ROIs with the matrices that lay
-        their fields over this one.
-    leave_out : collection of str, optional
-        Of what not every session has: ``"pupil"`` and ``"tracking"`` (the files), ``"dff"``,
-        ``"raw"`` (the trace files), ``"extract"`` (all of the second segmentation of dendrites),
-        ``"squares"`` and ``"orientations"`` (in the stimulus log).
-    startup_spike : bool, optional
-        Whether the stimulus line has a spike a second before the first pulse. By the definitions
-        of this format it counts as a pulse, so that all times and frames differ from those of the
-        session without.
-    photodiode_glitches : int, optional
-        How many times the photodiode flickers before it sees the screen change.
-    alignment_shift : int, optional
-        By how many two-photon frames the stored alignment of the stimulus is off.
-    unknown_eye_frames : int, optional
-        Number of two-photon frames, from the first, for which no frame of the eye camera is stored.
-    pupil_frames : int, optional
-        At most so many rows of the pupil table: a recording that stopped early.
     overwrite : bool, optional
         Whether to replace a folder that is already there.
     progress : callable, optional
         Called with the number of steps done and the number of all steps.
+    **form
+        Form of the folder, the parameters of :class:`OriginalForm`.
 
     Returns
     -------
@@ -126,67 +83,59 @@ def write_original(
     """
     if isinstance(session, SampleSpec):
         session = make_session(session)
-    form = OriginalForm(
-        mouse_folder=mouse_folder,
-        pickled_by=pickled_by,
-        pickle_protocol=pickle_protocol,
-        layout=layout,
-        dtype=dtype,
-        mates=tuple(mates),
-        leave_out=tuple(leave_out),
-        startup_spike=startup_spike,
-        photodiode_glitches=photodiode_glitches,
-        alignment_shift=alignment_shift,
-        unknown_eye_frames=unknown_eye_frames,
-        pupil_frames=pupil_frames,
-    )
-    form.check(session.spec)
-    path = original_path(session.spec, datadir, mouse_folder=mouse_folder)
+    asked = OriginalForm(**form)
+    asked.check(session.spec)
+    path = original_path(session.spec, datadir, mouse_folder=asked.mouse_folder)
     with taking_place(path, overwrite=overwrite) as folder:
-        _write(session, Tree(folder, session.spec), form, progress)
+        tree = Tree(folder, session.spec)
+        tree.segmentation.mkdir(parents=True)
+        _write_log(session, tree, asked)
+        _write_behavior(session, tree, asked)
+        _write_rois(session, tree, asked)
+        tell_steps(write_traces(session, tree, asked), progress)
     return path
 
 
-def _write(
-    session: SampleSession, tree: Tree, form: OriginalForm, progress: Progress | None
-) -> None:
-    tree.make_folders()
-    _write_behavior(session, tree, form)
-    _write_rois(session, tree, form)
-    for done, total in write_traces(session, tree, form):
-        if progress is not None:
-            progress(done, total)
-
-
-def _write_behavior(session: SampleSession, tree: Tree, form: OriginalForm) -> None:
-    clocks = session.clocks
+def _write_log(session: SampleSession, tree: Tree, form: OriginalForm) -> None:
     with tree.behavior_file("stim.pkl").open("wb", buffering=2**20) as file:
         log = make_log(session, form)
         if form.pickled_by == "python2":
             Python2Pickler(file, form.pickle_protocol).dump(log)
         else:
             pickle.dump(log, file, protocol=form.pickle_protocol)
-    start = session.spec.start
-    stop = start + timedelta(seconds=int(clocks.eye_rise[-1]) / COUNTS_PER_SECOND)
-    stamps = start.strftime(_TIME_FORM), stop.strftime(_TIME_FORM)
-    write_sync(tree.behavior_file("sync.h5"), clocks, form, *stamps)
-    write_time_synchronization(tree.experiment_file("time_synchronization.h5"), clocks, form)
-    write_video(tree.behavior_file("video-0.h5"), clocks.body_rise)
-    write_video(tree.behavior_file("video-1.h5"), clocks.eye_rise)
+
+
+def _write_behavior(session: SampleSession, tree: Tree, form: OriginalForm) -> None:
+    """Write the pulses, what follows from them, and the pupil."""
+    import h5py
+
+    clocks = session.clocks
+    contents = {
+        tree.behavior_file("sync.h5"): _sync(session, form),
+        tree.experiment_file("time_synchronization.h5"): _time_synchronization(clocks, form),
+        tree.behavior_file("video-0.h5"): _frame_intervals(clocks.body_rise),
+        tree.behavior_file("video-1.h5"): _frame_intervals(clocks.eye_rise),
+    }
+    for path, datasets in contents.items():
+        with h5py.File(path, "w-") as file:
+            for name, values in datasets.items():
+                file[name] = values
     if "pupil" not in form.leave_out:
-        rows = session.pupil_pixels[: form.pupil_frames]
-        write_pupil(tree.behavior_file("pupil_data_df.h5"), rows)
+        write_pupil(tree.behavior_file("pupil_data_df.h5"), session.pupil_pixels)
 
 
 def _write_rois(session: SampleSession, tree: Tree, form: OriginalForm) -> None:
+    from PIL import Image
+
     spec = session.spec
-    write_max_projection(tree.processed / "max_downsample_4Hz_0.png", session.max_projection)
+    projection = tree.processed / "max_downsample_4Hz_0.png"
+    Image.fromarray(session.max_projection).save(projection, format="PNG")
     write_allen_masks(tree, FoundRois(session, is_extract=False))
     if spec.plane == "dend" and "extract" not in form.leave_out:
         path = tree.processed / f"{spec.session_id}_dendritic_masks.h5"
         write_extract_masks(path, FoundRois(session, is_extract=True))
     if spec.n_tracked and "tracking" not in form.leave_out:
-        write_nway(tree.processed / nway_name(spec), spec, form.mates)
+        write_nway(tree, form.mates)
 
 
 LINE_LABELS: Final = {
@@ -248,14 +197,14 @@ def line_states(toggles: dict[str, Counts]) -> NDArray[np.uint32]:
     return np.column_stack([counts[is_last], states[is_last]]).astype(np.uint32)
 
 
-def write_sync(path: Path, clocks: Clocks, form: OriginalForm, started: str, stopped: str) -> None:
-    """Write the sync file."""
-    import h5py
-
-    states = line_states(_toggles(clocks, form))
+def _sync(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+    """Return what the sync file holds."""
+    states = line_states(_toggles(session.clocks, form))
     labels = [""] * _N_LINES
     for label, bit in LINE_LABELS.items():
         labels[bit] = label
+    start = session.spec.start
+    stop = start + timedelta(seconds=int(session.clocks.eye_rise[-1]) / COUNTS_PER_SECOND)
     meta = {
         "ni_daq": {
             "device": "Dev1",
@@ -268,45 +217,32 @@ def write_sync(path: Path, clocks: Clocks, form: OriginalForm, started: str, sto
         "line_labels": labels,
         "timeouts": [],
         "version": {"dataset": 1.04, "sync": 1.05},
-        "start_time": started,
-        "stop_time": stopped,
+        "start_time": start.strftime(_TIME_FORM),
+        "stop_time": stop.strftime(_TIME_FORM),
         "total_samples": int(states[-1, 0]),
     }
-    with h5py.File(path, "w-") as file:
-        file["data"] = states
-        file["meta"] = repr(meta)
+    return {"data": states, "meta": repr(meta)}
 
 
-def write_time_synchronization(path: Path, clocks: Clocks, form: OriginalForm) -> None:
-    """Write the clock of the two-photon frames and the alignments to it."""
-    import h5py
-
+def _time_synchronization(clocks: Clocks, form: OriginalForm) -> dict[str, Any]:
+    """Return the clock of the two-photon frames and the alignments to it."""
     falls = clocks.stim_fall
     if form.startup_spike:
         falls = np.append(startup_spike(clocks) + _SPIKE_HIGH, falls)
-    eye = clocks.camera_frames(clocks.eye_rise).astype(np.float64)
-    eye[: form.unknown_eye_frames] = np.nan
-    arrays = {
+    return {
         "twop_vsync_fall": clocks.twop_times,
         # Of every pulse, while the table pairs each stimulus frame with the pulse after it.
-        "stimulus_alignment": clocks.frames_on_screen(falls) + float(form.alignment_shift),
-        "eye_tracking_alignment": eye,
+        "stimulus_alignment": clocks.frames_on_screen(falls).astype(np.float64),
+        "eye_tracking_alignment": clocks.camera_frames(clocks.eye_rise).astype(np.float64),
         "body_camera_alignment": clocks.camera_frames(clocks.body_rise).astype(np.float64),
         "stim_delay": clocks.monitor_delay,
+        **dict.fromkeys(("ophys_delta", "stim_delta", "eye_delta", "behavior_delta"), 0),
     }
-    with h5py.File(path, "w-") as file:
-        for name, values in arrays.items():
-            file[name] = values
-        for name in ("ophys_delta", "stim_delta", "eye_delta", "behavior_delta"):
-            file[name] = 0
 
 
-def write_video(path: Path, rises: Counts) -> None:
-    """Write the log of a camera: the time between its frames."""
-    import h5py
-
-    with h5py.File(path, "w-") as file:
-        file["frame_intervals"] = (np.diff(rises) / COUNTS_PER_SECOND).astype(np.float32)
+def _frame_intervals(rises: Counts) -> dict[str, Any]:
+    """Return what the log of a camera holds: the time between its frames."""
+    return {"frame_intervals": (np.diff(rises) / COUNTS_PER_SECOND).astype(np.float32)}
 
 
 KEY: Final = "pupil_data"

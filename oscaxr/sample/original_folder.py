@@ -1,11 +1,13 @@
 """The folder of a session: the form it can have, where its files are, how it comes to its place."""
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
-from oscaxr.sample.spec import SampleSpec, not_among, refuse
+from oscaxr.sample.spec import SampleSpec, not_among, out_of_range, refuse
 
 Pickled = Literal["python2", "python3"]
 Storage = Literal["contiguous", "chunked", "gzip"]
@@ -17,40 +19,61 @@ _PROTOCOLS: Final[dict[Pickled, tuple[int, ...]]] = {
 }
 
 
+_CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "pickled_by": get_args(Pickled),
+    "layout": get_args(Storage),
+    "dtype": ("float32", "float64"),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class OriginalForm:
-    """The form of a folder; see :func:`oscaxr.sample.write_original` for what each option means."""
+    """The form of a folder in the original layout, of those that recorded folders have.
+
+    Parameters
+    ----------
+    mouse_folder : bool, optional
+        Whether the sessions of a mouse have a folder of their own.
+    pickled_by : {"python2", "python3"}, optional
+        Which Python the stimulus log looks pickled by. The recorded ones are by Python 2.
+    pickle_protocol : int, optional
+        0 or 2 by Python 2, up to 5 by Python 3.
+    layout : {"contiguous", "chunked", "gzip"}, optional
+        How HDF5 stores the traces.
+    dtype : {"float32", "float64"}, optional
+        Of the traces.
+    mates : collection of SampleSpec, optional
+        The mouse's other sessions, named in the file of tracked ROIs with the matrices that lay
+        their fields over this one.
+    leave_out : collection of str, optional
+        Of what not every session has: ``"pupil"`` and ``"tracking"`` (the files), ``"dff"``,
+        ``"raw"`` (the trace files), ``"extract"`` (all of the second segmentation of dendrites),
+        ``"squares"`` and ``"orientations"`` (in the stimulus log).
+    startup_spike : bool, optional
+        Whether the stimulus line has a spike a second before the first pulse. By the definitions
+        of this format it counts as a pulse, so that all times and frames differ from those of the
+        session without.
+    photodiode_glitches : int, optional
+        How many times the photodiode flickers before it sees the screen change.
+    """
 
     mouse_folder: bool = True
     pickled_by: Pickled = "python2"
     pickle_protocol: int = 0
     layout: Storage = "contiguous"
     dtype: Literal["float32", "float64"] = "float32"
-    mates: tuple[SampleSpec, ...] = ()
-    leave_out: tuple[str, ...] = ()
+    mates: Collection[SampleSpec] = ()
+    leave_out: Collection[str] = ()
     startup_spike: bool = False
     photodiode_glitches: int = 0
-    alignment_shift: int = 0
-    unknown_eye_frames: int = 0
-    pupil_frames: int | None = None
 
     def check(self, spec: SampleSpec) -> None:
         """Raise a SampleError that lists what has no meaning for the session."""
-        allowed = {
-            "pickled_by": tuple(_PROTOCOLS),
-            "layout": ("contiguous", "chunked", "gzip"),
-            "dtype": ("float32", "float64"),
-        }
-        problems = not_among(self, allowed)
+        problems = not_among(self, _CHOICES) + out_of_range(self, {"photodiode_glitches": (0, inf)})
         problems += [
             f"leave_out has {part!r}; give some of {list(PARTS)}"
             for part in self.leave_out
             if part not in PARTS
-        ]
-        problems += [
-            f"{name} is {getattr(self, name)}; give 0 or more"
-            for name in ("photodiode_glitches", "unknown_eye_frames", "pupil_frames")
-            if (getattr(self, name) or 0) < 0
         ]
         protocols = _PROTOCOLS.get(self.pickled_by, (self.pickle_protocol,))
         if self.pickle_protocol not in protocols:
@@ -139,7 +162,3 @@ class Tree:
     def experiment_file(self, ending: str) -> Path:
         """Return the path of a file of the recording, such as ``dff.h5``."""
         return self.experiment / f"{self.experiment_id}_{ending}"
-
-    def make_folders(self) -> None:
-        """Make the folders."""
-        self.segmentation.mkdir(parents=True)

@@ -1,7 +1,7 @@
 """Files of the ROIs found in a session, unfit ones among them: traces, masks, tracked ROIs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,13 +107,6 @@ _OBJECT_HEADER: Final = (
     "act2, act3, OvlpCount, OvlpAreaPer, OvlpObj0, corcoef0, OvlpObj1, corcoef1"
 )
 _REJECTED: Final = 3  # ROIs that the segmentation found and that are on no list
-
-
-def write_max_projection(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write the maximum projection as an 8-bit gray PNG."""
-    from PIL import Image
-
-    Image.fromarray(image).save(path, format="PNG")
 
 
 def write_extract_masks(path: Path, rois: FoundRois) -> None:
@@ -251,10 +244,8 @@ def write_traces(
             fit = session.traces(start, stop)
             for rois, target in zip(segmentations, targets, strict=True):
                 dff = rois.dff(fit, start)
-                if "dff" in target:
-                    target["dff"][:, start:stop] = dff
-                if "raw" in target:
-                    target["raw"][:, start:stop] = rois.raw(dff)
+                for part, dataset in target.items():
+                    dataset[:, start:stop] = dff if part == "dff" else rois.raw(dff)
             yield stop, frames
 
 
@@ -270,11 +261,9 @@ def _open_files(
         "raw": (tree.experiment / f"neuropil_correction{ending}.h5", "FC"),
     }
     shape = (len(rois.rows), rois.session.n_twop_frames)
-    storage: dict[str, Any] = (
-        {}
-        if form.layout == "contiguous"
-        else {"chunks": (min(32, shape[0]), min(BLOCK_FRAMES, shape[1]))}
-    )
+    storage: dict[str, Any] = {}
+    if form.layout != "contiguous":
+        storage["chunks"] = min(32, shape[0]), min(BLOCK_FRAMES, shape[1])
     if form.layout == "gzip":
         storage["compression"] = "gzip"
     datasets = {}
@@ -295,13 +284,9 @@ def _open_files(
 _DENDRITE_IDS: Final = 10_000  # to a session
 
 
-def nway_name(spec: SampleSpec) -> str:
-    """Return the name of a session's n-way file."""
-    return f"mouse_{spec.mouse_id}__session_{spec.session_id}__nway_matched_rois.json"
-
-
-def write_nway(path: Path, spec: SampleSpec, mates: tuple[SampleSpec, ...]) -> None:
-    """Write the n-way file of a session."""
+def write_nway(tree: Tree, mates: Collection[SampleSpec]) -> None:
+    """Write the n-way file of a session: its tracked ROIs, and the mates that share them."""
+    spec = tree.spec
     number = spec.session_number
     is_bad = bad_rois(spec)
     tracked = np.flatnonzero(~is_bad)[tracked_rows(spec)]
@@ -334,14 +319,11 @@ def write_nway(path: Path, spec: SampleSpec, mates: tuple[SampleSpec, ...]) -> N
         },
     }
     columns = {
-        table: {name: _column(values) for name, values in content.items()}
+        table: {name: dict(enumerate(values)) for name, values in content.items()}
         for table, content in tables.items()
     }
-    path.write_text(json.dumps(columns), encoding="ascii")
-
-
-def _column(values: list[Any]) -> dict[str, Any]:
-    return {str(row): value for row, value in enumerate(values)}
+    name = f"mouse_{spec.mouse_id}__session_{spec.session_id}__nway_matched_rois.json"
+    (tree.processed / name).write_text(json.dumps(columns), encoding="ascii")
 
 
 def _matrix(spec: SampleSpec, mate: SampleSpec) -> list[list[float]]:

@@ -716,24 +716,9 @@ def test_parts_can_be_left_out(tmp_path: Path) -> None:
     assert not list(write_original(SHORT, tmp_path, leave_out=["dff"]).glob("*/*_dff.h5"))
 
 
-def test_oddities(session: SampleSession, folder: Path, tmp_path: Path) -> None:
-    odd = write_original(
-        session,
-        tmp_path,
-        alignment_shift=2,
-        unknown_eye_frames=4,
-        pupil_frames=300,
-        layout="gzip",
-        dtype="float64",
-    )
-    plain, found = (arrays(only(where, "*/*_time_synchronization.h5")) for where in (folder, odd))
-    np.testing.assert_array_equal(found["stimulus_alignment"], plain["stimulus_alignment"] + 2)
-    eye = found["eye_tracking_alignment"]
-    assert np.isnan(eye[:4]).all()
-    np.testing.assert_array_equal(eye[4:], plain["eye_tracking_alignment"][4:])
-    with h5py.File(only(odd, "*_pupil_data_df.h5")) as file:
-        assert file["pupil_data/block0_values"].shape == (300, 3)
-    with h5py.File(only(odd, "*/*_dff.h5")) as file:
+def test_traces_are_stored_as_asked(session: SampleSession, folder: Path, tmp_path: Path) -> None:
+    other = write_original(session, tmp_path, layout="gzip", dtype="float64")
+    with h5py.File(only(other, "*/*_dff.h5")) as file:
         assert (file["data"].compression, file["data"].dtype) == ("gzip", np.float64)
         assert arrays(only(folder, "*/*_dff.h5"))["data"].dtype == np.float32
 
@@ -774,10 +759,16 @@ def test_wrong_forms_are_all_named(session: SampleSession, tmp_path: Path) -> No
             layout="zip",
             leave_out=["sync"],
             mates=[SHORT],
-            pupil_frames=-1,
+            photodiode_glitches=-1,
         )
     said = str(caught.value)
-    for words in ("'python1'", "'zip'", "'sync'", "mates has session 758519303", "pupil_frames"):
+    for words in (
+        "'python1'",
+        "'zip'",
+        "'sync'",
+        "mates has session 758519303",
+        "photodiode_glitches",
+    ):
         assert words in said
     with pytest.raises(SampleError, match=r"pickle_protocol is 3; give one that python2 has"):
         write_original(session, tmp_path, pickle_protocol=3)
