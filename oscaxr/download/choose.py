@@ -1,7 +1,6 @@
 """Which files of the archive belong to the sessions that were asked for."""
 
 import os
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,20 +38,16 @@ def named(assets: Sequence[Asset]) -> list[Named]:
     return [(asset, name) for asset, name in names if name is not None]
 
 
-def wanted_by_table(
-    table: pd.DataFrame,
-    mice: Collection[int] | None,
-    sessions: Collection[int] | None,
-    run_type: str | None,
+def wanted_sessions(
+    table: pd.DataFrame, mice: Collection[int] | None, sessions: Collection[int] | None, where: str
 ) -> list[Wanted]:
-    """Return the sessions asked for, by the session table."""
-    rows = table
-    if run_type is not None and "run_type" in table:
-        rows = rows[rows["run_type"] == run_type]
-    rows = _matching(rows, mice, "mouse", "mouse_id", "mice")
+    """Return the rows of a session table that were asked for."""
+    rows = _matching(table, mice, "mouse", "mouse_id", "mice")
     rows = _matching(rows, sessions, "session", "session_id", "sessions")
-    if not len(rows):
-        raise SessionNotFoundError(f"No session of the table has {_asked(mice, sessions)}.")
+    if rows.empty:
+        said = {"mice": mice, "sessions": sessions}
+        asked = [option(word, list(all_)) for word, all_ in said.items() if all_ is not None]
+        raise SessionNotFoundError(f"{where} has no session with {' and '.join(asked)}.")
     return [
         Wanted(
             int(row["mouse_id"]),
@@ -64,10 +59,10 @@ def wanted_by_table(
     ]
 
 
-def wanted_by_name(
+def table_of_names(
     files: Sequence[Named], mice: Collection[int] | None, sessions: Collection[int] | None
-) -> list[Wanted]:
-    """Return the sessions asked for, by the names of the archive's files alone."""
+) -> pd.DataFrame:
+    """Return what the names of the archive's files tell, ids in place of numbers."""
     for word, values in (("mice", mice), ("sessions", sessions)):
         numbers = [value for value in values or () if value < _SMALLEST_ID]
         if numbers:
@@ -75,19 +70,11 @@ def wanted_by_name(
                 f"{option(word, numbers)} are numbers of the session table: give the table "
                 "(the path of mouse_df.csv), or ids instead of numbers."
             )
+    columns = ["mouse_id", "session_id", "dandi_session_time"]
     keys = {(name.mouse_id, name.session_id or 0, name.start_time or ""): None for _, name in files}
-    rows = pd.DataFrame(list(keys), columns=["mouse_id", "session_id", "dandi_session_time"])
-    rows = rows.sort_values(["mouse_id", "session_id", "dandi_session_time"])
-    rows = _matching(rows, mice, "mouse_id", "mouse_id", "mice")
-    rows = _matching(rows, sessions, "session_id", "session_id", "sessions")
-    if not len(rows):
-        raise SessionNotFoundError(
-            f"This version of the dandiset has no session with {_asked(mice, sessions)}."
-        )
-    return [
-        Wanted(mouse, session, start, f"mouse {mouse}, session {session or start}")
-        for mouse, session, start in rows.itertuples(index=False)
-    ]
+    rows = pd.DataFrame(list(keys), columns=columns).sort_values(columns)
+    session = rows["session_id"].where(rows["session_id"] > 0, rows["dandi_session_time"])
+    return rows.assign(mouse=rows["mouse_id"], session=session)
 
 
 def _matching(
@@ -102,11 +89,11 @@ def _matching(
         if not (rows[identity if value >= _SMALLEST_ID else number] == value).any()
     ]
     if unknown:
-        known = sorted(set(rows[number])) if min(unknown) < _SMALLEST_ID else sorted(rows[identity])
-        known = sorted(set(known))
+        known = sorted(set(rows[number if min(unknown) < _SMALLEST_ID else identity]))
         more = ", ..." if len(known) > _LISTED else ""
         raise SessionNotFoundError(
-            f"{option(word, unknown)}: not found. There are {_said(known[:_LISTED])}{more}."
+            f"{option(word, unknown)}: not found. There are "
+            f"{', '.join(map(str, known[:_LISTED]))}{more}."
         )
     return rows[rows[number].isin(values) | rows[identity].isin(values)]
 
@@ -120,26 +107,27 @@ def files_of(
     own = [pair for pair in own if pair[1].session_id is not None] or own
     if not own:
         return []
-    needs = [word for word, asked in (("templates", templates), ("movie", movies)) if asked]
+    needs = {word for word, asked in (("templates", templates), ("movie", movies)) if asked}
     holds = {asset: _held(name) for asset, name in own}
-    whole = [asset for asset in holds if set(needs) <= holds[asset]]
-    if whole:
-        best = min(whole, key=lambda asset: (asset.size, asset.path))
-        extra = sorted(holds[best] - set(needs))
+
+    def smallest(needs: set[str]) -> Asset | None:
+        fitting = [asset for asset, held in holds.items() if needs <= held]
+        return min(fitting, key=lambda asset: (asset.size, asset.path), default=None)
+
+    best = smallest(needs)
+    if best is not None:
+        extra = sorted(holds[best] - needs)
         note = f"also holds {' and '.join(extra)}: there is no smaller file" if extra else ""
         return [_labelled(best, wanted, note)]
-    by_need: dict[str, list[Asset]] = defaultdict(list)
-    for asset, held in holds.items():
-        for need in held:
-            by_need[need].append(asset)
-    absent = [need for need in needs if not by_need[need]]
+    found = {need: smallest({need}) for need in sorted(needs, reverse=True)}
+    absent = [need for need, asset in found.items() if asset is None]
     if absent:
         names = ", ".join(sorted(asset.path.rpartition("/")[2] for asset in holds))
         raise SessionNotFoundError(
             f"{wanted.label}: no file holds {' or '.join(absent)}. Its files are {names}."
         )
-    chosen = [min(by_need[need], key=lambda asset: (asset.size, asset.path)) for need in needs]
-    return [_labelled(asset, wanted, "") for asset in dict.fromkeys(chosen)]
+    chosen = dict.fromkeys(asset for asset in found.values() if asset is not None)
+    return [_labelled(asset, wanted, "") for asset in chosen]
 
 
 def _held(name: ParsedName) -> set[str]:
@@ -163,15 +151,6 @@ def _labelled(asset: Asset, wanted: Wanted, note: str) -> Asset:
         label=wanted.label,
         note=note,
     )
-
-
-def _asked(mice: Collection[int] | None, sessions: Collection[int] | None) -> str:
-    said = {"mice": mice, "sessions": sessions}
-    return " and ".join(option(word, list(all_)) for word, all_ in said.items() if all_ is not None)
-
-
-def _said(values: Collection[int]) -> str:
-    return ", ".join(map(str, values))
 
 
 def plan(
@@ -238,15 +217,17 @@ def plan(
     """
     refuse_keywords("plan", unknown)
     asked_mice, asked_sessions = _numbers("mice", mice), _numbers("sessions", sessions)
-    typed = None
+    typed, where = None, "The table"
     if table is not None:
         typed = read_table(table if isinstance(table, pd.DataFrame) else Path(table))
+        if run_type is not None and "run_type" in typed:
+            typed = typed[typed["run_type"] == run_type]
     archive = Archive(DANDISET, version, api_url)
     files = named(archive.list_assets())
     if typed is None:
-        wanted = wanted_by_name(files, asked_mice, asked_sessions)
-    else:
-        wanted = wanted_by_table(typed, asked_mice, asked_sessions, run_type)
+        typed = table_of_names(files, asked_mice, asked_sessions)
+        where = "This version of the dandiset"
+    wanted = wanted_sessions(typed, asked_mice, asked_sessions, where)
     chosen, missing = [], []
     for one in wanted:
         found = files_of(one, files, templates=stimulus_templates, movies=movies)

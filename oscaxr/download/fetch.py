@@ -1,11 +1,17 @@
-"""Downloading what was planned, file by file."""
+"""Downloading what was planned, file by file: taken up where it stopped, tried again, checked.
 
+The bytes are asked for here and not by the client's own download, because that gives a file its
+name before it compares the digest, removes what is in its way (also a folder), adds an answer that
+is not the range asked for to what it has, and waits for minutes before it gives up.
+"""
+
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from oscaxr.download.assets import Asset, Plan, part_path
 from oscaxr.errors import DownloadError, OscaxrError, option
@@ -17,6 +23,11 @@ if TYPE_CHECKING:
 
 Status = Literal["downloaded", "resumed", "verified", "failed"]
 Progress = Callable[[Asset, int], None]
+
+# Of a connection that is cut, no more than a piece is lost.
+_PIECE_BYTES: Final = 2**16
+_SHA256: Final = "sha2-256"
+_ETAG: Final = "dandi-etag"
 
 
 @dataclass(frozen=True)
@@ -101,18 +112,9 @@ def fetch(
     results: list[Fetched] = []
     with new_session() as session:
         for asset in plan.assets:
+            transfer = _Transfer(asset, session, Patience(retries, retry_wait), timeout, progress)
             try:
-                results.append(
-                    _fetch_one(
-                        asset,
-                        root,
-                        overwrite=overwrite,
-                        session=session,
-                        patience=Patience(retries, retry_wait),
-                        timeout=timeout,
-                        report=_reporter(asset, progress),
-                    )
-                )
+                results.append(_fetch_one(transfer, root, overwrite=overwrite))
             except (OscaxrError, OSError) as error:
                 results.append(Fetched(asset, root / asset.path, "failed", reason=str(error)))
     failed = [result for result in results if result.status == "failed"]
@@ -126,38 +128,6 @@ def fetch(
     return results
 
 
-def _fetch_one(
-    asset: Asset,
-    root: Path,
-    *,
-    overwrite: bool,
-    session: "requests.Session",
-    patience: "Patience",
-    timeout: float,
-    report: Callable[[int], None],
-) -> Fetched:
-    from oscaxr.download.transfer import check, transfer
-
-    target = asset.target(root)
-    if target.exists():
-        checked, problem = check(target, asset)
-        if not problem:
-            report(asset.size)
-            return Fetched(asset, target, "verified", checked)
-        if not overwrite or not target.is_file():
-            raise DownloadError(
-                f"{target} is there already, but is not the file of the archive ({problem}). Give "
-                f"{option('overwrite', True)} to replace it, or download into another folder."
-            )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    asset.target(root)  # once more, now that the folders are there
-    resumed, checked = transfer(
-        asset, part_path(target), session=session, patience=patience, timeout=timeout, report=report
-    )
-    part_path(target).replace(target)
-    return Fetched(asset, target, "resumed" if resumed else "downloaded", checked)
-
-
 def _refuse_full_disk(plan: Plan, root: Path) -> None:
     there = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
     needed = sum(asset.size - asset.bytes_there(root) for asset in plan.assets)
@@ -169,9 +139,155 @@ def _refuse_full_disk(plan: Plan, root: Path) -> None:
         )
 
 
-def _reporter(asset: Asset, progress: Progress | None) -> Callable[[int], None]:
-    def report(done: int) -> None:
-        if progress is not None:
-            progress(asset, done)
+def _fetch_one(transfer: "_Transfer", root: Path, *, overwrite: bool) -> Fetched:
+    asset = transfer.asset
+    target = asset.target(root)
+    if target.exists():
+        checked, problem = _check(target, asset)
+        if not problem:
+            transfer.report(asset.size)
+            return Fetched(asset, target, "verified", checked)
+        if not overwrite or not target.is_file():
+            raise DownloadError(
+                f"{target} is there already, but is not the file of the archive ({problem}). Give "
+                f"{option('overwrite', True)} to replace it, or download into another folder."
+            )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    asset.target(root)  # once more, now that the folders are there
+    part = part_path(target)
+    resumed = 0 < _size(part) <= asset.size
+    transfer.complete(part)
+    checked, problem = _check(part, asset)
+    if problem and resumed:
+        # What was there may be of another version: once from the beginning.
+        resumed = False
+        part.unlink()
+        transfer.complete(part)
+        checked, problem = _check(part, asset)
+    if problem:
+        part.unlink()
+        raise DownloadError(
+            f"what came from {asset.url} is not the file of the archive ({problem}). It is "
+            "thrown away. Try again; should it happen again, report it to the archive."
+        )
+    part.replace(target)
+    return Fetched(asset, target, "resumed" if resumed else "downloaded", checked)
 
-    return report
+
+def _check(path: Path, asset: Asset) -> tuple[str, str]:
+    """Compare a file with the digest that the archive gives: its name, and what differs."""
+    size = path.stat().st_size
+    if size != asset.size or not path.is_file():
+        return "size", f"it has {size} bytes, there {asset.size}"
+    if _SHA256 in asset.digests:
+        name = _SHA256
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    elif _ETAG in asset.digests:
+        from dandischema.digests.dandietag import DandiETag
+
+        name = _ETAG
+        found = DandiETag.from_file(path).as_str()
+    else:
+        return "size", ""
+    expected = asset.digests[name]
+    return name, "" if found == expected else f"its {name} is {found}, there {expected}"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+@dataclass(frozen=True)
+class _Transfer:
+    """One file that comes over: from where, how patiently, and who is told how far it is."""
+
+    asset: Asset
+    session: "requests.Session"
+    patience: "Patience"
+    timeout: float
+    progress: Progress | None
+
+    def report(self, done: int) -> None:
+        """Tell how many bytes are there."""
+        if self.progress is not None:
+            self.progress(self.asset, done)
+
+    def complete(self, part: Path) -> None:
+        """Ask until all bytes are there."""
+        from oscaxr.files.http import PassingError
+
+        asset = self.asset
+        if _size(part) > asset.size:
+            part.unlink()
+        part.touch()
+        failures = 0
+        while (before := _size(part)) < asset.size:
+            self.report(before)
+            try:
+                self._append(part, before)
+            except PassingError as error:
+                failures = 1 if _size(part) > before else failures + 1
+                if failures > self.patience.retries:
+                    raise DownloadError(
+                        f"{asset.url}: {error} ({failures} tries in a row). {_size(part)} of "
+                        f"{asset.size} bytes are there; they are kept."
+                    ) from error
+                self.patience.sleep(failures, error.wait)
+        self.report(asset.size)
+
+    def _append(self, part: Path, start: int) -> None:
+        """Ask once, for the bytes from `start` on."""
+        import requests
+
+        from oscaxr.files import http
+
+        asset = self.asset
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        try:
+            response = self.session.get(
+                asset.url, headers=headers, stream=True, timeout=self.timeout
+            )
+        except http.DROPPED as error:
+            raise http.PassingError(http.said(error)) from error
+        except requests.RequestException as error:
+            raise DownloadError(f"cannot ask for {asset.url}: {error}") from error
+        with response:
+            http.refuse_passing(response)
+            start = _start_of(response, asset, start)
+            with part.open("r+b") as file:
+                file.seek(start)
+                file.truncate()
+                for piece in http.body(response, _PIECE_BYTES):
+                    start += len(piece)
+                    if start > asset.size:
+                        file.truncate(0)
+                        raise DownloadError(
+                            f"{asset.url}: more bytes come than the {asset.size} that the archive "
+                            "says"
+                        )
+                    file.write(piece)
+                    self.report(start)
+        if start < asset.size:
+            raise http.PassingError(f"the answer ended after {start} of {asset.size} bytes")
+
+
+def _start_of(response: "requests.Response", asset: Asset, start: int) -> int:
+    """Return at which byte of the file an answer begins; refuse answers that are not the file."""
+    from oscaxr.files.http import content_range
+
+    if response.status_code == 200:
+        # All of it, also where a part was asked for.
+        length = response.headers.get("Content-Length", "")
+        found: tuple[int, int] | None = (0, int(length) if length.isdecimal() else asset.size)
+    elif response.status_code == 206:
+        found = content_range(response)
+    else:
+        status = f"{response.status_code} {response.reason}"
+        raise DownloadError(f"{asset.url}: the server answered {status}")
+    if found is None or found[1] != asset.size or found[0] not in (0, start):
+        said_size = "a part of unknown place" if found is None else f"{found[1]} bytes"
+        raise DownloadError(
+            f"{asset.url}: the server offers {said_size}, where the archive says {asset.size} bytes"
+        )
+    return found[0]
