@@ -3,26 +3,13 @@
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 import typer
 
-from oscaxr.cli.console import (
-    FAILED,
-    PROBLEMS,
-    DebugOption,
-    JsonOption,
-    complain,
-    counted,
-    note,
-    print_json,
-    tell,
-    tell_table,
-    working,
-)
+from oscaxr.cli import console
 from oscaxr.cli.session_options import open_options, takes
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionsFailedError
 from oscaxr.model.dataset import Problem, Report, check_structure
@@ -30,18 +17,14 @@ from oscaxr.model.dataset import validate as check_values
 from oscaxr.progress import progress_bar
 from oscaxr.sessions import convert as conversion
 from oscaxr.sessions.asked import SessionSource
-from oscaxr.sessions.convert import Converted
+from oscaxr.sessions.convert import Converted, Format
 from oscaxr.sessions.words import named_sources
 
 _STATUSES: Final = ("written", "replaced", "verified", "failed")
 _STATUS_WORDS: Final = {"verified": "already there, verified", "failed": "FAILED"}
 
 
-Format = StrEnum("Format", {"ZARR": "zarr", "PACKED": "zarr.zip", "NETCDF": "nc"})
-"""What sessions are converted to."""
-Precision = StrEnum("Precision", {"SINGLE": "float32", "DOUBLE": "float64"})
-"""Floating-point dtypes of data variables."""
-Depth = StrEnum("Depth", {"STRUCTURE": "structure", "VALUES": "values", "TRACES": "traces"})
+Depth = Literal["structure", "values", "traces"]
 """How deep to look."""
 
 
@@ -107,20 +90,20 @@ def convert(
             callback=_folder_for_exports,
         ),
     ],
-    to: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.ZARR,
+    to: Annotated[Format, typer.Option("--format", help="What to write.")] = "zarr",
     workers: WorkersOption = None,
     table: ConvertTableOption = None,
     datadir: TableFilesOption = None,
     dtype: Annotated[
-        Precision | None,
+        Literal["float32", "float64"] | None,
         typer.Option(help="Dtype of all floating data variables.", show_default="as in the source"),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace exports that differ from their source.")
     ] = False,
     verify: VerifyOption = False,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    as_json: console.JsonOption = False,
+    debug: console.DebugOption = False,
 ) -> None:
     """Convert sessions to zarr or netCDF, each to DEST/sub-MOUSE_ses-SESSION.FORMAT.
 
@@ -138,24 +121,24 @@ def convert(
         results = conversion.convert(
             sources,
             folder,
-            format=to.value,
+            format=to,
             table=table,
             default_table=os.environ.get("OSCAXR_TABLE") or None,
             datadir=datadir,
             workers=workers,
             overwrite=overwrite,
             verify=verify,
-            dtype=dtype and dtype.value,
+            dtype=dtype,
             **options,
         )
     except SessionsFailedError as error:
         results = cast("list[Converted]", error.results)
     if as_json:
-        print_json(_converted_as_dict(results, folder))
+        console.print_json(_converted_as_dict(results, folder))
     else:
         _tell_converted(results, debug=debug)
     if any(one.status == "failed" for one in results):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(console.FAILED)
 
 
 def _converted_as_dict(results: Sequence[Converted], folder: Path) -> dict[str, Any]:
@@ -170,44 +153,21 @@ def _tell_converted(results: Sequence[Converted], *, debug: bool) -> None:
     words = [_STATUS_WORDS.get(one.status, one.status) for one in results]
     sizes = [f"{one.bytes / 1e6:.1f}" if one.bytes else "" for one in results]
     rows = zip([one.session for one in results], words, sizes, strict=True)
-    tell_table(("session", "result", "MB"), rows, ("session", "result"))
+    console.tell_table(("session", "result", "MB"), rows, ("session", "result"))
     order = sorted(results, key=lambda one: _STATUSES.index(one.status))
-    tell("\n" + counted(_STATUS_WORDS.get(one.status, one.status).lower() for one in order))
+    console.tell(
+        "\n" + console.counted(_STATUS_WORDS.get(one.status, one.status).lower() for one in order)
+    )
     for one in results:
         for words_of_note in one.notes:
-            note(f"{one.session}: {words_of_note}")
+            console.note(f"{one.session}: {words_of_note}")
     for one in results:
         if one.reason:
             where = f"\n{one.traceback}" if debug else ""
-            complain(f"{one.session}: {one.reason}{where}")
+            console.complain(f"{one.session}: {one.reason}{where}")
 
 
 # -- validate -------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Checked:
-    """What was found in one session."""
-
-    session: str
-    problems: Report
-
-    @property
-    def sound(self) -> bool:
-        """Whether there is no error."""
-        return not self.problems.at_level("error")
-
-    def is_bad(self, strict: bool) -> bool:
-        """Whether it counts as unsound; under `strict`, warnings do as well."""
-        return not self.sound or bool(strict and self.problems.at_level("warning"))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what was found, for JSON."""
-        return {
-            "session": self.session,
-            "sound": self.sound,
-            "problems": [asdict(problem) for problem in self.problems],
-        }
-
-
 @takes(open_options)
 def validate(
     options: dict[str, Any],
@@ -226,12 +186,12 @@ def validate(
             help="How deep to look: names, dims and dtypes (structure); also the values of "
             "coordinates (values); also all dF/F traces for NaN (traces, slow)."
         ),
-    ] = Depth.VALUES,
+    ] = "values",
     strict: Annotated[
         bool, typer.Option("--strict", help="Let warnings count as errors, too.")
     ] = False,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    as_json: console.JsonOption = False,
+    debug: console.DebugOption = False,
 ) -> None:
     """Check that sessions are sound, and list all problems of each.
 
@@ -239,48 +199,56 @@ def validate(
     errors, 3 with errors in any session (or with warnings, under --strict), and 1
     if nothing could be checked.
     """
-    with working("searching"):
+    with console.working("searching"):
         found = named_sources(paths, options=options, every=True)
-    checked = []
-    with progress_bar("checking sessions") as report:
-        report(0, len(found))
+    checked: list[tuple[str, Report]] = []
+    with progress_bar("checking sessions") as progress:
+        progress(0, len(found))
         for one in found:
-            checked.append(check(one, level))
-            report(len(checked), len(found))
-    n_bad = sum(one.is_bad(strict) for one in checked)
+            checked.append((one.name, check(one, level)))
+            progress(len(checked), len(found))
+    levels = ("error", "warning") if strict else ("error",)
+    n_bad = sum(any(one.level in levels for one in report) for _, report in checked)
     if as_json:
-        sessions = [one.as_dict() for one in checked]
-        counts = {"level": level.value, "checked": len(checked), "unsound": n_bad}
-        print_json({**counts, "sessions": sessions})
+        sessions = [
+            {
+                "session": name,
+                "sound": not report.at_level("error"),
+                "problems": list(map(asdict, report)),
+            }
+            for name, report in checked
+        ]
+        counts = {"level": level, "checked": len(checked), "unsound": n_bad}
+        console.print_json({**counts, "sessions": sessions})
     else:
-        _tell_checked(checked, n_bad=n_bad)
+        _tell_checked(checked, n_bad)
     if n_bad:
-        raise typer.Exit(PROBLEMS)
+        raise typer.Exit(console.PROBLEMS)
 
 
-def check(found: SessionSource, level: Depth) -> Checked:
+def check(found: SessionSource, level: Depth) -> Report:
     """Check one session; one that cannot be opened has that as its problem."""
     problems: list[Problem] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", OscaxrWarning)
         try:
             with found.open() as ds:
-                if level is Depth.STRUCTURE:
+                if level == "structure":
                     problems += check_structure(ds)
                 else:
-                    problems += check_values(ds, traces=level is Depth.TRACES)
+                    problems += check_values(ds, traces=level == "traces")
         except OscaxrError as error:
             problems.append(Problem("error", "file", str(error)))
     said = dict.fromkeys(str(one.message) for one in caught)
     problems += [Problem("warning", "file", message) for message in said]
-    return Checked(found.name, Report(problems))
+    return Report(problems)
 
 
-def _tell_checked(checked: Sequence[Checked], *, n_bad: int) -> None:
+def _tell_checked(checked: Sequence[tuple[str, Report]], n_bad: int) -> None:
     styles = {"error": "red", "warning": "yellow"}
-    for one in checked:
-        tell(f"{one.session}: {'sound' if one.sound else 'NOT SOUND'}")
-        for problem in one.problems:
-            tell(f"  {problem}", styles.get(problem.level))
+    for name, report in checked:
+        console.tell(f"{name}: {'NOT SOUND' if report.at_level('error') else 'sound'}")
+        for problem in report:
+            console.tell(f"  {problem}", styles.get(problem.level))
     word = "session" if len(checked) == 1 else "sessions"
-    tell(f"\n{len(checked)} {word} checked, {n_bad or 'none'} with problems")
+    console.tell(f"\n{len(checked)} {word} checked, {n_bad or 'none'} with problems")

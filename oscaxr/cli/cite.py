@@ -1,7 +1,6 @@
 """``oscaxr cite``: what to cite, as text or BibTeX; the facts are those of CITATION.cff."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from textwrap import fill
@@ -16,21 +15,6 @@ _FILE: Final = "CITATION.cff"
 _WHERE: Final = ("journal", "volume", "issue", "number", "publisher", "version")
 
 
-@dataclass(frozen=True)
-class Citation:
-    """A work to cite."""
-
-    key: str
-    kind: str
-    cite_for: str
-    authors: tuple[tuple[str, str], ...]
-    title: str
-    year: int | None
-    where: dict[str, str]
-    doi: str = ""
-    url: str = ""
-
-
 def cite(
     bibtex: Annotated[bool, typer.Option("--bibtex", help="Print BibTeX entries.")] = False,
     as_json: JsonOption = False,
@@ -39,7 +23,7 @@ def cite(
     if bibtex and as_json:
         raise typer.BadParameter("give --bibtex or --json, not both")
     if as_json:
-        print_json([asdict(work) for work in works()])
+        print_json(works())
         return
     for number, work in enumerate(works()):
         if number:
@@ -47,11 +31,11 @@ def cite(
         if bibtex:
             tell(as_bibtex(work))
         else:
-            tell(f"For {work.cite_for}", "bold")
+            tell(f"For {work['cite_for']}", "bold")
             tell(fill(as_text(work), break_long_words=False, break_on_hyphens=False))
 
 
-def works() -> list[Citation]:
+def works() -> list[dict[str, Any]]:
     """Return the works that CITATION.cff names, this software last."""
     import yaml
 
@@ -64,56 +48,58 @@ def works() -> list[Citation]:
     return [_citation(work) for work in (*cff["references"], software)]
 
 
-def _citation(work: Mapping[str, Any]) -> Citation:
-    publisher = {"publisher": work["publisher"]["name"]} if "publisher" in work else {}
-    facts = {**work, **publisher}
-    return Citation(
-        key=work.get("abbreviation", "oscaxr"),
-        kind="article" if work["type"] == "article" else "misc",
-        cite_for=work["notes"],
-        authors=tuple(
+def _citation(work: Mapping[str, Any]) -> dict[str, Any]:
+    facts = dict(work)
+    if "publisher" in work:
+        facts["publisher"] = work["publisher"]["name"]
+    return {
+        "key": work.get("abbreviation", "oscaxr"),
+        "kind": "article" if work["type"] == "article" else "misc",
+        "cite_for": work["notes"],
+        "authors": [
             (one.get("family-names", one.get("name")), one.get("given-names", ""))
             for one in work["authors"]
-        ),
-        title=work["title"],
-        year=work.get("year"),
-        where={name: str(facts[name]) for name in _WHERE if name in facts},
-        doi=work.get("doi", ""),
-        url=work.get("url", ""),
-    )
+        ],
+        "title": work["title"],
+        "year": work.get("year"),
+        "where": {name: str(facts[name]) for name in _WHERE if name in facts},
+        "doi": work.get("doi", ""),
+        "url": work.get("url", ""),
+    }
 
 
-def as_text(work: Citation) -> str:
+def as_text(work: Mapping[str, Any]) -> str:
     """Return a citation in words."""
-    names = ", ".join(f"{family} {_initials(given)}".strip() for family, given in work.authors)
-    where = work.where
+    names = ", ".join(f"{family} {_initials(given)}".strip() for family, given in work["authors"])
+    where = work["where"]
     issue = f" ({where['issue']})" if "issue" in where else ""
     place = (
         f"{where['journal']} {where['volume']}{issue}, {where['number']}"
         if "journal" in where
         else ", ".join(filter(None, [where.get("publisher"), f"version {where['version']}"]))
     )
-    year = f" ({work.year})" if work.year else ""
-    link = f" https://doi.org/{work.doi}" if work.doi else ""
-    return f"{names}{year}. {work.title}. {place}.{link}"
+    year = f" ({work['year']})" if work["year"] else ""
+    link = f" https://doi.org/{work['doi']}" if work["doi"] else ""
+    return f"{names}{year}. {work['title']}. {place}.{link}"
 
 
-def as_bibtex(work: Citation) -> str:
+def as_bibtex(work: Mapping[str, Any]) -> str:
     """Return a citation as a BibTeX entry."""
+    authors = [
+        f"{family}, {given}" if given else f"{{{family}}}" for family, given in work["authors"]
+    ]
     # What BibTeX calls number is the issue; the number of an article is its page.
     names = {"issue": "number", "number": "pages"}
-    where = {names.get(name, name): value for name, value in work.where.items()}
-    authors = [f"{family}, {given}" if given else f"{{{family}}}" for family, given in work.authors]
     fields = {
         "author": " and ".join(authors),
-        "title": f"{{{work.title}}}",
-        "year": work.year,
-        **where,
-        "doi": work.doi,
-        "url": work.url,
+        "title": f"{{{work['title']}}}",
+        "year": work["year"],
+        **{names.get(name, name): value for name, value in work["where"].items()},
+        "doi": work["doi"],
+        "url": work["url"],
     }
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
-    return "\n".join([f"@{work.kind}{{{work.key},", *lines, "}"])
+    return "\n".join([f"@{work['kind']}{{{work['key']},", *lines, "}"])
 
 
 def _initials(given: str) -> str:

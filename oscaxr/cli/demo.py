@@ -5,7 +5,6 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import uuid4
@@ -17,27 +16,16 @@ from platformdirs import user_cache_path
 import oscaxr as ox
 from oscaxr import __version__, plot
 from oscaxr import sample as samples
-from oscaxr.cli.console import (
-    OverwriteOption,
-    bytes_at,
-    in_words,
-    tell,
-    tell_table,
-    working,
-)
+from oscaxr.cli import console
 from oscaxr.cli.plot import check_format, save
 from oscaxr.errors import OscaxrError, option
 from oscaxr.plot.overview import HEIGHT_RATIOS
 from oscaxr.progress import progress_bar
+from oscaxr.sample.mouse import FileFormat
+from oscaxr.sample.nwb_file import Layout
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-Format = StrEnum("Format", {"NWB": "nwb", "ORIGINAL": "original"})
-"""Format of the sessions' files."""
-Layout = StrEnum("Layout", {"GZIP": "gzip", "CHUNKED": "chunked", "CONTIGUOUS": "contiguous"})
-"""How HDF5 stores the large arrays of a sample file."""
 
 
 # -- sample ---------------------------------------------------------------------------------------
@@ -58,13 +46,13 @@ def sample(
         typer.Option(help="Number of unfit ROIs beside these; only the original layout has them."),
     ] = 0,
     file_format: Annotated[
-        Format,
+        FileFormat,
         typer.Option("--format", help="NWB files, or folders in the format from before NWB."),
-    ] = Format.NWB,
+    ] = "nwb",
     layout: Annotated[
         Layout, typer.Option(help="How the large arrays are stored in the files.")
-    ] = Layout.GZIP,
-    overwrite: OverwriteOption = False,
+    ] = "gzip",
+    overwrite: console.OverwriteOption = False,
 ) -> None:
     """Write three synthetic sessions of one mouse, and their session table.
 
@@ -78,22 +66,22 @@ def sample(
         "n_bad_rois": bad_rois,
     }
     form: dict[str, Any] = {
-        "format": file_format.value,
-        "layout": layout.value,
+        "format": file_format,
+        "layout": layout,
         "overwrite": overwrite,
     }
     specs = samples.mouse_specs(seed=seed, **sizes)
     with progress_bar("writing sample sessions") as progress:
         samples.write_mouse(folder, seed=seed, **sizes, **form, progress=progress)
-    tell("Wrote")
+    console.tell("Wrote")
     for spec in specs:
-        path = samples.session_path(spec, folder, file_format.value)
-        tell(f"  {path}  ({in_words(bytes_at(path))})")
+        path = samples.session_path(spec, folder, file_format)
+        console.tell(f"  {path}  ({console.in_words(console.bytes_at(path))})")
     table = folder / "mouse_df.csv"
     where = f"datadir={str(folder)!r}, table={str(table)!r}"
-    tell(f"  {table}  (session table)\n\nTry next, in Python:\n  import oscaxr as ox")
-    tell(f"  ds = ox.open_session(mouse=1, session=1, {where})")
-    tell('  u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"))')
+    console.tell(f"  {table}  (session table)\n\nTry next, in Python:\n  import oscaxr as ox")
+    console.tell(f"  ds = ox.open_session(mouse=1, session=1, {where})")
+    console.tell('  u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"))')
 
 
 # -- demo -----------------------------------------------------------------------------------------
@@ -119,17 +107,17 @@ def demo(
         with progress_bar("writing sample sessions") as progress:
             folder, written = demo_sessions(out, progress)
         how = "written" if written else "already there, unchanged"
-        tell(f"Three sample sessions of one mouse, synthetic ({how}):\n  {folder}\n")
+        console.tell(f"Three sample sessions of one mouse, synthetic ({how}):\n  {folder}\n")
         names: dict[str, Any] = {}
         opened.callback(lambda: [ds.close() for ds in names.get("sessions", ())])
         where = {"datadir": str(folder), "table": str(folder / "mouse_df.csv")}
         for words, code, shown in _STEPS:
             _run(words, code.format(**where), shown, names)
         _compare(names)
-        with working("drawing"):
+        with console.working("drawing"):
             save(draw(names["sessions"], names["u"]), figure, overwrite=True)
-        tell(f"Figure: {figure.absolute()}\n", "bold")
-        tell(_HINTS)
+        console.tell(f"Figure: {figure.absolute()}\n", "bold")
+        console.tell(_HINTS)
 
 
 # What is told, the code that is shown and run, and the expression whose value is shown.
@@ -176,27 +164,29 @@ Try next
 
 def _run(words: str, code: str, shown: str, names: dict[str, Any]) -> None:
     """Show the code of a step, and run it."""
-    tell(words, "bold")
+    console.tell(words, "bold")
     for line in [*code.splitlines(), *filter(None, [shown])]:
-        tell(f">>> {line}", "cyan")
-    with working("running"):
+        console.tell(f">>> {line}", "cyan")
+    with console.working("running"):
         exec(code, names)  # noqa: S102 (our own code, from above)
         value = eval(shown, names) if shown else None  # noqa: S307 (likewise)
     if shown:
-        tell(f"{value}\n")
+        console.tell(f"{value}\n")
 
 
 def _compare(names: Mapping[str, Any]) -> None:
     """Tell the responses of each session, as the last step makes them for one."""
     rows = []
-    with working("comparing"):
+    with console.working("comparing"):
         for ds in names["sessions"]:
             tracked = _mean_and_sem(names["same_stats"].sel(session=int(ds["session"])))
             told = [_mean_and_sem(_response(ds, gabor_frame)) for gabor_frame in "DU"]
             n_rois, n_tracked = ds.sizes["roi"], ds.osca.n_tracked
             rows.append([str(int(ds["session"])), str(n_rois), *told, f"{tracked} ({n_tracked})"])
-    tell_table(("session", "ROIs", "expected (D)", "unexpected (U)", "tracked ROIs, U"), rows)
-    tell()
+    console.tell_table(
+        ("session", "ROIs", "expected (D)", "unexpected (U)", "tracked ROIs, U"), rows
+    )
+    console.tell()
 
 
 def _response(ds: xr.Dataset, gabor_frame: str) -> xr.Dataset:

@@ -8,21 +8,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from oscaxr.cli.console import (
-    FAILED,
-    JsonOption,
-    complain,
-    counted,
-    in_words,
-    note,
-    print_json,
-    tell,
-    tell_table,
-    working,
-)
+from oscaxr.cli import console
 from oscaxr.cli.session_options import takes
 from oscaxr.cli.sessions import numbers
-from oscaxr.download import DANDISET, VERSION, Asset, Fetched, Plan, fetch, plan
+from oscaxr.download import VERSION, Asset, Fetched, Plan, fetch, plan
 from oscaxr.errors import DownloadError
 from oscaxr.progress import progress_bar
 
@@ -39,19 +28,9 @@ FolderOption = Annotated[
         help="Folder to download into; files go to DIR/sub-MOUSE/.",
     ),
 ]
-NumberedTableOption = Annotated[
-    Path | None,
-    _what(
-        metavar="CSV",
-        envvar="OSCAXR_TABLE",
-        exists=True,
-        dir_okay=False,
-        help="Session table (mouse_df.csv), which knows the numbers. Without it, give ids.",
-    ),
-]
 
 
-def _planned(
+def _what_to_fetch(
     sessions: Annotated[
         str | None,
         _what(
@@ -62,7 +41,16 @@ def _planned(
         str | None,
         _what(metavar="N,N-N", help="Mouse numbers of --table, or mouse ids.", show_default="all"),
     ] = None,
-    table: NumberedTableOption = None,
+    table: Annotated[
+        Path | None,
+        _what(
+            metavar="CSV",
+            envvar="OSCAXR_TABLE",
+            exists=True,
+            dir_okay=False,
+            help="Session table (mouse_df.csv), which knows the numbers. Without it, give ids.",
+        ),
+    ] = None,
     stimulus_templates: Annotated[
         bool, _what("--stimulus-templates", help="Also the stimulus images (2 GB each).")
     ] = False,
@@ -75,22 +63,22 @@ def _planned(
     api_url: Annotated[
         str | None, _what(metavar="URL", help="Another archive.", show_default="dandiarchive.org")
     ] = None,
-) -> Callable[[], Plan]:
-    """Return what asks the archive for the files."""
-    return lambda: plan(
-        mice=numbers("--mice", mice),
-        sessions=numbers("--sessions", sessions),
-        table=table,
-        stimulus_templates=stimulus_templates,
-        movies=movies,
-        version=version,
-        api_url=api_url,
-    )
+) -> dict[str, Any]:
+    """Return the options of the plan."""
+    return {
+        "mice": numbers("mice", mice),
+        "sessions": numbers("sessions", sessions),
+        "table": table,
+        "stimulus_templates": stimulus_templates,
+        "movies": movies,
+        "version": version,
+        "api_url": api_url,
+    }
 
 
-@takes(_planned)
+@takes(_what_to_fetch)
 def download(
-    ask_archive: Callable[[], Plan],
+    what: dict[str, Any],
     folder: FolderOption,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and its size, and stop.")
@@ -99,7 +87,7 @@ def download(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that differ from the archive's.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: console.JsonOption = False,
 ) -> None:
     """Download sessions of DANDI 000037.
 
@@ -112,30 +100,30 @@ def download(
     downloaded all the same) or nothing could be done; 2 for a wrong command
     line; 130 when interrupted.
     """
-    with working("asking the archive"):
-        planned = ask_archive()
+    with console.working("asking the archive"):
+        planned = plan(**what)
     if dry_run and as_json:
-        print_json(planned.to_dict())
+        console.print_json(planned.to_dict())
         return
     if not as_json:
         _tell_plan(planned, folder)
     for session in planned.missing:
-        note(f"not in version {planned.version}: {session}")
+        console.note(f"not in version {planned.version}: {session}")
     if dry_run:
         return
     if sys.stderr.isatty() and not (yes or as_json):
         typer.confirm("Download?", default=True, abort=True, err=True)
     results, failed = _fetch(planned, folder, overwrite)
     if as_json:
-        print_json(_as_dict(planned, folder, results))
+        console.print_json(_as_dict(planned, folder, results))
     else:
         _tell_results(results)
     for one in results:
         if one.status == "failed":
-            complain(f"{one.asset.path}: {one.reason}")
+            console.complain(f"{one.asset.path}: {one.reason}")
     if failed:
-        tell("Run the same command again to go on.", to_messages=True)
-        raise typer.Exit(FAILED)
+        console.tell("Run the same command again to go on.", to_messages=True)
+        raise typer.Exit(console.FAILED)
 
 
 def _fetch(planned: Plan, folder: Path, overwrite: bool) -> tuple[Sequence[Fetched], bool]:
@@ -171,40 +159,38 @@ def _tell_plan(planned: Plan, folder: Path) -> None:
         ]
         for asset, part in zip(planned.assets, there, strict=True)
     ]
-    tell(f"Dandiset {planned.dandiset}, version {planned.version}, into {folder}:")
-    tell_table(("session", "file", "MB", "there"), rows, ("session", "file"))
+    console.tell(f"Dandiset {planned.dandiset}, version {planned.version}, into {folder}:")
+    console.tell_table(("session", "file", "MB", "there"), rows, ("session", "file"))
     files = f"{len(planned.assets)} file{'s' if len(planned.assets) != 1 else ''}"
-    tell(f"{files}, {in_words(planned.size)}; {in_words(planned.size - sum(there))} to download")
+    console.tell(
+        f"{files}, {console.in_words(planned.size)}; "
+        f"{console.in_words(planned.size - sum(there))} to download"
+    )
     for asset in planned.assets:
         if asset.note:
-            note(f"{asset.path} {asset.note}")
+            console.note(f"{asset.path} {asset.note}")
 
 
 def _tell_results(results: Sequence[Fetched]) -> None:
-    tell(counted(_WORDS.get(one.status, one.status) for one in results))
+    console.tell(console.counted(_WORDS.get(one.status, one.status) for one in results))
     unchecked = [one.asset.path for one in results if one.checked == "size"]
     if unchecked:
-        note(f"no digest in the archive, only sizes compared: {', '.join(unchecked)}")
+        console.note(f"no digest in the archive, only sizes compared: {', '.join(unchecked)}")
     good = next((one for one in results if one.status != "failed"), None)
     if good is not None:
-        tell("\nTry next, in Python:\n  import oscaxr as ox")
-        tell(f"  ds = ox.open_session({str(good.path)!r})")
+        console.tell("\nTry next, in Python:\n  import oscaxr as ox")
+        console.tell(f"  ds = ox.open_session({str(good.path)!r})")
 
 
 def _as_dict(planned: Plan, folder: Path, results: Sequence[Fetched]) -> dict[str, Any]:
+    said = ("path", "status", "checked", "reason")
+    files = [
+        {"bytes": one.asset.size} | {name: getattr(one, name) for name in said} for one in results
+    ]
     return {
-        "dandiset": DANDISET,
+        "dandiset": planned.dandiset,
         "version": planned.version,
-        "folder": str(folder),
-        "files": [
-            {
-                "path": str(one.path),
-                "bytes": one.asset.size,
-                "status": one.status,
-                "checked": one.checked,
-                "reason": one.reason,
-            }
-            for one in results
-        ],
-        "missing": list(planned.missing),
+        "folder": folder,
+        "files": files,
+        "missing": planned.missing,
     }

@@ -1,26 +1,15 @@
 """``oscaxr extract``: windows around segments, or statistics of them, into a file."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 import xarray as xr
 
 from oscaxr.bridges.pandas_frames import check_rows, write_long_table
-from oscaxr.cli.console import (
-    JsonOption,
-    OverwriteOption,
-    bytes_at,
-    check_target,
-    in_words,
-    new_file,
-    print_json,
-    tell,
-    working,
-)
+from oscaxr.cli import console
 from oscaxr.cli.look import left_lines, left_of
 from oscaxr.cli.session_options import (
     CRITERIA_WORDS,
@@ -36,23 +25,16 @@ from oscaxr.errors import CriterionError, ExportError, MissingVariableError, Win
 from oscaxr.measure import baseline as subtract_baseline
 from oscaxr.measure import integrate as integrated
 from oscaxr.measure import stats as averaged
+from oscaxr.measure.statistics import Stat
 from oscaxr.model import names as n
 from oscaxr.progress import progress_bar
 from oscaxr.select.criteria import Explanation, select_segments
-from oscaxr.select.sequences import sequences
+from oscaxr.select.sequences import Edge, sequences
 from oscaxr.select.tracked import tracked as tracked_rois
 from oscaxr.store.save import format_of, save
 
 # Of windows that are worked on before they are saved, so many bytes are held at a time.
 _BLOCK_BYTES: Final = 16 * 2**20
-
-
-Edge = StrEnum("Edge", {"DROP": "drop", "NAN": "nan", "RAISE": "raise"})
-"""What to do with windows that leave the recording."""
-Stat = StrEnum("Stat", {"MEAN": "mean", "MEDIAN": "median"})
-"""Statistic over sequences and ROIs."""
-Spread = StrEnum("Spread", {"SEM": "sem", "STD": "std", "MAD": "mad", "QUARTILES": "quartiles"})
-"""Error of a statistic."""
 
 
 _window = partial(typer.Option, rich_help_panel="Windows")
@@ -102,7 +84,7 @@ TargetOption = Annotated[
     ),
 ]
 ErrorOption = Annotated[
-    Spread | None,
+    Literal["sem", "std", "mad", "quartiles"] | None,
     typer.Option(
         help="With --stats: sem (default) or std of the mean, mad (default) or quartiles of the "
         "median."
@@ -132,9 +114,9 @@ def extract(
     error: ErrorOption = None,
     edge: Annotated[
         Edge, typer.Option(help="What to do with windows that leave the recording.")
-    ] = Edge.DROP,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
+    ] = "drop",
+    overwrite: console.OverwriteOption = False,
+    as_json: console.JsonOption = False,
 ) -> None:
     """Write the windows around the segments that fulfil criteria, or their statistics.
 
@@ -146,16 +128,15 @@ def extract(
     _check_format(out)
     if (by_roi or error) and stats is None:
         raise typer.BadParameter("--by-roi and --error are about --stats: give that too")
-    check_target(out, overwrite=overwrite)
+    console.check_target(out, overwrite=overwrite)
     others, criteria = split_words([*asked.words, *(words or [])])
     with asked.open(others) as ds:
         selected, steps = chosen_segments(ds, criteria)
         source = tracked_rois(ds) if tracked else ds
-        windows = take_windows(source, selected, **options, edge=edge.value, integrate=integrate)
+        windows = take_windows(source, selected, **options, edge=edge, integrate=integrate)
         result: xr.Dataset | xr.DataArray = windows
         if stats is not None:
-            spread = None if error is None else error.value
-            result = statistics(windows, stats.value, spread, by_roi=by_roi)
+            result = statistics(windows, stats, error, by_roi=by_roi)
         _write(result, out, list(criteria), overwrite=overwrite)
         n_segments = ds.sizes[n.SEGMENT], selected.sizes[n.SEGMENT]
     _tell(result, out, windows, steps, n_segments, as_json=as_json)
@@ -207,7 +188,7 @@ def statistics(
     if by_roi and not rois:
         raise MissingVariableError(f"{windows.name} has no ROIs, so there is nothing --by-roi")
     dims = [n.SEQUENCE, *([] if by_roi else rois)]
-    with working("averaging"):
+    with console.working("averaging"):
         return averaged(windows, dims, stat=stat, error=error or "sem").compute()
 
 
@@ -241,7 +222,7 @@ def _write(
     check_rows(table)
     with (
         progress_bar(f"writing {out.name}") as report,
-        new_file(out, overwrite=overwrite) as temporary,
+        console.new_file(out, overwrite=overwrite) as temporary,
     ):
         write_long_table(table, temporary, columns, report)
 
@@ -268,10 +249,10 @@ def _tell(
     n_sequences = windows.sizes[n.SEQUENCE]
     names = [windows.name] if isinstance(result, xr.DataArray) else [str(name) for name in result]
     if as_json:
-        print_json(
+        console.print_json(
             {
                 "path": out,
-                "bytes": bytes_at(out),
+                "bytes": console.bytes_at(out),
                 "variables": names,
                 "sizes": dict(result.sizes),
                 "total": total,
@@ -281,11 +262,11 @@ def _tell(
             }
         )
         return
-    tell("\n".join(left_lines(steps, total)) + "\n")
+    console.tell("\n".join(left_lines(steps, total)) + "\n")
     sizes = ", ".join(f"{dim} {size:,}" for dim, size in result.sizes.items())
     dropped = selected - n_sequences
-    tell(
-        f"Wrote {out} ({in_words(bytes_at(out))}): {', '.join(map(str, names))}"
+    console.tell(
+        f"Wrote {out} ({console.in_words(console.bytes_at(out))}): {', '.join(map(str, names))}"
         + (f" over {sizes}" if sizes else "")
         + (f", of {n_sequences:,} sequences" if n.SEQUENCE not in result.sizes else "")
         + (f"; {dropped:,} dropped at the ends of the recording" if dropped else "")

@@ -8,18 +8,7 @@ import pandas as pd
 import typer
 import xarray as xr
 
-from oscaxr.cli.console import (
-    JsonOption,
-    OverwriteOption,
-    bytes_at,
-    check_target,
-    in_words,
-    new_file,
-    print_json,
-    tell,
-    tell_table,
-    working,
-)
+from oscaxr.cli import console
 from oscaxr.cli.session_options import (
     CRITERIA_WORDS,
     SESSION_WORDS,
@@ -45,17 +34,17 @@ _COUNTED: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
 @takes_session(SESSION_WORDS)
 def info(
     asked: Asked,
-    as_json: JsonOption = False,
+    as_json: console.JsonOption = False,
 ) -> None:
     """Show what a session is: facts, sizes, rates, ROIs, segments, and what it lacks.
 
     Only small things are read, whatever the size of the session.
     """
     with asked.open(asked.words) as ds:
-        with working("reading"):
+        with console.working("reading"):
             found = describe(ds)
         if as_json:
-            print_json(found)
+            console.print_json(found)
         else:
             _tell_info(found, ds)
 
@@ -95,7 +84,7 @@ def _files(ds: xr.Dataset) -> list[dict[str, Any]]:
     sources = source_paths(ds)
     paths = {source for source in sources if isinstance(source, Path)}
     return [
-        {"path": source, "bytes": bytes_at(source)}
+        {"path": source, "bytes": console.bytes_at(source)}
         if isinstance(source, Path)
         else {"path": source.url, "bytes": source.size}
         for source in sources
@@ -141,31 +130,31 @@ def _missing(ds: xr.Dataset) -> dict[str, Any]:
 
 def _tell_info(found: dict[str, Any], ds: xr.Dataset) -> None:
     title, *known = _title(found["facts"])
-    tell(title, "bold")
+    console.tell(title, "bold")
     for line in known:
-        tell(f"  {line}")
-    tell("\nFiles", "bold")
+        console.tell(f"  {line}")
+    console.tell("\nFiles", "bold")
     for file in found["files"]:
-        tell(f"  {file['path']}  ({in_words(file['bytes'])})")
-    tell("\nRecording", "bold")
+        console.tell(f"  {file['path']}  ({console.in_words(file['bytes'])})")
+    console.tell("\nRecording", "bold")
     names = {"twop": "two-photon", "stim": "stimulus"}
     for clock, frames in found["recording"].items():
         minutes = (frames["stop_s"] - frames["start_s"]) / 60
         rate = f"{frames['fps']:.2f} Hz, {minutes:.1f} min"
-        tell(f"  {names[clock]:<11} {frames['frames']:>9,} frames at {rate}")
+        console.tell(f"  {names[clock]:<11} {frames['frames']:>9,} frames at {rate}")
     rois = found["rois"]
-    tell(f"  {'ROIs':<11} {rois['total']:>9,}, {rois['tracked']:,} of them tracked")
-    tell("\nSegments", "bold")
+    console.tell(f"  {'ROIs':<11} {rois['total']:>9,}, {rois['tracked']:,} of them tracked")
+    console.tell("\nSegments", "bold")
     rows = [
         [kind, *(f"{one[k]:,}" for k in _SEGMENT_COUNTS), f"{one['seconds'] / 60:.1f}"]
         for kind, one in found["segments"].items()
     ]
-    tell_table(("stimulus", *_SEGMENT_COUNTS, "minutes"), rows, ("stimulus",), indent="  ")
-    tell("\nMissing", "bold")
+    console.tell_table(("stimulus", *_SEGMENT_COUNTS, "minutes"), rows, ("stimulus",), indent="  ")
+    console.tell("\nMissing", "bold")
     for line in _missing_lines(found["missing"]):
-        tell(f"  {line}")
-    tell("\nDataset", "bold")
-    tell(repr(ds))
+        console.tell(f"  {line}")
+    console.tell("\nDataset", "bold")
+    console.tell(repr(ds))
 
 
 _SEGMENT_COUNTS: Final = ("segments", "unexpected", "blocks")
@@ -243,8 +232,8 @@ def segments(
             help="Write the segments to a .csv file, with all that is known of each.",
         ),
     ] = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
+    overwrite: console.OverwriteOption = False,
+    as_json: console.JsonOption = False,
 ) -> None:
     """Count and list the segments that fulfil criteria, and say what each criterion left.
 
@@ -253,7 +242,7 @@ def segments(
     if out is not None:
         if out.suffix.lower() != ".csv":
             raise CriterionError(f"{out}: a table of segments is written as .csv")
-        check_target(out, overwrite=overwrite)
+        console.check_target(out, overwrite=overwrite)
     others, criteria = split_words([*asked.words, *(words or [])])
     with asked.open(others) as ds:
         selected, steps = select_segments(ds, **criteria, explain=True)
@@ -261,10 +250,10 @@ def segments(
         table = segment_table(selected).rename(columns=dict(SEGMENT_COLUMNS))
         table = table.assign(block=selected[n.BLOCK].values)
     if out is not None:
-        with new_file(out, overwrite=overwrite) as temporary:
+        with console.new_file(out, overwrite=overwrite) as temporary:
             table.to_csv(temporary)
     if as_json:
-        print_json(
+        console.print_json(
             {
                 "total": total,
                 "criteria": left_of(steps),
@@ -273,14 +262,14 @@ def segments(
             }
         )
         return
-    tell("\n".join(left_lines(steps, total)))
+    console.tell("\n".join(left_lines(steps, total)))
     if len(table):
-        tell()
+        console.tell()
         _tell_segments(table.head(limit) if limit else table)
     if limit and len(table) > limit:
-        tell(f"... and {len(table) - limit:,} more (--limit 0 shows all)")
+        console.tell(f"... and {len(table) - limit:,} more (--limit 0 shows all)")
     if out is not None:
-        tell(f"\nWrote {out}")
+        console.tell(f"\nWrote {out}")
 
 
 def left_of(steps: Explanation) -> list[dict[str, Any]]:
@@ -305,7 +294,7 @@ def _tell_segments(table: pd.DataFrame) -> None:
         table["start_frame_twop"].astype(str),
         [_what(row) for row in table[list(_SHOWN)].to_dict("records")],
     ]
-    tell_table(_HEADINGS, zip(*columns, strict=True), ("stimulus", "shown"))
+    console.tell_table(_HEADINGS, zip(*columns, strict=True), ("stimulus", "shown"))
 
 
 def _what(row: dict[Any, Any]) -> str:

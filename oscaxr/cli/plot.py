@@ -14,7 +14,7 @@ import typer
 import xarray as xr
 
 from oscaxr import plot as pictures
-from oscaxr.cli.console import OverwriteOption, check_target, new_file, tell, working
+from oscaxr.cli import console
 from oscaxr.cli.extract import chosen_segments, take_windows, window_options
 from oscaxr.cli.session_options import (
     CRITERIA_WORDS,
@@ -280,7 +280,7 @@ def check_format(path: Path) -> None:
 
 def save(figure: "Figure", path: Path, *, overwrite: bool) -> None:
     """Save a figure, so that its file is complete or not there."""
-    with new_file(path, overwrite=overwrite) as temporary:
+    with console.new_file(path, overwrite=overwrite) as temporary:
         figure.savefig(temporary, format=_ending(path))
 
 
@@ -348,7 +348,7 @@ def plot(
         float | None, _about(min=1, max=100, metavar="INCHES", help="Height of the figure.")
     ] = None,
     dpi: Annotated[int, _about(min=10, max=1200, help="Pixels an inch.")] = 150,
-    overwrite: OverwriteOption = False,
+    overwrite: console.OverwriteOption = False,
 ) -> None:
     """Draw a picture of a session and save it.
 
@@ -357,7 +357,7 @@ def plot(
     """
     with ExitStack() as opened:
         check_format(out)
-        check_target(out, overwrite=overwrite)
+        console.check_target(out, overwrite=overwrite)
         others, criteria = split_words([*asked.words, *filter(None, [kind]), *(words or [])])
         kind, sessions = _kind_of(others)
         usual_width, usual_height = PICTURES[kind].size
@@ -369,9 +369,9 @@ def plot(
             found = [asked.open(sessions, include=PICTURES[kind].include)]
         for ds in found:
             opened.enter_context(ds)
-        with working("drawing"):
+        with console.working("drawing"):
             save(draw(kind, Request(found, criteria, options), size, dpi), out, overwrite=overwrite)
-        tell(f"Wrote {out}")
+        console.tell(f"Wrote {out}")
 
 
 def _kind_of(words: list[str]) -> tuple[str, list[str]]:

@@ -4,10 +4,9 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import pandas as pd
 import typer
@@ -17,6 +16,7 @@ from oscaxr.cli.console import DebugOption, note, reported_errors, working
 from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.files.remote import is_url
 from oscaxr.formats.registry import is_session
+from oscaxr.options import Fluorescence, Segmentation
 from oscaxr.sessions.asked import typed_table
 from oscaxr.sessions.open import open_session
 from oscaxr.sessions.words import TABLE_NAME, table_in
@@ -51,16 +51,10 @@ TableOption = Annotated[
 ]
 
 
-RunType = StrEnum("RunType", {"PRODUCTION": "prod", "PILOT": "pilot"})
+RunType = Literal["prod", "pilot"]
 """Production or pilot: the numbers of pilot mice begin from 1, too."""
-Part = StrEnum(
-    "Part", {"SQUARES": "squares", "TEMPLATES": "templates", "MOVIE": "movie", "ALL": "all"}
-)
+Part = Literal["squares", "templates", "movie", "all"]
 """Heavy parts of a session that are there only when asked for."""
-Segmentation = StrEnum("Segmentation", {"EXTRACT": "extr", "ALLEN": "allen"})
-"""Which ROIs of a session in the original layout."""
-Fluorescence = StrEnum("Fluorescence", {"DFF": "dff", "RAW": "raw"})
-"""Which traces of a session in the original layout."""
 
 
 # -- options that commands share ------------------------------------------------------------------
@@ -144,13 +138,12 @@ def open_options(
     pairs = [one.partition(":") for one in header or ()]
     if not all(colon and name.strip() for name, colon, _ in pairs):
         raise typer.BadParameter("--header is written NAME:VALUE, e.g. 'Authorization: token 123'")
-    parts = [part.value for part in include or ()]
     headers = {name.strip(): value.strip() for name, _, value in pairs}
     options: dict[str, Any] = {
-        "include": "all" if Part.ALL in parts else tuple(parts) or None,
+        "include": "all" if "all" in (include or ()) else tuple(include or ()) or None,
         "drop_variables": tuple(drop_variables or ()) or None,
-        "fluorescence": fluorescence and fluorescence.value,
-        "segmentation": segmentation and segmentation.value,
+        "fluorescence": fluorescence,
+        "segmentation": segmentation,
         "keep_decoded": keep_decoded,
         "storage_options": {"headers": headers} if headers else None,
     }
@@ -304,8 +297,7 @@ def asked_session(
     source = context.get_parameter_source("table")
     given = source is not None and source.name == "COMMANDLINE"
     words = () if word is None else (word,)
-    kind = run_type and run_type.value
-    return Asked(words, mouse, session, kind, datadir, table, given, options)
+    return Asked(words, mouse, session, run_type, datadir, table, given, options)
 
 
 def takes_session(*help_words: str) -> Callable[[Any], Callable[..., Any]]:

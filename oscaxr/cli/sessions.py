@@ -1,23 +1,15 @@
 """``oscaxr sessions``: which sessions there are, in a folder or in the session table."""
 
 import os
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import pandas as pd
 import typer
 
-from oscaxr.cli.console import (
-    JsonOption,
-    note,
-    print_json,
-    tell,
-    tell_table,
-    working,
-)
+from oscaxr.cli import console
 from oscaxr.cli.session_options import RunType, TableOption
-from oscaxr.errors import CriterionError
+from oscaxr.errors import CriterionError, option
 from oscaxr.model.facts import FACT_BY_NAME, MISSING_INT
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.table import default_sessions
@@ -45,14 +37,8 @@ _COLUMNS: Final = {name: name for name in ("plane", "line", "pass_fail", "run_ty
 _COUNTED: Final = ("id", "int", "count", "flag", "date")
 
 
-Plane = StrEnum("Plane", {"SOMA": "soma", "DENDRITES": "dend"})
-"""Imaging plane."""
-Line = StrEnum(
-    "Line", {"LAYER_2_3": "L23-Cux2", "LAYER_5": "L5-Rbp4", "SHORT_2_3": "L23", "SHORT_5": "L5"}
-)
+Line = Literal["L23-Cux2", "L5-Rbp4", "L23", "L5"]
 """Mouse line, in full or by its layer."""
-PassFail = StrEnum("PassFail", {"PASSED": "P", "FAILED": "F"})
-"""Result of quality control."""
 
 
 def sessions(
@@ -72,9 +58,11 @@ def sessions(
     session: Annotated[
         str | None, typer.Option(metavar="N", help="Numbers of sessions, e.g. 1-3.")
     ] = None,
-    plane: Annotated[Plane | None, typer.Option(help="Imaging plane.")] = None,
+    plane: Annotated[Literal["soma", "dend"] | None, typer.Option(help="Imaging plane.")] = None,
     line: Annotated[Line | None, typer.Option(help="Mouse line.")] = None,
-    pass_fail: Annotated[PassFail | None, typer.Option(help="Result of quality control.")] = None,
+    pass_fail: Annotated[
+        Literal["P", "F"] | None, typer.Option(help="Result of quality control.")
+    ] = None,
     run_type: Annotated[RunType | None, typer.Option(help="Production or pilot.")] = None,
     min_rois: Annotated[int | None, typer.Option(min=1, help="Fewest ROIs.")] = None,
     published: Annotated[
@@ -84,7 +72,7 @@ def sessions(
             help="Only those that published analyses use: production, passed, fit for analysis.",
         ),
     ] = False,
-    as_json: JsonOption = False,
+    as_json: console.JsonOption = False,
 ) -> None:
     """List sessions: those with files in a folder, or those in the session table.
 
@@ -92,13 +80,13 @@ def sessions(
     Without a table, mice and sessions are numbered in the order of id and time:
     these are the published numbers only where all production mice are there.
     """
-    with working("looking for sessions"):
+    with console.working("looking for sessions"):
         there = read_sessions(source, table)
     found = choose(
         there,
         published=published,
-        mouse=numbers("--mouse", mouse),
-        session=numbers("--session", session),
+        mouse=numbers("mouse", mouse),
+        session=numbers("session", session),
         plane=plane,
         line=line,
         pass_fail=pass_fail,
@@ -106,7 +94,7 @@ def sessions(
         min_rois=min_rois,
     )
     if as_json:
-        print_json(known(found))
+        console.print_json(known(found))
         return
     columns = {name: title for name, title in _SHOWN.items() if name in found}
     rows = known(found[list(columns)]).itertuples(index=False)
@@ -115,27 +103,23 @@ def sessions(
         for row in rows
     ]
     if cells:
-        tell_table(list(columns.values()), cells, _WORDS)
-    tell(f"{len(found)} of {len(there)} sessions")
+        console.tell_table(list(columns.values()), cells, _WORDS)
+    console.tell(f"{len(found)} of {len(there)} sessions")
 
 
 def choose(table: pd.DataFrame, *, published: bool, **criteria: Any) -> pd.DataFrame:
     """Choose rows of the session table."""
-    given = {
-        name: value.value if isinstance(value, StrEnum) else value
-        for name, value in criteria.items()
-        if value is not None
-    }
+    given = {name: value for name, value in criteria.items() if value is not None}
     absent = [
-        f"--{name.replace('_', '-')}"
+        option(name)
         for name, column in _COLUMNS.items()
         if name in given
         and (column not in table or (column == "n_rois" and (table[column] < 0).all()))
     ]
     if absent or (published and "included" not in table):
         raise CriterionError(
-            f"{', '.join(absent or ['--published'])}: the files of sessions do not say this, the "
-            "session table does; give --table mouse_df.csv"
+            f"{', '.join(absent or [option('published')])}: the files of sessions do not say this, "
+            f"the session table does; give {option('table', 'mouse_df.csv')}"
         )
     free = dict.fromkeys(
         ("pass_fail", "included", "all_files", "any_files", "min_rois", "run_type"), None
@@ -144,7 +128,7 @@ def choose(table: pd.DataFrame, *, published: bool, **criteria: Any) -> pd.DataF
     return default_sessions(table, **options)
 
 
-def numbers(option: str, text: str | None) -> list[int] | None:
+def numbers(name: str, text: str | None) -> list[int] | None:
     """Read numbers and ranges of numbers."""
     if text is None:
         return None
@@ -153,7 +137,7 @@ def numbers(option: str, text: str | None) -> list[int] | None:
         first, dash, last = (piece.strip() for piece in part.partition("-"))
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise CriterionError(
-                f"{option} {text}: give numbers or ranges, such as 1 or 1,3 or 1-4"
+                f"{option(name, text)}: give numbers or ranges, such as 1 or 1,3 or 1-4"
             )
         found += range(int(first), int(last or first) + 1)
     return found
@@ -190,7 +174,7 @@ def read_sessions(source: Path | None, table: Path | None) -> pd.DataFrame:
     listed = read_table(table)
     unknown = sorted(set(found["session_id"]) - set(listed["session_id"]))
     if unknown:
-        note(
+        console.note(
             f"the session table {table} does not have {', '.join(map(str, unknown))}, found "
             f"in {source}: left out of the list"
         )

@@ -114,14 +114,14 @@ def test_numbers_and_ranges(parts):
         while number <= first + (more if ranged else 0):
             expected.append(number)
             number += 1
-    assert numbers("--mouse", text) == expected
+    assert numbers("mouse", text) == expected
 
 
 def test_no_numbers():
-    assert numbers("--mouse", None) is None
+    assert numbers("mouse", None) is None
     for text in ("", "a", "1-", "-1", "1,,2", "1.5"):
-        with pytest.raises(CriterionError, match="--mouse"):
-            numbers("--mouse", text)
+        with command_line_words(), pytest.raises(CriterionError, match="--mouse"):
+            numbers("mouse", text)
 
 
 # -- messages, JSON, tables -----------------------------------------------------------------------
