@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -53,7 +54,8 @@ TableOption = Annotated[
 
 RunType = Literal["prod", "pilot"]
 """Production or pilot: the numbers of pilot mice begin from 1, too."""
-Part = Literal["squares", "templates", "movie", "all"]
+# As a Literal it could not be repeated: typer has no lists of these.
+Part = StrEnum("Part", "squares templates movie all")
 """Heavy parts of a session that are there only when asked for."""
 
 
@@ -139,8 +141,9 @@ def open_options(
     if not all(colon and name.strip() for name, colon, _ in pairs):
         raise typer.BadParameter("--header is written NAME:VALUE, e.g. 'Authorization: token 123'")
     headers = {name.strip(): value.strip() for name, _, value in pairs}
+    parts = tuple(part.value for part in include or ())
     options: dict[str, Any] = {
-        "include": "all" if "all" in (include or ()) else tuple(include or ()) or None,
+        "include": "all" if "all" in parts else parts or None,
         "drop_variables": tuple(drop_variables or ()) or None,
         "fluorescence": fluorescence,
         "segmentation": segmentation,
