@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Final
-from uuid import uuid4
 
 import typer
 import xarray as xr
@@ -59,22 +58,13 @@ def sample(
     The files are NWB files laid out as those of DANDI 000037, or folders of the format from before.
     Equal options give equal sessions, in both formats.
     """
-    sizes: dict[str, Any] = {
-        "scale": scale,
-        "n_rois": rois,
-        "n_tracked": tracked,
-        "n_bad_rois": bad_rois,
-    }
-    form: dict[str, Any] = {
-        "format": file_format,
-        "layout": layout,
-        "overwrite": overwrite,
-    }
-    specs = samples.mouse_specs(seed=seed, **sizes)
+    sizes: dict[str, Any] = {"scale": scale, "n_rois": rois, "n_tracked": tracked}
+    sizes |= {"seed": seed, "n_bad_rois": bad_rois}
+    form: dict[str, Any] = {"format": file_format, "layout": layout, "overwrite": overwrite}
     with progress_bar("writing sample sessions") as progress:
-        samples.write_mouse(folder, seed=seed, **sizes, **form, progress=progress)
+        samples.write_mouse(folder, **sizes, **form, progress=progress)
     console.tell("Wrote")
-    for spec in specs:
+    for spec in samples.mouse_specs(**sizes):
         path = samples.session_path(spec, folder, file_format)
         console.tell(f"  {path}  ({console.in_words(console.bytes_at(path))})")
     table = folder / "mouse_df.csv"
@@ -271,26 +261,25 @@ def demo_sessions(
         )
     # An empty folder that was given stays the same folder: someone may be standing in it.
     fill = folder is not None and chosen.is_dir()
-    partial = _unused(chosen if fill else chosen.parent)
+    beside = chosen if fill else chosen.parent
     try:
-        chosen.parent.mkdir(parents=True, exist_ok=True)
-        samples.write_mouse(partial, progress=progress, **DESCRIPTION)
-        content = {path: _fingerprint(partial / path) for path in _files(partial)}
-        (partial / MANIFEST).write_text(
-            json.dumps({"version": __version__, "sample": DESCRIPTION, "files": content}, indent=1)
-        )
-        if fill:
-            for path in sorted(partial.iterdir(), key=lambda path: path.name == MANIFEST):
-                path.rename(chosen / path.name)
-        else:
-            _put(partial, chosen, is_cache=folder is None)
+        beside.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".", suffix=".partial", dir=beside) as partial:
+            made = Path(partial) / "made"
+            samples.write_mouse(made, progress=progress, **DESCRIPTION)
+            content = {path: _fingerprint(made / path) for path in _files(made)}
+            described = {"version": __version__, "sample": DESCRIPTION, "files": content}
+            (made / MANIFEST).write_text(json.dumps(described, indent=1))
+            if fill:
+                for path in sorted(made.iterdir(), key=lambda path: path.name == MANIFEST):
+                    path.rename(chosen / path.name)
+            else:
+                _put(made, chosen, is_cache=folder is None)
     except OSError as error:
         raise DemoFolderError(
             f"cannot write the demo's sessions to {chosen}: {error}. Give another folder with "
             f"{option('out')}."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return chosen, True
 
 
@@ -319,17 +308,12 @@ def _fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _unused(parent: Path) -> Path:
-    return parent / f".{uuid4().hex}.partial"
-
-
-def _put(partial: Path, chosen: Path, *, is_cache: bool) -> None:
+def _put(made: Path, chosen: Path, *, is_cache: bool) -> None:
     """Move the finished folder to its name, in place of a damaged one in the cache."""
     if is_cache and chosen.is_dir() and not is_intact(chosen):
-        aside = chosen.replace(_unused(chosen.parent))
-        shutil.rmtree(aside, ignore_errors=True)
+        chosen.replace(made.with_name("damaged"))
     try:
-        partial.replace(chosen)
+        made.replace(chosen)
     except OSError:
         # Another demo was quicker.
         if not is_intact(chosen):

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,18 +30,18 @@ from oscaxr.sample.synthesis import SampleSession
 BAD_KINDS: Final = ("nan", "infinite", "dimming", "negative")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class FoundRois:
     """The ROIs of a session's files, in their order."""
 
     session: SampleSession
     is_extract: bool
-    rows: NDArray[np.int64] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """Which of all ROIs these are."""
         spec = self.session.spec
-        rows = np.arange(spec.n_rois + spec.n_bad_rois) if self.is_extract else allen_rows(spec)
-        object.__setattr__(self, "rows", rows)
+        return np.arange(spec.n_rois + spec.n_bad_rois) if self.is_extract else allen_rows(spec)
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -49,22 +50,23 @@ class FoundRois:
             return all_roi_ids(self.session.spec)
         return allen_id_base(self.session.spec) + self.rows
 
-    @property
+    @cached_property
     def _source(self) -> NDArray[np.int64]:
         """Fit ROI of the session that each ROI is, or is made from."""
-        is_bad = bad_rois(self.session.spec)
-        source = np.empty(len(is_bad), dtype=np.int64)
-        source[~is_bad] = np.arange(self.session.spec.n_rois)
-        source[is_bad] = 7 * np.arange(is_bad.sum()) % self.session.spec.n_rois
-        return source[self.rows]
+        is_bad = bad_rois(self.session.spec)[self.rows]
+        return np.where(is_bad, 7 * self._number % self.session.spec.n_rois, self._number)
 
-    @property
-    def _kind(self) -> NDArray[np.int64]:
-        """Position of each ROI's kind in BAD_KINDS, -1 for fit ROIs."""
+    @cached_property
+    def _kind(self) -> NDArray[Any]:
+        """What is wrong with each ROI; empty for fit ones."""
+        is_bad = bad_rois(self.session.spec)[self.rows]
+        return np.where(is_bad, np.array(BAD_KINDS)[self._number % len(BAD_KINDS)], "")
+
+    @cached_property
+    def _number(self) -> NDArray[np.int64]:
+        """Number of each ROI among the fit, or among the unfit."""
         is_bad = bad_rois(self.session.spec)
-        kind = np.full(len(is_bad), -1)
-        kind[is_bad] = np.arange(is_bad.sum()) % len(BAD_KINDS)
-        return kind[self.rows]
+        return np.where(is_bad, is_bad.cumsum(), (~is_bad).cumsum())[self.rows] - 1
 
     def dff(self, fit: NDArray[np.float64], start: int) -> NDArray[np.float64]:
         """Return dF/F of all ROIs in a range of frames."""
@@ -75,11 +77,10 @@ class FoundRois:
         total = self.session.n_twop_frames
         frames = np.arange(start, start + len(fit))
         is_gap = (frames >= total // 3) & (frames < total // 3 + max(1, total // 50))
-        dff[np.ix_(kind == BAD_KINDS.index("nan"), is_gap)] = np.nan
-        dff[np.ix_(kind == BAD_KINDS.index("infinite"), frames == total // 2)] = np.inf
-        is_dimming = kind == BAD_KINDS.index("dimming")
-        dff[is_dimming] = 2.0 - dff[is_dimming]
-        dff[kind == BAD_KINDS.index("negative")] -= 0.5
+        dff[np.ix_(kind == "nan", is_gap)] = np.nan
+        dff[np.ix_(kind == "infinite", frames == total // 2)] = np.inf
+        dff[kind == "dimming"] = 2.0 - dff[kind == "dimming"]
+        dff[kind == "negative"] -= 0.5
         return dff
 
     def raw(self, dff: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -91,7 +92,7 @@ class FoundRois:
     def masks(self, start: int, stop: int, kind: MaskKind) -> NDArray[Any]:
         """Return the masks of a range of ROIs; an unfit one is the mirror image of a fit one."""
         rows = slice(start, stop)
-        is_bad = self._kind[rows] >= 0
+        is_bad = self._kind[rows] != ""
         images = np.stack(
             [self.session.masks(row, row + 1, kind)[0] for row in self._source[rows].tolist()]
         )

@@ -27,6 +27,68 @@ from oscaxr.sample.timeline import (
 IMAGES_PER_SEQUENCE: Final = 4
 
 
+# What the stimulus computer drew from, and by which parameters.
+_SCREEN: Final = [list(WINDOW), np.float64(DEGREES_PER_PIXEL)]
+_GABOR_ELEMENTS: Final = {
+    "units": "pix",
+    "nElements": n.N_PATCHES,
+    "fieldShape": "sqr",
+    "contrs": 1.0,
+    "phases": PATCH_PHASE,
+    "sfs": np.float64(SPATIAL_FREQUENCY * DEGREES_PER_PIXEL),
+    "elementTex": "sin",
+    "elementMask": "gauss",
+    "texRes": 48,
+    "maskParams": {"sd": 3},
+    "name": "gabors",
+}
+_FLOW_PARAMETERS: Final = {
+    "size": 8,
+    "speed": 50,
+    "flipfrac": 0.25,
+    "density": 0.75,
+    "seg_len": 1,
+    "reg_len": [30, 90],
+    "surp_len": [2, 4],
+    "units": "pix",
+    "fps": 60,
+}
+_GABOR_PARAMETERS: Final = {
+    "n_gabors": n.N_PATCHES,
+    "size_ran": [10, 20],
+    "sf": SPATIAL_FREQUENCY,
+    "phase": PATCH_PHASE,
+    "oris": [0.0, 45.0, 90.0, 135.0],
+    "im_len": FRAMES_PER_GABOR / NOMINAL_RATE,
+    "reg_len": [30, 90],
+    "surp_len": [3, 6],
+    "sd": 3,
+    "units": "pix",
+    "n_im": IMAGES_PER_SEQUENCE,
+}
+
+
+def _flow_drawn(session: SampleSession) -> dict[str, Any]:
+    """Make what all logs tell of how visual flow was drawn."""
+    elements = {
+        "units": "pix",
+        "nElements": session.spec.n_squares,
+        "sizes": np.float64(session.spec.square_size),
+        "fieldShape": "sqr",
+        "contrs": 1.0,
+        "elementTex": None,
+        "elementMask": None,
+        "name": "bricks",
+    }
+    return {"elemParams": elements, "square_params": _FLOW_PARAMETERS}
+
+
+def _gabors_drawn(session: SampleSession) -> dict[str, Any]:
+    """Make what all logs tell of how Gabor patches were drawn."""
+    parameters = {**_GABOR_PARAMETERS, "ori_std": session.spec.gabor_kappa**-0.5}
+    return {"elemParams": _GABOR_ELEMENTS, "gabor_params": parameters}
+
+
 def session_params(session: SampleSession) -> dict[str, Any]:
     """Make what all stimuli of a production session share."""
     scale = session.spec.scale
@@ -40,76 +102,7 @@ def session_params(session: SampleSession) -> dict[str, Any]:
         "sq_dur": round(1020 * scale),
         "seed": session.spec.seed,
         "rng": np.random.RandomState(session.spec.seed),
-        "windowpar": window_parameters(),
-    }
-
-
-def window_parameters() -> list[Any]:
-    """Return the size of the screen in pixels, and of a pixel in degrees."""
-    return [list(WINDOW), np.float64(DEGREES_PER_PIXEL)]
-
-
-def square_elements(session: SampleSession) -> dict[str, Any]:
-    """Make what the stimulus computer drew visual flow from."""
-    return {
-        "units": "pix",
-        "nElements": session.spec.n_squares,
-        "sizes": np.float64(session.spec.square_size),
-        "fieldShape": "sqr",
-        "contrs": 1.0,
-        "elementTex": None,
-        "elementMask": None,
-        "name": "bricks",
-    }
-
-
-def gabor_elements() -> dict[str, Any]:
-    """Make what the stimulus computer drew Gabor patches from."""
-    return {
-        "units": "pix",
-        "nElements": n.N_PATCHES,
-        "fieldShape": "sqr",
-        "contrs": 1.0,
-        "phases": PATCH_PHASE,
-        "sfs": np.float64(SPATIAL_FREQUENCY * DEGREES_PER_PIXEL),
-        "elementTex": "sin",
-        "elementMask": "gauss",
-        "texRes": 48,
-        "maskParams": {"sd": 3},
-        "name": "gabors",
-    }
-
-
-def flow_parameters() -> dict[str, Any]:
-    """Return the parameters of visual flow."""
-    return {
-        "size": 8,
-        "speed": 50,
-        "flipfrac": 0.25,
-        "density": 0.75,
-        "seg_len": 1,
-        "reg_len": [30, 90],
-        "surp_len": [2, 4],
-        "units": "pix",
-        "fps": 60,
-    }
-
-
-def gabor_parameters(session: SampleSession) -> dict[str, Any]:
-    """Return the parameters of Gabor patches."""
-    return {
-        "n_gabors": n.N_PATCHES,
-        "size_ran": [10, 20],
-        "sf": SPATIAL_FREQUENCY,
-        "phase": PATCH_PHASE,
-        "oris": [0.0, 45.0, 90.0, 135.0],
-        "ori_std": session.spec.gabor_kappa**-0.5,
-        "im_len": FRAMES_PER_GABOR / NOMINAL_RATE,
-        "reg_len": [30, 90],
-        "surp_len": [3, 6],
-        "sd": 3,
-        "units": "pix",
-        "n_im": IMAGES_PER_SEQUENCE,
+        "windowpar": _SCREEN,
     }
 
 
@@ -145,6 +138,15 @@ def log_of_session(session: SampleSession, form: OriginalForm) -> dict[str, Any]
     last = int(session.segments["start_frame_stim"][-1])
     start = spec.start.replace(tzinfo=None)
     duration = float(intervals.sum() / 1000)
+    encoder = {
+        "dx": wheel,
+        "vin": [],
+        "vsig": [],
+        "gain": 1.0,
+        "value": float(wheel[-1]),
+        "items": OrderedDict(),
+        "unpickleable": [],
+    }
     return {
         "fps": NOMINAL_RATE,
         "pre_blank_sec": 0.0,
@@ -156,17 +158,7 @@ def log_of_session(session: SampleSession, form: OriginalForm) -> dict[str, Any]
         "items": OrderedDict(
             sync_square={"frequency": FLIPS_PER_EVENT, "colorSequence": [-1, 1]},
             foraging={
-                "encoders": [
-                    {
-                        "dx": wheel,
-                        "vin": [],
-                        "vsig": [],
-                        "gain": 1.0,
-                        "value": float(wheel[-1]),
-                        "items": OrderedDict(),
-                        "unpickleable": [],
-                    }
-                ],
+                "encoders": [encoder],
                 "items": OrderedDict(),
                 "rewards": [],
                 "lick_sensors": [],
@@ -277,11 +269,10 @@ def flow_stimulus(
         shared["posbyframe"] = flow_frames(session, chosen)
     is_left = session.segments["main_flow_direction"][chosen][0] == n.LEFT
     parameters = {
-        "elemParams": square_elements(session),
+        **_flow_drawn(session),
         "fieldSize": list(WINDOW),
         "tex": None,
         "colors": -np.ones(3),
-        "square_params": flow_parameters(),
         "initScr": False,
         "autoLog": False,
         "units": "pix",
@@ -334,11 +325,10 @@ def gabor_stimulus(session: SampleSession, form: OriginalForm) -> dict[str, Any]
     count = len(sequences) * IMAGES_PER_SEQUENCE
     images = list(range(IMAGES_PER_SEQUENCE))
     parameters = {
-        "elemParams": gabor_elements(),
+        **_gabors_drawn(session),
         "fieldSize": list(WINDOW),
         "tex": "sin",
         "colors": np.ones(3),
-        "gabor_params": gabor_parameters(session),
         "initScr": True,
         "autoLog": False,
         "units": "pix",
@@ -358,10 +348,6 @@ def gabor_stimulus(session: SampleSession, form: OriginalForm) -> dict[str, Any]
     return stimulus(session, chosen, sweeps, own)
 
 
-def _subject_parameters(session: SampleSession) -> dict[str, Any]:
-    return {"seed": session.spec.seed, "windowpar": window_parameters()}
-
-
 def _pilot_gabors(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
     chosen = session.segments["stimulus_type"] == n.GABORS
     kappa = session.spec.gabor_kappa
@@ -372,10 +358,9 @@ def _pilot_gabors(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
     draws = gabor_draws(session, form)
     names = {"possize": "possizes", "orisbyimg": "orisByImg"}
     parameters = {
-        "elemParams": gabor_elements(),
-        "gabor_params": gabor_parameters(session),
+        **_gabors_drawn(session),
         **{names[name]: values for name, values in draws.items()},
-        "subj_params": {**_subject_parameters(session), "oriparsurps": rows},
+        "subj_params": {"seed": session.spec.seed, "windowpar": _SCREEN, "oriparsurps": rows},
     }
     return stimulus(session, chosen, gabor_sweeps(session, chosen), {"stimParams": parameters})
 
@@ -390,9 +375,8 @@ def _pilot_flow(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
         for unexpected, left in zip(table["unexpected"][chosen], is_left, strict=True)
     ]
     parameters: dict[str, Any] = {
-        "elemParams": square_elements(session),
-        "square_params": flow_parameters(),
-        "subj_params": {**_subject_parameters(session), "flipdirecarray": rows},
+        **_flow_drawn(session),
+        "subj_params": {"seed": session.spec.seed, "windowpar": _SCREEN, "flipdirecarray": rows},
     }
     if "squares" not in form.leave_out:
         parameters["posByFrame"] = flow_frames(session, chosen)
