@@ -9,7 +9,7 @@ import xarray as xr
 from oscaxr.arrays.lazy import ArrayReader
 from oscaxr.model import names as n
 from oscaxr.model import segments as table
-from oscaxr.model.dataset import session_dataset
+from oscaxr.model.dataset import session_dataset, spec_of
 from oscaxr.model.derived import mask_facts, pupil_shift, trace_facts
 from oscaxr.model.facts import facts_from_row
 from oscaxr.model.schema import SESSION, template_spec
@@ -56,58 +56,47 @@ def session(
             description.setdefault("n_tracked", min(9, description["n_rois"] // 2))
         spec = SampleSpec(**description)
     made = make_session(spec)
-    parts = {**_traces(made), **_rois(made), **_segments(made)}
     words, _ = parts_of(include)
-    if "squares" in words:
-        x, y = made.squares()
-        flow = np.flatnonzero(made.segments["stimulus_type"] == n.VISFLOW)
-        dims = (n.FLOW_SEGMENT, n.SQUARE, n.FLOW_FRAME)
-        parts |= {
-            name: (dims, values.reshape(len(flow), -1, values.shape[-1]))
-            for name, values in (("square_x", x), ("square_y", y))
-        }
-        parts[n.FLOW_SEGMENT] = ((n.FLOW_SEGMENT,), flow)
-    if "templates" in words:
-        for name, images in made.templates().items():
-            template = template_spec(name)
-            parts[template.name] = (template.dims, images.reshape(images.shape[:3]))
-    if "movie" in words:
-        parts[n.MOVIE] = ((n.TIME, n.HEIGHT, n.WIDTH), made.movie())
-    row = sample_session_table([spec]).iloc[0]
-    coords, attrs = facts_from_row(row)
     where = f"sample session {made.spec.session_id}"
+    arrays = {**_recordings(made), **_rois(made), **_segments(made), **_heavy(made, words)}
+    parts = {name: (_dims(name), values) for name, values in arrays.items()}
+    parts |= trace_facts(ArrayReader(arrays[n.DFF]), where)
+    parts |= mask_facts(ArrayReader(arrays[n.ROI_MASK]), arrays[n.ROI])
+    parts |= pupil_shift(ArrayReader(made.pupil_center_x), ArrayReader(made.pupil_center_y))
+    coords, attrs = facts_from_row(sample_session_table([spec]).iloc[0])
     return session_dataset(where, parts, coords=coords, attrs=attrs, source_format="memory")
 
 
-def _traces(made: SampleSession) -> dict[str, Any]:
-    dff = made.traces()
+def _dims(name: str) -> tuple[str, ...]:
+    spec = spec_of(name)
+    assert spec is not None
+    return spec.dims
+
+
+def _recordings(made: SampleSession) -> dict[str, Any]:
     velocity, _, _ = remove_running_outliers(made.run_velocity)
-    parts: dict[str, Any] = {
-        n.DFF: ((n.TIME, n.ROI), dff),
-        **trace_facts(ArrayReader(dff), f"sample session {made.spec.session_id}"),
-        n.RUN_VELOCITY: ((n.STIM_TIME,), velocity),
-        n.TIME: ((n.TIME,), made.twop_times),
-        n.STIM_TIME: ((n.STIM_TIME,), made.stim_times),
+    return {
+        n.DFF: made.traces(),
+        n.RUN_VELOCITY: velocity,
+        n.PUPIL_DIAMETER: made.pupil_diameter,
+        n.PUPIL_CENTER_X: made.pupil_center_x,
+        n.PUPIL_CENTER_Y: made.pupil_center_y,
+        n.TIME: made.twop_times,
+        n.STIM_TIME: made.stim_times,
     }
-    for name in (n.PUPIL_DIAMETER, n.PUPIL_CENTER_X, n.PUPIL_CENTER_Y):
-        parts[name] = ((n.TIME,), getattr(made, name))
-    return parts | pupil_shift(ArrayReader(made.pupil_center_x), ArrayReader(made.pupil_center_y))
 
 
 def _rois(made: SampleSession) -> dict[str, Any]:
-    n_rois = len(made.roi_id)
-    masks = made.masks()
-    order = np.full(n_rois, n.UNTRACKED, np.int64)
+    order = np.full(len(made.roi_id), n.UNTRACKED, np.int64)
     if made.tracking_id is not None:
         is_tracked = np.isfinite(made.tracking_id)
         order[is_tracked] = made.tracking_id[is_tracked].astype(np.int64)
     return {
-        n.ROI: ((n.ROI,), np.arange(n_rois)),
-        n.ROI_ID: ((n.ROI,), made.roi_id),
-        n.TRACKING_ID: ((n.ROI,), order),
-        n.ROI_MASK: ((n.ROI, n.HEIGHT, n.WIDTH), masks),
-        **mask_facts(ArrayReader(masks), np.arange(n_rois)),
-        n.MAX_PROJECTION: ((n.HEIGHT, n.WIDTH), made.max_projection),
+        n.ROI: np.arange(len(order)),
+        n.ROI_ID: made.roi_id,
+        n.TRACKING_ID: order,
+        n.ROI_MASK: made.masks(),
+        n.MAX_PROJECTION: made.max_projection,
     }
 
 
@@ -122,7 +111,20 @@ def _segments(made: SampleSession) -> dict[str, Any]:
     columns["duration"] = columns["stop_time"] - columns["start_time"]
     columns |= table.derive(columns)
     columns[n.SEGMENT] = np.arange(len(columns["stop_time"]))
-    parts: dict[str, Any] = {name: ((n.SEGMENT,), values) for name, values in columns.items()}
-    for name, part in zip(n.GABOR_PATCH_VARIABLES, ("x", "y", "size", "orientation"), strict=True):
-        parts[name] = ((n.SEGMENT, n.PATCH), getattr(made.patches, part))
-    return parts
+    patches = made.patches
+    shown = (patches.x, patches.y, patches.size, patches.orientation)
+    return columns | dict(zip(n.GABOR_PATCH_VARIABLES, shown, strict=True))
+
+
+def _heavy(made: SampleSession, words: Collection[str]) -> dict[str, Any]:
+    """Return the parts that a session has only when asked for."""
+    arrays: dict[str, Any] = {}
+    if "squares" in words:
+        arrays["square_x"], arrays["square_y"] = made.squares()
+        arrays[n.FLOW_SEGMENT] = np.flatnonzero(made.segments["stimulus_type"] == n.VISFLOW)
+    if "templates" in words:
+        for name, images in made.templates().items():
+            arrays[template_spec(name).name] = images.reshape(images.shape[:3])
+    if "movie" in words:
+        arrays[n.MOVIE] = made.movie()
+    return arrays
