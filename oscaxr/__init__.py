@@ -28,14 +28,12 @@ from oscaxr.measure import (
 from oscaxr.measure.registration import register_masks, register_projection
 from oscaxr.model.dataset import validate
 from oscaxr.renamed import NAMES as _NAMES
-from oscaxr.select.alignment import align_tracked
+from oscaxr.select.alignment import align_tracked, n_tracked, tracked
 from oscaxr.select.criteria import select_segments
-from oscaxr.select.frames import segments_at
-from oscaxr.select.images import stimulus_images
+from oscaxr.select.frames import segments_at, stimulus_images
 from oscaxr.select.responses import responses
 from oscaxr.select.sequences import sequences
 from oscaxr.select.tables import blocks, patches, segment_table
-from oscaxr.select.tracked import n_tracked, tracked
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.map import map_sessions
 from oscaxr.sessions.open import open_session, open_sessions

@@ -12,7 +12,7 @@ from oscaxr.bridges import pandas_frames, pynapple
 from oscaxr.measure import activity, quality, scaling, statistics, transform
 from oscaxr.model import traces
 from oscaxr.model.dataset import validate
-from oscaxr.select import criteria, frames, images, responses, sequences, tables, tracked
+from oscaxr.select import alignment, criteria, frames, responses, sequences, tables
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -102,7 +102,7 @@ class DataArrayAccessor(_Accessor):
     ('roi', 'sequence')
     """
 
-    tracked = _method(tracked.tracked)
+    tracked = _method(alignment.tracked)
     plateau_traces = _method(activity.plateau_traces)
     active_rois = _method(activity.active_rois)
     invalid_rois = _method(quality.invalid_rois)
@@ -132,14 +132,14 @@ class DatasetAccessor(_Accessor):
 
     select = _method(criteria.select_segments)
     sequences = _method(sequences.sequences)
-    tracked = _method(tracked.tracked)
+    tracked = _method(alignment.tracked)
     responses = _method(responses.responses)
     segment_table = _method(tables.segment_table)
     blocks = _method(tables.blocks)
     onset_pairs = _method(tables.onset_pairs)
     patches = _method(tables.patches)
     patches_around = _method(tables.patches_around)
-    stimulus_images = _method(images.stimulus_images)
+    stimulus_images = _method(frames.stimulus_images)
     convert_frames = _method(frames.convert_frames)
     segments_at = _method(frames.segments_at)
     scale_factors = _method(traces.scale_factors)
@@ -153,4 +153,4 @@ class DatasetAccessor(_Accessor):
     @property
     def n_tracked(self) -> int:
         """Number of tracked ROIs."""
-        return tracked.n_tracked(self._object)
+        return alignment.n_tracked(self._object)

@@ -11,9 +11,9 @@ from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.measure.transform import integrate
 from oscaxr.model import names as n
 from oscaxr.select.alignment import align_tracked, session_items
+from oscaxr.select.alignment import tracked as tracked_rois
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.sequences import sequences
-from oscaxr.select.tracked import tracked as tracked_rois
 
 EXPECTED_UNEXPECTED: Final[Mapping[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     n.GABORS: ({"gabor_frame": "D"}, {"gabor_frame": "U"}),

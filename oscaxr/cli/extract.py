@@ -28,9 +28,9 @@ from oscaxr.measure import stats as averaged
 from oscaxr.measure.statistics import Stat
 from oscaxr.model import names as n
 from oscaxr.progress import progress_bar
+from oscaxr.select.alignment import tracked as tracked_rois
 from oscaxr.select.criteria import Explanation, select_segments
 from oscaxr.select.sequences import Edge, sequences
-from oscaxr.select.tracked import tracked as tracked_rois
 from oscaxr.store.save import format_of, save
 
 # Of windows that are worked on before they are saved, so many bytes are held at a time.

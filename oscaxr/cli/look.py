@@ -21,9 +21,9 @@ from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.model import names as n
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import SEGMENT_COLUMNS, SESSION
+from oscaxr.select.alignment import n_tracked
 from oscaxr.select.criteria import Explanation, select_segments
 from oscaxr.select.tables import segment_table
-from oscaxr.select.tracked import n_tracked
 from oscaxr.store.provenance import source_paths
 
 # Traces short enough to be read for counting what is missing.

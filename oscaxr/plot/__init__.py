@@ -6,7 +6,6 @@ when the first picture is drawn. All colours can be told apart by colour-blind p
 """
 
 from oscaxr.plot.axes import PlotInputError, PlotLibraryError
-from oscaxr.plot.behavior import BehaviorArtists, behavior_responses
 from oscaxr.plot.field import (
     ProjectionArtists,
     RoiContourArtists,
@@ -15,7 +14,12 @@ from oscaxr.plot.field import (
     roi_contours,
     roi_masks,
 )
-from oscaxr.plot.overview import OverviewArtists, session_overview
+from oscaxr.plot.overview import (
+    BehaviorArtists,
+    OverviewArtists,
+    behavior_responses,
+    session_overview,
+)
 from oscaxr.plot.registered import RegisteredMaskArtists, registered_masks
 from oscaxr.plot.responses import ResponseArtists, expected_unexpected, responses
 from oscaxr.plot.roi_responses import (

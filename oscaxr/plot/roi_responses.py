@@ -11,9 +11,9 @@ from oscaxr.errors import CriterionError, MissingVariableError, TrackingError, W
 from oscaxr.measure import statistics
 from oscaxr.model import names as n
 from oscaxr.plot.axes import require_kind, require_numbers, require_rel_time, roi_dim, sessions_in
+from oscaxr.select.alignment import tracked
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.sequences import sequences
-from oscaxr.select.tracked import tracked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

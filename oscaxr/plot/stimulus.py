@@ -12,7 +12,7 @@ import oscaxr.plot.axes as parts
 from oscaxr.errors import CriterionError
 from oscaxr.model import names as n
 from oscaxr.plot.axes import require_kind, require_rel_time, require_variables
-from oscaxr.select.images import stimulus_images
+from oscaxr.select.frames import stimulus_images
 from oscaxr.select.references import find_references
 
 if TYPE_CHECKING:
