@@ -66,7 +66,7 @@ def _registered(kind: type, register: Callable[[str], Any]) -> Callable[[type[A]
 
 
 class _Accessor:
-    """What sequences can do, as an array or as a Dataset of several variables."""
+    """What traces and sequences can do, as an array or as a Dataset of several variables."""
 
     def __init__(self, wrapped: Any) -> None:
         self._object = wrapped
@@ -82,6 +82,12 @@ class _Accessor:
     integrate = _method(transform.integrate)
     interpolate = _method(traces.interpolate)
     stats = _method(statistics.stats)
+    tracked = _method(alignment.tracked)
+    active_rois = _method(activity.active_rois)
+    plateau_traces = _method(activity.plateau_traces)
+    invalid_rois = _method(quality.invalid_rois)
+    snr = _method(quality.snr)
+    roi_correlations = _method(quality.roi_correlations)
 
 
 @_registered(xr.DataArray, xr.register_dataarray_accessor)
@@ -102,12 +108,6 @@ class DataArrayAccessor(_Accessor):
     ('roi', 'sequence')
     """
 
-    tracked = _method(alignment.tracked)
-    plateau_traces = _method(activity.plateau_traces)
-    active_rois = _method(activity.active_rois)
-    invalid_rois = _method(quality.invalid_rois)
-    snr = _method(quality.snr)
-    roi_correlations = _method(quality.roi_correlations)
     to_hierarchical_frame = _method(pandas_frames.to_hierarchical_frame)
     to_pynapple = _method(pynapple.to_pynapple)
     to_numpy = _method(pynapple.to_numpy)
@@ -132,7 +132,6 @@ class DatasetAccessor(_Accessor):
 
     select = _method(criteria.select_segments)
     sequences = _method(sequences.sequences)
-    tracked = _method(alignment.tracked)
     responses = _method(responses.responses)
     segment_table = _method(tables.segment_table)
     blocks = _method(tables.blocks)
@@ -143,11 +142,6 @@ class DatasetAccessor(_Accessor):
     convert_frames = _method(frames.convert_frames)
     segments_at = _method(frames.segments_at)
     scale_factors = _method(traces.scale_factors)
-    active_rois = _method(activity.active_rois)
-    plateau_traces = _method(activity.plateau_traces)
-    invalid_rois = _method(quality.invalid_rois)
-    snr = _method(quality.snr)
-    roi_correlations = _method(quality.roi_correlations)
     validate = _method(validate)
 
     @property

@@ -232,6 +232,19 @@ def option(name: str, value: object = None) -> str:
     return f"{word} {','.join(map(str, value)) if isinstance(value, list | tuple) else value}"
 
 
+def few(items: Iterable[object], most: int = 10) -> str:
+    """List things in a message, the first of many."""
+    words = [str(item) for item in items]
+    return ", ".join(words[:most]) + ", ..." * (len(words) > most)
+
+
+def listed(items: Iterable[object], most: int = 10) -> str:
+    """List things one a line, the first of many."""
+    lines = [str(item) for item in items]
+    more = [f"... and {len(lines) - most} more"] if len(lines) > most else []
+    return "".join(f"\n  {line}" for line in lines[:most] + more)
+
+
 @contextmanager
 def command_line_words() -> Iterator[None]:
     """Name options as the command line does, in the messages made while the block runs."""

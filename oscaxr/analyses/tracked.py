@@ -1,9 +1,8 @@
 """Analyses that take a session from its traces to a result: selection and measures together."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-import numpy as np
 import xarray as xr
 
 from oscaxr.analyses.unexpected_index import unexpected_index
@@ -13,16 +12,13 @@ from oscaxr.model import names as n
 from oscaxr.select.alignment import align_tracked, session_items
 from oscaxr.select.alignment import tracked as tracked_rois
 from oscaxr.select.criteria import select_segments
-from oscaxr.select.sequences import sequences
+from oscaxr.select.sequences import reduced, sequences
 
 EXPECTED_UNEXPECTED: Final[Mapping[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     n.GABORS: ({"gabor_frame": "D"}, {"gabor_frame": "U"}),
     n.VISFLOW: ({"unexpected": 0}, {"unexpected": 1}),
 }
 """The criteria that tell expected from unexpected segments of each stimulus."""
-
-# Windows are read and integrated this many bytes at a time.
-_BLOCK_BYTES: Final = 128 * 2**20
 
 
 def unexpected_index_of(
@@ -91,9 +87,8 @@ def unexpected_index_of(
     (('roi',), 100)
     """
     if stimulus not in EXPECTED_UNEXPECTED:
-        raise CriterionError(
-            f"stimulus={stimulus!r}: the index is that of {' or '.join(EXPECTED_UNEXPECTED)}"
-        )
+        words = " or ".join(EXPECTED_UNEXPECTED)
+        raise CriterionError(f"stimulus={stimulus!r}: the index is that of {words}")
     session = int(ds["session_id"]) if "session_id" in ds.coords else None
     source = tracked_rois(ds) if tracked else ds
     responses = []
@@ -110,7 +105,7 @@ def unexpected_index_of(
                 f"session {session} has no {kind} segments of {stimulus} ({own | criteria})"
             )
         windows = sequences(source, n.DFF, segments, pre=pre, post=post)
-        responses.append(_integrated(windows))
+        responses.append(reduced(windows, integrate))
     mixed = seed if session is None else (seed, session)
     result = unexpected_index(*responses, permutations=permutations, seed=mixed)
     return result.assign_attrs(seed=seed, stimulus=stimulus, pre_s=float(pre), post_s=float(post))
@@ -147,33 +142,9 @@ def tracked_unexpected_index(sessions: Any, stimulus: str = n.GABORS, **options:
     >>> tracked_unexpected_index(mouse, permutations=100)["index"].sizes
     Frozen({'session': 3, 'tracking_id': 2})
     """
-    items: Iterable[tuple[str, Any]] = session_items(sessions)
-    results = {
-        label: unexpected_index_of(ds, stimulus, **{**options, "tracked": True})
-        for label, ds in items
-    }
+    chosen = {**options, "tracked": True}
+    items = session_items(sessions)
+    results = {label: unexpected_index_of(ds, stimulus, **chosen) for label, ds in items}
     if not results:
         raise MissingVariableError("no sessions were given")
     return align_tracked(results)
-
-
-def _integrated(windows: xr.DataArray) -> xr.DataArray:
-    """Integrate lazy windows in blocks of sequences, in float64."""
-    length = windows.sizes[n.SEQUENCE]
-    if windows.chunks is not None:
-        return integrate(windows)
-    step = max(1, int(length * _BLOCK_BYTES // max(1, windows.size * 8)))
-    dims = [dim for dim in windows.dims if dim != n.REL_TIME]
-    parts = [
-        integrate(windows.isel({n.SEQUENCE: slice(start, start + step)})).transpose(*dims)
-        for start in range(0, max(length, 1), step)
-    ]
-    axis = dims.index(n.SEQUENCE)
-    template = windows.isel({n.REL_TIME: 0}, drop=True)
-    return xr.DataArray(
-        np.concatenate([part.values for part in parts], axis=axis),
-        dims=dims,
-        coords=template.coords,
-        attrs=parts[0].attrs,
-        name=parts[0].name,
-    )

@@ -145,9 +145,7 @@ def _require(expected: xr.DataArray, unexpected: xr.DataArray, dim: Hashable) ->
     """Refuse arrays that cannot be of the same ROIs."""
     for name, array in (("expected", expected), ("unexpected", unexpected)):
         if dim not in array.dims:
-            raise MissingVariableError(
-                f"the {name} responses have no dim {dim!r}, only {[str(d) for d in array.dims]}"
-            )
+            raise MissingVariableError(f"{name} responses have no dim {dim!r}, but {array.dims}")
     problems = []
     sizes = [
         {str(d): size for d, size in array.sizes.items() if d != dim}
@@ -166,9 +164,8 @@ def _require(expected: xr.DataArray, unexpected: xr.DataArray, dim: Hashable) ->
         ]
     if problems:
         raise SessionMismatchError(
-            "expected and unexpected responses should be of the same ROIs, in the same order, of "
-            f"one session: {'; '.join(problems)}. Take both from the same session (or with "
-            "ds.osca.tracked()) in the same way"
+            f"expected and unexpected responses are not of the same ROIs: {'; '.join(problems)}. "
+            "Take both from one session, in the same way"
         )
 
 

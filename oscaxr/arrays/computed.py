@@ -69,9 +69,7 @@ class ScaledReader:
     def factors(self, indices: tuple[Any, ...]) -> list[xr.Variable]:
         """Return what to subtract and what to divide by at an outer index of the source."""
         by_dim = dict(zip(self.source.dims, indices, strict=True))
-        return [
-            factor.isel({dim: by_dim[dim] for dim in factor.dims}) for factor in self._factors()
-        ]
+        return [one.isel({dim: by_dim[dim] for dim in one.dims}) for one in self._factors()]
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""

@@ -77,14 +77,12 @@ class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
         order: tuple[int, ...] | None = None,
     ) -> None:
         self.reader = reader
-        self.indices = (
-            tuple(slice(0, size, 1) for size in reader.shape) if indices is None else indices
-        )
-        natural = tuple(
-            size
-            for index, length in zip(self.indices, reader.shape, strict=True)
-            for size in _sizes(index, length)
-        )
+        whole = tuple(slice(0, size, 1) for size in reader.shape)
+        self.indices: tuple[Any, ...] = whole if indices is None else indices
+        sizes = list(map(_sizes, self.indices, reader.shape))
+        natural = [size for own in sizes for size in own]
+        # Which axis of the source each dim is of, before their order is changed.
+        self._axes = [axis for axis, own in enumerate(sizes) for _ in own]
         self.order = tuple(range(len(natural))) if order is None else order
         self._shape = tuple(natural[axis] for axis in self.order)
 
@@ -142,7 +140,8 @@ class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
     def _vindex_get(self, indexer: VectorizedIndexer) -> Any:
         key = indexer.tuple
         arrays = [dim for dim, k in enumerate(key) if isinstance(k, np.ndarray)]
-        if len(arrays) != 1 or not self._is_plain(self.order[arrays[0]]):
+        # An array may index a dim only if that is the only one of its axis.
+        if len(arrays) != 1 or self._axes.count(self._axes[self.order[arrays[0]]]) > 1:
             pointwise: Any = _Pointwise(self)
             lazy = LazilyVectorizedIndexedArray(pointwise, indexer)
             # xarray indexes each of these with a later key, as if it had the full shape.
@@ -152,7 +151,7 @@ class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
         # Basic indexing first, so that only the array remains to be put in place.
         plain = self._outer(tuple(slice(None) if d == dim else k for d, k in enumerate(key)))
         natural = plain.order[dim]
-        axis = plain._axis_of(natural)
+        axis = plain._axes[natural]
         extra = key[dim].ndim - 1
         indices = list(plain.indices)
         indices[axis] = _compose(indices[axis], [key[dim]], plain.reader.shape[axis])
@@ -160,18 +159,6 @@ class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
         rest = tuple(d + extra * (d > natural) for d in plain.order if d != natural)
         # Numpy's rule for vectorised indexing: dims of the array first, sliced ones after.
         return OrthogonalArray(plain.reader, tuple(indices), array_dims + rest)
-
-    def _is_plain(self, natural: int) -> bool:
-        """Whether a dim is the only one of its axis, so that any array may index it."""
-        index = self.indices[self._axis_of(natural)]
-        return isinstance(index, slice) or index.ndim == 1
-
-    def _axis_of(self, natural: int) -> int:
-        counts = [
-            len(_sizes(index, length))
-            for index, length in zip(self.indices, self.reader.shape, strict=True)
-        ]
-        return int(np.searchsorted(np.cumsum(counts), natural, side="right"))
 
     def transpose(self, order: Any) -> "OrthogonalArray":
         """Return the array with its dims permuted, still lazy."""

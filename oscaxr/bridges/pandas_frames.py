@@ -75,10 +75,7 @@ def to_hierarchical_frame(
     FrozenList(['ROIs', 'sequences', 'time_values'])
     """
     if sequences.name not in DATATYPES or n.SEQUENCE not in sequences.dims:
-        raise SchemaError(
-            f"{sequences.name!r} with dims {sequences.dims} is not an array of sequences of "
-            f"{', '.join(DATATYPES)}"
-        )
+        raise SchemaError(f"{sequences.name!r} is no array of sequences of {', '.join(DATATYPES)}")
     roi_dim = _roi_dim(sequences)
     dims = [dim for dim in (roi_dim, n.SEQUENCE, n.REL_TIME) if dim in sequences.dims]
     surplus = set(sequences.dims) - set(dims)
@@ -136,27 +133,16 @@ def from_hierarchical_frame(
     dims = {ROIS: n.ROI, SEQUENCES_LEVEL: n.SEQUENCE, TIME_VALUES: n.REL_TIME}
     present = [level for level in dims if level in frame.index.names]
     if set(frame.index.names) != set(present) or SEQUENCES_LEVEL not in present:
-        raise SchemaError(
-            f"the rows have the levels {list(frame.index.names)}; frames of sequences have "
-            f"{', '.join(dims)}"
-        )
-    single = len(present) == 1
-    ordered = (
-        frame.set_axis(frame.index.get_level_values(0)) if single else frame.reorder_levels(present)
-    )
+        raise SchemaError(f"the rows have levels {list(frame.index.names)}, not {', '.join(dims)}")
+    index = pd.MultiIndex.from_arrays([frame.index.get_level_values(level) for level in present])
     labels = {level: frame.index.unique(level) for level in present}
-    expected = (
-        labels[present[0]]
-        if single
-        else pd.MultiIndex.from_product(list(labels.values()), names=present)
-    )
-    if len(expected) != len(frame) or not expected.equals(ordered.index):
-        if len(expected) != len(frame) or ordered.index.has_duplicates:
-            raise SchemaError(
-                f"the frame has {len(frame)} rows, but its levels make {len(expected)}: some are "
-                "missing or there twice"
-            )
-        ordered = ordered.reindex(expected)
+    expected = pd.MultiIndex.from_product(list(labels.values()))
+    if len(expected) != len(frame) or index.has_duplicates:
+        raise SchemaError(
+            f"rows are missing or there twice: the frame has {len(frame)}, its levels make "
+            f"{len(expected)}"
+        )
+    ordered = frame.set_axis(index).reindex(expected)
     values = ordered.iloc[:, 0].to_numpy().reshape([len(one) for one in labels.values()])
     name = str(facts["name"])
     attrs = {**SESSION[name].attrs, **facts["attrs"]}
@@ -206,10 +192,8 @@ def _facts_of(frame: pd.DataFrame) -> Mapping[str, Any]:
             f"the frame has {frame.shape[1]} columns of levels {list(frame.columns.names)}; one "
             "column with the level 'datatype' is expected: choose it first"
         )
-    levels = {
-        str(name): frame.columns.get_level_values(i)[0]
-        for i, name in enumerate(frame.columns.names)
-    }
+    names = map(str, frame.columns.names)
+    levels = {name: frame.columns.get_level_values(name)[0] for name in names}
     words = {word: name for name, word in DATATYPES.items()}
     if levels["datatype"] not in words or levels.get("fluorescence", n.DFF) != n.DFF:
         raise SchemaError(

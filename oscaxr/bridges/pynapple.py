@@ -9,16 +9,6 @@ import xarray as xr
 from oscaxr.errors import MissingVariableError, SchemaError
 from oscaxr.model import names as n
 
-_COLUMN_FACTS = (
-    n.ROI_ID,
-    n.TRACKING_ID,
-    n.VALID,
-    n.INVALID_REASON,
-    "centroid_y",
-    "centroid_x",
-    "area_px",
-)
-
 
 class Labelled(NamedTuple):
     """An array as plain numpy, with what its axes are.
@@ -125,8 +115,8 @@ def to_pynapple(trace: xr.DataArray) -> Any:
     other = ordered.dims[1]
     labels = ordered[n.ROI if n.ROI in ordered.coords else other].values
     facts = {
-        name: ordered[name].values
-        for name in _COLUMN_FACTS
-        if name in ordered.coords and ordered[name].dims == (other,)
+        str(name): coord.values
+        for name, coord in ordered.coords.items()
+        if coord.dims == (other,) and name not in (other, n.ROI)
     }
     return pynapple.TsdFrame(t=times, d=values, columns=labels, time_units="s", metadata=facts)

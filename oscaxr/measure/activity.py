@@ -6,19 +6,16 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from oscaxr.arrays.columns import BUDGET_BYTES, column_reader, map_columns, stored_width
+from oscaxr.arrays.columns import BUDGET_BYTES
 from oscaxr.arrays.percentiles import nan_percentiles
 from oscaxr.errors import CriterionError, MissingVariableError
-from oscaxr.measure.quality import full_traces, labelled_by_roi, per_roi
+from oscaxr.measure.quality import few_rows, full_traces, labelled_by_roi, map_rois
 from oscaxr.model import names as n
 from oscaxr.model.clocks import recording_frames
 
 ACTIVE_STD: Final = 3.0
 PLATEAU_STD: Final = 3.0
 PLATEAU_FRAMES: Final = 4
-
-# Few enough rows that the filter's intermediate arrays stay in the processor's caches.
-_ROWS: Final = 4
 
 
 def active_rois(
@@ -72,10 +69,10 @@ def active_rois(
     frames = None if stimulus is None else _stimulus_frames(ds, stimulus, dff.sizes[n.TIME])
 
     def kernel(rows: npt.NDArray[Any], _: slice) -> npt.NDArray[np.bool_]:
-        parts = [rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS)]
-        return np.concatenate([_has_transient(part, frames, threshold) for part in parts])
+        return np.concatenate([_has_transient(part, frames, threshold) for part in few_rows(rows)])
 
-    found = labelled_by_roi(dff, per_roi(dff, kernel, budget_bytes, np.empty(0, dtype=bool)))
+    parts = map_rois(dff, kernel, budget_bytes)
+    found = labelled_by_roi(dff, np.concatenate([np.empty(0, dtype=bool), *parts]))
     found.attrs = {
         "long_name": "ROI has a transient",
         "stimulus": "all" if stimulus is None else stimulus,
@@ -137,9 +134,8 @@ def plateau_traces(
 
     def plateaus(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         reduced = np.empty(rows.shape, dtype=dtype)
-        for first in range(0, len(rows), _ROWS):
-            part = slice(first, first + _ROWS)
-            reduced[part] = _plateaus(rows[part], threshold, min_frames, keep_last)
+        for part, target in zip(few_rows(rows), few_rows(reduced), strict=True):
+            target[:] = _plateaus(part, threshold, min_frames, keep_last)
         return reduced
 
     if dff.chunks is not None:
@@ -159,14 +155,7 @@ def plateau_traces(
         def kernel(rows: npt.NDArray[Any], columns: slice) -> None:
             columns_last[:, columns] = plateaus(rows).T
 
-        map_columns(
-            column_reader(dff, n.TIME),
-            dff.sizes[n.TIME],
-            columns_last.shape[1],
-            kernel,
-            budget_bytes=budget_bytes,
-            align=stored_width(dff, n.TIME),
-        )
+        map_rois(dff, kernel, budget_bytes)
         result = dff.copy(data=values)
     result = result.rename("plateau")
     result.attrs = {
@@ -200,15 +189,11 @@ def _stimulus_frames(
 ) -> npt.NDArray[np.bool_]:
     """Return which two-photon frames belong to segments of a stimulus."""
     if stimulus not in n.STIMULUS_TYPES:
-        raise CriterionError(
-            f"stimulus={stimulus!r} is not known; it may be {list(n.STIMULUS_TYPES)}"
-        )
+        raise CriterionError(f"stimulus={stimulus!r}: it may be {list(n.STIMULUS_TYPES)}")
     needed = ("stimulus_type", "start_frame_twop", "stop_frame_twop")
     missing = [name for name in needed if name not in ds.coords]
     if missing:
-        raise MissingVariableError(
-            f"the frames of {stimulus!r} cannot be told without {missing}; give the whole session"
-        )
+        raise MissingVariableError(f"to find {stimulus!r}, {missing} are needed: give the session")
     if isinstance(ds, xr.Dataset):
         recording_frames(ds, "twop")
     shown = ds["stimulus_type"].values == stimulus
@@ -239,14 +224,9 @@ def _median_and_std(
     middle = nan_percentiles(rows.T, (50.0,), threads=1)[0]
     with np.errstate(invalid="ignore", divide="ignore"):
         std = rows.std(axis=1, dtype=np.float64)
-        holed = np.isnan(std)
+        holed = np.isnan(std) & ~np.isnan(middle)
         if holed.any():
-            part = rows[holed].astype(np.float64)
-            present = ~np.isnan(part)
-            count = np.count_nonzero(present, axis=1)
-            mean = np.where(present, part, 0.0).sum(axis=1) / count
-            squares = np.where(present, part - mean[:, np.newaxis], 0.0) ** 2
-            std[holed] = np.sqrt(squares.sum(axis=1) / count)
+            std[holed] = np.nanstd(rows[holed].astype(np.float64), axis=1)
     return middle, std
 
 

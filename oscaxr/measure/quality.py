@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from statistics import NormalDist
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ _SNR_VARIABLES: Final = {
 
 # Few enough rows that intermediate arrays stay in the processor's caches.
 _ROWS: Final = 4
+Result = TypeVar("Result")
 
 
 def invalid_rois(
@@ -58,9 +59,8 @@ def invalid_rois(
     array([False,  True])
     """
     dff = full_traces(ds)
-    (dim,) = (name for name in dff.dims if name != n.TIME)
-    whole = np.ones(dff.sizes[dim], dtype=bool)
-    for block, _, _ in _time_blocks(dff, budget_bytes):
+    whole = np.ones(dff.sizes[roi_dim(dff)], dtype=bool)
+    for block, _, _ in time_blocks(dff, budget_bytes):
         whole &= np.isfinite(block).all(axis=0)
     found = labelled_by_roi(dff, ~whole)
     found.attrs = {"long_name": "ROI trace has NaN or infinite values"}
@@ -107,10 +107,10 @@ def snr(ds: xr.Dataset | xr.DataArray, *, budget_bytes: int = BUDGET_BYTES) -> x
     dff = full_traces(ds)
 
     def kernel(rows: npt.NDArray[Any], _: slice) -> FloatArray:
-        parts = [rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS)]
-        return np.concatenate([_signal_and_noise(part) for part in parts])
+        return np.concatenate([_signal_and_noise(part) for part in few_rows(rows)])
 
-    values = per_roi(dff, kernel, budget_bytes, np.empty((0, len(_SNR_VARIABLES))))
+    nothing = np.empty((0, len(_SNR_VARIABLES)))
+    values = np.concatenate([nothing, *map_rois(dff, kernel, budget_bytes)])
     units = dff.attrs.get("units", "1")
     found = {}
     for column, (name, (long_name, own_units)) in zip(
@@ -165,17 +165,15 @@ def roi_correlations(
     array([-1.])
     """
     dff = full_traces(ds)
-    (dim,) = (name for name in dff.dims if name != n.TIME)
+    dim = roi_dim(dff)
     n_time, n_rois = dff.sizes[n.TIME], dff.sizes[dim]
     if not 1 <= window <= n_time:
-        raise WindowError(
-            f"window={window} frames: a rolling mean needs between 1 and {n_time} frames here"
-        )
+        raise WindowError(f"window={window} frames: it should be 1 to {n_time} frames here")
     back, ahead = (window - 1) // 2, window // 2
     sums, products = np.zeros(n_rois), np.zeros((n_rois, n_rois))
     origin: FloatArray | None = None
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        for block, before, after in _time_blocks(dff, budget_bytes // 4, back, ahead):
+        for block, before, after in time_blocks(dff, budget_bytes // 4, back, ahead):
             block = block.astype(np.float64)
             if origin is None:
                 # Any value near the mean keeps the sums of squares from cancelling.
@@ -207,43 +205,50 @@ def full_traces(ds: xr.Dataset | xr.DataArray) -> xr.DataArray:
     """Return the full dF/F traces of a session, or the traces themselves."""
     if isinstance(ds, xr.Dataset):
         if n.DFF not in ds:
-            raise MissingVariableError(
-                f"the session has no {n.DFF!r}, only {[str(name) for name in ds.data_vars]}"
-            )
+            raise MissingVariableError(f"the session has no {n.DFF!r}, only {list(map(str, ds))}")
         ds = ds[n.DFF]
-    rois = [dim for dim in ds.dims if dim in (n.ROI, n.TRACKING_ID)]
-    if ds.ndim != 2 or len(rois) != 1 or n.TIME not in ds.dims:
+    if set(ds.dims) not in ({n.TIME, n.ROI}, {n.TIME, n.TRACKING_ID}):
         raise MissingVariableError(
-            f"full traces over {n.TIME!r} and {n.ROI!r} (or {n.TRACKING_ID!r}) are needed, but "
-            f"{ds.name!r} has the dims {ds.dims}"
+            f"{ds.name!r} has the dims {ds.dims}; full traces have {n.TIME!r} and {n.ROI!r} or "
+            f"{n.TRACKING_ID!r}"
         )
     return ds
 
 
-def per_roi(
+def roi_dim(data: xr.DataArray | xr.Dataset) -> str:
+    """Return the dim of the ROIs."""
+    for dim in (n.ROI, n.TRACKING_ID):
+        if dim in data.dims:
+            return dim
+    raise MissingVariableError(f"no dim of {data.dims} is of ROIs ({n.ROI}, {n.TRACKING_ID})")
+
+
+def map_rois(
     dff: xr.DataArray,
-    kernel: Callable[[npt.NDArray[Any], slice], npt.NDArray[Any]],
+    kernel: Callable[[npt.NDArray[Any], slice], Result],
     budget_bytes: int,
-    empty: npt.NDArray[Any],
-) -> npt.NDArray[Any]:
-    """Run a kernel over blocks of ROIs and join what it says of them."""
-    (dim,) = (name for name in dff.dims if name != n.TIME)
-    parts = map_columns(
+) -> list[Result]:
+    """Run a kernel over blocks of ROIs."""
+    return map_columns(
         column_reader(dff, n.TIME),
         dff.sizes[n.TIME],
-        dff.sizes[dim],
+        dff.sizes[roi_dim(dff)],
         kernel,
         budget_bytes=budget_bytes,
         align=stored_width(dff, n.TIME),
     )
-    return np.concatenate(parts) if parts else empty
+
+
+def few_rows(rows: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Give views of a few rows at a time."""
+    for first in range(0, len(rows), _ROWS):
+        yield rows[first : first + _ROWS]
 
 
 def labelled_by_roi(dff: xr.DataArray, values: npt.NDArray[Any]) -> xr.DataArray:
     """Label values of ROIs with the coordinates of their traces."""
-    (dim,) = (name for name in dff.dims if name != n.TIME)
     coords = {key: coord for key, coord in dff.coords.items() if n.TIME not in coord.dims}
-    return xr.DataArray(values, dims=[dim], coords=coords)
+    return xr.DataArray(values, dims=[roi_dim(dff)], coords=coords)
 
 
 def _signal_and_noise(rows: npt.NDArray[Any]) -> FloatArray:
@@ -263,13 +268,12 @@ def _signal_and_noise(rows: npt.NDArray[Any]) -> FloatArray:
     return np.stack([ratio, signal, middle, std, middle + above_middle], axis=1)
 
 
-def _time_blocks(
+def time_blocks(
     dff: xr.DataArray, budget_bytes: int, back: int = 0, ahead: int = 0
 ) -> Iterator[tuple[npt.NDArray[Any], int, int]]:
     """Yield (time, roi) blocks with the frames they need before and after, as far as they exist."""
     # Beside each block are the numbers of frames before and after it that are in it.
-    (dim,) = (name for name in dff.dims if name != n.TIME)
-    n_time, frame_bytes = dff.sizes[n.TIME], max(1, dff.sizes[dim] * 8)
+    n_time, frame_bytes = dff.sizes[n.TIME], max(1, dff.sizes[roi_dim(dff)] * 8)
     # A mirror image needs as many frames as it adds, and one more to turn about; so the last
     # frames, if they are too few, go with the block before.
     length = max(budget_bytes // frame_bytes, back + ahead + 1)

@@ -142,9 +142,7 @@ def _register(
 ) -> xr.DataArray:
     missing = [dim for dim in _PIXELS if dim not in array.dims]
     if missing:
-        raise MissingVariableError(
-            f"{array.name!r} has the dims {array.dims}; to register it, it needs {list(_PIXELS)}"
-        )
+        raise MissingVariableError(f"{array.name!r} has the dims {array.dims}, not {list(_PIXELS)}")
     source = (array.sizes[n.HEIGHT], array.sizes[n.WIDTH])
     target = source if shape is None else (int(shape[0]), int(shape[1]))
     if not all(source) or min(target) < 1:
@@ -264,12 +262,10 @@ def _weights(
     place_x = np.clip(np.where(np.isfinite(place_x), place_x, -2), -2, width + 1)
     place_y = np.clip(np.where(np.isfinite(place_y), place_y, -2), -2, height + 1)
     left, top = np.floor(place_x).astype(np.int64), np.floor(place_y).astype(np.int64)
-    right_part, lower_part = place_x - left, place_y - top
+    right, lower = place_x - left, place_y - top
     rows, columns, parts = [], [], []
     for down, across in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        weight = (lower_part if down else 1 - lower_part) * (
-            right_part if across else 1 - right_part
-        )
+        weight = (lower if down else 1 - lower) * (right if across else 1 - right)
         row, column = top + down, left + across
         used = (weight > 0) & (row >= 0) & (row < height) & (column >= 0) & (column < width)
         rows.append(np.flatnonzero(used))

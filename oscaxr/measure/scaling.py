@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from oscaxr.arrays.computed import scaled
-from oscaxr.errors import MissingVariableError, SchemaError, SessionMismatchError
+from oscaxr.errors import MissingVariableError, SchemaError, SessionMismatchError, few
 from oscaxr.model import names as n
 from oscaxr.model.traces import MEDIAN, SPREAD, scale_factors
 
@@ -81,26 +81,19 @@ def scale(
     """
     if (ds is None) == (factors is None):
         raise MissingVariableError(
-            "to scale, give either the session the data come from, scale(data, ds), or "
-            "scale(data, factors=scale_factors(ds, name))"
+            "to scale, give the session, scale(data, ds), or its factors, scale(data, factors=...)"
         )
     if isinstance(data, xr.DataArray):
         return _scale_one(data, _variable_name(data, data.name), ds, factors)
     if ds is None:
-        raise MissingVariableError(
-            "a Dataset may hold several variables, each with its own factors: give the session, "
-            "scale(data, ds)"
-        )
+        raise MissingVariableError("a Dataset is scaled by its session: scale(data, ds)")
     names = {
         key: _variable_name(array, key)
         for key, array in data.data_vars.items()
         if _variable_name(array, key) in n.SPREAD_PERCENTILES
     }
     if not names:
-        raise SchemaError(
-            f"the Dataset holds {[str(key) for key in data.data_vars]}, none of which is scaled; "
-            f"variables with scale factors are {sorted(n.SPREAD_PERCENTILES)}"
-        )
+        raise SchemaError(f"none of {[*data]} is scaled, only {sorted(n.SPREAD_PERCENTILES)}")
     changed = {key: _scale_one(data[key], name, ds, None) for key, name in names.items()}
     return data.assign(changed)
 
@@ -142,19 +135,13 @@ def scale_parameters(data: Data) -> Data:
         return _scale_parameter(data, data.name)
     found = [name for name in data.data_vars if name in PARAMETER_RANGES]
     if not found:
-        raise SchemaError(
-            f"the Dataset holds {[str(name) for name in data.data_vars]}, none of the stimulus "
-            f"parameters {sorted(PARAMETER_RANGES)}"
-        )
+        raise SchemaError(f"none of {[*data]} has a range, only {sorted(PARAMETER_RANGES)}")
     return data.assign({name: _scale_parameter(data[name], name) for name in found})
 
 
 def _scale_parameter(array: xr.DataArray, name: Hashable) -> xr.DataArray:
     if name not in PARAMETER_RANGES:
-        raise SchemaError(
-            f"{name!r} is not a stimulus parameter with a range; those are "
-            f"{sorted(PARAMETER_RANGES)}"
-        )
+        raise SchemaError(f"{name!r} is no stimulus parameter of {sorted(PARAMETER_RANGES)}")
     if array.attrs.get("scaled") == 1:
         raise SchemaError(f"{name!r} is scaled already")
     low, high = PARAMETER_RANGES[str(name)]
@@ -212,9 +199,7 @@ def _check_order(array: xr.DataArray, name: Hashable) -> None:
 def _check_factors(factors: xr.Dataset, name: Hashable, interpolated: bool) -> None:
     missing = [part for part in (MEDIAN, SPREAD) if part not in factors]
     if missing:
-        raise MissingVariableError(
-            f"the factors lack {missing}; take them from scale_factors(ds, {name!r})"
-        )
+        raise MissingVariableError(f"the factors lack {missing}: take scale_factors(ds, {name!r})")
     wanted = {"variable": name, "interpolated": int(interpolated)}
     wrong = {
         key: factors.attrs[key]
@@ -228,9 +213,7 @@ def _check_factors(factors: xr.Dataset, name: Hashable, interpolated: bool) -> N
 def _check_session(array: xr.DataArray, ds: xr.Dataset) -> None:
     ours, theirs = _session_id(array.coords, array.attrs), _session_id(ds.coords, ds.attrs)
     if ours is not None and theirs is not None and ours != theirs:
-        raise SessionMismatchError(
-            f"the data are of session {ours}, but were to be scaled by session {theirs}"
-        )
+        raise SessionMismatchError(f"data of session {ours} were to be scaled by session {theirs}")
 
 
 def _session_id(coords: Mapping[Any, Any], attrs: Mapping[Any, Any]) -> str | None:
@@ -248,21 +231,17 @@ def _matching_rows(array: xr.DataArray, factors: xr.Dataset) -> npt.NDArray[np.i
     """Return the row of the factors of each ROI of the data, by label."""
     for what, labelled in (("data", array), ("scale factors", factors)):
         if n.ROI not in labelled.coords:
-            raise SchemaError(
-                f"the ROIs of the {what} have no labels {n.ROI!r}, so they cannot be matched; "
-                f"dims are {[str(dim) for dim in labelled.dims]}"
-            )
+            raise SchemaError(f"the {what} have no labels {n.ROI!r} to match: {labelled.dims}")
     wanted = np.atleast_1d(array[n.ROI].values)
     index = pd.Index(np.atleast_1d(factors[n.ROI].values))
     if not index.is_unique:
-        raise SessionMismatchError(
-            f"the scale factors have ROIs twice: {_few(index[index.duplicated()])}"
-        )
+        twice = few(index[index.duplicated()])
+        raise SessionMismatchError(f"the scale factors have ROIs twice: {twice}")
     rows: npt.NDArray[np.intp] = index.get_indexer(pd.Index(wanted))
     if (rows < 0).any():
         raise SessionMismatchError(
-            f"ROIs of the data that the scale factors lack: {_few(wanted[rows < 0])} "
-            f"({np.count_nonzero(rows < 0)} of {wanted.size}; the factors have {len(index)})"
+            f"the scale factors lack {(rows < 0).sum()} of {wanted.size} ROIs of the data: "
+            f"{few(wanted[rows < 0])}"
         )
     for name in _ROI_IDENTITY:
         if name in array.coords and name in factors.coords:
@@ -271,13 +250,7 @@ def _matching_rows(array: xr.DataArray, factors: xr.Dataset) -> npt.NDArray[np.i
             differ = ours != theirs
             if differ.any():
                 raise SessionMismatchError(
-                    f"{name} differs between data and scale factors for the ROIs "
-                    f"{_few(wanted[differ])}: {_few(ours[differ])} against {_few(theirs[differ])}; "
-                    "they are of different sessions"
+                    f"the factors are of another session: {name} differs for the ROIs "
+                    f"{few(wanted[differ])}: {few(ours[differ])} against {few(theirs[differ])}"
                 )
     return rows if array[n.ROI].ndim else int(rows[0])
-
-
-def _few(values: npt.ArrayLike) -> str:
-    listed = np.asarray(values).tolist()
-    return f"{listed[:10]}" + (" and more" if len(listed) > 10 else "")

@@ -88,11 +88,7 @@ def stats(
     dims = _dims(dim)
     kind = _error_kind(stat, error)
     if isinstance(data, xr.Dataset):
-        arrays = {
-            str(name): array
-            for name, array in data.data_vars.items()
-            if set(dims) <= set(array.dims)
-        }
+        arrays = {str(key): one for key, one in data.data_vars.items() if set(dims) <= {*one.dims}}
         _require_dims(dims, data.dims, bool(arrays))
         variables = {
             f"{name}_{part}": value
@@ -189,9 +185,7 @@ def _percentile(data: xr.DataArray, dim: Hashable, percentile: float) -> xr.Data
 def _dims(dim: Hashable | Sequence[Hashable]) -> tuple[Hashable, ...]:
     dims = (dim,) if isinstance(dim, str) or not isinstance(dim, Sequence) else tuple(dim)
     if not dims or len(set(dims)) < len(dims):
-        raise CriterionError(
-            f"dim={dim!r}: name one dim, or several different ones in the order to average"
-        )
+        raise CriterionError(f"dim={dim!r}: name one, or different ones in the order to average")
     return dims
 
 
@@ -201,19 +195,14 @@ def _error_kind(stat: str, error: str | None) -> str | None:
     if error is None:
         return None
     if error not in ERRORS[stat]:
-        raise CriterionError(
-            f"{option('error', error)} is not known for the {stat}; it may be "
-            f"{sorted(ERRORS[stat])} or None"
-        )
+        known = sorted(ERRORS[stat])
+        raise CriterionError(f"{option('error', error)}: for the {stat} it is {known} or None")
     return ERRORS[stat][error]
 
 
 def _require_dims(dims: tuple[Hashable, ...], found: Iterable[Hashable], present: bool) -> None:
     if not present:
-        raise MissingVariableError(
-            f"asked for statistics along {list(dims)}, but the data have the dims "
-            f"{[str(name) for name in found]}"
-        )
+        raise MissingVariableError(f"statistics along {list(dims)}: the dims are {list(found)}")
 
 
 # -- very many windows, never all of them at once -------------------------------------------------
@@ -263,9 +252,8 @@ def _moments(data: xr.DataArray, deviations: bool) -> Moments | None:
     natural = [dim for _, dim in sorted(zip(array.order, data.dims, strict=True))]
     natural.remove(n.SEQUENCE)
     dims = [dim for dim in data.dims if dim != n.SEQUENCE]
-    template = data.drop_vars(
-        [name for name, coord in data.coords.items() if n.SEQUENCE in coord.dims]
-    )
+    along = [name for name, coord in data.coords.items() if n.SEQUENCE in coord.dims]
+    template = data.drop_vars(along)
     coords = {name: coord for name, coord in template.coords.items() if set(coord.dims) <= {*dims}}
     arrays = (
         xr.DataArray(
@@ -295,46 +283,35 @@ def _accumulate(
     early = np.asarray(source[first : first + 1].values, np.float64).reshape(-1)
     shift = np.where(np.isfinite(early), early, 0.0) if deviations and early.size else 0.0
 
-    def add(start: int) -> Sums:
+    def add(start: int) -> npt.NDArray[np.float64]:
         low, high = max(start, first), min(start + step, last + 1)
         weights = _weights(frames, low, high)
         block = np.asarray(view[low:high]).reshape(high - low, n_columns)
         return _block_sums(weights, block, shift, deviations)
 
-    sums = Sums.zero((frames.shape[1], n_columns))
+    # Sums of values and of their squares, and how many there are; each (offset, column).
+    sums = np.zeros((3, frames.shape[1], n_columns))
     with ThreadPoolExecutor(thread_count()) as pool:
         # Added up in the order of the blocks, whichever thread is done first: same numbers always.
         for part in pool.map(add, range(first - first % rows, last + 1, step)):
-            sums = Sums(*(one + other for one, other in zip(sums, part, strict=True)))
+            sums += part
+    total, squares, counts = sums
     shape = (frames.shape[1], *source.shape[1:])
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = sums.total / sums.counts
-        squares = np.maximum(sums.squares - sums.total * mean, 0.0)
+        mean = total / counts
+        squares = np.maximum(squares - total * mean, 0.0)
         squares[~np.isfinite(mean)] = np.nan
-    values = np.where(sums.counts > 0, mean + shift, np.nan).reshape(shape)
-    return values, squares.reshape(shape), sums.counts.reshape(shape)
-
-
-class Sums(NamedTuple):
-    """What is added up over blocks: of values, of their squares, and how many; (offset, column)."""
-
-    total: npt.NDArray[np.float64]
-    squares: npt.NDArray[np.float64]
-    counts: npt.NDArray[np.float64]
-
-    @classmethod
-    def zero(cls, shape: tuple[int, int]) -> "Sums":
-        """Return sums of nothing."""
-        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape))
+    values = np.where(counts > 0, mean + shift, np.nan).reshape(shape)
+    return values, squares.reshape(shape), counts.reshape(shape)
 
 
 def _block_sums(
     weights: Any, block: npt.NDArray[Any], shift: npt.NDArray[np.float64] | float, deviations: bool
-) -> Sums:
+) -> npt.NDArray[np.float64]:
     shape = (weights.shape[0], block.shape[1])
-    if not weights.nnz:
-        return Sums.zero(shape)
     squares = np.zeros(shape)
+    if not weights.nnz:
+        return np.zeros((3, *shape))
     values = block - shift if deviations else block
     total = weights @ values
     count = np.broadcast_to(np.asarray(weights.sum(axis=1)).reshape(-1, 1), shape)
@@ -345,7 +322,7 @@ def _block_sums(
         count = weights @ (~missing).astype(np.float64)
     if deviations:
         squares = weights @ np.square(values)
-    return Sums(total, squares, count)
+    return np.stack([total, squares, count])
 
 
 def _weights(frames: npt.NDArray[Any], start: int, stop: int) -> Any:

@@ -12,7 +12,7 @@ from oscaxr.model import names as n
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)
 
-_CLOCKS: Final = (n.TIME, n.STIM_TIME)
+_SMOOTHED: Final = (n.REL_TIME, n.TIME, n.STIM_TIME)
 
 
 def baseline(
@@ -72,17 +72,14 @@ def baseline(
             asked = f"the first {window} s ({n_frames} frames)"
             available = array.sizes[n.REL_TIME]
             if not 0 < n_frames <= available:
-                raise WindowError(
-                    f"the baseline was to be {asked}, but sequences have {available} frames"
-                )
+                raise WindowError(f"the baseline was to be {asked}, but sequences have {available}")
             first = array.isel({n.REL_TIME: slice(None, n_frames)})
         else:
             asked = f"rel_time from {rel_time.start} to {rel_time.stop} s"
             first = array.sel({n.REL_TIME: rel_time})
             if not first.sizes[n.REL_TIME]:
                 raise WindowError(
-                    f"the baseline was to be {asked}, which holds no frame; sequences last "
-                    f"{_extent(array)}"
+                    f"the baseline was to be {asked}: no frame; sequences last {_extent(array)}"
                 )
         level = reduce(first, n.REL_TIME)
         # The bare variable: labels of the window must not be matched against the sequence's.
@@ -128,12 +125,16 @@ def smooth(data: Data, frames: int) -> Data:
     """
     if frames < 1 or frames % 2 == 0:
         raise WindowError(
-            f"frames={frames}: the number of frames to smooth over must be odd, so that the mean "
-            f"lies about its frame; take {max(1, frames - 1)} or {max(1, frames + 1)}"
+            f"frames={frames}: it must be odd, so that the mean lies about its frame; take "
+            f"{max(1, frames - 1)} or {max(1, frames + 1)}"
         )
 
     def one(array: xr.DataArray) -> xr.DataArray:
-        dim = _smoothing_dim(array)
+        dim = next((one for one in _SMOOTHED if one in array.dims), None)
+        if dim is None:
+            raise MissingVariableError(
+                f"{array.name!r} has {array.dims}; smoothing is along {list(_SMOOTHED)}"
+            )
         present = array.notnull()
         known = array.where(present, 0.0).astype(np.float64)
         total, count = known, present.astype(np.int32)
@@ -144,7 +145,7 @@ def smooth(data: Data, frames: int) -> Data:
         return _described(total / count.where(count > 0), array, smoothed_frames=int(frames))
 
     if isinstance(data, xr.Dataset):
-        for dim in (n.REL_TIME, *_CLOCKS):
+        for dim in _SMOOTHED:
             if dim in data.dims:
                 data = _each(data, one, dim)
         return data
@@ -183,10 +184,9 @@ def integrate(data: Data, *, skipna: bool = False) -> Data:
         rate = frame_rate(array)
         kept = array.where(array.notnull(), 0.0) if skipna else array
         result = kept.sum(n.REL_TIME, skipna=False, dtype=np.float64) / rate
-        units = array.attrs.get("units", "1")
-        return _described(
-            result, array, integrated=1, fps=rate, units="s" if units == "1" else f"{units} s"
-        )
+        unit = array.attrs.get("units", "1")
+        units = "s" if unit == "1" else f"{unit} s"
+        return _described(result, array, integrated=1, fps=rate, units=units)
 
     result = _each(data, one, n.REL_TIME)
     if isinstance(result, xr.Dataset):
@@ -211,18 +211,15 @@ def frame_rate(array: xr.DataArray) -> float:
     if stated is not None:
         return stated
     raise MissingVariableError(
-        f"the frame rate of {array.name!r} is not known: it has neither the attribute 'fps' nor "
-        f"two labels of {n.REL_TIME!r}. Set array.attrs['fps']"
+        f"the frame rate of {array.name!r} is not known: set its attribute 'fps', or give it two "
+        f"labels of {n.REL_TIME!r}"
     )
 
 
 def _each(data: Data, function: Callable[[xr.DataArray], xr.DataArray], dim: Hashable) -> Data:
     """Apply a function to an array, or to every variable of a Dataset that has the dim."""
     if dim not in data.dims:
-        raise MissingVariableError(
-            f"the data have no dim {dim!r}, only {[str(name) for name in data.dims]}; "
-            "take sequences first"
-        )
+        raise MissingVariableError(f"no dim {dim!r} in {[*data.dims]}: take sequences first")
     if isinstance(data, xr.DataArray):
         return function(data)
     fps = {"fps": data.attrs["fps"]} if "fps" in data.attrs else {}
@@ -232,16 +229,6 @@ def _each(data: Data, function: Callable[[xr.DataArray], xr.DataArray], dim: Has
         if dim in array.dims
     }
     return data.assign(changed)
-
-
-def _smoothing_dim(array: xr.DataArray) -> Hashable:
-    for dim in (n.REL_TIME, *_CLOCKS):
-        if dim in array.dims:
-            return dim
-    raise MissingVariableError(
-        f"{array.name!r} has the dims {array.dims}; to smooth, it needs one of "
-        f"{[n.REL_TIME, *_CLOCKS]}"
-    )
 
 
 def _extent(array: xr.DataArray) -> str:

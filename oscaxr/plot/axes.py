@@ -15,6 +15,8 @@ from oscaxr.select.alignment import session_items
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.collections import LineCollection
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
 
@@ -32,17 +34,6 @@ def require_kind(given: object, kind: type[Kind] | tuple[type[Kind], ...], wante
     return given
 
 
-def roi_dim(data: xr.DataArray | xr.Dataset) -> str:
-    """Return the dim of the ROIs."""
-    for dim in (n.ROI, n.TRACKING_ID):
-        if dim in data.dims:
-            return dim
-    raise MissingVariableError(
-        f"the data have the dims {[str(dim) for dim in data.dims]}, none of them of ROIs "
-        f"({n.ROI!r} or {n.TRACKING_ID!r})"
-    )
-
-
 def sessions_in(given: Any) -> list[xr.Dataset]:
     """Return the sessions that were given together."""
     wanted = "several sessions: a list of them, or a tree (oscaxr.open_sessions)"
@@ -54,9 +45,7 @@ def sessions_in(given: Any) -> list[xr.Dataset]:
 def require_numbers(data: xr.DataArray) -> None:
     """Make sure that data are numbers."""
     if data.dtype.kind not in "fiub":
-        raise PlotInputError(
-            f"this picture needs numbers; {data.name!r} has the dtype {data.dtype}"
-        )
+        raise PlotInputError(f"this picture needs numbers; {data.name!r} has dtype {data.dtype}")
 
 
 def require_rel_time(data: xr.DataArray | xr.Dataset) -> None:
@@ -68,25 +57,22 @@ def require_rel_time(data: xr.DataArray | xr.Dataset) -> None:
         )
 
 
-def require_variables(ds: xr.Dataset, names: Iterable[str], picture: str) -> None:
-    """Make sure that a session has what a picture shows."""
+def require_session(ds: xr.Dataset, names: Iterable[str], picture: str) -> None:
+    """Make sure that this is a session, and has what a picture shows."""
+    require_kind(ds, xr.Dataset, "a session Dataset")
     missing = [name for name in names if name not in ds.variables]
     if missing:
-        session = f"session {int(ds['session_id'])}" if "session_id" in ds.coords else "here"
-        where = session if session == "here" else f"in {session}"
-        raise MissingVariableError(
-            f"{picture} cannot be drawn: there is no {', '.join(map(repr, missing))} {where}"
-        )
+        where = f"in session {int(ds['session_id'])}" if "session_id" in ds.coords else "here"
+        names = ", ".join(map(repr, missing))
+        raise MissingVariableError(f"{picture} cannot be drawn: there is no {names} {where}")
 
 
 def require_one_quantity(labels: Iterable[tuple[str, str]]) -> None:
     """Make sure that what shares an axis is one quantity in one unit."""
     known = [(name, label) for name, label in labels if label]
     if len({label for _, label in known}) > 1:
-        listed = ", ".join(f"{name!r} is {label}" for name, label in known)
-        raise CriterionError(
-            f"these do not share an axis: {listed}. Draw them on axes of their own."
-        )
+        which = ", ".join(f"{name!r} is {label}" for name, label in known)
+        raise CriterionError(f"these do not share an axis: {which}. Draw them on axes of their own")
 
 
 # Okabe and Ito's palette, made to be told apart with any colour vision; its black and yellow are
@@ -115,9 +101,8 @@ def require_matplotlib() -> None:
     """Make sure that pictures can be drawn."""
     if find_spec("matplotlib") is None:
         raise PlotLibraryError(
-            "pictures need matplotlib, which is not installed here. Install it with\n"
-            '  python -m pip install "matplotlib>=3.9"\n'
-            "(it is what the extra `plot` of oscaxr adds)"
+            "pictures need matplotlib (the extra `plot` of oscaxr). Install it with\n"
+            '  python -m pip install "matplotlib>=3.9"'
         )
 
 
@@ -134,6 +119,14 @@ def own_axes(ax: "Axes | None", size: tuple[float, float] | None = None) -> "Axe
     return made
 
 
+def given_axes(axes: object, wanted: str) -> "list[Axes]":
+    """Return the axes that were given together."""
+    from matplotlib.axes import Axes
+
+    flat = axes.ravel() if isinstance(axes, np.ndarray) else axes
+    return [require_kind(ax, Axes, wanted) for ax in require_kind(flat, Iterable, wanted)]
+
+
 def own_rows(
     axes: "Iterable[Axes] | None", rows: Sequence[str], heights: Sequence[float] | None = None
 ) -> "list[Axes]":
@@ -147,15 +140,10 @@ def own_rows(
         )
         figure.align_ylabels()
         return list(made[:, 0])
-    from matplotlib.axes import Axes
-
-    wanted = f"axes to be {len(rows)} matplotlib Axes, for {', '.join(rows)}"
-    given = list(require_kind(axes, Iterable, wanted))
+    given = given_axes(axes, f"axes to be {len(rows)} matplotlib Axes, for {', '.join(rows)}")
     if len(given) != len(rows):
-        raise CriterionError(
-            f"{len(given)} axes were given; this picture has {len(rows)}, for {', '.join(rows)}"
-        )
-    return [require_kind(ax, Axes, wanted) for ax in given]
+        raise CriterionError(f"{len(given)} axes were given, not {len(rows)}: {', '.join(rows)}")
+    return given
 
 
 def axis_label(attrs: Mapping[Any, Any], name: Hashable = None) -> str:
@@ -186,9 +174,32 @@ def say_missing(ax: "Axes", name: str) -> None:
     )  # fmt: skip
 
 
-def faintness(count: int, *, power: float) -> float:
-    """Return the opacity of so many lines, which must not run together into a dark patch."""
-    return float(np.clip((15 / max(1, count)) ** power, 0.02, 0.8))
+def draw_lines(
+    ax: "Axes",
+    x: Any,
+    values: Any,
+    *,
+    power: float,
+    fainter: float = 1.0,
+    autolim: bool = True,
+    **style: Any,
+) -> "LineCollection":
+    """Draw a line for each row of the values, fainter the more there are of them."""
+    from matplotlib.collections import LineCollection
+
+    # They must not run together into a dark patch.
+    alpha = np.clip((15 / max(1, len(values))) ** power, 0.02, 0.8)
+    paths = np.stack(np.broadcast_arrays(x, values), axis=-1)
+    lines = LineCollection(list(paths), alpha=fainter * float(alpha), **style)
+    ax.add_collection(lines, autolim=autolim)
+    return lines
+
+
+def few_ticks(axis: "Axis", most: int = 6, *, integer: bool = True) -> None:
+    """Put few ticks at round numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 5, 10], integer=integer))
 
 
 def tidy(ax: "Axes") -> None:

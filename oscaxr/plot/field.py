@@ -7,9 +7,10 @@ import numpy.typing as npt
 import xarray as xr
 
 import oscaxr.plot.axes as parts
-from oscaxr.errors import CriterionError, MissingVariableError, option
+from oscaxr.errors import CriterionError, MissingVariableError, few, option
+from oscaxr.measure.quality import roi_dim
 from oscaxr.model import names as n
-from oscaxr.plot.axes import require_kind, require_variables, roi_dim
+from oscaxr.plot.axes import require_session
 from oscaxr.plot.outlines import (
     FIELD_SIZE,
     MaskPixels,
@@ -125,11 +126,11 @@ def roi_masks(
     >>> roi_masks(ds, Figure().subplots()).image.get_array().shape
     (512, 512, 4)
     """
-    masks = _masks_of(ds, "ROI masks", n.VALID if mark_invalid else None)
+    require_session(ds, [n.ROI_MASK, *[n.VALID] * mark_invalid], "ROI masks")
     ax = parts.own_axes(ax, FIELD_SIZE)
     from matplotlib.patches import Patch
 
-    pixels = mask_pixels(masks)
+    pixels = mask_pixels(ds[n.ROI_MASK])
     valid = ds[n.VALID].values.astype(bool) if mark_invalid else np.ones(pixels.n_rois, bool)
     all_of_them, invalid = pixels.counts(), pixels.counts(~valid)
     kinds = [
@@ -145,9 +146,8 @@ def roi_masks(
             x, y, "o", color="black", markerfacecolor="none", markersize=9, markeredgewidth=0.8
         )
     label_field(ax, pixels.shape)
-    parts.beside_legend(
-        ax, [Patch(color=color, label=label) for inside, color, label in kinds if inside.any()]
-    )
+    shown = [Patch(color=color, label=label) for inside, color, label in kinds if inside.any()]
+    parts.beside_legend(ax, shown)
     return RoiMaskArtists(image, rings)
 
 
@@ -203,14 +203,12 @@ def roi_contours(
     >>> len(drawn.contours.get_paths())
     4
     """
-    masks = _masks_of(ds, "ROI contours", n.MAX_PROJECTION if projection else None)
+    require_session(ds, [n.ROI_MASK, *[n.MAX_PROJECTION] * projection], "ROI contours")
+    masks = ds[n.ROI_MASK]
     dim = roi_dim(masks)
     position = None if highlight is None else _position(masks, dim, highlight)
     if zoom and position is None:
-        raise CriterionError(
-            f"{option('zoom', True)} shows the surroundings of one ROI: say which, "
-            f"{option('highlight')}"
-        )
+        raise CriterionError(f"{option('zoom', True)} is about one ROI: give {option('highlight')}")
     pixels = mask_pixels(masks)
     own = pixels.roi == position
     if position is not None and not own.any():
@@ -282,18 +280,11 @@ def max_projection(
         drawn = roi_contours(ds, ax, projection=True)
         assert drawn.image is not None
         return ProjectionArtists(drawn.image, drawn.contours)
-    require_kind(ds, xr.Dataset, "a session Dataset")
-    require_variables(ds, [n.MAX_PROJECTION], "the maximum projection")
+    require_session(ds, [n.MAX_PROJECTION], "the maximum projection")
     ax = parts.own_axes(ax, FIELD_SIZE)
     image = _draw_projection(ax, ds)
     label_field(ax, image.get_size())
     return ProjectionArtists(image, None)
-
-
-def _masks_of(ds: xr.Dataset, picture: str, also: str | None) -> xr.DataArray:
-    require_kind(ds, xr.Dataset, "a session Dataset")
-    require_variables(ds, [n.ROI_MASK] if also is None else [n.ROI_MASK, also], picture)
-    return ds[n.ROI_MASK]
 
 
 def _position(masks: xr.DataArray, dim: str, label: Any) -> int:
@@ -301,9 +292,9 @@ def _position(masks: xr.DataArray, dim: str, label: Any) -> int:
     labels = masks[dim].values
     found = np.flatnonzero(labels == label) if np.ndim(label) == 0 else np.empty(0, int)
     if found.size != 1:
-        some = ", ".join(map(str, labels[:10])) + ", ..." * (len(labels) > 10)
         raise CriterionError(
-            f"{option('highlight', label)} is not one {dim} here; there are {len(labels)}: {some}"
+            f"{option('highlight', label)} is not one {dim} here; there are {len(labels)}: "
+            f"{few(labels)}"
         )
     return int(found[0])
 

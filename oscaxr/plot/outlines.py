@@ -1,7 +1,6 @@
 """ROI masks in the microscope's field: their pixels, the lines around them, how both are drawn."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -9,8 +8,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from oscaxr.errors import MissingVariableError, SchemaError
+from oscaxr.measure.quality import roi_dim
 from oscaxr.model import names as n
-from oscaxr.plot.axes import roi_dim
+from oscaxr.plot.axes import few_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,16 +53,12 @@ class MaskPixels:
 def mask_pixels(masks: xr.DataArray) -> MaskPixels:
     """Find the pixels of ROI masks."""
     rows = roi_dim(masks)
-    if set(masks.dims) != {rows, n.HEIGHT, n.WIDTH}:
-        raise MissingVariableError(
-            f"masks have the dims {list(masks.dims)}; they should be {[rows, n.HEIGHT, n.WIDTH]}"
-        )
+    wanted = (rows, n.HEIGHT, n.WIDTH)
+    if set(masks.dims) != set(wanted):
+        raise MissingVariableError(f"masks have the dims {masks.dims}, not {wanted}")
     if masks.dtype.kind not in "bui":
-        raise SchemaError(
-            f"masks are flags, but these are {masks.dtype}; say which weights belong to an ROI, as "
-            "in masks >= 0.1"
-        )
-    variable = masks.variable.transpose(rows, n.HEIGHT, n.WIDTH)
+        raise SchemaError(f"masks are flags, not {masks.dtype}: say what counts, as masks >= 0.1")
+    variable = masks.variable.transpose(*wanted)
     n_rois, height, width = variable.shape
     if not height * width:
         raise SchemaError(f"the field of the masks has no pixels: {dict(masks.sizes)}")
@@ -81,13 +77,9 @@ def outlines(pixels: MaskPixels) -> "list[Path]":
     """Return the closed lines around the mask of each ROI, along the edges of its pixels."""
     from matplotlib.path import Path
 
-    bounds = np.searchsorted(pixels.roi, np.arange(pixels.n_rois + 1))
-    return [
-        _outline(pixels.y[first:last], pixels.x[first:last])
-        if last > first
-        else Path(np.empty((0, 2)))
-        for first, last in pairwise(bounds)
-    ]
+    starts = np.searchsorted(pixels.roi, np.arange(1, pixels.n_rois))
+    parts = zip(np.split(pixels.y, starts), np.split(pixels.x, starts), strict=True)
+    return [_outline(y, x) if y.size else Path(np.empty((0, 2))) for y, x in parts][: pixels.n_rois]
 
 
 def _outline(y: Integers, x: Integers) -> "Path":
@@ -160,12 +152,10 @@ def line_for_legend(drawn: "PathCollection", color: Any) -> "Line2D":
 
 def label_field(ax: "Axes", shape: tuple[int, ...]) -> None:
     """Show the whole field, row 0 on top, and name its axes."""
-    from matplotlib.ticker import MaxNLocator
-
     ax.set_xlim(-0.5, shape[1] - 0.5)
     ax.set_ylim(shape[0] - 0.5, -0.5)
     ax.set_aspect("equal")
     ax.set_xlabel("column (px)")
     ax.set_ylabel("row (px)")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
+        few_ticks(axis)

@@ -8,8 +8,9 @@ import xarray as xr
 
 import oscaxr.plot.axes as parts
 from oscaxr.errors import CriterionError, WindowError
+from oscaxr.measure.quality import full_traces, time_blocks
 from oscaxr.model import names as n
-from oscaxr.plot.axes import require_kind, require_variables, roi_dim
+from oscaxr.plot.axes import require_session
 from oscaxr.plot.responses import ResponseArtists, responses
 from oscaxr.select.sequences import sequences
 
@@ -30,7 +31,6 @@ _UNEXPECTED_HEIGHT: Final = 0.45
 # The name of a block needs this part of the width of the axes.
 _ROOM_FOR_NAME: Final = 0.16
 _BUDGET_BYTES: Final = 64 * 2**20
-_CHUNK_FRAMES: Final = 2048
 
 
 class OverviewArtists(NamedTuple):
@@ -97,13 +97,10 @@ def session_overview(
     >>> drawn.lines["dff"].axes.get_ylabel()
     'mean dF/F'
     """
-    require_kind(ds, xr.Dataset, "a session Dataset")
-    require_variables(ds, (*_SHOWN, n.TIME, n.STIM_TIME), "the session")
+    require_session(ds, (*_SHOWN, n.TIME, n.STIM_TIME), "the session")
     if bins < 1:
         raise CriterionError(f"bins={bins}: a trace has 1 point or more")
     axes = parts.own_rows(axes, ROWS, HEIGHT_RATIOS)
-    from matplotlib.ticker import MaxNLocator
-
     stimuli = _stimulus_bar(ds, axes[0])
     lines = {}
     clocks = (n.TIME, n.STIM_TIME)
@@ -113,6 +110,7 @@ def session_overview(
     # With more parts than frames, some would be empty and the trace torn.
     bins = min(bins, max(1, ds.sizes[n.TIME] // 2))
     edges = np.linspace(min(ends), max(ends), bins + 1)
+    minutes = (edges[:-1] + edges[1:]) / 120
     for name, ax in zip(ROWS[1:], axes[1:], strict=True):
         parts.tidy(ax)
         if name not in ds:
@@ -122,9 +120,7 @@ def session_overview(
         (clock,) = set(clocks) & set(trace.dims)
         values = _mean_over_rois(trace) if name == n.DFF else trace.values
         averaged = _binned(ds[clock].values, values, edges)
-        (lines[name],) = ax.plot(
-            (edges[:-1] + edges[1:]) / 120, averaged, color="0.25", linewidth=0.7
-        )
+        (lines[name],) = ax.plot(minutes, averaged, color="0.25", linewidth=0.7)
         what = "mean dF/F" if name == n.DFF else parts.axis_label(trace.attrs, name)
         _name(ax, what.replace(" (", "\n("))
         ax.tick_params(labelsize="small")
@@ -136,7 +132,7 @@ def session_overview(
             ax.axvline(start, color="0.85", linewidth=0.8, zorder=0)
     for ax in axes[:-1]:
         ax.tick_params(labelbottom=False)
-    axes[-1].xaxis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
+    parts.few_ticks(axes[-1].xaxis, 9, integer=False)
     axes[-1].set_xlabel("time in the session (min)")
     return OverviewArtists(stimuli, lines)
 
@@ -203,20 +199,13 @@ def _joined(starts: Array, stops: Array, chosen: Array) -> list[tuple[float, flo
 
 def _mean_over_rois(trace: xr.DataArray) -> Array:
     """Average over ROIs, a block of frames at a time."""
-    dim = roi_dim(trace)
-    n_frames = trace.sizes[n.TIME]
-    row_bytes = max(1, trace.sizes[dim] * trace.dtype.itemsize)
-    # Whole rows of the file's usual chunks, so that none is read twice.
-    step = max(1, _BUDGET_BYTES // row_bytes // _CHUNK_FRAMES) * _CHUNK_FRAMES
-    means = np.full(n_frames, np.nan)
-    for start in range(0, n_frames, step):
-        block = trace.isel({n.TIME: slice(start, start + step)}).transpose(n.TIME, dim).values
+    means = []
+    for block, _, _ in time_blocks(full_traces(trace), _BUDGET_BYTES):
         known = np.isfinite(block)
         count = known.sum(axis=1)
         total = np.where(known, block, 0).sum(axis=1, dtype=np.float64)
-        part = means[start : start + step]
-        np.divide(total, count, out=part, where=count > 0)
-    return means
+        means.append(total / np.where(count > 0, count, np.nan))
+    return np.concatenate(means)
 
 
 def _binned(times: Array, values: Array, edges: Array) -> Array:
@@ -225,8 +214,7 @@ def _binned(times: Array, values: Array, edges: Array) -> Array:
     position = np.clip(np.searchsorted(edges, times[known], side="right") - 1, 0, len(edges) - 2)
     count = np.bincount(position, minlength=len(edges) - 1)
     total = np.bincount(position, weights=values[known], minlength=len(edges) - 1)
-    with np.errstate(invalid="ignore"):
-        averaged: Array = total / np.where(count > 0, count, np.nan)
+    averaged: Array = total / np.where(count > 0, count, np.nan)
     return averaged
 
 
@@ -306,8 +294,7 @@ def behavior_responses(
     >>> drawn.pupil.lines[0].axes.get_ylabel()
     'pupil diameter (mm)'
     """
-    require_kind(ds, xr.Dataset, "a session Dataset")
-    require_variables(ds, [n.RUN_VELOCITY], "running")
+    require_session(ds, [n.RUN_VELOCITY], "running")
     named = isinstance(segments, Mapping) and not isinstance(segments, xr.Dataset)
     groups: Mapping[Any, Any] = segments if named else {"": segments}
     if not groups:

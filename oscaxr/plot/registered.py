@@ -10,7 +10,7 @@ import oscaxr.plot.axes as parts
 from oscaxr.errors import CriterionError, SchemaError
 from oscaxr.measure.registration import register_masks
 from oscaxr.model import names as n
-from oscaxr.plot.axes import require_kind, require_variables, sessions_in
+from oscaxr.plot.axes import require_kind, require_session, sessions_in
 from oscaxr.plot.outlines import (
     FIELD_SIZE,
     MaskPixels,
@@ -114,8 +114,7 @@ def registered_masks(
     shapes = {name: part.shape for name, part in pixels.items()}
     if len(set(shapes.values())) > 1:
         raise SchemaError(
-            f"the masks are not in one field: {shapes}. Register them to one session first: "
-            "oscaxr.register_masks(masks, matrix, shape)"
+            f"the masks are not in one field: {shapes}. Register them first: oscaxr.register_masks"
         )
     return _draw(parts.own_axes(ax, FIELD_SIZE), pixels)
 
@@ -144,42 +143,30 @@ def _register(
 ) -> dict[str, MaskPixels]:
     """Return the pixels of the masks of each session in the target's field."""
     opened = sessions_in(sessions)
+    if not opened:
+        raise CriterionError("no sessions were given to draw")
+    by_number: dict[int, xr.Dataset] = {}
     for ds in opened:
-        require_variables(ds, [n.ROI_MASK], "registered masks")
-    by_number = {_number(ds): ds for ds in opened}
-    _check(opened, by_number)
+        # By their ids if they were opened without a session table.
+        key = "session" if "session" in ds.coords else "session_id"
+        require_session(ds, [n.ROI_MASK, key], "registered masks")
+        by_number[int(ds[key])] = ds
+    if len(by_number) < len(opened):
+        raise CriterionError(f"a session is given twice, of sessions {list(by_number)}")
+    mice = sorted({int(ds["mouse_id"]) for ds in opened if "mouse_id" in ds.coords})
+    if len(mice) > 1:
+        raise CriterionError(f"the sessions are of different mice ({mice}), so of different fields")
     found, target = _matrices(matrices, list(by_number))
-    field = (opened[0] if target is None else by_number.get(target, opened[0]))[n.ROI_MASK].sizes
+    field = (opened[0] if target is None else by_number[target])[n.ROI_MASK].sizes
     shape = (field[n.HEIGHT], field[n.WIDTH])
     pixels = {}
     for number, ds in by_number.items():
         # Of each session only the places of the pixels are kept: all masks would be gigabytes.
         masks = ds[n.ROI_MASK]
-        if number == target:
-            pixels[f"session {number} (target)"] = mask_pixels(masks)
-        else:
-            registered = register_masks(masks, found[number], shape)
-            pixels[f"session {number}"] = mask_pixels(registered)
+        if number != target:
+            masks = register_masks(masks, found[number], shape)
+        pixels[f"session {number}" + " (target)" * (number == target)] = mask_pixels(masks)
     return pixels
-
-
-def _number(ds: xr.Dataset) -> int:
-    """Return the number of a session; its id if it was opened without a session table."""
-    if "session" not in ds.coords:
-        require_variables(ds, ["session_id"], "registered masks")
-        return int(ds["session_id"])
-    return int(ds["session"])
-
-
-def _check(opened: list[xr.Dataset], by_number: dict[int, xr.Dataset]) -> None:
-    if not opened:
-        raise CriterionError("no sessions were given to draw")
-    numbers = [_number(ds) for ds in opened]
-    if len(by_number) < len(opened):
-        raise CriterionError(f"a session is given twice: {numbers}")
-    mice = sorted({int(ds["mouse_id"]) for ds in opened if "mouse_id" in ds.coords})
-    if len(mice) > 1:
-        raise CriterionError(f"the sessions are of different mice ({mice}), so of different fields")
 
 
 def _matrices(
@@ -194,14 +181,11 @@ def _matrices(
         raise CriterionError(f"sessions {numbers} are not registered to each other: {how}")
     if isinstance(matrices, xr.Dataset):
         sources, own = ("source_session", "source_session_id"), ("session", "session_id")
-        require_variables(matrices, ["matrix", *sources, *own], "registered masks")
-        found = {
-            number: matrix
-            for name in sources
-            for number, matrix in zip(
-                matrices[name].values.tolist(), matrices["matrix"].values, strict=True
-            )
-        }
+        require_session(matrices, ["matrix", *sources, *own], "registered masks")
+        found: dict[int, Any] = {}
+        for name in sources:
+            labels = matrices[name].values.tolist()
+            found |= dict(zip(labels, matrices["matrix"].values, strict=True))
         targets = [int(matrices[name]) for name in own]
         target = next((number for number in numbers if number in targets), None)
     else:

@@ -8,6 +8,7 @@ import xarray as xr
 
 import oscaxr.plot.axes as axes
 from oscaxr.errors import CriterionError, MissingVariableError, WindowError
+from oscaxr.measure.quality import roi_dim
 from oscaxr.measure.statistics import mean, stats
 from oscaxr.measure.transform import baseline as subtract_baseline
 from oscaxr.model import names as n
@@ -17,7 +18,6 @@ from oscaxr.plot.axes import (
     require_numbers,
     require_one_quantity,
     require_rel_time,
-    roi_dim,
 )
 from oscaxr.plot.stimulus import GaborFrameArtists, shade_gabor_frames
 from oscaxr.select.criteria import select_segments
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.lines import Line2D
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 Groups = Mapping[str, xr.DataArray | xr.Dataset]
 
 _MANY_ROIS: Final = 100
@@ -149,9 +146,7 @@ def responses(
         if group.rois is not None:
             shade, fainter = (color, 0.4) if len(groups) > 1 else ("0.5", 1.0)
             traces.append(_draw_rois(ax, group.rois, shade, fainter))
-        (line,) = ax.plot(
-            time, middle.values, color=color, linewidth=1.6, label=name or None, zorder=3
-        )
+        (line,) = ax.plot(time, middle.values, color=color, lw=1.6, label=name or None, zorder=3)
         lines.append(line)
         if low is not None and high is not None:
             band = ax.fill_between(
@@ -185,10 +180,7 @@ def _grouped(data: xr.DataArray | xr.Dataset | Groups, rois: bool) -> tuple[dict
     if not others:
         return {"": found}, ""
     if len(others) > 1:
-        raise CriterionError(
-            f"the data have the dims {others} besides {n.REL_TIME!r}; average over all but one of "
-            "them"
-        )
+        raise CriterionError(f"the data have the dims {others}; average over all but one of them")
     (dim,) = others
     labels = found.stats[dim]
     numbers = labels.dtype.kind in "iuf"
@@ -203,27 +195,21 @@ def _grouped(data: xr.DataArray | xr.Dataset | Groups, rois: bool) -> tuple[dict
 
 
 def _group(data: xr.DataArray | xr.Dataset, rois: bool) -> _Group:
-    require_kind(
-        data, (xr.DataArray, xr.Dataset), "sequences, as of ds.osca.sequences(...), or statistics"
-    )
+    require_kind(data, (xr.DataArray, xr.Dataset), "sequences or their statistics")
     require_rel_time(data)
     if isinstance(data, xr.Dataset):
         if not {"mean", "median"} & set(data.data_vars):
             raise MissingVariableError(
-                f"the Dataset has the variables {[str(name) for name in data.data_vars]}, but "
-                "neither 'mean' nor 'median': give what oscaxr.stats returns for one variable"
+                f"the Dataset of {list(map(str, data))} has neither 'mean' nor 'median': give what "
+                "oscaxr.stats returns for one variable"
             )
         if rois:
-            raise MissingVariableError(
-                "rois=True draws the traces of ROIs, which statistics do not have: give sequences"
-            )
+            raise MissingVariableError("rois=True: statistics have no ROIs' traces: give sequences")
         return _Group(data, None)
     require_numbers(data)
     over = [dim for dim in (n.SEQUENCE, n.ROI, n.TRACKING_ID) if dim in data.dims]
     if any(not data.sizes[dim] for dim in (*over, n.REL_TIME)):
-        raise WindowError(
-            f"there is nothing to draw: the sequences have the sizes {dict(data.sizes)}"
-        )
+        raise WindowError(f"there is nothing to draw: the sizes are {dict(data.sizes)}")
     traces = None
     if rois:
         roi_dim(data)
@@ -236,29 +222,24 @@ def _group(data: xr.DataArray | xr.Dataset, rois: bool) -> _Group:
 
 def _sequences_of(data: xr.DataArray | xr.Dataset | Groups) -> list[xr.DataArray]:
     """Return the arrays from which it is known around which segments they are."""
-    given = (
-        data.values() if isinstance(data, Mapping) and not isinstance(data, xr.Dataset) else [data]
-    )
+    given = [data] if isinstance(data, xr.DataArray | xr.Dataset) else data.values()
     return [require_kind(part, xr.DataArray, "sequences to shade Gabor frames") for part in given]
 
 
 def _draw_rois(ax: "Axes", traces: xr.DataArray, color: Any, fainter: float) -> "LineCollection":
     """Draw the trace of each ROI."""
-    from matplotlib.collections import LineCollection
-
     values = traces.transpose(roi_dim(traces), n.REL_TIME).values
-    time = np.broadcast_to(traces[n.REL_TIME].values, values.shape)
-    lines = LineCollection(
-        list(np.stack([time, values], axis=-1)), colors=color, linewidths=0.7,
-        alpha=fainter * axes.faintness(len(values), power=1), zorder=1.5,
+    time = traces[n.REL_TIME].values
+    lines = axes.draw_lines(
+        ax, time, values, power=1, fainter=fainter, autolim=False,
+        colors=color, linewidths=0.7, zorder=1.5,
     )  # fmt: skip
-    ax.add_collection(lines, autolim=False)
     known = values[np.isfinite(values)]
     if known.size:
         # A few ROIs out of very many must not press the mean flat.
         few = _EXTREMES if len(values) > _MANY_ROIS else (0.0, 100.0)
         low, high = np.percentile(known, few)
-        ax.update_datalim([(time[0, 0], low), (time[0, -1], high)])
+        ax.update_datalim([(time[0], low), (time[-1], high)])
     return lines
 
 
@@ -274,8 +255,8 @@ def _one_line(found: _Group) -> _Group:
     others = _other_dims(found.stats)
     if others:
         raise CriterionError(
-            f"a group has the dims {others} besides {n.REL_TIME!r}, but is one line; average over "
-            "them, or give it alone to have one group for each label"
+            f"a group is one line, but has the dims {others}: average, or give it alone to have "
+            "one group for each label"
         )
     return found
 
@@ -368,9 +349,7 @@ def expected_unexpected(
     pair: tuple[xr.DataArray, xr.DataArray]
     if isinstance(data, xr.Dataset):
         if stimulus not in _COMPARED:
-            raise CriterionError(
-                f"stimulus={stimulus!r} is not compared; it may be {sorted(_COMPARED)}"
-            )
+            raise CriterionError(f"stimulus={stimulus!r} is none of {sorted(_COMPARED)}")
         chosen = [select_segments(data, **criteria) for criteria in _COMPARED[stimulus]]
         found = [sequences(data, name, part, pre=pre, post=post, scale=scale) for part in chosen]
         pair = (found[0], found[1])

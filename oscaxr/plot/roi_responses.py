@@ -9,21 +9,20 @@ import xarray as xr
 import oscaxr.plot.axes as axes
 from oscaxr.errors import CriterionError, MissingVariableError, TrackingError, WindowError
 from oscaxr.measure import statistics
+from oscaxr.measure.quality import roi_dim
 from oscaxr.model import names as n
-from oscaxr.plot.axes import require_kind, require_numbers, require_rel_time, roi_dim, sessions_in
-from oscaxr.select.alignment import tracked
+from oscaxr.plot.axes import require_kind, require_numbers, require_rel_time, sessions_in
+from oscaxr.select.alignment import align_tracked, tracked
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.sequences import sequences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
     from matplotlib.colorbar import Colorbar
+    from matplotlib.container import ErrorbarContainer
     from matplotlib.image import AxesImage
     from matplotlib.lines import Line2D
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.collections import LineCollection
-    from matplotlib.container import ErrorbarContainer
 
 
 class HeatmapArtists(NamedTuple):
@@ -113,10 +112,7 @@ def heatmap(
     time = mean[n.REL_TIME].values
     inside = (time >= window[0]) & (time < window[1])
     if not inside.any():
-        raise WindowError(
-            f"no frame lies in window={window}; the responses last from {time[0]:.3g} to "
-            f"{time[-1]:.3g} s"
-        )
+        raise WindowError(f"no frame in window={window}, only {time[0]:.3g} to {time[-1]:.3g} s")
     strength = statistics.mean(mean.isel({n.REL_TIME: inside}), n.REL_TIME).values
     # ROIs without a value come last, whatever the sign of the others.
     order = np.argsort(np.where(np.isnan(strength), np.inf, -strength), kind="stable")
@@ -127,7 +123,6 @@ def heatmap(
     limit = limit or 1.0
     ax = axes.own_axes(ax)
     from matplotlib import colormaps
-    from matplotlib.ticker import MaxNLocator
 
     half = (time[-1] - time[0]) / max(1, 2 * (len(time) - 1)) or 0.5
     image = ax.imshow(
@@ -140,7 +135,7 @@ def heatmap(
     )
     ax.set_xlabel(axes.axis_label(mean[n.REL_TIME].attrs, n.REL_TIME))
     ax.set_ylabel("ROIs, sorted by response")
-    ax.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
+    axes.few_ticks(ax.yaxis)
     bar = None
     figure = ax.figure
     if colorbar and figure is not None:
@@ -215,38 +210,16 @@ def tracked_responses(
     Frozen({'session': 3, 'tracking_id': 3})
     """
     wanted = {"gabor_frame": "U"} if criteria is None else dict(criteria)
-    parts: list[xr.DataArray] = []
-    numbers: list[int] = []
-    mice: list[int] = []
+    found = []
     for ds in sessions_in(sessions):
-        same = tracked(ds)
-        windows = sequences(
-            same, name, select_segments(ds, **wanted), pre=-window[0], post=window[1], scale=scale
-        )
+        chosen = select_segments(ds, **wanted)
+        windows = sequences(tracked(ds), name, chosen, pre=-window[0], post=window[1], scale=scale)
         roi_dim(windows)
-        response = statistics.mean(statistics.mean(windows, n.REL_TIME), n.SEQUENCE)
-        parts.append(response.reset_coords(drop=True))
-        numbers.append(int(ds[SESSION]) if SESSION in ds.coords else len(numbers) + 1)
-        mice.append(int(ds["mouse_id"]) if "mouse_id" in ds.coords else 0)
-    if not parts:
-        raise TrackingError("no sessions were given")
-    if len(set(mice)) > 1:
-        raise TrackingError(
-            f"the sessions are of different mice ({sorted(set(mice))}), whose ROIs are not the same"
-        )
-    if len(set(numbers)) < len(numbers):
-        raise TrackingError(f"a session is given twice: {numbers}")
-    try:
-        joined = xr.concat(
-            parts, dim=SESSION, join="exact", coords="minimal", compat="equals",
-            combine_attrs="override",
-        )  # fmt: skip
-    except ValueError as error:
-        counts = [part.sizes[n.TRACKING_ID] for part in parts]
-        raise TrackingError(
-            f"sessions {numbers} do not have the same tracked ROIs ({counts} of them): {error}"
-        ) from error
-    return joined.assign_coords({SESSION: (SESSION, numbers, {"long_name": "session"})})
+        found.append(statistics.mean(statistics.mean(windows, n.REL_TIME), n.SEQUENCE))
+    aligned: xr.DataArray = align_tracked(found, stack=False)
+    numbered = SESSION in aligned.coords
+    numbers = aligned[SESSION].values if numbered else np.arange(1, len(found) + 1)
+    return aligned.assign_coords({SESSION: (SESSION, numbers, {"long_name": "session"})})
 
 
 def tracked_over_sessions(
@@ -297,27 +270,19 @@ def tracked_over_sessions(
     if not isinstance(data, xr.DataArray):
         data = tracked_responses(data, **options)
     elif set(data.dims) != {SESSION, n.TRACKING_ID}:
-        raise MissingVariableError(
-            f"the responses have the dims {data.dims}; they should be ('session', 'tracking_id')"
-        )
+        raise MissingVariableError(f"the dims are {data.dims}, not ('session', 'tracking_id')")
     if not data.size:
         raise TrackingError(f"there is nothing to draw: the responses are {dict(data.sizes)}")
     require_numbers(data)
     ax = axes.own_axes(ax)
-    from matplotlib.collections import LineCollection
-
     values = data.transpose(n.TRACKING_ID, SESSION).values
     numbers = data[SESSION].values
-    if len(numbers) > 1:
-        paths = np.stack([np.broadcast_to(numbers, values.shape), values], axis=-1)
-    else:  # a line of one point would not be seen
-        ends = numbers + np.array([-0.1, 0.1])
-        paths = np.stack(np.broadcast_arrays(ends, values), axis=-1)
-    lines = LineCollection(
-        list(paths), colors=axes.FAINT, linewidths=0.9,
-        alpha=axes.faintness(len(values), power=0.5), label=f"{len(values)} tracked ROIs", zorder=2,
+    # A line of one point would not be seen.
+    ends = numbers if len(numbers) > 1 else numbers + np.array([-0.1, 0.1])
+    lines = axes.draw_lines(
+        ax, ends, values, power=0.5, colors=axes.FAINT, linewidths=0.9,
+        label=f"{len(values)} tracked ROIs", zorder=2,
     )  # fmt: skip
-    ax.add_collection(lines)
     found = statistics.stats(data, n.TRACKING_ID, stat="mean", error="sem")
     mean = ax.errorbar(
         numbers, found["mean"].values, yerr=found["sem"].values, color=color, linewidth=2,

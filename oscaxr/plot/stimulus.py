@@ -9,9 +9,9 @@ import pandas as pd
 import xarray as xr
 
 import oscaxr.plot.axes as parts
-from oscaxr.errors import CriterionError
+from oscaxr.errors import CriterionError, few
 from oscaxr.model import names as n
-from oscaxr.plot.axes import require_kind, require_rel_time, require_variables
+from oscaxr.plot.axes import require_kind, require_rel_time, require_session
 from oscaxr.select.frames import stimulus_images
 from oscaxr.select.references import find_references
 
@@ -97,8 +97,7 @@ def stimulus_frames(
     >>> len(drawn.images), drawn.images[0].get_array().shape
     (9, (30, 48))
     """
-    require_kind(ds, xr.Dataset, "a session Dataset")
-    require_variables(ds, (*_KIND, "start_frame_stim"), "stimulus frames")
+    require_session(ds, (*_KIND, "start_frame_stim"), "stimulus frames")
     if segments is not None and frames is not None:
         raise CriterionError("give segments or frames to draw, not both")
     by_segment = frames is None
@@ -107,9 +106,7 @@ def stimulus_frames(
         frames = find_references(ds, "stim", segments=chosen, frames=None, times=None).frames
     wanted = np.atleast_1d(np.asarray(frames))
     if not 0 < wanted.size <= _MOST:
-        raise CriterionError(
-            f"{wanted.size} stimulus frames were asked for; one picture shows 1 to {_MOST}"
-        )
+        raise CriterionError(f"{wanted.size} stimulus frames: one picture shows 1 to {_MOST}")
     images = stimulus_images(ds, wanted)
     titles = _titles(ds, images, "segment" if by_segment else "frame")
     placed = _axes_for(axes, images)
@@ -168,11 +165,7 @@ def _axes_for(axes: "Iterable[Axes] | None", images: xr.DataArray) -> "list[Axes
         size = (_WIDTH_INCHES * columns, (_WIDTH_INCHES * height / width + 0.5) * rows)
         figure = pyplot.figure(figsize=size, layout="constrained")
         return list(figure.subplots(rows, columns, squeeze=False).ravel())
-    from matplotlib.axes import Axes
-
-    wanted = f"axes to be {count} matplotlib Axes, one an image"
-    flat = np.asarray(axes, dtype=object).ravel() if isinstance(axes, np.ndarray) else axes
-    given = [require_kind(ax, Axes, wanted) for ax in require_kind(flat, Iterable, wanted)]
+    given = parts.given_axes(axes, f"axes to be {count} matplotlib Axes, one an image")
     if len(given) < count:
         raise CriterionError(f"{len(given)} axes were given for {count} images")
     return given
@@ -244,8 +237,7 @@ def shade_gabor_frames(
     ['B', 'C', 'U', 'G']
     """
     ax = parts.own_axes(ax)
-    require_kind(ds, xr.Dataset, "the session Dataset that the sequences are of")
-    require_variables(ds, _SHOWN, "Gabor frames")
+    require_session(ds, _SHOWN, "Gabor frames")
     wanted = "sequences, as of ds.osca.sequences(...)"
     given = [data] if isinstance(data, xr.DataArray) else list(require_kind(data, Iterable, wanted))
     for part in given:
@@ -274,15 +266,10 @@ def shade_gabor_frames(
 def _segment_numbers(data: xr.DataArray) -> npt.NDArray[Any]:
     kinds = data.coords.get("stimulus_type")
     if kinds is None or kinds.dims != (n.SEQUENCE,) or not kinds.size:
-        raise CriterionError(
-            "Gabor frames are shaded around sequences of Gabor segments; these "
-            f"({dict(data.sizes)}) do not say which segments they are of"
-        )
-    if (kinds.values != n.GABORS).any():
-        raise CriterionError(
-            "Gabor frames are shaded around Gabor segments, but some of these are "
-            f"{', '.join(sorted(set(kinds.values.tolist()) - {n.GABORS}))}"
-        )
+        raise CriterionError(f"sequences of {dict(data.sizes)} do not say of which segments")
+    others = sorted(set(kinds.values.tolist()) - {n.GABORS})
+    if others:
+        raise CriterionError(f"only Gabor segments have Gabor frames; some are {few(others)}")
     return data[n.SEQUENCE].values
 
 
@@ -294,9 +281,8 @@ def _frames_around(
     table = pd.Index(ds[n.SEGMENT].values)
     own = table.get_indexer(numbers)
     if (own < 0).any():
-        raise CriterionError(
-            f"segments {numbers[own < 0][:10].tolist()} of the sequences are not in this session"
-        )
+        missing = few(numbers[own < 0])
+        raise CriterionError(f"segments of the sequences are not in this session: {missing}")
     shortest = max(float((stops - starts)[own].min()), 1e-3)
     before, after = (int(np.ceil(abs(reach) / shortest)) + 1 for reach in (first, last))
     around = numbers[:, np.newaxis] + np.arange(-before, after + 1)
@@ -314,8 +300,8 @@ def _frames_around(
     mixed = sorted({name for name in names if name not in (*_SHADES, "D / U")})
     if mixed:
         raise CriterionError(
-            "the sequences are of different Gabor frames, so that none can be named: select one of "
-            f"{n.GABOR_FRAMES}, or D and U, with gabor_frame=; at one time they show {mixed[0]}"
+            f"the sequences are of different Gabor frames (at one time, {mixed[0]}): select one of "
+            f"{n.GABOR_FRAMES}, or D and U, with gabor_frame="
         )
     within = (edges[:, 1] > first) & (edges[:, 0] < last)
     return [name for name, keep in zip(names, within, strict=True) if keep], edges[within]

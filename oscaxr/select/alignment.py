@@ -62,9 +62,7 @@ def tracked(ds: xr.Dataset) -> xr.Dataset:
     if n.TRACKING_ID not in ds.coords or ds[n.TRACKING_ID].dims != (n.ROI,):
         if n.TRACKING_ID in ds.dims:
             return ds
-        raise TrackingError(
-            f"no coordinate 'tracking_id' over ROIs (coords: {', '.join(map(str, ds.coords))})"
-        )
+        raise TrackingError(f"no coordinate 'tracking_id' over ROIs (coords: {list(ds.coords)})")
     ids = ds[n.TRACKING_ID].values
     rows = np.flatnonzero(ids != n.UNTRACKED)
     if not rows.size:
@@ -75,9 +73,7 @@ def tracked(ds: xr.Dataset) -> xr.Dataset:
         )
     unique, counts = np.unique(ids[rows], return_counts=True)
     if np.any(counts > 1):
-        raise TrackingError(
-            f"tracking ids {unique[counts > 1].tolist()} are given to several ROIs each"
-        )
+        raise TrackingError(f"tracking ids {unique[counts > 1].tolist()} are given to several ROIs")
     in_order = rows[np.argsort(ids[rows], kind="stable")]
     swapped = ds.isel({n.ROI: in_order}).swap_dims({n.ROI: n.TRACKING_ID})
     swapped.set_close(ds.close)
@@ -271,8 +267,7 @@ def _prepare(label: str, item: Any, dim: str) -> _Item:
     own = [key for key, variable in content.variables.items() if set(variable.dims) & _OWN_DIMS]
     if name is not None and set(item.dims) & _OWN_DIMS:
         raise TrackingError(
-            f"{item.name!r} has the dims {item.dims}, some of them the session's own; extract "
-            "sequences first"
+            f"{item.name!r} runs on the session's {item.dims}: extract sequences first"
         )
     ordered = tracked(content.drop_vars(own))
     ids = ordered[n.TRACKING_ID].values

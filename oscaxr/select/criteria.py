@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import CriterionError
+from oscaxr.errors import CriterionError, few
 from oscaxr.model import names as n
 from oscaxr.model.segments import first_of_consecutive
 
@@ -172,10 +172,7 @@ def select_segments(
 def segment_part(ds: xr.Dataset) -> xr.Dataset:
     """Return the part of a session that runs over segments: stimulus table and patches."""
     if n.SEGMENT not in ds.dims:
-        raise CriterionError(
-            f"no dim 'segment' among {tuple(ds.sizes)}: give the session, or a selection of its "
-            "segments"
-        )
+        raise CriterionError(f"no dim 'segment' in {tuple(ds.sizes)}: give a session or selection")
     part = ds.drop_dims(set(ds.dims) - {n.SEGMENT, n.PATCH})
     if any(part.variables[name].chunks is not None for name in part.coords):
         # All at once: each column on its own would be a graph, or a pool of processes, of its own.
@@ -235,8 +232,7 @@ def _in_range(name: str, column: Array, bounds: tuple[Any, ...]) -> Array:
     numbers = [np.asarray(bound) for bound in bounds]
     if len(bounds) != 2 or any(bound.ndim or bound.dtype.kind not in "iuf" for bound in numbers):
         raise CriterionError(
-            f"{name} = {bounds!r}: a tuple is a range (min, max) of two numbers, max exclusive; "
-            "give a list for several values"
+            f"{name} = {bounds!r}: a tuple is a range (min, max), max exclusive; or give a list"
         )
     low, high = numbers
     if not low <= high:
@@ -268,9 +264,7 @@ def _words(name: str, wanted: list[Any]) -> list[str]:
     known = _WORDS[name]
     odd = [key for key in wanted if isinstance(key, bool) or key not in list(known)]
     if odd:
-        raise CriterionError(
-            f"{name} = {_quoted(odd)}: not known; allowed are {_quoted(list(known))}"
-        )
+        raise CriterionError(f"{name} = {_quoted(odd)}: not known; allowed are {_quoted(known)}")
     return [word for key in wanted for word in known[key]]
 
 
@@ -285,5 +279,5 @@ def _numbers(name: str, wanted: list[Any]) -> list[float]:
     return [float(item) for item in wanted]
 
 
-def _quoted(items: list[Any]) -> str:
-    return ", ".join(repr(item) for item in items[:12]) + ", ..." * (len(items) > 12)
+def _quoted(items: Iterable[Any]) -> str:
+    return few(map(repr, items), 12)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from oscaxr.errors import MissingVariableError, WindowError
+from oscaxr.errors import MissingVariableError, WindowError, few
 from oscaxr.model import names as n
 from oscaxr.model.clocks import (
     CLOCK_DIMS,
@@ -26,10 +26,7 @@ def clock_of(ds: xr.Dataset, name: str) -> Clock:
     dims = ds.variables[name].dims
     clocks = [DIM_CLOCKS[str(dim)] for dim in dims if dim in DIM_CLOCKS]
     if len(clocks) != 1:
-        raise MissingVariableError(
-            f"{name!r} has dims {dims}: it runs on neither clock ({', '.join(DIM_CLOCKS)}), so "
-            "there are no windows of it"
-        )
+        raise MissingVariableError(f"{name!r} has dims {dims}: it runs on neither clock")
     return clocks[0]
 
 
@@ -74,15 +71,29 @@ def convert_frames(ds: xr.Dataset, frames: Any, to: Clock) -> xr.DataArray:
     numbers = np.asarray(wanted.values)
     if numbers.dtype.kind not in "iu":
         raise WindowError(f"frames are whole numbers, but these are {numbers.dtype}")
-    if numbers.size and (numbers.min() < 0 or numbers.max() >= length):
-        raise WindowError(
-            f"frames {numbers.min()} to {numbers.max()} do not lie within the recording's "
-            f"{length} {source} frames"
-        )
+    outside = numbers[(numbers < 0) | (numbers >= length)]
+    if outside.size:
+        raise WindowError(f"the recording has {length} {source} frames, but not {few(outside)}")
     lookup = frame_lookup(ds, to)
     return wanted.copy(data=lookup[numbers]).assign_attrs(
         long_name=f"{'two-photon' if to == 'twop' else 'stimulus'} frame"
     )
+
+
+def one_dimensional(values: Any, what: str) -> Array:
+    """Return values as an array of one dim."""
+    array = np.atleast_1d(np.asarray(values))
+    if array.ndim != 1:
+        raise WindowError(f"{what} should be one-dimensional, but has shape {array.shape}")
+    return array
+
+
+def whole_numbers(values: Any, what: str) -> Array:
+    """Return whole numbers as an array of one dim."""
+    array = one_dimensional(values, what)
+    if array.dtype.kind not in "iu" and array.size:
+        raise WindowError(f"{what} are whole numbers, but these are {array.dtype}")
+    return array
 
 
 def _as_array(values: Any) -> xr.DataArray:
@@ -197,11 +208,14 @@ def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
     templates = [str(name) for name in ds.data_vars if str(name).startswith("template_")]
     if not templates:
         raise MissingVariableError(
-            "this session has no stimulus templates: open it with include='templates' (they come "
-            "with files named *behavior+image+ophys.nwb)"
+            "this session has no stimulus templates: open it with include='templates' (of files "
+            "*behavior+image+ophys.nwb)"
         )
     check_same_session(ds, frames)
-    wanted, segments = _frames_and_segments(ds, frames)
+    wanted = whole_numbers(frames, "frames")
+    segments = segments_at(ds, wanted, "stim").values
+    if (segments < 0).any():
+        raise WindowError(f"stimulus frames {wanted[segments < 0][:10]} fall into no segment")
     table = ds[[]].assign_coords(
         {name: ds[name] for name in ("stimulus_type", "stimulus_template_name",
                                      "start_frame_stim_template", "start_frame_stim")}
@@ -231,20 +245,6 @@ def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
     )
 
 
-def _frames_and_segments(ds: xr.Dataset, frames: Any) -> tuple[Array, Array]:
-    """Return the stimulus frames asked for, and the segment each falls into."""
-    wanted = np.atleast_1d(np.asarray(frames))
-    if wanted.ndim != 1 or (wanted.dtype.kind not in "iu" and wanted.size):
-        raise WindowError(
-            f"frames are whole numbers in one dimension, but these are {wanted.dtype} of shape "
-            f"{wanted.shape}"
-        )
-    segments = segments_at(ds, wanted, "stim").values
-    if (segments < 0).any():
-        raise WindowError(f"stimulus frames {wanted[segments < 0][:10]} fall into no segment")
-    return wanted, segments
-
-
 def _check_images(
     ds: xr.Dataset, wanted: Array, template: Array, position: Array, templates: list[str]
 ) -> None:
@@ -252,10 +252,7 @@ def _check_images(
     problems = []
     missing = [str(name) for name in np.unique(template) if f"template_{name}" not in ds]
     if missing:
-        raise MissingVariableError(
-            f"this session has no stimulus template {', '.join(map(repr, missing))}; there are "
-            f"{', '.join(templates)}"
-        )
+        raise MissingVariableError(f"no stimulus template {few(missing)}; only {few(templates)}")
     for name in np.unique(template):
         variable = f"template_{name}"
         length = ds[variable].shape[0]

@@ -1,18 +1,19 @@
 """The reference frames of sequences: from segments, frames or times, with their labels."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import WindowError
+from oscaxr.errors import WindowError, few
 from oscaxr.model import names as n
 from oscaxr.model.clocks import CLOCK_DIMS, Clock, check_same_session, recording_frames
 from oscaxr.model.segments import nearest_frames
 from oscaxr.select.criteria import segment_part
+from oscaxr.select.frames import one_dimensional, whole_numbers
 
 Array = np.ndarray[Any, Any]
 
@@ -30,16 +31,12 @@ class ReferenceFrames:
 
     def keep(self, flags: Array) -> "ReferenceFrames":
         """Return those that are flagged."""
-        return ReferenceFrames(
-            self.frames[flags],
-            self.labels[flags],
-            self.what,
-            self.n_frames,
-            None if self.lengths is None else self.lengths[flags],
-            {
-                name: variable[flags] if variable.dims else variable
-                for name, variable in self.coords.items()
-            },
+        return replace(
+            self,
+            frames=self.frames[flags],
+            labels=self.labels[flags],
+            lengths=None if self.lengths is None else self.lengths[flags],
+            coords={key: part[flags] if part.dims else part for key, part in self.coords.items()},
         )
 
 
@@ -47,16 +44,12 @@ def find_references(
     ds: xr.Dataset, clock: Clock, *, segments: Any, frames: Any, times: Any
 ) -> ReferenceFrames:
     """Return reference frames on a clock."""
-    given = [
-        name
-        for name, value in (("segments", segments), ("frames", frames), ("times", times))
-        if value is not None
-    ]
+    asked = {"segments": segments, "frames": frames, "times": times}
+    given = [name for name, value in asked.items() if value is not None]
     if len(given) != 1:
         found = " and ".join(given) or "none"
         raise WindowError(f"give one of segments, frames and times (found: {found})")
-    for asked in (segments, frames, times):
-        check_same_session(ds, asked)
+    check_same_session(ds, asked[given[0]])
     # Variables, not coordinates: making a DataArray of each costs more than reading the windows.
     facts = {name: ds.variables[name] for name in ds.coords if not ds.variables[name].dims}
     if segments is not None:
@@ -69,15 +62,13 @@ def find_references(
             f"{frames.name} are frames of the {other} clock, but the windows are on the {clock} "
             f"clock: give {str(frames.name).replace(other, clock)}, or clock={other!r}"
         )
-    values = _one_dimensional(frames, "frames")
-    if values.dtype.kind not in "iu" and values.size:
-        raise WindowError(f"frames are whole numbers, but these are {values.dtype}")
+    values = whole_numbers(frames, "frames")
     length = recording_frames(ds, clock)
     outside = values[(values < 0) | (values >= length)]
     if outside.size:
         raise WindowError(
             f"{outside.size} reference frame(s) lie outside the recording of {length} {clock} "
-            f"frames: {', '.join(map(str, outside[:10]))}"
+            f"frames: {few(outside)}"
         )
     labels = np.arange(len(values))
     coords = {**_carried(frames), **facts}
@@ -93,15 +84,8 @@ def _of_segments(
         numbers = table[n.SEGMENT].values
     else:
         if "_frame_" in str(getattr(segments, "name", "")):
-            raise WindowError(
-                f"{segments.name} are frames, not segments: give them as frames=, or the segments"
-            )
-        numbers = _one_dimensional(segments, "segments")
-        if numbers.dtype.kind not in "iu" and numbers.size:
-            raise WindowError(
-                f"segments are whole numbers, but these are {numbers.dtype}: give a selection of "
-                "segments, or their numbers"
-            )
+            raise WindowError(f"{segments.name} are frames, not segments: give them as frames=")
+        numbers = whole_numbers(segments, "segments (give a selection of them, or their numbers)")
         table = segment_part(ds)
     known = ds.indexes[n.SEGMENT] if n.SEGMENT in ds.indexes else table.indexes[n.SEGMENT]
     positions = known.get_indexer(pd.Index(numbers))
@@ -109,7 +93,7 @@ def _of_segments(
         missing = np.asarray(numbers)[positions < 0]
         raise WindowError(
             f"{len(missing)} segment(s) are not in this session's table of {len(known)} segments: "
-            f"{', '.join(map(str, missing[:10]))}"
+            f"{few(missing)}"
         )
     if not isinstance(segments, xr.Dataset):
         table = table.isel({n.SEGMENT: positions})
@@ -134,7 +118,7 @@ def _of_segments(
 def _of_times(
     ds: xr.Dataset, clock: Clock, times: Any, facts: Mapping[Hashable, xr.Variable]
 ) -> ReferenceFrames:
-    values = _one_dimensional(times, "times").astype(np.float64)
+    values = one_dimensional(times, "times").astype(np.float64)
     timestamps = ds[CLOCK_DIMS[clock]].values
     outside = values[~((values >= timestamps[0]) & (values <= timestamps[-1]))]
     if outside.size:
@@ -147,21 +131,8 @@ def _of_times(
     carried["reference_time"] = xr.Variable(
         (n.SEQUENCE,), values, {"long_name": "reference time asked for", "units": "s"}
     )
-    return ReferenceFrames(
-        frames,
-        np.arange(len(values)),
-        "times number",
-        len(timestamps),
-        None,
-        {**carried, **facts},
-    )
-
-
-def _one_dimensional(values: Any, what: str) -> Array:
-    array = np.atleast_1d(np.asarray(values))
-    if array.ndim != 1:
-        raise WindowError(f"{what} should be one-dimensional, but has shape {array.shape}")
-    return array
+    labels, length = np.arange(len(values)), len(timestamps)
+    return ReferenceFrames(frames, labels, "times number", length, None, {**carried, **facts})
 
 
 def _carried(values: Any) -> dict[Hashable, xr.Variable]:

@@ -10,11 +10,9 @@ from oscaxr.errors import MissingVariableError
 from oscaxr.model import names as n
 from oscaxr.select.criteria import segment_part
 from oscaxr.select.references import find_references
-from oscaxr.select.sequences import sequences
+from oscaxr.select.sequences import reduced, sequences
 
 RESPONSES: Final = (n.DFF, n.RUN_VELOCITY, n.PUPIL_DIAMETER)
-
-_BLOCK_BYTES: Final = 128 * 2**20
 
 
 def responses(
@@ -74,9 +72,7 @@ def responses(
     wanted = [names] if isinstance(names, str) else list(names)
     missing = [name for name in wanted if name not in ds]
     if missing:
-        raise MissingVariableError(
-            f"this session has no {', '.join(missing)}; name those wanted with names="
-        )
+        raise MissingVariableError(f"this session has no {', '.join(missing)}: choose with names=")
     found = find_references(ds, "twop", segments=segments, frames=None, times=None)
     if isinstance(segments, xr.Dataset):
         columns = segment_part(segments)
@@ -103,14 +99,10 @@ def _mean(windows: xr.DataArray, by_roi: bool) -> xr.DataArray:
         ]
     )
     others = [] if by_roi else [dim for dim in bare.dims if dim not in (n.SEQUENCE, n.REL_TIME)]
-    length = bare.sizes[n.SEQUENCE]
-    step = length
-    if bare.chunks is None and bare.nbytes > _BLOCK_BYTES:
-        step = max(1, length * _BLOCK_BYTES // bare.nbytes)
-    parts = []
-    for start in range(0, max(length, 1), max(step, 1)):
-        block = bare.isel({n.SEQUENCE: slice(start, start + step)})
+
+    def average(block: xr.DataArray) -> xr.DataArray:
         mean = block.mean(n.REL_TIME, keep_attrs=True, dtype=np.float64)
-        parts.append(mean.mean(others, keep_attrs=True) if others else mean)
-    mean = parts[0] if len(parts) == 1 else xr.concat(parts, n.SEQUENCE)
+        return mean.mean(others, keep_attrs=True) if others else mean
+
+    mean = reduced(bare, average)
     return mean.where(complete.variable).rename({n.SEQUENCE: n.SEGMENT})

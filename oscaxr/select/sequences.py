@@ -1,6 +1,6 @@
 """Windows of any variable around segments, frames or times, as one labelled array."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
@@ -11,7 +11,14 @@ from oscaxr.arrays.computed import scaled
 from oscaxr.arrays.lazy import OrthogonalArray
 from oscaxr.arrays.windows import WindowReader, Windows
 from oscaxr.arrays.xarray_internals import cached, innermost
-from oscaxr.errors import DroppedSequencesWarning, MissingVariableError, WindowError, option, warn
+from oscaxr.errors import (
+    DroppedSequencesWarning,
+    MissingVariableError,
+    WindowError,
+    few,
+    option,
+    warn,
+)
 from oscaxr.model import names as n
 from oscaxr.model import traces
 from oscaxr.model.clocks import CLOCK_DIMS, Clock, check_clock, is_whole, recording_frames
@@ -146,9 +153,8 @@ def _check_steps(times: Array, fps: float) -> None:
     wrong: Array = np.any(np.abs(steps * fps - 1) > 0.5, axis=1)
     if wrong.any():
         raise WindowError(
-            f"the frames of {wrong.sum()} of {len(wrong)} windows do not follow each other at "
-            f"{fps:.2f} Hz, because frames were left out of this session. Extract from the whole "
-            "session."
+            f"{wrong.sum()} of {len(wrong)} windows do not follow each other at {fps:.2f} Hz: "
+            "frames were left out of this session. Extract from the whole session."
         )
 
 
@@ -228,17 +234,13 @@ def _offsets(
         raise WindowError(f"pad={pad!r}: it is two numbers of frames, (before, after)")
     before, after = (int(count) for count in pad)
     if not np.isfinite(pre) or (post is not None and not np.isfinite(post)):
-        raise WindowError(
-            f"{option('pre', pre)} and {option('post', post)} should be finite, in seconds"
-        )
+        raise WindowError(f"{option('pre', pre)} and {option('post', post)}: give finite seconds")
     first = -int(np.round(pre * fps)) - before
     length = None
     if post is not None:
         stop = int(np.round(post * fps)) + after
     elif found.lengths is None:
-        raise WindowError(
-            f"give {option('post')}, in seconds (only segments have a length of their own)"
-        )
+        raise WindowError(f"give {option('post')} in seconds (only segments have their own length)")
     else:
         stop = int(found.lengths.max(initial=0)) + after
         length = found.lengths + after - first
@@ -247,8 +249,7 @@ def _offsets(
     if stop <= first and (post is not None or found.frames.size):
         raise WindowError(
             f"{option('pre', pre)} s, {option('post', post)} s and pad={tuple(pad)} make an empty "
-            f"window: frames {first} to {stop} (exclusive) at {fps:.2f} Hz. The window must "
-            "end after it starts."
+            f"window: frames {first} to {stop} (exclusive) at {fps:.2f} Hz. It is to end later."
         )
     return np.arange(first, stop), length
 
@@ -267,16 +268,13 @@ def _within(
     outside = (found.frames + offsets[0] < 0) | beyond
     if not outside.any():
         return found, length
-    labels = found.labels[outside]
-    listed = ", ".join(map(str, labels[:10])) + ", ..." * (len(labels) > 10)
     message = (
-        f"the windows of {len(labels)} of {len(outside)} sequences come too close to an end of the "
-        f"recording of {found.n_frames} {clock} frames ({found.what} {listed})"
+        f"the windows of {outside.sum()} of {len(outside)} sequences come too close to an end of "
+        f"the recording of {found.n_frames} {clock} frames "
+        f"({found.what} {few(found.labels[outside])})"
     )
     if edge == "raise":
-        raise WindowError(
-            f"{message}. Shorten pre or post, or use {option('edge', 'drop')} or 'nan'."
-        )
+        raise WindowError(f"{message}. Shorten pre or post, or {option('edge', 'drop')} or 'nan'.")
     warn(
         f"{message} and were dropped. {option('edge', 'nan')} keeps them, filled with NaN.",
         DroppedSequencesWarning,
@@ -328,3 +326,22 @@ def _coords(
         for name, (dims, data) in values.items()
     }
     return {**{str(name): coord for name, coord in found.coords.items()}, **variables}
+
+
+# Windows are read and reduced this many bytes at a time.
+_BLOCK_BYTES: Final = 128 * 2**20
+
+
+def reduced(
+    windows: xr.DataArray, function: Callable[[xr.DataArray], xr.DataArray]
+) -> xr.DataArray:
+    """Reduce lazy windows, a block of sequences at a time."""
+    length = windows.sizes[n.SEQUENCE]
+    step = max(1, length * _BLOCK_BYTES // max(1, windows.size * 8))
+    if windows.chunks is not None or step >= length:
+        return function(windows)
+    parts = [
+        function(windows.isel({n.SEQUENCE: slice(start, start + step)}))
+        for start in range(0, length, step)
+    ]
+    return xr.concat(parts, n.SEQUENCE, coords="minimal", compat="override", join="override")

@@ -47,10 +47,7 @@ def side_by_side(
                 result[name] = xr.Variable(dims, variables[0].data, attrs)
                 continue
             if dims == (name,):
-                raise SchemaError(
-                    f"the labels {name!r} differ between sessions ({', '.join(labels)}); select "
-                    "those that all have first"
-                )
+                raise SchemaError(f"labels {name!r} differ between sessions ({', '.join(labels)})")
         target = _LABEL if name == n.SEQUENCE else name
         result[target] = _stack(name, variables, labels, dim)
     if n.SEQUENCE in contents[0].dims:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import CriterionError, MissingVariableError, WindowError
+from oscaxr.errors import CriterionError, MissingVariableError, WindowError, few
 from oscaxr.model import names as n
 from oscaxr.model.clocks import Clock, check_clock, check_same_session
 from oscaxr.model.schema import SEGMENT_COLUMNS
@@ -41,9 +41,7 @@ def segment_table(ds: xr.Dataset) -> pd.DataFrame:
     ['stimulus_type', 'stimulus_template_name', 'unexpected']
     """
     segments = segment_part(ds)
-    columns = {
-        column: segments[name].values for column, name in SEGMENT_COLUMNS if name in segments.coords
-    }
+    columns = {key: segments[name].values for key, name in SEGMENT_COLUMNS if name in segments}
     return pd.DataFrame(columns, index=pd.Index(segments[n.SEGMENT].values, name=n.SEGMENT))
 
 
@@ -114,10 +112,7 @@ def blocks(ds: xr.Dataset, *, stimulus: Any = None) -> xr.Dataset:
 def _check_whole_blocks(segments: xr.Dataset) -> None:
     numbers, block = segments[n.SEGMENT].values, segments[n.BLOCK].values
     if (np.diff(numbers)[np.diff(block) == 0] != 1).any() or (np.diff(block) < 0).any():
-        raise CriterionError(
-            "blocks are runs of all their segments in order, but some were left out or re-ordered "
-            "here: give the whole session"
-        )
+        raise CriterionError("segments of a block were left out or re-ordered: give the session")
 
 
 def _check_constant(segments: xr.Dataset, name: str) -> None:
@@ -125,10 +120,7 @@ def _check_constant(segments: xr.Dataset, name: str) -> None:
     values = table.dropna().drop_duplicates()[n.BLOCK].value_counts()
     several = values.index[values > 1].tolist()
     if several:
-        raise CriterionError(
-            f"block(s) {several} hold several values of {name}: this "
-            "stimulus table is not of the published design"
-        )
+        raise CriterionError(f"block(s) {several} hold several values of {name}: not as published")
 
 
 def onset_pairs(ds: xr.Dataset, /, *, stimulus: Any = None, **criteria: Any) -> xr.Dataset:
@@ -232,10 +224,8 @@ def patches(ds: xr.Dataset, segments: Any) -> xr.Dataset:
     positions = table.indexes[n.SEGMENT].get_indexer(pd.Index(wanted.values.ravel()))
     unknown = (positions < 0) & (wanted.values.ravel() != -1)
     if unknown.any():
-        raise CriterionError(
-            f"segments {np.unique(wanted.values.ravel()[unknown])[:10].tolist()} are not in this "
-            "session's table"
-        )
+        missing = few(np.unique(wanted.values.ravel()[unknown]))
+        raise CriterionError(f"segments {missing} are not in this session's table")
     index = wanted.variable.copy(data=np.maximum(positions, 0).reshape(wanted.shape))
     taken = table.drop_vars(
         [name for name, coord in table.coords.items() if coord.dims == (n.SEGMENT,)]

@@ -49,9 +49,8 @@ class SessionReader(BackendEntrypoint):
         storage = checked.get("storage_options")
         if not isinstance(filename_or_obj, str | os.PathLike):
             raise SessionNotFoundError(
-                f"cannot open a {type(filename_or_obj).__name__} as a session: give the path or "
-                "the URL of a session, which is opened by oscaxr itself (lazily, and again in "
-                "other processes), not something that is open or read already"
+                f"cannot open a {type(filename_or_obj).__name__} as a session: give its path or "
+                "URL, which oscaxr opens itself (lazily, and again in other processes)"
             )
         places = [location(path, storage) for path in (filename_or_obj, *files)]
         return open_places(places, checked, facts)
@@ -64,7 +63,7 @@ class SessionSource:
     places: tuple[Place, ...] = ()
     """Where it lies; empty where that is looked for when it is opened."""
     session_id: int | None = None
-    datadir: Path | None = None
+    datadir: Path = Path()
     table: pd.DataFrame | None = None
     """The session table, in which it has to be."""
     facts: Mapping[str, Any] | None = None
@@ -84,11 +83,10 @@ class SessionSource:
         """Open the session."""
         if self.problem:
             raise OscaxrError(self.problem)
-        places, facts = self.places, self.facts
+        facts = self.facts if self.table is None else self._row(self.table)
+        places = self.places
         if not places:
-            assert self.datadir is not None
             assert self.session_id is not None
-            facts = self._row() if self.table is not None else facts
             known = facts or {}
             places = find_places(
                 self.datadir,
@@ -96,11 +94,8 @@ class SessionSource:
                 mouse_id=int(known["mouse_id"]) if "mouse_id" in known else None,
                 start=str(known.get("dandi_session_time", "")),
             )
-        elif self.table is not None:
-            facts = self._row()
-        return xr.open_dataset(
-            places[0], engine=SessionReader, files=places[1:], facts=facts, **dict(self.options)
-        )
+        chosen: dict[str, Any] = {"files": places[1:], "facts": facts, **self.options}
+        return xr.open_dataset(places[0], engine=SessionReader, **chosen)
 
     def identity(self) -> object:
         """Return what tells it from others: its session id, or else its path."""
@@ -116,7 +111,7 @@ class SessionSource:
             number = None
         return number or (str(place) if isinstance(place, RemoteFile) else place.resolve())
 
-    def _row(self) -> dict[str, Any]:
+    def _row(self, table: pd.DataFrame) -> dict[str, Any]:
         """Return the row of the table, by the session's own id."""
         number, told = self.session_id, ""
         if number is None:
@@ -128,9 +123,8 @@ class SessionSource:
                     f"{place} states no session id, so its row of the session table cannot be "
                     "told. Open it without table=, or by session id with datadir=."
                 )
-        assert self.table is not None
         try:
-            return plain(session_row(self.table, session_id=number, run_type=self.run_type))
+            return plain(session_row(table, session_id=number, run_type=self.run_type))
         except SessionNotFoundError as error:
             raise SessionNotFoundError(f"{told}{error}") from error
 
@@ -145,47 +139,26 @@ def typed_table(table: Table) -> pd.DataFrame:
     return read_table(table if isinstance(table, pd.DataFrame) else Path(table).expanduser())
 
 
-# -- one session ----------------------------------------------------------------------------------
-def one_source(
-    session_id: int | PathLike | None = None,
-    *,
-    mouse: int | None = None,
-    session: int | None = None,
-    run_type: str | None = None,
-    datadir: PathLike | None = None,
-    table: Table | None = None,
+# -- one by one -----------------------------------------------------------------------------------
+def id_or_path(
+    asked: Any,
+    datadir: PathLike | None,
+    table: pd.DataFrame | None,
     options: Mapping[str, Any],
+    run_type: str | None = None,
 ) -> SessionSource:
-    """Return the session that was asked for."""
-    numbered = mouse is not None or session is not None
-    if session_id is None and not numbered:
-        raise CriterionError("say which session: a session id, a path, or mouse= and session=")
-    if session_id is not None and numbered:
-        raise CriterionError("give a session id or path, or mouse= and session=, not both")
-    if run_type is not None and table is None:
-        raise CriterionError(
-            f"run_type={run_type!r} is told by the session table: give table= as well"
-        )
-    known = None if table is None else typed_table(table)
-    if session_id is not None and not _is_id(session_id):
-        place = location(session_id, options.get("storage_options"))  # type: ignore[arg-type]
-        return SessionSource((place,), table=known, options=options, run_type=run_type)
+    """Return the session of an id or a path; its row is looked up when it is opened."""
+    known: dict[str, Any] = {"table": table, "options": options, "run_type": run_type}
+    if _is_id(asked):
+        return SessionSource((), _as_id(asked), data_folder(datadir), **known)
+    return SessionSource((location(asked, options.get("storage_options")),), **known)
+
+
+def data_folder(datadir: PathLike | None) -> Path:
+    """Return the folder to look in."""
     if datadir is None:
-        raise CriterionError(
-            "say where to look: datadir= is the folder below which the session's files lie (or "
-            "give the path of a file)"
-        )
-    folder = Path(datadir).expanduser()
-    if not numbered:
-        number = _as_id(session_id)
-        return SessionSource((), number, folder, known, options=options, run_type=run_type)
-    if known is None:
-        raise CriterionError(
-            "mouse= and session= are numbers of the session table: give table= (the path of "
-            "mouse_df.csv, or oscaxr.find_sessions(datadir) to number the sessions found)"
-        )
-    row = plain(session_row(known, mouse=mouse, session=session, run_type=run_type))
-    return SessionSource((), int(row["session_id"]), folder, facts=row, options=options)
+        raise CriterionError("say where to look: give datadir=, the folder of the files")
+    return Path(datadir).expanduser()
 
 
 def _is_id(value: Any) -> bool:
@@ -227,8 +200,8 @@ def many_sources(
         return [
             SessionSource(
                 (),
-                int(row["session_id"]),
-                _folder(datadir),
+                row["session_id"],
+                data_folder(datadir),
                 facts=row,
                 options=options,
                 name=f"sub-{row['mouse_id']}_ses-{row['session_id']}",
@@ -236,26 +209,8 @@ def many_sources(
             for row in rows
         ]
     if not isinstance(sessions, Iterable):
-        raise CriterionError(
-            f"sessions={sessions!r}: give rows of a session table, ids, paths, or a folder"
-        )
-    # Rows are looked up when a session is opened: one that has none is a failure of its own.
-    return [
-        SessionSource((), _as_id(asked), _folder(datadir), known, options=options)
-        if _is_id(asked)
-        else SessionSource(
-            (location(asked, options.get("storage_options")),), table=known, options=options
-        )
-        for asked in sessions
-    ]
-
-
-def _folder(datadir: PathLike | None) -> Path:
-    if datadir is None:
-        raise CriterionError(
-            "say where to look: datadir= is the folder below which the sessions' files lie"
-        )
-    return Path(datadir).expanduser()
+        raise CriterionError(f"sessions={sessions!r}: give rows of a table, ids, paths, a folder")
+    return [id_or_path(asked, datadir, known, options) for asked in sessions]
 
 
 def _sources_below(

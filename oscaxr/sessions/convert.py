@@ -32,9 +32,7 @@ from oscaxr.store.save import save
 Format = Literal["zarr", "zarr.zip", "nc"]
 Status = Literal["written", "replaced", "verified", "failed"]
 
-_TRY_AGAIN: Final = (
-    "Nothing is left of this export: convert again to go on, perhaps with fewer workers"
-)
+_TRY_AGAIN: Final = "Nothing is left of this export: convert again, perhaps with fewer workers"
 
 
 @dataclass(frozen=True)
@@ -176,17 +174,14 @@ def convert(
     with progress_bar("converting sessions", show=progress) as report:
         found = named_sources(
             [Path(path) for path in paths],
-            table=None if table is None else Path(table),
-            default_table=None if default_table is None else Path(default_table),
-            datadir=None if datadir is None else Path(datadir),
+            table=table,
+            default_table=default_table,
+            datadir=datadir,
             options=asked,
         )
         precision = None if dtype is None else str(np.dtype(dtype))
-        advice = f"{option('overwrite', True)} replaces it."
-        jobs = [
-            Job(one, root / f"{one.name}.{format}", precision, overwrite, verify, advice)
-            for one in found
-        ]
+        how = (precision, overwrite, verify, f"{option('overwrite', True)} replaces it.")
+        jobs = [Job(one, root / f"{one.name}.{format}", *how) for one in found]
         results = run_jobs(jobs, root, workers, report)
     failures = {one.session: one.reason for one in results if one.status == "failed"}
     if failures and errors == "raise":
@@ -200,9 +195,7 @@ def check_folder(folder: PathLike) -> Path:
     """Return the folder for exports, and refuse one that is named like an export itself."""
     path = Path(folder)
     if path.name.lower().endswith(SUFFIXES):
-        raise CriterionError(
-            f"{path} is named like one export, but is the folder that exports are put into."
-        )
+        raise CriterionError(f"{path} is named like one export: give the folder for them")
     return path
 
 
@@ -217,12 +210,19 @@ def run_jobs(
     finally:
         # Of workers that died or were interrupted while zarr's threads were still writing.
         clean(folder)
-    return [_settled(job, result) for job, result in zip(jobs, results, strict=True)]
+    return [
+        _failed(job, f"{one.reason}. {_TRY_AGAIN}") if isinstance(one, NoResult) else one
+        for job, one in zip(jobs, results, strict=True)
+    ]
+
+
+def _failed(job: Job, reason: str = "") -> Converted:
+    return Converted(job.found.name, str(job.target), "failed", reason=reason)
 
 
 def convert_one(job: Job) -> Converted:
     """Convert one session, or verify that it is converted: what runs in a worker."""
-    result = Converted(job.found.name, str(job.target), "failed")
+    result = _failed(job)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", OscaxrWarning)
         try:
@@ -245,10 +245,3 @@ def _converted(job: Job, result: Converted) -> Converted:
     status: Status = "written" if not there else "replaced" if found else "verified"
     size = sum(path.stat().st_size for path in files_of(job.target) if path.is_file())
     return replace(result, status=status, bytes=size)
-
-
-def _settled(job: Job, result: Converted | NoResult) -> Converted:
-    if isinstance(result, Converted):
-        return result
-    reason = f"{result.reason}. {_TRY_AGAIN}"
-    return Converted(job.found.name, str(job.target), "failed", reason=reason)

@@ -33,6 +33,8 @@ FOUND_COLUMNS: Final = (
     "path",
     "n_files",
 )
+# What is called otherwise in an identity.
+_COLUMN_OF: Final = {"start": "dandi_session_time", "n_tracked": "n_rois_tracked"}
 
 
 def find_sessions(datadir: str | Path) -> pd.DataFrame:
@@ -126,20 +128,8 @@ def table_of(found: Found) -> pd.DataFrame:
         if identity.session_id is None or identity.mouse_id is None:
             found.problems.append(f"{one.path} states no session id or no mouse id: left out")
             continue
-        rows.append(
-            {
-                "session_id": identity.session_id,
-                "dandi_session_time": identity.start,
-                "mouse_id": identity.mouse_id,
-                "sex": identity.sex,
-                "date": identity.date,
-                "line": identity.line,
-                "n_rois": identity.n_rois,
-                "n_rois_tracked": identity.n_tracked,
-                "path": str(one.path),
-                "n_files": len(one.paths),
-            }
-        )
+        facts = {_COLUMN_OF.get(name, name): value for name, value in vars(identity).items()}
+        rows.append({**facts, "path": str(one.path), "n_files": len(one.paths)})
     table = pd.DataFrame(rows, columns=[c for c in FOUND_COLUMNS if c not in ("mouse", "session")])
     order = ["mouse_id", "date", "dandi_session_time", "session_id"]
     table = table.sort_values(order, ignore_index=True)

@@ -15,7 +15,7 @@ from oscaxr.errors import AmbiguousSessionError, CriterionError, SessionsFailedE
 from oscaxr.options import DEFAULTS, PathLike, check_options
 from oscaxr.progress import progress_bar
 from oscaxr.sessions.asked import SessionSource, Table, many_sources
-from oscaxr.sessions.open import Errors, check_errors, node_of, tree_of, warn_of_failures
+from oscaxr.sessions.open import Errors, check_errors, facts_of, node_of, tree_of, warn_of_failures
 from oscaxr.sessions.workers import NoResult, run_each
 
 Array = np.ndarray[Any, Any]
@@ -91,23 +91,16 @@ def _nodes(place: str, value: Any) -> Iterator[tuple[str, xr.Dataset]]:
 
 def _array_of(outcomes: Sequence[Outcome]) -> xr.DataArray | None:
     """Return single values as an array over the sessions, None where they are not of one kind."""
-    if not all(np.isscalar(one.value) or _is_single(one.value) for one in outcomes):
+    if not all(np.isscalar(o.value) or isinstance(o.value, np.ndarray) for o in outcomes):
         return None
     values = [np.asarray(outcome.value) for outcome in outcomes]
     kinds = {value.dtype.kind for value in values}
     known = all(_SESSION_ID in outcome.facts for outcome in outcomes)
-    if not known or not any(kinds <= k for k in _KINDS):
+    if not known or any(one.ndim for one in values) or not any(kinds <= k for k in _KINDS):
         return None
     names = [name for name in outcomes[0].facts if all(name in one.facts for one in outcomes)]
-    coords = {
-        name: (_SESSION_ID, np.array([outcome.facts[name] for outcome in outcomes]))
-        for name in names
-    }
+    coords = {key: (_SESSION_ID, np.array([one.facts[key] for one in outcomes])) for key in names}
     return xr.DataArray(np.array(values), dims=(_SESSION_ID,), coords=coords)
-
-
-def _is_single(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and not value.ndim
 
 
 def map_sessions(
@@ -215,12 +208,7 @@ def map_sessions(
             workers=workers,
             report=report,
         )
-    outcomes = _each_once(
-        [
-            Outcome(task[0], None, one.reason, {}) if isinstance(one, NoResult) else one
-            for task, one in zip(tasks, found, strict=True)
-        ]
-    )
+    outcomes = _each_once(tasks, found)
     failures = {outcome.node: outcome.reason for outcome in outcomes if outcome.reason}
     results = combined([outcome for outcome in outcomes if not outcome.reason])
     if failures:
@@ -241,8 +229,7 @@ def call(func: Callable[..., Any], args: Any, kwargs: Any, task: Task) -> Outcom
         ds = source.open() if isinstance(source, SessionSource) else source
         try:
             node = node if isinstance(source, xr.Dataset) else node_of(ds)
-            facts = {str(name): coord.values[()] for name, coord in ds.coords.items()
-                     if not coord.dims}  # fmt: skip
+            facts = facts_of(ds)
             value = func(ds, *args, **kwargs)
             load(value)
         finally:
@@ -272,35 +259,32 @@ def _check_options(func: Callable[..., Any], sessions: Any, given: Collection[st
     useless = [name for name in given if name not in ("scheduler", "workers")]
     if isinstance(sessions, xr.DataTree) and useless:
         raise CriterionError(
-            f"{', '.join(useless)}: the sessions of a tree are open already. Give it to "
-            "open_sessions, or give rows of the session table, ids or paths here"
+            f"{', '.join(useless)}: the sessions of a tree are open; give it to open_sessions"
         )
 
 
-def _tasks(
-    sessions: Any, datadir: Any, table: Any, options: Mapping[str, Any]
-) -> list[tuple[str, SessionSource | xr.Dataset]]:
+def _tasks(sessions: Any, datadir: Any, table: Any, options: Mapping[str, Any]) -> list[Task]:
     if isinstance(sessions, xr.DataTree):
         # Copies, so that the tree does not keep what is read.
         return [(node.path, node.to_dataset().copy()) for node in sessions.subtree if node.has_data]
     sources = many_sources(sessions, datadir=datadir, table=table, options=options)
     seen: dict[object, SessionSource] = {}
-    twice = []
-    for source in sources:
-        identity = source.identity()
-        twice += [f"{seen[identity]} and {source}"] if identity in seen else []
-        seen.setdefault(identity, source)
+    firsts = [seen.setdefault(source.identity(), source) for source in sources]
+    pairs = zip(firsts, sources, strict=True)
+    twice = [f"{first} and {source}" for first, source in pairs if first is not source]
     if twice:
         raise AmbiguousSessionError(f"the same session is asked for twice: {'; '.join(twice)}")
     return [(str(source), source) for source in sources]
 
 
-def _each_once(outcomes: list[Outcome]) -> list[Outcome]:
+def _each_once(tasks: Sequence[Task], found: Sequence[Outcome | NoResult]) -> list[Outcome]:
     """Turn into failures what came from a session that another name stood for as well."""
     seen: set[str] = set()
     kept = []
-    for place, one in enumerate(outcomes):
-        if one.node in seen:
+    for place, ((name, _), one) in enumerate(zip(tasks, found, strict=True)):
+        if isinstance(one, NoResult):
+            one = Outcome(name, None, one.reason, {})
+        elif one.node in seen:
             reason = f"{one.node} was asked for twice, by different names; what came first is kept"
             one = Outcome(f"{one.node} (at position {place})", None, reason, one.facts)
         seen.add(one.node)

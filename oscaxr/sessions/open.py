@@ -14,7 +14,16 @@ from oscaxr.errors import (
 )
 from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.progress import progress_bar
-from oscaxr.sessions.asked import Table, many_sources, one_source
+from oscaxr.sessions.asked import (
+    SessionSource,
+    Table,
+    data_folder,
+    id_or_path,
+    many_sources,
+    plain,
+    typed_table,
+)
+from oscaxr.sessions.table import session_row
 
 Errors = Literal["raise", "collect"]
 
@@ -106,15 +115,25 @@ def open_session(
     ...     dict(ds.dff.sizes)["roi"]
     4
     """
-    return one_source(
-        session_id,
-        mouse=mouse,
-        session=session,
-        run_type=run_type,
-        datadir=datadir,
-        table=table,
-        options=check_options(options),
-    ).open()
+    checked = check_options(options)
+    numbered = mouse is not None or session is not None
+    if session_id is None and not numbered:
+        raise CriterionError("say which session: a session id, a path, or mouse= and session=")
+    if session_id is not None and numbered:
+        raise CriterionError("give a session id or path, or mouse= and session=, not both")
+    if run_type is not None and table is None:
+        raise CriterionError(f"run_type={run_type!r} is told by the session table: give table= too")
+    known = None if table is None else typed_table(table)
+    if session_id is not None:
+        return id_or_path(session_id, datadir, known, checked, run_type).open()
+    folder = data_folder(datadir)
+    if known is None:
+        raise CriterionError(
+            "mouse= and session= are numbers of the session table: give table= (the path of "
+            "mouse_df.csv, or oscaxr.find_sessions(datadir) to number the sessions found)"
+        )
+    row = plain(session_row(known, mouse=mouse, session=session, run_type=run_type))
+    return SessionSource((), row["session_id"], folder, facts=row, options=checked).open()
 
 
 def open_sessions(
@@ -202,9 +221,14 @@ def open_sessions(
     return tree_of(opened, failures)
 
 
+def facts_of(ds: xr.Dataset) -> dict[str, Any]:
+    """Return what is said of a session by single values."""
+    return {str(name): coord.values[()] for name, coord in ds.coords.items() if not coord.dims}
+
+
 def node_of(ds: xr.Dataset) -> str:
     """Return the place of a session in a tree of sessions."""
-    facts = {str(name): coord.values[()] for name, coord in ds.coords.items() if not coord.dims}
+    facts = facts_of(ds)
     if "mouse" in facts and "session" in facts:
         pilot = "pilot_" if facts.get("run_type") == "pilot" else ""
         return f"/{pilot}mouse_{facts['mouse']}/session_{facts['session']}"

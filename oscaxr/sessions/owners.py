@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
 
 from oscaxr.errors import (
     AmbiguousSessionError,
@@ -14,19 +13,13 @@ from oscaxr.errors import (
     OscaxrError,
     SessionMismatchError,
     SessionNotFoundError,
+    listed,
 )
 from oscaxr.formats.identity import Identity
-from oscaxr.formats.registry import EXPORTS, FORMATS, NWB, Format, places_below
+from oscaxr.formats.registry import EXPORTS, FORMATS, NWB, ORIGINAL, Format, places_below
 
-_LISTED: Final = 10
-
-
-@dataclass(frozen=True)
-class Owned:
-    """A place, and whose it is as far as known."""
-
-    path: Path
-    identity: Identity
+Owners = dict[Path, Identity]
+"""Whose each place is, as far as known."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +64,11 @@ def sessions_at(places: Mapping[Format, Sequence[Path]]) -> Found:
     return found
 
 
-def identify(one: Format, paths: Iterable[Path], found: Found) -> list[Owned]:
+def identify(one: Format, paths: Iterable[Path], found: Found) -> Owners:
     """Say whose these places are, and note in `found` why some could not be asked."""
     # An NWB file that is named by its session id is not opened, unless another file of the same
     # mouse states no session id: that one then gets the id of a file of the same start.
-    owned: list[Owned] = []
+    owners: Owners = {}
     for path in paths:
         identity = one.named(path) or Identity()
         if one is not NWB or identity.session_id is None:
@@ -88,55 +81,41 @@ def identify(one: Format, paths: Iterable[Path], found: Found) -> list[Owned]:
                     found.unreadable[path] = str(error)
                     continue
                 found.problems.append(str(error))
-        owned.append(Owned(path, identity))
-    return _matched_by_start(one, owned, found.problems)
+        owners[path] = identity
+    return _matched_by_start(one, owners, found.problems)
 
 
-def _matched_by_start(one: Format, owned: list[Owned], problems: list[str]) -> list[Owned]:
+def _matched_by_start(one: Format, owners: Owners, problems: list[str]) -> Owners:
     """Give places that state no session id that of a place of the same mouse and start."""
-    unnamed = [o.identity for o in owned if o.identity.session_id is None and o.identity.start]
-    mice = {identity.mouse_id for identity in unnamed}
-    if not mice:
-        return owned
+    unnamed = {path: own for path, own in owners.items() if own.session_id is None and own.start}
+    mice = {own.mouse_id for own in unnamed.values()}
     ids: dict[tuple[int | None, str], int] = {}
-    for item in owned:
-        identity = item.identity
-        if identity.session_id is None or identity.mouse_id not in mice:
+    for path, own in owners.items():
+        if own.session_id is None or own.mouse_id not in mice:
             continue
-        start = identity.start
+        start = own.start
         if not start:
             try:
-                start = one.identity(item.path).start
+                start = one.identity(path).start
             except OscaxrError as error:
                 problems.append(str(error))
-        ids[(identity.mouse_id, start)] = identity.session_id
-    return [
-        item
-        if item.identity.session_id is not None or not item.identity.start
-        else replace(
-            item,
-            identity=replace(
-                item.identity, session_id=ids.get((item.identity.mouse_id, item.identity.start))
-            ),
-        )
-        for item in owned
-    ]
+        ids[(own.mouse_id, start)] = own.session_id
+    return owners | {
+        path: replace(own, session_id=ids.get((own.mouse_id, own.start)))
+        for path, own in unnamed.items()
+    }
 
 
-def grouped(one: Format, owned: Iterable[Owned]) -> list[FoundSession]:
+def grouped(one: Format, owners: Owners) -> list[FoundSession]:
     """Put the places of each session together."""
-    groups: dict[object, list[Owned]] = defaultdict(list)
-    for item in owned:
-        identity = item.identity
-        if one in EXPORTS or not (identity.session_id or identity.start):
-            groups[item.path].append(item)
-        else:
-            key = identity.session_id or (identity.mouse_id, identity.start)
-            groups[key].append(item)
-    found = [_session_of(one, items) for items in groups.values()]
+    groups: dict[object, Owners] = defaultdict(dict)
+    for path, own in owners.items():
+        is_alone = one in EXPORTS or not (own.session_id or own.start)
+        key = path if is_alone else own.session_id or (own.mouse_id, own.start)
+        groups[key][path] = own
     unknown = float("inf")
     return sorted(
-        found,
+        (_session_of(one, items) for items in groups.values()),
         key=lambda session: (
             session.identity.session_id is None,
             unknown if session.identity.mouse_id is None else session.identity.mouse_id,
@@ -147,32 +126,32 @@ def grouped(one: Format, owned: Iterable[Owned]) -> list[FoundSession]:
     )
 
 
-def _session_of(one: Format, items: list[Owned]) -> FoundSession:
+def _session_of(one: Format, owners: Owners) -> FoundSession:
     """Make one session of its places, those named by its id first."""
     identity = Identity()
-    for item in items:
-        identity = identity.completed(item.identity)
+    for own in owners.values():
+        identity = identity.completed(own)
 
-    def order(item: Owned) -> tuple[bool, str, Path]:
-        named = one.named(item.path)
-        return (named is None or named.session_id is None, item.path.name, item.path)
+    def order(path: Path) -> tuple[bool, str, Path]:
+        named = one.named(path)
+        return (named is None or named.session_id is None, path.name, path)
 
-    paths = tuple(item.path for item in sorted(items, key=order))
-    return FoundSession(one, replace(identity, part=None), paths, problem_of(items))
+    paths = tuple(sorted(owners, key=order))
+    return FoundSession(one, replace(identity, part=None), paths, problem_of(owners))
 
 
-def problem_of(items: Sequence[Owned]) -> str:
+def problem_of(owners: Owners) -> str:
     """Say why these cannot all be the places of one session; empty where they can."""
-    number = items[0].identity.session_id
-    mice = sorted({o.identity.mouse_id for o in items if o.identity.mouse_id is not None})
+    number = next(iter(owners.values())).session_id
+    mice = sorted({own.mouse_id for own in owners.values() if own.mouse_id is not None})
     if len(mice) > 1:
         return (
-            f"Session {number} has files of several mice {mice}:{listed(o.path for o in items)}\n"
+            f"Session {number} has files of several mice {mice}:{listed(owners)}\n"
             "Open it by its path."
         )
     parts: dict[object, list[Path]] = defaultdict(list)
-    for item in items:
-        parts[item.identity.part].append(item.path)
+    for path, own in owners.items():
+        parts[own.part].append(path)
     copies = [
         path
         for part, paths in parts.items()
@@ -187,13 +166,6 @@ def problem_of(items: Sequence[Owned]) -> str:
     return ""
 
 
-def listed(items: Iterable[object]) -> str:
-    """List things one a line, the first few of many."""
-    lines = [str(item) for item in items]
-    more = [f"... and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
-    return "".join(f"\n  {line}" for line in lines[:_LISTED] + more)
-
-
 # -- one session of a folder ----------------------------------------------------------------------
 def find_places(
     datadir: str | Path, session_id: int, *, mouse_id: int | None = None, start: str = ""
@@ -201,52 +173,51 @@ def find_places(
     """Find the places of one session: its NWB files, else its original folder, else its export."""
     problems: list[str] = []
     places = places_below(Path(datadir), lambda error: problems.append(str(error)))
+    wanted = Identity(session_id, mouse_id, start)
     for one in FORMATS:
-        owned = _owned_by(one, places[one], Identity(session_id, mouse_id, start), problems)
+        owned = _owned_by(one, places[one], wanted, problems)
         if not owned:
             continue
         found = _session_of(one, owned)
-        _check_mouse(found, session_id, mouse_id)
+        own = found.identity.mouse_id
+        if mouse_id is not None and own not in (None, mouse_id):
+            raise SessionMismatchError(
+                f"Session {session_id} was asked for as one of mouse {mouse_id}, but its files are "
+                f"those of mouse {own}:{listed(found.paths)}\n"
+                "Check the session table, or the names of the files."
+            )
         if found.problem:
             raise AmbiguousSessionError(found.problem)
         return found.paths
-    raise SessionNotFoundError(
-        _not_found_message(datadir, places, session_id, mouse_id, start, problems)
-    )
+    raise SessionNotFoundError(_not_found_message(datadir, places, wanted, problems))
 
 
-def _owned_by(
-    one: Format, paths: Sequence[Path], wanted: Identity, problems: list[str]
-) -> list[Owned]:
+def _owned_by(one: Format, paths: Sequence[Path], wanted: Identity, problems: list[str]) -> Owners:
     """Return the places of a session: by their names first, opening others only where needed."""
-    found_here = Found([], problems, {})
-    if one in EXPORTS:
-        exports = identify(one, paths, found_here)
-        problems += found_here.unreadable.values()
-        return [o for o in exports if o.identity.session_id == wanted.session_id]
     names = {path: one.named(path) for path in paths}
-    found = [
-        Owned(path, replace(name, session_id=wanted.session_id))
+    found = {
+        path: replace(name, session_id=wanted.session_id)
         for path, name in names.items()
         if name is not None and _is_named_for(name, wanted)
+    }
+    if one is ORIGINAL or (found and wanted.start):
+        return found
+    # With a file found by its name, only its mouse's time-stamped files can be others of it.
+    mice = {own.mouse_id for own in found.values()}
+    candidates = [
+        path
+        for path, name in names.items()
+        if (name is None and not found)
+        or (name is not None and name.session_id is None and (not found or name.mouse_id in mice))
     ]
-    if one is NWB and (not found or not wanted.start):
-        # With a file found by its name, only its mouse's time-stamped files can be others of it.
-        mice = {item.identity.mouse_id for item in found}
-        have = {item.path for item in found}
-        candidates = [
-            path
-            for path, name in names.items()
-            if path not in have
-            and (name is None or name.session_id is None)
-            and (not found or (name is not None and name.mouse_id in mice))
-        ]
-        found += [
-            item
-            for item in identify(one, [*candidates, *have], found_here)
-            if item.identity.session_id == wanted.session_id and item.path not in have
-        ]
-    return found
+    here = Found([], problems, {})
+    others = identify(one, [*candidates, *found], here)
+    problems += here.unreadable.values()
+    return found | {
+        path: own
+        for path, own in others.items()
+        if own.session_id == wanted.session_id and path not in found
+    }
 
 
 def _is_named_for(name: Identity, wanted: Identity) -> bool:
@@ -255,41 +226,30 @@ def _is_named_for(name: Identity, wanted: Identity) -> bool:
     return name.start == wanted.start and wanted.mouse_id in (None, name.mouse_id)
 
 
-def _check_mouse(found: FoundSession, session_id: int, mouse_id: int | None) -> None:
-    own = found.identity.mouse_id
-    if mouse_id is not None and own not in (None, mouse_id):
-        raise SessionMismatchError(
-            f"Session {session_id} was asked for as one of mouse {mouse_id}, but its files are "
-            f"those of mouse {own}:{listed(found.paths)}\n"
-            "Check the session table, or the names of the files."
-        )
-
-
 def _not_found_message(
     datadir: object,
     places: dict[Format, list[Path]],
-    session_id: int,
-    mouse_id: int | None,
-    start: str,
+    wanted: Identity,
     problems: Sequence[str],
 ) -> str:
-    mouse = "*" if mouse_id is None else str(mouse_id)
-    patterns = [f"sub-{mouse}_ses-{ses}*.nwb" for ses in (session_id, start) if ses]
+    mouse = "*" if wanted.mouse_id is None else str(wanted.mouse_id)
+    ids = [wanted.session_id, wanted.start]
+    patterns = [f"sub-{mouse}_ses-{ses}*.nwb" for ses in ids if ses]
     names = [name for one in FORMATS for path in places[one] if (name := one.named(path))]
     known = {name.session_id: name for name in names if name.session_id}
     said = [
-        f"There is nothing of session {session_id} below {datadir}: looked at any depth for "
+        f"There is nothing of session {wanted.session_id} below {datadir}: looked at any depth for "
         f"{' and '.join(patterns)}, NWB files named otherwise that state the id inside, a "
-        f"folder ophys_session_{session_id} in the original layout, or an export of it.",
+        f"folder ophys_session_{wanted.session_id} in the original layout, or an export of it.",
         f"{len(places[NWB])} NWB files were seen; names state {len(known)} session ids.",
     ]
-    near = get_close_matches(str(session_id), [str(i) for i in known], n=3)
-    same_mouse = sorted(i for i, name in known.items() if i and mouse_id == name.mouse_id)
+    near = get_close_matches(str(wanted.session_id), [str(i) for i in known], n=3)
+    same_mouse = sorted(i for i, name in known.items() if i and wanted.mouse_id == name.mouse_id)
     if near:
         said.append(f"Nearest ids: {', '.join(near)}.")
-    if mouse_id is not None and same_mouse:
-        said.append(f"Sessions of mouse {mouse_id}: {', '.join(map(str, same_mouse))}.")
-    if not start and any(name.start for name in names):
+    if wanted.mouse_id is not None and same_mouse:
+        said.append(f"Sessions of mouse {mouse}: {', '.join(map(str, same_mouse))}.")
+    if not wanted.start and any(name.start for name in names):
         said.append("Some files are named by start time: give a session table, which has it.")
     said.append("Check datadir, or download the session.")
     if problems:

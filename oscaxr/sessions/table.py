@@ -11,6 +11,7 @@ from oscaxr.errors import (
     AmbiguousSessionError,
     SessionNotFoundError,
     TableError,
+    listed,
 )
 from oscaxr.model.facts import LINES
 from oscaxr.sessions.table_columns import (
@@ -246,9 +247,8 @@ def session_row(
         return rows.iloc[0]
     asked = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in wanted.items())
     if len(rows) == 0:
-        raise SessionNotFoundError(
-            f"The session table has no session with {asked}. {_nearby(table, session_id, mouse)}"
-        )
+        near = _nearby(table, session_id, mouse)
+        raise SessionNotFoundError(f"The session table has no session with {asked}. {near}")
     several_types = "run_type" in rows and len(set(rows["run_type"])) > 1
     advice = "run_type, or session_id" if several_types else "session_id, or mouse and session"
     raise AmbiguousSessionError(
@@ -261,10 +261,9 @@ def _listed(rows: pd.DataFrame) -> str:
     lines = [
         f"{row.session_id}: mouse {row.mouse}, session {row.session}"
         + (f", {row.run_type}" if "run_type" in rows else "")
-        for row in rows.head(_LISTED).itertuples()
+        for row in rows.itertuples()
     ]
-    more = [f"... and {len(rows) - _LISTED} more"] if len(rows) > _LISTED else []
-    return "".join(f"\n  {line}" for line in lines + more)
+    return listed(lines, _LISTED)
 
 
 def _nearby(table: pd.DataFrame, session_id: int | None, mouse: int | None) -> str:

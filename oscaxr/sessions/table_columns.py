@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from oscaxr.errors import CriterionError, TableError
+from oscaxr.errors import CriterionError, TableError, few
 from oscaxr.model.facts import (
     FACT_BY_NAME,
     MISSING_INT,
@@ -189,9 +189,8 @@ def check_columns(table: pd.DataFrame, needed: set[str]) -> None:
     absent = sorted(needed - set(table))
     if absent:
         raise TableError(
-            f"The session table lacks the columns {', '.join(absent)}, on which the criteria "
-            f"depend. Pass None for those criteria, or use the published table. Columns found: "
-            f"{', '.join(table.columns)}."
+            f"The session table lacks the columns {', '.join(absent)} of the criteria: pass None "
+            f"for these, or use the published table. Columns found: {', '.join(table.columns)}."
         )
 
 
@@ -200,9 +199,7 @@ def check_words(column: str, values: list[Any]) -> None:
     allowed = FACT_BY_NAME[column].allowed
     unknown = [value for value in values if allowed and value not in allowed]
     if unknown:
-        raise CriterionError(
-            f"{column} is {', '.join(map(repr, unknown))}; it can be {', '.join(allowed)}."
-        )
+        raise CriterionError(f"{column} is {few(map(repr, unknown))}; it can be {few(allowed)}.")
 
 
 def with_numbers(table: pd.DataFrame) -> pd.DataFrame:
@@ -226,10 +223,8 @@ def _in_domain(criterion: str, value: Any, domain: dict[Any, Any]) -> list[Any]:
         return list(dict.fromkeys(domain.values()))
     unknown = [item for item in many(value) if item not in domain]
     if unknown:
-        raise CriterionError(
-            f"{criterion} is {', '.join(map(repr, unknown))}; it can be "
-            f"{', '.join(map(repr, domain))}."
-        )
+        known = few(map(repr, domain))
+        raise CriterionError(f"{criterion} is {few(map(repr, unknown))}; it can be {known}.")
     return [domain[item] for item in many(value)]
 
 

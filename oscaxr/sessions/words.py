@@ -4,23 +4,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from oscaxr.errors import CriterionError, OscaxrError, SessionNotFoundError
+import pandas as pd
+
+from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.formats.registry import EXPORTS, FORMATS, NWB, ORIGINAL, Format, format_of, places_below
-from oscaxr.sessions.asked import (
-    SessionSource,
-    many_sources,
-    plain,
-    source_of,
-    typed_table,
-)
+from oscaxr.options import PathLike
+from oscaxr.sessions.asked import SessionSource, many_sources, plain, source_of, typed_table
 from oscaxr.sessions.find import say_problems, without_originals_of_nwb
 from oscaxr.sessions.owners import Found, sessions_at
 from oscaxr.sessions.table import session_row
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TABLE_NAME: Final = "mouse_df.csv"
 
@@ -34,36 +28,46 @@ def table_in(folder: Path) -> Path | None:
 def named_sources(
     words: Sequence[Path],
     *,
-    table: Path | None = None,
-    default_table: Path | None = None,
-    datadir: Path | None = None,
+    table: PathLike | None = None,
+    default_table: PathLike | None = None,
+    datadir: PathLike | None = None,
     options: Mapping[str, Any],
     every: bool = False,
 ) -> list[SessionSource]:
     """Find the sessions that were named, each once, each with a name of its own."""
     # With `every`, exports below folders too, and each form in which a session is there.
-    tables = _Tables(table, default_table, words)
-    sources: list[SessionSource] = []
+    tables = [path for path in words if path.suffix.lower() == ".csv"]
+    beside = [path / TABLE_NAME for path in words if table_in(path)]
+    at_hand = [typed_table(path) for path in ([default_table] if default_table else beside)]
     places: dict[Format, list[Path]] = {one: [] for one in FORMATS}
     problems: list[str] = []
+    sources: list[SessionSource] = []
     for path in words:
-        if path.suffix.lower() == ".csv":
-            sources += many_sources(path, datadir=datadir or path.parent, options=options)
+        if path in tables:
             continue
-        one = _format_of_word(path)
-        if one is None:
+        format_ = _format_of_word(path)
+        if format_ is None:
             below = places_below(path, lambda error: problems.append(str(error)))
-            for format_ in FORMATS if every else (NWB, ORIGINAL):
-                places[format_] += below[format_]
-        elif one in EXPORTS:
+            for one in FORMATS if every else (NWB, ORIGINAL):
+                places[one] += below[one]
+        elif format_ in EXPORTS:
             name = path.name if every else _stem(path)
             sources.append(SessionSource((path,), options=options, name=name))
         else:
-            places[one].append(path)
+            places[format_].append(path)
     found = sessions_at({one: _each_once(paths) for one, paths in places.items()})
     say_problems(", ".join(map(str, words)), [*problems, *found.problems])
     found = found if every else without_originals_of_nwb(found)
-    sources += _sources_of(found, tables, options)
+    if table is not None:
+        sources += _sources_of(found, options, table=typed_table(table))
+    else:
+        sources += _sources_of(found, options, at_hand=at_hand + list(map(typed_table, tables)))
+    have = {one.session_id for one in sources if one.session_id is not None}
+    for path in tables:
+        folder = Path(datadir or path.parent)
+        is_searched = any(word.resolve() in _with_parents(folder) for word in words)
+        rows = many_sources(path, datadir=folder, options=options)
+        sources += [one for one in rows if not (is_searched and one.session_id in have)]
     if not sources:
         expected = ", ".join(one.looks_like for one in (NWB, ORIGINAL))
         raise SessionNotFoundError(
@@ -72,6 +76,11 @@ def named_sources(
         )
     unique = list({(one.name, one.places): one for one in sources}.values())
     return unique if every else _without_equal_names(unique)
+
+
+def _with_parents(folder: Path) -> tuple[Path, ...]:
+    path = folder.resolve()
+    return (path, *path.parents)
 
 
 def _format_of_word(path: Path) -> Format | None:
@@ -84,8 +93,7 @@ def _format_of_word(path: Path) -> Format | None:
     if not is_named:
         expected = ", ".join(one.looks_like for one in FORMATS)
         raise CriterionError(
-            f"{path} is nothing to convert: give {expected}, folders of these, or session tables "
-            "(.csv)"
+            f"{path} is nothing to convert: give {expected}, folders of these, or tables (.csv)"
         )
     return format_of(path)
 
@@ -98,45 +106,30 @@ def _stem(path: Path) -> str:
     return path.name.removesuffix(".zip").rpartition(".")[0]
 
 
-def _sources_of(found: Found, tables: "_Tables", options: Mapping[str, Any]) -> list[SessionSource]:
-    sources = []
-    for one in found.sessions:
-        source = source_of(one, options)
-        try:
-            facts = tables.row(one.identity.session_id, one.path)
-        except OscaxrError as error:
-            source = replace(source, problem=source.problem or str(error))
-        else:
-            source = replace(source, facts=facts)
-        sources.append(source)
+def _sources_of(
+    found: Found,
+    options: Mapping[str, Any],
+    *,
+    table: pd.DataFrame | None = None,
+    at_hand: Sequence[pd.DataFrame] = (),
+) -> list[SessionSource]:
+    """Return what was found as sessions to be opened, with their rows of a table at hand."""
+    # All of them have to be in a table that was given.
+    sources = [
+        source_of(one, options, table=table, facts=_row_in(at_hand, one.identity.session_id))
+        for one in found.sessions
+    ]
     return sources + [
         SessionSource((path,), options=options, problem=reason, name=_stem(path) or path.name)
         for path, reason in found.unreadable.items()
     ]
 
 
-class _Tables:
-    """What session tables say of sessions: one that has to have them all, or those at hand."""
-
-    def __init__(
-        self, table: Path | None, default_table: Path | None, words: Sequence[Path]
-    ) -> None:
-        self.strict = table is not None
-        beside = [found for path in words if path.is_dir() and (found := table_in(path))]
-        chosen = [table] if table else [default_table] if default_table else beside
-        self.tables: list[pd.DataFrame] = [typed_table(path) for path in chosen]
-
-    def row(self, session_id: int | None, path: Path) -> dict[str, Any] | None:
-        """Return the row of a session, by column; None where no table at hand has it."""
-        if self.strict and session_id is None:
-            raise SessionNotFoundError(
-                f"{path} states no session id, so its row of the session table cannot be told. "
-                "Leave table= out."
-            )
-        for table in self.tables:
-            if self.strict or session_id in table["session_id"].values:
-                return plain(session_row(table, session_id=session_id))
-        return None
+def _row_in(tables: Sequence[pd.DataFrame], session_id: int | None) -> dict[str, Any] | None:
+    for table in tables:
+        if session_id in table["session_id"].values:
+            return plain(session_row(table, session_id=session_id))
+    return None
 
 
 def _without_equal_names(found: list[SessionSource]) -> list[SessionSource]:

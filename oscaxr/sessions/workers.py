@@ -7,22 +7,28 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+)
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any, Final
 from uuid import uuid4
 
+import numpy as np
+
 from oscaxr.arrays.columns import VARIABLE as THREADS_VARIABLE
 from oscaxr.errors import CriterionError, WorkersError
-
-Report = Callable[[int, int], None]
-"""Called with the number of tasks done and of all."""
-
-SCHEDULERS: Final = ("processes", "threads", "synchronous")
+from oscaxr.progress import Report
 
 # A task that was running when a worker died is tried again, alone in a pool, this often.
 RETRIES: Final = 2
@@ -33,7 +39,6 @@ _PRELOADED: Final = (
     "oscaxr.formats.nwb.dataset",
     "oscaxr.formats.nwb.header",
     "dask.array",
-    "dask.multiprocessing",
     "deflate",
 )
 # As many workers as cores, each with as many threads for linear algebra, hinder each other.
@@ -64,22 +69,17 @@ def run_each(
     run = _Run(function, items, report)
     report(0, len(items))
     if hasattr(scheduler, "scheduler_info"):
-        if scheduler.status in _CLOSED:
-            raise WorkersError(
-                f"the client of the cluster is {scheduler.status}: make another distributed.Client"
-            )
-        run.check_pickles()
         _on_cluster(run, scheduler)
     elif scheduler is None or scheduler == "processes":
-        run.check_pickles()
         _in_processes(run, workers)
-    elif scheduler in SCHEDULERS:
-        run.compute(range(len(items)), scheduler=scheduler, num_workers=workers)
+    elif scheduler == "threads":
+        _in_threads(run, workers)
+    elif scheduler == "synchronous":
+        for number, item in enumerate(items):
+            run.done(number, _call(function, item))
     else:
-        raise CriterionError(
-            f"scheduler={scheduler!r}: it is {', '.join(map(repr, SCHEDULERS))}, or a "
-            "distributed.Client"
-        )
+        words = "'processes', 'threads', 'synchronous', or a distributed.Client"
+        raise CriterionError(f"scheduler={scheduler!r}: it is {words}")
     return [run.results[number] for number in range(len(items))]
 
 
@@ -93,8 +93,6 @@ class _Run:
         self.items = items
         self.report = report
         self.results: dict[int, Any] = {}
-        name = uuid4().hex
-        self.keys = {f"oscaxr-{name}-{number}": number for number in range(len(items))}
 
     def check_pickles(self) -> None:
         """Find out before anything runs."""
@@ -104,107 +102,87 @@ class _Run:
             dumps(self.function)
         except Exception as error:
             raise CriterionError(
-                "the function (or what is handed on to it) cannot be sent to other processes: "
-                f"{type(error).__name__}: {error}. Give it plain values, or use "
-                "scheduler='threads'"
+                f"the function cannot be sent to other processes: {type(error).__name__}: {error}. "
+                "Give it plain values, or use scheduler='threads'"
             ) from error
+
+    def pickled(self, number: int) -> bytes:
+        """Return a task as it is sent to another process."""
+        from cloudpickle import dumps
+
+        task: bytes = dumps((self.function, self.items[number]))
+        return task
 
     def done(self, number: int, result: Any) -> None:
         """Take in the result of a task."""
-        if isinstance(result, _Packed):
-            result = pickle.loads(result.pickled)  # noqa: S301 (made by our own worker)
         self.results[number] = result
         self.report(len(self.results), len(self.items))
 
-    def compute(self, numbers: Collection[int], **options: Any) -> set[int]:
-        """Run tasks through dask; return those that were running when a worker died."""
-        from dask.base import compute
-        from dask.callbacks import Callback
-        from dask.delayed import delayed
-
-        kind = _PoolCall if options["scheduler"] == "processes" else _Call
-        calls = [
-            # Not arguments: dask would take apart containers, and compute arrays of its own.
-            delayed(kind(self.function, self.items[number]), traverse=False, pure=False)(
-                dask_key_name=key
-            )
-            for key, number in self.keys.items()
-            if number in numbers
-        ]
-        running: set[int] = set()
-
-        def started(key: Any, *_: Any) -> None:
-            if key in self.keys:
-                running.add(self.keys[key])
-
-        def ended(key: Any, result: Any, *_: Any) -> None:
-            if key in self.keys:
-                self.done(self.keys[key], result)
-
-        with Callback(pretask=started, posttask=ended):
-            try:
-                # One task at a time for a worker: dask would hand out six.
-                compute(*calls, chunksize=1, optimize_graph=False, **options)
-            except BrokenProcessPool:
-                return running - self.results.keys()
-        return set()
+    def done_elsewhere(self, number: int, pickled: bytes) -> None:
+        """Take in the result of a task that ran in another process."""
+        self.done(number, pickle.loads(pickled))  # noqa: S301 (made by our own worker)
 
 
-@dataclass(frozen=True)
-class _Call:
-    """A task."""
-
-    function: Callable[[Any], Any]
-    item: Any
-
-    def __call__(self) -> Any:
-        try:
-            return self.function(self.item)
-        # An exit would end this process or the worker, and with it the other tasks.
-        except (Exception, SystemExit) as error:
-            return NoResult(f"{type(error).__name__}: {error}")
+def _call(function: Callable[[Any], Any], item: Any) -> Any:
+    """Do a task."""
+    try:
+        return function(item)
+    # An exit would end this process or the worker, and with it the other tasks.
+    except (Exception, SystemExit) as error:
+        return NoResult(f"{type(error).__name__}: {error}")
 
 
-@dataclass(frozen=True)
-class _Packed:
-    pickled: bytes
+def _call_sent(pickled: bytes) -> bytes:
+    """Do a task in another process."""
+    from cloudpickle import dumps
+
+    result = _call(_unpacked_call, pickled)
+    try:
+        # Here, so that a result that does not pickle is this task's failure alone.
+        return bytes(dumps(result))
+    except Exception as error:
+        reason = (
+            "what the function returned cannot be sent back by the worker: "
+            f"{type(error).__name__}: {error}. Return numbers, arrays or tables, or use "
+            "scheduler='threads'"
+        )
+        return pickle.dumps(NoResult(reason))
 
 
-class _SentCall(_Call):
-    """A task that runs in another process."""
-
-    def __call__(self) -> Any:
-        from cloudpickle import dumps
-
-        try:
-            # Here, so that a result that does not pickle is this task's failure alone.
-            return _Packed(dumps(super().__call__()))
-        except Exception as error:
-            return NoResult(
-                "what the function returned cannot be sent back by the worker: "
-                f"{type(error).__name__}: {error}. Return numbers, arrays or tables, or use "
-                "scheduler='threads'"
-            )
+def _unpacked_call(pickled: bytes) -> Any:
+    function, item = pickle.loads(pickled)  # noqa: S301 (made by our own parent)
+    return function(item)
 
 
-class _PoolCall(_SentCall):
-    """A task that runs in a process of a pool, which hears Ctrl-C only while it works."""
-
-    def __call__(self) -> Any:
-        try:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            return super().__call__()
-        except KeyboardInterrupt:
-            # Its parent has heard it too, and says so: no trace from each worker.
-            return NoResult("interrupted")
-        finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _call_in_pool(pickled: bytes) -> bytes:
+    """Do a task in a process of a pool, which hears Ctrl-C only while it works."""
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return _call_sent(pickled)
+    except KeyboardInterrupt:
+        # Its parent has heard it too, and says so: no trace from each worker.
+        return pickle.dumps(NoResult("interrupted"))
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-# -- processes of this machine --------------------------------------------------------------------
+# -- threads and processes of this machine --------------------------------------------------------
+def _in_threads(run: _Run, workers: int | None) -> None:
+    from dask.system import CPU_COUNT
+
+    pool = ThreadPoolExecutor(workers or CPU_COUNT)
+    try:
+        futures = {pool.submit(_call, run.function, one): k for k, one in enumerate(run.items)}
+        for future in as_completed(futures):
+            run.done(futures[future], future.result())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _in_processes(run: _Run, workers: int | None) -> None:
     from dask.system import CPU_COUNT
 
+    run.check_pickles()
     waiting = set(range(len(run.items)))
     suspects: list[int] = []
     while waiting:
@@ -223,15 +201,26 @@ def _in_processes(run: _Run, workers: int | None) -> None:
 
 
 def _in_one_pool(run: _Run, numbers: Collection[int], workers: int) -> set[int]:
+    """Run tasks in processes; return those that were running when one of these died."""
     from dask.system import CPU_COUNT
 
     # Together they use the cores there are, as one process would with its threads.
-    environment = {THREADS_VARIABLE: str(max(1, CPU_COUNT // workers)), **os.environ}
-    pool = ProcessPoolExecutor(
-        workers, _context(), initializer=_begin_worker, initargs=(environment,)
-    )
+    settings = {THREADS_VARIABLE: str(max(1, CPU_COUNT // workers)), **os.environ}
+    pool = ProcessPoolExecutor(workers, _context(), initializer=_begin_worker, initargs=(settings,))
+    # No more are handed out than are running: the rest would be done after an interrupt.
+    waiting = iter(sorted(numbers))
+    running: dict[Future[bytes], int] = {}
     try:
-        return run.compute(numbers, scheduler="processes", pool=pool)
+        while True:
+            for number in islice(waiting, workers - len(running)):
+                running[pool.submit(_call_in_pool, run.pickled(number))] = number
+            if not running:
+                return set()
+            for future in wait_for(running, return_when=FIRST_COMPLETED).done:
+                run.done_elsewhere(running[future], future.result())
+                del running[future]
+    except BrokenProcessPool:
+        return set(running.values())
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -275,12 +264,10 @@ def _check_that_workers_start() -> None:
 
 def _begin_worker(environment: Mapping[str, str]) -> None:
     """Let a worker see what its parent sees now, and end with it, even when that is killed."""
-    from dask.multiprocessing import default_initializer
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(environment)
     # Or all that are forked from one process would draw the same random numbers.
-    default_initializer()
+    np.random.seed()  # noqa: NPY002 (that is what they would share)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
@@ -293,39 +280,39 @@ def _end_with(sentinel: int) -> None:
 
 # -- a cluster ------------------------------------------------------------------------------------
 def _on_cluster(run: _Run, client: Any) -> None:
-    numbers = set(run.keys.values())
-    blamed = _round_on_cluster(run, client, numbers)
-    if len(blamed) == 1:
-        # The engine has tried it several times, and lost no other: it is the one.
-        alone = blamed
-    else:
-        # Tasks that waited at the same workers are blamed with the one that killed them.
-        alone = {}
-        for number in blamed:
-            alone |= _round_on_cluster(run, client, {number})
+    if client.status in _CLOSED:
+        raise WorkersError(f"the client is {client.status}: make another distributed.Client")
+    run.check_pickles()
+    blamed = _round_on_cluster(run, client, range(len(run.items)))
+    # The engine has tried each several times. One that lost no other is the one; of several, some
+    # only waited at the workers that another killed.
+    alone = blamed if len(blamed) == 1 else {}
+    for number in blamed.keys() - alone.keys():
+        alone |= _round_on_cluster(run, client, [number])
     for number, reason in alone.items():
         run.done(number, NoResult(reason))
 
 
 def _round_on_cluster(run: _Run, client: Any, numbers: Collection[int]) -> dict[int, str]:
     """Run tasks on a cluster; return those whose workers died again and again, and the reason."""
-    from distributed import KilledWorker, as_completed
+    from distributed import KilledWorker
+    from distributed import as_completed as completed_on_cluster
 
     futures = {
         client.submit(
-            _SentCall(run.function, run.items[number]),
-            key=f"{key}-{uuid4().hex}",
+            _call_sent,
+            run.pickled(number),
+            key=f"oscaxr-{uuid4().hex}-{number}",
             pure=False,
         ): number
-        for key, number in run.keys.items()
-        if number in numbers
+        for number in numbers
     }
     killed = {}
     try:
-        for future in as_completed(futures):
+        for future in completed_on_cluster(futures):
             number = futures[future]
             if future.status == "finished":
-                run.done(number, future.result())
+                run.done_elsewhere(number, future.result())
                 continue
             error = future.exception() if future.status == "error" else None
             if isinstance(error, KilledWorker):

@@ -278,7 +278,7 @@ def test_of_a_session_in_blocks_and_on_dask(mouse, monkeypatch):
     whole = unexpected_index_of(mouse[0], permutations=20)
     lazy = unexpected_index_of(mouse[0].chunk(roi=2, time=500), permutations=20)
     xr.testing.assert_allclose(lazy.compute(), whole, rtol=1e-10)
-    monkeypatch.setattr("oscaxr.analyses.tracked._BLOCK_BYTES", 5_000)
+    monkeypatch.setattr("oscaxr.select.sequences._BLOCK_BYTES", 5_000)
     xr.testing.assert_allclose(unexpected_index_of(mouse[0], permutations=20), whole, rtol=1e-12)
 
 

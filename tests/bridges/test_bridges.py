@@ -130,7 +130,7 @@ class TestHierarchical:
 
     def test_refusals(self, memory_session, u):
         frame = to_hierarchical_frame(u)
-        with pytest.raises(SchemaError, match="not an array of sequences"):
+        with pytest.raises(SchemaError, match="no array of sequences"):
             to_hierarchical_frame(memory_session.dff)
         with pytest.raises(SchemaError, match="missing or there twice"):
             from_hierarchical_frame(frame.iloc[1:])

@@ -118,7 +118,7 @@ def test_correlations_on_dask_and_with_nan():
     whole = slow_correlations(table[:, [0, 2, 3]], 4)
     np.testing.assert_allclose(found[~bad.values], whole, rtol=1e-6)
     xr.testing.assert_identical(roi_correlations(traces(table).chunk({"time": 33})), found)
-    with pytest.raises(WindowError, match="between 1 and 200"):
+    with pytest.raises(WindowError, match="1 to 200 frames"):
         roi_correlations(traces(table), 201)
 
 

@@ -115,7 +115,7 @@ def test_smoothing_full_traces_and_datasets():
     np.testing.assert_array_equal(found.dff.isel(roi=0), [0.5, 1, 1.5])
     with pytest.raises(WindowError, match="take 3 or 5"):
         smooth(dff, 4)
-    with pytest.raises(MissingVariableError, match="to smooth"):
+    with pytest.raises(MissingVariableError, match="smoothing is along"):
         smooth(dff.mean("time"), 3)
 
 

@@ -217,7 +217,7 @@ def test_no_such_roi(ds, ax, wrong):
 
 
 def test_zoom_needs_one_roi(ds, ax):
-    with pytest.raises(CriterionError, match="say which"):
+    with pytest.raises(CriterionError, match="give highlight"):
         plot.roi_contours(ds, ax, zoom=True)
 
 

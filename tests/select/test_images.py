@@ -70,7 +70,7 @@ def test_a_session_without_templates(ds):
 
 
 def test_a_template_that_is_missing_is_named(ds):
-    with pytest.raises(MissingVariableError, match="no stimulus template 'gabors'"):
+    with pytest.raises(MissingVariableError, match="no stimulus template gabors"):
         ox.stimulus_images(ds.drop_vars("template_gabors"), np.arange(ds.sizes["stim_time"]))
 
 

@@ -6,7 +6,7 @@ import xarray as xr
 
 import oscaxr as ox
 from oscaxr.errors import MissingVariableError, SessionMismatchError
-from oscaxr.select import responses as module
+from oscaxr.select import sequences as module
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_the_selection_keeps_its_own_coordinates_and_order(ds):
 
 
 def test_errors(ds):
-    with pytest.raises(MissingVariableError, match=r"no pupil, dfff; name those wanted"):
+    with pytest.raises(MissingVariableError, match=r"no pupil, dfff: choose with names="):
         ox.responses(ds, [3], names=("pupil", "dfff", "dff"))
     other = ds.assign_coords(session_id=5)
     with pytest.raises(SessionMismatchError):

@@ -161,7 +161,7 @@ def test_onset_pairs_of_random_tables(rows, start, gap):
     ) > start + gap else table  # fmt: skip
     numbers, block = table.segment.values, table.block.values
     if (np.diff(numbers)[np.diff(block) == 0] > 1).any():
-        with pytest.raises(CriterionError, match="some were left out"):
+        with pytest.raises(CriterionError, match="were left out"):
             onset_pairs(table)
         return
     wanted = naive_pairs(numbers, block, table.unexpected.values)
@@ -202,7 +202,7 @@ def test_patches_of_selections(ds):
 
 
 def test_patches_that_do_not_exist(ds):
-    with pytest.raises(CriterionError, match=r"segments \[-5, 100000\] are not in this"):
+    with pytest.raises(CriterionError, match=r"segments -5, 100000 are not in this"):
         ox.patches(ds, [3, -5, 100000])
     with pytest.raises(MissingVariableError, match="no Gabor patch parameters"):
         ox.patches(ds.drop_vars(n.GABOR_PATCH_VARIABLES), [3])

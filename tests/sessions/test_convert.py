@@ -123,6 +123,14 @@ def test_each_session_is_found_once(sources, data, paths):
     assert [one.places for one in found] == [(path,) for path in paths]
 
 
+def test_a_folder_and_its_table_name_each_session_once(sources, data, paths):
+    for words in ([data, data / "table.csv"], [data / "table.csv", data]):
+        found = named(sources, words)
+        assert [(one.name, one.problem) for one in found] == [(name, "") for name in NAMES]
+        assert [one.places for one in found] == [(path,) for path in paths]
+        assert [one.facts["session"] for one in found] == [1, 2, 3]
+
+
 def test_copies_are_refused_by_name(sources, data, paths, tmp_path):
     copy = tmp_path / paths[0].name
     shutil.copy(paths[0], copy)
