@@ -143,14 +143,12 @@ _ATTRS: Final[dict[str, dict[str, str]]] = {
 
 def _require(expected: xr.DataArray, unexpected: xr.DataArray, dim: Hashable) -> None:
     """Refuse arrays that cannot be of the same ROIs."""
-    for name, array in (("expected", expected), ("unexpected", unexpected)):
+    both = (expected, unexpected)
+    for name, array in zip(("expected", "unexpected"), both, strict=True):
         if dim not in array.dims:
             raise MissingVariableError(f"{name} responses have no dim {dim!r}, but {array.dims}")
     problems = []
-    sizes = [
-        {str(d): size for d, size in array.sizes.items() if d != dim}
-        for array in (expected, unexpected)
-    ]
+    sizes = [{str(d): size for d, size in one.sizes.items() if d != dim} for one in both]
     if sizes[0] != sizes[1]:
         problems.append(f"their sizes are {sizes[0]} and {sizes[1]}")
     else:

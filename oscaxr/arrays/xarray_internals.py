@@ -10,39 +10,24 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 from xarray.backends.common import BackendArray
-from xarray.backends.locks import HDF5_LOCK
-from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK as NETCDF_LOCK
+from xarray.backends.locks import HDF5_LOCK as HDF5_LOCK
+from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 from xarray.core.indexing import (
     CopyOnWriteArray,
-    ExplicitIndexer,
-    ExplicitlyIndexedNDArrayMixin,
-    IndexingSupport,
-    LazilyIndexedArray,
-    LazilyVectorizedIndexedArray,
     MemoryCachedArray,
     NumpyIndexingAdapter,
-    OuterIndexer,
     PandasIndexingAdapter,
-    VectorizedIndexer,
     explicit_indexing_adapter,
 )
+from xarray.core.indexing import ExplicitIndexer as ExplicitIndexer
+from xarray.core.indexing import ExplicitlyIndexedNDArrayMixin as ExplicitlyIndexedNDArrayMixin
+from xarray.core.indexing import IndexingSupport as IndexingSupport
+from xarray.core.indexing import LazilyIndexedArray as LazilyIndexedArray
+from xarray.core.indexing import LazilyVectorizedIndexedArray as LazilyVectorizedIndexedArray
+from xarray.core.indexing import OuterIndexer as OuterIndexer
+from xarray.core.indexing import VectorizedIndexer as VectorizedIndexer
 
-__all__ = [
-    "HDF5_LOCK",
-    "NETCDF_LOCK",
-    "ExplicitIndexer",
-    "ExplicitlyIndexedNDArrayMixin",
-    "IndexedOnRead",
-    "IndexingSupport",
-    "LazilyIndexedArray",
-    "LazilyVectorizedIndexedArray",
-    "OuterIndexer",
-    "VectorizedIndexer",
-    "cached",
-    "data_of",
-    "innermost",
-    "is_in_memory",
-]
+NETCDF_LOCK = NETCDF4_PYTHON_LOCK
 
 
 class IndexedOnRead(BackendArray):

@@ -1,6 +1,6 @@
 """Centre and spread of responses, along one dim after the other; never all windows at once."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Literal, NamedTuple, cast
 
@@ -87,17 +87,16 @@ def stats(
     """
     dims = _dims(dim)
     kind = _error_kind(stat, error)
-    if isinstance(data, xr.Dataset):
-        arrays = {str(key): one for key, one in data.data_vars.items() if set(dims) <= {*one.dims}}
-        _require_dims(dims, data.dims, bool(arrays))
-        variables = {
-            f"{name}_{part}": value
-            for name, array in arrays.items()
-            for part, value in _one(array, dims, stat, kind).items()
-        }
-        return xr.Dataset(variables, attrs=data.attrs)
-    _require_dims(dims, data.dims, set(dims) <= set(data.dims))
-    return xr.Dataset(_one(data, dims, stat, kind), attrs=data.attrs)
+    arrays = {"": data} if isinstance(data, xr.DataArray) else dict(data.data_vars)
+    found = {name: array for name, array in arrays.items() if set(dims) <= {*array.dims}}
+    if not found:
+        raise MissingVariableError(f"statistics along {list(dims)}: the dims are {[*data.dims]}")
+    variables = {
+        f"{name}_{part}" if name != "" else part: value
+        for name, array in found.items()
+        for part, value in _one(array, dims, stat, kind).items()
+    }
+    return xr.Dataset(variables, attrs=data.attrs)
 
 
 def mean(data: xr.DataArray, dim: Hashable) -> xr.DataArray:
@@ -195,14 +194,9 @@ def _error_kind(stat: str, error: str | None) -> str | None:
     if error is None:
         return None
     if error not in ERRORS[stat]:
-        known = sorted(ERRORS[stat])
-        raise CriterionError(f"{option('error', error)}: for the {stat} it is {known} or None")
+        known = [*sorted(ERRORS[stat]), None]
+        raise CriterionError(f"{option('error', error)} is not known for the {stat}: {known}")
     return ERRORS[stat][error]
-
-
-def _require_dims(dims: tuple[Hashable, ...], found: Iterable[Hashable], present: bool) -> None:
-    if not present:
-        raise MissingVariableError(f"statistics along {list(dims)}: the dims are {list(found)}")
 
 
 # -- very many windows, never all of them at once -------------------------------------------------

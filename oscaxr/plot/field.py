@@ -7,20 +7,11 @@ import numpy.typing as npt
 import xarray as xr
 
 import oscaxr.plot.axes as parts
+import oscaxr.plot.outlines as marks
 from oscaxr.errors import CriterionError, MissingVariableError, few, option
 from oscaxr.measure.quality import roi_dim
 from oscaxr.model import names as n
 from oscaxr.plot.axes import require_session
-from oscaxr.plot.outlines import (
-    FIELD_SIZE,
-    MaskPixels,
-    draw_outlines,
-    label_field,
-    layered,
-    line_for_legend,
-    mask_pixels,
-    rois_in_words,
-)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,25 +118,26 @@ def roi_masks(
     (512, 512, 4)
     """
     require_session(ds, [n.ROI_MASK, *[n.VALID] * mark_invalid], "ROI masks")
-    ax = parts.own_axes(ax, FIELD_SIZE)
+    ax = parts.own_axes(ax, marks.FIELD_SIZE)
     from matplotlib.patches import Patch
 
-    pixels = mask_pixels(ds[n.ROI_MASK])
+    pixels = marks.mask_pixels(ds[n.ROI_MASK])
     valid = ds[n.VALID].values.astype(bool) if mark_invalid else np.ones(pixels.n_rois, bool)
     all_of_them, invalid = pixels.counts(), pixels.counts(~valid)
     kinds = [
-        (all_of_them > 0, VALID_COLOR, rois_in_words(int(valid.sum()), "valid " * mark_invalid)),
+        (all_of_them > 0, VALID_COLOR, marks.counted(int(valid.sum()), "valid " * mark_invalid)),
         ((all_of_them > 1) & (invalid == 0), OVERLAP_COLOR, "where ROIs overlap"),
-        (invalid > 0, INVALID_COLOR, rois_in_words(int((~valid).sum()), "invalid ")),
+        (invalid > 0, INVALID_COLOR, marks.counted(int((~valid).sum()), "invalid ")),
     ]
-    image = ax.imshow(layered(pixels.shape, [(inside, color, 1.0) for inside, color, _ in kinds]))
+    layers = [(inside, color, 1.0) for inside, color, _ in kinds]
+    image = ax.imshow(marks.layered(pixels.shape, layers))
     rings = None
     if not valid.all():
         y, x = pixels.centroids()[~valid].T
         (rings,) = ax.plot(
             x, y, "o", color="black", markerfacecolor="none", markersize=9, markeredgewidth=0.8
         )
-    label_field(ax, pixels.shape)
+    marks.label_field(ax, pixels.shape)
     shown = [Patch(color=color, label=label) for inside, color, label in kinds if inside.any()]
     parts.beside_legend(ax, shown)
     return RoiMaskArtists(image, rings)
@@ -209,16 +201,16 @@ def roi_contours(
     position = None if highlight is None else _position(masks, dim, highlight)
     if zoom and position is None:
         raise CriterionError(f"{option('zoom', True)} is about one ROI: give {option('highlight')}")
-    pixels = mask_pixels(masks)
+    pixels = marks.mask_pixels(masks)
     own = pixels.roi == position
     if position is not None and not own.any():
         raise CriterionError(f"ROI {highlight} cannot be highlighted: its mask has no pixels")
-    ax = parts.own_axes(ax, FIELD_SIZE)
+    ax = parts.own_axes(ax, marks.FIELD_SIZE)
     image = _draw_projection(ax, ds) if projection else None
     color = _ON_IMAGE if projection else _ON_WHITE
-    contours = draw_outlines(ax, pixels, color=color)
+    contours = marks.draw_outlines(ax, pixels, color)
     highlighted = None
-    label_field(ax, pixels.shape)
+    marks.label_field(ax, pixels.shape)
     if position is not None:
         from matplotlib.collections import PathCollection
 
@@ -228,9 +220,9 @@ def roi_contours(
             label=f"{'ROI' if dim == n.ROI else 'tracked ROI'} {highlight}",
         )  # fmt: skip
         ax.add_collection(highlighted, autolim=False)
-        contours.set_label(rois_in_words(pixels.n_rois - 1, "other "))
+        contours.set_label(marks.counted(pixels.n_rois - 1, "other "))
         entries = (highlighted, HIGHLIGHT_COLOR), (contours, color)
-        parts.beside_legend(ax, [line_for_legend(*entry) for entry in entries[: pixels.n_rois]])
+        parts.beside_legend(ax, [marks.line_for_legend(*one) for one in entries[: pixels.n_rois]])
         if zoom:
             _zoom(ax, pixels, own)
     return RoiContourArtists(contours, highlighted, image)
@@ -281,9 +273,9 @@ def max_projection(
         assert drawn.image is not None
         return ProjectionArtists(drawn.image, drawn.contours)
     require_session(ds, [n.MAX_PROJECTION], "the maximum projection")
-    ax = parts.own_axes(ax, FIELD_SIZE)
+    ax = parts.own_axes(ax, marks.FIELD_SIZE)
     image = _draw_projection(ax, ds)
-    label_field(ax, image.get_size())
+    marks.label_field(ax, image.get_size())
     return ProjectionArtists(image, None)
 
 
@@ -312,7 +304,7 @@ def _draw_projection(ax: "Axes", ds: xr.Dataset) -> "AxesImage":
     return ax.imshow(values, cmap="gray", vmin=low, vmax=high)
 
 
-def _zoom(ax: "Axes", pixels: MaskPixels, own: npt.NDArray[np.bool_]) -> None:
+def _zoom(ax: "Axes", pixels: marks.MaskPixels, own: npt.NDArray[np.bool_]) -> None:
     """Show a square about some pixels, in the field as far as it fits."""
     y, x = pixels.y[own], pixels.x[own]
     size = max(np.ptp(y), np.ptp(x)) + 1

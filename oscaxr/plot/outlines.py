@@ -123,7 +123,7 @@ def layered(
 
 
 def draw_outlines(
-    ax: "Axes", pixels: MaskPixels, *, color: Any, label: str = "", thicker: float = 1.0
+    ax: "Axes", pixels: MaskPixels, color: Any, *, label: str = "", thicker: float = 1.0
 ) -> "PathCollection":
     """Draw the line around each mask."""
     from matplotlib.collections import PathCollection
@@ -138,7 +138,7 @@ def draw_outlines(
     return contours
 
 
-def rois_in_words(count: int, kind: str = "") -> str:
+def counted(count: int, kind: str = "") -> str:
     """Say how many ROIs there are of a kind."""
     return f"{count:,} {kind}ROI{'' if count == 1 else 's'}"
 

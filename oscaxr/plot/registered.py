@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import xarray as xr
 
 import oscaxr.plot.axes as parts
+import oscaxr.plot.outlines as marks
 from oscaxr.errors import CriterionError, SchemaError
 from oscaxr.measure.registration import register_masks
 from oscaxr.model import names as n
 from oscaxr.plot.axes import require_kind, require_session, sessions_in
-from oscaxr.plot.outlines import (
-    FIELD_SIZE,
-    MaskPixels,
-    draw_outlines,
-    label_field,
-    layered,
-    line_for_legend,
-    mask_pixels,
-    rois_in_words,
-)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +95,7 @@ def registered_masks(
     if isinstance(sessions, dict):
         wanted = "registered masks as arrays, by name"
         pixels = {
-            str(name): mask_pixels(require_kind(part, xr.DataArray, wanted))
+            str(name): marks.mask_pixels(require_kind(part, xr.DataArray, wanted))
             for name, part in sessions.items()
         }
         if not pixels:
@@ -116,31 +107,31 @@ def registered_masks(
         raise SchemaError(
             f"the masks are not in one field: {shapes}. Register them first: oscaxr.register_masks"
         )
-    return _draw(parts.own_axes(ax, FIELD_SIZE), pixels)
+    return _draw(parts.own_axes(ax, marks.FIELD_SIZE), pixels)
 
 
-def _draw(ax: "Axes", pixels: dict[str, MaskPixels]) -> RegisteredMaskArtists:
+def _draw(ax: "Axes", pixels: dict[str, marks.MaskPixels]) -> RegisteredMaskArtists:
     colors = parts.group_colors(len(pixels))
     shape = next(iter(pixels.values())).shape
     layers = [
         (part.counts() > 0, color, _COVER)
         for part, color in zip(pixels.values(), colors, strict=True)
     ]
-    image = ax.imshow(layered(shape, layers))
+    image = ax.imshow(marks.layered(shape, layers))
     contours = {}
     for k, (name, part) in enumerate(pixels.items()):
         # What is below must be seen where contours are the same.
         thicker = 1 + 0.6 * (len(pixels) - 1 - k)
-        label = "\n".join([*wrap(name, _LEGEND_LETTERS), rois_in_words(part.n_rois)])
-        contours[name] = draw_outlines(ax, part, color=colors[k], label=label, thicker=thicker)
-    label_field(ax, shape)
-    parts.beside_legend(ax, list(map(line_for_legend, contours.values(), colors)))
+        label = "\n".join([*wrap(name, _LEGEND_LETTERS), marks.counted(part.n_rois)])
+        contours[name] = marks.draw_outlines(ax, part, colors[k], label=label, thicker=thicker)
+    marks.label_field(ax, shape)
+    parts.beside_legend(ax, list(map(marks.line_for_legend, contours.values(), colors)))
     return RegisteredMaskArtists(image, contours)
 
 
 def _register(
     sessions: Any, matrices: xr.Dataset | Mapping[int, Any] | None
-) -> dict[str, MaskPixels]:
+) -> dict[str, marks.MaskPixels]:
     """Return the pixels of the masks of each session in the target's field."""
     opened = sessions_in(sessions)
     if not opened:
@@ -165,7 +156,7 @@ def _register(
         masks = ds[n.ROI_MASK]
         if number != target:
             masks = register_masks(masks, found[number], shape)
-        pixels[f"session {number}" + " (target)" * (number == target)] = mask_pixels(masks)
+        pixels[f"session {number}" + " (target)" * (number == target)] = marks.mask_pixels(masks)
     return pixels
 
 

@@ -141,18 +141,16 @@ def responses(
     bands: list[PolyCollection] = []
     traces: list[LineCollection] = []
     for (name, group), color in zip(groups.items(), shades, strict=False):
-        middle, low, high = _middle_and_error(group.stats)
+        middle, band = _middle_and_band(group.stats)
         time = middle[n.REL_TIME].values
         if group.rois is not None:
             shade, fainter = (color, 0.4) if len(groups) > 1 else ("0.5", 1.0)
             traces.append(_draw_rois(ax, group.rois, shade, fainter))
         (line,) = ax.plot(time, middle.values, color=color, lw=1.6, label=name or None, zorder=3)
         lines.append(line)
-        if low is not None and high is not None:
-            band = ax.fill_between(
-                time, low.values, high.values, color=color, alpha=0.25, linewidth=0, zorder=2
-            )  # fmt: skip
-            bands.append(band)
+        if band is not None:
+            low, high = (edge.values for edge in band)
+            bands.append(ax.fill_between(time, low, high, color=color, alpha=0.25, lw=0, zorder=2))
     first = next(iter(groups.values())).stats
     ax.set_xlabel(axes.axis_label(first[n.REL_TIME].attrs, n.REL_TIME))
     known = [group.quantity for group in groups.values() if group.quantity]
@@ -261,17 +259,17 @@ def _one_line(found: _Group) -> _Group:
     return found
 
 
-def _middle_and_error(
+def _middle_and_band(
     found: xr.Dataset,
-) -> tuple[xr.DataArray, xr.DataArray | None, xr.DataArray | None]:
+) -> tuple[xr.DataArray, tuple[xr.DataArray, xr.DataArray] | None]:
     """Return the line and the edges of its band."""
     middle = _middle(found)
     if {"q25", "q75"} <= set(found.data_vars):
-        return middle, found["q25"], found["q75"]
+        return middle, (found["q25"], found["q75"])
     for error in ("sem", "std", "mad"):
         if error in found:
-            return middle, middle - found[error], middle + found[error]
-    return middle, None, None
+            return middle, (middle - found[error], middle + found[error])
+    return middle, None
 
 
 # What is expected and what is not, in the words of the criteria. Visual flow is unexpected from

@@ -164,12 +164,8 @@ def _common_clock(ds: xr.Dataset, names: list[str], clock: Clock | None) -> Cloc
     if missing or not names:
         clocks = set(CLOCK_DIMS.values())
         running = [str(v) for v in ds.data_vars if clocks & set(ds.variables[v].dims)]
-        there = (
-            f"those that run on a clock are {', '.join(running)}"
-            if running
-            else "it has no traces at all: call this on the session, and give the segments selected"
-        )
-        raise MissingVariableError(f"no variable {', '.join(map(repr, missing))} here; {there}")
+        there = few(running) or "none: call this on the session, and give the segments selected"
+        raise MissingVariableError(f"no variable {few(map(repr, missing))} here; traces: {there}")
     own = {one: clock_of(ds, one) for one in names}
     if clock is not None:
         check_clock(clock)

@@ -19,6 +19,13 @@ _BLOCK_PARAMETERS = {
     n.VISFLOW: ("main_flow_direction", "square_size", "square_number"),
     n.GRAYSCREEN: (),
 }
+# What blocks are measured in, and how their length is called then.
+_LENGTHS = {
+    "segment": "num_segments",
+    "frame_stim": "num_frames_stim",
+    "frame_twop": "num_frames_twop",
+    "time": "duration",
+}
 
 
 def segment_table(ds: xr.Dataset) -> pd.DataFrame:
@@ -78,22 +85,14 @@ def blocks(ds: xr.Dataset, *, stimulus: Any = None) -> xr.Dataset:
     number = segments[n.BLOCK].values
     first = np.flatnonzero(np.diff(number, prepend=-1))
     last = np.append(first[1:], len(number)) - 1 if len(number) else first
+    numbers = segments[n.SEGMENT].values
+    edges = {"start_segment": numbers, "stop_segment": numbers + 1}
+    segments = segments.assign_coords({name: (n.SEGMENT, edge) for name, edge in edges.items()})
     start, stop = segments.isel({n.SEGMENT: first}), segments.isel({n.SEGMENT: last})
-    values: dict[str, Any] = {
-        "stimulus_type": start["stimulus_type"].values,
-        "start_segment": start[n.SEGMENT].values,
-        "stop_segment": stop[n.SEGMENT].values + 1,
-    }
-    values["num_segments"] = values["stop_segment"] - values["start_segment"]
-    for clock in ("stim", "twop"):
-        values[f"start_frame_{clock}"] = start[f"start_frame_{clock}"].values
-        values[f"stop_frame_{clock}"] = stop[f"stop_frame_{clock}"].values
-        values[f"num_frames_{clock}"] = (
-            values[f"stop_frame_{clock}"] - values[f"start_frame_{clock}"]
-        )
-    values["start_time"] = start["start_time"].values
-    values["stop_time"] = stop["stop_time"].values
-    values["duration"] = values["stop_time"] - values["start_time"]
+    values: dict[str, Any] = {"stimulus_type": start["stimulus_type"].values}
+    for unit, length in _LENGTHS.items():
+        begin, end = start[f"start_{unit}"].values, stop[f"stop_{unit}"].values
+        values |= {f"start_{unit}": begin, f"stop_{unit}": end, length: end - begin}
     wanted = set(values["stimulus_type"].tolist())
     for stimulus_type, parameters in _BLOCK_PARAMETERS.items():
         for name in parameters if stimulus_type in wanted else ():

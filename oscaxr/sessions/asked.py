@@ -49,8 +49,8 @@ class SessionReader(BackendEntrypoint):
         storage = checked.get("storage_options")
         if not isinstance(filename_or_obj, str | os.PathLike):
             raise SessionNotFoundError(
-                f"cannot open a {type(filename_or_obj).__name__} as a session: give its path or "
-                "URL, which oscaxr opens itself (lazily, and again in other processes)"
+                f"cannot open a {type(filename_or_obj).__name__} as a session: give the path or "
+                "the URL, which oscaxr opens itself (lazily, and again in other processes)"
             )
         places = [location(path, storage) for path in (filename_or_obj, *files)]
         return open_places(places, checked, facts)

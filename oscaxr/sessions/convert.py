@@ -195,7 +195,7 @@ def check_folder(folder: PathLike) -> Path:
     """Return the folder for exports, and refuse one that is named like an export itself."""
     path = Path(folder)
     if path.name.lower().endswith(SUFFIXES):
-        raise CriterionError(f"{path} is named like one export: give the folder for them")
+        raise CriterionError(f"{path} is named like one export, but is the folder for them")
     return path
 
 

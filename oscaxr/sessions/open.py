@@ -14,15 +14,8 @@ from oscaxr.errors import (
 )
 from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.progress import progress_bar
-from oscaxr.sessions.asked import (
-    SessionSource,
-    Table,
-    data_folder,
-    id_or_path,
-    many_sources,
-    plain,
-    typed_table,
-)
+from oscaxr.sessions import asked
+from oscaxr.sessions.asked import Table
 from oscaxr.sessions.table import session_row
 
 Errors = Literal["raise", "collect"]
@@ -123,17 +116,17 @@ def open_session(
         raise CriterionError("give a session id or path, or mouse= and session=, not both")
     if run_type is not None and table is None:
         raise CriterionError(f"run_type={run_type!r} is told by the session table: give table= too")
-    known = None if table is None else typed_table(table)
+    known = None if table is None else asked.typed_table(table)
     if session_id is not None:
-        return id_or_path(session_id, datadir, known, checked, run_type).open()
-    folder = data_folder(datadir)
+        return asked.id_or_path(session_id, datadir, known, checked, run_type).open()
+    folder = asked.data_folder(datadir)
     if known is None:
         raise CriterionError(
             "mouse= and session= are numbers of the session table: give table= (the path of "
             "mouse_df.csv, or oscaxr.find_sessions(datadir) to number the sessions found)"
         )
-    row = plain(session_row(known, mouse=mouse, session=session, run_type=run_type))
-    return SessionSource((), row["session_id"], folder, facts=row, options=checked).open()
+    row = asked.plain(session_row(known, mouse=mouse, session=session, run_type=run_type))
+    return asked.SessionSource((), row["session_id"], folder, facts=row, options=checked).open()
 
 
 def open_sessions(
@@ -198,7 +191,7 @@ def open_sessions(
     chosen = {**check_options(options), "cache": False}
     opened: dict[str, xr.Dataset] = {}
     failures: dict[str, str] = {}
-    sources = many_sources(sessions, datadir=datadir, table=table, options=chosen)
+    sources = asked.many_sources(sessions, datadir=datadir, table=table, options=chosen)
     try:
         with progress_bar("opening sessions", show=progress) as report:
             for done, source in enumerate(sources, start=1):

@@ -64,8 +64,8 @@ def named_sources(
         sources += _sources_of(found, options, at_hand=at_hand + list(map(typed_table, tables)))
     have = {one.session_id for one in sources if one.session_id is not None}
     for path in tables:
-        folder = Path(datadir or path.parent)
-        is_searched = any(word.resolve() in _with_parents(folder) for word in words)
+        folder = Path(datadir or path.parent).resolve()
+        is_searched = any(word.resolve() in (folder, *folder.parents) for word in words)
         rows = many_sources(path, datadir=folder, options=options)
         sources += [one for one in rows if not (is_searched and one.session_id in have)]
     if not sources:
@@ -76,11 +76,6 @@ def named_sources(
         )
     unique = list({(one.name, one.places): one for one in sources}.values())
     return unique if every else _without_equal_names(unique)
-
-
-def _with_parents(folder: Path) -> tuple[Path, ...]:
-    path = folder.resolve()
-    return (path, *path.parents)
 
 
 def _format_of_word(path: Path) -> Format | None:

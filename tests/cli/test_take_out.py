@@ -379,7 +379,7 @@ def test_the_title_says_what_is_shown(first, mouse, tmp_path):
         (("responses", "--by", "gabor_frame"), "have no value of it", 1),
         (("responses", "--by", "odd"), "no such column", 1),
         (("expected-unexpected", "gabor_frame=U"), "not gabor_frame", 1),
-        (("contours", "--zoom"), "--zoom shows the surroundings", 1),
+        (("contours", "--zoom"), "--zoom is about one ROI", 1),
         (("stimulus",), "templates", 1),
         (("tracked",), "two or more", 1),
         (("piechart",), "KIND is one of: overview", 2),

@@ -143,9 +143,7 @@ def test_other_rois_are_refused(ds):
     with pytest.raises(SchemaError, match="no labels 'roi'"):
         scale(ds.dff.mean("roi", keep_attrs=True), ds)
     other = ds.assign_coords(roi_id=("roi", [100, 111, 122, 0, 144, 155]))
-    with pytest.raises(
-        SessionMismatchError, match=r"roi_id differs .* \[3\]: \[133\] against \[0\]"
-    ):
+    with pytest.raises(SessionMismatchError, match=r"roi_id differs .* 3: 133 against 0"):
         scale(ds.dff, other)
     with pytest.raises(SessionMismatchError, match="twice"):
         scale(ds.dff, ds.isel(roi=[0, 1, 2, 3, 4, 5, 5]))
@@ -234,7 +232,7 @@ def test_parameters_by_their_ranges():
         scale_parameters(found)
     with pytest.raises(SchemaError, match="no stimulus parameter"):
         scale_parameters(ds.other)
-    with pytest.raises(SchemaError, match="none of the stimulus"):
+    with pytest.raises(SchemaError, match=r"none of .*other.* has a range"):
         scale_parameters(ds[["other"]])
 
 

@@ -194,7 +194,7 @@ def test_behaviour_without_a_pupil(ds):
 
 def test_behaviour_that_cannot_be_drawn(ds):
     chosen = ds.osca.select(gabor_frame="U")
-    with pytest.raises(CriterionError, match="1 axes were given; this picture has 2"):
+    with pytest.raises(CriterionError, match="1 axes were given, not 2: run"):
         plot.behavior_responses(ds, chosen, [Figure().subplots()])
     with pytest.raises(MissingVariableError, match="'run_velocity'"):
         plot.behavior_responses(ds.drop_vars("run_velocity"), chosen)

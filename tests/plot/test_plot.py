@@ -324,7 +324,7 @@ def test_overview_without_pupil_and_with_nan(ds):
     assert "pupil_diameter" not in drawn.lines
     assert np.isfinite(drawn.lines["dff"].get_ydata()).sum() > 90
     assert "no pupil diameter" in axes[2].texts[0].get_text()
-    with pytest.raises(CriterionError, match="has 4, for stimulus"):
+    with pytest.raises(CriterionError, match="not 4: stimulus"):
         plot.session_overview(ds, axes[:2])
 
 

@@ -428,7 +428,7 @@ def test_options_are_not_lost_silently(mouse):
     assert found.values.tolist() == [3, 3, 3]
     with (
         ox.open_sessions(table, datadir=folder) as tree,
-        pytest.raises(CriterionError, match=r"datadir, include: .* open already"),
+        pytest.raises(CriterionError, match=r"datadir, include: .* are open; give"),
     ):
         ox.map_sessions(one_number, tree, datadir=folder, include="squares")
 
