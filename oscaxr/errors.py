@@ -24,9 +24,11 @@ class OscaxrError(Exception):
         return str(self.args[0]) if len(self.args) == 1 else super().__str__()
 
 
-def listed(problems: Iterable[object]) -> str:
+def listed(problems: Iterable[object], most: int | None = None) -> str:
     """Return problems one a line, as they stand in a message; what one lists is set further in."""
-    return "".join("\n  - " + str(problem).replace("\n", "\n  ") for problem in problems)
+    lines = ["\n  - " + str(problem).replace("\n", "\n  ") for problem in problems]
+    is_long = most is not None and len(lines) > most
+    return "".join(lines[:most]) + f"\n  ... and {len(lines[most:])} more" * is_long
 
 
 class SessionNotFoundError(OscaxrError, FileNotFoundError):
@@ -236,13 +238,6 @@ def few(items: Iterable[object], most: int = 10) -> str:
     """List things in a message, the first of many."""
     words = [str(item) for item in items]
     return ", ".join(words[:most]) + ", ..." * (len(words) > most)
-
-
-def listed(items: Iterable[object], most: int = 10) -> str:
-    """List things one a line, the first of many."""
-    lines = [str(item) for item in items]
-    more = [f"... and {len(lines) - most} more"] if len(lines) > most else []
-    return "".join(f"\n  {line}" for line in lines[:most] + more)
 
 
 @contextmanager

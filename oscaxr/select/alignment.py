@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from oscaxr.errors import SchemaError, TrackingError
+from oscaxr.errors import SchemaError, TrackingError, listed
 from oscaxr.model import names as n
 from oscaxr.select.stacking import (
     SESSION,
@@ -370,4 +370,4 @@ def _raise_all(
     error: type[Exception] = TrackingError,
 ) -> None:
     if problems:
-        raise error(f"{heading}:\n" + "\n".join(f"  - {problem}" for problem in problems))
+        raise error(f"{heading}:{listed(problems)}")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import CriterionError, few
+from oscaxr.errors import CriterionError, few, listed
 from oscaxr.model import names as n
 from oscaxr.model.segments import first_of_consecutive
 
@@ -156,7 +156,7 @@ def select_segments(
         keep &= fulfils
         steps.append(Step(shown, int(keep.sum())))
     if problems:
-        raise CriterionError("cannot select segments:\n" + "\n".join(f"  - {p}" for p in problems))
+        raise CriterionError(f"cannot select segments:{listed(problems)}")
     positions = np.flatnonzero(keep)
     if run_start is not None:
         in_order = np.argsort(columns[n.SEGMENT][positions], kind="stable")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from oscaxr.errors import MissingVariableError, WindowError, few
+from oscaxr.errors import MissingVariableError, WindowError, few, listed
 from oscaxr.model import names as n
 from oscaxr.model.clocks import (
     CLOCK_DIMS,
@@ -264,4 +264,4 @@ def _check_images(
                 f"segments whose start_frame_stim_template is below {length}"
             )
     if problems:
-        raise WindowError("cannot find the stimulus images:\n  - " + "\n  - ".join(problems))
+        raise WindowError(f"cannot find the stimulus images:{listed(problems)}")

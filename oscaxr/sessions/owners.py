@@ -18,6 +18,8 @@ from oscaxr.errors import (
 from oscaxr.formats.identity import Identity
 from oscaxr.formats.registry import EXPORTS, FORMATS, NWB, ORIGINAL, Format, places_below
 
+_LISTED = 10
+
 Owners = dict[Path, Identity]
 """Whose each place is, as far as known."""
 
@@ -146,7 +148,7 @@ def problem_of(owners: Owners) -> str:
     mice = sorted({own.mouse_id for own in owners.values() if own.mouse_id is not None})
     if len(mice) > 1:
         return (
-            f"Session {number} has files of several mice {mice}:{listed(owners)}\n"
+            f"Session {number} has files of several mice {mice}:{listed(owners, _LISTED)}\n"
             "Open it by its path."
         )
     parts: dict[object, list[Path]] = defaultdict(list)
@@ -160,7 +162,7 @@ def problem_of(owners: Owners) -> str:
     ]
     if copies:
         return (
-            f"Session {number} has more than one file with the same parts:{listed(copies)}\nRemove "
+            f"Session {number} has more than one file with the same parts:{listed(copies, _LISTED)}\nRemove "
             "or rename the copies, give a narrower datadir, or open one of them by its path."
         )
     return ""
@@ -183,7 +185,7 @@ def find_places(
         if mouse_id is not None and own not in (None, mouse_id):
             raise SessionMismatchError(
                 f"Session {session_id} was asked for as one of mouse {mouse_id}, but its files are "
-                f"those of mouse {own}:{listed(found.paths)}\n"
+                f"those of mouse {own}:{listed(found.paths, _LISTED)}\n"
                 "Check the session table, or the names of the files."
             )
         if found.problem:
@@ -253,5 +255,5 @@ def _not_found_message(
         said.append("Some files are named by start time: give a session table, which has it.")
     said.append("Check datadir, or download the session.")
     if problems:
-        said.append(f"Could not be read:{listed(problems)}")
+        said.append(f"Could not be read:{listed(problems, _LISTED)}")
     return " ".join(said)
