@@ -490,9 +490,9 @@ def test_row_not_found(table):
     assert "no session with mouse 2, session 2" in str(caught.value)
     assert "761730740: mouse 2, session 4" in str(caught.value)
     assert "758519303" not in str(caught.value)
-    with pytest.raises(FileNotFoundError, match=r"nearest ids are:\n  758519303: mouse 1"):
+    with pytest.raises(FileNotFoundError, match=r"nearest ids are:\n  - 758519303: mouse 1"):
         session_row(table, session_id=758519304)
-    with pytest.raises(SessionNotFoundError, match=r"It has:\n  758519303: mouse 1"):
+    with pytest.raises(SessionNotFoundError, match=r"It has:\n  - 758519303: mouse 1"):
         session_row(table, session_id=758519303, mouse=2)
     with pytest.raises(SessionNotFoundError, match="411400 is a mouse id: give mouse=2"):
         session_row(table, mouse=411400)
