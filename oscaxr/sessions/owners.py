@@ -163,7 +163,8 @@ def problem_of(owners: Owners) -> str:
     if copies:
         return (
             f"Session {number} has more than one file with the same parts:"
-            f"{listed(copies, _LISTED)}\nRemove or rename the copies, give a narrower datadir, or open one of them by its path."
+            f"{listed(copies, _LISTED)}\nRemove or rename the copies, give a narrower datadir, or "
+            "open one of them by its path."
         )
     return ""
 
