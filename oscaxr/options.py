@@ -29,12 +29,8 @@ class OpenOptions(TypedDict, total=False):
 
 
 DEFAULTS: Final[Mapping[str, Any]] = {
+    **dict.fromkeys(OpenOptions.__annotations__),
     "include": (),
-    "drop_variables": None,
-    "chunks": None,
-    "storage_options": None,
-    "fluorescence": None,
-    "segmentation": None,
     "keep_decoded": False,
 }
 _WORDS: Final = {"fluorescence": get_args(Fluorescence), "segmentation": get_args(Segmentation)}

@@ -220,7 +220,7 @@ def roi_dim(data: xr.DataArray | xr.Dataset) -> str:
     for dim in (n.ROI, n.TRACKING_ID):
         if dim in data.dims:
             return dim
-    raise MissingVariableError(f"no dim of {data.dims} is of ROIs ({n.ROI}, {n.TRACKING_ID})")
+    raise MissingVariableError(f"none of {[*data.dims]} is of ROIs ({n.ROI}, {n.TRACKING_ID})")
 
 
 def map_rois(

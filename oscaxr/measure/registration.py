@@ -1,6 +1,5 @@
 """Masks and images of one session laid over the field of another, by a transformation matrix."""
 
-from collections.abc import Hashable
 from typing import Any, Final, cast
 
 import numpy as np
@@ -155,7 +154,12 @@ def _register(
         data = _in_blocks(array.variable.transpose(*dims), settings)
     else:
         data = _on_dask(array.variable.transpose(*dims), settings)
-    kept = _kept_coords(array, same_field=source == target)
+    # The coordinates that hold in the target's field too.
+    kept = {
+        name: coord.variable
+        for name, coord in array.coords.items()
+        if not set(coord.dims) & set(_PIXELS) or (source == target and coord.ndim == 1)
+    }
     result = xr.DataArray(data, dims=dims, coords=kept, name=array.name, attrs=array.attrs)
     return result.transpose(*array.dims)
 
@@ -167,15 +171,6 @@ def _checked(matrix: Any) -> npt.NDArray[np.float64]:
     if not np.isfinite(values).all() or np.linalg.matrix_rank(values) < 3:
         raise SchemaError(f"the transformation matrix cannot be inverted: {values.tolist()}")
     return values
-
-
-def _kept_coords(array: xr.DataArray, *, same_field: bool) -> dict[Hashable, xr.Variable]:
-    """Return the coordinates that hold in the target's field too."""
-    return {
-        name: coord.variable
-        for name, coord in array.coords.items()
-        if not set(coord.dims) & set(_PIXELS) or (same_field and coord.ndim == 1)
-    }
 
 
 def _in_blocks(variable: xr.Variable, settings: dict[str, Any]) -> npt.NDArray[Any]:

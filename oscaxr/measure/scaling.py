@@ -228,9 +228,9 @@ def _roi_dim(array: xr.DataArray | xr.Dataset) -> tuple[Hashable, ...]:
 
 def _matching_rows(array: xr.DataArray, factors: xr.Dataset) -> npt.NDArray[np.intp] | int:
     """Return the row of the factors of each ROI of the data, by label."""
-    for what, labelled in (("data", array), ("scale factors", factors)):
+    for what, labelled in (("data", array), ("factors", factors)):
         if n.ROI not in labelled.coords:
-            raise SchemaError(f"the {what} have no labels {n.ROI!r} to match: {labelled.dims}")
+            raise SchemaError(f"the {what} have no labels {n.ROI!r} to match: {[*labelled.dims]}")
     wanted = np.atleast_1d(array[n.ROI].values)
     index = pd.Index(np.atleast_1d(factors[n.ROI].values))
     if not index.is_unique:

@@ -63,8 +63,8 @@ def require_session(ds: xr.Dataset, names: Iterable[str], picture: str) -> None:
     missing = [name for name in names if name not in ds.variables]
     if missing:
         where = f"in session {int(ds['session_id'])}" if "session_id" in ds.coords else "here"
-        names = ", ".join(map(repr, missing))
-        raise MissingVariableError(f"{picture} cannot be drawn: there is no {names} {where}")
+        absent = ", ".join(map(repr, missing))
+        raise MissingVariableError(f"{picture} cannot be drawn: there is no {absent} {where}")
 
 
 def require_one_quantity(labels: Iterable[tuple[str, str]]) -> None:
@@ -148,14 +148,11 @@ def own_rows(
 
 def axis_label(attrs: Mapping[Any, Any], name: Hashable = None) -> str:
     """Return what to write at an axis: the long name, and the unit if there is one."""
-    words = str(attrs.get("long_name", "" if name is None else name))
-    extra = [
-        word
-        for key, word in (("scaled", "scaled"), ("baseline", "baseline subtracted"))
-        if attrs.get(key)
-    ]
+    words = [str(attrs.get("long_name", "" if name is None else name))]
+    words += ["scaled"] if attrs.get("scaled") else []
+    words += ["baseline subtracted"] if attrs.get("baseline") else []
     units = str(attrs.get("units", "1"))
-    return ", ".join([words, *extra]) + ("" if units == "1" else f" ({units})")
+    return ", ".join(words) + ("" if units == "1" else f" ({units})")
 
 
 def event_line(ax: "Axes", at: float = 0.0) -> "Line2D":

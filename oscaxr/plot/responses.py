@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 import oscaxr.plot.axes as axes
+from oscaxr.analyses.tracked import EXPECTED_UNEXPECTED
 from oscaxr.errors import CriterionError, MissingVariableError, WindowError
 from oscaxr.measure.quality import roi_dim
 from oscaxr.measure.statistics import mean, stats
@@ -272,17 +273,6 @@ def _middle_and_band(
     return middle, None
 
 
-# What is expected and what is not, in the words of the criteria. Visual flow is unexpected from
-# the first segment of a run on, so the first ones are compared.
-_COMPARED: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
-    n.GABORS: ({"gabor_frame": "D"}, {"gabor_frame": "U"}),
-    n.VISFLOW: (
-        {"stimulus": n.VISFLOW, "unexpected": 0, "run_start": True},
-        {"stimulus": n.VISFLOW, "unexpected": 1, "run_start": True},
-    ),
-}
-
-
 def expected_unexpected(
     data: xr.Dataset | tuple[xr.DataArray, xr.DataArray],
     ax: "Axes | None" = None,
@@ -346,9 +336,12 @@ def expected_unexpected(
     words = ("expected", "unexpected")
     pair: tuple[xr.DataArray, xr.DataArray]
     if isinstance(data, xr.Dataset):
-        if stimulus not in _COMPARED:
-            raise CriterionError(f"stimulus={stimulus!r} is none of {sorted(_COMPARED)}")
-        chosen = [select_segments(data, **criteria) for criteria in _COMPARED[stimulus]]
+        if stimulus not in EXPECTED_UNEXPECTED:
+            raise CriterionError(f"stimulus={stimulus!r} is none of {sorted(EXPECTED_UNEXPECTED)}")
+        # Visual flow is unexpected from the first segment of a run on: the first are compared.
+        first = True if stimulus == n.VISFLOW else None
+        kinds = EXPECTED_UNEXPECTED[stimulus]
+        chosen = [select_segments(data, stimulus=stimulus, run_start=first, **k) for k in kinds]
         found = [sequences(data, name, part, pre=pre, post=post, scale=scale) for part in chosen]
         pair = (found[0], found[1])
         if stimulus == n.GABORS:

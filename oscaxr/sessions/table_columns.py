@@ -234,14 +234,12 @@ def _typed_column(
     """Give the typed values of a column, and where the given ones are of the wrong kind."""
     if spec.kind in ("word", "text", "time"):
         text = _text(values)
-        right = text == ""
-        if spec.kind == "text":
-            right |= True
-        elif spec.kind == "time":
-            right |= _is_moment(text, "%Y%m%dT%H%M%S", 15)
+        wrong = text != ""
+        if spec.kind == "time":
+            wrong &= ~_is_moment(text, "%Y%m%dT%H%M%S", 15)
         else:
-            right |= text.isin(spec.allowed)
-        return text.astype("str"), ~right
+            wrong &= ~text.isin(spec.allowed) if spec.kind == "word" else False
+        return text.astype("str"), wrong
     if values.dtype.kind in "bif":
         numbers = values.astype("float64")
         wrong = pd.Series(data=False, index=values.index)
