@@ -134,9 +134,7 @@ def roi_masks(
     rings = None
     if not valid.all():
         y, x = pixels.centroids()[~valid].T
-        (rings,) = ax.plot(
-            x, y, "o", color="black", markerfacecolor="none", markersize=9, markeredgewidth=0.8
-        )
+        (rings,) = ax.plot(x, y, "ok", fillstyle="none", markersize=9, markeredgewidth=0.8)
     marks.label_field(ax, pixels.shape)
     shown = [Patch(color=color, label=label) for inside, color, label in kinds if inside.any()]
     parts.beside_legend(ax, shown)

@@ -139,9 +139,8 @@ def heatmap(
     bar = None
     figure = ax.figure
     if colorbar and figure is not None:
-        bar = figure.colorbar(
-            image, ax=ax, label=axes.axis_label(data.attrs, data.name), extend="both", pad=0.02
-        )
+        label = axes.axis_label(data.attrs, data.name)
+        bar = figure.colorbar(image, ax=ax, label=label, extend="both", pad=0.02)
     labels = mean[rows].values[order]
     return HeatmapArtists(image, bar, axes.event_line(ax), labels)
 

@@ -329,10 +329,7 @@ def _aligned_frames(items: Sequence[_Item]) -> Callable[[xr.Dataset], xr.Dataset
     labels = [item.content[n.REL_TIME].values for item in timed]
     if all(np.array_equal(labels[0], other) for other in labels[1:]):
         return lambda content: content
-    frames = [
-        item.content[n.REL_FRAME].values if n.REL_FRAME in item.content.coords else None
-        for item in timed
-    ]
+    frames = [getattr(item.content.get(n.REL_FRAME), "values", None) for item in timed]
     first = frames[0]
     if first is None or any(own is None or not np.array_equal(own, first) for own in frames):
         extents = "; ".join(

@@ -137,10 +137,8 @@ def sequences(
     coords = _coords(ds, found, windows, offsets / fps, on)
     if not is_whole(ds, on):
         _check_steps(coords[n.TIME].values, fps)
-    arrays = [
-        _extract(ds, one, windows, coords, fps, on, interpolate=interpolate, scale=scale)
-        for one in names
-    ]
+    how = {"interpolate": interpolate, "scale": scale}
+    arrays = [_extract(ds, one, windows, coords, fps, on, **how) for one in names]
     if isinstance(name, str):
         return arrays[0]
     rates = {key: value for key, value in ds.attrs.items() if key.endswith("_fps")}
@@ -336,8 +334,6 @@ def reduced(
     step = max(1, length * _BLOCK_BYTES // max(1, windows.size * 8))
     if windows.chunks is not None or step >= length:
         return function(windows)
-    parts = [
-        function(windows.isel({n.SEQUENCE: slice(start, start + step)}))
-        for start in range(0, length, step)
-    ]
+    blocks = [slice(start, start + step) for start in range(0, length, step)]
+    parts = [function(windows.isel({n.SEQUENCE: block})) for block in blocks]
     return xr.concat(parts, n.SEQUENCE, coords="minimal", compat="override", join="override")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import AmbiguousSessionError, CriterionError, SessionsFailedError
+from oscaxr.errors import AmbiguousSessionError, CriterionError, SessionsFailedError, few
 from oscaxr.options import DEFAULTS, PathLike, check_options
 from oscaxr.progress import progress_bar
 from oscaxr.sessions.asked import SessionSource, Table, many_sources
@@ -259,7 +259,7 @@ def _check_options(func: Callable[..., Any], sessions: Any, given: Collection[st
     useless = [name for name in given if name not in ("scheduler", "workers")]
     if isinstance(sessions, xr.DataTree) and useless:
         raise CriterionError(
-            f"{', '.join(useless)}: the sessions of a tree are open; give it to open_sessions"
+            f"{few(useless)}: a tree's sessions are open; give it to open_sessions"
         )
 
 
