@@ -147,9 +147,9 @@ def from_hierarchical_frame(
     name = str(facts["name"])
     attrs = {**SESSION[name].attrs, **facts["attrs"]}
     coords = {dims[level]: one.to_numpy() for level, one in labels.items()}
-    if like is not None:
-        return _like(values, [dims[level] for level in present], name, coords, like)
     found = xr.DataArray(values, coords, [dims[level] for level in present], name, attrs)
+    if like is not None:
+        return _like(found, like)
     for dim in found.dims:
         known = SEQUENCES.get(str(dim)) or SESSION[str(dim)]
         found[dim].attrs = known.attrs
@@ -214,27 +214,21 @@ def _facts_of(frame: pd.DataFrame) -> Mapping[str, Any]:
     return {"name": words[levels["datatype"]], "attrs": attrs}
 
 
-def _like(
-    values: np.ndarray[Any, Any],
-    dims: list[str],
-    name: str,
-    coords: Mapping[str, np.ndarray[Any, Any]],
-    like: xr.DataArray,
-) -> xr.DataArray:
-    roi_dim = _roi_dim(like)
-    own = [roi_dim if dim == n.ROI and roi_dim is not None else dim for dim in dims]
-    sizes = dict(zip(own, values.shape, strict=True))
+def _like(found: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
+    """Give the values the labels of other sequences, which they have to fit."""
+    names = {n.ROI: _roi_dim(like) or n.ROI}
+    sizes = {names.get(str(dim), dim): size for dim, size in found.sizes.items()}
     problems = []
-    if like.name != name:
-        problems.append(f"it holds {name!r}, not {like.name!r}")
+    if like.name != found.name:
+        problems.append(f"it holds {found.name!r}, not {like.name!r}")
     if dict(like.sizes) != sizes:
         problems.append(f"it has {sizes}, not {dict(like.sizes)}")
-    elif n.ROI in coords and not np.array_equal(coords[n.ROI], like[n.ROI].values):
-        problems.append(f"its ROIs are {coords[n.ROI]}, not {like[n.ROI].values}")
+    elif n.ROI in found.dims and not np.array_equal(found[n.ROI].values, like[n.ROI].values):
+        problems.append(f"its ROIs are {found[n.ROI].values}, not {like[n.ROI].values}")
     if problems:
         raise SchemaError(f"the frame does not fit like=: {'; '.join(problems)}")
-    found = xr.DataArray(values, dims=own).transpose(*like.dims)
-    return like.copy(data=found.values)
+    values = xr.DataArray(found.values, dims=list(sizes)).transpose(*like.dims).values
+    return like.copy(data=values)
 
 
 MAX_ROWS: Final = 20_000_000

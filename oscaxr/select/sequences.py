@@ -137,8 +137,8 @@ def sequences(
     coords = _coords(ds, found, windows, offsets / fps, on)
     if not is_whole(ds, on):
         _check_steps(coords[n.TIME].values, fps)
-    how = {"interpolate": interpolate, "scale": scale}
-    arrays = [_extract(ds, one, windows, coords, fps, on, **how) for one in names]
+    told = {"fps": fps, "clock": on, "interpolated": int(interpolate), "scaled": int(scale)}
+    arrays = [_extract(ds, one, windows, coords, told) for one in names]
     if isinstance(name, str):
         return arrays[0]
     rates = {key: value for key, value in ds.attrs.items() if key.endswith("_fps")}
@@ -182,32 +182,22 @@ def _extract(
     name: str,
     windows: Windows,
     coords: Mapping[Hashable, xr.Variable],
-    fps: float,
-    clock: Clock,
-    *,
-    interpolate: bool,
-    scale: bool,
+    told: Mapping[str, Any],
 ) -> xr.DataArray:
-    """Return the windows of one variable."""
+    """Return the windows of one variable, with what is told of them as attributes."""
     variable = ds[name]
     own = clock_of(ds, name)
-    if own != clock:
+    if own != told["clock"]:
         windows = replace(windows, lookup=frame_lookup(ds, own))
-    if interpolate:
+    if told["interpolated"]:
         variable = traces.interpolate(variable)
     source = variable.transpose(CLOCK_DIMS[own], ...)
     dims = (*source.dims[1:], n.SEQUENCE, n.REL_TIME)
-    attrs = {
-        **variable.attrs,
-        "fps": fps,
-        "clock": clock,
-        "interpolated": int(interpolate),
-        "scaled": int(scale),
-    }
+    attrs = {**variable.attrs, **told}
     data = _data(source.variable, windows)
-    if scale:
+    if told["scaled"]:
         attrs["units"] = "1"
-        factors = traces.scale_factors(ds, name, interpolate=interpolate)
+        factors = traces.scale_factors(ds, name, interpolate=bool(told["interpolated"]))
         pair = (factors[part].variable for part in (traces.MEDIAN, traces.SPREAD))
         data = scaled(xr.Variable(dims, data), *pair)
     clocks = set(CLOCK_DIMS.values())
