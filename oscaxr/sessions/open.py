@@ -1,6 +1,7 @@
 """Open one session, or many: by path, by id, or by mouse and session number."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any, Literal, Unpack
 
 import xarray as xr
@@ -192,25 +193,22 @@ def open_sessions(
     opened: dict[str, xr.Dataset] = {}
     failures: dict[str, str] = {}
     sources = asked.many_sources(sessions, datadir=datadir, table=table, options=chosen)
-    try:
-        with progress_bar("opening sessions", show=progress) as report:
-            for done, source in enumerate(sources, start=1):
-                try:
-                    ds = source.open()
-                    node = node_of(ds)
-                    if node in opened:
-                        ds.close()
-                        raise AmbiguousSessionError(f"{source}: {node} was asked for twice")
-                    opened[node] = ds
-                except OscaxrError as error:
-                    if errors == "raise":
-                        raise
-                    failures[str(source)] = f"{type(error).__name__}: {error}"
-                report(done, len(sources))
-    except BaseException:
-        for ds in opened.values():
-            ds.close()
-        raise
+    with ExitStack() as stack, progress_bar("opening sessions", show=progress) as report:
+        for done, source in enumerate(sources, start=1):
+            try:
+                ds = source.open()
+                stack.callback(ds.close)
+                node = node_of(ds)
+                if node in opened:
+                    ds.close()
+                    raise AmbiguousSessionError(f"{source}: {node} was asked for twice")
+                opened[node] = ds
+            except OscaxrError as error:
+                if errors == "raise":
+                    raise
+                failures[str(source)] = f"{type(error).__name__}: {error}"
+            report(done, len(sources))
+        stack.pop_all()
     return tree_of(opened, failures)
 
 

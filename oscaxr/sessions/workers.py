@@ -6,7 +6,7 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     Future,
@@ -16,7 +16,6 @@ from concurrent.futures import (
 )
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import wait
@@ -235,19 +234,14 @@ def _context() -> BaseContext:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
-    with _environment({name: "1" for name in _ONE_THREAD if name not in os.environ}):
-        forkserver.ensure_running()
-    return context
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    os.environ.update(variables)
+    unset = [name for name in _ONE_THREAD if name not in os.environ]
+    os.environ.update(dict.fromkeys(unset, "1"))
     try:
-        yield
+        forkserver.ensure_running()
     finally:
-        for name in variables:
+        for name in unset:
             os.environ.pop(name, None)
+    return context
 
 
 def _check_that_workers_start() -> None:
