@@ -254,7 +254,7 @@ def test_windows_that_leave_the_recording(first, tmp_path):
     ("options", "says", "code"),
     [
         (("-o", "u.txt"), ".zarr.zip or .csv", 1),
-        (("-o", "u.nc", "-v", "dfff"), "those that run on a clock are dff", 1),
+        (("-o", "u.nc", "-v", "dfff"), "traces: dff", 1),
         (("-o", "u.nc", "gabor_kappa=4"), "gabor_kappa = 4", 1),
         (("-o", "u.nc", "--pre", "-1", "--post", "1"), "--pre -1.0 s, --post 1.0 s", 1),
         (("-o", "u.nc", "--by-roi"), "about --stats", 2),
