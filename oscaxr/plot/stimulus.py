@@ -138,20 +138,12 @@ def _one_of_each_kind(ds: xr.Dataset) -> npt.NDArray[Any]:
 
 def _titles(ds: xr.Dataset, images: xr.DataArray, numbered: str) -> list[str]:
     rows = ds[list(_KIND)].sel({n.SEGMENT: images[n.SEGMENT].values})
-    return [
-        f"{_words(kind, letter, direction)}\n{numbered} {number}"
-        for kind, letter, direction, number in zip(
-            *(rows[name].values.tolist() for name in _KIND),
-            images[numbered].values.tolist(),
-            strict=True,
-        )
-    ]
-
-
-def _words(kind: str, letter: str, direction: str) -> str:
-    if kind == n.GABORS:
-        return f"Gabors, {letter}"
-    return f"flow, {direction}" if kind == n.VISFLOW else "gray screen"
+    kinds, letters, directions = (rows[name].values.tolist() for name in _KIND)
+    titles = []
+    for k, number in enumerate(images[numbered].values.tolist()):
+        words = {n.GABORS: f"Gabors, {letters[k]}", n.VISFLOW: f"flow, {directions[k]}"}
+        titles.append(f"{words.get(kinds[k], 'gray screen')}\n{numbered} {number}")
+    return titles
 
 
 def _axes_for(axes: "Iterable[Axes] | None", images: xr.DataArray) -> "list[Axes]":
