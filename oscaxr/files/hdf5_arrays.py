@@ -71,12 +71,39 @@ class Source:
             )
         return item
 
+    def must(
+        self, path: str, what: str, shape: Sequence[int | None], kinds: str = "fiub"
+    ) -> h5py.Dataset:
+        """Return a dataset without which nothing more can be told (see :meth:`array`)."""
+        dataset = self.array(path, what, shape, kinds=kinds)
+        if dataset is None:
+            self.finish()
+        return dataset
+
     def values(
         self, path: str, what: str, shape: Sequence[int | None], *, required: bool = True
     ) -> Array | None:
         """Read a small numeric dataset whole (see :meth:`array`)."""
         dataset = self.array(path, what, shape, required=required)
         return None if dataset is None else self.read(dataset)
+
+    def clock(self, path: str, what: str) -> Array | None:
+        """Read the times of a clock; note a problem where they do not increase."""
+        times = self.values(path, what, (None,))
+        if times is None:
+            return None
+        back = np.flatnonzero(~(np.diff(times) > 0))
+        if back.size:
+            self.problems.append(
+                f"{path} does not increase at {back.size} place(s), first at frame {back[0] + 1} "
+                f"({times[back[0]]:.4f} s, then {times[back[0] + 1]:.4f} s)"
+            )
+        elif len(times) < 2 or np.isinf(times).any():
+            found = {0: "is missing: it holds no time", 1: "holds one time only"}
+            self.problems.append(f"{path} {found.get(len(times), 'holds infinite times')} ({what})")
+        else:
+            return times.astype(np.float64, copy=False)
+        return None
 
     def read(self, dataset: h5py.Dataset) -> Array:
         """Read a dataset whole, naming it should the file be damaged there."""

@@ -7,10 +7,11 @@ from typing import Any, Final, Protocol
 
 import xarray as xr
 
-from oscaxr.errors import CriterionError, SessionNotFoundError
+from oscaxr.errors import CriterionError, MissingVariableError, SessionNotFoundError
 from oscaxr.files.remote import RemoteFile
 from oscaxr.formats.identity import Identity, named
-from oscaxr.options import OpenOptions, check_honoured, dropped_names
+from oscaxr.model import names as n
+from oscaxr.options import OpenOptions, check_honoured, dropped_names, parts_of
 
 Place = Path | RemoteFile
 Facts = Mapping[str, Any]
@@ -25,6 +26,8 @@ class Format(Protocol):
     """How its files or folders are named, for messages."""
     options: frozenset[str]
     """The options of opening that it honours."""
+    heavy_parts: str
+    """Where it has what ``include=`` asks for, for messages."""
 
     def recognises(self, place: Place) -> bool:
         """Say whether a session in this format lies at a place, as far as a glance tells."""
@@ -48,6 +51,10 @@ class _Nwb:
     name = "an NWB file"
     looks_like = "NWB files (.nwb)"
     options = frozenset({"include", "drop_variables", "chunks", "storage_options"})
+    heavy_parts = (
+        "templates come with files named *behavior+image+ophys.nwb, movies with *obj-raw*.nwb; a "
+        "session opened by its id with datadir= is looked for in all of its files"
+    )
 
     def recognises(self, place: Place) -> bool:
         return isinstance(place, RemoteFile) or place.is_file()
@@ -68,12 +75,7 @@ class _Nwb:
     ) -> xr.Dataset:
         from oscaxr.formats.nwb.dataset import open_nwb
 
-        return open_nwb(
-            places,
-            include=options.get("include", ()),
-            drop_variables=dropped_names(options.get("drop_variables")),
-            facts=facts,
-        )
+        return open_nwb(places, options, facts)
 
 
 class _Original:
@@ -81,6 +83,10 @@ class _Original:
     looks_like = "session folders in the original layout (ophys_session_<id>)"
     options = frozenset(
         {"include", "drop_variables", "chunks", "fluorescence", "segmentation", "keep_decoded"}
+    )
+    heavy_parts = (
+        "the original layout has neither stimulus templates nor movies, and reduced stimulus logs "
+        "no squares"
     )
 
     def recognises(self, place: Place) -> bool:
@@ -110,21 +116,16 @@ class _Original:
     ) -> xr.Dataset:
         from oscaxr.formats.original.dataset import open_original
 
-        return open_original(
-            Path(places[0]),
-            include=options.get("include", ()),
-            drop_variables=dropped_names(options.get("drop_variables")),
-            facts=facts,
-            fluorescence=options.get("fluorescence"),
-            segmentation=options.get("segmentation"),
-            keep_decoded=options.get("keep_decoded", False),
-        )
+        return open_original(Path(places[0]), options, facts)
 
 
 class _Export:
     """What :func:`oscaxr.save` wrote."""
 
     options = frozenset({"include", "drop_variables", "chunks"})
+    heavy_parts = (
+        "an export has what was saved; open the session's own files with it, and save that"
+    )
 
     def __init__(self, name: str, suffixes: tuple[str, ...]) -> None:
         self.name = name
@@ -177,6 +178,8 @@ NETCDF: Final[Format] = _Export("an export in netCDF", (".nc",))
 # In the order in which they are preferred where a session lies in a folder in several formats.
 FORMATS: Final = (NWB, ORIGINAL, ZARR, NETCDF)
 EXPORTS: Final = (ZARR, NETCDF)
+# By which variable each heavy part is known.
+_PART_VARIABLES: Final = {"squares": "square_x", "templates": "template_", "movie": n.MOVIE}
 # A name that is plainly an export's counts before what any file, or folder, could be.
 _ASKED: Final = (*EXPORTS, NWB, ORIGINAL)
 
@@ -208,7 +211,20 @@ def open_places(
     """Open the session that lies at these places, in whatever format, lazily."""
     format_, *_ = [format_of(place) for place in places]
     check_honoured(options, format_.options, format_.name, places[0])
-    return format_.open(places, options, facts)
+    ds = format_.open(places, options, facts)
+    include = options.get("include", ())
+    wanted, by_name = parts_of(include)
+    held = [*map(str, ds.variables), *dropped_names(options.get("drop_variables"))]
+    missing = [
+        part for part in wanted if not any(name.startswith(_PART_VARIABLES[part]) for name in held)
+    ]
+    if by_name and missing:
+        ds.close()
+        raise MissingVariableError(
+            f"include={include!r}: {', '.join(map(str, places))} holds no {', '.join(missing)}: "
+            f"{format_.heavy_parts}."
+        )
+    return ds
 
 
 def places_below(

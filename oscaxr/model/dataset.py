@@ -3,15 +3,16 @@
 Structure is checked for free, values on request; all problems are told at once.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from oscaxr.errors import FormatError, SchemaError
+from oscaxr.errors import FormatError, SchemaError, listed
 from oscaxr.model import names as n
+from oscaxr.model.clocks import CLOCK_DIMS
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import (
     DATASET_ATTRS,
@@ -51,10 +52,8 @@ def rates(columns: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, float]:
 def session_dataset(
     where: str,
     parts: Parts,
-    *,
     coords: Mapping[str, Any],
     attrs: Mapping[str, Any],
-    source_format: str,
     dropped: Collection[str] = (),
 ) -> xr.Dataset:
     """Assemble the session Dataset of a place, and refuse it if it is not a sound one."""
@@ -78,7 +77,7 @@ def session_dataset(
         coordinates,
         {
             **DATASET_ATTRS,
-            "source_format": source_format,
+            "source_format": attrs["source_format"],
             **rates(segments),
             "n_frames_twop": len(parts[n.TIME][1]),
             "n_frames_stim": len(parts[n.STIM_TIME][1]),
@@ -182,8 +181,8 @@ class Report(tuple[Problem, ...]):
         """
         errors = self.at_level("error")
         if errors:
-            lines = "\n".join(f"  - {problem.where}: {problem.message}" for problem in errors)
-            raise SchemaError(f"{source} is not a sound session Dataset:\n{lines}")
+            lines = listed(f"{problem.where}: {problem.message}" for problem in errors)
+            raise SchemaError(f"{source} is not a sound session Dataset:{lines}")
 
 
 def check_structure(ds: xr.Dataset, *, dropped: Iterable[str] = ()) -> Report:
@@ -264,27 +263,23 @@ def validate(ds: xr.Dataset, *, traces: bool = False) -> Report:
     return Report(problems)
 
 
-def _check_clock(ds: xr.Dataset, clock: str) -> list[Problem]:
+def _check_clock(ds: xr.Dataset, clock: str) -> Iterator[Problem]:
     back = np.flatnonzero(~(np.diff(ds[clock].values) > 0))
-    if not back.size:
-        return []
-    return [Problem("error", clock, f"does not increase at {back.size} place(s): {_some(back)}")]
+    if back.size:
+        yield Problem("error", clock, f"does not increase at {back.size} place(s): {_some(back)}")
 
 
-def _check_rois(ds: xr.Dataset) -> list[Problem]:
-    problems = []
+def _check_rois(ds: xr.Dataset) -> Iterator[Problem]:
     ids, counts = np.unique(ds[n.ROI_ID].values, return_counts=True)
     if np.any(counts > 1):
-        problems.append(Problem("error", n.ROI_ID, f"is repeated: {_some(ids[counts > 1])}"))
+        yield Problem("error", n.ROI_ID, f"is repeated: {_some(ids[counts > 1])}")
     tracking = ds[n.TRACKING_ID].values
     tracked, counts = np.unique(tracking[tracking != n.UNTRACKED], return_counts=True)
     if np.any(counts > 1):
         message = f"is given to several ROIs: {_some(tracked[counts > 1])}"
-        problems.append(Problem("error", n.TRACKING_ID, message))
+        yield Problem("error", n.TRACKING_ID, message)
     elif tracked.size and not np.array_equal(tracked, np.arange(tracked.size)):
-        message = "does not count from 0 without gaps"
-        problems.append(Problem("note", n.TRACKING_ID, message))
-    return problems
+        yield Problem("note", n.TRACKING_ID, "does not count from 0 without gaps")
 
 
 def _check_segments(ds: xr.Dataset) -> list[Problem]:
@@ -293,35 +288,35 @@ def _check_segments(ds: xr.Dataset) -> list[Problem]:
         for name, variable in ds.coords.items()
         if variable.dims == (n.SEGMENT,)
     }
+    return list(_check_columns(ds, columns)) or list(_check_times(ds, columns))
+
+
+def _check_columns(ds: xr.Dataset, columns: dict[str, Any]) -> Iterator[Problem]:
     lengths = {"stim": ds.sizes[n.STIM_TIME], "twop": ds.sizes[n.TIME]}
-    problems = [
-        Problem("error", n.SEGMENT, message) for message in problems_of_table(columns, lengths)
-    ]
+    for message in problems_of_table(columns, lengths):
+        yield Problem("error", n.SEGMENT, message)
     for name, domain in n.NUMBER_DOMAINS.items():
         odd = sorted(set(columns[name][~np.isnan(columns[name])].tolist()) - set(domain))
         if odd:
-            message = f"has values {odd[:5]}, not among {list(domain)}"
-            problems.append(Problem("error", name, message))
+            yield Problem("error", name, f"has values {odd[:5]}, not among {list(domain)}")
     late = np.flatnonzero(~(columns["stop_time"] > columns["start_time"]))
     if late.size:
         message = f"is not after start_time in segment(s) {_some(late)}"
-        problems.append(Problem("error", "stop_time", message))
-    if problems:
-        return problems
-    for name, clock, rate in (
-        ("start_frame_stim", n.STIM_TIME, "stim_fps"),
-        ("start_frame_twop", n.TIME, "twop_fps"),
-    ):
-        times = ds[clock].values[np.minimum(columns[name], ds.sizes[clock] - 1)]
-        off = np.flatnonzero(np.abs(times - columns["start_time"]) * _rate(ds, rate) > 2)
+        yield Problem("error", "stop_time", message)
+
+
+def _check_times(ds: xr.Dataset, columns: dict[str, Any]) -> Iterator[Problem]:
+    for clock, dim in CLOCK_DIMS.items():
+        name = f"start_frame_{clock}"
+        times = ds[dim].values[np.minimum(columns[name], ds.sizes[dim] - 1)]
+        off = np.flatnonzero(np.abs(times - columns["start_time"]) * _rate(ds, f"{clock}_fps") > 2)
         if off.size:
             message = f"is more than 2 frames from start_time in segment(s) {_some(off)}"
-            problems.append(Problem("warning", name, message))
+            yield Problem("warning", name, message)
     gaps = np.flatnonzero(columns["start_frame_twop"][1:] != columns["stop_frame_twop"][:-1])
     if gaps.size:
         message = f"leaves a gap or overlap after segment(s) {_some(gaps)}"
-        problems.append(Problem("warning", "start_frame_twop", message))
-    return problems
+        yield Problem("warning", "start_frame_twop", message)
 
 
 def _rate(ds: xr.Dataset, name: str) -> float:

@@ -64,7 +64,7 @@ def session(
     parts |= mask_facts(ArrayReader(arrays[n.ROI_MASK]), arrays[n.ROI])
     parts |= pupil_shift(ArrayReader(made.pupil_center_x), ArrayReader(made.pupil_center_y))
     coords, attrs = facts_from_row(sample_session_table([spec]).iloc[0])
-    return session_dataset(where, parts, coords=coords, attrs=attrs, source_format="memory")
+    return session_dataset(where, parts, coords, {**attrs, "source_format": "memory"})
 
 
 def _dims(name: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from oscaxr.errors import FormatError, MissingVariableError
+from oscaxr.errors import FormatError
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import Source, open_source
 from oscaxr.files.remote import RemoteFile
@@ -26,7 +26,7 @@ from oscaxr.formats.nwb.header import (
 )
 from oscaxr.model import names as n
 from oscaxr.model.dataset import session_dataset
-from oscaxr.options import parts_of
+from oscaxr.options import OpenOptions, dropped_names, parts_of
 
 _KIND = (
     "laid out as a session of DANDI 000037 (is it a processed session file, "
@@ -35,45 +35,25 @@ _KIND = (
 
 
 def open_nwb(
-    paths: Sequence[Path | RemoteFile],
-    *,
-    include: str | Collection[str] = (),
-    drop_variables: Collection[str] = (),
-    facts: Mapping[str, Any] | None = None,
+    paths: Sequence[Path | RemoteFile], options: OpenOptions, facts: Mapping[str, Any] | None
 ) -> xr.Dataset:
     """Open the NWB files of one session as a lazy Dataset."""
-    wanted, strict = parts_of(include)
+    wanted, _ = parts_of(options.get("include", ()))
+    dropped = dropped_names(options.get("drop_variables"))
     file = _find_file_with(paths, f"{DFF}/data") or Hdf5File(paths[0])
     files = [file]
     try:
         with open_source(file, _KIND) as source:
-            parts, coords, attrs = _core(source, drop_variables)
+            parts, coords, attrs = _core(source, dropped)
         _check_name(file.path, coords)
         coords, attrs = with_table(file.path, coords, coords, attrs, facts)
         lengths = len(parts[n.TIME][1]), len(parts[n.SEGMENT][1])
         # Images, tracks and the pupil may lie in any file of the session.
-        asked = [*wanted, *(["pupil"] if n.PUPIL_DIAMETER not in parts else [])]
-        missing = []
-        for word in asked:
-            found = _find_part(word, paths, lengths, coords, files)
-            parts |= found
-            missing += [] if found or word == "pupil" else [word]
-        if strict and missing:
-            raise MissingVariableError(
-                f"include={include!r}: none of the session's files holds {', '.join(missing)}. "
-                f"Looked in: {', '.join(map(str, paths))}. Templates come with files named "
-                "*behavior+image+ophys.nwb, movies with *obj-raw*.nwb; a session opened by its id "
-                "with datadir= is looked for in all of its files."
-            )
+        for word in (*wanted, *(["pupil"] if n.PUPIL_DIAMETER not in parts else [])):
+            parts |= _find_part(word, paths, lengths, coords, files)
         attrs["source_files"] = ", ".join(path.name for path in paths)
-        ds = session_dataset(
-            file.path,
-            parts,
-            coords=coords,
-            attrs=attrs,
-            source_format="nwb",
-            dropped=drop_variables,
-        )
+        attrs["source_format"] = "nwb"
+        ds = session_dataset(file.path, parts, coords, attrs, dropped)
     except BaseException:
         _close(files)
         raise

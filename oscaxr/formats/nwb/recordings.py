@@ -28,22 +28,11 @@ Parts = dict[str, tuple[tuple[str, ...], Any]]
 
 def read_clocks(source: Source) -> dict[str, Array]:
     """Read the timestamps of the stimulus and the two-photon frames."""
-    clocks = {}
-    for name, path in (("stim", f"{RUNNING}/timestamps"), ("twop", f"{DFF}/timestamps")):
-        times = source.values(path, f"times of the {name} frames", (None,))
-        if times is None:
-            continue
-        back = np.flatnonzero(~(np.diff(times) > 0))
-        if back.size:
-            source.problems.append(
-                f"{path} does not increase at {back.size} place(s), first at frame {back[0] + 1} "
-                f"({times[back[0]]:.4f} s, then {times[back[0] + 1]:.4f} s)"
-            )
-        elif len(times) < 2:
-            source.problems.append(f"{path} has {len(times)} frame(s)")
-        else:
-            clocks[name] = times.astype(np.float64, copy=False)
-    return clocks
+    paths = {"stim": f"{RUNNING}/timestamps", "twop": f"{DFF}/timestamps"}
+    clocks = {
+        name: source.clock(path, f"times of the {name} frames") for name, path in paths.items()
+    }
+    return {name: times for name, times in clocks.items() if times is not None}
 
 
 def find_dff(source: Source, n_frames: int | None) -> h5py.Dataset | None:
@@ -70,28 +59,26 @@ def read_running(source: Source, n_frames: int | None) -> Parts:
 def read_pupil(source: Source, n_frames: int) -> Parts:
     """Return the pupil traces that the file has, lazy."""
     parts: Parts = {}
-    readers = {}
     for name, series in (
         (n.PUPIL_DIAMETER, "pupil_diameter"),
         (n.PUPIL_CENTER_X, "pupil_position_x"),
         (n.PUPIL_CENTER_Y, "pupil_position_y"),
     ):
         what = f"{series.replace('_', ' ')} by two-photon frame"
-        dataset = source.array(f"{PUPIL}/{series}/data", what, (n_frames,), required=False)
-        if dataset is not None:
-            readers[name] = DatasetReader(source.file, dataset)
-            parts[name] = ((n.TIME,), OrthogonalArray(readers[name]))
-    if n.PUPIL_CENTER_X in readers and n.PUPIL_CENTER_Y in readers:
-        parts |= pupil_shift(readers[n.PUPIL_CENTER_X], readers[n.PUPIL_CENTER_Y])
+        parts |= _optional(source, f"{PUPIL}/{series}/data", what, name, (n.TIME,), (n_frames,))
+    if n.PUPIL_CENTER_X in parts and n.PUPIL_CENTER_Y in parts:
+        parts |= pupil_shift(
+            *(parts[name][1].reader for name in (n.PUPIL_CENTER_X, n.PUPIL_CENTER_Y))
+        )
     return parts
 
 
 def read_max_projection(source: Source) -> Parts:
     """Return the maximum projection, lazy."""
-    dataset = source.array(MAX_PROJECTION, "maximum projection", (None, None), required=False)
-    if dataset is None:
-        return {}
-    return {n.MAX_PROJECTION: ((n.HEIGHT, n.WIDTH), _lazy(source, dataset))}
+    dims = (n.HEIGHT, n.WIDTH)
+    return _optional(
+        source, MAX_PROJECTION, "maximum projection", n.MAX_PROJECTION, dims, (None, None)
+    )
 
 
 def read_templates(source: Source) -> Parts:
@@ -112,12 +99,21 @@ def read_templates(source: Source) -> Parts:
 
 def read_movie(source: Source, n_frames: int) -> Parts:
     """Return the motion-corrected stack, lazy."""
-    dataset = source.array(
-        f"{MOVIE}/data", "motion-corrected stack", (n_frames, None, None), required=False
-    )
-    if dataset is None:
-        return {}
-    return {n.MOVIE: ((n.TIME, n.HEIGHT, n.WIDTH), _lazy(source, dataset))}
+    dims, shape = (n.TIME, n.HEIGHT, n.WIDTH), (n_frames, None, None)
+    return _optional(source, f"{MOVIE}/data", "motion-corrected stack", n.MOVIE, dims, shape)
+
+
+def _optional(
+    source: Source,
+    path: str,
+    what: str,
+    name: str,
+    dims: tuple[str, ...],
+    shape: tuple[int | None, ...],
+) -> Parts:
+    """Return a variable that the file may have, lazy."""
+    dataset = source.array(path, what, shape, required=False)
+    return {} if dataset is None else {name: (dims, _lazy(source, dataset))}
 
 
 def _lazy(source: Source, dataset: h5py.Dataset) -> OrthogonalArray:

@@ -105,42 +105,24 @@ def _normalise(raw: dict[str, Array], clocks: dict[str, Array]) -> dict[str, Arr
 def read_patches(source: Source, n_segments: int) -> Parts:
     """Return the Gabor patch parameters, read on first use."""
     parts: Parts = {}
+    shape = (n_segments, n.N_PATCHES)
     for name, column in PATCH_COLUMNS.items():
-        flat, index = _ragged(source, column, n_segments)
-        if flat is None or index is None:
-            continue
-        if flat.ndim != 1:
-            source.problems.append(f"{flat.name} should be one-dimensional, but is {flat.shape}")
-            continue
-        readers = DatasetReader(source.file, flat), DatasetReader(source.file, index)
-        once = Once(partial(_scatter, *readers))
-        shape = (n_segments, n.N_PATCHES)
-        parts[name] = ((n.SEGMENT, n.PATCH), computed(once, shape, np.float64))
+        if datasets := _ragged(source, column, (None,), n_segments):
+            once = Once(partial(_scatter, *(DatasetReader(source.file, one) for one in datasets)))
+            parts[name] = ((n.SEGMENT, n.PATCH), computed(once, shape, np.float64))
     return parts
 
 
 def _ragged(
-    source: Source, column: str, n_segments: int
-) -> tuple[h5py.Dataset | None, h5py.Dataset | None]:
-    flat = source.get(f"{TRIALS}/{column}")
-    index = source.get(f"{TRIALS}/{column}_index")
-    if flat is None and index is None:
-        return None, None
-    if flat is None or index is None:
-        missing = f"{TRIALS}/{column}" + ("" if flat is None else "_index")
-        source.problems.append(f"{missing} is missing (half of a ragged column)")
-        return None, None
-    for dataset in (flat, index):
-        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "fiu":
-            kind = getattr(dataset, "dtype", "a group")
-            source.problems.append(f"{dataset.name} should hold numbers, but is {kind}")
-            return None, None
-    if index.shape != (n_segments,):
-        source.problems.append(
-            f"{index.name} has shape {index.shape}, but the stimulus table has {n_segments} rows"
-        )
-        return None, None
-    return flat, index
+    source: Source, column: str, shape: tuple[None, ...], n_segments: int
+) -> tuple[h5py.Dataset, h5py.Dataset] | None:
+    """Return the values of a ragged column and where those of each segment end."""
+    values, ends = f"{TRIALS}/{column}", f"{TRIALS}/{column}_index"
+    if source.get(values) is None and source.get(ends) is None:
+        return None
+    flat = source.array(values, "values of a ragged column", shape)
+    index = source.array(ends, "ends of the rows of a ragged column", (n_segments,))
+    return None if flat is None or index is None else (flat, index)
 
 
 def _scatter(flat_reader: DatasetReader, index_reader: DatasetReader) -> Array:
@@ -192,13 +174,14 @@ def read_squares(source: Source, n_segments: int) -> Parts:
     """Return the square tracks, lazy."""
     parts: Parts = {}
     for name, column in SQUARE_COLUMNS.items():
-        flat, index = _ragged(source, column, n_segments)
-        if flat is None or index is None:
+        datasets = _ragged(source, column, (None, None), n_segments)
+        if datasets is None:
             continue
+        flat, index = datasets
         counts = np.diff(source.read(index).astype(np.int64), prepend=0)
         flow = np.flatnonzero(counts)
         sizes = set(counts[flow].tolist())
-        if flat.ndim != 2 or len(sizes) != 1 or len(flat) != counts.sum():
+        if len(sizes) != 1 or len(flat) != counts.sum():
             source.problems.append(
                 f"{flat.name} has shape {flat.shape} in groups of {sorted(sizes)}, where the same "
                 "number of squares in each visual-flow segment was expected"

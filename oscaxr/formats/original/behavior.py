@@ -11,7 +11,7 @@ from oscaxr.arrays.computed import computed
 from oscaxr.arrays.lazy import Once
 from oscaxr.errors import FormatError, OscaxrWarning, warn
 from oscaxr.files.hdf5 import Hdf5File
-from oscaxr.files.hdf5_arrays import DatasetReader
+from oscaxr.files.hdf5_arrays import DatasetReader, as_words, open_source
 from oscaxr.model import names as n
 from oscaxr.model import signals
 
@@ -59,44 +59,34 @@ def _traces(readers: dict[str, tuple[DatasetReader, int]], rows: Any) -> dict[st
 
 
 def _find_columns(file: Hdf5File) -> tuple[dict[str, tuple[DatasetReader, int]], int]:
-    with file.handle() as handle:
-        keys = sorted(handle)
+    found: dict[str, tuple[DatasetReader, int]] = {}
+    lengths = set()
+    unfit = []
+    with open_source(file, "a pupil table") as source:
+        keys = sorted(source.handle)
         if len(keys) != 1:
             raise FormatError(f"{file.path} should hold one table, but holds {keys or 'nothing'}")
-        group = file.get(handle, keys[0])
-        if not isinstance(group, h5py.Group):
-            raise FormatError(f"{file.path}: {keys[0]} is no table (a group as pandas writes it)")
-        blocks = sorted(name for name in group if name.endswith("_values"))
-        found: dict[str, tuple[DatasetReader, int]] = {}
-        lengths = set()
-        unfit = []
-        for block in blocks:
-            items = file.get(handle, f"{keys[0]}/{block.removesuffix('_values')}_items")
-            values = file.get(handle, f"{keys[0]}/{block}")
-            is_table = isinstance(values, h5py.Dataset) and values.ndim == 2
-            if not is_table or values.dtype.kind not in "fiu":
-                # Objects are stored as pickles, which are not read.
-                unfit.append(block)
-                continue
-            labels = [
-                one.decode() if isinstance(one, bytes) else str(one)
-                for one in (items[()].tolist() if isinstance(items, h5py.Dataset) else [])
-            ]
-            if len(labels) != values.shape[1]:
+        group = source.get(keys[0])
+        blocks = sorted(group) if isinstance(group, h5py.Group) else []
+        for block in (name for name in blocks if name.endswith("_values")):
+            values = source.get(f"{keys[0]}/{block}")
+            items = source.get(f"{keys[0]}/{block.removesuffix('_values')}_items")
+            labels = as_words(items[()]) if isinstance(items, h5py.Dataset) else []
+            # Objects are stored as pickles, which are not read.
+            is_table = isinstance(values, h5py.Dataset) and values.dtype.kind in "fiu"
+            if not is_table or values.shape[1:] != (len(labels),):
                 unfit.append(block)
                 continue
             for name, column in COLUMNS.items():
                 if column in labels:
                     found[name] = (DatasetReader(file, values), labels.index(column))
-                    lengths.add(values.shape[0])
-    missing = [column for name, column in COLUMNS.items() if name not in found]
-    if missing or len(lengths) > 1:
-        more = f" (blocks that are not numbers: {', '.join(unfit)})" if unfit else ""
-        raise FormatError(
-            f"{file.path} is not a pupil table: it lacks the column(s) {', '.join(missing)}{more}"
-            if missing
-            else f"{file.path}: the columns of the pupil differ in length: {sorted(lengths)}"
-        )
+                    lengths.add(len(values))
+        missing = [column for name, column in COLUMNS.items() if name not in found]
+        if missing:
+            more = f" (blocks that are not numbers: {', '.join(unfit)})" if unfit else ""
+            source.problems.append(f"it lacks the column(s) {', '.join(missing)}{more}")
+        elif len(lengths) > 1:
+            source.problems.append(f"its columns differ in length: {sorted(lengths)}")
     return found, lengths.pop()
 
 

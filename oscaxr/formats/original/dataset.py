@@ -1,10 +1,9 @@
 """From the folder of a session in the original layout to its lazy Dataset."""
 
-import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 import xarray as xr
@@ -13,9 +12,9 @@ from oscaxr.arrays.lazy import OrthogonalArray
 from oscaxr.errors import (
     CriterionError,
     FormatError,
-    MissingVariableError,
     OscaxrWarning,
     SessionNotFoundError,
+    listed,
     warn,
 )
 from oscaxr.files.hdf5 import Hdf5File
@@ -43,54 +42,34 @@ from oscaxr.model import segments as segments_of
 from oscaxr.model import signals
 from oscaxr.model.dataset import session_dataset
 from oscaxr.model.derived import mask_facts
-from oscaxr.options import parts_of
+from oscaxr.options import OpenOptions, dropped_names, parts_of
 
 
 def open_original(
-    folder: Path,
-    *,
-    include: str | Collection[str] = (),
-    drop_variables: Collection[str] = (),
-    facts: Mapping[str, Any] | None = None,
-    fluorescence: str | None = None,
-    segmentation: str | None = None,
-    keep_decoded: bool | str | os.PathLike[Any] = False,
+    folder: Path, options: OpenOptions, facts: Mapping[str, Any] | None
 ) -> xr.Dataset:
     """Open a session in the original layout as a lazy Dataset."""
-    wanted, strict = parts_of(include)
     tree = read_tree(folder)
     where = str(tree.folder.resolve())
     coords, attrs = _facts(tree, facts, where)
     is_dendritic = _is_dendritic(tree, coords)
-    ending = _which_rois(tree, segmentation, is_dendritic=is_dendritic)
-    source = f"{fluorescence or 'dff'}{ending}"
+    ending = _which_rois(tree, options.get("segmentation"), is_dendritic=is_dendritic)
+    fluorescence = options.get("fluorescence") or "dff"
     # ROIs of dendrites were tracked as EXTRACT found them, never in the Allen segmentation.
-    reading = SessionReading(tree, source, is_tracked=bool(ending) or not is_dendritic)
+    is_tracked = bool(ending) or not is_dendritic
+    reading = SessionReading(tree, f"{fluorescence}{ending}", options, is_tracked=is_tracked)
     try:
-        parts = reading.parts(keep_decoded, drop_variables, squares="squares" in wanted)
-        missing = [word for word in wanted if word != "squares" or "square_x" not in parts]
-        if strict and missing:
-            raise MissingVariableError(
-                f"include={include!r}: {where} holds no {', '.join(missing)}: the original layout "
-                "has neither stimulus templates nor movies, and reduced stimulus logs no squares"
-            )
         attrs |= {
-            "fluorescence": source.partition("_")[0],
+            "source_format": "original",
+            "fluorescence": fluorescence,
             "segmentation": "extr" if ending else "allen",
             "source_files": ", ".join(sorted(path.name for path in reading.used)),
         }
-        ds = session_dataset(
-            where,
-            parts,
-            coords=coords,
-            attrs=attrs,
-            source_format="original",
-            dropped=drop_variables,
-        )
+        ds = session_dataset(where, reading.parts(), coords, attrs, reading.dropped)
     except BaseException:
         reading.close()
         raise
-    if source.startswith("raw"):
+    if fluorescence == "raw":
         _label_as_raw(ds)
     ds.encoding["source"] = where
     ds.encoding["source_files"] = tuple(str(path.resolve()) for path in reading.used)
@@ -160,9 +139,13 @@ REQUIRED: Final = (
 class SessionReading:
     """Reads the files of one session, and collects what is wrong with all of them."""
 
-    def __init__(self, tree: SessionTree, source: str, *, is_tracked: bool) -> None:
+    def __init__(
+        self, tree: SessionTree, source: str, options: OpenOptions, *, is_tracked: bool
+    ) -> None:
         self.tree = tree
         self.source = source
+        self.options = options
+        self.dropped = dropped_names(options.get("drop_variables"))
         self.is_tracked = is_tracked
         self.problems: list[str] = []
         self.files: list[Hdf5File] = []
@@ -172,13 +155,13 @@ class SessionReading:
         self.used = [tree.files[part] for part in (*required, *optional) if part in tree.files]
         missing = [tree.missing[part] for part in required if part in tree.missing]
         if missing:
-            lines = "".join(f"\n  - {path}" for path in missing)
             hint = ""
             if ending and any(EXTRACT in path.rpartition("/")[2] for path in missing):
                 hint = " The ROIs of the Allen segmentation are read with segmentation='allen'."
             raise SessionNotFoundError(
                 f"{tree.folder} lacks {len(missing)} file(s) that a session in the original layout "
-                f"has:{lines}\nFetch them, or check that the folder was copied whole.{hint}"
+                f"has:{listed(missing)}\nFetch them, or check that the folder was copied whole."
+                f"{hint}"
             )
 
     def close(self) -> None:
@@ -186,22 +169,22 @@ class SessionReading:
         for file in self.files:
             file.close()
 
-    def attempt(self, function: Callable[[], Result]) -> Result | None:
-        """Return what a function gives; note the problem where it fails."""
+    def attempt(self, function: Callable[[], Result]) -> Result:
+        """Return what a function gives; note the problem where it fails (see :meth:`finish`)."""
         try:
             return function()
         except FormatError as error:
             if type(error) is not FormatError:
                 raise
             self.problems.append(str(error))
-            return None
+            return cast("Result", None)
 
     def finish(self) -> None:
-        """Raise all problems at once."""
+        """Raise all problems at once: to be called before what was attempted is used."""
         if self.problems:
-            lines = "".join(f"\n  - {problem}" for problem in self.problems)
             raise FormatError(
-                f"{self.tree.folder} cannot be read as a session in the original layout:{lines}"
+                f"{self.tree.folder} cannot be read as a session in the original layout:"
+                f"{listed(self.problems)}"
             )
 
     def hdf5(self, part: str) -> Hdf5File:
@@ -210,16 +193,12 @@ class SessionReading:
         self.files.append(file)
         return file
 
-    def parts(
-        self,
-        keep_decoded: bool | str | os.PathLike[Any],
-        dropped: Collection[str],
-        *,
-        squares: bool,
-    ) -> Parts:
+    def parts(self) -> Parts:
         """Read everything: first each file by itself, then what needs several."""
         files = self.tree.files
-        decoded = self.attempt(lambda: decode(files["stimulus"], keep_decoded))
+        keep = self.options.get("keep_decoded", False)
+        with_squares = "squares" in parts_of(self.options.get("include", ()))[0]
+        decoded = self.attempt(lambda: decode(files["stimulus"], keep))
         lines = self.attempt(lambda: read_sync(self.hdf5("sync")))
         clocks = self.attempt(lambda: read_synchronization(self.hdf5("time_synchronization")))
         found = self.attempt(lambda: rois.find_traces(self.hdf5(self.source)))
@@ -230,41 +209,28 @@ class SessionReading:
             self.attempt(partial(self.hdf5, video))
         eye = self.attempt(lambda: self.hdf5("pupil")) if "pupil" in files else None
         self.finish()
-        assert decoded is not None
-        assert lines is not None
-        assert clocks is not None
-        assert found is not None
-        assert masks is not None
-        assert picture is not None
         log, tracks = decoded
-        clocked = self.attempt(lambda: self._clocked(log, lines, clocks, found[0], dropped))
+        clocked = self.attempt(lambda: self._clocked(log, lines, clocks, found[0].shape[1]))
         trace_parts = self.attempt(lambda: rois.trace_parts(found[0], len(clocks.twop_times)))
         roi_parts = self.attempt(lambda: self._rois(found, masks))
-        pupil_parts = (
-            None
-            if eye is None
-            else self.attempt(lambda: self._pupil(eye, clocks, found[0].shape[1]))
-        )
+        pupil_parts = self.attempt(lambda: self._pupil(eye, clocks, found[0].shape[1]))
         self.finish()
-        assert clocked is not None
-        assert trace_parts is not None
-        assert roi_parts is not None
         rows, parts = clocked
-        patches = self.attempt(lambda: build_patches(rows, log)) or {}
+        patches = self.attempt(lambda: build_patches(rows, log))
         flow = self.attempt(
-            lambda: square_parts(tracks, files["stimulus"], rows, log) if squares else {}
+            lambda: square_parts(tracks, files["stimulus"], rows, log) if with_squares else {}
         )
         self.finish()
         # Traces first: the order of the variables is the order in which the Dataset prints them.
         return {
             **trace_parts,
             n.RUN_VELOCITY: parts.pop(n.RUN_VELOCITY),
-            **(pupil_parts or {}),
+            **pupil_parts,
             **roi_parts,
             **parts,
             **{name: ((n.SEGMENT, n.PATCH), values) for name, values in patches.items()},
             n.MAX_PROJECTION: ((n.HEIGHT, n.WIDTH), OrthogonalArray(picture)),
-            **(flow or {}),
+            **flow,
         }
 
     def _clocked(
@@ -272,9 +238,8 @@ class SessionReading:
         log: StimulusLog,
         lines: SyncLines,
         clocks: Synchronization,
-        reader: DatasetReader,
-        dropped: Collection[str],
-    ) -> tuple[stimulus_table.Rows, Parts]:
+        n_frames: int,
+    ) -> tuple[stimulus_table.Columns, Parts]:
         """Align the clocks; build the stimulus table and the running velocity on them."""
         session_id = self.tree.session_id
         sync = self.tree.files["sync"]
@@ -288,7 +253,6 @@ class SessionReading:
         aligned, message = correct(first, clocks.stimulus_alignment, session_id)
         if message:
             warn(f"{self.tree.folder}: {message}", OscaxrWarning)
-        n_frames = reader.shape[1]
         check_alignment(aligned, min(n_frames, len(clocks.twop_times)))
         pulses = behavior.pulses_of_session(lines.stim_rising)
         velocity = self.attempt(lambda: behavior.running_velocity(log.wheel, lines.stim_rising))
@@ -303,24 +267,21 @@ class SessionReading:
         lengths = {"stim": len(aligned), "twop": n_frames}
         self.problems += segments_of.problems_of_table(columns, lengths)
         self.finish()
-        assert velocity is not None
-        if log.n_dropped is not None and log.n_dropped > n.DROP_TOLERANCE * rows.stop[0, -1]:
+        n_shown = rows["stop_frame_stim"][-1]
+        if (log.n_dropped or 0) > n.DROP_TOLERANCE * n_shown:
             warn(
-                f"{self.tree.folder}: the stimulus log says that {log.n_dropped} of "
-                f"{rows.stop[0, -1]} stimulus frames came late",
+                f"{self.tree.folder}: the stimulus log says that {log.n_dropped} of {n_shown} "
+                "stimulus frames came late",
                 OscaxrWarning,
             )
+        quiet = n.RUN_VELOCITY in self.dropped
+        velocity = signals.cleaned_running(velocity, self.tree.folder.name, quiet=quiet)
         return rows, {
-            n.RUN_VELOCITY: (
-                (n.STIM_TIME,),
-                signals.cleaned_running(
-                    velocity, self.tree.folder.name, quiet=n.RUN_VELOCITY in dropped
-                ),
-            ),
+            n.RUN_VELOCITY: ((n.STIM_TIME,), velocity),
             n.TIME: ((n.TIME,), clocks.twop_times[:n_frames]),
             n.STIM_TIME: ((n.STIM_TIME,), clock[: len(aligned)]),
             n.ALIGNED_FRAME_TWOP: ((n.STIM_TIME,), aligned),
-            n.SEGMENT: ((n.SEGMENT,), np.arange(len(rows), dtype=np.int64)),
+            n.SEGMENT: ((n.SEGMENT,), np.arange(len(rows["stimulus"]), dtype=np.int64)),
             **{name: ((n.SEGMENT,), values) for name, values in columns.items()},
         }
 
@@ -365,7 +326,9 @@ class SessionReading:
             **mask_facts(array, np.arange(n_rois)),
         }
 
-    def _pupil(self, file: Hdf5File, clocks: Synchronization, n_frames: int) -> Parts:
+    def _pupil(self, file: Hdf5File | None, clocks: Synchronization, n_frames: int) -> Parts:
+        if file is None:
+            return {}
         if len(clocks.eye_frames) < n_frames:
             raise FormatError(
                 f"{self.tree.files['time_synchronization']}: eye_tracking_alignment has "

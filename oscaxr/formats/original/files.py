@@ -9,6 +9,7 @@ from oscaxr.errors import (
     AmbiguousSessionError,
     SessionMismatchError,
     SessionNotFoundError,
+    listed,
 )
 
 RunType = Literal["prod", "pilot", ""]
@@ -65,10 +66,9 @@ def read_tree(folder: Path) -> SessionTree:
     )
     pupil = _pupil(folder, (session_id, mouse_id, day), problems)
     if problems:
-        lines = "".join(f"\n  - {problem}" for problem in problems)
         raise AmbiguousSessionError(
-            f"{folder}: which files are the session's cannot be told:{lines}\nRemove or rename "
-            "those that do not belong to it."
+            f"{folder}: which files are the session's cannot be told:{listed(problems)}\nRemove or "
+            "rename those that do not belong to it."
         )
     stem = f"{session_id}_{mouse_id}_{day}"
     number = "<experiment>" if experiment is None else experiment.name.rpartition("_")[2]
@@ -131,13 +131,12 @@ def _ids(folder: Path, problems: list[str]) -> tuple[int, int, str]:
             values.setdefault(mouse[1], []).append(f"the folder {folder.resolve().parent.name}")
         found[what] = next(iter(values))
         if len(values) > 1:
-            listed = "; ".join(f"{value} in {', '.join(names)}" for value, names in values.items())
-            differ.append(f"{what}: {listed}")
+            said = "; ".join(f"{value} in {', '.join(names)}" for value, names in values.items())
+            differ.append(f"{what}: {said}")
     if differ:
-        lines = "".join(f"\n  - {line}" for line in differ)
         raise SessionMismatchError(
-            f"{folder}: the names in it state different sessions:{lines}\nRemove or rename what "
-            "does not belong to the session."
+            f"{folder}: the names in it state different sessions:{listed(differ)}\nRemove or "
+            "rename what does not belong to the session."
         )
     stimulus = [name for name, fields in named.items() if fields[4] == "stim.pkl"]
     if len(stimulus) > 1:

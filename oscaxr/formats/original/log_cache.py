@@ -28,7 +28,7 @@ Tracks = Callable[[], list[Array]]
 """Gives the positions of the squares, stimulus by stimulus."""
 
 # What decoding makes of a log; a change of either must not find what was kept before.
-_VERSION: Final = 1
+_VERSION: Final = 2
 _READ_BYTES: Final = 2**22
 # What damaged archives raise.
 _DAMAGED: Final = (
@@ -89,26 +89,16 @@ def _write(folder: Path, log: StimulusLog, tracks: list[Array]) -> None:
     """Write beside the place and rename: another process may do the same."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as made:
-        arrays: dict[str, Any] = {
-            "is_pilot": log.is_pilot,
-            "fps": log.fps,
-            "pre_blank": log.pre_blank,
-            "n_dropped": -1 if log.n_dropped is None else log.n_dropped,
-            "wheel": log.wheel,
-            "n_stimuli": len(log.stimuli),
-        }
-        for number, shown in enumerate(log.stimuli):
-            for field in fields(shown):
-                value = getattr(shown, field.name)
-                if value is not None:
-                    arrays[f"{number}_{field.name}"] = value
-        np.savez(Path(made, "log.npz"), **arrays)
-        for number, positions in enumerate(tracks):
-            np.save(Path(made, f"tracks_{number}.npy"), positions)
         final = Path(made, "whole")
         final.mkdir()
-        for file in Path(made).glob("*.np[yz]"):
-            file.rename(final / file.name)
+        arrays = {name: value for name, value in vars(log).items() if name != "stimuli"}
+        for number, shown in enumerate(log.stimuli):
+            arrays |= {f"{number}_{name}": value for name, value in vars(shown).items()}
+        arrays["n_stimuli"] = len(log.stimuli)
+        known = {name: value for name, value in arrays.items() if value is not None}
+        np.savez(final / "log.npz", **known)
+        for number, positions in enumerate(tracks):
+            np.save(final / f"tracks_{number}.npy", positions)
         try:
             final.rename(folder)
         except OSError:
@@ -137,20 +127,17 @@ def _read(folder: Path) -> tuple[StimulusLog, list[Array]] | None:
 def _read_log(folder: Path) -> StimulusLog:
     # Opened here: numpy leaves a file open that it finds damaged.
     with (folder / "log.npz").open("rb") as file, np.load(file, allow_pickle=False) as kept:
-        stimuli = []
-        for number in range(int(kept["n_stimuli"])):
-            values: dict[str, Any] = {
-                field.name: kept[name] if (name := f"{number}_{field.name}") in kept else None
-                for field in fields(ShownStimulus)
-            }
-            values |= {"kind": str(values["kind"]), "n_tracks": int(values["n_tracks"])}
-            stimuli.append(ShownStimulus(**values))
-        n_dropped = int(kept["n_dropped"])
-        return StimulusLog(
-            is_pilot=bool(kept["is_pilot"]),
-            fps=float(kept["fps"]),
-            pre_blank=float(kept["pre_blank"]),
-            n_dropped=None if n_dropped < 0 else n_dropped,
-            wheel=kept["wheel"],
-            stimuli=tuple(stimuli),
-        )
+        arrays = dict(kept)
+
+    def values_of(kind: type, prefix: str = "") -> dict[str, Any]:
+        found = {field.name: arrays.get(f"{prefix}{field.name}") for field in fields(kind)}
+        return {
+            name: value.item() if value is not None and not value.ndim else value
+            for name, value in found.items()
+        }
+
+    stimuli = [
+        ShownStimulus(**values_of(ShownStimulus, f"{number}_"))
+        for number in range(int(arrays["n_stimuli"]))
+    ]
+    return StimulusLog(**values_of(StimulusLog) | {"stimuli": tuple(stimuli)})

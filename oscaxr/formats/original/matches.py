@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import FormatError, SessionMismatchError
+from oscaxr.errors import FormatError, SessionMismatchError, listed
 from oscaxr.model import names as n
 
 PathLike = str | os.PathLike[str]
@@ -26,6 +26,14 @@ _BAD_ROI_ID: Final = re.compile(r"sess_(\d+)_bad_roi_id")
 _EXTRA_ROI_ID: Final = re.compile(r"sess_?(\d+)_extra_roi_id")
 _INDEX: Final = "dff-ordered_roi_index"
 _BAD_INDEX: Final = "dff_local_bad_roi_idx"
+_LONG_NAMES: Final = {
+    "roi_index": "index of the ROI, bad ROIs counted",
+    "bad_roi_index": "index of the bad ROI",
+    "bad_roi_id": "id of the bad ROI",
+    "matrix": "transformation matrix",
+    n.ROI: "row of the ROI in the NWB file",
+    n.ROI_ID: "id of the ROI in the source",
+}
 _EXAMPLE: Final = (
     *("match_level", "sess_order", "n_total"),
     *("dff_local_missing_roi_idx", "dff_local_extra_roi_idx"),
@@ -142,8 +150,8 @@ class _Parsed:
         self._check_matrices()
         self.example_rows = self._check_examples() if self.example_table is not None else []
         if self.problems:
-            listed = "\n".join(f"  - {problem}" for problem in self.problems)
-            raise FormatError(f"{self.path} is not a file of matched ROIs as published:\n{listed}")
+            found = listed(self.problems)
+            raise FormatError(f"{self.path} is not a file of matched ROIs as published:{found}")
         self._check_name()
 
     def _table(self, content: Mapping[str, Any], name: str) -> Table:
@@ -306,38 +314,30 @@ class _Parsed:
         facts = {"session": session, "session_id": self.session_ids[session]}
         facts |= {} if self.mouse_id is None else {"mouse_id": self.mouse_id}
         rows = rows_without_bad(self.index, self.bad_index)
-        along = n.TRACKING_ID
-        return xr.Dataset(
+        along, source = n.TRACKING_ID, "source_session"
+        ids = np.array([self.session_ids[number] for number in sources], np.int64)
+        found = xr.Dataset(
             {
-                "roi_index": (
-                    along,
-                    self.index,
-                    {"long_name": "index of the ROI, bad ROIs counted"},
-                ),
-                "bad_roi_index": ("bad_roi", self.bad_index, {"long_name": "index of the bad ROI"}),
-                "bad_roi_id": ("bad_roi", self.bad_id, {"long_name": "id of the bad ROI"}),
-                "matrix": (
-                    ("source_session", "matrix_row", "matrix_column"),
-                    matrices,
-                    {
-                        "long_name": "transformation matrix",
-                        "comment": "maps a pixel (x, y, 1) of this session to the source session",
-                    },
-                ),
+                "roi_index": (along, self.index),
+                "bad_roi_index": ("bad_roi", self.bad_index),
+                "bad_roi_id": ("bad_roi", self.bad_id),
+                "matrix": ((source, "matrix_row", "matrix_column"), matrices),
             },
             coords={
                 along: (along, np.arange(len(self.index))),
-                n.ROI: (along, rows, {"long_name": "row of the ROI in the NWB file"}),
-                n.ROI_ID: (along, self.roi_id, {"long_name": "id of the ROI in the source"}),
-                "source_session": ("source_session", np.array(sources, np.int64)),
-                "source_session_id": (
-                    "source_session",
-                    np.array([self.session_ids[source] for source in sources], np.int64),
-                ),
+                n.ROI: (along, rows),
+                n.ROI_ID: (along, self.roi_id),
+                source: (source, np.array(sources, np.int64)),
+                "source_session_id": (source, ids),
                 **facts,
             },
             attrs={"minimum_iou": float(self.minimum_iou), "matching": self.matching},
         )
+        for name, words in _LONG_NAMES.items():
+            found[name].attrs["long_name"] = words
+        what = "maps a pixel (x, y, 1) of this session to the source session"
+        found["matrix"].attrs["comment"] = what
+        return found
 
     def examples(self) -> pd.DataFrame:
         return pd.DataFrame(self.example_rows, columns=list(_EXAMPLE_COLUMNS))

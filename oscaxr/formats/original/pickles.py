@@ -11,7 +11,7 @@ import math
 import pickle
 import re
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
@@ -123,9 +123,16 @@ class Ignored:
 
 
 class _Admitted:
-    """Something a pickle may call; it has no attributes that could be set."""
+    """Something a pickle may name, or call; it has no attributes that could be set."""
 
-    __slots__ = ()
+    __slots__ = ("_call",)
+    _call: Any
+
+    def __init__(self, call: Callable[..., Any] | None = None) -> None:
+        object.__setattr__(self, "_call", call)
+
+    def __call__(self, *values: Any) -> Any:
+        return self._call(*values)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise UnsafePickleError("a pickle tries to change what reads it")
@@ -134,89 +141,49 @@ class _Admitted:
         raise UnsafePickleError("a pickle tries to change what reads it")
 
 
-class _Mark(_Admitted):
-    """A class that is only named, as the first argument of what is called."""
-
-    __slots__ = ()
-
-
-class _Reconstruct(_Admitted):
-    __slots__ = ()
-
-    def __call__(self, *_: Any) -> StoredArray:
-        return StoredArray()
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any = "C") -> StoredArray:
+    found = StoredArray()
+    found.__setstate__((1, shape, dtype, order == "F", data))
+    return found
 
 
-class _FromBuffer(_Admitted):
-    __slots__ = ()
-
-    def __call__(self, data: Any, dtype: Any, shape: Any, order: Any = "C") -> StoredArray:
-        found = StoredArray()
-        found.__setstate__((1, shape, dtype, order == "F", data))
-        return found
+def _scalar(dtype: Any, data: Any = b"") -> Any:
+    return _from_buffer(data, dtype, ()).array()[()]
 
 
-class _Dtype(_Admitted):
-    __slots__ = ()
-
-    def __call__(self, code: Any, *_: Any) -> StoredDtype:
-        return StoredDtype(code)
-
-
-class _Scalar(_Admitted):
-    __slots__ = ()
-
-    def __call__(self, dtype: Any, data: Any = b"") -> Any:
-        found = StoredArray()
-        found.__setstate__((1, (), dtype, False, data))
-        return found.array()[()]
+def _encode(text: Any, encoding: Any = "latin1") -> bytes:
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise UnsafePickleError(f"text is encoded as {encoding!r}, not as latin1")
+    return text.encode("latin1")
 
 
-class _Encode(_Admitted):
-    __slots__ = ()
-
-    def __call__(self, text: Any, encoding: Any = "latin1") -> bytes:
-        if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-            raise UnsafePickleError(f"text is encoded as {encoding!r}, not as latin1")
-        return text.encode("latin1")
-
-
-class _NoBytes(_Admitted):
-    """What Python 3 writes for an empty array with protocols up to 2: ``bytes()``."""
-
-    __slots__ = ()
-
-    def __call__(self) -> bytes:
-        return b""
-
-
-class _Ignore(_Admitted):
-    __slots__ = ()
-
-    def __call__(self, *_: Any, **__: Any) -> Ignored:
-        return Ignored()
+def _no_bytes() -> bytes:
+    """Return what Python 3 writes for an empty array with protocols up to 2: ``bytes()``."""
+    return b""
 
 
 _ARRAY_MODULES: Final = ("numpy.core.multiarray", "numpy._core.multiarray")
 _BUFFER_MODULES: Final = ("numpy.core.numeric", "numpy._core.numeric")
+_NAMED: Final = _Admitted()
+_IGNORED: Final = _Admitted(lambda *_: Ignored())
 # Immutable types of the interpreter, and the helpers above.
 ADMITTED: Final[dict[tuple[str, str], Any]] = {
-    **{(module, "_reconstruct"): _Reconstruct() for module in _ARRAY_MODULES},
-    **{(module, "scalar"): _Scalar() for module in _ARRAY_MODULES},
-    **{(module, "_frombuffer"): _FromBuffer() for module in _BUFFER_MODULES},
-    ("numpy", "ndarray"): _Mark(),
-    ("numpy", "dtype"): _Dtype(),
-    ("_codecs", "encode"): _Encode(),
-    ("__builtin__", "bytes"): _NoBytes(),
+    **{(module, "_reconstruct"): _Admitted(lambda *_: StoredArray()) for module in _ARRAY_MODULES},
+    **{(module, "scalar"): _Admitted(_scalar) for module in _ARRAY_MODULES},
+    **{(module, "_frombuffer"): _Admitted(_from_buffer) for module in _BUFFER_MODULES},
+    ("numpy", "ndarray"): _NAMED,
+    ("numpy", "dtype"): _Admitted(lambda code, *_: StoredDtype(code)),
+    ("_codecs", "encode"): _Admitted(_encode),
+    ("__builtin__", "bytes"): _Admitted(_no_bytes),
     # A plain dict keeps the order too, and has no attributes that a pickle could replace.
     ("collections", "OrderedDict"): dict,
     ("datetime", "datetime"): datetime.datetime,
     ("datetime", "date"): datetime.date,
     ("datetime", "timedelta"): datetime.timedelta,
-    ("numpy.random", "__RandomState_ctor"): _Ignore(),
-    ("numpy.random._pickle", "__randomstate_ctor"): _Ignore(),
-    ("numpy.random._pickle", "__bit_generator_ctor"): _Ignore(),
-    ("numpy.random._mt19937", "MT19937"): _Mark(),
+    ("numpy.random", "__RandomState_ctor"): _IGNORED,
+    ("numpy.random._pickle", "__randomstate_ctor"): _IGNORED,
+    ("numpy.random._pickle", "__bit_generator_ctor"): _IGNORED,
+    ("numpy.random._mt19937", "MT19937"): _NAMED,
 }
 """What a stimulus log may refer to: (module, name)."""
 

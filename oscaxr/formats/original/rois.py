@@ -14,7 +14,7 @@ import pandas as pd
 from oscaxr.arrays.lazy import Array, AxisIndex, OrthogonalArray
 from oscaxr.errors import FormatError
 from oscaxr.files.hdf5 import Hdf5File
-from oscaxr.files.hdf5_arrays import DatasetReader
+from oscaxr.files.hdf5_arrays import DatasetReader, Source, as_words, open_source
 from oscaxr.formats.original.matches import read_matches
 from oscaxr.model import names as n
 from oscaxr.model.derived import MIN_TOTAL_WEIGHT, MaskReader, WholeMasks, trace_facts
@@ -60,33 +60,26 @@ class TurnedReader:
 
 def find_traces(file: Hdf5File) -> tuple[DatasetReader, list[str]]:
     """Find the traces of a file and the names of their ROIs."""
-    with file.handle() as handle:
-        found = [file.get(handle, name) for name in DATASETS]
-        traces = next((one for one in found if isinstance(one, h5py.Dataset)), None)
-        if traces is None or traces.ndim != 2 or traces.dtype.kind != "f":
-            holds = "none" if traces is None else f"{traces.dtype} of shape {traces.shape}"
-            raise FormatError(
-                f"{file.path} should hold traces (ROI, two-photon frame) as "
-                f"{' or '.join(map(repr, DATASETS))}, but has {holds}"
+    with open_source(file, "a file of traces") as source:
+        found = [name for name in DATASETS if source.get(name) is not None]
+        path = found[0] if found else " or ".join(DATASETS)
+        traces = source.must(path, "traces by (ROI, two-photon frame)", (None, None), "f")
+        stored = source.get("roi_names")
+        roi_names = _names(source.read(stored), source) if isinstance(stored, h5py.Dataset) else []
+        if roi_names and len(roi_names) != len(traces):
+            source.problems.append(
+                f"it has traces of {len(traces)} ROIs, but names of {len(roi_names)}"
             )
-        stored = file.get(handle, "roi_names")
-        names = _names(stored, file.path) if isinstance(stored, h5py.Dataset) else []
-        reader = DatasetReader(file, traces)
-    roi_names = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
-    if roi_names and len(roi_names) != reader.shape[0]:
-        raise FormatError(
-            f"{file.path} has traces of {reader.shape[0]} ROIs, but names of {len(roi_names)}"
-        )
-    return reader, roi_names
+        return DatasetReader(file, traces), roi_names
 
 
-def _names(stored: h5py.Dataset, path: str) -> list[Any]:
-    names = stored[()] if stored.ndim == 1 else None
-    if names is not None and names.dtype.kind == "f":
-        names = names.astype(np.int64) if np.all(names == np.rint(names)) else None
-    if names is None:
-        raise FormatError(f"{path}: 'roi_names' is not one name or whole number an ROI")
-    return list(names.tolist())
+def _names(names: Array, source: Source) -> list[str]:
+    if names.dtype.kind == "f" and np.all(names == np.rint(names)):
+        names = names.astype(np.int64)
+    if names.ndim != 1 or names.dtype.kind == "f":
+        source.problems.append("'roi_names' is not one name or whole number an ROI")
+        return []
+    return as_words(names)
 
 
 def trace_parts(reader: DatasetReader, n_frames: int) -> Parts:
@@ -230,10 +223,8 @@ def _pixels(rois: list[dict[str, Any]], shape: tuple[int, int], path: Path) -> P
 
 def find_extract_masks(file: Hdf5File) -> MaskReader:
     """Find the masks that EXTRACT made."""
-    with file.handle() as handle:
-        data = file.get(handle, "data")
-        if not isinstance(data, h5py.Dataset) or data.ndim != 3 or data.dtype.kind not in "fiub":
-            raise FormatError(f"{file.path} has no 'data' of ROI masks (ROI, height, width)")
+    with open_source(file, "a file of ROI masks") as source:
+        data = source.must("data", "ROI masks by (ROI, height, width)", (None, None, None))
         return MaskReader(DatasetReader(file, data))
 
 

@@ -7,7 +7,7 @@ collected, and raised at once.
 import math
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from oscaxr.arrays.lazy import Array
-from oscaxr.errors import FormatError
+from oscaxr.errors import FormatError, listed
 from oscaxr.formats.original.pickles import Ignored, StoredArray, load, stack
 from oscaxr.model import names as n
 
@@ -30,8 +30,8 @@ class LogValues:
     def finish(self) -> None:
         """Raise all problems at once."""
         if self.problems:
-            lines = "".join(f"\n  - {problem}" for problem in self.problems)
-            raise FormatError(f"{self.path} is not a stimulus log of this dataset:{lines}")
+            found = listed(self.problems)
+            raise FormatError(f"{self.path} is not a stimulus log of this dataset:{found}")
 
     def checked(self, take: Callable[[], Array], what: str) -> Array:
         """Return what a function gives; note a problem where it fails."""
@@ -43,7 +43,7 @@ class LogValues:
 
     def value(self, content: Any, keys: Sequence[str], what: str, kind: type) -> Any:
         """Return an entry under one of its names; note a problem where it is not as it should."""
-        found = either(content, keys)
+        found = either(content, *keys)
         if not isinstance(found, kind):
             holds = "nothing" if found is None else f"a {type(found).__name__}"
             self.problems.append(
@@ -81,7 +81,7 @@ def as_arrays(value: Any) -> Array:
     return stack(value) if isinstance(value, list) else as_array(value)
 
 
-def either(content: Any, keys: Sequence[str]) -> Any:
+def either(content: Any, *keys: str) -> Any:
     """Return the entry of a dict under the first of its names that is there, else None."""
     if not isinstance(content, dict):
         return None
@@ -98,6 +98,10 @@ _ORIENTATION_KEYS: Final = ("orisbyimg", "orisByImg")
 _PLACE_KEYS: Final = ("possize", "possizes")
 
 
+def _nothing() -> Array:
+    return np.empty(0)
+
+
 @dataclass(frozen=True, eq=False)
 class ShownStimulus:
     """One stimulus of a session, small enough to be kept."""
@@ -105,16 +109,16 @@ class ShownStimulus:
     kind: str
     seconds: Array
     frame_list: Array
-    unexpected: Array
-    mean_orientation: Array
-    kappa: Array
-    size: Array
-    direction: Array
-    patch_x: Array | None
-    patch_y: Array | None
-    patch_size: Array | None
-    orientations: Array | None
     n_tracks: int
+    unexpected: Array = field(default_factory=_nothing)
+    mean_orientation: Array = field(default_factory=_nothing)
+    kappa: Array = field(default_factory=_nothing)
+    size: Array = field(default_factory=_nothing)
+    direction: Array = field(default_factory=_nothing)
+    patch_x: Array | None = None
+    patch_y: Array | None = None
+    patch_size: Array | None = None
+    orientations: Array | None = None
 
 
 def read_stimulus(values: LogValues, one: Any, number: int) -> ShownStimulus:
@@ -125,35 +129,29 @@ def read_stimulus(values: LogValues, one: Any, number: int) -> ShownStimulus:
     kind = kind_of(params)
     if kind is None:
         values.problems.append(f"{what}: its name is neither 'gabors' nor 'bricks'")
-    frames = values.checked(lambda: as_array(either(one, ("frame_list",))), f"{what}, frames")
+    frames = values.checked(lambda: as_array(either(one, "frame_list")), f"{what}, frames")
     if frames.ndim != 1 or frames.dtype.kind not in "iu":
         values.problems.append(f"{what}: 'frame_list' is not one sweep number a frame")
         frames = np.empty(0, np.int64)
     seconds = values.checked(
-        lambda: as_array(either(one, ("display_sequence",))).reshape(-1, 2),
+        lambda: as_array(either(one, "display_sequence")).reshape(-1, 2),
         f"{what}, display_sequence",
     )
     if not np.isfinite(seconds).all():
         values.problems.append(f"{what}: 'display_sequence' has times that are not finite")
-    gabor = _gabor_rows(values, one, params, session, what) if kind == n.GABORS else {}
-    flow = _flow_rows(values, one, params, session, what) if kind == n.VISFLOW else {}
-    unexpected = gabor.get("unexpected", flow.get("unexpected", np.empty(0)))
-    if not np.isin(unexpected, (0, 1)).all():
+    rows: dict[str, Array] = {}
+    if kind == n.GABORS:
+        rows = _gabor_rows(values, one, params, session, what)
+    elif kind == n.VISFLOW:
+        rows = _flow_rows(values, one, params, session, what)
+    if not np.isin(rows.get("unexpected", 0), (0, 1)).all():
         values.problems.append(f"{what}: what is unexpected is not told by 0 and 1")
     return ShownStimulus(
         kind=kind or "",
         seconds=seconds,
         frame_list=frames.astype(np.int64),
-        unexpected=unexpected,
-        mean_orientation=gabor.get("orientation", np.empty(0)),
-        kappa=gabor.get("kappa", np.empty(0)),
-        size=flow.get("size", np.empty(0)),
-        direction=flow.get("direction", np.empty(0, "U1")),
-        patch_x=gabor.get("x"),
-        patch_y=gabor.get("y"),
-        patch_size=gabor.get("patch_size"),
-        orientations=gabor.get("orientations"),
         n_tracks=n_tracks_of(params) if kind == n.VISFLOW else 0,
+        **rows,
     )
 
 
@@ -161,40 +159,37 @@ def _gabor_rows(
     values: LogValues, one: Any, params: Any, session: Any, what: str
 ) -> dict[str, Array]:
     rows: dict[str, Array] = {}
-    pilot = either(session, ("oriparsurps",))
+    pilot = either(session, "oriparsurps")
     if pilot is None:
         sweeps = values.value(one, ("sweep_params",), what, dict) or {}
         pairs = values.checked(lambda: _rows(sweeps["OriSurp"][0], 2), f"{what}, OriSurp")
-        deviation = values.number(either(params, ("gabor_params",)), "ori_std", default=0.25)
+        deviation = values.number(either(params, "gabor_params"), "ori_std", default=0.25)
         if deviation <= 0:
             values.problems.append(f"{what}: 'ori_std' is {deviation:g}, which should be above 0")
         elif pairs.size:
-            rows |= {"orientation": pairs[:, 0], "unexpected": pairs[:, 1]}
+            rows |= {"mean_orientation": pairs[:, 0], "unexpected": pairs[:, 1]}
             # Orientations scatter by 1 / sqrt(kappa).
             rows["kappa"] = np.full(len(pairs), (1 / deviation) ** 2)
     else:
         triples = values.checked(lambda: _rows(pilot, 3), f"{what}, oriparsurps")
         if triples.size:
-            names = ("orientation", "kappa", "unexpected")
+            names = ("mean_orientation", "kappa", "unexpected")
             rows |= dict(zip(names, triples.T, strict=True))
-    places = either(session, _PLACE_KEYS) or either(params, _PLACE_KEYS)
+    places = either(session, *_PLACE_KEYS) or either(params, *_PLACE_KEYS)
     if places is not None:
         rows |= _places(values, places, what)
-    drawn = either(session, _ORIENTATION_KEYS) or either(params, _ORIENTATION_KEYS)
+    drawn = either(session, *_ORIENTATION_KEYS) or either(params, *_ORIENTATION_KEYS)
     if drawn is not None:
         rows["orientations"] = values.checked(lambda: as_arrays(drawn), f"{what}, orisbyimg")
     return rows
 
 
 def _places(values: LogValues, places: Any, what: str) -> dict[str, Array]:
-    def positions() -> Array:
-        return np.stack([as_array(pair[0]) for pair in places]).astype(np.float64)
+    def stacked(item: int) -> Array:
+        return np.stack([as_array(pair[item]) for pair in places]).astype(np.float64)
 
-    def sizes() -> Array:
-        return np.stack([as_array(pair[1]) for pair in places]).astype(np.float64)
-
-    where = values.checked(positions, f"{what}, possize, positions")
-    size = values.checked(sizes, f"{what}, possize, sizes")
+    where = values.checked(lambda: stacked(0), f"{what}, possize, positions")
+    size = values.checked(lambda: stacked(1), f"{what}, possize, sizes")
     if where.ndim != 3 or where.shape[::2] != (5, 2) or size.shape != where.shape[:2]:
         values.problems.append(
             f"{what}: 'possize' should be positions (patch, 2) and sizes (patch) of the five "
@@ -202,23 +197,23 @@ def _places(values: LogValues, places: Any, what: str) -> dict[str, Array]:
         )
         return {}
     # Sizes are whole pixels in the published table.
-    return {"x": where[..., 0], "y": where[..., 1], "patch_size": np.trunc(size)}
+    return {"patch_x": where[..., 0], "patch_y": where[..., 1], "patch_size": np.trunc(size)}
 
 
 def _flow_rows(
     values: LogValues, one: Any, params: Any, session: Any, what: str
 ) -> dict[str, Array]:
-    pilot = either(session, ("flipdirecarray",))
+    pilot = either(session, "flipdirecarray")
     if pilot is not None:
         return _pilot_flow_rows(values, pilot, what)
     sweeps = values.value(one, ("sweep_params",), what, dict) or {}
     flips = values.checked(lambda: as_array(sweeps["Flip"][0]).ravel(), f"{what}, Flip")
-    direction = either(params, ("direc",))
+    direction = either(params, "direc")
     if not isinstance(direction, str) or direction not in _DIRECTIONS:
         found = reprlib.repr(direction)
         values.problems.append(f"{what}: 'direc' is {found}, neither 'left' nor 'right'")
         direction = "left"
-    size = values.number(either(params, ("elemParams",)), "sizes", default=128.0)
+    size = values.number(either(params, "elemParams"), "sizes", default=128.0)
     return {
         "unexpected": flips.astype(np.float64),
         "size": np.full(len(flips), size),
@@ -247,13 +242,13 @@ def _rows(value: Any, width: int) -> Array:
 
 def kind_of(params: Any) -> str | None:
     """Return the type of a stimulus, by the name it has in the log."""
-    name = either(either(params, ("elemParams",)), ("name",))
+    name = either(either(params, "elemParams"), "name")
     return _KINDS.get(name[:1]) if isinstance(name, str) else None
 
 
 def tracks_of(params: Any) -> Any:
     """Return the positions of the squares of a stimulus, where the log has them."""
-    return either(either(params, SESSION_KEYS), TRACK_KEYS) or either(params, TRACK_KEYS)
+    return either(either(params, *SESSION_KEYS), *TRACK_KEYS) or either(params, *TRACK_KEYS)
 
 
 def n_tracks_of(params: Any) -> int:
@@ -303,7 +298,7 @@ def parse_log(content: dict[str, Any], path: Path) -> StimulusLog:
         is_pilot=is_pilot,
         fps=float(values.number(content, "fps", default=60.0)),
         pre_blank=float(values.number(content, "pre_blank_sec", default=0.0)),
-        n_dropped=_dropped(either(content, ("droppedframes",))),
+        n_dropped=_dropped(either(content, "droppedframes")),
         wheel=_wheel(values, content),
         stimuli=tuple(read_stimulus(values, one, i) for i, one in enumerate(stimuli)),
     )
@@ -329,7 +324,7 @@ def parse_tracks(content: dict[str, Any], path: Path) -> list[Array]:
     values = LogValues(path)
     tracks = []
     for one in content["stimuli"]:
-        params = either(one, STIMULUS_KEYS)
+        params = either(one, *STIMULUS_KEYS)
         found = tracks_of(params)
         if kind_of(params) == n.VISFLOW and n_tracks_of(params):
             tracks.append(values.checked(partial(as_arrays, found), "tracks of squares"))
@@ -339,14 +334,14 @@ def parse_tracks(content: dict[str, Any], path: Path) -> list[Array]:
 
 def _wheel(values: LogValues, content: Mapping[str, Any]) -> Array:
     """Return the turns of the wheel, from the first place that has them."""
-    items = either(content, ("items",))
+    items = either(content, "items")
     for name in ("behavior", "foraging"):
-        encoders = either(either(items, (name,)), ("encoders",))
+        encoders = either(either(items, name), "encoders")
         if isinstance(encoders, list) and len(encoders) == 1:
-            turns = _turns(values, either(encoders[0], ("dx",)), f"items[{name!r}]")
+            turns = _turns(values, either(encoders[0], "dx"), f"items[{name!r}]")
             if turns.size:
                 return turns
-    turns = _turns(values, either(content, ("dx",)), "the log")
+    turns = _turns(values, either(content, "dx"), "the log")
     if not turns.size:
         values.problems.append(
             "there are no turns of the running wheel: neither items['behavior'] nor "
@@ -366,7 +361,7 @@ def _turns(values: LogValues, found: Any, where: str) -> Array:
 
 
 def _seed(one: Any) -> Any:
-    return either(either(either(one, STIMULUS_KEYS), SESSION_KEYS), ("seed",))
+    return either(either(either(one, *STIMULUS_KEYS), *SESSION_KEYS), "seed")
 
 
 def _dropped(found: Any) -> int | None:

@@ -1,12 +1,12 @@
 """The stimulus table, with Gabor patches and square tracks, from what was shown frame by frame."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 
 from oscaxr.arrays.computed import computed
 from oscaxr.arrays.lazy import Array, Once
@@ -24,67 +24,29 @@ GRAY_LETTER: Final = 5
 _SHOWN_PER_SEQUENCE: Final = n.SEGMENTS_PER_GABOR_SEQUENCE - 1
 _SEQUENCE_FRAMES: Final = 18
 _FLOW_FRAMES: Final = 60
-_GABORS, _FLOW, _GRAY = range(3)
-_KIND_NAMES: Final = np.array([n.GABORS, n.VISFLOW, n.GRAYSCREEN])
 _SQUARE_NUMBERS: Final = {128.0: n.N_SQUARES, 256.0: 26}
+_BY_TIME: Final = ["start_frame_stim", "start_frame_twop"]
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows of the stimulus table in the making, one element each."""
-
-    stimulus: Array
-    sweep: Array
-    kind: Array
-    letter: Array
-    start: Array
-    stop: Array
-    values: Columns
-
-    def __len__(self) -> int:
-        return len(self.kind)
-
-    def take(self, rows: Array) -> "Rows":
-        """Return some of the rows, in a given order."""
-        own = {name: getattr(self, name)[..., rows] for name in _ROW_FIELDS}
-        return Rows(**own, values={name: values[rows] for name, values in self.values.items()})
-
-
-_ROW_FIELDS: Final = ("stimulus", "sweep", "kind", "letter", "start", "stop")
-
-
-def joined(parts: list[Rows]) -> Rows:
-    """Return rows one after the other."""
-    return Rows(
-        **{
-            name: np.concatenate([getattr(part, name) for part in parts], axis=-1)
-            for name in _ROW_FIELDS
-        },
-        values={
-            name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values
-        },
-    )
-
-
-def build_rows(log: StimulusLog, alignment: Array) -> Rows:
+def build_rows(log: StimulusLog, alignment: Array) -> Columns:
     """Build the rows of the stimulus table, in the order of time."""
     problems: list[str] = []
-    parts = []
-    for number, shown in enumerate(log.stimuli):
-        part = _sweep_rows(log, number, shown, alignment, problems)
-        if part is not None:
-            parts.append(part)
+    parts = [
+        _sweep_rows(log, number, shown, alignment, problems)
+        for number, shown in enumerate(log.stimuli)
+    ]
     _finish(problems)
-    rows = joined(parts)
-    rows = rows.take(np.argsort(rows.start[1], kind="stable"))
+    rows = pd.concat(parts).sort_values("start_frame_twop", kind="stable")
     _check_overlaps(rows, "shown at once", problems)
     _finish(problems)
-    rows = joined([rows, _gray_frames(rows, alignment)])
-    rows = rows.take(np.lexsort((rows.start[1], rows.start[0])))
+    rows = pd.concat([rows, _gray_frames(rows, alignment)]).sort_values(_BY_TIME)
     _check_overlaps(rows, "that overlap with gray frames", problems)
     _finish(problems)
-    rows = joined([rows, _gray_screens(rows, alignment)])
-    return rows.take(np.lexsort((rows.start[1], rows.start[0])))
+    rows = pd.concat([rows, _gray_screens(rows, alignment)]).sort_values(_BY_TIME)
+    found = {str(name): column.to_numpy() for name, column in rows.items()}
+    for name in ("stimulus_type", "main_flow_direction"):
+        found[name] = found[name].astype(np.str_)
+    return found
 
 
 def _finish(problems: list[str]) -> None:
@@ -98,17 +60,16 @@ def _sweep_rows(
     shown: ShownStimulus,
     alignment: Array,
     problems: list[str],
-) -> Rows | None:
+) -> pd.DataFrame | None:
     """Return one row a sweep of a stimulus."""
     what = f"stimulus {number} ({shown.kind})"
     frames = np.flatnonzero(shown.frame_list >= 0)
     if not frames.size:
         problems.append(f"{what} was never shown")
         return None
-    sweeps, first, count = np.unique(
-        shown.frame_list[frames], return_index=True, return_counts=True
-    )
-    last = len(frames) - 1 - np.unique(shown.frame_list[frames][::-1], return_index=True)[1]
+    listed = shown.frame_list[frames]
+    sweeps, first, count = np.unique(listed, return_index=True, return_counts=True)
+    last = len(frames) - 1 - np.unique(listed[::-1], return_index=True)[1]
     start, stop = frames[first] + log.offset, frames[last] + 1 + log.offset
     is_gabors = shown.kind == n.GABORS
     per = _SHOWN_PER_SEQUENCE if is_gabors else 1
@@ -125,33 +86,27 @@ def _sweep_rows(
     if problems:
         return None
     of = sweeps // per
-    nothing = np.full(len(sweeps), np.nan)
     unexpected = shown.unexpected[of].astype(np.float64)
-    letter = np.full(len(sweeps), -1)
-    orientation, kappa, size = nothing, nothing, nothing
-    direction = np.full(len(sweeps), "", dtype=f"U{max(map(len, n.FLOW_DIRECTIONS))}")
-    if is_gabors:
-        letter = sweeps % per
-        letter[(letter == per - 1) & (unexpected == 1)] = UNEXPECTED_LETTER
-        # U replaces D, turned by 90 degrees.
-        orientation = shown.mean_orientation[of] + 90.0 * (letter == UNEXPECTED_LETTER)
-        kappa = shown.kappa[of]
-    else:
-        size, direction = shown.size[of], shown.direction[of].astype(direction.dtype)
-    return Rows(
-        stimulus=np.full(len(sweeps), number),
-        sweep=sweeps,
-        kind=np.full(len(sweeps), _GABORS if is_gabors else _FLOW),
-        letter=letter,
-        start=np.stack([start, alignment[start]]),
-        stop=np.stack([stop, alignment[stop]]),
-        values={
+    letter = sweeps % per if is_gabors else np.full(len(sweeps), -1)
+    letter[(letter == _SHOWN_PER_SEQUENCE - 1) & (unexpected == 1)] = UNEXPECTED_LETTER
+    # U replaces D, turned by 90 degrees.
+    turned = 90.0 * (letter == UNEXPECTED_LETTER)
+    return pd.DataFrame(
+        {
+            "stimulus": number,
+            "sweep": sweeps,
+            "stimulus_type": shown.kind,
+            "letter": letter,
+            "start_frame_stim": start,
+            "start_frame_twop": alignment[start],
+            "stop_frame_stim": stop,
+            "stop_frame_twop": alignment[stop],
             "unexpected": unexpected,
-            "gabor_kappa": kappa,
-            "gabor_mean_orientation": orientation,
-            "square_size": size,
-            "main_flow_direction": direction,
-        },
+            "gabor_kappa": shown.kappa[of] if is_gabors else np.nan,
+            "gabor_mean_orientation": shown.mean_orientation[of] + turned if is_gabors else np.nan,
+            "square_size": np.nan if is_gabors else shown.size[of],
+            "main_flow_direction": "" if is_gabors else shown.direction[of],
+        }
     )
 
 
@@ -170,147 +125,140 @@ def _odd_sweeps(shown: ShownStimulus, sweeps: Array, per: int, n_blocks: int) ->
         yield f" has {len(sweeps)} sweeps, where {seconds:g} s hold {expected}"
 
 
-def _check_overlaps(rows: Rows, what: str, problems: list[str]) -> None:
-    over = np.flatnonzero((rows.start[:, 1:] < rows.stop[:, :-1]).any(axis=0))
+def _check_overlaps(rows: pd.DataFrame, what: str, problems: list[str]) -> None:
+    starts = rows[["start_frame_stim", "start_frame_twop"]].to_numpy()[1:]
+    stops = rows[["stop_frame_stim", "stop_frame_twop"]].to_numpy()[:-1]
+    over = np.flatnonzero((starts < stops).any(axis=1))
     if over.size:
         problems.append(
             f"there are {over.size} segments {what} (first: two-photon frames "
-            f"{rows.start[1, over[0] + 1]} to {rows.stop[1, over[0]]})"
+            f"{starts[over[0], 1]} to {stops[over[0], 1]})"
         )
 
 
-def _gray_frames(rows: Rows, alignment: Array) -> Rows:
+def _gray_frames(rows: pd.DataFrame, alignment: Array) -> pd.DataFrame:
     """Return the gray frame that ends each Gabor sequence, from D or U to the next row."""
     # After the last of a block there is no next one: its gray frame is as long as the longest so
     # far, as far as there is room.
-    ends = np.flatnonzero(rows.letter >= _SHOWN_PER_SEQUENCE - 1)
-    follows = np.minimum(ends + 1, len(rows) - 1)
+    ends = np.flatnonzero(rows["letter"] >= _SHOWN_PER_SEQUENCE - 1)
+    is_last = ends + 1 == len(rows)
+    sequence, follower = rows.iloc[ends], rows.iloc[np.where(is_last, ends, ends + 1)]
+    start = sequence["stop_frame_stim"].to_numpy()
+    following = np.where(is_last, len(alignment), follower["start_frame_stim"])
+    same = ["stimulus", "gabor_kappa"]
     # The next sequence of the same block begins with the next sweep, after a gray frame.
     has_next = (
-        (ends + 1 < len(rows))
-        & (rows.stimulus[follows] == rows.stimulus[ends])
-        & (rows.values["gabor_kappa"][follows] == rows.values["gabor_kappa"][ends])
-        & (rows.start[0, follows] - rows.stop[0, ends] <= 2 * _SEQUENCE_FRAMES)
+        ~is_last
+        & (sequence[same].to_numpy() == follower[same].to_numpy()).all(axis=1)
+        & (following - start <= 2 * _SEQUENCE_FRAMES)
     )
-    start = rows.stop[:, ends]
-    following = np.where(ends + 1 < len(rows), rows.start[0, follows], len(alignment))
-    longest = np.maximum.accumulate(np.where(has_next, following - start[0], 0))
-    stop = np.where(has_next, following, np.minimum(start[0] + longest, following))
+    longest = np.maximum.accumulate(np.where(has_next, following - start, 0))
+    stop = np.where(has_next, following, np.minimum(start + longest, following))
     # Beyond the last frame that is aligned, the two-photon frame after its own.
     beyond = np.append(alignment, alignment[-1] + 1)
-    values = {name: column[ends] for name, column in rows.values.items()}
-    return Rows(
-        stimulus=rows.stimulus[ends],
+    return sequence.assign(
         sweep=np.full(len(ends), -1),
-        kind=np.full(len(ends), _GABORS),
         letter=np.full(len(ends), GRAY_LETTER),
-        start=start,
-        stop=np.stack([stop, beyond[stop]]),
-        values=values,
+        start_frame_stim=start,
+        start_frame_twop=sequence["stop_frame_twop"],
+        stop_frame_stim=stop,
+        stop_frame_twop=beyond[stop],
     )
 
 
-def _gray_screens(rows: Rows, alignment: Array) -> Rows:
+def _gray_screens(rows: pd.DataFrame, alignment: Array) -> pd.DataFrame:
     """Return a row for each gap: before the first segment, between segments, after the last."""
-    ends = np.array([[len(alignment)], [alignment[-1] + 1]])
-    start = np.concatenate([[[0], [alignment[0]]], rows.stop], axis=1)
-    stop = np.concatenate([rows.start, ends], axis=1)
-    gaps = np.flatnonzero(stop[0] > start[0])
-    empty = np.full(len(gaps), np.nan)
-    values: Columns = dict.fromkeys(rows.values, empty)
-    values["main_flow_direction"] = np.full(len(gaps), "", rows.values["main_flow_direction"].dtype)
-    return Rows(
-        stimulus=np.full(len(gaps), -1),
-        sweep=np.full(len(gaps), -1),
-        kind=np.full(len(gaps), _GRAY),
-        letter=np.full(len(gaps), -1),
-        start=start[:, gaps],
-        stop=stop[:, gaps],
-        values=values,
+    gaps = pd.DataFrame(
+        {
+            "stimulus": -1,
+            "sweep": -1,
+            "stimulus_type": n.GRAYSCREEN,
+            "letter": -1,
+            "start_frame_stim": np.append(0, rows["stop_frame_stim"]),
+            "start_frame_twop": np.append(alignment[0], rows["stop_frame_twop"]),
+            "stop_frame_stim": np.append(rows["start_frame_stim"], len(alignment)),
+            "stop_frame_twop": np.append(rows["start_frame_twop"], alignment[-1] + 1),
+            "main_flow_direction": "",
+        }
     )
+    return gaps[gaps["stop_frame_stim"] > gaps["start_frame_stim"]]
 
 
-def build_columns(rows: Rows, log: StimulusLog, clock: Array) -> Columns:
+def build_columns(rows: Columns, log: StimulusLog, clock: Array) -> Columns:
     """Return the columns of the stimulus table."""
-    kind = _KIND_NAMES[rows.kind]
-    is_flow, is_gabor = rows.kind == _FLOW, rows.kind == _GABORS
+    is_flow, is_gabor = (rows["stimulus_type"] == kind for kind in (n.VISFLOW, n.GABORS))
     template = _template_names(rows, log.is_pilot)
-    size = rows.values["square_size"]
-    unexpected = rows.values["unexpected"]
-    number = np.where(is_gabor & (rows.letter != GRAY_LETTER), float(n.N_PATCHES), np.nan)
-    squares = np.full(len(rows), np.nan)
+    is_shown = is_gabor & (rows["letter"] != GRAY_LETTER)
+    squares = np.full(len(template), np.nan)
     for side, count in _SQUARE_NUMBERS.items():
-        squares[size == side] = count
-    start_time, stop_time = clock[rows.start[0]], clock[np.minimum(rows.stop[0], len(clock) - 1)]
+        squares[rows["square_size"] == side] = count
+    start, stop = rows["start_frame_stim"], rows["stop_frame_stim"]
+    start_time, stop_time = clock[start], clock[np.minimum(stop, len(clock) - 1)]
     # The last frames' own length is not known: they are taken as long as the screen's.
-    stop_time[-1] = start_time[-1] + (rows.stop[0, -1] - rows.start[0, -1]) / log.fps
+    stop_time[-1] = start_time[-1] + (stop[-1] - start[-1]) / log.fps
     columns: Columns = {
-        "stimulus_type": kind,
+        "stimulus_type": rows["stimulus_type"],
         "stimulus_template_name": template,
-        "gabor_frame": np.where(rows.letter >= 0, _LETTERS[rows.letter], ""),
-        "main_flow_direction": rows.values["main_flow_direction"],
-        "unexpected": unexpected,
-        "gabor_kappa": rows.values["gabor_kappa"],
-        "gabor_mean_orientation": rows.values["gabor_mean_orientation"],
-        "gabor_number": number,
-        "square_size": size,
+        "gabor_frame": np.where(rows["letter"] >= 0, _LETTERS[rows["letter"]], ""),
+        "main_flow_direction": rows["main_flow_direction"],
+        "unexpected": rows["unexpected"],
+        "gabor_kappa": rows["gabor_kappa"],
+        "gabor_mean_orientation": rows["gabor_mean_orientation"],
+        "gabor_number": np.where(is_shown, float(n.N_PATCHES), np.nan),
+        "square_size": rows["square_size"],
         "square_number": squares,
-        "square_proportion_flipped": np.where(is_flow, 0.25 * unexpected, np.nan),
+        "square_proportion_flipped": np.where(is_flow, 0.25 * rows["unexpected"], np.nan),
         "start_frame_stim_template": _template_frames(rows, template),
         "start_time": start_time,
         "stop_time": stop_time,
         "duration": stop_time - start_time,
     }
-    for place, which in enumerate(("stim", "twop")):
-        start, stop = rows.start[place].astype(np.int64), rows.stop[place].astype(np.int64)
+    for clock_name in ("stim", "twop"):
+        start, stop = rows[f"start_frame_{clock_name}"], rows[f"stop_frame_{clock_name}"]
         columns |= {
-            f"start_frame_{which}": start,
-            f"stop_frame_{which}": stop,
-            f"num_frames_{which}": stop - start,
+            f"start_frame_{clock_name}": start,
+            f"stop_frame_{clock_name}": stop,
+            f"num_frames_{clock_name}": stop - start,
         }
     return {**columns, **segments_of.derive(columns)}
 
 
-def _template_names(rows: Rows, is_pilot: bool) -> Array:
-    names = _KIND_NAMES[rows.kind].astype("U32")
-    is_flow = rows.kind == _FLOW
-    sides = np.char.partition(rows.values["main_flow_direction"].astype("U32"), " ")[..., 0]
-    flow = np.char.add("visflow_", sides)
+def _template_names(rows: Columns, is_pilot: bool) -> Array:
+    kind = pd.Series(rows["stimulus_type"], dtype=str)
+    direction = pd.Series(rows["main_flow_direction"], dtype=str)
+    flow = "_" + direction.str.split(" ").str[0]
+    gabors = pd.Series("", index=kind.index)
     if is_pilot:
-        sizes = np.nan_to_num(rows.values["square_size"]).astype(np.int64).astype("U8")
-        flow = np.char.add(np.char.add(flow, "_size_"), sizes)
-        kappas = np.nan_to_num(rows.values["gabor_kappa"]).astype(np.int64).astype("U8")
-        is_gabor = rows.kind == _GABORS
-        names[is_gabor] = np.char.add("gabors_kappa_", kappas)[is_gabor]
-    names[is_flow] = flow[is_flow]
-    width = max(map(len, names.tolist()), default=1)
-    return names.astype(f"U{width}")
+        flow += "_size_" + pd.Series(rows["square_size"]).map("{:.0f}".format)
+        gabors += "_kappa_" + pd.Series(rows["gabor_kappa"]).map("{:.0f}".format)
+    names = kind + flow.where(kind == n.VISFLOW, "") + gabors.where(kind == n.GABORS, "")
+    found: Array = names.to_numpy().astype(np.str_)
+    return found
 
 
-def _template_frames(rows: Rows, template: Array) -> Array:
+def _template_frames(rows: Columns, template: Array) -> Array:
     """Return where in its template each segment begins: Gabors by the row, flow by the frame."""
-    frames = np.zeros(len(rows), np.int64)
-    is_gabor = rows.kind == _GABORS
-    for name in np.unique(template[rows.kind != _GRAY]):
+    frames = np.zeros(len(template), np.int64)
+    for name in np.unique(template[rows["stimulus"] >= 0]):
         of = np.flatnonzero(template == name)
-        if is_gabor[of[0]]:
+        if rows["stimulus_type"][of[0]] == n.GABORS:
             frames[of] = np.arange(len(of))
         else:
-            frames[of] = rows.start[0, of] - rows.start[0, of[0]]
+            frames[of] = rows["start_frame_stim"][of] - rows["start_frame_stim"][of[0]]
     return frames
 
 
 Parts = dict[str, tuple[tuple[str, ...], Any]]
 
 
-def square_parts(tracks: Tracks, path: Path, rows: Rows, log: StimulusLog) -> Parts:
+def square_parts(tracks: Tracks, path: Path, rows: Columns, log: StimulusLog) -> Parts:
     """Return the tracks of the squares, lazy."""
     with_tracks = [i for i, shown in enumerate(log.stimuli) if shown.n_tracks]
-    flow = np.flatnonzero(np.isin(rows.stimulus, with_tracks))
+    flow = np.flatnonzero(np.isin(rows["stimulus"], with_tracks))
     if not flow.size:
         return {}
-    lengths = np.unique(rows.stop[0, flow] - rows.start[0, flow])
-    sizes = np.unique(rows.values["square_size"][flow])
+    lengths = np.unique(rows["stop_frame_stim"][flow] - rows["start_frame_stim"][flow])
+    sizes = np.unique(rows["square_size"][flow])
     if len(lengths) > 1 or len(sizes) > 1:
         raise FormatError(
             f"{path}: visual-flow segments of {lengths.tolist()} frames with squares of "
@@ -318,13 +266,13 @@ def square_parts(tracks: Tracks, path: Path, rows: Rows, log: StimulusLog) -> Pa
         )
     n_frames, n_squares = int(lengths[0]), n.N_SQUARES if sizes[0] == 128 else 26
     first = np.zeros(len(flow), np.int64)
-    which = np.searchsorted(with_tracks, rows.stimulus[flow])
+    which = np.searchsorted(with_tracks, rows["stimulus"][flow])
     for place, number in enumerate(with_tracks):
         shown = log.stimuli[number]
         # Positions run on through the blocks of a stimulus, one a frame on which it is drawn.
         drawn = np.cumsum(shown.frame_list >= 0) - 1
         of = which == place
-        first[of] = drawn[rows.start[0, flow[of]] - log.offset]
+        first[of] = drawn[rows["start_frame_stim"][flow[of]] - log.offset]
         if first[of].max() + n_frames > shown.n_tracks:
             raise FormatError(
                 f"{path} has square positions for {shown.n_tracks} frames of stimulus {number}, "
@@ -354,21 +302,21 @@ def _cut(tracks: Tracks, which: Array, first: Array, shape: tuple[int, ...]) -> 
     return {"x": found[0], "y": found[1]}
 
 
-def build_patches(rows: Rows, log: StimulusLog) -> Columns:
+def build_patches(rows: Columns, log: StimulusLog) -> Columns:
     """Return the parameters of the Gabor patches."""
     found: Columns = {}
     for number, shown in enumerate(log.stimuli):
         if shown.kind != n.GABORS:
             continue
-        of = np.flatnonzero((rows.stimulus == number) & (rows.letter != GRAY_LETTER))
-        letter, sweep = rows.letter[of], rows.sweep[of]
+        of = np.flatnonzero((rows["stimulus"] == number) & (rows["letter"] != GRAY_LETTER))
+        letter, sweep = rows["letter"][of], rows["sweep"][of]
         for name, places in (
             ("gabor_x", shown.patch_x),
             ("gabor_y", shown.patch_y),
             ("gabor_size", shown.patch_size),
         ):
             if places is not None:
-                _column(found, name, len(rows))[of] = places[letter]
+                _column(found, name, len(rows["stimulus"]))[of] = places[letter]
         if shown.orientations is not None:
             if shown.orientations.shape != (sweep.max() + 1, n.N_PATCHES):
                 raise FormatError(
@@ -378,7 +326,7 @@ def build_patches(rows: Rows, log: StimulusLog) -> Columns:
             turned = shown.orientations[sweep].astype(np.float64)
             turned[letter == UNEXPECTED_LETTER] += 90.0
             turned += 360.0 * (turned < 0) - 360.0 * (turned > 360)
-            _column(found, "gabor_orientation", len(rows))[of] = turned
+            _column(found, "gabor_orientation", len(rows["stimulus"]))[of] = turned
     return found
 
 

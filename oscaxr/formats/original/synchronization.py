@@ -4,12 +4,12 @@ import ast
 from dataclasses import dataclass
 from typing import Any, Final
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from oscaxr.errors import FormatError
 from oscaxr.files.hdf5 import Hdf5File
+from oscaxr.files.hdf5_arrays import open_source
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -85,56 +85,42 @@ def photodiode_events(rising: FloatArray, falling: FloatArray) -> FloatArray:
 
 def read_sync(file: Hdf5File) -> SyncLines:
     """Decode the lines of a sync file."""
-    # The file's description of itself is a Python literal; it is parsed as one, never evaluated.
-    with file.handle() as handle:
-        meta, data = file.get(handle, "meta"), file.get(handle, "data")
-        problems = []
-        if not isinstance(meta, h5py.Dataset) or meta.shape != ():
-            problems.append("meta (a description of the lines) is missing or not one text")
-        is_events = isinstance(data, h5py.Dataset) and data.ndim == 2 and data.dtype.kind in "ui"
-        if not is_events or data.shape[1] < 2:
-            problems.append("data (events: sample count, state of the lines) is missing or unfit")
-        if problems:
-            raise FormatError(f"{file.path} is not a sync file: {'; '.join(problems)}")
-        text = meta[()]
+    with open_source(file, "a sync file") as source:
+        data = source.must("data", "events: sample count, state of the lines", (None, None), "ui")
+        if data.shape[1] < 2:
+            source.problems.append("data has one column: the state of the lines is missing")
         counts = data[:, 0].astype(np.int64)
         states = data[:, data.shape[1] - 1].astype(np.uint32)
-    described = _describe(text, file.path)
-    labels = described["line_labels"]
-    daq = described["ni_daq"]
-    if daq.get("counter_bits", _N_LINES) != _N_LINES:
+        labels, rate, rising_rate, counter_bits = _describe(source.text("meta"), file.path)
+        rising_label = next((name for name in _RISING_LABELS if name in labels), STIM_VSYNC)
+        source.problems += [
+            f"it has no line {name}; its lines are {', '.join(filter(None, labels))}"
+            for name in (TWOP_VSYNC, STIM_VSYNC, PHOTODIODE)
+            if name not in labels
+        ]
+    if counter_bits != _N_LINES:
         # A narrow counter starts anew; each drop of the count is such a start.
         counts = counts + np.cumsum(np.append(False, np.diff(counts) < 0)) * 2**32
-    rate = float(daq["counter_output_freq"])
-    missing = [name for name in (TWOP_VSYNC, STIM_VSYNC, PHOTODIODE) if name not in labels]
-    rising_label = next((name for name in _RISING_LABELS if name in labels), None)
-    if missing or rising_label is None:
-        raise FormatError(
-            f"{file.path} has no line {', '.join(missing)}; its lines are "
-            f"{', '.join(label for label in labels if label)}"
-        )
 
-    # As the published reader has it: the seconds of rising edges only follow the sampling rate.
-    rising_rate = float(daq.get("sample_freq", rate))
-
-    def edges(label: str, up: bool) -> FloatArray:
+    def edges(label: str, step: int) -> FloatArray:
         bits = (states >> np.uint32(labels.index(label))) & np.uint32(1)
-        at = counts[1:][np.diff(bits.astype(np.int8)) == (1 if up else -1)]
-        seconds: FloatArray = at / (rising_rate if up else rate)
+        at = counts[1:][np.diff(bits.astype(np.int8)) == step]
+        # As the published reader has it: only the seconds of rising edges follow the sampling rate.
+        seconds: FloatArray = at / (rising_rate if step > 0 else rate)
         return seconds
 
     return SyncLines(
-        twop_falling=edges(TWOP_VSYNC, up=False)[1:],
-        stim_rising=edges(rising_label, up=True),
-        stim_falling=edges(STIM_VSYNC, up=False),
-        photodiode_rising=edges(PHOTODIODE, up=True),
-        photodiode_falling=edges(PHOTODIODE, up=False),
+        twop_falling=edges(TWOP_VSYNC, -1)[1:],
+        stim_rising=edges(rising_label, 1),
+        stim_falling=edges(STIM_VSYNC, -1),
+        photodiode_rising=edges(PHOTODIODE, 1),
+        photodiode_falling=edges(PHOTODIODE, -1),
     )
 
 
-def _describe(text: Any, path: str) -> dict[str, Any]:
-    """Parse what a sync file says of its lines and its rate."""
-    text = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+def _describe(text: str, path: str) -> tuple[list[str], float, float, Any]:
+    """Parse what a sync file says of its lines, its rates and its counter."""
+    # The file's description of itself is a Python literal; it is parsed as one, never evaluated.
     try:
         found = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
@@ -142,19 +128,18 @@ def _describe(text: Any, path: str) -> dict[str, Any]:
             f"{path}: meta is not a Python literal ({type(error).__name__}: {error}); it is never "
             "run as code"
         ) from None
-    labels = found.get("line_labels") if isinstance(found, dict) else None
-    daq = found.get("ni_daq") if isinstance(found, dict) else None
-    frequency = daq.get("counter_output_freq") if isinstance(daq, dict) else None
+    found = found if isinstance(found, dict) else {}
+    labels = found.get("line_labels")
     named = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
     if not isinstance(labels, list) or not named or len(labels) > _N_LINES:
         raise FormatError(f"{path}: meta has no list 'line_labels' of up to {_N_LINES} lines")
-    rates: dict[str, Any] = {"counter_output_freq": frequency}
-    if isinstance(daq, dict) and "sample_freq" in daq:
-        rates["sample_freq"] = daq["sample_freq"]
-    for name, rate in rates.items():
+    daq = found["ni_daq"] if isinstance(found.get("ni_daq"), dict) else {}
+    rates = {name: daq[name] for name in ("counter_output_freq", "sample_freq") if name in daq}
+    for name, rate in ({"counter_output_freq": None} | rates).items():
         if type(rate) not in (int, float) or not 0 < rate < np.inf:
             raise FormatError(f"{path}: meta has no {name!r} above 0, but {rate!r:.60}")
-    return {"line_labels": labels, "ni_daq": daq}
+    rate = float(rates["counter_output_freq"])
+    return labels, rate, float(rates.get("sample_freq", rate)), daq.get("counter_bits", _N_LINES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,37 +153,17 @@ class Synchronization:
 
 def read_synchronization(file: Hdf5File) -> Synchronization:
     """Read a time synchronization file."""
-    problems: list[str] = []
-    with file.handle() as handle:
-
-        def column(name: str, *, required: bool = True) -> FloatArray:
-            found = file.get(handle, name)
-            if found is None and not required:
-                return np.empty(0)
-            if not isinstance(found, h5py.Dataset) or found.ndim != 1 or not found.size:
-                problems.append(f"{name} is missing, or not one number a frame")
-                return np.empty(0)
-            if found.dtype.kind not in "fiu":
-                problems.append(f"{name} should hold numbers, but is {found.dtype}")
-                return np.empty(0)
-            return np.asarray(found[()], np.float64)
-
-        read = Synchronization(
-            twop_times=column("twop_vsync_fall"),
-            stimulus_alignment=column("stimulus_alignment"),
-            eye_frames=column("eye_tracking_alignment", required=False),
-        )
-    if read.twop_times.size == 1 or np.isinf(read.twop_times).any():
-        problems.append("twop_vsync_fall holds one time only, or infinite ones")
-    back = np.flatnonzero(~(np.diff(read.twop_times) > 0))
-    if back.size:
-        problems.append(
-            f"twop_vsync_fall does not increase at {back.size} place(s), the first after frame "
-            f"{back[0]}"
-        )
-    if problems:
-        raise FormatError(f"{file.path}: {'; '.join(problems)}")
-    return read
+    nothing = np.empty(0)
+    what = "one number a frame"
+    with open_source(file, "a time synchronization file") as source:
+        twop_times = source.clock("twop_vsync_fall", what)
+        alignment = source.values("stimulus_alignment", what, (None,))
+        eye_frames = source.values("eye_tracking_alignment", what, (None,), required=False)
+    return Synchronization(
+        twop_times=nothing if twop_times is None else twop_times,
+        stimulus_alignment=nothing if alignment is None else alignment.astype(np.float64),
+        eye_frames=nothing if eye_frames is None else eye_frames.astype(np.float64),
+    )
 
 
 IntArray = npt.NDArray[np.int64]
