@@ -26,7 +26,7 @@ from oscaxr.arrays.lazy import Array, AxisIndex
 from oscaxr.errors import FormatError
 
 if TYPE_CHECKING:
-    from oscaxr.files.ranges import RangeFile
+    from oscaxr.files.range_cache import RangeCache
 
 # Below this many bytes a second thread costs more than it saves.
 THREADED_BYTES = 4_000_000
@@ -173,12 +173,8 @@ def read_mapped_windows(data: Array, starts: Array, length: int, rest: tuple[sli
     if starts.size and (starts.min() < 0 or starts.max() + length > len(data)):
         raise IndexError("window out of range")
     view = data[(slice(None), *rest)]
-    windows = np.lib.stride_tricks.as_strided(
-        view,
-        (len(data) - length + 1, length, *view.shape[1:]),
-        (view.strides[0], *view.strides),
-        writeable=False,
-    )
+    windows = np.lib.stride_tricks.sliding_window_view(view, length, axis=0)
+    windows = np.moveaxis(windows, -1, 1)
     shape = (len(starts), *windows.shape[1:])
     return _filled(shape, data.dtype, lambda out, part: np.copyto(out[part], windows[starts[part]]))
 
@@ -284,19 +280,19 @@ def in_threads(function: Callable[[slice], None], parts: list[slice]) -> None:
 
 # -- files on a server ---------------------------------------------------------------------------
 def read_remote(
-    ranges: "RangeFile",
+    cache: "RangeCache",
     storage: Storage,
     indices: Indices,
     through_hdf5: Callable[[Indices], Array],
 ) -> Array:
     """Read from a file on a server, fetching many ranges of bytes at a time."""
     pieces = []
-    for part in parts_that_fit(storage, indices, ranges.capacity, ranges.blocksize):
+    for part in parts_that_fit(storage, indices, cache.capacity, cache.blocksize):
         # Not while the lock of the HDF5 library is held: other threads fetch.
-        ranges.prefetch(spans_of(storage, part))
+        cache.prefetch(spans_of(storage, part))
         if isinstance(storage, Contiguous):
             # HDF5 would ask for each row on its own where not all columns are wanted.
-            pieces.append(_rows(ranges, storage, part))
+            pieces.append(_rows(cache, storage, part))
         else:
             pieces.append(through_hdf5(part))
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
@@ -353,12 +349,12 @@ def _runs(rows: Array, row_bytes: int) -> list[Array]:
     return np.split(rows, np.flatnonzero(np.diff(rows) > near) + 1)
 
 
-def _rows(ranges: "RangeFile", storage: Contiguous, indices: Indices) -> Array:
+def _rows(cache: "RangeCache", storage: Contiguous, indices: Indices) -> Array:
     """Read rows of contiguous data, and pick columns from them."""
     runs = _runs(positions(indices[0], storage.shape[0]), storage.row_bytes)
     pieces = []
     for run, (start, stop) in zip(runs, spans_of(storage, indices), strict=True):
-        block = np.frombuffer(ranges.cache.read(start, stop), storage.dtype)
+        block = np.frombuffer(cache.read(start, stop), storage.dtype)
         block = block.reshape(-1, *storage.shape[1:])
         rows = slice(None) if len(run) == len(block) else run - run[0]
         pieces.append(take_outer(block, (rows, *indices[1:])))

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -15,6 +15,10 @@ from oscaxr.errors import FormatError, listed
 from oscaxr.files import chunks
 from oscaxr.files.chunks import Indices, Storage
 from oscaxr.files.hdf5 import Hdf5File
+
+NUMBERS: Final = "fiub"
+TEXT: Final = "t"
+"""Kinds of datasets: codes of numpy's for numbers, and ours for text however it is stored."""
 
 
 class Source:
@@ -53,7 +57,7 @@ class Source:
         shape: Sequence[int | None],
         *,
         required: bool = True,
-        kinds: str = "fiub",
+        kinds: str = NUMBERS,
     ) -> h5py.Dataset | None:
         """Return a numeric dataset of a given shape; note a problem where it is not that."""
         item = self.need(path, what) if required else self.get(path)
@@ -63,7 +67,9 @@ class Source:
         if problem:
             self.problems.append(f"{path} {problem} ({what})")
             return None
-        factor, offset = item.attrs.get("conversion", 1.0), item.attrs.get("offset", 0.0)
+        # Only the data of time series have these.
+        attrs = item.attrs if path.endswith("data") else {}
+        factor, offset = attrs.get("conversion", 1.0), attrs.get("offset", 0.0)
         if np.any(factor != 1.0) or np.any(offset != 0.0):
             self.problems.append(
                 f"{path} is stored with conversion {factor} and offset {offset}; sessions of this "
@@ -72,7 +78,7 @@ class Source:
         return item
 
     def must(
-        self, path: str, what: str, shape: Sequence[int | None], kinds: str = "fiub"
+        self, path: str, what: str, shape: Sequence[int | None], kinds: str = NUMBERS
     ) -> h5py.Dataset:
         """Return a dataset without which nothing more can be told (see :meth:`array`)."""
         dataset = self.array(path, what, shape, kinds=kinds)
@@ -125,8 +131,9 @@ def _unfit(item: h5py.Dataset | h5py.Group, shape: Sequence[int | None], kinds: 
     """Say why an item is no dataset of numbers of a given shape; empty where it is one."""
     if not isinstance(item, h5py.Dataset):
         return "should be a dataset, but is a group"
-    if item.dtype.kind not in kinds:
-        return f"should hold numbers, but is {item.dtype}"
+    kind = TEXT if h5py.check_string_dtype(item.dtype) else item.dtype.kind
+    if kind not in kinds:
+        return f"should hold numbers{' or text' if TEXT in kinds else ''}, but is {item.dtype}"
     fits = len(item.shape) == len(shape) and all(
         want is None or have == want for have, want in zip(item.shape, shape, strict=True)
     )
@@ -184,8 +191,8 @@ class DatasetReader:
             return self.read_through_hdf5(indices)
         if self.file.is_remote:
             with self.file.handle() as file:
-                ranges = file.ranges
-            return chunks.read_remote(ranges, storage, indices, self.read_through_hdf5)
+                cache = file.ranges.cache
+            return chunks.read_remote(cache, storage, indices, self.read_through_hdf5)
         if isinstance(storage, chunks.Chunked):
             return chunks.read_chunks(self.file.path, storage, indices)
         return self.read_through_hdf5(indices)

@@ -7,7 +7,6 @@ documentation of files, and h5py issue 2019).
 """
 
 import atexit
-from collections.abc import Iterable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -16,17 +15,8 @@ import requests
 from fsspec.spec import AbstractBufferedFile
 
 from oscaxr.errors import FormatError, RemoteError, SessionNotFoundError
-from oscaxr.files.http import (
-    DROPPED,
-    PassingError,
-    Patience,
-    body,
-    content_range,
-    new_session,
-    refuse_passing,
-    said,
-)
-from oscaxr.files.range_cache import CONNECTIONS, RangeCache, Span
+from oscaxr.files import http
+from oscaxr.files.range_cache import CONNECTIONS, RangeCache
 from oscaxr.files.remote import BLOCK_SIZE, CACHE_SIZE, RemoteFile, RemoteSource
 
 
@@ -39,8 +29,8 @@ class RangeFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no typ
         self.n_requests = 0
         self.n_bytes = 0
         self._timeout = float(options.get("timeout", 30.0))
-        self._patience = Patience(options.get("retries", 5), options.get("retry_wait", 0.5))
-        self._session = new_session(options.get("headers"), options.get("auth"), CONNECTIONS)
+        self._patience = http.Patience(options.get("retries", 5), options.get("retry_wait", 0.5))
+        self._session = http.new_session(options.get("headers"), options.get("auth"), CONNECTIONS)
         # Where the URL leads to: archives redirect to where the bytes are, for some time. Headers
         # may hold credentials, which are not for whoever that is.
         self._target = self.url
@@ -56,19 +46,8 @@ class RangeFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no typ
             None, self.url, block_size=block_size, size=self.source.size, cache_type="none"
         )
         cache_size = int(options.get("cache_size", CACHE_SIZE))
-        self.cache: RangeCache = RangeCache(
-            block_size, self._fetch_range, self.source.size, cache_size
-        )
+        self.cache = RangeCache(block_size, self._request, self.source.size, cache_size)
         self.cache.put(0, head)
-
-    @property
-    def capacity(self) -> int:
-        """How many bytes may be fetched before they are read."""
-        return self.cache.capacity
-
-    def prefetch(self, spans: Iterable[Span]) -> None:
-        """Fetch ranges that will be read, several at a time (see :class:`RangeCache`)."""
-        self.cache.prefetch(spans)
 
     def close(self) -> None:
         """Close the connections and forget what was read."""
@@ -77,20 +56,17 @@ class RangeFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no typ
             self.cache.close()
         super().close()
 
-    def _fetch_range(self, start: int, stop: int) -> bytes:
-        return self._request(start, stop)
-
     def _request(self, start: int, stop: int) -> bytes:
         """Ask for a range, again where that may help."""
         failures = 0
         while True:
             try:
                 return self._once(start, stop)
-            except PassingError as error:
+            except http.PassingError as error:
                 failures += 1
                 if failures > self._patience.retries:
                     raise RemoteError(
-                        f"could not read bytes {start} to {stop} of {self._shown()}: {error} "
+                        f"could not read bytes {start} to {stop} of {self.source.url}: {error} "
                         f"({failures} tries). Check the connection and try again, or download the "
                         "file (oscaxr download) and open that."
                     ) from error
@@ -106,26 +82,26 @@ class RangeFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no typ
                 stream=True,
                 timeout=self._timeout,
             )
-        except DROPPED as error:
-            raise PassingError(said(error)) from error
+        except http.DROPPED as error:
+            raise http.PassingError(http.said(error)) from error
         except requests.RequestException as error:
-            raise RemoteError(f"cannot ask for {self._shown()}: {error}") from error
+            raise RemoteError(f"cannot ask for {self.source.url}: {error}") from error
         with response:
-            refuse_passing(response)
+            http.refuse_passing(response)
             if response.status_code in (401, 403, 404, 410) and target != self.url:
                 # What the archive redirected to is valid for some time only.
                 self._target = self.url
-                raise PassingError(f"the server answered {response.status_code}")
+                raise http.PassingError(f"the server answered {response.status_code}")
             size = self._check(response, start)
             expected = min(stop, size) - start
             data = bytearray()
-            for piece in body(response, 2**20):
+            for piece in http.body(response, 2**20):
                 data += piece
                 self.n_bytes += len(piece)
                 if len(data) > expected:
                     break
             if len(data) != expected:
-                raise PassingError(f"{len(data)} bytes came where {expected} were asked for")
+                raise http.PassingError(f"{len(data)} bytes came where {expected} were asked for")
             if response.history and self._follow_once:
                 self._target = str(response.url)
         return bytes(data)
@@ -135,22 +111,22 @@ class RangeFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no typ
         status = f"{response.status_code} {response.reason}"
         if response.status_code in (404, 410):
             raise SessionNotFoundError(
-                f"there is no file at {self._shown()} (the server answered {status}). Check the "
+                f"there is no file at {self.source.url} (the server answered {status}). Check the "
                 "URL."
             )
         if response.status_code in (401, 403):
             raise RemoteError(
-                f"the server does not give {self._shown()} ({status}). If it needs a login, give "
+                f"the server does not give {self.source.url} ({status}). If it needs a login, give "
                 "it: storage_options={'headers': {'Authorization': ...}} or {'auth': (user, word)}."
             )
         if response.status_code == 416:
             raise self._changed("it has become shorter" if start else "it is empty")
         if response.status_code not in (200, 206):
-            raise RemoteError(f"the server answered {status} for {self._shown()}")
-        found = content_range(response)
+            raise RemoteError(f"the server answered {status} for {self.source.url}")
+        found = http.content_range(response)
         if response.status_code == 200 or found is None or found[0] != start:
             raise RemoteError(
-                f"the server of {self._shown()} does not serve ranges of files (it answered "
+                f"the server of {self.source.url} does not serve ranges of files (it answered "
                 f"{status}), so its parts cannot be read without the whole. Download the file "
                 "(oscaxr download, or any other way) and open that."
             )
@@ -163,12 +139,9 @@ class RangeFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no typ
 
     def _changed(self, what: str) -> FormatError:
         return FormatError(
-            f"{self._shown()}: {what} on the server. Open the session again to read it as it is "
+            f"{self.source.url}: {what} on the server. Open the session again to read it as it is "
             "now."
         )
-
-    def _shown(self) -> str:
-        return self.source.url
 
 
 _open: "WeakValueDictionary[int, StreamedFile]" = WeakValueDictionary()

@@ -125,26 +125,22 @@ def named(path: str | Path) -> Identity | None:
 
 
 def with_table(
-    where: str,
-    own: Mapping[str, Any],
-    coords: Mapping[str, Any],
-    attrs: Mapping[str, Any],
-    row: Mapping[str, Any] | None,
+    where: str, coords: dict[str, Any], attrs: dict[str, Any], row: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Add the facts of its row of the session table to a session, whose own ids it must have."""
     if row is None:
-        return {**coords}, {**attrs}
+        return coords, attrs
     table_coords, table_attrs = facts_from_row(row)
-    check_ids(where, own, {**table_coords, **table_attrs})
+    check_ids(where, {**coords, **attrs}, {**table_coords, **table_attrs})
     return {**coords, **table_coords}, {**attrs, **table_attrs}
 
 
 def check_ids(path: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Refuse a session whose ids are not those expected."""
+    """Refuse a session whose ids are not those expected; what is not known is no reason."""
     differ = [
         f"{name} is {found[name]} in the file, but {expected[name]} was expected"
         for name in ("session_id", "mouse_id", "date")
-        if name in found and name in expected and found[name] != expected[name]
+        if name in found and expected.get(name) not in (None, found[name])
     ]
     if differ:
         raise SessionMismatchError(

@@ -10,10 +10,12 @@ import xarray as xr
 from oscaxr.errors import CriterionError, MissingVariableError, SessionNotFoundError
 from oscaxr.files.remote import RemoteFile
 from oscaxr.formats.identity import Identity, named
+from oscaxr.formats.original.files import folder_id, is_session_folder, read_tree
 from oscaxr.model import names as n
 from oscaxr.options import OpenOptions, check_honoured, dropped_names, parts_of
 
 Place = Path | RemoteFile
+Places = Sequence[Place]
 Facts = Mapping[str, Any]
 
 
@@ -41,9 +43,7 @@ class Format(Protocol):
     def identity(self, place: Place) -> Identity:
         """Return what the place itself says."""
 
-    def open(
-        self, places: Sequence[Place], options: OpenOptions, facts: Facts | None
-    ) -> xr.Dataset:
+    def open(self, places: Places, options: OpenOptions, facts: Facts | None) -> xr.Dataset:
         """Open the session of these places, lazily."""
 
 
@@ -70,9 +70,7 @@ class _Nwb:
 
         return read_identity(place)
 
-    def open(
-        self, places: Sequence[Place], options: OpenOptions, facts: Facts | None
-    ) -> xr.Dataset:
+    def open(self, places: Places, options: OpenOptions, facts: Facts | None) -> xr.Dataset:
         from oscaxr.formats.nwb.dataset import open_nwb
 
         return open_nwb(places, options, facts)
@@ -90,30 +88,20 @@ class _Original:
     )
 
     def recognises(self, place: Place) -> bool:
-        from oscaxr.formats.original.files import is_session_folder
-
         return isinstance(place, Path) and is_session_folder(place)
 
     def find(self, folder: Path, folders: Collection[str], files: Collection[str]) -> list[Path]:
-        from oscaxr.formats.original.files import folder_id
-
         return [folder / name for name in folders if folder_id(folder / name) is not None]
 
     def named(self, place: Place) -> Identity | None:
-        from oscaxr.formats.original.files import folder_id
-
         number = folder_id(Path(place))
         return None if number is None else Identity(number)
 
     def identity(self, place: Place) -> Identity:
-        from oscaxr.formats.original.files import read_tree
-
         tree = read_tree(Path(place))
         return Identity(tree.session_id, tree.mouse_id, date=int(tree.date.replace("-", "")))
 
-    def open(
-        self, places: Sequence[Place], options: OpenOptions, facts: Facts | None
-    ) -> xr.Dataset:
+    def open(self, places: Places, options: OpenOptions, facts: Facts | None) -> xr.Dataset:
         from oscaxr.formats.original.dataset import open_original
 
         return open_original(Path(places[0]), options, facts)
@@ -146,9 +134,7 @@ class _Export:
 
         return session_identity(self._local(place))
 
-    def open(
-        self, places: Sequence[Place], options: OpenOptions, facts: Facts | None
-    ) -> xr.Dataset:
+    def open(self, places: Places, options: OpenOptions, facts: Facts | None) -> xr.Dataset:
         from oscaxr.store.session import open_session_export
 
         return open_session_export(
@@ -205,9 +191,7 @@ def is_session(path: Path) -> bool:
     return path.exists() and any(one.recognises(path) for one in _ASKED)
 
 
-def open_places(
-    places: Sequence[Place], options: OpenOptions, facts: Facts | None = None
-) -> xr.Dataset:
+def open_places(places: Places, options: OpenOptions, facts: Facts | None = None) -> xr.Dataset:
     """Open the session that lies at these places, in whatever format, lazily."""
     format_, *_ = [format_of(place) for place in places]
     check_honoured(options, format_.options, format_.name, places[0])

@@ -3,7 +3,7 @@
 Structure is checked for free, values on request; all problems are told at once.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,17 +38,6 @@ def spec_of(name: str) -> VariableSpec | None:
     return None
 
 
-def rates(columns: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, float]:
-    """Return the frame rates of a session, as defined by its stimulus table."""
-    times = columns["start_time"], columns["stop_time"]
-    return {
-        f"{clock}_fps": frame_rate(
-            columns[f"start_frame_{clock}"], columns[f"stop_frame_{clock}"], *times
-        )
-        for clock in ("twop", "stim")
-    }
-
-
 def session_dataset(
     where: str,
     parts: Parts,
@@ -78,7 +67,7 @@ def session_dataset(
         {
             **DATASET_ATTRS,
             "source_format": attrs["source_format"],
-            **rates(segments),
+            **{f"{clock}_fps": frame_rate(segments, clock) for clock in ("twop", "stim")},
             "n_frames_twop": len(parts[n.TIME][1]),
             "n_frames_stim": len(parts[n.STIM_TIME][1]),
             **STIMULUS_ATTRS,
@@ -187,32 +176,30 @@ class Report(tuple[Problem, ...]):
 
 def check_structure(ds: xr.Dataset, *, dropped: Iterable[str] = ()) -> Report:
     """Check names, dims and dtypes against the schema; reads no values."""
-    excused = set(ds.variables) | set(dropped)
-    problems = [
-        Problem("error", name, "is missing")
-        for name, spec in SESSION.items()
-        if spec.required and name not in excused
-    ]
-    for name, variable in ds.variables.items():
-        spec = spec_of(str(name))
-        if spec is None:
+    return Report(_check_structure(ds, set(ds.variables) | set(dropped)))
+
+
+def _check_structure(ds: xr.Dataset, excused: Collection[Hashable]) -> Iterator[Problem]:
+    for name, spec in SESSION.items():
+        if spec.required and name not in excused:
+            yield Problem("error", name, "is missing")
+    for key, variable in ds.variables.items():
+        declared = spec_of(str(key))
+        if declared is None:
             if variable.dims:
-                problems.append(Problem("note", str(name), "is not part of the session schema"))
+                yield Problem("note", str(key), "is not part of the session schema")
             continue
-        if set(variable.dims) != set(spec.dims):
-            message = f"has dims {variable.dims}, not those of {spec.dims}"
-            problems.append(Problem("error", spec.name, message))
-        elif variable.dtype.kind not in KIND_CODES[spec.kind]:
-            message = f"has dtype {variable.dtype}, not one of kind {spec.kind}"
-            problems.append(Problem("error", spec.name, message))
-        if spec.role == "index" and name not in ds.xindexes:
-            problems.append(Problem("error", spec.name, "is not an index"))
-    problems += [
-        Problem("error", rate, "is missing from the attributes, or not above 0")
-        for rate in ("twop_fps", "stim_fps")
-        if not _rate(ds, rate) > 0
-    ]
-    return Report(problems)
+        if set(variable.dims) != set(declared.dims):
+            message = f"has dims {variable.dims}, not those of {declared.dims}"
+            yield Problem("error", declared.name, message)
+        elif variable.dtype.kind not in KIND_CODES[declared.kind]:
+            message = f"has dtype {variable.dtype}, not one of kind {declared.kind}"
+            yield Problem("error", declared.name, message)
+        if declared.role == "index" and key not in ds.xindexes:
+            yield Problem("error", declared.name, "is not an index")
+    for rate in ("twop_fps", "stim_fps"):
+        if not _rate(ds, rate) > 0:
+            yield Problem("error", rate, "is missing from the attributes, or not above 0")
 
 
 def validate(ds: xr.Dataset, *, traces: bool = False) -> Report:

@@ -126,21 +126,24 @@ BLOCK_BYTES = 32_000_000
 
 def trace_facts(reader: Reader, source: str, *, judged: bool = False) -> Parts:
     """Return what follows from whole traces."""
-    n_rois = reader.shape[1]
     told = _Told(source)
     facts = Once(partial(_factors, reader, told, judged))
-    parts: Parts = {
-        n.DFF_MEDIAN: ((n.ROI,), computed(facts, (n_rois,), np.float64, "median")),
-        n.DFF_SPREAD: ((n.ROI,), computed(facts, (n_rois,), np.float64, "spread")),
+    of_rois = partial(_of_rois, reader.shape[1])
+    parts = {
+        n.DFF_MEDIAN: of_rois(facts, np.float64, "median"),
+        n.DFF_SPREAD: of_rois(facts, np.float64, "spread"),
     }
-    if judged:
-        reason = computed(facts, (n_rois,), signals.REASON_DTYPE, "reason")
-        parts[n.VALID] = ((n.ROI,), computed(facts, (n_rois,), np.bool_, "valid"))
-        parts[n.INVALID_REASON] = ((n.ROI,), reason)
-    else:
+    if not judged:
         valid = Once(partial(_valid, reader, facts, told))
-        parts[n.VALID] = ((n.ROI,), computed(valid, (n_rois,), np.bool_))
-    return parts
+        return {**parts, n.VALID: of_rois(valid, np.bool_)}
+    parts[n.VALID] = of_rois(facts, np.bool_, "valid")
+    return {**parts, n.INVALID_REASON: of_rois(facts, signals.REASON_DTYPE, "reason")}
+
+
+def _of_rois(
+    n_rois: int, facts: Once, dtype: Any, part: str | None = None
+) -> tuple[tuple[str, ...], Any]:
+    return (n.ROI,), computed(facts, (n_rois,), dtype, part)
 
 
 def _chunk_shape(reader: Reader) -> tuple[int, ...]:
@@ -218,10 +221,7 @@ def mask_facts(reader: Reader, rows: Array) -> Parts:
     """Return what follows from ROI masks."""
     shape = Once(partial(_geometry, reader, rows))
     dtypes = {"centroid_y": np.float64, "centroid_x": np.float64, "area_px": np.int64}
-    return {
-        name: ((n.ROI,), computed(shape, (len(rows),), dtype, name))
-        for name, dtype in dtypes.items()
-    }
+    return {name: _of_rois(len(rows), shape, dtype, name) for name, dtype in dtypes.items()}
 
 
 def _geometry(reader: Reader, rows: Array) -> dict[str, Array]:

@@ -158,13 +158,10 @@ def _time(value: Any) -> str:
 
 
 _CONVERTERS: Final[dict[FactKind, Callable[[Any], int | float | str]]] = {
-    "id": _integer,
-    "int": _integer,
-    "count": _integer,
+    **dict.fromkeys(("id", "int", "count"), _integer),
     "flag": _flag,
     "float": float,
-    "word": str,
-    "text": str,
+    **dict.fromkeys(("word", "text"), str),
     "date": _date,
     "time": _time,
 }

@@ -60,12 +60,8 @@ RIGHT: Final = "right (temp)"
 LEFT: Final = "left (nasal)"
 FLOW_DIRECTIONS: Final = (RIGHT, LEFT)
 FLOW_DIRECTION_WORDS: Final = {
-    "right": RIGHT,
-    "temp": RIGHT,
-    RIGHT: RIGHT,
-    "left": LEFT,
-    "nasal": LEFT,
-    LEFT: LEFT,
+    **dict.fromkeys(("right", "temp", RIGHT), RIGHT),
+    **dict.fromkeys(("left", "nasal", LEFT), LEFT),
 }
 SQUARE_SIZES: Final = (128.0, 256.0)
 # The numbers that a column may hold; the others are free.

@@ -4,7 +4,7 @@ Readers take their attributes from these tables, :mod:`oscaxr.model.dataset` che
 and the documentation's data-model page is printed from them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Literal
 
@@ -118,7 +118,7 @@ _FIELD: Final = (n.HEIGHT, n.WIDTH)
 _PATCHES: Final = (n.SEGMENT, n.PATCH)
 _SQUARES: Final = (n.FLOW_SEGMENT, n.SQUARE, n.FLOW_FRAME)
 
-_INDEXES = (
+_COORDS = (
     _index(n.ROI, "int", "row of the ROI in the file's ROI table", dims=(n.ROI,)),
     _index(n.TIME, "float", "time of the two-photon frame", "s", dims=(n.TIME,)),
     _index(n.STIM_TIME, "float", "time of the stimulus frame", "s", dims=(n.STIM_TIME,)),
@@ -131,71 +131,25 @@ _INDEXES = (
         role="index",
         include="squares",
     ),
-)
-
-_ROI_COORDS = (
     _roi(n.ROI_ID, "int", "id of the ROI in the source", required=True),
-    _roi(
-        n.TRACKING_ID,
-        "int",
-        "position of the ROI in the tracking order",
-        comment="-1 where the ROI is not tracked; the same number is the same neuron or "
-        "dendrite in every tracked session of the mouse",
-        required=True,
-    ),
-    _roi(
-        n.VALID,
-        "bool",
-        "ROI trace is fit for analysis",
-        comment="neither NaN nor infinite values; in sessions of the original layout, also none "
-        "of the other reasons in invalid_reason",
-    ),
-    _roi(
-        n.INVALID_REASON,
-        "str",
-        "why the ROI is not fit for analysis",
-        comment="empty where it is; only in sessions of the original layout, since NWB files "
-        "leave such ROIs out",
-    ),
+    _roi(n.TRACKING_ID, "int", "position of the ROI in the tracking order", required=True),
+    _roi(n.VALID, "bool", "ROI trace is fit for analysis"),
+    _roi(n.INVALID_REASON, "str", "why the ROI is not fit for analysis"),
     _roi("centroid_y", "float", "centroid of the ROI mask, row", "px"),
     _roi("centroid_x", "float", "centroid of the ROI mask, column", "px"),
     _roi("area_px", "int", "number of pixels in the ROI mask", "px"),
-)
-
-_STIM_TIME_COORDS = (
     VariableSpec(
-        n.ALIGNED_FRAME_TWOP,
-        "int",
-        "two-photon frame of the stimulus frame",
-        comment="as aligned through the photodiode; only in sessions of the original layout",
-        dims=(n.STIM_TIME,),
+        n.ALIGNED_FRAME_TWOP, "int", "two-photon frame of the stimulus frame", dims=(n.STIM_TIME,)
     ),
 )
 
 _PUBLISHED_COLUMNS = (
     _segment("stimulus_type", "str", "stimulus type"),
     _segment("stimulus_template_name", "str", "name of the stimulus template"),
-    _segment(
-        "unexpected",
-        "float",
-        "segment belongs to an unexpected sequence",
-        comment="0 or 1, NaN for gray screen; a Gabor sequence is 1 from A to G when its "
-        "fourth frame is U",
-    ),
-    _segment(
-        "gabor_frame",
-        "str",
-        "Gabor frame of the segment",
-        comment="A B C D/U, then G for the gray frame that ends a sequence; empty elsewhere",
-    ),
+    _segment("unexpected", "float", "segment belongs to an unexpected sequence"),
+    _segment("gabor_frame", "str", "Gabor frame of the segment"),
     _segment("gabor_kappa", "float", "Gabor orientation dispersion (kappa)", "1"),
-    _segment(
-        "gabor_mean_orientation",
-        "float",
-        "mean Gabor orientation",
-        "degree",
-        comment="U is 90 degrees on from the D it replaces; NaN where not Gabor",
-    ),
+    _segment("gabor_mean_orientation", "float", "mean Gabor orientation", "degree"),
     _segment("gabor_number", "float", "number of Gabor patches", "1"),
     _segment("main_flow_direction", "str", "main direction of visual flow"),
     _segment("square_size", "float", "side of the visual-flow squares", "px"),
@@ -203,12 +157,7 @@ _PUBLISHED_COLUMNS = (
     _segment(
         "square_proportion_flipped", "float", "proportion of squares moving the other way", "1"
     ),
-    _segment(
-        "start_frame_stim_template",
-        "int",
-        "first frame in the stimulus template",
-        comment="-1 where unknown",
-    ),
+    _segment("start_frame_stim_template", "int", "first frame in the stimulus template"),
     _segment("start_frame_stim", "int", "first stimulus frame"),
     _segment("stop_frame_stim", "int", "stimulus frame after the last"),
     _segment("num_frames_stim", "int", "number of stimulus frames"),
@@ -221,24 +170,9 @@ _PUBLISHED_COLUMNS = (
 )
 
 _DERIVED_COLUMNS = (
-    _segment(
-        n.BLOCK,
-        "int",
-        "block of consecutive segments of one stimulus type",
-        comment="numbered from 0 through the session, gray screens included",
-    ),
-    _segment(
-        "run_start",
-        "bool",
-        "first of consecutive like segments",
-        comment="alike in block and in being expected or unexpected",
-    ),
-    _segment(
-        "sequence_index",
-        "int",
-        "number of the Gabor sequence (A B C D/U G)",
-        comment="numbered from 0 through the session; -1 where not Gabor",
-    ),
+    _segment(n.BLOCK, "int", "block of consecutive segments of one stimulus type"),
+    _segment("run_start", "bool", "first of consecutive like segments"),
+    _segment("sequence_index", "int", "number of the Gabor sequence (A B C D/U G)"),
 )
 
 _pupil = partial(_data, kind="float", units="mm", dims=(n.TIME,))
@@ -247,27 +181,11 @@ _square = partial(_data, kind="number", units="px", dims=_SQUARES, include="squa
 
 _DATA = (
     _data(n.DFF, "float", "dF/F", "1", dims=(n.TIME, n.ROI), required=True),
-    _data(
-        n.RUN_VELOCITY,
-        "float",
-        "running velocity",
-        "cm/s",
-        "outliers and dropped frames are NaN",
-        dims=(n.STIM_TIME,),
-        required=True,
-    ),
-    _pupil(
-        n.PUPIL_DIAMETER,
-        long_name="pupil diameter",
-        comment="NaN in blinks; 0.0102 mm a camera pixel",
-    ),
+    _data(n.RUN_VELOCITY, "float", "running velocity", "cm/s", dims=(n.STIM_TIME,), required=True),
+    _pupil(n.PUPIL_DIAMETER, long_name="pupil diameter"),
     _pupil(n.PUPIL_CENTER_X, long_name="pupil centre, x"),
     _pupil(n.PUPIL_CENTER_Y, long_name="pupil centre, y"),
-    _pupil(
-        n.PUPIL_CENTER_SHIFT,
-        long_name="shift of the pupil centre since the last frame",
-        comment="first value NaN",
-    ),
+    _pupil(n.PUPIL_CENTER_SHIFT, long_name="shift of the pupil centre since the last frame"),
     _patch("gabor_x", long_name="Gabor patch position, x from screen centre", units="px"),
     _patch("gabor_y", long_name="Gabor patch position, y from screen centre", units="px"),
     _patch("gabor_size", long_name="Gabor patch size", units="px"),
@@ -278,11 +196,7 @@ _DATA = (
     _data(n.MAX_PROJECTION, "number", "maximum projection of the recording", "1", dims=_FIELD),
     _data(n.DFF_MEDIAN, "float", "median of the full dF/F trace", "1", dims=(n.ROI,)),
     _data(
-        n.DFF_SPREAD,
-        "float",
-        "95th less 5th percentile of the full dF/F trace",
-        "1",
-        dims=(n.ROI,),
+        n.DFF_SPREAD, "float", "95th less 5th percentile of the full dF/F trace", "1", dims=(n.ROI,)
     ),
     _data(
         n.MOVIE,
@@ -294,16 +208,32 @@ _DATA = (
     ),
 )
 
+_COMMENTS: Final = {
+    n.TRACKING_ID: "-1 where the ROI is not tracked; the same number is the same neuron or "
+    "dendrite in every tracked session of the mouse",
+    n.VALID: "neither NaN nor infinite values; in sessions of the original layout, also none "
+    "of the other reasons in invalid_reason",
+    n.INVALID_REASON: "empty where it is; only in sessions of the original layout, since NWB files "
+    "leave such ROIs out",
+    n.ALIGNED_FRAME_TWOP: "as aligned through the photodiode; only in sessions of the original "
+    "layout",
+    "unexpected": "0 or 1, NaN for gray screen; a Gabor sequence is 1 from A to G when its "
+    "fourth frame is U",
+    "gabor_frame": "A B C D/U, then G for the gray frame that ends a sequence; empty elsewhere",
+    "gabor_mean_orientation": "U is 90 degrees on from the D it replaces; NaN where not Gabor",
+    "start_frame_stim_template": "-1 where unknown",
+    n.BLOCK: "numbered from 0 through the session, gray screens included",
+    "run_start": "alike in block and in being expected or unexpected",
+    "sequence_index": "numbered from 0 through the session; -1 where not Gabor",
+    n.RUN_VELOCITY: "outliers and dropped frames are NaN",
+    n.PUPIL_DIAMETER: "NaN in blinks; 0.0102 mm a camera pixel",
+    n.PUPIL_CENTER_SHIFT: "first value NaN",
+}
+"""Rules of interpretation worth carrying with the data."""
+
 SESSION: Final[dict[str, VariableSpec]] = {
-    spec.name: spec
-    for spec in (
-        *_INDEXES,
-        *_ROI_COORDS,
-        *_STIM_TIME_COORDS,
-        *_PUBLISHED_COLUMNS,
-        *_DERIVED_COLUMNS,
-        *_DATA,
-    )
+    spec.name: replace(spec, comment=_COMMENTS.get(spec.name, ""))
+    for spec in (*_COORDS, *_PUBLISHED_COLUMNS, *_DERIVED_COLUMNS, *_DATA)
 }
 """Every variable and coordinate of a session Dataset, by name."""
 
@@ -342,11 +272,7 @@ _SEQUENCE_COORDS = (
     ),
     _index(n.REL_TIME, "float", "time from the reference frame", "s", dims=(n.REL_TIME,)),
     VariableSpec(
-        n.REL_FRAME,
-        "int",
-        "frames from the reference frame",
-        dims=(n.REL_TIME,),
-        required=True,
+        n.REL_FRAME, "int", "frames from the reference frame", dims=(n.REL_TIME,), required=True
     ),
     VariableSpec(
         "reference_frame",

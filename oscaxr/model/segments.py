@@ -37,11 +37,10 @@ def frames_from_times(
     return start, stop
 
 
-def frame_rate(
-    start_frame: IntArray, stop_frame: IntArray, start_time: FloatArray, stop_time: FloatArray
-) -> float:
+def frame_rate(columns: Columns, clock: str) -> float:
     """Return the frame rate of a clock over the stimulus table."""
-    return float((stop_frame[-1] - start_frame[0]) / (stop_time[-1] - start_time[0]))
+    n_frames = columns[f"stop_frame_{clock}"][-1] - columns[f"start_frame_{clock}"][0]
+    return float(n_frames / (columns["stop_time"][-1] - columns["start_time"][0]))
 
 
 def block_numbers(stimulus_type: np.ndarray[Any, Any]) -> IntArray:
@@ -60,6 +59,17 @@ def first_of_consecutive(segments: IntArray, block: IntArray | None = None) -> B
     if block is not None:
         first[1:] |= np.diff(block) != 0
     return first
+
+
+def completed(columns: Columns) -> dict[str, np.ndarray[Any, Any]]:
+    """Add durations, numbers of frames, and what :func:`derive` computes, to a table."""
+    frames = {
+        f"num_frames_{clock}": columns[f"stop_frame_{clock}"] - columns[f"start_frame_{clock}"]
+        for clock in ("stim", "twop")
+        if f"stop_frame_{clock}" in columns
+    }
+    duration = columns["stop_time"] - columns["start_time"]
+    return {**columns, "duration": duration, **frames, **derive(columns)}
 
 
 def derive(columns: Columns) -> dict[str, np.ndarray[Any, Any]]:

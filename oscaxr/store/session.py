@@ -78,7 +78,7 @@ def _check_session(path: Path, layout: Layout) -> None:
 def _with_facts(ds: xr.Dataset, row: Mapping[str, Any], dropped: Collection[str]) -> xr.Dataset:
     """Add the facts of the session table to an export, as to a session's other files."""
     own = {name: ds[name].item() for name in ("session_id", "mouse_id") if name in ds.coords}
-    coords, attrs = with_table(str(ds.encoding.get("source")), own, {}, {}, row)
+    coords, attrs = with_table(str(ds.encoding.get("source")), own, {}, row)
     with_facts = ds.assign_coords(
         {
             name: xr.Variable((), value, FACT_BY_NAME[name].attrs)

@@ -44,9 +44,13 @@ def test_frames_from_times(clock: np.ndarray, starts: list[int]) -> None:
 
 
 def test_frame_rate_is_over_the_whole_table() -> None:
-    start, stop = np.array([100, 130, 190]), np.array([130, 190, 400])
-    times = np.array([2.0, 3.0, 5.0]), np.array([3.0, 5.0, 12.0])
-    assert table.frame_rate(start, stop, *times) == 30.0
+    columns = {
+        "start_frame_twop": np.array([100, 130, 190]),
+        "stop_frame_twop": np.array([130, 190, 400]),
+        "start_time": np.array([2.0, 3.0, 5.0]),
+        "stop_time": np.array([3.0, 5.0, 12.0]),
+    }
+    assert table.frame_rate(columns, "twop") == 30.0
 
 
 kinds = st.lists(st.sampled_from(["gabors", "visflow", "grayscreen"]), max_size=40)

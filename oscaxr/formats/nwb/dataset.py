@@ -14,16 +14,7 @@ from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import Source, open_source
 from oscaxr.files.remote import RemoteFile
 from oscaxr.formats.identity import check_ids, line_of, parse_name, with_table
-from oscaxr.formats.nwb import recordings, stimulus_table
-from oscaxr.formats.nwb.header import (
-    DFF,
-    MOVIE,
-    PUPIL,
-    SESSION_ID,
-    SQUARES,
-    SUBJECT,
-    TEMPLATES,
-)
+from oscaxr.formats.nwb import header, recordings, stimulus_table
 from oscaxr.model import names as n
 from oscaxr.model.dataset import session_dataset
 from oscaxr.options import OpenOptions, dropped_names, parts_of
@@ -40,13 +31,14 @@ def open_nwb(
     """Open the NWB files of one session as a lazy Dataset."""
     wanted, _ = parts_of(options.get("include", ()))
     dropped = dropped_names(options.get("drop_variables"))
-    file = _find_file_with(paths, f"{DFF}/data") or Hdf5File(paths[0])
+    file = _find_file_with(paths, f"{header.DFF}/data") or Hdf5File(paths[0])
     files = [file]
     try:
         with open_source(file, _KIND) as source:
             parts, coords, attrs = _core(source, dropped)
-        _check_name(file.path, coords)
-        coords, attrs = with_table(file.path, coords, coords, attrs, facts)
+        if name := parse_name(file.path):
+            check_ids(file.path, coords, vars(name))
+        coords, attrs = with_table(file.path, coords, attrs, facts)
         lengths = len(parts[n.TIME][1]), len(parts[n.SEGMENT][1])
         # Images, tracks and the pupil may lie in any file of the session.
         for word in (*wanted, *(["pupil"] if n.PUPIL_DIAMETER not in parts else [])):
@@ -76,10 +68,10 @@ def _find_part(
     """Read a part of the session from the first file that has it, and note that file."""
     n_frames, n_segments = lengths
     parts: dict[str, tuple[str, Callable[[Source], dict[str, Any]]]] = {
-        "squares": (SQUARES, partial(stimulus_table.read_squares, n_segments=n_segments)),
-        "templates": (TEMPLATES, recordings.read_templates),
-        "movie": (MOVIE, partial(recordings.read_movie, n_frames=n_frames)),
-        "pupil": (PUPIL, partial(recordings.read_pupil, n_frames=n_frames)),
+        "squares": (header.SQUARES, partial(stimulus_table.read_squares, n_segments=n_segments)),
+        "templates": (header.TEMPLATES, recordings.read_templates),
+        "movie": (header.MOVIE, partial(recordings.read_movie, n_frames=n_frames)),
+        "pupil": (header.PUPIL, partial(recordings.read_pupil, n_frames=n_frames)),
     }
     where, read = parts[word]
     holder = _find_file_with(paths, where)
@@ -142,40 +134,18 @@ def _core(
 
 
 def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
-    coords: dict[str, Any] = {}
-    attrs: dict[str, Any] = {}
-    for name, path in (
-        ("session_id", SESSION_ID),
-        ("mouse_id", f"{SUBJECT}/subject_id"),
-    ):
-        text = source.text(path)
-        if text.isdecimal():
-            coords[name] = int(text)
-        elif name == "mouse_id":
-            source.problems.append(f"{path} should be the mouse id, but is {text!r}")
-        elif text:
-            attrs["session_name"] = text
-    for name, path in (
-        ("sex", f"{SUBJECT}/sex"),
-        ("genotype", f"{SUBJECT}/genotype"),
-        ("age", f"{SUBJECT}/age"),
-        ("session_start_time", "session_start_time"),
-        ("identifier", "identifier"),
-    ):
-        text = source.text(path)
-        if text:
-            attrs[name] = text
-    if line := line_of(attrs.get("genotype", "")):
+    ids = {name: source.text(path) for name, path in header.IDS.items()}
+    coords: dict[str, Any] = {name: int(text) for name, text in ids.items() if text.isdecimal()}
+    if "mouse_id" not in coords:
+        source.problems.append(
+            f"{header.IDS['mouse_id']} should be the mouse id, but is {ids['mouse_id']!r}"
+        )
+    texts = {name: source.text(path) for name, path in header.TEXTS.items()}
+    if "session_id" not in coords:
+        texts["session_name"] = ids["session_id"]
+    attrs = {name: text for name, text in texts.items() if text}
+    if line := line_of(texts["genotype"]):
         coords["line"] = line
     version = source.handle.attrs.get("nwb_version", "")
     attrs["nwb_version"] = version.decode() if isinstance(version, bytes) else str(version)
     return coords, attrs
-
-
-def _check_name(path: str, found: Mapping[str, Any]) -> None:
-    """Refuse a file whose own ids are not those that its name gives."""
-    name = parse_name(path)
-    if name is None:
-        return
-    given = {"session_id": name.session_id, "mouse_id": name.mouse_id}
-    check_ids(path, found, {key: value for key, value in given.items() if value is not None})

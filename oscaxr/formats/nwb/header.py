@@ -20,8 +20,14 @@ TRIALS = "intervals/trials"
 SQUARES = f"{TRIALS}/square_locations_x"
 TEMPLATES = "stimulus/templates"
 MOVIE = "acquisition/motion_corrected_stack"
-SESSION_ID = "general/session_id"
-SUBJECT = "general/subject"
+IDS = {"session_id": "general/session_id", "mouse_id": "general/subject/subject_id"}
+TEXTS = {
+    "sex": "general/subject/sex",
+    "genotype": "general/subject/genotype",
+    "age": "general/subject/age",
+    "session_start_time": "session_start_time",
+    "identifier": "identifier",
+}
 
 
 def read_identity(path: str | Path | RemoteFile) -> Identity:
@@ -32,14 +38,15 @@ def read_identity(path: str | Path | RemoteFile) -> Identity:
     file = Hdf5File(path)
     try:
         with open_source(file, "an NWB file that says whose it is") as source:
-            start = utc_stamp(source.text("session_start_time"))
+            texts = {name: source.text(path) for name, path in (IDS | TEXTS).items()}
+            start = utc_stamp(texts["session_start_time"])
             return Identity(
-                session_id=_number(source.text(SESSION_ID)),
-                mouse_id=_number(source.text(f"{SUBJECT}/subject_id")),
+                session_id=_number(texts["session_id"]),
+                mouse_id=_number(texts["mouse_id"]),
                 start=start,
                 date=site_date(start),
-                sex=known_sex(source.text(f"{SUBJECT}/sex")),
-                line=line_of(source.text(f"{SUBJECT}/genotype")),
+                sex=known_sex(texts["sex"]),
+                line=line_of(texts["genotype"]),
                 n_rois=_n_rois(source),
                 n_tracked=_n_tracked(source),
             )

@@ -2,28 +2,17 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from oscaxr.arrays.lazy import Array, OrthogonalArray
 from oscaxr.files.hdf5_arrays import DatasetReader, Source
-from oscaxr.formats.nwb.header import (
-    DFF,
-    MAX_PROJECTION,
-    MOVIE,
-    PLANE,
-    PUPIL,
-    RUNNING,
-    TEMPLATES,
-)
+from oscaxr.formats.nwb.header import DFF, MAX_PROJECTION, MOVIE, PLANE, PUPIL, RUNNING, TEMPLATES
 from oscaxr.model import names as n
 from oscaxr.model import signals
-from oscaxr.model.derived import MaskReader, mask_facts, pupil_shift, trace_facts
+from oscaxr.model.derived import MaskReader, Parts, mask_facts, pupil_shift, trace_facts
 from oscaxr.model.schema import template_spec
-
-Parts = dict[str, tuple[tuple[str, ...], Any]]
 
 
 def read_clocks(source: Source) -> dict[str, Array]:

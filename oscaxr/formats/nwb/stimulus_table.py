@@ -1,7 +1,6 @@
 """The stimulus table of an NWB session (``intervals/trials``) as columns over segments."""
 
 from functools import partial
-from typing import Any
 
 import h5py
 import numpy as np
@@ -9,14 +8,12 @@ import numpy as np
 from oscaxr.arrays.computed import computed
 from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, Reader
 from oscaxr.errors import FormatError
-from oscaxr.files.hdf5_arrays import DatasetReader, Source
+from oscaxr.files.hdf5_arrays import NUMBERS, TEXT, DatasetReader, Source
 from oscaxr.formats.nwb.header import TRIALS
 from oscaxr.model import names as n
 from oscaxr.model import segments as table
-from oscaxr.model.derived import read_whole
+from oscaxr.model.derived import Parts, read_whole
 from oscaxr.model.schema import SEGMENT_FRAMES, SEGMENT_NUMBERS, SEGMENT_TEXT
-
-Parts = dict[str, tuple[tuple[str, ...], Any]]
 
 # Without these a selection would mean something else than it says.
 REQUIRED_COLUMNS = (
@@ -46,18 +43,14 @@ def read_segments(source: Source, clocks: dict[str, Array]) -> dict[str, Array]:
     n_problems = len(source.problems)
     raw = {}
     for name in (*SEGMENT_TEXT, *SEGMENT_NUMBERS, "start_time", "stop_time", *SEGMENT_FRAMES):
-        path = f"{TRIALS}/{name}"
-        dataset = source.get(path)
-        if dataset is None and name not in REQUIRED_COLUMNS:
-            continue
-        if dataset is None:
-            source.problems.append(f"{path} is missing (a column of the stimulus table)")
-        elif not isinstance(dataset, h5py.Dataset) or len(dataset.shape) != 1:
-            found = f"has shape {dataset.shape}" if hasattr(dataset, "shape") else "is a group"
-            source.problems.append(f"{path} should be a column with one value a row, but {found}")
-        elif not _is_label_or_number(dataset):
-            source.problems.append(f"{path} should hold numbers or text, but is {dataset.dtype}")
-        else:
+        dataset = source.array(
+            f"{TRIALS}/{name}",
+            "a column of the stimulus table",
+            (None,),
+            required=name in REQUIRED_COLUMNS,
+            kinds=NUMBERS + TEXT,
+        )
+        if dataset is not None:
             raw[name] = source.read(dataset)
     lengths = {name: len(values) for name, values in raw.items()}
     if len(set(lengths.values())) > 1:
@@ -73,11 +66,7 @@ def read_segments(source: Source, clocks: dict[str, Array]) -> dict[str, Array]:
         return {}
     problems = table.problems_of_table(columns, {name: len(c) for name, c in clocks.items()})
     source.problems += [f"{TRIALS}: {problem}" for problem in problems]
-    return {**columns, **table.derive(columns)}
-
-
-def _is_label_or_number(dataset: h5py.Dataset) -> bool:
-    return dataset.dtype.kind in "fiub" or h5py.check_string_dtype(dataset.dtype) is not None
+    return table.completed(columns)
 
 
 def _normalise(raw: dict[str, Array], clocks: dict[str, Array]) -> dict[str, Array]:
@@ -89,7 +78,6 @@ def _normalise(raw: dict[str, Array], clocks: dict[str, Array]) -> dict[str, Arr
         columns[name] = table.as_number(raw.get(name, np.full(length, np.nan)), name)
     start = columns["start_time"] = table.as_number(raw["start_time"], "start_time")
     stop = columns["stop_time"] = table.as_number(raw["stop_time"], "stop_time")
-    columns["duration"] = stop - start
     template = raw.get("start_frame_stim_template", np.full(length, -1))
     columns["start_frame_stim_template"] = table.as_frames(template, "start_frame_stim_template")
     for clock, times in clocks.items():
@@ -98,7 +86,7 @@ def _normalise(raw: dict[str, Array], clocks: dict[str, Array]) -> dict[str, Arr
             first, last = (table.as_frames(raw[name], name) for name in names)
         else:
             first, last = table.frames_from_times(start, stop, times)
-        columns |= {names[0]: first, names[1]: last, f"num_frames_{clock}": last - first}
+        columns |= dict(zip(names, (first, last), strict=True))
     return columns
 
 

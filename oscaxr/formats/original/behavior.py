@@ -14,8 +14,8 @@ from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import DatasetReader, as_words, open_source
 from oscaxr.model import names as n
 from oscaxr.model import signals
+from oscaxr.model.derived import Parts
 
-Parts = dict[str, tuple[tuple[str, ...], Any]]
 FloatArray = npt.NDArray[np.float64]
 
 COLUMNS: Final = {

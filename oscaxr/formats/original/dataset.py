@@ -21,27 +21,17 @@ from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import DatasetReader
 from oscaxr.formats.identity import with_table
 from oscaxr.formats.original import behavior, rois, stimulus_table
+from oscaxr.formats.original import synchronization as sync
 from oscaxr.formats.original.files import SessionTree, read_tree
 from oscaxr.formats.original.log_cache import decode
 from oscaxr.formats.original.rois import PngReader
 from oscaxr.formats.original.stimulus_log import StimulusLog
 from oscaxr.formats.original.stimulus_table import build_patches, square_parts
-from oscaxr.formats.original.synchronization import (
-    SECOND_ALIGNMENT_SESSIONS,
-    Synchronization,
-    SyncLines,
-    align,
-    check_alignment,
-    correct,
-    read_sync,
-    read_synchronization,
-    stimulus_clock,
-)
 from oscaxr.model import names as n
 from oscaxr.model import segments as segments_of
 from oscaxr.model import signals
 from oscaxr.model.dataset import session_dataset
-from oscaxr.model.derived import mask_facts
+from oscaxr.model.derived import Parts, mask_facts
 from oscaxr.options import OpenOptions, dropped_names, parts_of
 
 
@@ -84,8 +74,7 @@ def _facts(
     coords: dict[str, Any] = {"session_id": tree.session_id, "mouse_id": tree.mouse_id}
     if tree.run_type:
         coords["run_type"] = tree.run_type
-    attrs: dict[str, Any] = {"date": tree.date}
-    return with_table(where, tree.facts, coords, attrs, facts)
+    return with_table(where, coords, {"date": tree.date}, facts)
 
 
 def _is_dendritic(tree: SessionTree, coords: Mapping[str, Any]) -> bool:
@@ -97,28 +86,21 @@ def _is_dendritic(tree: SessionTree, coords: Mapping[str, Any]) -> bool:
 
 def _which_rois(tree: SessionTree, segmentation: str | None, *, is_dendritic: bool) -> str:
     """Return the ending of the files of the segmentation that was asked for, or is the default."""
-    if segmentation is None:
-        segmentation = "extr" if is_dendritic else "allen"
     if segmentation == "extr" and not is_dendritic:
         raise CriterionError(
             f"segmentation='extr': session {tree.session_id} is not of a dendritic plane, and only "
             "those have ROIs by EXTRACT; leave the option out, or say 'allen'"
         )
-    return EXTRACT if segmentation == "extr" else ""
+    return EXTRACT if is_dendritic and segmentation != "allen" else ""
 
 
 def _label_as_raw(ds: xr.Dataset) -> None:
     """Say in its attributes that `dff` holds raw fluorescence, as was asked for."""
-    for name, what in (
-        (n.DFF, "raw fluorescence"),
-        (n.DFF_MEDIAN, "median of the full raw fluorescence trace"),
-        (n.DFF_SPREAD, "95th less 5th percentile of the full raw fluorescence trace"),
-    ):
-        if name in ds.variables:
-            ds.variables[name].attrs["long_name"] = what
+    for name in {n.DFF, n.DFF_MEDIAN, n.DFF_SPREAD} & set(ds.variables):
+        words = ds.variables[name].attrs
+        words["long_name"] = words["long_name"].replace("dF/F", "raw fluorescence")
 
 
-Parts = dict[str, tuple[tuple[str, ...], Any]]
 Result = TypeVar("Result")
 
 EXTRACT: Final = "_dendritic"
@@ -199,8 +181,8 @@ class SessionReading:
         keep = self.options.get("keep_decoded", False)
         with_squares = "squares" in parts_of(self.options.get("include", ()))[0]
         decoded = self.attempt(lambda: decode(files["stimulus"], keep))
-        lines = self.attempt(lambda: read_sync(self.hdf5("sync")))
-        clocks = self.attempt(lambda: read_synchronization(self.hdf5("time_synchronization")))
+        lines = self.attempt(lambda: sync.read_sync(self.hdf5("sync")))
+        clocks = self.attempt(lambda: sync.read_synchronization(self.hdf5("time_synchronization")))
         found = self.attempt(lambda: rois.find_traces(self.hdf5(self.source)))
         masks = self.attempt(self._masks)
         picture = self.attempt(lambda: PngReader(files["max_projection"]))
@@ -236,32 +218,32 @@ class SessionReading:
     def _clocked(
         self,
         log: StimulusLog,
-        lines: SyncLines,
-        clocks: Synchronization,
+        lines: sync.SyncLines,
+        clocks: sync.Synchronization,
         n_frames: int,
     ) -> tuple[stimulus_table.Columns, Parts]:
         """Align the clocks; build the stimulus table and the running velocity on them."""
         session_id = self.tree.session_id
-        sync = self.tree.files["sync"]
+        path = self.tree.files["sync"]
         try:
             delay = lines.monitor_delay()
-            first = align(lines.twop_falling, lines.stim_times, delay)
+            first = sync.align(lines.twop_falling, lines.stim_times, delay)
         except FormatError as error:
-            if session_id not in SECOND_ALIGNMENT_SESSIONS:
-                raise FormatError(f"{sync}: {error}") from error
+            if session_id not in sync.SECOND_ALIGNMENT_SESSIONS:
+                raise FormatError(f"{path}: {error}") from error
             first = np.zeros(len(lines.stim_times), np.int64)
-        aligned, message = correct(first, clocks.stimulus_alignment, session_id)
+        aligned, message = sync.correct(first, clocks.stimulus_alignment, session_id)
         if message:
             warn(f"{self.tree.folder}: {message}", OscaxrWarning)
-        check_alignment(aligned, min(n_frames, len(clocks.twop_times)))
+        sync.check_alignment(aligned, min(n_frames, len(clocks.twop_times)))
         pulses = behavior.pulses_of_session(lines.stim_rising)
         velocity = self.attempt(lambda: behavior.running_velocity(log.wheel, lines.stim_rising))
         if len(pulses) < len(aligned):
             raise FormatError(
-                f"{sync}: the stimulus line rises {len(pulses)} times but falls "
+                f"{path}: the stimulus line rises {len(pulses)} times but falls "
                 f"{len(lines.stim_falling)} times"
             )
-        clock = stimulus_clock(pulses, clocks.twop_times, aligned)
+        clock = sync.stimulus_clock(pulses, clocks.twop_times, aligned)
         rows = stimulus_table.build_rows(log, aligned)
         columns = stimulus_table.build_columns(rows, log, clock)
         lengths = {"stim": len(aligned), "twop": n_frames}
@@ -315,18 +297,16 @@ class SessionReading:
                 f"those of {ids[:3]}..."
             )
         path = self.tree.files.get("matches") if self.is_tracked else None
+        tracked = rois.tracking_ids(path, ids, self.tree.session_id)
         return {
             n.ROI: ((n.ROI,), np.arange(n_rois)),
             n.ROI_ID: ((n.ROI,), ids),
-            n.TRACKING_ID: (
-                (n.ROI,),
-                rois.tracking_ids(path, ids, self.tree.session_id),
-            ),
+            n.TRACKING_ID: ((n.ROI,), tracked),
             n.ROI_MASK: ((n.ROI, n.HEIGHT, n.WIDTH), OrthogonalArray(array)),
             **mask_facts(array, np.arange(n_rois)),
         }
 
-    def _pupil(self, file: Hdf5File | None, clocks: Synchronization, n_frames: int) -> Parts:
+    def _pupil(self, file: Hdf5File | None, clocks: sync.Synchronization, n_frames: int) -> Parts:
         if file is None:
             return {}
         if len(clocks.eye_frames) < n_frames:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 from oscaxr.errors import (
     AmbiguousSessionError,
@@ -11,13 +11,11 @@ from oscaxr.errors import (
     SessionNotFoundError,
     listed,
 )
-
-RunType = Literal["prod", "pilot", ""]
+from oscaxr.model.facts import RUN_TYPES
 
 _FOLDER: Final = re.compile(r"ophys_session_(\d{9,})")
 _NAME: Final = re.compile(r"(\d{9,})_(\d{6})_(\d{8})_(.+)")
 _MOUSE: Final = re.compile(r"mouse_(\d{6})")
-_RUN_TYPES: Final[tuple[RunType, ...]] = ("prod", "pilot")
 
 
 @dataclass(frozen=True)
@@ -28,15 +26,9 @@ class SessionTree:
     session_id: int
     mouse_id: int
     date: str
-    run_type: RunType
-    experiment_id: int
+    run_type: str
     files: dict[str, Path] = field(hash=False)
     missing: dict[str, str] = field(hash=False)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the names say, under the names of a session Dataset."""
-        return {"session_id": self.session_id, "mouse_id": self.mouse_id, "date": self.date}
 
 
 def is_session_folder(path: Path) -> bool:
@@ -59,11 +51,10 @@ def read_tree(folder: Path) -> SessionTree:
         raise SessionNotFoundError(f"cannot open {folder} as a session: there is no such folder")
     problems: list[str] = []
     session_id, mouse_id, day = _ids(folder, problems)
-    experiment = _single(folder, "ophys_experiment_*", problems)
-    processed = None if experiment is None else experiment / "processed"
-    segmentation = (
-        None if processed is None else _single(processed, "ophys_cell_segmentation_run_*", problems)
-    )
+    experiment = _single(folder, "ophys_experiment_*/", problems)
+    inside = experiment or folder / "ophys_experiment_<experiment>"
+    images = inside / "processed"
+    segmentation = _single(images, "ophys_cell_segmentation_run_*/", problems)
     pupil = _pupil(folder, (session_id, mouse_id, day), problems)
     if problems:
         raise AmbiguousSessionError(
@@ -72,8 +63,6 @@ def read_tree(folder: Path) -> SessionTree:
         )
     stem = f"{session_id}_{mouse_id}_{day}"
     number = "<experiment>" if experiment is None else experiment.name.rpartition("_")[2]
-    inside = experiment or folder / "ophys_experiment_<experiment>"
-    images = inside / "processed"
     wanted = {
         "stimulus": folder / f"{stem}_stim.pkl",
         "sync": folder / f"{stem}_sync.h5",
@@ -98,7 +87,6 @@ def read_tree(folder: Path) -> SessionTree:
         mouse_id=mouse_id,
         date=f"{day[:4]}-{day[4:6]}-{day[6:]}",
         run_type=_run_type(folder),
-        experiment_id=int(number) if number.isdecimal() else -1,
         files={part: path for part, path in wanted.items() if path.is_file()},
         missing={part: str(path) for part, path in wanted.items() if not path.is_file()},
     )
@@ -144,30 +132,24 @@ def _ids(folder: Path, problems: list[str]) -> tuple[int, int, str]:
     return int(found["session id"]), int(found["mouse id"]), found["date"]
 
 
-def _run_type(folder: Path) -> RunType:
+def _run_type(folder: Path) -> str:
     """Return what the nearest folder above says: one further up may be named so by chance."""
     above = folder.resolve().parts[::-1]
-    return next((name for part in above for name in _RUN_TYPES if name == part), "")
+    return next((part for part in above if part in RUN_TYPES), "")
 
 
 def _single(folder: Path, pattern: str, problems: list[str]) -> Path | None:
-    found = sorted(path for path in folder.glob(pattern) if path.is_dir())
+    """Return the one path of a pattern (of folders, if it ends in a slash), where there is one."""
+    found = sorted(folder.glob(pattern))
     if len(found) > 1:
-        problems.append(
-            f"several folders {pattern} in {folder.name}: {', '.join(p.name for p in found)}"
-        )
+        names = ", ".join(path.name for path in found)
+        problems.append(f"several {pattern} in {folder.name}: {names}")
     return found[0] if found else None
 
 
 def _pupil(folder: Path, ids: tuple[int, int, str], problems: list[str]) -> Path | None:
     """Return the pupil table, whose name may have more than the other files'."""
-    found = sorted(folder.glob("*pupil_data_df.h5"))
-    if len(found) > 1:
-        problems.append(f"several pupil tables: {', '.join(path.name for path in found)}")
-    fields = [str(ids[0]), str(ids[1]), ids[2]]
-    problems += [
-        f"the pupil table {path.name} is not named for the session"
-        for path in found
-        if path.name.split("_")[:3] != fields
-    ]
-    return found[0] if found else None
+    found = _single(folder, "*pupil_data_df.h5", problems)
+    if found is not None and found.name.split("_")[:3] != [str(one) for one in ids]:
+        problems.append(f"the pupil table {found.name} is not named for the session")
+    return found

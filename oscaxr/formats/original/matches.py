@@ -139,13 +139,20 @@ class _Parsed:
         self.path = Path(path)
         self.problems: list[str] = []
         content = _load(self.path)
-        self.rois = self._table(content, "rois")
-        self.bad = self._table(content, "bad_rois")
+        self.session, self.index, self.roi_id = self._rois(content, "rois", _INDEX, _ROI_ID)
+        bad = self._rois(content, "bad_rois", _BAD_INDEX, _BAD_ROI_ID)
+        bad_session, self.bad_index, self.bad_id = bad
+        if None not in (self.session, bad_session) and self.session != bad_session:
+            self.problems.append(
+                f"rois are those of session {self.session}, bad_rois of session {bad_session}"
+            )
+        both = sorted(set(self.index.tolist()) & set(self.bad_index.tolist()))
+        if both:
+            self.problems.append(f"ROIs {both} are tracked and bad at once")
         self.metadata = self._table(content, "metadata")
         self.example_table: Table | None = None
         if "match_perm_examples" in content:
             self.example_table = self._table(content, "match_perm_examples")
-        self._check_rois()
         self._check_sessions()
         self._check_matrices()
         self.example_rows = self._check_examples() if self.example_table is not None else []
@@ -171,37 +178,20 @@ class _Parsed:
             self.problems.append(f"{name}: columns differ in length: {lengths}")
         return columns
 
-    def _check_rois(self) -> None:
-        self.index = self._integers("rois", self.rois, _INDEX)
-        self.bad_index = self._integers("bad_rois", self.bad, _BAD_INDEX)
-        self.session, id_column = self._named("rois", self.rois, _ROI_ID)
-        self.roi_id = (
-            self._integers("rois", self.rois, id_column) if id_column else np.empty(0, int)
+    def _rois(
+        self, content: Mapping[str, Any], name: str, index: str, id_pattern: re.Pattern[str]
+    ) -> tuple[int | None, Integers, Integers]:
+        """Return the session, the indices and the ids of a table of ROIs."""
+        table = self._table(content, name)
+        found = [match for column in table if (match := id_pattern.fullmatch(column))]
+        indices = self._integers(name, table, index)
+        if len(found) == 1:
+            return int(found[0][1]), indices, self._integers(name, table, found[0][0])
+        self.problems.append(
+            f"{name}: one column should be named {id_pattern.pattern!r}, but there are "
+            f"{sorted(table)}"
         )
-        bad_session, id_column = self._named("bad_rois", self.bad, _BAD_ROI_ID)
-        self.bad_id = (
-            self._integers("bad_rois", self.bad, id_column) if id_column else np.empty(0, int)
-        )
-        if None not in (self.session, bad_session) and self.session != bad_session:
-            self.problems.append(
-                f"rois are those of session {self.session}, bad_rois of session {bad_session}"
-            )
-        both = sorted(set(self.index.tolist()) & set(self.bad_index.tolist()))
-        if both:
-            self.problems.append(f"ROIs {both} are tracked and bad at once")
-
-    def _named(
-        self, name: str, table: Table, pattern: re.Pattern[str]
-    ) -> tuple[int | None, str | None]:
-        """Return the session number in the name of a column, and the name."""
-        found = [match for column in table if (match := pattern.fullmatch(column))]
-        if len(found) != 1:
-            self.problems.append(
-                f"{name}: one column should be named {pattern.pattern!r}, but there are "
-                f"{sorted(table)}"
-            )
-            return None, None
-        return int(found[0][1]), found[0][0]
+        return None, indices, np.empty(0, np.int64)
 
     def _integers(self, name: str, table: Table, column: str) -> Integers:
         """Return a column of different whole numbers, zero or more."""

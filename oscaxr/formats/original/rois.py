@@ -1,6 +1,5 @@
 """ROIs of the original layout: traces, masks by the Allen segmentation or EXTRACT, tracking."""
 
-import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +16,7 @@ from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import DatasetReader, Source, as_words, open_source
 from oscaxr.formats.original.matches import read_matches
 from oscaxr.model import names as n
-from oscaxr.model.derived import MIN_TOTAL_WEIGHT, MaskReader, WholeMasks, trace_facts
-
-Parts = dict[str, tuple[tuple[str, ...], Any]]
+from oscaxr.model.derived import MIN_TOTAL_WEIGHT, MaskReader, Parts, WholeMasks, trace_facts
 
 DATASETS: Final = ("data", "FC")
 """Names of the traces in their files: dF/F, raw fluorescence."""
@@ -104,14 +101,14 @@ _EDGES: Final = ("minx", "miny", "maxx", "maxy")
 _LISTED: Final = 5
 
 
-class PixelMasks(WholeMasks):
-    """Boolean masks given by their pixels, as a reader."""
+class BoxMasks(WholeMasks):
+    """Boolean masks given within their boxes (x, y, width, height), as a reader."""
 
-    def __init__(self, shape: tuple[int, int], counts: Array, y: Array, x: Array) -> None:
-        self.shape = (len(counts), *shape)
+    def __init__(self, shape: tuple[int, int], boxes: IntArray, masks: list[Array]) -> None:
+        self.shape = (len(boxes), *shape)
         self.mask_bytes = int(np.prod(shape))
-        self.starts = np.concatenate([[0], np.cumsum(counts)])
-        self.y, self.x = y, x
+        self.boxes = boxes.tolist()
+        self.masks = masks
 
     def decoder(self) -> Callable[[Array], Array]:
         """Return what decodes the masks of some rows."""
@@ -119,15 +116,13 @@ class PixelMasks(WholeMasks):
 
     def _decode(self, rows: Array) -> Array:
         block = np.zeros((len(rows), *self.shape[1:]), bool)
-        counts = self.starts[rows + 1] - self.starts[rows]
-        which = np.repeat(np.arange(len(rows)), counts)
-        first = np.repeat(self.starts[rows] - np.cumsum(counts) + counts, counts)
-        pixel = first + np.arange(len(first))
-        block[which, self.y[pixel], self.x[pixel]] = True
+        for place, row in enumerate(rows.tolist()):
+            x, y, width, height = self.boxes[row]
+            block[place, y : y + height, x : x + width] = self.masks[row]
         return block
 
 
-def read_allen_masks(masks: Path, object_list: Path) -> tuple[PixelMasks, IntArray]:
+def read_allen_masks(masks: Path, object_list: Path) -> tuple[BoxMasks, IntArray]:
     """Read the masks of the Allen segmentation."""
     shape, found = _load_masks(masks)
     try:
@@ -144,8 +139,12 @@ def read_allen_masks(masks: Path, object_list: Path) -> tuple[PixelMasks, IntArr
     order = np.argsort(ids)
     if len(np.unique(ids)) < len(ids):
         raise FormatError(f"{masks} gives the same id to several ROIs")
-    rows = [found[chosen[i]] for i in order]
-    return _pixels(rows, shape, masks), ids[order]
+    chosen = chosen[order]
+    boxes = boxes[chosen]
+    if np.any(boxes < 0) or np.any(boxes[:, :2] + boxes[:, 2:] > shape[::-1]):
+        raise FormatError(f"{masks} has ROI masks that reach beyond the field of {shape} pixels")
+    drawn = [_drawn(found[i]["mask"], box, masks) for i, box in zip(chosen, boxes, strict=True)]
+    return BoxMasks(shape, boxes, drawn), ids[order]
 
 
 def _load_masks(path: Path) -> tuple[tuple[int, int], list[dict[str, Any]]]:
@@ -198,27 +197,15 @@ def _matched(boxes: IntArray, listed: IntArray, path: Path) -> IntArray:
     return roi[of_row]
 
 
-def _pixels(rois: list[dict[str, Any]], shape: tuple[int, int], path: Path) -> PixelMasks:
-    box = np.array([[roi[key] for key in _BOX] for roi in rois], np.int64).reshape(-1, 4)
-    x, y, width, height = box.T
-    sizes = width * height
-    if np.any(box < 0) or np.any(x + width > shape[1]) or np.any(y + height > shape[0]):
-        raise FormatError(f"{path} has ROI masks that reach beyond the field of {shape} pixels")
-    lines = itertools.chain.from_iterable(roi["mask"] for roi in rois)
+def _drawn(rows: Any, box: IntArray, path: Path) -> Array:
+    """Return a mask within its box; as for weights, one of less than three pixels is empty."""
     try:
-        flat = np.fromiter(itertools.chain.from_iterable(lines), bool)
-    except TypeError as error:
-        raise FormatError(f"{path}: a mask is not rows of booleans ({error})") from error
-    if len(flat) != sizes.sum():
-        raise FormatError(f"{path}: masks hold {len(flat)} pixels, but their boxes {sizes.sum()}")
-    roi = np.repeat(np.arange(len(rois)), sizes)
-    place = np.arange(len(flat)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    counts = np.bincount(roi[flat], minlength=len(rois))
-    # As for weights: a mask of less than three pixels is empty.
-    counts[counts < MIN_TOTAL_WEIGHT] = 0
-    kept = flat & (counts > 0)[roi]
-    roi, place = roi[kept], place[kept]
-    return PixelMasks(shape, counts, y[roi] + place // width[roi], x[roi] + place % width[roi])
+        mask = np.array(rows).reshape(box[3], box[2])
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{path}: a mask does not fill its box ({error})") from error
+    if mask.size and mask.dtype != bool:
+        raise FormatError(f"{path}: a mask is not rows of booleans, but of {mask.dtype}")
+    return mask.astype(bool) & (np.count_nonzero(mask) >= MIN_TOTAL_WEIGHT)
 
 
 def find_extract_masks(file: Hdf5File) -> MaskReader:

@@ -276,11 +276,6 @@ class StimulusLog:
         return int(self.pre_blank * self.fps)
 
 
-def read_log(path: Path) -> StimulusLog:
-    """Read a stimulus log."""
-    return parse_log(load_log(path), path)
-
-
 def load_log(path: Path) -> dict[str, Any]:
     """Unpickle a stimulus log, safely."""
     content = load(path)
@@ -335,19 +330,18 @@ def parse_tracks(content: dict[str, Any], path: Path) -> list[Array]:
 def _wheel(values: LogValues, content: Mapping[str, Any]) -> Array:
     """Return the turns of the wheel, from the first place that has them."""
     items = either(content, "items")
-    for name in ("behavior", "foraging"):
-        encoders = either(either(items, name), "encoders")
-        if isinstance(encoders, list) and len(encoders) == 1:
-            turns = _turns(values, either(encoders[0], "dx"), f"items[{name!r}]")
+    places = {f"items[{name!r}]": either(items, name) for name in ("behavior", "foraging")}
+    encoders = {where: either(place, "encoders") for where, place in places.items()}
+    for where, found in {**encoders, "the log": [content]}.items():
+        if isinstance(found, list) and len(found) == 1:
+            turns = _turns(values, either(found[0], "dx"), where)
             if turns.size:
                 return turns
-    turns = _turns(values, either(content, "dx"), "the log")
-    if not turns.size:
-        values.problems.append(
-            "there are no turns of the running wheel: neither items['behavior'] nor "
-            "items['foraging'] has one encoder with 'dx', and the log itself has no 'dx'"
-        )
-    return turns
+    values.problems.append(
+        "there are no turns of the running wheel: neither items['behavior'] nor "
+        "items['foraging'] has one encoder with 'dx', and the log itself has no 'dx'"
+    )
+    return np.empty(0)
 
 
 def _turns(values: LogValues, found: Any, where: str) -> Array:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from oscaxr.formats.original.log_cache import Tracks
 from oscaxr.formats.original.stimulus_log import ShownStimulus, StimulusLog
 from oscaxr.model import names as n
 from oscaxr.model import segments as segments_of
+from oscaxr.model.derived import Parts
 
 Columns = dict[str, Array]
 
@@ -25,7 +26,8 @@ _SHOWN_PER_SEQUENCE: Final = n.SEGMENTS_PER_GABOR_SEQUENCE - 1
 _SEQUENCE_FRAMES: Final = 18
 _FLOW_FRAMES: Final = 60
 _SQUARE_NUMBERS: Final = {128.0: n.N_SQUARES, 256.0: 26}
-_BY_TIME: Final = ["start_frame_stim", "start_frame_twop"]
+_STARTS: Final = ["start_frame_stim", "start_frame_twop"]
+_STOPS: Final = ["stop_frame_stim", "stop_frame_twop"]
 
 
 def build_rows(log: StimulusLog, alignment: Array) -> Columns:
@@ -39,10 +41,10 @@ def build_rows(log: StimulusLog, alignment: Array) -> Columns:
     rows = pd.concat(parts).sort_values("start_frame_twop", kind="stable")
     _check_overlaps(rows, "shown at once", problems)
     _finish(problems)
-    rows = pd.concat([rows, _gray_frames(rows, alignment)]).sort_values(_BY_TIME)
+    rows = pd.concat([rows, _gray_frames(rows, alignment)]).sort_values(_STARTS)
     _check_overlaps(rows, "that overlap with gray frames", problems)
     _finish(problems)
-    rows = pd.concat([rows, _gray_screens(rows, alignment)]).sort_values(_BY_TIME)
+    rows = pd.concat([rows, _gray_screens(rows, alignment)]).sort_values(_STARTS)
     found = {str(name): column.to_numpy() for name, column in rows.items()}
     for name in ("stimulus_type", "main_flow_direction"):
         found[name] = found[name].astype(np.str_)
@@ -126,8 +128,8 @@ def _odd_sweeps(shown: ShownStimulus, sweeps: Array, per: int, n_blocks: int) ->
 
 
 def _check_overlaps(rows: pd.DataFrame, what: str, problems: list[str]) -> None:
-    starts = rows[["start_frame_stim", "start_frame_twop"]].to_numpy()[1:]
-    stops = rows[["stop_frame_stim", "stop_frame_twop"]].to_numpy()[:-1]
+    starts = rows[_STARTS].to_numpy()[1:]
+    stops = rows[_STOPS].to_numpy()[:-1]
     over = np.flatnonzero((starts < stops).any(axis=1))
     if over.size:
         problems.append(
@@ -211,16 +213,9 @@ def build_columns(rows: Columns, log: StimulusLog, clock: Array) -> Columns:
         "start_frame_stim_template": _template_frames(rows, template),
         "start_time": start_time,
         "stop_time": stop_time,
-        "duration": stop_time - start_time,
+        **{name: rows[name] for name in (*_STARTS, *_STOPS)},
     }
-    for clock_name in ("stim", "twop"):
-        start, stop = rows[f"start_frame_{clock_name}"], rows[f"stop_frame_{clock_name}"]
-        columns |= {
-            f"start_frame_{clock_name}": start,
-            f"stop_frame_{clock_name}": stop,
-            f"num_frames_{clock_name}": stop - start,
-        }
-    return {**columns, **segments_of.derive(columns)}
+    return segments_of.completed(columns)
 
 
 def _template_names(rows: Columns, is_pilot: bool) -> Array:
@@ -246,9 +241,6 @@ def _template_frames(rows: Columns, template: Array) -> Array:
         else:
             frames[of] = rows["start_frame_stim"][of] - rows["start_frame_stim"][of[0]]
     return frames
-
-
-Parts = dict[str, tuple[tuple[str, ...], Any]]
 
 
 def square_parts(tracks: Tracks, path: Path, rows: Columns, log: StimulusLog) -> Parts:
@@ -306,29 +298,25 @@ def build_patches(rows: Columns, log: StimulusLog) -> Columns:
     """Return the parameters of the Gabor patches."""
     found: Columns = {}
     for number, shown in enumerate(log.stimuli):
-        if shown.kind != n.GABORS:
-            continue
         of = np.flatnonzero((rows["stimulus"] == number) & (rows["letter"] != GRAY_LETTER))
-        letter, sweep = rows["letter"][of], rows["sweep"][of]
-        for name, places in (
-            ("gabor_x", shown.patch_x),
-            ("gabor_y", shown.patch_y),
-            ("gabor_size", shown.patch_size),
-        ):
-            if places is not None:
-                _column(found, name, len(rows["stimulus"]))[of] = places[letter]
-        if shown.orientations is not None:
-            if shown.orientations.shape != (sweep.max() + 1, n.N_PATCHES):
-                raise FormatError(
-                    f"orisbyimg has shape {shown.orientations.shape}, where {sweep.max() + 1} "
-                    f"Gabor sweeps of {n.N_PATCHES} patches were shown"
-                )
-            turned = shown.orientations[sweep].astype(np.float64)
-            turned[letter == UNEXPECTED_LETTER] += 90.0
-            turned += 360.0 * (turned < 0) - 360.0 * (turned > 360)
-            _column(found, "gabor_orientation", len(rows["stimulus"]))[of] = turned
+        if shown.kind == n.GABORS:
+            for name, values in _patches(shown, rows["letter"][of], rows["sweep"][of]).items():
+                blank = np.full((len(rows["letter"]), n.N_PATCHES), np.nan)
+                found.setdefault(name, blank)[of] = values
     return found
 
 
-def _column(found: Columns, name: str, length: int) -> Array:
-    return found.setdefault(name, np.full((length, n.N_PATCHES), np.nan))
+def _patches(shown: ShownStimulus, letter: Array, sweep: Array) -> Columns:
+    """Return what is known of the patches in each sweep of a stimulus."""
+    places = {"gabor_x": shown.patch_x, "gabor_y": shown.patch_y, "gabor_size": shown.patch_size}
+    found = {name: values[letter] for name, values in places.items() if values is not None}
+    if shown.orientations is None:
+        return found
+    if shown.orientations.shape != (sweep.max() + 1, n.N_PATCHES):
+        raise FormatError(
+            f"orisbyimg has shape {shown.orientations.shape}, where {sweep.max() + 1} Gabor sweeps "
+            f"of {n.N_PATCHES} patches were shown"
+        )
+    turned = shown.orientations[sweep] + 90.0 * (letter == UNEXPECTED_LETTER)[:, np.newaxis]
+    turned += 360.0 * (turned < 0) - 360.0 * (turned > 360)
+    return {**found, "gabor_orientation": turned}
