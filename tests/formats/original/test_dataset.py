@@ -282,7 +282,7 @@ def test_the_decoded_log_is_kept_by_its_content(original_folders, tmp_path, monk
     )
     with ox.open_session(folder, **options) as ds:
         assert ds.square_x.values.any()
-    assert re.fullmatch(r"[0-9a-f]{64}-\d+", entry.name)
+    assert re.fullmatch(r"[0-9a-f]{64}-\d+", entry.stem)
 
 
 def test_another_log_is_not_taken_for_the_one_that_is_kept(tmp_path):
