@@ -170,7 +170,7 @@ class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
             return np.empty(self.shape, self.dtype)
         flat: list[AxisIndex] = []
         natural: list[int] = []
-        flip: list[slice] = []
+        flip: list[Any] = []
         for index, length in zip(self.indices, self.reader.shape, strict=True):
             sizes = _sizes(index, length)
             natural += sizes
@@ -188,7 +188,7 @@ class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
         values = self._windows()
         if values is None:
             values = self.reader.read(tuple(flat))
-        return values.reshape(natural)[tuple(flip)].transpose(self.order)
+        return values.reshape(natural)[(*flip, ...)].transpose(self.order)
 
     def view(self) -> Array | None:
         """Return the array as a read-only view of its source, where that is possible."""

@@ -130,12 +130,12 @@ class _Export:
         return None
 
     def identity(self, place: Place) -> Identity:
-        from oscaxr.store.session import session_identity
+        from oscaxr.store.current import session_identity
 
         return session_identity(self._local(place))
 
     def open(self, places: Places, options: OpenOptions, facts: Facts | None) -> xr.Dataset:
-        from oscaxr.store.session import open_session_export
+        from oscaxr.store.open import open_session_export
 
         return open_session_export(
             self._local(places[0]),

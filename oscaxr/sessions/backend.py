@@ -9,7 +9,8 @@ import xarray as xr
 from oscaxr.options import OpenOptions, PathLike, check_honoured, check_options
 from oscaxr.sessions.asked import SessionReader
 from oscaxr.sessions.open import open_sessions
-from oscaxr.store.open import is_exported, layouts_of, open_exported
+from oscaxr.store.layout import is_exported
+from oscaxr.store.open import layouts_of, open_exported
 
 _OF_TREES: Final = ("drop_variables", "chunks")
 _ORIGINAL_FOLDER: Final = re.compile(r"ophys_session_\d{9,}")

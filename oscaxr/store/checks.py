@@ -7,12 +7,12 @@ found, measured and, where they could unfold to far more, unfolded within bounds
 import json
 import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from io import FileIO
-from itertools import product
+from itertools import groupby, product
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -42,6 +42,7 @@ _NUMBERS: Final = frozenset(
     {"bool", "float16", "float32", "float64", "complex64", "complex128"}
     | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 )
+_FIXED_WIDTH: Final = {"fixed_length_utf32": ("U", 4), "null_terminated_bytes": ("S", 1)}
 _RATIOS: Final = {"gzip": 1100, "zstd": 50_000}
 _CHECKSUM_BYTES: Final = 4
 _CHECKSUM: Final = "crc32c"
@@ -161,9 +162,10 @@ def _dtype(name: Any) -> np.dtype[Any]:
         return np.dtype(object)
     if isinstance(name, str) and name in _NUMBERS:
         return np.dtype(name)
-    if isinstance(name, dict) and name.get("name") == "fixed_length_utf32":
-        (length,) = _sizes([name["configuration"]["length_bytes"]], least=4)
-        return np.dtype(f"U{length // 4}")
+    if isinstance(name, dict) and name.get("name") in _FIXED_WIDTH:
+        kind, width = _FIXED_WIDTH[name["name"]]
+        (length,) = _sizes([name["configuration"]["length_bytes"]], least=width)
+        return np.dtype(f"{kind}{length // width}")
     raise ValueError(f"data type {str(name)[:60]!r} is none of numbers, booleans and text")
 
 
@@ -216,54 +218,27 @@ class ChunkGuard:
         self.complete = complete
         self._counts = plan.per_shard or (1,) * len(plan.shape)
         self._indexes: dict[str, Array] = {}
-        self._proven: dict[str, Array] = {}
+        self._proven: set[Place] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_indexes": {}, "_proven": {}}
+        return self.__dict__ | {"_indexes": {}, "_proven": set()}
 
-    def check_all(self, *, checksums: bool = False) -> None:
-        """Prove all chunks; on request read each and compare its checksum."""
-        for touched in product(*(range(size) for size in self._files_per_axis())):
-            axes = zip(touched, self._counts, self.plan.grid, strict=True)
-            self.check(
-                [range(f * count, min((f + 1) * count, size)) for f, count, size in axes],
-                checksums=checksums,
-            )
-
-    def check(self, places: Sequence[Sequence[int] | Array], *, checksums: bool = True) -> None:
+    def check(self, axes: Iterable[Iterable[int]], *, checksums: bool = True) -> None:
         """Prove the chunks at the outer product of places of the grid, each once."""
         # Their checksums too: zarrs does not compare that of a chunk of which it decodes a part.
-        by_axis = [_by_file(axis, count) for axis, count in zip(places, self._counts, strict=True)]
         # One after another: of what is claimed to be there, the first that is not ends it.
-        for files in product(*by_axis):
-            key = "/".join([self.plan.path, "c", *(str(number) for number, _ in files)])
-            within = np.ix_(*(local for _, local in files))
-            proven = self._proven.get(key)
-            if proven is None or not proven[within].all():
-                self._check_file(key, files, within, checksums)
+        new = (place for place in product(*axes) if place not in self._proven)
+        for key, places in groupby(new, self._key):
+            with self.files.opened(key) as opened:
+                index = None if opened is None else self._index(key, opened)
+                for place in places:
+                    self._check_chunk(key, place, opened, index, checksums)
+                    if checksums:
+                        self._proven.add(place)
 
-    def _files_per_axis(self) -> list[int]:
-        return [-(-size // count) for size, count in zip(self.plan.grid, self._counts, strict=True)]
-
-    def _check_file(self, key: str, files: Any, within: Any, checksums: bool) -> None:
-        with self.files.opened(key) as opened:
-            if opened is None:
-                self._missing(key, [number * count for (number, _), count
-                                    in zip(files, self._counts, strict=True)])  # fmt: skip
-                return
-            index = self._index(key, opened)
-            proven = self._proven.setdefault(key, np.zeros(self._counts, bool))
-            for local in product(*(axis.ravel().tolist() for axis in within)):
-                if proven[local]:
-                    continue
-                place = [number * count + at for (number, _), count, at
-                         in zip(files, self._counts, local, strict=True)]  # fmt: skip
-                start, length = map(int, index[local])
-                if start == length == _ABSENT:
-                    self._missing(key, place)
-                else:
-                    self._check_chunk(opened, start, length, place, checksums)
-                proven[local] = checksums
+    def _key(self, place: Place) -> str:
+        numbers = [at // count for at, count in zip(place, self._counts, strict=True)]
+        return "/".join([self.plan.path, "c", *map(str, numbers)])
 
     def _index(self, key: str, opened: Opened) -> Array:
         """Return where in a file its chunks begin, and how long they are."""
@@ -272,13 +247,12 @@ class ChunkGuard:
             return np.array([0, size], np.uint64).reshape(*self._counts, 2)
         if key not in self._indexes:
             length = 16 * math.prod(self._counts)
-            raw = _piece(file, offset + max(0, size - length - _CHECKSUM_BYTES), length)
-            if size < length + _CHECKSUM_BYTES or len(raw) < length:
+            end = size - length - _CHECKSUM_BYTES
+            if end < 0:
                 raise self._damaged(f"the index of {key}", f"it is cut short, to {size} bytes")
-            index = np.frombuffer(raw, "<u8").reshape(-1, 2)
+            index = np.frombuffer(_piece(file, offset + end, length), "<u8").reshape(-1, 2)
             there = index[index[:, 0] != _ABSENT]
             there = there[np.argsort(there[:, 0])]
-            end = size - length - _CHECKSUM_BYTES
             if there.size and (int(there.max()) > end or int(there[-1].sum()) > end):
                 raise self._damaged(f"a chunk of {key}", f"it is cut short, to {size} bytes")
             if (there[:-1].sum(axis=1) > there[1:, 0]).any():
@@ -287,14 +261,23 @@ class ChunkGuard:
         return self._indexes[key]
 
     def _check_chunk(
-        self, opened: Opened, start: int, length: int, place: Sequence[int], checksums: bool
+        self, key: str, place: Place, opened: Opened | None, index: Array | None, checksums: bool
     ) -> None:
+        plan, what = self.plan, f"the chunk ({', '.join(map(str, place))})"
+        start = length = _ABSENT
+        if index is not None:
+            local = tuple(at % count for at, count in zip(place, self._counts, strict=True))
+            start, length = index[local].tolist()
+        if opened is None or start == length == _ABSENT:
+            if self.complete:
+                missing = f"is missing (it should be in {key}; exports have every chunk)"
+                raise damaged(self.files.path, f"{what} of {plan.path} {missing}")
+            return
         file, offset, size = opened
-        plan, what = self.plan, f"the chunk {_shown(place)}"
         stored = length - _CHECKSUM_BYTES * plan.checksum
-        if stored <= 0 or start + length > size:
-            raise self._damaged(what, f"it is cut short, to {max(length, 0)} bytes")
         limit = MAX_DOCUMENT_BYTES if plan.text else plan.chunk_bytes
+        if stored <= 0 or start + length > size:
+            raise self._damaged(what, f"it is cut short, to {length} bytes")
         # What cannot be made smaller becomes only a little longer.
         if stored > limit + limit // 8 + 2**12:
             raise self._damaged(what, f"it has {stored} bytes")
@@ -315,35 +298,10 @@ class ChunkGuard:
             self.files.path, f"{what} of {self.plan.path} is damaged or cut short ({reason})"
         )
 
-    def _missing(self, key: str, place: Sequence[int]) -> None:
-        if self.complete:
-            raise damaged(
-                self.files.path,
-                f"the chunk {_shown(place)} of {self.plan.path} is missing (it should be in {key}; "
-                "exports have every chunk)",
-            )
-
-
-def _by_file(places: Sequence[int] | Array, count: int) -> Iterable[tuple[int, list[int]]]:
-    """Group places along an axis by the file that they are in; a range without listing it."""
-    if isinstance(places, range):
-        for number in range(places.start // count, -(-places.stop // count)):
-            first, last = number * count, (number + 1) * count
-            inside = range(max(first, places.start) - first, min(last, places.stop) - first)
-            yield number, list(inside)
-        return
-    numbers = np.unique(places)
-    for number in np.unique(numbers // count).tolist():
-        yield number, (numbers[numbers // count == number] - number * count).tolist()
-
 
 def _piece(file: FileIO, start: int, length: int) -> bytes:
     file.seek(start)
     return file.read(length)
-
-
-def _shown(place: Sequence[int]) -> str:
-    return f"({', '.join(map(str, place))})"
 
 
 def _unfit(plan: ArrayPlan, raw: bytes, stored: int) -> str:
@@ -372,12 +330,7 @@ def _unfit(plan: ArrayPlan, raw: bytes, stored: int) -> str:
 def _unfolded(codec: str, raw: bytes, limit: int) -> bytes | None:
     """Unfold bytes to no more than a limit; None where that is not possible."""
     if codec == "gzip":
-        engine = zlib.decompressobj(31)
-        try:
-            found = engine.decompress(raw, limit + 1)
-        except zlib.error:
-            return None
-        return found if engine.eof and not engine.unused_data else None
+        return inflated(raw, limit, zlib.MAX_WBITS + 16)
     # A frame of zstd that does not say its size would be unfolded without end.
     if _zstd_size(raw) is None:
         return None
@@ -387,6 +340,16 @@ def _unfolded(codec: str, raw: bytes, limit: int) -> bytes | None:
     except (RuntimeError, ValueError):
         return None
     return bytes(found)
+
+
+def inflated(raw: bytes, limit: int, window_bits: int = zlib.MAX_WBITS) -> bytes | None:
+    """Inflate bytes to no more than a limit; None where that is not possible."""
+    engine = zlib.decompressobj(window_bits)
+    try:
+        found = engine.decompress(raw, limit + 1)
+    except zlib.error:
+        return None
+    return found if engine.eof and not engine.unused_data else None
 
 
 def _zstd_size(raw: bytes) -> int | None:

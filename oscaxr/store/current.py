@@ -1,21 +1,116 @@
-"""Whether an export is what would be written now: same sources, options, variables and facts."""
+"""What an export is: whose, made from what, whole or not, and what would be written now or not."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import xarray as xr
 
-from oscaxr.errors import OscaxrError
+from oscaxr.errors import DamagedExportError, OscaxrError
+from oscaxr.formats.identity import Identity, known_sex, site_date, utc_stamp
+from oscaxr.model import names as n
 from oscaxr.store.encoding import with_dtypes
-from oscaxr.store.layout import PREFIX, layout_of
-from oscaxr.store.open import check_complete, open_exported, provenance_of
-from oscaxr.store.provenance import Source, Sources, earlier_exports, provenance_attrs, source_paths
+from oscaxr.store.layout import PREFIX, PROVENANCE, PathLike, layout_of, provenance_from
+from oscaxr.store.open import (
+    check_session,
+    existing,
+    layout_from,
+    layouts_of,
+    open_exported,
+    opened_export,
+    read_group,
+    read_own,
+)
+from oscaxr.store.parts import blocks
+from oscaxr.store.provenance import Origin
 
 _COMPARED: Final = ("sources", "exported_from", "parameters")
+_LISTED: Final = 10
 
 
+# -- what an export tells of itself ---------------------------------------------------------------
+def provenance_of(path: PathLike) -> dict[str, Any]:
+    """Return what an export says about where it came from; reads none of its data."""
+    place = existing(path)
+    with opened_export(place) as file:
+        root = file.group("")
+        layout_from(place, root)
+        return {} if root is None else provenance_from(root.attrs)
+
+
+def identity_of(path: PathLike) -> str | None:
+    """Return the digest that an export is known by; None where it has none."""
+    with opened_export(existing(path)) as file:
+        root = file.group("")
+        return None if root is None or root.digest is None else root.digest.get("identity")
+
+
+def session_identity(path: Path) -> Identity:
+    """Return what an export says of its session; of anything but a session, it is an error."""
+    with read_group(path, check=check_session) as ds:
+        facts = {str(name): coord.values[()] for name, coord in ds.coords.items() if not coord.dims}
+        start = utc_stamp(str(ds.attrs.get("session_start_time", "")))
+        day = str(ds.attrs.get("date", "")).replace("-", "")
+        tracked = ds.variables.get("tracking_id")
+        noted = ds.encoding.get(PROVENANCE, {})
+        stated = facts.get("session_id", noted.get("session_id"))
+        return Identity(
+            session_id=None if stated is None else int(stated),
+            mouse_id=int(facts["mouse_id"]) if "mouse_id" in facts else None,
+            start=start,
+            date=int(day) if day.isdecimal() else site_date(start),
+            sex=known_sex(str(ds.attrs.get("sex", ""))),
+            line=str(facts.get("line", "")),
+            n_rois=ds.sizes.get(n.ROI, -1),
+            n_tracked=-1 if tracked is None else int((tracked.values >= 0).sum()),
+            is_numbered={"mouse", "session"} <= set(facts),
+        )
+
+
+def check_complete(path: Path, *, deep: bool = False) -> None:
+    """Check that all data of an export are there and, on request, that they can be read."""
+    problems: list[str] = []
+    layouts = layouts_of(path)
+    with opened_export(existing(path)) as file:
+        for group, layout in layouts.items():
+            found = file.group(group)
+            if found is None:
+                continue
+            stored = [found.variables[name] for name in layout.order if name in found.variables]
+            missing = _failures(partial(one.reader.check_all, checksums=deep) for one in stored)
+            problems += missing
+            if not missing:
+                ds = read_own(found, path, group, (), layout)
+                checked = set((found.digest or {}).get("values", ()))
+                read = [v for name, v in ds.variables.items() if deep or name in checked]
+                problems += _failures(partial(_read, variable) for variable in read)
+    if problems:
+        more = len(problems) - _LISTED
+        listed = problems[:_LISTED] + ([f"... and {more} more problems"] if more > 0 else [])
+        raise DamagedExportError("\n".join(listed))
+
+
+def _failures(checks: Iterable[Callable[[], object]]) -> list[str]:
+    """Say what fails of some checks."""
+    problems = []
+    for check in checks:
+        try:
+            check()
+        except OscaxrError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _read(variable: xr.Variable) -> None:
+    """Read a variable block by block, and keep nothing."""
+    stored_in = variable.encoding.get("preferred_chunks", variable.sizes)
+    for _ in blocks(variable, tuple(stored_in.values())):
+        pass
+
+
+# -- whether it is what would be written now ------------------------------------------------------
 def difference(ds: xr.Dataset, target: Path, dtype: str | None, *, deep: bool) -> str:
     """Say in what an export is not what would be written now; empty where it is the same."""
     try:
@@ -71,8 +166,11 @@ def _of_sources(
     *,
     digest: bool | None,
 ) -> str:
-    paths = source_paths(ds)
-    wanted = _provenance(ds, paths, dtype, digest)
+    asked = {"variables": None, "dtype": dtype, "chunks": None, "compression": True}
+    with Origin({"": ds}, digest) as origin:
+        attrs = origin.attrs("", ds, asked | {"roi": None, "segments": None})
+        paths = origin.paths[""]
+    wanted = {key: json.loads(attrs.get(PREFIX + key, "null")) for key in _COMPARED}
     if wanted["parameters"] != recorded.get("parameters"):
         return f"was written with other options: {recorded.get('parameters')}"
     changed = []
@@ -90,22 +188,6 @@ def _of_sources(
     local = [path for path in paths if isinstance(path, Path) and path.name in undigested]
     changed += [path.name for path in local if _newest(path) > made]
     return f"its source has changed since: {', '.join(changed)}" if changed else ""
-
-
-def _provenance(
-    ds: xr.Dataset, paths: list[Source], dtype: str | None, digest: bool | None
-) -> dict[str, Any]:
-    """Return what an export that is written now would say of its origin."""
-    sources = Sources(paths, digest)
-    try:
-        facts = sources.facts(paths)
-    finally:
-        sources.close()
-    asked = {"variables": None, "dtype": dtype, "chunks": None, "compression": True}
-    attrs = provenance_attrs(
-        ds, facts, asked | {"roi": None, "segments": None}, before=earlier_exports(ds, paths)
-    )
-    return {key: json.loads(attrs.get(PREFIX + key, "null")) for key in _COMPARED}
 
 
 def _by_name(sources: Any) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """How each variable is stored: dtype, chunks, attributes. Decided here, for both file formats."""
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -9,16 +9,25 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from oscaxr.arrays.lazy import Array
 from oscaxr.errors import ExportContentError
 from oscaxr.model import names as n
-from oscaxr.store.layout import PREFIX, RESERVED_ATTRS, TEXT_DIM, Layout, dtype_from, plain_attr
+from oscaxr.store.layout import PREFIX, Layout, convert, dtype_from, plain_attr, values_digest
 
-Array = np.ndarray[Any, Any]
 Format = Literal["zarr", "netcdf"]
 Chunks = Mapping[Hashable, Any]
+# The variable as it is stored, its dtype in the file (None for text in zarr), attributes to add.
+_Encoded = tuple[xr.Variable, np.dtype[Any] | None, dict[str, Any]]
 
 UNCOMPRESSED_BYTES: Final = 2**12
 """Variables up to this size are not worth compressing."""
+
+RESERVED_ATTRS: Final = frozenset(
+    {"_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "_Encoding"}
+    | {"coordinates", "dtype", "DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME"}
+    | {"_ARRAY_DIMENSIONS"}
+)
+"""Attributes of a variable that readers take for instructions, and so cannot be plain facts."""
 
 _KINDS: Final[dict[Format, str]] = {"zarr": "biufc", "netcdf": "biuf"}
 _TIME_UNITS: Final = {
@@ -64,6 +73,7 @@ class Stored:
     chunks: tuple[int, ...]
     shards: tuple[int, ...] | None = None
     chosen: bool = False
+    digest: str | None = None
 
     @property
     def nbytes(self) -> int:
@@ -79,17 +89,15 @@ class Stored:
 def prepare(
     ds: xr.Dataset, layout: Layout, file_format: Format, chunks: Chunks | None = None
 ) -> list[Stored]:
-    """Decide how the variables of a Dataset are stored."""
-    problems = problems_of_names(ds, file_format) + problems_of_attrs(ds, file_format)
-    if wrong := problems_of_chunks(ds, chunks):
-        # What else is wrong is found without them.
-        problems, chunks = problems + wrong, None
+    """Decide how the variables of a Dataset are stored; all that is wrong is one error."""
+    wrong = list(_problems_of_chunks(ds, chunks or {}))
+    problems = [*_problems_of_names(ds, file_format), *_problems_of_attrs(ds, file_format), *wrong]
     stored = []
     coords = _auxiliary(ds)
     for key, variable in ds.variables.items():
-        name = str(key)
+        name, digest = str(key), None
         try:
-            variable, dtype, extra = _encoded(name, variable, layout.dtypes[name], file_format)
+            found, dtype, extra = _encoded(name, variable, layout.dtypes[name], file_format)
         except ExportContentError as error:
             problems.append(str(error))
             continue
@@ -97,12 +105,14 @@ def prepare(
         beside = [c for c, dims in coords.items() if c != name and dims <= set(variable.dims)]
         if key in ds.data_vars and beside:
             attrs["coordinates"] = " ".join(beside)
-        lengths = _lengths(name, chunks)
+        if variable.dtype.kind in "OUTS" and variable.size:
+            digest = values_digest(convert(variable.values, layout.dtypes[name]))
+        lengths = {} if wrong else _lengths(name, chunks or {})
         itemsize = dtype.itemsize if dtype is not None else 16
-        shape = choose_chunks(variable, itemsize, lengths)
-        shards = choose_shards(variable.shape, shape, itemsize) if file_format == "zarr" else None
+        shape = choose_chunks(found, itemsize, lengths)
+        shards = choose_shards(found.shape, shape, itemsize) if file_format == "zarr" else None
         chosen = bool(set(lengths) & set(variable.dims))
-        stored.append(Stored(name, variable, dtype, attrs, shape, shards, chosen))
+        stored.append(Stored(name, found, dtype, attrs, shape, shards, chosen, digest))
     if problems:
         raise ExportContentError(
             "cannot save this so that it comes back as it is:\n"
@@ -111,8 +121,10 @@ def prepare(
     return stored
 
 
-def as_stored(values: Array, dtype: np.dtype[Any]) -> Array:
+def as_stored(values: Array, dtype: np.dtype[Any] | None) -> Array:
     """Return values in the dtype that they have in the file."""
+    if dtype is None:
+        return values.astype(object)
     if values.dtype.kind in "mM":
         values = values.astype(values.dtype.newbyteorder("=")).view(np.int64)
     return values.astype(dtype, copy=False)
@@ -132,27 +144,19 @@ def with_dtypes(
     """Note the dtypes that data variables are to be stored in."""
     if dtype is None:
         return layout
-    if isinstance(dtype, Mapping):
-        wanted = {str(key): np.dtype(value) for key, value in dtype.items()}
-        unknown = [key for key in wanted if key not in ds.data_vars]
-    else:
-        unknown = []
-        wanted = {
-            str(key): np.dtype(dtype) for key, v in ds.data_vars.items() if v.dtype.kind == "f"
-        }
-    wrong = [
-        f"{key} from {ds[key].dtype} to {value}"
+    if not isinstance(dtype, Mapping):
+        dtype = {key: dtype for key, variable in ds.data_vars.items() if variable.dtype.kind == "f"}
+    wanted = {str(key): np.dtype(value) for key, value in dtype.items()}
+    problems = [f"no data variable {key}" for key in wanted if key not in ds.data_vars]
+    problems += [
+        f"cannot change {key} from {ds[key].dtype} to {value}"
         for key, value in wanted.items()
-        if key not in unknown and (value.kind != "f" or ds[key].dtype.kind not in "fiu")
+        if key in ds.data_vars and (value.kind != "f" or ds[key].dtype.kind not in "fiu")
     ]
-    if unknown or wrong:
+    if problems:
         raise ExportContentError(
-            f"dtype={dtype!r}: "
-            + "; ".join(
-                ([f"no data variable {', '.join(unknown)}"] if unknown else [])
-                + ([f"cannot change {', '.join(wrong)}"] if wrong else [])
-            )
-            + ". Only numeric data variables change, and to a floating-point dtype."
+            f"dtype={dtype!r}: {'; '.join(problems)}. Only numeric data variables change, and to a "
+            "floating-point dtype."
         )
     return replace(layout, dtypes=layout.dtypes | {key: value.str for key, value in wanted.items()})
 
@@ -162,10 +166,8 @@ def _auxiliary(ds: xr.Dataset) -> dict[str, set[Hashable]]:
     return {str(c): set(v.dims) for c, v in ds.coords.items() if v.dims != (c,)}
 
 
-def _encoded(
-    name: str, variable: xr.Variable, dtype_name: str, file_format: Format
-) -> tuple[xr.Variable, np.dtype[Any] | None, dict[str, Any]]:
-    """Return a variable, its dtype in the file (None for strings) and attributes to add."""
+def _encoded(name: str, variable: xr.Variable, dtype_name: str, file_format: Format) -> _Encoded:
+    """Return a variable as it is stored, or refuse one that would not come back."""
     dtype = dtype_from(dtype_name)
     if not isinstance(variable.dtype, np.dtype):
         raise ExportContentError(
@@ -173,13 +175,20 @@ def _encoded(
         )
     if dtype.kind in "mM":
         return variable, np.dtype(np.int64), _time_attrs(name, variable, dtype)
-    if dtype.kind in "UT":
-        return _text(name, variable, file_format)
+    if dtype.kind == "S":
+        return (variable, dtype, {}) if file_format == "zarr" else _as_characters(variable, {})
     if dtype.kind == "O":
         found = pd.api.types.infer_dtype(np.ravel(variable.values), skipna=False)
         if found not in ("string", "empty"):
             raise ExportContentError(f"{name} has objects ({found}) that are not all strings")
-        return _text(name, variable, file_format)
+    if dtype.kind in "OUT":
+        for text in np.ravel(variable.values).tolist():
+            if reason := unfit_text(text, file_format):
+                raise ExportContentError(f"{name} has the text {text!r}, which {reason}")
+        # (Strings of any length are slow in HDF5, cannot be compressed, and with netCDF-C 4.10.1 a
+        # file with many of them crashes the process that opens it twice.)
+        encoded = {"_Encoding": "utf-8"}
+        return (variable, None, {}) if file_format == "zarr" else _as_characters(variable, encoded)
     if dtype.kind not in _KINDS[file_format] or dtype.itemsize > 8 * (1 + (dtype.kind == "c")):
         raise ExportContentError(f"{name} has dtype {dtype}, which {_NAMES[file_format]} has not")
     if file_format == "netcdf" and dtype.kind == "b":
@@ -200,69 +209,48 @@ def _time_attrs(name: str, variable: xr.Variable, dtype: np.dtype[Any]) -> dict[
         )
     if dtype.kind == "m":
         return {"units": _TIME_UNITS[unit], "dtype": f"timedelta64[{unit}]"}
-    return {
-        "units": f"{_TIME_UNITS[unit]} since 1970-01-01T00:00:00",
-        "calendar": "proleptic_gregorian",
-    }
+    since = f"{_TIME_UNITS[unit]} since 1970-01-01T00:00:00"
+    return {"units": since, "calendar": "proleptic_gregorian"}
 
 
-def _text(
-    name: str, variable: xr.Variable, file_format: Format
-) -> tuple[xr.Variable, np.dtype[Any] | None, dict[str, Any]]:
-    """Return text as it is stored: zarr keeps strings, netCDF characters along one more dim."""
-    # (Strings of any length are slow in HDF5, cannot be compressed, and with netCDF-C 4.10.1 a file
-    # with many of them crashes the process that opens it twice.)
-    for text in np.ravel(variable.values).tolist():
-        if reason := unfit_text(text, file_format):
-            raise ExportContentError(f"{name} has the text {text!r}, which {reason}")
-    if file_format == "zarr":
-        return variable, None, {}
+def _as_characters(variable: xr.Variable, attrs: dict[str, Any]) -> _Encoded:
+    """Return text as netCDF keeps it: characters along one more dim."""
     characters = as_characters(variable.values)
-    width = characters.shape[-1]
-    dims = (*variable.dims, f"{TEXT_DIM}{width}")
-    return xr.Variable(dims, characters, variable.attrs), np.dtype("S1"), {"_Encoding": "utf-8"}
+    # So that a reader, too, finds one dim a length.
+    dims = (*variable.dims, f"string{characters.shape[-1]}")
+    return xr.Variable(dims, characters, variable.attrs), np.dtype("S1"), attrs
 
 
 def as_characters(values: Array, width: int = 0) -> Array:
     """Return text as characters, of the width that is given or is needed, along one more dim."""
-    text = np.strings.encode(np.asarray(values).astype(object).astype(np.str_), "utf-8")
+    text = np.asarray(values)
+    if text.dtype.kind != "S":
+        text = np.strings.encode(text.astype(object).astype(np.str_), "utf-8")
     width = width or max(1, text.dtype.itemsize)
     return text.astype(f"S{width}")[..., np.newaxis].view("S1")
 
 
-def _lengths(name: str, chunks: Chunks | None) -> dict[Hashable, int]:
-    """Return the lengths that are asked for one variable."""
-    found = {
-        dim: int(length)
-        for dim, length in (chunks or {}).items()
-        if not isinstance(length, Mapping)
-    }
-    return found | dict(
-        (chunks or {}).get(name, {}) if isinstance((chunks or {}).get(name), Mapping) else {}
-    )
-
-
 # -- chunks ----------------------------------------------------------------------------------------
+def _lengths(name: str, chunks: Chunks) -> dict[Hashable, int]:
+    """Return the lengths that are asked for one variable."""
+    of_all = {dim: length for dim, length in chunks.items() if not isinstance(length, Mapping)}
+    own = chunks.get(name)
+    return of_all | dict(own) if isinstance(own, Mapping) else of_all
+
+
 def choose_chunks(
-    variable: xr.Variable, itemsize: int, lengths: Mapping[Hashable, int] | None = None
+    variable: xr.Variable, itemsize: int, lengths: Mapping[Hashable, int]
 ) -> tuple[int, ...]:
     """Choose the shape of the chunks of a variable."""
-    lengths = lengths or {}
     whole = {dim: max(1, size) for dim, size in variable.sizes.items()}
+    found = dict(whole)
     if math.prod(whole.values()) * itemsize > SMALL_BYTES:
         found = {dim: min(size, CHUNK_LENGTHS.get(str(dim), size)) for dim, size in whole.items()}
-    else:
-        found = dict(whole)
+    for dim in whole.keys() & lengths.keys():
+        found[dim] = whole[dim] if lengths[dim] == -1 else min(whole[dim], int(lengths[dim]))
     free = [dim for dim in variable.dims if dim not in lengths]
-    for dim, length in lengths.items():
-        if dim in found:
-            found[dim] = whole[dim] if length == -1 else min(whole[dim], int(length))
     while free and math.prod(found.values()) * itemsize > MAX_CHUNK_BYTES:
-        longest = max(
-            (dim for dim in free if str(dim) in CHUNK_LENGTHS), key=found.__getitem__, default=None
-        )
-        if longest is None or found[longest] == 1:
-            longest = max(free, key=found.__getitem__)
+        longest = max(free, key=lambda dim: (found[dim] > 1, dim in CHUNK_LENGTHS, found[dim]))
         if found[longest] == 1:
             break
         found[longest] = -(-found[longest] // 2)
@@ -286,47 +274,35 @@ def choose_shards(
 
 
 # -- what would not come back as it is ------------------------------------------------------------
-def problems_of_names(ds: xr.Dataset, file_format: str) -> list[str]:
-    """Return what is wrong with names and indexes."""
-    every = [*ds.variables, *(dim for dim in ds.dims if dim not in ds.variables), *ds.attrs]
-    problems = [f"the name {key!r} is not a string" for key in every if not isinstance(key, str)]
-    problems += [
-        f"the name {key!r} would be taken for a path"
-        for key in dict.fromkeys([*ds.variables, *ds.dims])
-        if isinstance(key, str) and ("/" in key or not key.strip())
-    ]
-    problems += [
-        f"the name {key!r} {reason}"
-        for key in dict.fromkeys([*ds.variables, *ds.dims])
-        if isinstance(key, str) and (reason := _unfit_name(key, file_format))
-    ]
-    problems += [
-        f"the name of the coordinate {key!r} has spaces"
-        for key in ds.coords
-        if isinstance(key, str) and " " in key
-    ]
+def _problems_of_names(ds: xr.Dataset, file_format: Format) -> Iterator[str]:
+    """Say what is wrong with names and indexes."""
+    for key in dict.fromkeys([*ds.variables, *ds.dims]):
+        if reason := _unfit_name(key, file_format):
+            yield f"the name {key!r} {reason}"
+        elif key in ds.coords and " " in str(key):
+            yield f"the name of the coordinate {key!r} has spaces"
     for index, coords in ds.xindexes.group_by_index():
-        if not isinstance(index, xr.indexes.PandasIndex) or isinstance(
-            index, xr.indexes.PandasMultiIndex
-        ):
+        kind = type(index)
+        if not isinstance(index, xr.indexes.PandasIndex) or kind is xr.indexes.PandasMultiIndex:
             listed = ", ".join(map(str, coords))
-            problems.append(
-                f"the index of {listed} is a {type(index).__name__}: use .reset_index first"
-            )
-    return problems
+            yield f"the index of {listed} is a {kind.__name__}: use .reset_index first"
 
 
-def _unfit_name(name: str, file_format: str) -> str:
+def _unfit_name(name: Any, file_format: Format) -> str:
     """Say why a file cannot have a name; empty where it can."""
+    if not isinstance(name, str):
+        return "is not a string"
+    if "/" in name or not name.strip():
+        return "would be taken for a path"
     if reason := unfit_text(name, file_format):
         return reason
     if "\0" in name:
         return "has a NUL character, which no name of a file has"
     if len(name.encode()) > _NAME_BYTES:
         return f"is longer than {_NAME_BYTES} bytes"
-    if file_format == "zarr" and name in _TAKEN:
-        return "means something else to zarr"
-    return unfit_for_netcdf(name) if file_format == "netcdf" else ""
+    if file_format == "zarr":
+        return "means something else to zarr" if name in _TAKEN else ""
+    return unfit_for_netcdf(name)
 
 
 def unfit_for_netcdf(name: str) -> str:
@@ -339,8 +315,10 @@ def unfit_for_netcdf(name: str) -> str:
     return ""
 
 
-def unfit_text(text: str, file_format: str) -> str:
+def unfit_text(text: Any, file_format: Format) -> str:
     """Say why a file cannot give a text back as it is; empty where it can."""
+    if not isinstance(text, str):
+        return "is none: a gap, for which files have no text"
     if file_format == "netcdf" and "\0" in text:
         return "has a NUL character, at which netCDF ends a text"
     try:
@@ -350,48 +328,43 @@ def unfit_text(text: str, file_format: str) -> str:
     return ""
 
 
-def problems_of_attrs(ds: xr.Dataset, file_format: str) -> list[str]:
-    """Return what is wrong with attributes."""
-    problems = []
+def _problems_of_attrs(ds: xr.Dataset, file_format: Format) -> Iterator[str]:
+    """Say what is wrong with attributes."""
     holders: dict[str, Mapping[Any, Any]] = {"the Dataset": ds.attrs}
     holders |= {str(key): variable.attrs for key, variable in ds.variables.items()}
     for owner, attrs in holders.items():
         for key, value in attrs.items():
-            if str(key).startswith(PREFIX):
-                problems.append(
-                    f"{owner} has the attribute {key!r}, which an export adds itself: open exports "
-                    "with oscaxr, not with plain xarray, before saving them again"
-                )
-            elif key in RESERVED_ATTRS:
-                problems.append(f"{owner} has the attribute {key!r}, which tells readers to decode")
-            elif plain_attr(value) is None:
-                problems.append(
-                    f"{owner} has the attribute {key!r} of type {type(value).__name__}: only text, "
-                    "numbers and lists of them can be attributes"
-                )
-            elif file_format == "netcdf" and (reason := unfit_for_netcdf(str(key))):
-                problems.append(f"{owner} has the attribute {key!r}, which {reason}")
-            texts = (key, value, *(value if isinstance(value, list | tuple) else ()))
-            problems += [
-                f"{owner} has the attribute {key!r}, which {reason}"
-                for text in texts
-                if isinstance(text, str) and (reason := unfit_text(text, file_format))
-            ]
-    return problems
+            if reason := _unfit_attr(key, value, file_format):
+                yield f"{owner} has the attribute {key!r}{reason}"
 
 
-def problems_of_chunks(ds: xr.Dataset, chunks: Mapping[Hashable, Any] | None) -> list[str]:
-    """Return what is wrong with the chunks that are asked for."""
-    problems = []
-    for key, value in (chunks or {}).items():
-        lengths = value if isinstance(value, Mapping) else {key: value}
+def _unfit_attr(key: Any, value: Any, file_format: Format) -> str:
+    if not isinstance(key, str):
+        return ", the name of which is not a string"
+    if key.startswith(PREFIX):
+        return (
+            ", which an export adds itself: open exports with oscaxr, not with plain xarray, "
+            "before saving them again"
+        )
+    if key in RESERVED_ATTRS:
+        return ", which tells readers to decode"
+    if plain_attr(value) is None:
+        what = "only text, numbers and lists of them can be attributes"
+        return f" of type {type(value).__name__}: {what}"
+    texts = (key, value, *(value if isinstance(value, list | tuple) else ()))
+    reasons = [unfit_text(text, file_format) for text in texts if isinstance(text, str)]
+    reasons += [unfit_for_netcdf(key)] if file_format == "netcdf" else []
+    return next((f", which {reason}" for reason in reasons if reason), "")
+
+
+def _problems_of_chunks(ds: xr.Dataset, chunks: Chunks) -> Iterator[str]:
+    """Say what is wrong with the chunks that are asked for."""
+    for key, value in chunks.items():
         if isinstance(value, Mapping) and key not in ds.variables:
-            problems.append(f"chunks: there is no variable {key!r}")
-        for dim, length in lengths.items():
+            yield f"chunks: there is no variable {key!r}"
+        for dim, length in (value if isinstance(value, Mapping) else {key: value}).items():
             if dim not in ds.dims:
-                problems.append(
-                    f"chunks: there is no dim {dim!r}; there are {', '.join(map(str, ds.dims))}"
-                )
+                there = ", ".join(map(str, ds.dims))
+                yield f"chunks: there is no dim {dim!r}; there are {there}"
             if not isinstance(length, int | np.integer) or (length < 1 and length != -1):
-                problems.append(f"chunks: {dim!r} has length {length!r}; it is 1 or more, or -1")
-    return problems
+                yield f"chunks: {dim!r} has length {length!r}; it is 1 or more, or -1"

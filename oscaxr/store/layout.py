@@ -8,16 +8,20 @@ Attributes that an export adds all begin with :data:`PREFIX`; they are taken off
 
 import hashlib
 import json
+import math
+import os
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from functools import partial
+from typing import Any, Final, Literal, Protocol, get_args
 
 import numpy as np
 import xarray as xr
+from xarray.indexes import PandasIndex
 
-if TYPE_CHECKING:
-    import pandas as pd
+from oscaxr.arrays.lazy import Array, ArrayReader, AxisIndex, Once, OrthogonalArray, Reader
+from oscaxr.errors import DamagedExportError
 
 PREFIX: Final = "oscaxr_"
 """First letters of the attributes that an export adds."""
@@ -37,33 +41,75 @@ PROVENANCE: Final = "provenance"
 SUFFIXES: Final = (".zarr", ".zarr.zip", ".nc")
 """Suffixes of exports, which say their format."""
 
-RESERVED_ATTRS: Final = frozenset(
-    {"_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "_Encoding"}
-    | {
-        "coordinates",
-        "dtype",
-        "DIMENSION_LIST",
-        "REFERENCE_LIST",
-        "CLASS",
-        "NAME",
-        "_ARRAY_DIMENSIONS",
-    }
-)
-"""Attributes of a variable that readers take for instructions, and so cannot be plain facts."""
-
-TEXT_DIM: Final = "string"
-"""Begin of the name of the dim that netCDF has for the characters of a text; then its length."""
-
+PathLike = str | os.PathLike[Any]
 _JSON_FACTS: Final = ("sources", "exported_from", "parameters")
 
 _DTYPES: Final = re.compile(
-    r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[mM]8\[\d{0,9}\w{1,2}\]|U\d{1,8})|object|StringDType"
+    r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[mM]8\[\d{0,9}\w{1,2}\]|[US]\d{1,8})|object|StringDType"
 )
 _MAX_TEXT_BYTES: Final = 2**28
+
+KEPT_ENCODING: Final = {
+    **dict.fromkeys("OUT", ("_Encoding",)),
+    **dict.fromkeys("mM", ("units", "calendar")),
+}
+"""What of a variable's ``.encoding`` an export notes, by kind of dtype."""
+
+# Attributes by which other readers know what a variable was, by kind of dtype.
+_ADDED_ATTRS: Final = {"b": ("dtype",), "M": ("units", "calendar"), "m": ("units", "dtype")}
+_SEQUENCE_TYPES: Final = ("list", "tuple", "array")
 
 Kind = Literal["Dataset", "DataArray", "DataTree"]
 
 
+# -- what a file holds ----------------------------------------------------------------------------
+class StoredReader(Reader, Protocol):
+    """Reads a variable as it is stored, nothing of it unproven."""
+
+    def check_all(self, *, checksums: bool = False) -> None:
+        """Refuse data that are missing, cut short or, on request, changed; reads no values."""
+
+
+@dataclass(frozen=True)
+class StoredVariable:
+    """One variable, as it is stored."""
+
+    dims: tuple[str, ...]
+    attrs: dict[str, Any]
+    reader: StoredReader
+
+
+@dataclass(frozen=True)
+class StoredGroup:
+    """What a file says of one group."""
+
+    attrs: dict[str, Any]
+    variables: Mapping[str, StoredVariable]
+    description: dict[str, Any]
+    digest: dict[str, Any] | None
+    # Whether the variables show that other software wrote them.
+    foreign: bool = False
+
+
+class ExportFile(Protocol):
+    """What an export is read from, in whatever format."""
+
+    def group(self, group: str) -> StoredGroup | None:
+        """Return what is said of a group (empty: the root); None where there is none."""
+
+    def groups(self) -> list[str]:
+        """Return the paths of all groups, the root (empty) first."""
+
+    def close(self) -> None:
+        """Release what is open; reading opens it again."""
+
+
+def is_exported(path: PathLike) -> bool:
+    """Say whether a path has the suffix of an export; does not look into it."""
+    return os.fspath(path).lower().rstrip("/\\").endswith(SUFFIXES)
+
+
+# -- what an export was ---------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Layout:
     """What one group of an export was before it was written."""
@@ -77,6 +123,7 @@ class Layout:
     dims: dict[str, list[str]] = field(default_factory=dict)
     dtypes: dict[str, str] = field(default_factory=dict)
     attr_types: dict[str, dict[str, str]] = field(default_factory=dict)
+    encoding: dict[str, dict[str, str]] = field(default_factory=dict)
     format: int = FORMAT
 
     def to_json(self) -> str:
@@ -99,27 +146,31 @@ def layout_of(ds: xr.Dataset, *, kind: Kind = "Dataset", name: str | None = None
     """Describe a Dataset, so that it can be restored from what readers make of it."""
     attr_types = {"": attr_types_of(ds.attrs)}
     attr_types |= {str(key): attr_types_of(v.attrs) for key, v in ds.variables.items()}
+    encoding = {str(key): _kept_encoding(v) for key, v in ds.variables.items()}
     return Layout(
         kind=kind,
         name=name,
         variable=str(next(iter(ds.data_vars))) if kind == "DataArray" else "",
         order=[str(key) for key in ds.variables],
         coords=[str(key) for key in ds.coords],
-        indexed={str(key): str(index.dtype) for key, index in pandas_indexes(ds).items()},
+        indexed={
+            str(key): str(index.to_pandas_index().dtype)
+            for key, index in ds.xindexes.items()
+            if isinstance(index, PandasIndex)
+        },
         dims={str(key): [str(dim) for dim in v.dims] for key, v in ds.variables.items()},
         dtypes={str(key): dtype_name(v.dtype) for key, v in ds.variables.items()},
         attr_types={key: types for key, types in attr_types.items() if types},
+        encoding={key: found for key, found in encoding.items() if found},
     )
 
 
-def pandas_indexes(ds: xr.Dataset) -> dict[Hashable, "pd.Index[Any]"]:
-    """Return the indexes of a Dataset that pandas has one coordinate for."""
-    return {
-        key: index.to_pandas_index()
-        for key, index in ds.xindexes.items()
-        if isinstance(index, xr.indexes.PandasIndex)
-        and not isinstance(index, xr.indexes.PandasMultiIndex)
-    }
+def _kept_encoding(variable: xr.Variable) -> dict[str, str]:
+    """Return how plain files are to hold the values, where that was said; noted, not obeyed."""
+    kind, given = variable.dtype.kind, variable.encoding
+    if kind in "OUT" and given.get("dtype") == "S1":
+        given = {"_Encoding": "utf-8"} | given
+    return {key: str(given[key]) for key in KEPT_ENCODING.get(kind, ()) if key in given}
 
 
 def dtype_name(dtype: Any) -> str:
@@ -143,8 +194,9 @@ def restored_dtype(name: str, stored: np.dtype[Any], size: int, *, variable: str
     if not _DTYPES.fullmatch(name):
         raise ValueError(f"dtype {name[:60]!r} of {variable}")
     dtype = dtype_from(name)
-    if dtype.kind in "OUT":
-        fits = stored.kind in "OUT" and dtype.itemsize * size <= _MAX_TEXT_BYTES
+    if dtype.kind in "OUTS":
+        same = stored.kind == "S" if dtype.kind == "S" else stored.kind in "OUT"
+        fits = same and dtype.itemsize * size <= _MAX_TEXT_BYTES
     elif dtype.kind in "mM":
         fits = stored == np.int64
     elif dtype.kind == "b":
@@ -158,7 +210,7 @@ def restored_dtype(name: str, stored: np.dtype[Any], size: int, *, variable: str
     return dtype
 
 
-def convert(values: Any, name: str) -> np.ndarray[Any, Any]:
+def convert(values: Any, name: str) -> Array:
     """Return values as they were before they were written."""
     found, dtype = np.asarray(values), dtype_from(name)
     if dtype.kind == "b" and found.dtype.itemsize == 1 and found.flags.c_contiguous:
@@ -168,7 +220,64 @@ def convert(values: Any, name: str) -> np.ndarray[Any, Any]:
     return found if found.dtype == dtype else found.astype(dtype)
 
 
-_SEQUENCE_TYPES: Final = ("list", "tuple", "array")
+def stored_encoding(stored: StoredVariable, path: PathLike) -> dict[str, Any]:
+    """Return where a variable is, and what of it is stored together."""
+    chunks = getattr(stored.reader, "chunk_shape", None)
+    preferred = dict(zip(stored.dims, chunks, strict=True)) if chunks else None
+    return {"source": str(path)} | ({"preferred_chunks": preferred} if preferred else {})
+
+
+def restored(
+    stored: StoredVariable, layout: Layout, name: str, source: str, digest: str | None
+) -> xr.Variable:
+    """Return a variable as it was before it was written."""
+    reader: Reader = stored.reader
+    dtype, size = layout.dtypes[name], math.prod(reader.shape)
+    wanted = restored_dtype(dtype, reader.dtype, size, variable=name)
+    added = {"coordinates", *_ADDED_ATTRS.get(wanted.kind, ())}
+    attrs = {key: value for key, value in stored.attrs.items() if key not in added}
+    noted = layout.encoding.get(name, {})
+    kept = {key: str(noted[key]) for key in KEPT_ENCODING.get(wanted.kind, ()) if key in noted}
+    if size and (digest is not None or reader.dtype != wanted):
+        reader = RestoredReader(stored.reader, dtype, digest, f"{source}: {name}")
+    return xr.Variable(
+        stored.dims,
+        OrthogonalArray(reader) if size else np.empty(reader.shape, wanted),
+        restore_attrs(attrs, layout.attr_types.get(name, {})),
+        stored_encoding(stored, source) | kept,
+    )
+
+
+class RestoredReader:
+    """Reads values as they were before they were written; small ones are held to their digest."""
+
+    def __init__(self, reader: StoredReader, dtype: str, digest: str | None, what: str) -> None:
+        self.reader = reader
+        self.name = dtype
+        self.shape = reader.shape
+        self.dtype = dtype_from(dtype)
+        self.chunk_shape = getattr(reader, "chunk_shape", None)
+        self._whole = digest and Once(partial(_verified, reader, dtype, digest, what))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "RestoredReader":
+        return self
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        if self._whole:
+            return ArrayReader(self._whole()).read(indices)
+        return convert(self.reader.read(indices), self.name)
+
+
+def _verified(reader: Reader, dtype: str, digest: str, what: str) -> Array:
+    """Read a small variable, and hold its values against their digest."""
+    values = convert(reader.read((slice(None),) * len(reader.shape)), dtype)
+    if values_digest(values) != digest:
+        raise DamagedExportError(
+            f"{what} was changed since it was written: its values are not those of the digest. "
+            "Export it again, or copy it again if it was copied."
+        )
+    return values
 
 
 # -- attributes -----------------------------------------------------------------------------------
@@ -265,7 +374,7 @@ def metadata_digest(description: Mapping[str, Any]) -> str:
     return _sha256(description)
 
 
-def values_digest(values: np.ndarray[Any, Any]) -> str | None:
+def values_digest(values: Array) -> str | None:
     """Return the digest of the values of a variable; None of one that is too large."""
     if values.dtype.kind in "OUT":
         raw = json.dumps(np.ravel(values).tolist(), ensure_ascii=False).encode()

@@ -7,19 +7,14 @@ by several threads; what h5py cannot inflate (zstd, bzip2) is read through the n
 
 import json
 import math
-import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import h5py
 import numpy as np
-import xarray as xr
 
-from oscaxr.arrays.computed import computed
-from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, Reader, read_increasing
+from oscaxr.arrays.lazy import Array, ArrayReader, AxisIndex, Once, Reader, read_increasing, view_of
 from oscaxr.arrays.xarray_internals import NETCDF_LOCK
 from oscaxr.errors import (
     DamagedExportError,
@@ -35,8 +30,9 @@ from oscaxr.store.checks import (
     MAX_RATIO,
     check_claim,
     damaged,
+    inflated,
 )
-from oscaxr.store.layout import PREFIX
+from oscaxr.store.layout import DIGESTED_BYTES, PREFIX, StoredGroup, StoredVariable
 
 DIGEST: Final = PREFIX + "digest"
 """Attribute of each group that holds its digest."""
@@ -50,19 +46,9 @@ _MAX_DEPTH: Final = 16
 _INTERNAL: Final = frozenset({"_Encoding", "DIMENSION_LABELS", DIGEST})
 
 
-# -- reading --------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class _Group:
-    """What a file says of a group: attributes, and of each variable where, how and what it is."""
-
-    attrs: dict[str, Any]
-    digest: str | None
-    variables: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]]
-    description: dict[str, Any]
-
-
+# -- what a file says -----------------------------------------------------------------------------
 class NetcdfFile:
-    """A netCDF file that is read (see :class:`oscaxr.store.open.ExportFile`)."""
+    """A netCDF file that is read (see :class:`oscaxr.store.layout.ExportFile`)."""
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -78,103 +64,41 @@ class NetcdfFile:
         except FormatError as error:
             reason = str(error).replace("as an NWB session", "as an export")
             raise DamagedExportError(f"{reason} Or export it again.") from error
-        self._groups: dict[str, _Group | None] = {}
-
-    def _group(self, group: str) -> _Group | None:
-        if group not in self._groups:
-            with self._file.handle() as handle:
-                self._groups[group] = _read_group(handle, group, self._file.path)
-        return self._groups[group]
-
-    def _known(self, group: str) -> _Group:
-        found = self._group(group)
-        return _Group({}, None, {}, {}) if found is None else found
-
-    def attrs(self, group: str) -> dict[str, Any] | None:
-        """Return the attributes of a group."""
-        found = self._group(group)
-        return None if found is None else dict(found.attrs)
 
     def groups(self) -> list[str]:
         """Return the paths of all groups, the root (empty) first."""
         with self._file.handle() as handle:
             return ["", *_group_names(handle["/"].id, self._file.path)]
 
-    def names(self, group: str) -> list[str]:
-        """Return the names of the variables of a group."""
-        return list(self._known(group).variables)
+    def group(self, group: str) -> StoredGroup | None:
+        """Return what is said of a group."""
+        import h5netcdf
 
-    def description(self, group: str) -> dict[str, Any]:
-        """Return all that is said of a group and its variables."""
-        return self._known(group).description
-
-    def digest(self, group: str) -> dict[str, Any] | None:
-        """Return the digest that a group has."""
-        text = self._known(group).digest
-        return None if text is None else dict(json.loads(text))
-
-    def identity(self) -> str | None:
-        """Return the digest of all digests."""
-        return (self.digest("") or {}).get("identity")
-
-    def foreign(self, group: str) -> bool:
-        """Say whether other software wrote the variables: netCDF does not tell."""
-        return False
-
-    def variable(
-        self, group: str, name: str, dims: Sequence[str] | None, *, complete: bool
-    ) -> xr.Variable | None:
-        """Return a variable as it is stored, text as fixed-width unicode; lazy."""
-        if name not in self._known(group).variables:
-            return None
-        place, own_dims, attrs = self._known(group).variables[name]
-        dims = own_dims if dims is None else dims
         with self._file.handle() as handle:
-            dataset = handle[place]
-            data = _data(self._file, dataset)
-            if len(dims) != len(data.shape):
-                raise damaged(self._file.path, f"{name} has shape {data.shape}, not dims {dims}")
-            variable = xr.Variable(dims, data, dict(attrs))
-            if dataset.chunks and len(dataset.chunks) == len(dims):
-                variable.encoding["preferred_chunks"] = dict(zip(dims, dataset.chunks, strict=True))
-        return variable
-
-    def problems(self, group: str, names: Iterable[str], *, checksums: bool = False) -> list[str]:
-        """Say which data of variables are missing or cut short; netCDF has no checksums."""
-        variables = self._known(group).variables
-        places = [variables[name][0] for name in names if name in variables]
-        with self._file.handle() as handle:
-            size = Path(self._file.path).stat().st_size
-            found = [hdf5_problem(handle[place], size) for place in places]
-        return [f"{self._file.path}: {problem}" for problem in found if problem]
+            parents = group.split("/") if group else []
+            for depth in range(len(parents) + 1):
+                place = "/" + "/".join(parents[:depth])
+                if place not in handle:
+                    return None
+                _check_group(handle[place].id, self._file.path)
+            root = h5netcdf.File(handle, "r", phony_dims="access")
+            found = root[group] if group else root
+            attrs = _attrs(found)
+            digest = attrs.pop(DIGEST, None)
+            variables: dict[str, StoredVariable] = {}
+            described: dict[str, Any] = {"": attrs}
+            for name, variable in found.variables.items():
+                dataset, its = variable._h5ds, _attrs(variable)
+                described[name] = [dataset.shape, dataset.dtype.str, dataset.chunks, its]
+                reader = NetcdfReader(self._file, dataset, "_Encoding" in variable.attrs)
+                dims = tuple(variable.dimensions[: len(reader.shape)])
+                variables[name] = StoredVariable(dims, its, reader)
+        found_digest = None if digest is None else dict(json.loads(digest))
+        return StoredGroup(dict(attrs), variables, described, found_digest)
 
     def close(self) -> None:
         """Release the file; reading opens it again."""
         self._file.close()
-
-
-def _read_group(handle: h5py.File, group: str, path: str) -> _Group | None:
-    import h5netcdf
-
-    parents = group.split("/") if group else []
-    for depth in range(len(parents) + 1):
-        place = "/" + "/".join(parents[:depth])
-        if place not in handle:
-            return None
-        _check_group(handle[place].id, path)
-    root = h5netcdf.File(handle, "r", phony_dims="access")
-    found = root[group] if group else root
-    attrs = _attrs(found)
-    digest = attrs.pop(DIGEST, None)
-    variables: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {}
-    described: dict[str, Any] = {"": attrs}
-    for name, variable in found.variables.items():
-        dataset = variable._h5ds
-        its = _attrs(variable)
-        dims = variable.dimensions[: -1 if dataset.dtype.kind == "S" else None]
-        variables[name] = (dataset.name, dims, its)
-        described[name] = [dataset.shape, dataset.dtype.str, dataset.chunks, its]
-    return _Group(attrs, digest, variables, described)
 
 
 def _attrs(place: Any) -> dict[str, Any]:
@@ -193,57 +117,68 @@ def _value(value: Any) -> Any:
     return value
 
 
-def _data(file: Hdf5File, dataset: h5py.Dataset) -> Any:
-    """Return the data of a variable, lazy and checked when they are first read."""
-    place, dtype, shape = str(dataset.name), dataset.dtype, dataset.shape
-    if h5py.check_string_dtype(dtype) is not None:
-        if dtype.kind == "O":
-            return computed(Once(partial(_read_texts, file, place)), shape, np.dtype(object))
-        width = shape[-1] * dtype.itemsize
-        once = Once(partial(_read_characters, file, place, width))
-        return computed(once, shape[:-1], np.dtype(f"U{width}"))
-    reader = CheckedReader(_reader(file, dataset), Once(partial(_prove, file, place)))
-    if not shape:
-        return computed(Once(partial(reader.read, ())), (), dtype)
-    return OrthogonalArray(reader)
+# -- what a variable holds ------------------------------------------------------------------------
+class NetcdfReader:
+    """A variable of a file, text as fixed-width unicode; checked before it is first read."""
 
+    def __init__(self, file: Hdf5File, dataset: h5py.Dataset, encoded: bool) -> None:
+        self.file = file
+        self.name = str(dataset.name)
+        self.shape: tuple[int, ...] = dataset.shape
+        self.dtype: np.dtype[Any] = dataset.dtype
+        self.chunk_shape: tuple[int, ...] | None = dataset.chunks
+        if self.dtype.kind == "S":
+            # Characters along one more dim.
+            width = self.shape[-1] * self.dtype.itemsize
+            self.shape, self.chunk_shape = self.shape[:-1], None
+            self.dtype = np.dtype(f"{'U' if encoded else 'S'}{width}")
+        # Not a bound method: a reader that refers to itself lives until garbage is collected.
+        self._reader = Once(partial(_proven, file, self.name, self.dtype))
 
-def _reader(file: Hdf5File, dataset: h5py.Dataset) -> Reader:
-    creation = dataset.id.get_create_plist()
-    filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
-    known = all(h5py.h5z.filter_avail(one) for one in filters)
-    return DatasetReader(file, dataset) if known else _ThroughNetcdf(file, dataset)
-
-
-class CheckedReader:
-    """A reader of a dataset that is checked before it is first read."""
-
-    def __init__(self, reader: Reader, check: Once) -> None:
-        self.reader = reader
-        self.shape = reader.shape
-        self.dtype = reader.dtype
-        self.chunk_shape = getattr(reader, "chunk_shape", None)
-        self._check = check
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedReader":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "NetcdfReader":
         return self
+
+    def check_all(self, *, checksums: bool = False) -> None:
+        """Refuse data that are missing or cut short; netCDF has no checksums."""
+        _prove(self.file, self.name)
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
-        self._check()
-        return self.reader.read(indices)
+        reader: Reader = self._reader()
+        return reader.read(indices)
 
     def view(self) -> Array | None:
         """Return the whole dataset as a read-only view, where the reader can give one."""
-        self._check()
-        view = getattr(self.reader, "view", None)
-        return None if view is None else view()
+        return view_of(self._reader())
 
     def read_windows(self, *windows: Any) -> Array | None:
         """Read windows of consecutive rows, where the reader can."""
-        self._check()
-        read = getattr(self.reader, "read_windows", None)
+        read = getattr(self._reader(), "read_windows", None)
         return None if read is None else read(*windows)
+
+
+def _proven(file: Hdf5File, name: str, dtype: np.dtype[Any]) -> Reader:
+    """Return what reads a dataset, once it is known to be what it claims."""
+    _prove(file, name)
+    with file.handle() as handle:
+        dataset = handle[name]
+        creation = dataset.id.get_create_plist()
+        filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
+        if dtype.kind == "O":
+            # Text of any length, as other software writes it.
+            check_claim(file.path, name, dataset.nbytes, Path(file.path).stat().st_size)
+            return ArrayReader(np.asarray(dataset.asstr()[()], object))
+        known = all(h5py.h5z.filter_avail(one) for one in filters)
+        if known and dtype.kind not in "SU" and dataset.nbytes <= DIGESTED_BYTES:
+            return ArrayReader(np.asarray(dataset[()]))
+        reader = DatasetReader(file, dataset) if known else _ThroughNetcdf(file, dataset)
+    if dtype.kind not in "SU":
+        return reader
+    characters = np.ascontiguousarray(reader.read((slice(None),) * len(reader.shape)))
+    if dtype.kind == "S":
+        return ArrayReader(characters.view(dtype)[..., 0])
+    text = characters.view(f"S{dtype.itemsize // 4}")[..., 0]
+    return ArrayReader(np.strings.decode(text, "utf-8").astype(dtype))
 
 
 class _ThroughNetcdf:
@@ -254,7 +189,6 @@ class _ThroughNetcdf:
         self.name = str(dataset.name)
         self.shape = dataset.shape
         self.dtype = dataset.dtype
-        self.chunk_shape = dataset.chunks
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
@@ -271,33 +205,6 @@ class _ThroughNetcdf:
                 return np.asarray(variable[indices or ...])
         except (OSError, RuntimeError, LookupError) as error:
             raise damaged(self.path, f"{self.name} cannot be read ({error}): damaged") from error
-
-
-def _prove(file: Hdf5File, place: str) -> bool:
-    with file.handle() as handle:
-        problem = hdf5_problem(handle[place], Path(file.path).stat().st_size)
-    if problem:
-        raise damaged(file.path, problem)
-    return True
-
-
-def _read_texts(file: Hdf5File, place: str) -> Array:
-    """Read text of any length, as other software writes it."""
-    _prove(file, place)
-    with file.handle() as handle:
-        check_claim(file.path, place, handle[place].nbytes, Path(file.path).stat().st_size)
-        return np.asarray(handle[place].asstr()[()], object)
-
-
-def _read_characters(file: Hdf5File, place: str, width: int) -> Array:
-    """Read text that is stored as characters along one more dim."""
-    with file.handle() as handle:
-        reader = _reader(file, handle[place])
-    _prove(file, place)
-    shape = reader.shape
-    characters = np.ascontiguousarray(reader.read(tuple(slice(0, size) for size in shape)))
-    text = characters.view(f"S{width}")[..., 0] if characters.size else characters[..., 0]
-    return np.strings.decode(text, "utf-8").astype(f"U{width}")
 
 
 # -- what is refused ------------------------------------------------------------------------------
@@ -349,7 +256,15 @@ def _check_dataset(dataset: Any, path: str, shown: str) -> None:
         raise damaged(path, f"{shown} has the filters {unknown}, which exports have not")
 
 
-def hdf5_problem(dataset: h5py.Dataset, file_size: int) -> str:
+def _prove(file: Hdf5File, name: str) -> None:
+    """Refuse a dataset that is not what it claims."""
+    with file.handle() as handle:
+        problem = _problem(handle[name], Path(file.path).stat().st_size)
+    if problem:
+        raise damaged(file.path, problem)
+
+
+def _problem(dataset: h5py.Dataset, file_size: int) -> str:
     """Say what of a dataset was never written or cannot be what it claims; empty if it is well."""
     creation, name, nbytes = dataset.id.get_create_plist(), dataset.name, dataset.nbytes
     if not dataset.size or creation.get_layout() == h5py.h5d.COMPACT:
@@ -392,9 +307,6 @@ def _unfit_deflated(dataset: h5py.Dataset, one: Any, chunk_bytes: int) -> str:
     if last != _DEFLATE or one.filter_mask or one.size * _DEFLATE_RATIO <= BLIND_BYTES:
         return ""
     raw = dataset.id.read_direct_chunk(one.chunk_offset)[1]
-    engine = zlib.decompressobj()
-    try:
-        engine.decompress(raw, chunk_bytes + 1)
-    except zlib.error as error:
-        return f"a chunk of {name} is damaged ({error})"
-    return "" if engine.eof else f"a chunk of {name} unfolds to more than {chunk_bytes} bytes"
+    if inflated(raw, chunk_bytes) is not None:
+        return ""
+    return f"a chunk of {name} is damaged, or unfolds to more than {chunk_bytes} bytes"

@@ -1,66 +1,55 @@
 """Opening what an export wrote, as it was before."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+import math
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
+import pandas as pd
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 from xarray.indexes import PandasIndex
 
-from oscaxr.arrays.computed import computed
-from oscaxr.arrays.lazy import Array, Once
-from oscaxr.arrays.xarray_internals import IndexedOnRead, LazilyIndexedArray, data_of
+from oscaxr.arrays.lazy import OrthogonalArray, Reader
 from oscaxr.errors import (
-    DamagedExportError,
     ExportError,
     ForeignExportError,
+    MissingVariableError,
+    NoSessionError,
     OscaxrError,
+    SessionNotFoundError,
     UncheckedExportWarning,
     warn,
 )
+from oscaxr.formats.identity import check_ids
+from oscaxr.model import names as n
 from oscaxr.model.dataset import check_structure, validate
+from oscaxr.model.facts import FACTS, facts_from_row
+from oscaxr.options import parts_of
 from oscaxr.store.checks import BLIND_BYTES, MAX_RATIO, damaged
-from oscaxr.store.export_file import (
-    ExportFile,
-    PathLike,
-    existing,
-    identity_of,
-    is_exported,
-    layout_from,
-    layouts_of,
-    opened_export,
-    provenance_of,
-)
 from oscaxr.store.layout import (
+    FORMAT,
     LAYOUT,
+    PREFIX,
     PROVENANCE,
+    ExportFile,
     Layout,
-    convert,
-    dtype_from,
+    PathLike,
+    StoredGroup,
     metadata_digest,
     provenance_from,
     restore_attrs,
-    restored_dtype,
-    values_digest,
+    restored,
+    stored_encoding,
 )
+from oscaxr.store.netcdf_read import NetcdfFile
+from oscaxr.store.zarr_read import ZarrFile
 
-__all__ = [
-    "check_complete",
-    "identity_of",
-    "is_exported",
-    "layouts_of",
-    "open_exported",
-    "provenance_of",
-    "read_group",
-]
-
-# Attributes by which other readers know what a variable was, by kind of dtype.
-_ADDED_ATTRS: Final = {"b": ("dtype",), "M": ("units", "calendar"), "m": ("units", "dtype")}
+# By which variable each heavy part of a session is known.
+_PART_VARIABLES: Final = {"squares": "square_x", "templates": "template_", "movie": n.MOVIE}
 _PLAIN_LAYOUT: Final = Layout()
-_BLOCK_BYTES: Final = 32 * 2**20
 _LISTED: Final = 10
 
 
@@ -131,66 +120,6 @@ def open_exported(
     return array
 
 
-def read_group(
-    path: PathLike,
-    group: str = "",
-    drop_variables: str | Iterable[str] | None = None,
-    *,
-    check: Callable[[Path, Layout], None] | None = None,
-) -> xr.Dataset:
-    """Open one group as lazy variables, closable, as a backend of xarray gives them."""
-    # What `check` refuses, by the layout that an export notes, is refused before it is read.
-    dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
-    place = existing(path)
-    with opened_export(place, keep=True) as file:
-        attrs = file.attrs(group)
-        if attrs is not None and LAYOUT in attrs:
-            layout = layout_from(place, attrs)
-            if check is not None:
-                check(place, layout)
-            ds = _read_own(file, place, group, dropped, layout)
-        else:
-            ds = _read_plain(file, place, group, dropped)
-        ds.set_close(file.close)
-    return ds
-
-
-def check_complete(path: Path, *, deep: bool = False) -> None:
-    """Check that all data of an export are there and, on request, that they can be read."""
-    problems: list[str] = []
-    layouts = layouts_of(path)
-    with opened_export(existing(path)) as file:
-        for group, layout in layouts.items():
-            found = file.problems(group, layout.order, checksums=deep)
-            if not found:
-                ds = _read_own(file, path, group, set(), layout)
-                checked = set((file.digest(group) or {}).get("values", ()))
-                for name, variable in ds.variables.items():
-                    if deep or name in checked:
-                        found += _unreadable(variable)
-            problems += found
-    if problems:
-        more = len(problems) - _LISTED
-        listed = problems[:_LISTED] + ([f"... and {more} more problems"] if more > 0 else [])
-        raise DamagedExportError("\n".join(listed))
-
-
-def _unreadable(variable: xr.Variable) -> list[str]:
-    """Read a variable block by block; say why it cannot be."""
-    try:
-        if not variable.ndim or not variable.size:
-            np.asarray(variable.values)
-            return []
-        rows, width = variable.shape[0], variable.encoding.get("preferred_chunks", {})
-        step = width.get(variable.dims[0], 1)
-        step *= max(1, _BLOCK_BYTES // max(1, step * variable.nbytes // rows))
-        for start in range(0, rows, step):
-            np.asarray(variable[start : start + step].values)
-    except OscaxrError as error:
-        return [str(error)]
-    return []
-
-
 def _close_all(opened: Iterable[xr.Dataset]) -> None:
     for ds in opened:
         ds.close()
@@ -206,50 +135,185 @@ class ExportedBackendEntrypoint(BackendEntrypoint):
         self,
         filename_or_obj: PathLike,
         *,
-        drop_variables: str | Iterable[str] | None = None,
+        drop_variables: Collection[str] = (),
         group: str = "",
     ) -> xr.Dataset:
         """Open one group."""
         return read_group(filename_or_obj, group, drop_variables)
 
 
-def _read_own(
-    file: ExportFile, path: Path, group: str, dropped: set[str], layout: Layout
+def open_session_export(
+    path: Path,
+    *,
+    include: str | Collection[str] = (),
+    drop_variables: Collection[str] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Open an export of a session, with the facts of the session table if there are any."""
+    ds = read_group(path, drop_variables=drop_variables, check=check_session)
+    try:
+        wanted, is_strict = parts_of(include)
+        missing = [
+            part
+            for part in wanted
+            if not any(str(name).startswith(_PART_VARIABLES[part]) for name in ds.variables)
+        ]
+        if missing and is_strict:
+            raise MissingVariableError(
+                f"include={include!r}: {path} holds no {', '.join(missing)}: an export has what "
+                "was saved. Open the session's own files with it, and save that."
+            )
+        return ds if facts is None else _with_facts(ds, facts, drop_variables)
+    except BaseException:
+        ds.close()
+        raise
+
+
+def check_session(path: Path, layout: Layout) -> None:
+    """Refuse other exports than those of a session."""
+    if layout.kind != "Dataset" or not any(n.SEGMENT in dims for dims in layout.dims.values()):
+        raise NoSessionError(
+            f"{path} holds a {layout.kind} that is no session: open it with oscaxr.open_exported"
+        )
+
+
+def _with_facts(ds: xr.Dataset, row: Mapping[str, Any], dropped: Collection[str]) -> xr.Dataset:
+    """Add the facts of the session table to an export, as to a session's other files."""
+    coords, attrs = facts_from_row(pd.Series(dict(row)))
+    own = {name: ds[name].item() for name in ("session_id", "mouse_id") if name in ds.coords}
+    check_ids(str(ds.encoding.get("source")), own, coords)
+    specs = {fact.name: fact for fact in FACTS}
+    with_facts = ds.assign_coords(
+        {
+            name: xr.Variable((), value, specs[name].attrs)
+            for name, value in coords.items()
+            if name not in dropped
+        }
+    ).assign_attrs(attrs)
+    with_facts.encoding = ds.encoding
+    with_facts.set_close(ds.close)
+    return with_facts
+
+
+# -- one file, one group --------------------------------------------------------------------------
+def read_group(
+    path: PathLike,
+    group: str = "",
+    drop_variables: Collection[str] = (),
+    *,
+    check: Callable[[Path, Layout], None] | None = None,
+) -> xr.Dataset:
+    """Open one group as lazy variables, closable, as a backend of xarray gives them."""
+    # What `check` refuses, by the layout that an export notes, is refused before it is read.
+    place = existing(path)
+    with opened_export(place, keep=True) as file:
+        found = file.group(group)
+        if found is None or LAYOUT not in found.attrs:
+            ds = _read_plain(found or StoredGroup({}, {}, {}, None), place, drop_variables)
+        else:
+            layout = layout_from(place, found)
+            if check is not None:
+                check(place, layout)
+            ds = read_own(found, place, group, drop_variables, layout)
+        ds.set_close(file.close)
+    return ds
+
+
+def existing(path: PathLike) -> Path:
+    """Return where an export really is."""
+    place = Path(path).resolve()
+    if not place.exists():
+        raise SessionNotFoundError(f"cannot open {place}: there is no such file or folder")
+    return place
+
+
+@contextmanager
+def opened_export(path: Path, *, keep: bool = False) -> Iterator[ExportFile]:
+    """Open the file or folder of an export; whatever fails meanwhile is damage to it."""
+    with ExitStack() as stack:
+        try:
+            if not path.is_file() and not path.is_dir():
+                raise damaged(str(path), "cannot open it as an export: it is no file and no folder")
+            if any((path / name).is_file() for name in (".zgroup", ".zmetadata")):
+                raise ForeignExportError(
+                    f"{path} was not written by oscaxr: it is zarr of format 2. Open it with plain "
+                    "xarray: xr.open_zarr."
+                )
+            is_netcdf = path.name.lower().endswith(".nc")
+            file: ExportFile = NetcdfFile(path) if is_netcdf else ZarrFile(path)
+            stack.callback(file.close)
+            yield file
+        except OscaxrError:
+            raise
+        except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise damaged(
+                str(path), f"cannot open it as an export: {type(error).__name__} {error}"
+            ) from error
+        if keep:
+            stack.pop_all()
+
+
+def layouts_of(path: PathLike, *, plain: Layout | None = None) -> dict[str, Layout]:
+    """Return what the groups of an export were, or `plain` for what notes nothing of the kind."""
+    place = existing(path)
+    with opened_export(place) as file:
+        root = file.group("")
+        if plain is not None and (root is None or LAYOUT not in root.attrs):
+            return {"": plain}
+        layout = layout_from(place, root)
+        groups = file.groups() if layout.kind == "DataTree" else []
+        return {"": layout} | {group: layout_from(place, file.group(group)) for group in groups}
+
+
+def layout_from(path: Path, group: StoredGroup | None) -> Layout:
+    """Return what a group of an export was before it was written."""
+    if group is None or LAYOUT not in group.attrs:
+        raise ForeignExportError(
+            f"{path} was not written by oscaxr (it has no attribute {LAYOUT!r}). Open it with "
+            "plain xarray: xr.open_dataset or xr.open_zarr."
+        )
+    layout = Layout.from_json(group.attrs[LAYOUT])
+    if layout.format > FORMAT:
+        raise ExportError(
+            f"{path} was written by a later version of oscaxr "
+            f"({group.attrs.get(PREFIX + 'version')}): its layout cannot be read. Install that "
+            "version."
+        )
+    return layout
+
+
+def read_own(
+    found: StoredGroup, path: Path, group: str, dropped: Collection[str], layout: Layout
 ) -> xr.Dataset:
     """Read a group of what an export wrote."""
-    attrs = file.attrs(group) or {}
-    digest = _checked_digest(file, path, group, layout)
+    digest = _checked_digest(found, path, group, layout)
     wanted = [name for name in layout.order if name not in dropped]
-    # Other software leaves out the chunks of fill values only.
-    complete = not file.foreign(group)
-    variables: dict[bool, dict[Hashable, xr.Variable]] = {True: {}, False: {}}
-    missing = []
-    for name in wanted:
-        stored = file.variable(group, name, layout.dims[name], complete=complete)
-        if stored is None:
-            missing.append(name)
-            continue
-        if name in layout.indexed:
-            _check_size(stored, path, name)
-        restored = _restored(stored, layout, name, str(path), digest.get(name))
-        variables[name in layout.coords][name] = restored
-    if missing:
+    if missing := [name for name in wanted if name not in found.variables]:
         raise damaged(str(path), f"it is damaged: it lacks {', '.join(missing)}")
-    attrs.pop("coordinates", None)
-    ds = xr.Dataset(
-        variables[False],
-        variables[True],
-        restore_attrs(attrs, layout.attr_types.get("", {})),
-    )
+    variables: dict[Hashable, xr.Variable] = {}
+    for name in wanted:
+        stored = found.variables[name]
+        if stored.dims != tuple(layout.dims[name]):
+            raise damaged(
+                str(path), f"{name} has the dims {stored.dims}, not {tuple(layout.dims[name])}"
+            )
+        if name in layout.indexed:
+            _check_size(stored.reader, path, name)
+        variables[name] = restored(stored, layout, name, str(path), digest.get(name))
+    coords = {name: variables.pop(name) for name in wanted if name in layout.coords}
+    attrs = {key: value for key, value in found.attrs.items() if key != "coordinates"}
+    ds = xr.Dataset(variables, coords, restore_attrs(attrs, layout.attr_types.get("", {})))
     ds = _indexed(ds, layout)
     ds.encoding = {"source": str(path), PROVENANCE: provenance_from(attrs)}
     return ds
 
 
-def _checked_digest(file: ExportFile, path: Path, group: str, layout: Layout) -> Mapping[str, str]:
+def _checked_digest(
+    found: StoredGroup, path: Path, group: str, layout: Layout
+) -> Mapping[str, str]:
     """Hold a group against its digest; return the digests of the values of small variables."""
-    digest = file.digest(group)
-    if digest is None and layout.format > 1 and not file.foreign(group):
+    digest = found.digest
+    if digest is None and layout.format > 1 and not found.foreign:
         raise damaged(
             str(path), "it has no digest: it was copied in part, or written to by other software"
         )
@@ -262,7 +326,7 @@ def _checked_digest(file: ExportFile, path: Path, group: str, layout: Layout) ->
                 UncheckedExportWarning,
             )
         return {}
-    if digest.get("metadata") != metadata_digest(file.description(group)):
+    if digest.get("metadata") != metadata_digest(found.description):
         raise damaged(
             str(path),
             f"what it says of {group or 'its parts'} was changed since it was written: names, "
@@ -271,25 +335,28 @@ def _checked_digest(file: ExportFile, path: Path, group: str, layout: Layout) ->
     return dict(digest["values"])
 
 
-def _check_size(stored: xr.Variable, path: Path, name: str) -> None:
+def _check_size(reader: Reader, path: Path, name: str) -> None:
     """Refuse coordinates, which are read at once, that no file of this size can hold."""
-    place = Path(path)
-    size = place.stat().st_size if place.is_file() else BLIND_BYTES // MAX_RATIO
-    if stored.nbytes > BLIND_BYTES and stored.nbytes > MAX_RATIO * size:
-        raise damaged(str(path), f"{name} claims {stored.nbytes} bytes, more than it can hold")
+    claimed = math.prod(reader.shape) * reader.dtype.itemsize
+    largest = MAX_RATIO * path.stat().st_size if path.is_file() else BLIND_BYTES
+    if claimed > max(BLIND_BYTES, largest):
+        raise damaged(str(path), f"{name} claims {claimed} bytes, more than it can hold")
 
 
-def _read_plain(file: ExportFile, path: Path, group: str, dropped: set[str]) -> xr.Dataset:
+def _read_plain(found: StoredGroup, path: Path, dropped: Collection[str]) -> xr.Dataset:
     """Read what plain xarray wrote from a session, and validate it: it carries no checks."""
-    attrs = file.attrs(group)
-    names = [name for name in file.names(group) if name not in dropped]
-    found = {name: file.variable(group, name, None, complete=False) for name in names}
-    stored = {name: variable for name, variable in found.items() if variable is not None}
-    for name, variable in stored.items():
-        _check_size(variable, path, name)
-        variable.encoding["source"] = str(path)
-    ds = xr.decode_cf(xr.Dataset(stored, attrs=attrs))
-    problems = check_structure(ds, dropped=dropped) if dropped else validate(ds)
+    variables = {}
+    for name, stored in found.variables.items():
+        if name not in dropped:
+            _check_size(stored.reader, path, name)
+            variables[name] = xr.Variable(
+                stored.dims,
+                OrthogonalArray(stored.reader),
+                stored.attrs,
+                stored_encoding(stored, path),
+            )
+    ds = xr.decode_cf(xr.Dataset(variables, attrs=found.attrs))
+    problems = check_structure(ds, dropped=set(dropped)) if dropped else validate(ds)
     if lines := [str(problem) for problem in problems.at_level("error")]:
         raise ForeignExportError(
             f"{path} was not written by oscaxr, and is no session that plain xarray wrote. Open it "
@@ -319,62 +386,15 @@ def _without_indexes(ds: xr.Dataset, layout: Layout) -> xr.Dataset:
 def _indexed(ds: xr.Dataset, layout: Layout) -> xr.Dataset:
     """Give coordinates the indexes that they had."""
     ds = _without_indexes(ds, layout)
-    for name, dtype in layout.indexed.items():
-        if name not in ds.coords:
+    for name in [name for name in layout.indexed if name in ds.coords]:
+        stored, dtype = ds.variables[name], layout.indexed[name]
+        found = ds.indexes[name] if name in ds.xindexes else stored.to_index()
+        if name in ds.xindexes and str(found.dtype) == dtype:
             continue
-        if name not in ds.xindexes:
-            ds = ds.set_xindex(name)
-        index = ds.xindexes[name]
-        if isinstance(index, PandasIndex) and str(index.index.dtype) != dtype:
-            if ds[name].dtype.kind not in "OUT":
-                raise ValueError(f"the index of {name}, of {ds[name].dtype}, cannot be of {dtype}")
-            # Strings may be held as objects or as pandas' own.
-            index = PandasIndex(index.index.astype(dtype), index.dim, ds[name].dtype)
-            variables = index.create_variables({name: ds.variables[name]})
-            ds = ds.assign_coords(xr.Coordinates(variables, {name: index}))
+        if str(found.dtype) != dtype and stored.dtype.kind not in "OUT":
+            raise ValueError(f"the index of {name}, of {stored.dtype}, cannot be of {dtype}")
+        # Strings may be held as objects or as pandas' own.
+        index = PandasIndex(found.astype(dtype).rename(name), stored.dims[0], stored.dtype)
+        variables = index.create_variables({name: stored})
+        ds = ds.assign_coords(xr.Coordinates(variables, {name: index}))
     return ds
-
-
-def _restored(
-    stored: xr.Variable, layout: Layout, name: str, source: str, digest: str | None
-) -> xr.Variable:
-    """Return a variable as it was before it was written."""
-    dtype, types = layout.dtypes[name], layout.attr_types.get(name, {})
-    wanted = restored_dtype(dtype, stored.dtype, stored.size, variable=name)
-    added = {"coordinates", *_ADDED_ATTRS.get(wanted.kind, ())}
-    attrs = {key: value for key, value in stored.attrs.items() if key not in added}
-    encoding = {"source": source}
-    if "preferred_chunks" in stored.encoding:
-        encoding["preferred_chunks"] = stored.encoding["preferred_chunks"]
-    data: Any = data_of(stored)
-    if digest is not None and stored.size:
-        what = f"{source}: {name}"
-        once = Once(partial(_verified, stored, dtype, digest, what))
-        data = computed(once, stored.shape, wanted)
-    elif stored.dtype != wanted:
-        data = LazilyIndexedArray(_Converted(stored, dtype))
-    return xr.Variable(stored.dims, data, restore_attrs(attrs, types), encoding)
-
-
-def _verified(stored: xr.Variable, dtype: str, digest: str, what: str) -> Array:
-    """Read a small variable, and hold its values against their digest."""
-    values = convert(stored.values, dtype)
-    if values_digest(values) != digest:
-        raise DamagedExportError(
-            f"{what} was changed since it was written: its values are not those of the digest. "
-            "Export it again, or copy it again if it was copied."
-        )
-    return values
-
-
-class _Converted(IndexedOnRead):
-    """A lazy variable whose values become another dtype when they are read."""
-
-    def __init__(self, variable: xr.Variable, dtype: str) -> None:
-        self.variable = variable
-        self.name = dtype
-        self.shape = variable.shape
-        self.dtype = dtype_from(dtype)
-
-    def _read(self, key: tuple[Any, ...]) -> Array:
-        return convert(self.variable[key].values, self.name)

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.arrays.lazy import OrthogonalArray
+from oscaxr.arrays.lazy import Array, OrthogonalArray
 from oscaxr.arrays.xarray_internals import innermost
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.model import names as n
+from oscaxr.store.layout import DIGESTED_BYTES
 
-Array = np.ndarray[Any, Any]
 Region = tuple[slice, ...]
 
 BLOCK_BYTES: Final = 32 * 2**20
@@ -28,8 +28,8 @@ def blocks(variable: xr.Variable, chunks: tuple[int, ...]) -> Iterator[tuple[Reg
     """Read a variable in blocks, the next one while the last one is being used."""
     if not variable.size:
         return
-    if not variable.ndim:
-        yield (), np.asarray(variable.values)
+    if variable.nbytes <= DIGESTED_BYTES or not variable.ndim:
+        yield tuple(map(slice, variable.shape)), np.asarray(variable.values)
         return
     axis = outer_axis(variable)
     row_bytes = max(1, math.prod(variable.shape) // variable.shape[axis] * variable.dtype.itemsize)

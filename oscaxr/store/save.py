@@ -1,52 +1,40 @@
 """Saving sessions, trees of sessions, sequences and statistics to zarr or netCDF."""
 
 import os
-import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import copy_context
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from oscaxr.arrays.lazy import Array
 from oscaxr.errors import (
     CriterionError,
     ExportContentError,
     ExportError,
     OscaxrError,
+    UnsafeTargetError,
 )
 from oscaxr.model import names as n
 from oscaxr.progress import Report, progress_bar
 from oscaxr.store.atomic import AtomicTarget
-from oscaxr.store.encoding import Chunks, Format, Stored, group_attrs, prepare, with_dtypes
-from oscaxr.store.layout import (
-    LAYOUT,
-    PROVENANCE,
-    SUFFIXES,
-    Kind,
-    Layout,
-    convert,
-    digest_document,
-    layout_of,
-    values_digest,
+from oscaxr.store.encoding import Chunks, Format, group_attrs, prepare, with_dtypes
+from oscaxr.store.layout import LAYOUT, PROVENANCE, SUFFIXES, Kind, PathLike, layout_of
+from oscaxr.store.parts import choose, describe_subset
+from oscaxr.store.provenance import Origin
+from oscaxr.store.write import (
+    NetcdfWriter,
+    Part,
+    Writer,
+    ZarrWriter,
+    compression_of,
+    uninterrupted,
+    write,
 )
-from oscaxr.store.netcdf_write import NetcdfWriter
-from oscaxr.store.parts import Region, blocks, choose, describe_subset
-from oscaxr.store.provenance import Origin, provenance_attrs
-from oscaxr.store.zarr_store import ZarrWriter
 
-PathLike = str | os.PathLike[Any]
 Exportable = xr.Dataset | xr.DataArray | xr.DataTree
-
-# Small facts that are computed from whole traces: the factors first, they find `valid` on the way.
-_FIRST = (n.DFF_MEDIAN, n.DFF_SPREAD)
-_LOADED_BYTES = 2**20
 
 
 def save(
@@ -109,7 +97,7 @@ def save(
         If there is something at `path` and `overwrite` is False.
     UnsafeTargetError
         If `obj` is still read from what is at `path`, or what is there holds a file that `obj`
-        comes from, or is no export: only those are replaced.
+        comes from, is a link, or is no export and nothing else: only those are replaced.
     ExportContentError
         If `obj` holds something that would not come back as it is; all problems are listed.
     MissingVariableError, CriterionError
@@ -143,12 +131,11 @@ def save(
     ...     list(plain.data_vars)
     ['dff', 'run_velocity']
     """
-    target = _place(path)
+    target = _place(path, overwrite)
     file_format, packed = format_of(target)
     groups, kind, name = _groups(obj)
     if kind == "DataTree" and (roi is not None or segments is not None):
         raise CriterionError("roi= and segments= differ by session: choose before making the tree")
-    origin = Origin(groups, digest)
     chosen = {
         group: choose(ds, variables=variables, roi=roi, segments=segments) if ds.variables else ds
         for group, ds in groups.items()
@@ -165,36 +152,40 @@ def save(
         "roi": roi,
         "segments": segments,
     }
-    try:
-        with AtomicTarget(target, overwrite=overwrite, check=origin.check_target) as temporary:
-            parts = {
-                group: _Part(ds, prepare(ds, layouts[group], file_format, chunks), layouts[group])
-                for group, ds in ((group, _computed(ds)) for group, ds in chosen.items())
-            }
-            make: Callable[[], Writer] = partial(
-                ZarrWriter, temporary, compression=compression, packed=packed
-            )
-            if file_format == "netcdf":
-                make = partial(NetcdfWriter, temporary, compression=compression)
-            attrs = partial(_attrs, parts, origin, parameters, timestamp)
-            with (
-                progress_bar(target.name, show=progress, in_bytes=True) as report,
-                _failures(target),
-            ):
-                _uninterrupted(partial(_write, make, parts, attrs, report))
-    finally:
-        origin.sources.close()
+    with (
+        Origin(groups, digest) as origin,
+        AtomicTarget(target, overwrite=overwrite, check=origin.check_target) as temporary,
+    ):
+        parts = {
+            group: Part(ds, prepare(ds, layouts[group], file_format, chunks), layouts[group])
+            for group, ds in chosen.items()
+        }
+        codec = compression_of(file_format, compression)
+        make: Callable[[], Writer] = partial(
+            ZarrWriter, temporary, compression=codec, packed=packed
+        )
+        if file_format == "netcdf":
+            make = partial(NetcdfWriter, temporary, compression=codec)
+        attrs = partial(_attrs, parts, origin, parameters, timestamp)
+        with progress_bar(target.name, show=progress, in_bytes=True) as report, _failures(target):
+            uninterrupted(partial(write, make, parts, attrs, report))
     return target
 
 
-def _place(path: PathLike) -> Path:
-    """Return where to write, on this computer."""
+def _place(path: PathLike, overwrite: bool) -> Path:
+    """Return where to write, on this computer and not through a link."""
     if "://" in os.fspath(path):
         raise ExportError(
             f"cannot save to {path}: exports are written to folders of this computer. Save to a "
             "folder, and copy it there."
         )
-    return Path(path).expanduser()
+    target = Path(path).expanduser()
+    if target.is_symlink() and (overwrite or not target.exists()):
+        raise UnsafeTargetError(
+            f"{target} is a link, to {target.resolve()}: what a link leads to is not replaced or "
+            "made. Save to another path, or to that one itself."
+        )
+    return target
 
 
 def format_of(path: Path) -> tuple[Format, bool]:
@@ -235,60 +226,8 @@ def _groups(obj: Exportable) -> tuple[dict[str, xr.Dataset], Kind, str | None]:
     )
 
 
-def _computed(ds: xr.Dataset) -> xr.Dataset:
-    """Compute small lazy variables now, in the order that costs least."""
-    small = [
-        name
-        for name, variable in ds.variables.items()
-        if variable.nbytes <= _LOADED_BYTES and name not in ds.xindexes
-    ]
-    first = [name for name in _FIRST if name in small]
-    loaded = {}
-    for name in dict.fromkeys([*first, *small]):
-        variable = ds.variables[name]
-        loaded[name] = variable.copy(deep=False, data=variable.values)
-    return ds.assign({name: loaded[name] for name in small}) if loaded else ds
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One group: what is saved of it, how it is stored and what it was."""
-
-    ds: xr.Dataset
-    stored: list[Stored]
-    layout: Layout
-
-    def values(self) -> dict[str, str]:
-        """Return the digests of the values of small variables."""
-        small = {
-            str(name): values_digest(convert(variable.values, self.layout.dtypes[str(name)]))
-            for name, variable in self.ds.variables.items()
-            if variable.size and (variable.nbytes <= _LOADED_BYTES)
-        }
-        return {name: digest for name, digest in small.items() if digest is not None}
-
-
-class Writer(Protocol):
-    """A store that is being written."""
-
-    def create(self, group: str, stored: list[Stored]) -> None:
-        """Create a group and its variables, empty."""
-
-    def write(self, group: str, one: Stored, region: Region, values: Array) -> None:
-        """Write a block of a variable."""
-
-    def finish(self, attrs: dict[str, dict[str, Any]]) -> dict[str, str]:
-        """Write the attributes of the groups, read all back and return the metadata's digests."""
-
-    def seal(self, digest: Mapping[str, Any]) -> None:
-        """Write the digest, the last of all."""
-
-    def close(self) -> None:
-        """Release what is open."""
-
-
 def _attrs(
-    parts: Mapping[str, _Part], origin: Origin, parameters: Mapping[str, Any], timestamp: bool
+    parts: Mapping[str, Part], origin: Origin, parameters: Mapping[str, Any], timestamp: bool
 ) -> dict[str, dict[str, Any]]:
     """Return the attributes of the groups, with what the export adds."""
     found = {}
@@ -299,64 +238,12 @@ def _attrs(
             "roi": describe_subset(part.ds, n.ROI, parameters["roi"]),
             "segments": describe_subset(part.ds, segments, parameters["segments"]),
         }
-        facts = origin.sources.facts(origin.paths[group])
         found[group] = {
             **group_attrs(part.ds, part.stored),
-            **provenance_attrs(
-                part.ds, facts, asked, before=origin.before[group], timestamp=timestamp
-            ),
+            **origin.attrs(group, part.ds, asked, timestamp=timestamp),
             LAYOUT: part.layout.to_json(),
         }
     return found
-
-
-def _write(
-    make: Callable[[], Writer],
-    parts: Mapping[str, _Part],
-    attrs: Callable[[], dict[str, dict[str, Any]]],
-    report: Report,
-    stop: threading.Event,
-) -> None:
-    """Write all groups, then what completes them."""
-    writer = make()
-    try:
-        every = [(group, one) for group, part in parts.items() for one in part.stored]
-        total, done = sum(one.nbytes for _, one in every), 0
-        report(done, total)
-        for group, part in parts.items():
-            writer.create(group, part.stored)
-        for group, one in every:
-            for region, values in blocks(one.variable, one.shards or one.chunks):
-                if stop.is_set():
-                    return
-                writer.write(group, one, region, values)
-                done += one.nbytes * values.size // max(1, one.variable.size)
-                report(done, total)
-        metadata = writer.finish(attrs())
-        writer.seal(
-            digest_document(
-                {
-                    group: {"metadata": metadata[group], "values": part.values()}
-                    for group, part in parts.items()
-                }
-            )
-        )
-    finally:
-        writer.close()
-
-
-def _uninterrupted(work: Callable[[threading.Event], None]) -> None:
-    """Work in a thread that signals do not reach, and stop it between two blocks if one comes."""
-    # Ctrl-C interrupts the main thread wherever it is. Zarr, called by it, would go on writing in
-    # threads of its own, into a folder that is being removed; a lock of the netCDF library would
-    # stay locked. Here, only the waiting is interrupted, and leaving waits for what was begun.
-    stop = threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        try:
-            pool.submit(copy_context().run, work, stop).result()
-        except BaseException:
-            stop.set()
-            raise
 
 
 @contextmanager

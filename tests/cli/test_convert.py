@@ -18,7 +18,7 @@ import xarray as xr
 
 import oscaxr as ox
 from oscaxr.store.atomic import leftovers
-from oscaxr.store.open import provenance_of
+from oscaxr.store.current import provenance_of
 from small_sessions import small_spec
 
 SCRIPT = Path(sys.executable).parent / ("oscaxr.exe" if os.name == "nt" else "oscaxr")

@@ -11,7 +11,7 @@ import xarray as xr
 import oscaxr as ox
 from oscaxr.errors import CriterionError, FailedSessionsWarning, SessionsFailedError
 from oscaxr.sessions import convert as module
-from oscaxr.store.open import provenance_of
+from oscaxr.store.current import provenance_of
 
 NAMES = [f"sub-408021_ses-{number}" for number in (758519303, 759189643, 759660390)]
 

@@ -67,14 +67,6 @@ class TestTarget:
             save(new, tmp_path / f"other{suffix}", progress=interrupt)
         assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
-    def test_a_link_stays_a_link(self, tmp_path, suffix, old, new):
-        real = save(old, tmp_path / f"real{suffix}")
-        link = tmp_path / f"link{suffix}"
-        link.symlink_to(real)
-        save(new, link, overwrite=True)
-        assert link.is_symlink()
-        assert which(real) == "new"
-
     def test_one_that_appears_meanwhile_is_not_replaced(self, tmp_path, suffix, old, new):
         path = tmp_path / f"s{suffix}"
 

@@ -15,8 +15,9 @@ import xarray as xr
 
 import oscaxr as ox
 from oscaxr.errors import ExportContentError, ExportError, SessionNotFoundError
-from oscaxr.store.layout import attr_types_of, plain_attr, restore_attrs
-from oscaxr.store.open import is_exported, open_exported, provenance_of
+from oscaxr.store.current import provenance_of
+from oscaxr.store.layout import attr_types_of, is_exported, plain_attr, restore_attrs
+from oscaxr.store.open import open_exported
 from oscaxr.store.save import save
 from small_sessions import small_spec
 

@@ -1,0 +1,382 @@
+"""Reading a zarr store (format 3), in a folder or packed into one zip file.
+
+Chunks are decoded by zarrs where it is installed, in runs that are as long as they can be; plain
+zarr reads text and packed stores. What zarr does not see is proven first (see
+:mod:`oscaxr.store.checks`): zarr takes a chunk that is missing for one of fill values. Nothing is
+kept open: a store that was closed reads again, and many stores need no descriptors.
+"""
+
+import os
+import stat
+import struct
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
+from io import FileIO
+from itertools import chain, pairwise, product
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from oscaxr.arrays.lazy import Array, AxisIndex, Once, read_increasing
+from oscaxr.errors import DamagedExportError, OscaxrError
+from oscaxr.files.chunks import take_outer
+from oscaxr.store.checks import (
+    MAX_DOCUMENT_BYTES,
+    ArrayPlan,
+    ChunkGuard,
+    Opened,
+    array_plan,
+    damaged,
+    read_json,
+)
+from oscaxr.store.layout import LAYOUT, StoredGroup, StoredVariable
+
+DOCUMENT: Final = "zarr.json"
+"""File that describes a group or an array."""
+
+DIGEST: Final = "oscaxr.json"
+"""File of the digest of a store."""
+
+SETTINGS: Final = threading.Lock()
+"""Settings of zarr and filters of warnings belong to the process: one thread at a time."""
+
+_PLAIN_PIPELINE: Final = "zarr.core.codec_pipeline.BatchedCodecPipeline"
+# The process that zarrs works for: its threads are not there in one that is forked from it.
+_zarrs_process: list[int] = []
+
+# Fixed part of the header that precedes a file within a zip file.
+_ZIP_HEADER: Final = struct.Struct("<4s5H3I2H")
+# The list of names of a zip file is described in its last bytes.
+_ZIP_TAIL: Final = 2**16 + 100
+
+
+class StoreFiles:
+    """The files of a store; picklable, and nothing of it stays open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self.packed = path.is_file()
+        self._places = Once(partial(_places_in_zip, self.path))
+        self._stamp = self._found_stamp()
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator[Opened | None]:
+        """Open one of the files, if it is there and a file of the store."""
+        if self.packed:
+            start, size = self._places().get(key, (0, -1))
+            if size < 0:
+                yield None
+                return
+            with FileIO(self.path) as file:
+                yield file, start, size
+            return
+        path = f"{self.path}/{key}"
+        try:
+            status = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            yield None
+            return
+        if not stat.S_ISREG(status.st_mode) or os.path.realpath(path) != path:
+            raise damaged(self.path, f"{key} cannot be read: it is no file of the store")
+        try:
+            file = FileIO(path)
+        except OSError as error:
+            raise damaged(self.path, f"{key} cannot be read ({error})") from error
+        with file:
+            yield file, 0, status.st_size
+
+    def document(self, key: str) -> dict[str, Any] | None:
+        """Read a JSON document."""
+        with self.opened(key) as opened:
+            if opened is None:
+                return None
+            file, start, _ = opened
+            size = min(opened[2], MAX_DOCUMENT_BYTES + 1)
+            file.seek(start)
+            return read_json(self.path, key, file.read(size))
+
+    def keys(self) -> Iterator[str]:
+        """List the files of the store that describe its groups and arrays, below the root."""
+        if self.packed:
+            yield from (key for key in self._places() if key.endswith(f"/{DOCUMENT}"))
+            return
+        for folder, _, names in os.walk(self.path):
+            if DOCUMENT in names and folder != self.path:
+                yield f"{os.path.relpath(folder, self.path)}/{DOCUMENT}".replace(os.sep, "/")
+
+    def check_unchanged(self) -> None:
+        """Refuse to read from another store that took the place of this one."""
+        if self._found_stamp() != self._stamp:
+            raise DamagedExportError(
+                f"{self.path} was replaced, changed or removed since it was opened. Open it again."
+            )
+
+    def _found_stamp(self) -> tuple[int, ...] | None:
+        for name in [""] if self.packed else [f"/{DIGEST}", f"/{DOCUMENT}"]:
+            try:
+                status = Path(self.path + name).stat()
+            except OSError:
+                continue
+            return status.st_ino, status.st_size, status.st_mtime_ns
+        return None
+
+
+def _places_in_zip(path: str) -> dict[str, tuple[int, int]]:
+    """Return where the data of each file begin in a zip file, and their size."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 (of a string, not of a Path)
+            _check_directory(file)
+            with zipfile.ZipFile(file) as packed:
+                infos = packed.infolist()
+            places = {info.filename: _place_in_zip(file, info) for info in infos}
+    except (OSError, zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
+        raise damaged(
+            path, f"cannot open it as an export: it is no whole zip file ({error})"
+        ) from error
+    if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in infos):
+        raise DamagedExportError(
+            f"cannot open {path} as an export: it was packed again, with compression. "
+            "Pack it without (zip -0), or export it again."
+        )
+    if strange := [info.filename for info in infos if not _is_part(info)]:
+        raise damaged(path, f"it has {strange[0]!r}, which is a link or no name within a store")
+    if len(places) < len(infos):
+        raise damaged(path, "it has several files of the same name")
+    return places
+
+
+def _is_part(info: zipfile.ZipInfo) -> bool:
+    """Say whether a member is a plain file that lies within the store."""
+    name = info.filename.rstrip("/")
+    within = not {"", ".", ".."} & set(name.split("/")) and "\\" not in name
+    return within and not stat.S_ISLNK(info.external_attr >> 16)
+
+
+def _check_directory(file: Any) -> None:
+    """Refuse a list of names that is too long to be read."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _ZIP_TAIL))
+    tail = file.read()
+    for mark, at, length in ((b"PK\5\6", 12, 4), (b"PK\6\6", 40, 8)):
+        place = tail.rfind(mark)
+        listed = int.from_bytes(tail[place + at : place + at + length], "little")
+        if place >= 0 and MAX_DOCUMENT_BYTES < listed != 2**32 - 1:
+            raise ValueError(f"a list of names of {listed} bytes")
+
+
+def _place_in_zip(file: Any, info: zipfile.ZipInfo) -> tuple[int, int]:
+    file.seek(info.header_offset)
+    *_, name_length, extra_length = _ZIP_HEADER.unpack(file.read(_ZIP_HEADER.size))
+    start = info.header_offset + _ZIP_HEADER.size + name_length + extra_length
+    if start + info.compress_size > file.seek(0, os.SEEK_END):
+        raise ValueError(f"{info.filename} runs beyond its end")
+    return start, info.compress_size
+
+
+# -- what a store says ----------------------------------------------------------------------------
+class ZarrFile:
+    """A store that is read (see :class:`oscaxr.store.layout.ExportFile`)."""
+
+    def __init__(self, path: Path) -> None:
+        self.files = StoreFiles(path)
+        self._nodes = self._read_nodes()
+        self._digest = self.files.document(DIGEST)
+
+    def _read_nodes(self) -> dict[str, dict[str, Any]]:
+        root = self.files.document(DOCUMENT)
+        if root is None or root.get("zarr_format") != 3 or root.get("node_type") != "group":
+            reason = f"its {DOCUMENT} does not describe a group" if root else f"no {DOCUMENT}"
+            raise damaged(
+                self.files.path, f"cannot open it as an export of zarr format 3: {reason}"
+            )
+        gathered = root.pop("consolidated_metadata", None)
+        if isinstance(gathered, dict) and isinstance(gathered.get("metadata"), dict):
+            nodes = gathered["metadata"]
+        else:
+            # Gathered metadata are an extension of the format, which other tools may leave out.
+            keys = sorted(self.files.keys())
+            nodes = {key[: -len(DOCUMENT) - 1]: self.files.document(key) for key in keys}
+        for key, node in nodes.items():
+            if not isinstance(node, dict) or not all(_is_name(part) for part in key.split("/")):
+                raise damaged(self.files.path, f"it has a part {key!r}, which is none of a store")
+            node.pop("consolidated_metadata", None)
+        return {"": root, **nodes}
+
+    def groups(self) -> list[str]:
+        """Return the paths of all groups, the root (empty) first."""
+        return sorted(p for p, node in self._nodes.items() if node.get("node_type") == "group")
+
+    def group(self, group: str) -> StoredGroup | None:
+        """Return what is said of a group."""
+        if group not in self._nodes:
+            return None
+        attrs = dict(self._nodes[group].get("attributes") or {})
+        names = {
+            path.rpartition("/")[2]: path
+            for path, node in self._nodes.items()
+            if path and path.rpartition("/")[0] == group and node.get("node_type") == "array"
+        }
+        plans = {
+            name: array_plan(path, self._nodes[path], self.files.path)
+            for name, path in names.items()
+        }
+        # Other software leaves out the checksums, and the chunks of fill values.
+        foreign = not any(plan.checksum for plan in plans.values())
+        complete = LAYOUT in attrs and not foreign
+        digest = self._digest
+        return StoredGroup(
+            attrs,
+            {name: self._variable(plan, complete) for name, plan in plans.items()},
+            {name: self._nodes[names.get(name, group)] for name in ["", *sorted(names)]},
+            None if digest is None else {**digest, **digest["groups"].get(group, {})},
+            foreign,
+        )
+
+    def _variable(self, plan: ArrayPlan, complete: bool) -> StoredVariable:
+        dims = plan.node.get("dimension_names") or []
+        is_named = isinstance(dims, list) and all(isinstance(dim, str) for dim in dims)
+        if not is_named or len(dims) != len(plan.shape):
+            raise damaged(
+                self.files.path, f"{plan.path} has shape {plan.shape} and the dims {dims}"
+            )
+        reader = ZarrReader(plan, self.files, complete=complete)
+        return StoredVariable(tuple(dims), dict(plan.node.get("attributes") or {}), reader)
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+
+def _is_name(part: str) -> bool:
+    return part not in ("", ".", "..") and "\\" not in part and "\0" not in part
+
+
+# -- what an array holds --------------------------------------------------------------------------
+class ZarrReader:
+    """An array of a zarr store, as the source of a lazy array."""
+
+    def __init__(self, plan: ArrayPlan, files: StoreFiles, *, complete: bool) -> None:
+        self.plan = plan
+        self.files = files
+        self.path = files.path
+        self.shape = plan.shape
+        self.dtype = plan.dtype
+        self.chunk_shape = plan.chunk_shape
+        self._guard = ChunkGuard(plan, files, complete=complete)
+        # Not a method: the reader would be part of a reference cycle, and outlive its session.
+        self._array = Once(partial(_open_array, plan, files))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ZarrReader":
+        return self
+
+    def __repr__(self) -> str:
+        return f"{Path(self.path).name}:{self.plan.path}"
+
+    def check_all(self, *, checksums: bool = False) -> None:
+        """Refuse chunks that are missing or cut short; on request, those that were changed."""
+        guard = ChunkGuard(self.plan, self.files, complete=True)
+        guard.check(map(range, self.plan.grid), checksums=checksums)
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        return read_increasing(self._read_increasing, indices)
+
+    def _read_increasing(self, indices: tuple[AxisIndex, ...]) -> Array:
+        self.files.check_unchanged()
+        widths = self.chunk_shape
+        runs = [_runs(*axis) for axis in zip(indices, self.shape, widths, strict=True)]
+        self._guard.check([_chunks_of(r, width) for r, width in zip(runs, widths, strict=True)])
+        out = np.empty([axis[-1][1].stop for axis in runs], self.dtype)
+        try:
+            array, process = self._array()
+            if process != os.getpid():
+                self._array = Once(partial(_open_array, self.plan, self.files))
+                array, _ = self._array()
+            for part in product(*runs):
+                covering, target, wanted = zip(*part, strict=True) if part else ((), (), ())
+                found = np.asarray(array[covering])
+                if found.shape == out.shape and found.dtype == out.dtype:
+                    return found
+                out[target] = take_outer(found, wanted)
+        except (OscaxrError, MemoryError):
+            raise
+        except Exception as error:
+            raise damaged(
+                self.path,
+                f"a chunk of {self.plan.path} is damaged or cut short "
+                f"({type(error).__name__}: {error})",
+            ) from error
+        return out
+
+
+# What is read, where its values go, and which of them.
+_Run = tuple[slice, slice, AxisIndex]
+
+
+def _runs(index: AxisIndex, size: int, width: int) -> list[_Run]:
+    """Merge an index, in rising order, into runs: rows of the same or the next chunk together."""
+    if isinstance(index, slice) and index.step in (None, 1):
+        start, stop, _ = index.indices(size)
+        length = max(0, stop - start)
+        return [(slice(start, start + length), slice(0, length), slice(None))]
+    rows = np.arange(*index.indices(size)) if isinstance(index, slice) else index
+    cuts = (np.flatnonzero(np.diff(rows // width) > 1) + 1).tolist()
+    return [
+        (slice(int(rows[a]), int(rows[b - 1]) + 1), slice(a, b), rows[a:b] - rows[a])
+        for a, b in pairwise([0, *cuts, len(rows)])
+    ]
+
+
+def _chunks_of(runs: list[_Run], width: int) -> Iterator[int]:
+    """Return the chunks that runs touch."""
+    touched = [range(read.start // width, -(-read.stop // width)) for read, _, _ in runs]
+    return chain.from_iterable(touched)
+
+
+def _open_array(plan: ArrayPlan, files: StoreFiles) -> tuple[Any, int]:
+    """Open an array whose metadata are checked; return it with the process it is good for."""
+    import zarr
+    from zarr.storage import LocalStore, StorePath
+
+    process = os.getpid()
+    fast = plan.dtype.kind in "biufc" and not files.packed and find_spec("zarrs") is not None
+    if fast and not _zarrs_process:
+        _zarrs_process.append(process)
+    fast = fast and _zarrs_process == [process]
+    store = _packed_store(files) if files.packed else LocalStore(files.path, read_only=True)
+    pipeline = "zarrs.ZarrsCodecPipeline" if fast else _PLAIN_PIPELINE
+    settings = {"codec_pipeline.path": pipeline, "codec_pipeline.validate_checksums": True}
+    with SETTINGS, zarr.config.set(settings):
+        if fast:
+            import zarrs  # noqa: F401 (it makes itself known to zarr)
+        # Attributes say nothing of the values, and zarrs takes no NaN among them.
+        node = {**plan.node, "attributes": {}}
+        return zarr.Array.from_dict(StorePath(store, plan.path), node), process
+
+
+def _packed_store(files: StoreFiles) -> Any:
+    """Return a store of zarr that reads pieces of files at their places within a zip file."""
+    from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+    from zarr.storage import ZipStore
+
+    class PackedStore(ZipStore):
+        async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+            with files.opened(key) as opened:
+                if opened is None:
+                    return None
+                file, begin, size = opened
+                start, stop = 0, size
+                if isinstance(byte_range, RangeByteRequest):
+                    start, stop = byte_range.start, min(size, byte_range.end)
+                elif isinstance(byte_range, OffsetByteRequest):
+                    start = byte_range.offset
+                elif isinstance(byte_range, SuffixByteRequest):
+                    start = max(0, size - byte_range.suffix)
+                file.seek(begin + start)
+                return prototype.buffer.from_bytes(file.read(max(0, stop - start)))
+
+    return PackedStore(files.path, mode="r")
