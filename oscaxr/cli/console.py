@@ -22,7 +22,7 @@ from oscaxr.errors import (
     command_line_words,
     option,
 )
-from oscaxr.store.atomic import AtomicTarget
+from oscaxr.store.atomic import atomic_target
 
 FAILED: Final = 1
 PROBLEMS: Final = 3
@@ -138,7 +138,7 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     if path.is_dir():
         raise TargetExistsError(f"{path} is a folder. Give the path of a file.")
     try:
-        with AtomicTarget(path, overwrite=overwrite) as temporary:
+        with atomic_target(path, overwrite=overwrite) as temporary:
             yield temporary
     except OscaxrError:
         raise

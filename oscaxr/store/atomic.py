@@ -26,12 +26,11 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 from oscaxr.errors import ExportError, OscaxrError, TargetExistsError
@@ -175,126 +174,81 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-class AtomicTarget:
-    """Gives a temporary path, and makes it the target if all goes well."""
+@contextmanager
+def atomic_target(
+    shown: Path, *, overwrite: bool = False, check: Callable[[Path], None] | None = None
+) -> Iterator[Path]:
+    """Give a temporary path, and make it the target if all goes well."""
+    # Through links: it is what they point to that is replaced, not the link.
+    path = Path(os.path.realpath(shown))
+    stem = f".{path.name}.oscaxr-{secrets.token_hex(8)}"
+    temporary, lock = path.with_name(stem + ".partial"), path.with_name(stem + ".lock")
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        overwrite: bool = False,
-        check: Callable[[Path], None] | None = None,
-    ) -> None:
-        self.shown = path
-        # Through links: it is what they point to that is replaced, not the link.
-        self.path = Path(os.path.realpath(path))
-        self.overwrite = overwrite
-        self._check = check
-        self._stem = f".{self.path.name}.oscaxr-{secrets.token_hex(8)}"
-        self.temporary = self.path.with_name(self._stem + ".partial")
-        self._held = ExitStack()
+    def check_free() -> None:
+        if path.exists() and not overwrite:
+            raise TargetExistsError(
+                f"{shown} exists already. Give another path, or overwrite=True to replace it."
+            )
+        if path.exists() and check is not None:
+            check(path)
 
-    def __enter__(self) -> Path:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ExportError(
-                f"cannot write {self.shown}: its folder cannot be made ({error})"
-            ) from error
-        clean(self.path.parent)
-        self._check_target()
-        lock = self.path.with_name(self._stem + ".lock")
-        try:
-            self._held.callback(remove, lock)
-            self._held.enter_context(_take_lock(lock))
-        except BaseException as error:
-            self._held.close()
-            if isinstance(error, OSError):
-                raise ExportError(f"could not write {self.shown}: {error}") from error
+    with _explained(f"cannot write {shown}: its folder cannot be made"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    clean(path.parent)
+    check_free()
+    with ExitStack() as held:
+        held.callback(remove, lock)
+        with _explained(f"could not write {shown}"):
+            held.enter_context(_take_lock(lock))
+        for part in (temporary.with_name(temporary.name + ".d"), temporary):
+            held.callback(remove, part)
+        yield temporary
+        with _explained(f"could not complete {shown}"):
+            flush(temporary)
+            check_free()
+            if overwrite:
+                _replace(temporary, path, path.with_name(stem + ".old"))
+            else:
+                _move_in(temporary, path, check_free)
+            _sync(path.parent)
+
+
+@contextmanager
+def _explained(failure: str) -> Iterator[None]:
+    """Say of what the system refuses what it was for."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, OscaxrError):
             raise
-        return self.temporary
+        raise ExportError(f"{failure}: {error}") from error
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self._commit()
-        finally:
-            remove(self.temporary)
-            remove(self.temporary.with_name(self.temporary.name + ".d"))
-            self._held.close()
 
-    def _check_target(self) -> None:
-        """Refuse to replace what is there unless it is asked for, and may be."""
-        if not self.path.exists():
-            return
-        if not self.overwrite:
-            raise self._exists()
-        if self._check is not None:
-            self._check(self.path)
-
-    def _exists(self) -> TargetExistsError:
-        return TargetExistsError(
-            f"{self.shown} exists already. Give another path, or overwrite=True to replace it."
-        )
-
-    def _commit(self) -> None:
-        try:
-            flush(self.temporary)
-            self._check_target()
-            self._rename()
-            _sync(self.path.parent)
-        except OscaxrError:
-            raise
-        except OSError as error:
-            raise ExportError(f"could not complete {self.shown}: {error}") from error
-
-    def _rename(self) -> None:
-        if not self.overwrite:
-            self._move_in()
-        elif self.temporary.is_dir() or self.path.is_dir():
-            self._swap()
+def _move_in(temporary: Path, path: Path, check_free: Callable[[], None]) -> None:
+    """Rename, unless something has appeared under the name meanwhile."""
+    try:
+        if temporary.is_dir():
+            temporary.rename(path)
         else:
-            self.temporary.replace(self.path)
+            os.link(temporary, path)
+    except OSError:
+        check_free()
+        # No links on this file system.
+        temporary.rename(path)
 
-    def _move_in(self) -> None:
-        """Rename, unless something has appeared under the name meanwhile."""
-        if self.temporary.is_dir():
-            if self.path.exists():
-                raise self._exists()
-            try:
-                self.temporary.rename(self.path)
-            except OSError as error:
-                if self.path.exists():
-                    raise self._exists() from error
-                raise
-            return
+
+def _replace(temporary: Path, path: Path, aside: Path) -> None:
+    """Take the place of what is there: in one step, where the system can."""
+    if not path.exists() or not (temporary.is_dir() or path.is_dir()):
+        temporary.replace(path)
+    elif not exchange(temporary, path):
+        path.rename(aside)
         try:
-            os.link(self.temporary, self.path)
-        except FileExistsError as error:
-            raise self._exists() from error
-        except OSError:
-            # No links on this file system.
-            if self.path.exists():
-                raise self._exists() from None
-            self.temporary.rename(self.path)
-
-    def _swap(self) -> None:
-        if not self.path.exists():
-            self.temporary.rename(self.path)
-        elif not exchange(self.temporary, self.path):
-            aside = self.path.with_name(self._stem + ".old")
-            self.path.rename(aside)
-            try:
-                self.temporary.rename(self.path)
-            except BaseException:
-                aside.rename(self.path)
-                raise
-            remove(aside)
+            temporary.rename(path)
+        except BaseException:
+            aside.rename(path)
+            raise
+        remove(aside)
 
 
 def exchange(one: Path, other: Path) -> bool:

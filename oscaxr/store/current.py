@@ -23,8 +23,8 @@ from oscaxr.store.open import (
     read_group,
     read_own,
 )
-from oscaxr.store.parts import blocks
 from oscaxr.store.provenance import Origin
+from oscaxr.store.writing import blocks
 
 _COMPARED: Final = ("sources", "exported_from", "parameters")
 _LISTED: Final = 10

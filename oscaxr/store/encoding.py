@@ -16,6 +16,7 @@ from oscaxr.store.layout import PREFIX, Layout, convert, dtype_from, plain_attr,
 
 Format = Literal["zarr", "netcdf"]
 Chunks = Mapping[Hashable, Any]
+Region = tuple[slice, ...]
 # The variable as it is stored, its dtype in the file (None for text in zarr), attributes to add.
 _Encoded = tuple[xr.Variable, np.dtype[Any] | None, dict[str, Any]]
 

@@ -104,6 +104,11 @@ class ExportFile(Protocol):
         """Release what is open; reading opens it again."""
 
 
+def read_whole(reader: Reader) -> Array:
+    """Read all values."""
+    return reader.read((slice(None),) * len(reader.shape))
+
+
 def is_exported(path: PathLike) -> bool:
     """Say whether a path has the suffix of an export; does not look into it."""
     return os.fspath(path).lower().rstrip("/\\").endswith(SUFFIXES)
@@ -271,7 +276,7 @@ class RestoredReader:
 
 def _verified(reader: Reader, dtype: str, digest: str, what: str) -> Array:
     """Read a small variable, and hold its values against their digest."""
-    values = convert(reader.read((slice(None),) * len(reader.shape)), dtype)
+    values = convert(read_whole(reader), dtype)
     if values_digest(values) != digest:
         raise DamagedExportError(
             f"{what} was changed since it was written: its values are not those of the digest. "

@@ -44,7 +44,7 @@ from oscaxr.store.layout import (
     restored,
     stored_encoding,
 )
-from oscaxr.store.netcdf_read import NetcdfFile
+from oscaxr.store.netcdf import NetcdfFile
 from oscaxr.store.zarr_read import ZarrFile
 
 # By which variable each heavy part of a session is known.

@@ -1,38 +1,31 @@
 """Saving sessions, trees of sessions, sequences and statistics to zarr or netCDF."""
 
 import os
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from oscaxr.errors import (
     CriterionError,
     ExportContentError,
     ExportError,
+    MissingVariableError,
     OscaxrError,
     UnsafeTargetError,
 )
 from oscaxr.model import names as n
 from oscaxr.progress import Report, progress_bar
-from oscaxr.store.atomic import AtomicTarget
+from oscaxr.store.atomic import atomic_target
 from oscaxr.store.encoding import Chunks, Format, group_attrs, prepare, with_dtypes
 from oscaxr.store.layout import LAYOUT, PROVENANCE, SUFFIXES, Kind, PathLike, layout_of
-from oscaxr.store.parts import choose, describe_subset
 from oscaxr.store.provenance import Origin
-from oscaxr.store.write import (
-    NetcdfWriter,
-    Part,
-    Writer,
-    ZarrWriter,
-    compression_of,
-    uninterrupted,
-    write,
-)
+from oscaxr.store.writing import Part, uninterrupted, write, writer_of
 
 Exportable = xr.Dataset | xr.DataArray | xr.DataTree
 
@@ -154,18 +147,13 @@ def save(
     }
     with (
         Origin(groups, digest) as origin,
-        AtomicTarget(target, overwrite=overwrite, check=origin.check_target) as temporary,
+        atomic_target(target, overwrite=overwrite, check=origin.check_target) as temporary,
     ):
         parts = {
             group: Part(ds, prepare(ds, layouts[group], file_format, chunks), layouts[group])
             for group, ds in chosen.items()
         }
-        codec = compression_of(file_format, compression)
-        make: Callable[[], Writer] = partial(
-            ZarrWriter, temporary, compression=codec, packed=packed
-        )
-        if file_format == "netcdf":
-            make = partial(NetcdfWriter, temporary, compression=codec)
+        make = writer_of(temporary, file_format, packed, compression)
         attrs = partial(_attrs, parts, origin, parameters, timestamp)
         with progress_bar(target.name, show=progress, in_bytes=True) as report, _failures(target):
             uninterrupted(partial(write, make, parts, attrs, report))
@@ -258,3 +246,82 @@ def _failures(target: Path) -> Iterator[None]:
             f"could not write {target}: {error}. What was there before is as it was. Is the disk "
             "full, or a limit on the size of files reached?"
         ) from error
+
+
+# -- the part that is asked for -------------------------------------------------------------------
+def choose(
+    ds: xr.Dataset,
+    *,
+    variables: str | Iterable[str] | None = None,
+    roi: Any = None,
+    segments: Any = None,
+) -> xr.Dataset:
+    """Return the part of a Dataset that is asked for; still lazy."""
+    if variables is not None:
+        wanted = [variables] if isinstance(variables, str) else list(variables)
+        if missing := [name for name in wanted if name not in ds.variables]:
+            raise MissingVariableError(
+                f"variables={variables!r}: there is no {', '.join(map(repr, missing))}; there are "
+                f"{', '.join(map(str, ds.data_vars))}"
+            )
+        ds = ds.drop_vars([name for name in ds.data_vars if name not in wanted])
+    if roi is not None:
+        ds = _take(ds, n.ROI, roi, "roi")
+    if segments is not None:
+        dim = n.SEQUENCE if n.SEQUENCE in ds.dims else n.SEGMENT
+        if isinstance(segments, xr.Dataset | xr.DataArray) and n.SEGMENT in segments.coords:
+            segments = segments[n.SEGMENT].values
+        ds = _take(ds, dim, segments, "segments")
+        if n.FLOW_SEGMENT in ds.dims and dim == n.SEGMENT:
+            kept = np.isin(ds[n.FLOW_SEGMENT].values, ds[n.SEGMENT].values)
+            ds = ds.isel({n.FLOW_SEGMENT: np.flatnonzero(kept)})
+    return ds
+
+
+def _take(ds: xr.Dataset, dim: str, wanted: Any, option: str) -> xr.Dataset:
+    if dim not in ds.dims or dim not in ds.xindexes:
+        raise CriterionError(
+            f"{option}= chooses along {dim!r}, but this has the dims {', '.join(map(str, ds.dims))}"
+        )
+    asked, size = np.atleast_1d(np.asarray(wanted)), ds.sizes[dim]
+    index, labels = ds.get_index(dim), pd.Index(asked.ravel())
+    if asked.ndim > 1:
+        problem = f"has shape {asked.shape}: give labels in one row"
+    elif asked.dtype.kind == "b" and asked.size != size:
+        problem = f"has {asked.size} booleans, but there are {size} along {dim!r}"
+    elif asked.dtype.kind == "b" or not asked.size:
+        return ds.isel({dim: np.flatnonzero(asked)})
+    elif not index.is_unique:
+        problem = (
+            f"chooses by the labels of {dim!r}, but some of them are there more than once: "
+            f"{_listed(index[index.duplicated()].unique())}. Choose with isel first."
+        )
+    elif isinstance(wanted, slice):
+        return ds.sel({dim: wanted})
+    elif not labels.is_unique:
+        repeated = _listed(labels[labels.duplicated()].unique())
+        problem = (
+            f"names the same {dim} more than once: {repeated}. It would be counted twice: give "
+            "each once."
+        )
+    else:
+        position = index.get_indexer(labels)
+        if (position >= 0).all():
+            return ds.isel({dim: position})
+        there = (
+            f"there are {size}, from {index.min()} to {index.max()}" if size else "there is none"
+        )
+        problem = f"asks for what is not there: no {dim} {_listed(asked[position < 0])}; {there}"
+    raise CriterionError(f"{option}= {problem}")
+
+
+def _listed(labels: Iterable[Any]) -> str:
+    found = list(labels)
+    return ", ".join(map(str, found[:10])) + ", ..." * (len(found) > 10)
+
+
+def describe_subset(ds: xr.Dataset, dim: Hashable, asked: Any) -> Any:
+    """Return the labels that a subset has along a dim, for the parameters of an export."""
+    if asked is None:
+        return None
+    return ds[dim].values.tolist() if dim in ds.coords else int(ds.sizes.get(dim, 0))

@@ -16,7 +16,7 @@ import xarray as xr
 import oscaxr as ox
 from oscaxr.errors import ExportError, TargetExistsError, UnsafeTargetError
 from oscaxr.store import atomic
-from oscaxr.store.atomic import AtomicTarget, clean, exchange, leftovers
+from oscaxr.store.atomic import atomic_target, clean, exchange, leftovers
 from oscaxr.store.open import open_exported
 from oscaxr.store.save import save
 
@@ -321,7 +321,7 @@ class TestPieces:
         return left
 
     def test_names_say_whose_they_are(self, tmp_path):
-        with AtomicTarget(tmp_path / "a-b.oscaxr-c.zarr") as temporary:
+        with atomic_target(tmp_path / "a-b.oscaxr-c.zarr") as temporary:
             temporary.mkdir()
             (found,) = leftovers(tmp_path)
             assert found.target.name == "a-b.oscaxr-c.zarr"
@@ -344,7 +344,7 @@ class TestPieces:
 
     @posix
     def test_a_lock_alone_that_is_held_stays(self, tmp_path):
-        with AtomicTarget(tmp_path / "s.zarr") as temporary:
+        with atomic_target(tmp_path / "s.zarr") as temporary:
             (found,) = leftovers(tmp_path)
             assert found.path.suffix == ".lock"
             assert clean(tmp_path) == []
@@ -356,8 +356,8 @@ class TestPieces:
         code = """
             import sys, time
             from pathlib import Path
-            from oscaxr.store.atomic import AtomicTarget
-            with AtomicTarget(Path(sys.argv[1])) as temporary:
+            from oscaxr.store.atomic import atomic_target
+            with atomic_target(Path(sys.argv[1])) as temporary:
                 temporary.touch()
                 print("here", flush=True)
                 time.sleep(60)

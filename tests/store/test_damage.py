@@ -26,7 +26,7 @@ from oscaxr.store import layout
 from oscaxr.store.current import check_complete, identity_of, provenance_of
 from oscaxr.store.open import open_exported
 from oscaxr.store.save import save
-from oscaxr.store.write import pack
+from oscaxr.store.writing import pack
 
 SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
 CHUNKS = {"time": 64, "roi": 3, "segment": 50}
@@ -361,7 +361,7 @@ class TestDigest:
         monkeypatch.setattr(layout.Layout, "to_json", lambda self: json.dumps(
             {**vars(self), "format": 1}))  # fmt: skip
         writer = {".zarr": "ZarrWriter", ".nc": "NetcdfWriter"}[suffix]
-        monkeypatch.setattr(getattr(importlib.import_module("oscaxr.store.save"), writer), "seal",
+        monkeypatch.setattr(getattr(importlib.import_module("oscaxr.store.writing"), writer), "seal",
                             lambda self, digest: None)  # fmt: skip
         path = save(memory_session, tmp_path / f"old{suffix}")
         monkeypatch.undo()
@@ -435,7 +435,7 @@ def test_what_is_written_is_read_back_before_it_appears(
     memory_session, tmp_path, suffix, monkeypatch
 ):
     """A disk that keeps other bytes than it was given."""
-    store = importlib.import_module("oscaxr.store.save")
+    store = importlib.import_module("oscaxr.store.writing")
     name = "NetcdfWriter" if suffix == ".nc" else "ZarrWriter"
 
     class Bad(getattr(store, name)):

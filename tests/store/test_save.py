@@ -738,9 +738,9 @@ def test_lazy_facts_are_computed_once(sample_path, tmp_path, suffix, monkeypatch
 def test_memory_is_bounded(tmp_path, suffix, monkeypatch):
     """No block read from a lazy source is much larger than the block size."""
     from oscaxr.arrays.lazy import ArrayReader, OrthogonalArray
-    from oscaxr.store import encoding, parts
+    from oscaxr.store import encoding, writing
 
-    monkeypatch.setattr(parts, "BLOCK_BYTES", 2**16)
+    monkeypatch.setattr(writing, "BLOCK_BYTES", 2**16)
     monkeypatch.setattr(encoding, "SHARD_BYTES", 2**16)
     monkeypatch.setattr(encoding, "SMALL_BYTES", 0)
     read = []

@@ -1,4 +1,4 @@
-"""Reading a netCDF-4 file, as HDF5, through h5netcdf and h5py.
+"""A netCDF-4 file: read as HDF5, through h5netcdf and h5py; written with the netCDF library.
 
 HDF5 files can name other files, and filters of other programs: none is followed. Data are read by
 the readers of :mod:`oscaxr.files.hdf5_arrays`, quicker than the netCDF library, which may be used
@@ -7,6 +7,8 @@ by several threads; what h5py cannot inflate (zstd, bzip2) is read through the n
 
 import json
 import math
+import zlib
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -16,12 +18,7 @@ import numpy as np
 
 from oscaxr.arrays.lazy import Array, ArrayReader, AxisIndex, Once, Reader, read_increasing, view_of
 from oscaxr.arrays.xarray_internals import NETCDF_LOCK
-from oscaxr.errors import (
-    DamagedExportError,
-    ForeignExportError,
-    FormatError,
-    UnsafeLinkError,
-)
+from oscaxr.errors import DamagedExportError, ExportError, ForeignExportError, FormatError
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import DatasetReader
 from oscaxr.store.checks import (
@@ -32,14 +29,17 @@ from oscaxr.store.checks import (
     damaged,
     inflated,
 )
-from oscaxr.store.layout import DIGESTED_BYTES, PREFIX, StoredGroup, StoredVariable
+from oscaxr.store.encoding import Region, Stored, as_characters
+from oscaxr.store.layout import DIGESTED_BYTES, PREFIX, StoredGroup, StoredVariable, read_whole
 
 DIGEST: Final = PREFIX + "digest"
 """Attribute of each group that holds its digest."""
 
-_FILTERS: Final = {1: "zlib", 2: "shuffle", 3: "fletcher32", 32015: "zstd", 307: "bzip2"}
+# zlib, shuffle, fletcher32, zstd, bzip2
+_FILTERS: Final = (1, 2, 3, 32015, 307)
 _DEFLATE: Final = 1
 _DEFLATE_RATIO: Final = 1100
+_LEVELS: Final = {"zlib": 1, "zstd": 1}
 _MAX_OBJECTS: Final = 100_000
 _MAX_DEPTH: Final = 16
 # What netCDF itself notes in attributes, besides what h5netcdf leaves out.
@@ -59,8 +59,6 @@ class NetcdfFile:
                 )
         try:
             self._file = Hdf5File(path)
-        except UnsafeLinkError:
-            raise
         except FormatError as error:
             reason = str(error).replace("as an NWB session", "as an export")
             raise DamagedExportError(f"{reason} Or export it again.") from error
@@ -132,7 +130,6 @@ class NetcdfReader:
             width = self.shape[-1] * self.dtype.itemsize
             self.shape, self.chunk_shape = self.shape[:-1], None
             self.dtype = np.dtype(f"{'U' if encoded else 'S'}{width}")
-        # Not a bound method: a reader that refers to itself lives until garbage is collected.
         self._reader = Once(partial(_proven, file, self.name, self.dtype))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "NetcdfReader":
@@ -162,19 +159,17 @@ def _proven(file: Hdf5File, name: str, dtype: np.dtype[Any]) -> Reader:
     _prove(file, name)
     with file.handle() as handle:
         dataset = handle[name]
-        creation = dataset.id.get_create_plist()
-        filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
         if dtype.kind == "O":
             # Text of any length, as other software writes it.
             check_claim(file.path, name, dataset.nbytes, Path(file.path).stat().st_size)
             return ArrayReader(np.asarray(dataset.asstr()[()], object))
-        known = all(h5py.h5z.filter_avail(one) for one in filters)
+        known = all(h5py.h5z.filter_avail(one) for one in _filters(dataset.id))
         if known and dtype.kind not in "SU" and dataset.nbytes <= DIGESTED_BYTES:
             return ArrayReader(np.asarray(dataset[()]))
         reader = DatasetReader(file, dataset) if known else _ThroughNetcdf(file, dataset)
     if dtype.kind not in "SU":
         return reader
-    characters = np.ascontiguousarray(reader.read((slice(None),) * len(reader.shape)))
+    characters = np.ascontiguousarray(read_whole(reader))
     if dtype.kind == "S":
         return ArrayReader(characters.view(dtype)[..., 0])
     text = characters.view(f"S{dtype.itemsize // 4}")[..., 0]
@@ -226,33 +221,33 @@ def _check_group(group: Any, path: str) -> None:
     """Refuse what leads out of a file or is of none of its types; reads no values."""
     if len(group) > _MAX_OBJECTS:
         raise damaged(path, f"it has more than {_MAX_OBJECTS} groups and variables")
-    _check_attributes(group, path, "the file")
+    items = {"the file": group}
     for name in group:
         shown = name.decode(errors="replace")
         if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
             raise damaged(path, f"{shown} is a link, which is not followed")
-        item = h5py.h5o.open(group, name)
-        _check_attributes(item, path, shown)
+        items[shown] = h5py.h5o.open(group, name)
+    for shown, item in items.items():
+        for number in range(h5py.h5a.get_num_attrs(item)):
+            size = h5py.h5a.get_info(item, index=number).data_size
+            if size > MAX_DOCUMENT_BYTES:
+                raise damaged(path, f"an attribute of {shown} has {size} bytes")
         if isinstance(item, h5py.h5d.DatasetID):
             _check_dataset(item, path, shown)
 
 
-def _check_attributes(item: Any, path: str, shown: str) -> None:
-    for number in range(h5py.h5a.get_num_attrs(item)):
-        size = h5py.h5a.get_info(item, index=number).data_size
-        if size > MAX_DOCUMENT_BYTES:
-            raise damaged(path, f"an attribute of {shown} has {size} bytes")
+def _filters(dataset: Any) -> list[int]:
+    creation = dataset.get_create_plist()
+    return [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
 
 
 def _check_dataset(dataset: Any, path: str, shown: str) -> None:
     creation, kind = dataset.get_create_plist(), dataset.get_type().get_class()
-    text = kind == h5py.h5t.STRING
-    if not text and kind not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM):
+    if kind not in (h5py.h5t.STRING, h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM):
         raise damaged(path, f"the type of {shown} is none of numbers, booleans and text")
     if creation.get_external_count() or creation.get_layout() == h5py.h5d.VIRTUAL:
         raise damaged(path, f"the values of {shown} are in another file, which is not followed")
-    filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
-    if unknown := [number for number in filters if number not in _FILTERS]:
+    if unknown := [number for number in _filters(dataset) if number not in _FILTERS]:
         raise damaged(path, f"{shown} has the filters {unknown}, which exports have not")
 
 
@@ -266,47 +261,140 @@ def _prove(file: Hdf5File, name: str) -> None:
 
 def _problem(dataset: h5py.Dataset, file_size: int) -> str:
     """Say what of a dataset was never written or cannot be what it claims; empty if it is well."""
-    creation, name, nbytes = dataset.id.get_create_plist(), dataset.name, dataset.nbytes
-    if not dataset.size or creation.get_layout() == h5py.h5d.COMPACT:
+    layout, name, stored = dataset.id.get_create_plist().get_layout(), dataset.name, []
+    if not dataset.size or layout == h5py.h5d.COMPACT:
         return ""
-    if creation.get_layout() == h5py.h5d.CONTIGUOUS:
-        start = dataset.id.get_offset()
+    if layout == h5py.h5d.CONTIGUOUS:
+        chunk_bytes, start = dataset.nbytes, dataset.id.get_offset()
         if start is None:
             return f"the values of {name} were never written"
-        return _beyond(name, start + nbytes, file_size)
-    wanted = math.prod(-(-n // w) for n, w in zip(dataset.shape, dataset.chunks, strict=True))
-    chunk_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
-    if wanted > file_size:
-        return f"{wanted} chunks of {name} are more than the file has bytes"
-    stored: list[Any] = []
-    dataset.id.chunk_iter(stored.append)
-    if missing := wanted - len(stored):
-        return f"{missing} of {wanted} chunks of {name} were never written"
-    if beyond := _beyond(name, max(one.byte_offset + one.size for one in stored), file_size):
-        return beyond
-    largest = max(one.size for one in stored)
+        end = start + dataset.nbytes
+    else:
+        wanted = math.prod(-(-n // w) for n, w in zip(dataset.shape, dataset.chunks, strict=True))
+        chunk_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        if wanted > file_size:
+            return f"{wanted} chunks of {name} are more than the file has bytes"
+        dataset.id.chunk_iter(stored.append)
+        if missing := wanted - len(stored):
+            return f"{missing} of {wanted} chunks of {name} were never written"
+        end = max(one.byte_offset + one.size for one in stored)
+    if end > file_size:
+        return f"it is truncated: it has {file_size} bytes, but {name} runs to byte {end}"
+    largest = max((one.size for one in stored), default=0)
     # Deflate adds little to what it cannot make smaller; zstd and bzip2 as little.
     if largest > chunk_bytes + chunk_bytes // 8 + 1024:
         return f"a chunk of {name} has {largest} bytes, and should have {chunk_bytes}"
-    return next(filter(None, (_unfit_deflated(dataset, one, chunk_bytes) for one in stored)), "")
+    return next(filter(None, (_unfit(dataset, one, chunk_bytes) for one in stored)), "")
 
 
-def _beyond(name: str, end: int, file_size: int) -> str:
-    if end <= file_size:
-        return ""
-    return f"it is truncated: it has {file_size} bytes, but {name} runs to byte {end}"
-
-
-def _unfit_deflated(dataset: h5py.Dataset, one: Any, chunk_bytes: int) -> str:
+def _unfit(dataset: h5py.Dataset, one: Any, chunk_bytes: int) -> str:
     """Unfold a chunk within bounds, where HDF5 might unfold it to very much more."""
-    claim, name = chunk_bytes > MAX_RATIO * one.size, dataset.name
-    if chunk_bytes > BLIND_BYTES and claim:
-        return f"a chunk of {name} claims {chunk_bytes} bytes, but {one.size} are stored"
-    creation = dataset.id.get_create_plist()
-    last = creation.get_filter(creation.get_nfilters() - 1)[0] if creation.get_nfilters() else 0
-    if last != _DEFLATE or one.filter_mask or one.size * _DEFLATE_RATIO <= BLIND_BYTES:
+    if chunk_bytes > max(BLIND_BYTES, MAX_RATIO * one.size):
+        return f"a chunk of {dataset.name} claims {chunk_bytes} bytes, but {one.size} are stored"
+    is_deflated = _filters(dataset.id)[-1:] == [_DEFLATE] and not one.filter_mask
+    if not is_deflated or one.size * _DEFLATE_RATIO <= BLIND_BYTES:
         return ""
     raw = dataset.id.read_direct_chunk(one.chunk_offset)[1]
     if inflated(raw, chunk_bytes) is not None:
         return ""
-    return f"a chunk of {name} is damaged, or unfolds to more than {chunk_bytes} bytes"
+    return f"a chunk of {dataset.name} is damaged, or unfolds to more than {chunk_bytes} bytes"
+
+
+# -- writing ---------------------------------------------------------------------------------------
+class NetcdfWriter:
+    """A netCDF-4 file that is being written, with the netCDF library."""
+
+    def __init__(self, path: Path, *, compression: str) -> None:
+        import netCDF4
+
+        self._compression = compression
+        # Sources may be read in another thread through the same library, which is not thread-safe.
+        with NETCDF_LOCK:
+            self._file = netCDF4.Dataset(path, "w", format="NETCDF4")
+        self._path = path
+        self._variables: dict[tuple[str, str], Any] = {}
+        self._written: list[tuple[str, Stored, Region, int]] = []
+
+    def create(self, group: str, stored: list[Stored]) -> None:
+        """Create a group, its dims and its variables, empty."""
+        with NETCDF_LOCK:
+            place = self._file.createGroup(group) if group else self._file
+            for one in stored:
+                for dim, size in one.variable.sizes.items():
+                    if dim not in place.dimensions:
+                        place.createDimension(str(dim), size)
+                self._variables[group, one.name] = self._create(place, one)
+
+    def _create(self, place: Any, one: Stored) -> Any:
+        options: dict[str, Any] = {}
+        compression = self._compression if one.compressed else ""
+        if one.variable.ndim and one.variable.size:
+            if compression:
+                options = {"compression": compression, "shuffle": True}
+                options["complevel"] = _LEVELS.get(compression, 4)
+            if compression or one.chosen:
+                options["chunksizes"] = one.chunks
+            else:
+                options["contiguous"] = True
+        variable = place.createVariable(
+            one.name, one.dtype, one.variable.dims, fill_value=False, **options
+        )
+        variable.set_auto_maskandscale(False)
+        variable.set_auto_chartostring(False)
+        _set_attrs(variable, one.attrs)
+        return variable
+
+    def write(self, group: str, one: Stored, region: Region, values: Array) -> None:
+        """Write a block of a variable."""
+        with NETCDF_LOCK:
+            self._variables[group, one.name][region or ...] = values
+        self._written.append((group, one, region, _checksum(values)))
+
+    def finish(self, attrs: Mapping[str, dict[str, Any]]) -> NetcdfFile:
+        """Write the attributes of the groups."""
+        with NETCDF_LOCK:
+            for group, values in attrs.items():
+                _set_attrs(self._file[group] if group else self._file, values)
+            self._file.sync()
+            self._file.close()
+        return NetcdfFile(self._path)
+
+    def read_back(self, group: str, found: StoredGroup) -> None:
+        """Refuse values that are not those that were written."""
+        mine = (written for written in self._written if written[0] == group)
+        for _, one, region, checksum in mine:
+            reader = found.variables[one.name].reader
+            if one.dtype == "S1":
+                whole = as_characters(read_whole(reader), one.variable.shape[-1])
+            values = whole[region or ...] if one.dtype == "S1" else reader.read(region)
+            if _checksum(values) != checksum:
+                raise ExportError(f"what was written of {one.name} reads back otherwise")
+
+    def seal(self, digest: Mapping[str, Any]) -> None:
+        """Write the digest, the last of all: with the root after all other groups."""
+        import netCDF4
+
+        with NETCDF_LOCK, netCDF4.Dataset(self._path, "a") as file:
+            for group in sorted(digest["groups"], reverse=True):
+                entry = digest["groups"][group]
+                entry = entry if group else entry | {"identity": digest["identity"]}
+                (file[group] if group else file).setncattr(DIGEST, json.dumps(entry))
+
+    def close(self) -> None:
+        """Release the file, whatever state it is in."""
+        self._variables.clear()
+        with NETCDF_LOCK:
+            if self._file.isopen():
+                self._file.close()
+
+
+def _set_attrs(place: Any, attrs: dict[str, Any]) -> None:
+    for key, value in attrs.items():
+        if isinstance(value, list) and isinstance(value[0], str):
+            place.setncattr_string(key, value)
+        else:
+            place.setncattr(key, np.int64(value) if isinstance(value, int) else value)
+
+
+def _checksum(values: Array) -> int:
+    return zlib.crc32(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
