@@ -42,7 +42,7 @@ _DEFLATE_RATIO: Final = 1100
 _LEVELS: Final = {"zlib": 1, "zstd": 1}
 _MAX_OBJECTS: Final = 100_000
 _MAX_DEPTH: Final = 16
-# What netCDF itself notes in attributes, besides what h5netcdf leaves out.
+# What netCDF itself notes, besides what h5netcdf leaves out.
 _INTERNAL: Final = frozenset({"_Encoding", "DIMENSION_LABELS", DIGEST})
 
 
@@ -126,7 +126,6 @@ class NetcdfReader:
         self.dtype: np.dtype[Any] = dataset.dtype
         self.chunk_shape: tuple[int, ...] | None = dataset.chunks
         if self.dtype.kind == "S":
-            # Characters along one more dim.
             width = self.shape[-1] * self.dtype.itemsize
             self.shape, self.chunk_shape = self.shape[:-1], None
             self.dtype = np.dtype(f"{'U' if encoded else 'S'}{width}")
@@ -261,7 +260,8 @@ def _prove(file: Hdf5File, name: str) -> None:
 
 def _problem(dataset: h5py.Dataset, file_size: int) -> str:
     """Say what of a dataset was never written or cannot be what it claims; empty if it is well."""
-    layout, name, stored = dataset.id.get_create_plist().get_layout(), dataset.name, []
+    layout, name = dataset.id.get_create_plist().get_layout(), dataset.name
+    stored: list[Any] = []
     if not dataset.size or layout == h5py.h5d.COMPACT:
         return ""
     if layout == h5py.h5d.CONTIGUOUS:

@@ -361,8 +361,8 @@ class TestDigest:
         monkeypatch.setattr(layout.Layout, "to_json", lambda self: json.dumps(
             {**vars(self), "format": 1}))  # fmt: skip
         writer = {".zarr": "ZarrWriter", ".nc": "NetcdfWriter"}[suffix]
-        monkeypatch.setattr(getattr(importlib.import_module("oscaxr.store.writing"), writer), "seal",
-                            lambda self, digest: None)  # fmt: skip
+        writing = importlib.import_module("oscaxr.store.writing")
+        monkeypatch.setattr(getattr(writing, writer), "seal", lambda self, digest: None)
         path = save(memory_session, tmp_path / f"old{suffix}")
         monkeypatch.undo()
         with pytest.warns(UncheckedExportWarning, match="earlier version"):
