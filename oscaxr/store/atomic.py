@@ -192,18 +192,18 @@ def atomic_target(
         if path.exists() and check is not None:
             check(path)
 
-    with _explained(f"cannot write {shown}: its folder cannot be made"):
+    with explained(f"cannot write {shown}: its folder cannot be made"):
         path.parent.mkdir(parents=True, exist_ok=True)
     clean(path.parent)
     check_free()
     with ExitStack() as held:
         held.callback(remove, lock)
-        with _explained(f"could not write {shown}"):
+        with explained(f"could not write {shown}"):
             held.enter_context(_take_lock(lock))
         for part in (temporary.with_name(temporary.name + ".d"), temporary):
             held.callback(remove, part)
         yield temporary
-        with _explained(f"could not complete {shown}"):
+        with explained(f"could not complete {shown}"):
             flush(temporary)
             check_free()
             if overwrite:
@@ -214,14 +214,14 @@ def atomic_target(
 
 
 @contextmanager
-def _explained(failure: str) -> Iterator[None]:
+def explained(failure: str, advice: str = "") -> Iterator[None]:
     """Say of what the system refuses what it was for."""
     try:
         yield
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         if isinstance(error, OscaxrError):
             raise
-        raise ExportError(f"{failure}: {error}") from error
+        raise ExportError(f"{failure}: {error}{advice}") from error
 
 
 def _move_in(temporary: Path, path: Path, check_free: Callable[[], None]) -> None:

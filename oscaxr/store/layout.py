@@ -264,9 +264,6 @@ class RestoredReader:
         self.chunk_shape = getattr(reader, "chunk_shape", None)
         self._whole = digest and Once(partial(_verified, reader, dtype, digest, what))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "RestoredReader":
-        return self
-
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
         if self._whole:

@@ -82,7 +82,7 @@ class NetcdfFile:
             root = h5netcdf.File(handle, "r", phony_dims="access")
             found = root[group] if group else root
             attrs = _attrs(found)
-            digest = attrs.pop(DIGEST, None)
+            digest = json.loads(attrs.pop(DIGEST, "null"))
             variables: dict[str, StoredVariable] = {}
             described: dict[str, Any] = {"": attrs}
             for name, variable in found.variables.items():
@@ -91,8 +91,7 @@ class NetcdfFile:
                 reader = NetcdfReader(self._file, dataset, "_Encoding" in variable.attrs)
                 dims = tuple(variable.dimensions[: len(reader.shape)])
                 variables[name] = StoredVariable(dims, its, reader)
-        found_digest = None if digest is None else dict(json.loads(digest))
-        return StoredGroup(dict(attrs), variables, described, found_digest)
+        return StoredGroup(dict(attrs), variables, described, digest)
 
     def close(self) -> None:
         """Release the file; reading opens it again."""
@@ -131,9 +130,6 @@ class NetcdfReader:
             self.dtype = np.dtype(f"{'U' if encoded else 'S'}{width}")
         self._reader = Once(partial(_proven, file, self.name, self.dtype))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "NetcdfReader":
-        return self
-
     def check_all(self, *, checksums: bool = False) -> None:
         """Refuse data that are missing or cut short; netCDF has no checksums."""
         _prove(self.file, self.name)
@@ -163,9 +159,12 @@ def _proven(file: Hdf5File, name: str, dtype: np.dtype[Any]) -> Reader:
             check_claim(file.path, name, dataset.nbytes, Path(file.path).stat().st_size)
             return ArrayReader(np.asarray(dataset.asstr()[()], object))
         known = all(h5py.h5z.filter_avail(one) for one in _filters(dataset.id))
-        if known and dtype.kind not in "SU" and dataset.nbytes <= DIGESTED_BYTES:
-            return ArrayReader(np.asarray(dataset[()]))
-        reader = DatasetReader(file, dataset) if known else _ThroughNetcdf(file, dataset)
+        small = dtype.kind in "SU" or dataset.nbytes <= DIGESTED_BYTES
+        reader: Reader
+        if known and small:
+            reader = ArrayReader(np.asarray(dataset[()]))
+        else:
+            reader = DatasetReader(file, dataset) if known else _ThroughNetcdf(file, dataset)
     if dtype.kind not in "SU":
         return reader
     characters = np.ascontiguousarray(read_whole(reader))

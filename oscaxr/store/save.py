@@ -1,8 +1,7 @@
 """Saving sessions, trees of sessions, sequences and statistics to zarr or netCDF."""
 
 import os
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,11 @@ from oscaxr.errors import (
     ExportContentError,
     ExportError,
     MissingVariableError,
-    OscaxrError,
     UnsafeTargetError,
 )
 from oscaxr.model import names as n
 from oscaxr.progress import Report, progress_bar
-from oscaxr.store.atomic import atomic_target
+from oscaxr.store.atomic import atomic_target, explained
 from oscaxr.store.encoding import Chunks, Format, group_attrs, prepare, with_dtypes
 from oscaxr.store.layout import LAYOUT, PROVENANCE, SUFFIXES, Kind, PathLike, layout_of
 from oscaxr.store.provenance import Origin
@@ -155,7 +153,14 @@ def save(
         }
         make = writer_of(temporary, file_format, packed, compression)
         attrs = partial(_attrs, parts, origin, parameters, timestamp)
-        with progress_bar(target.name, show=progress, in_bytes=True) as report, _failures(target):
+        advice = (
+            ". What was there before is as it was. Is the disk full, or a limit on the size of "
+            "files reached?"
+        )
+        with (
+            progress_bar(target.name, show=progress, in_bytes=True) as report,
+            explained(f"could not write {target}", advice),
+        ):
             uninterrupted(partial(write, make, parts, attrs, report))
     return target
 
@@ -178,13 +183,9 @@ def _place(path: PathLike, overwrite: bool) -> Path:
 
 def format_of(path: Path) -> tuple[Format, bool]:
     """Return the format that a path stands for, and whether it is packed into one file."""
-    name = path.name.lower()
-    if name.endswith(".zarr.zip"):
-        return "zarr", True
-    if name.endswith(".zarr"):
-        return "zarr", False
-    if name.endswith(".nc"):
-        return "netcdf", False
+    for suffix in SUFFIXES:
+        if path.name.lower().endswith(suffix):
+            return "netcdf" if suffix == ".nc" else "zarr", suffix == ".zarr.zip"
     raise ExportError(
         f"cannot tell the format of {path}: the name of an export ends in {', '.join(SUFFIXES)}"
     )
@@ -232,20 +233,6 @@ def _attrs(
             LAYOUT: part.layout.to_json(),
         }
     return found
-
-
-@contextmanager
-def _failures(target: Path) -> Iterator[None]:
-    """Say of any failure to write which export failed, and that nothing of it is left."""
-    try:
-        yield
-    except OscaxrError:
-        raise
-    except (OSError, RuntimeError) as error:
-        raise ExportError(
-            f"could not write {target}: {error}. What was there before is as it was. Is the disk "
-            "full, or a limit on the size of files reached?"
-        ) from error
 
 
 # -- the part that is asked for -------------------------------------------------------------------

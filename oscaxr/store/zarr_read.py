@@ -270,9 +270,6 @@ class ZarrReader:
         # Not a method: the reader would be part of a reference cycle, and outlive its session.
         self._array = Once(partial(_open_array, plan, files))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "ZarrReader":
-        return self
-
     def __repr__(self) -> str:
         return f"{Path(self.path).name}:{self.plan.path}"
 
