@@ -300,12 +300,9 @@ def _type_name(value: Any) -> str:
 
 def plain_attr(value: Any) -> Any:
     """Return the value of an attribute in a form that both file formats take."""
-    if isinstance(value, np.ndarray):
-        return (
-            plain_attr(value.tolist()) if value.ndim == 1 and value.dtype.kind in "fiubU" else None
-        )
-    if isinstance(value, np.generic):
-        return plain_attr(value.item()) if value.dtype.kind in "fiubU" else None
+    if isinstance(value, np.ndarray | np.generic):
+        known = value.dtype.kind in "fiubU" and value.ndim == isinstance(value, np.ndarray)
+        return plain_attr(value.tolist()) if known else None
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int):
@@ -354,12 +351,9 @@ def _restored(value: Any, name: str) -> Any:
 
 def provenance_from(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     """Return what an export says about where it came from."""
-    found = {
-        key.removeprefix(PREFIX): value
-        for key, value in attrs.items()
-        if key.startswith(PREFIX) and key != LAYOUT
-    }
-    plain = restore_attrs(found, {"session_id": "int"} if "session_id" in found else {})
+    added = [key for key in attrs if key.startswith(PREFIX) and key != LAYOUT]
+    found = {key.removeprefix(PREFIX): attrs[key] for key in added}
+    plain = restore_attrs(found, {"session_id": "int"})
     return {
         str(key): json.loads(value) if key in _JSON_FACTS else value for key, value in plain.items()
     }
@@ -388,9 +382,10 @@ def values_digest(values: Array) -> str | None:
 
 
 def _sha256(document: Any) -> str:
-    text = json.dumps(document, sort_keys=True, ensure_ascii=False, default=_plain)
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False, default=as_plain)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
+    """Return what JSON does not know in a form that it does."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)

@@ -24,13 +24,11 @@ from oscaxr.store.layout import (
     PREFIX,
     PROVENANCE,
     ExportFile,
+    as_plain,
     is_exported,
     provenance_from,
 )
-from oscaxr.store.open import (
-    existing,
-    opened_export,
-)
+from oscaxr.store.open import existing, opened_export
 from oscaxr.store.zarr_read import DIGEST, DOCUMENT
 
 DIGEST_BYTES: Final = 8 * 2**30
@@ -42,8 +40,6 @@ Source = Path | RemoteSource
 
 _MAX_DEPTH: Final = 16
 _MAX_GRAPH_ENTRIES: Final = 1000
-_COMPARED: Final = ("sources", "exported_from", "parameters")
-_LISTED: Final = 10
 # What a store has of a group or an array: its document, and chunks.
 _PART: Final = re.compile(r"(?P<node>.*?)/?(?P<part>zarr\.json|c(/\d+)*)")
 
@@ -144,7 +140,7 @@ class Origin:
             "dandiset": str(ds.attrs.get("dandiset", DATASET_ATTRS["dandiset"])),
             "citation": str(ds.attrs.get("references", DATASET_ATTRS["references"])),
             "sources": json.dumps(sources, ensure_ascii=False),
-            "parameters": json.dumps(dict(parameters), ensure_ascii=False, default=_plain),
+            "parameters": json.dumps(dict(parameters), ensure_ascii=False, default=as_plain),
         }
         if before := self._earlier(group):
             exports = [one for one in sources if one["name"] in before]
@@ -222,12 +218,6 @@ def _noted(path: Path) -> dict[str, Any]:
 
 def _unique(sources: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return list({json.dumps(one, sort_keys=True): one for one in sources}.values())
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return str(value)
 
 
 # -- what is replaced -----------------------------------------------------------------------------
