@@ -181,6 +181,7 @@ ODD = {
     "wide_text": np.array(["a", "b", "c", "d", "e"], "<U40"),
     "objects": np.array(["a", "", "bb", "µ", "c"], object),
     "strings": np.array(["a", "", "bb", "µ", "c"], np.dtypes.StringDType()),
+    "bytes": np.array([b"a", b"", b"bb", b"\xff\0x", b"c"]),
     "times": pd.date_range("2018-09-26", periods=5, freq="1h").values.astype("M8[ns]"),
     "spans": np.arange(5).astype("m8[s]"),
 }
@@ -312,6 +313,24 @@ def test_what_was_noted_of_another_file_is_not_taken_over(tmp_path):
         found = saved(ds, tmp_path, suffix)
         assert_strictly_identical(found, ds)
         found.close()
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_how_files_are_to_hold_times_and_text_is_kept(tmp_path, suffix):
+    times = np.array(["2018-09-26", "NaT"], "M8[ns]")
+    ds = xr.Dataset({"t": ("x", times), "s": ("x", ["a", "b"]), "n": ("x", [1.0, 2.0])})
+    ds["t"].encoding = {"units": "days since 1950-01-01", "calendar": "standard", "dtype": "f8"}
+    ds["s"].encoding = {"_Encoding": "ascii"}
+    ds["n"].encoding = {"units": "none", "_FillValue": -1.0}
+    found = saved(ds, tmp_path, suffix)
+    assert_strictly_identical(found, ds)
+    kept = {key: set(v.encoding) - {"source", "preferred_chunks"} for key, v in found.items()}
+    assert kept == {"t": {"units", "calendar"}, "s": {"_Encoding"}, "n": set()}
+    assert found["t"].encoding["units"] == "days since 1950-01-01"
+    again = saved(found, tmp_path / "again", suffix)
+    assert again["s"].encoding["_Encoding"] == "ascii"
+    again.close()
+    found.close()
 
 
 def columns(draw):
