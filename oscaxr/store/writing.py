@@ -125,19 +125,16 @@ def _pieces(variable: xr.Variable, axis: int, lengths: list[int]) -> Iterator[Ar
 
 def _aligned(pieces: Iterable[Array], axis: int, step: int) -> Iterator[Array]:
     """Cut and join pieces so that all but the last are multiples of the step."""
-    kept: list[Array] = []
+    kept: Array | None = None
     for piece in pieces:
-        kept.append(piece)
-        length = sum(one.shape[axis] for one in kept)
-        whole = length // step * step
-        if not whole:
-            continue
-        joined = kept[0] if len(kept) == 1 else np.concatenate(kept, axis)
+        joined = piece if kept is None else np.concatenate([kept, piece], axis)
+        whole = joined.shape[axis] // step * step
         head, rest = np.split(joined, [whole], axis)
-        kept = [rest] if rest.shape[axis] else []
-        yield head
-    if kept:
-        yield kept[0] if len(kept) == 1 else np.concatenate(kept, axis)
+        kept = rest if rest.shape[axis] else None
+        if whole:
+            yield head
+    if kept is not None:
+        yield kept
 
 
 # -- a zarr store ---------------------------------------------------------------------------------
