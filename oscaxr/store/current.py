@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import xarray as xr
 
-from oscaxr.errors import DamagedExportError, OscaxrError
+from oscaxr.errors import DamagedExportError, OscaxrError, listed
 from oscaxr.formats.identity import Identity, known_sex, site_date, utc_stamp
 from oscaxr.model import names as n
 from oscaxr.store.encoding import with_dtypes
@@ -87,9 +87,7 @@ def check_complete(path: Path, *, deep: bool = False) -> None:
                 read = [v for name, v in ds.variables.items() if deep or name in checked]
                 problems += _failures(partial(_read, variable) for variable in read)
     if problems:
-        more = len(problems) - _LISTED
-        listed = problems[:_LISTED] + ([f"... and {more} more problems"] if more > 0 else [])
-        raise DamagedExportError("\n".join(listed))
+        raise DamagedExportError(f"{path} is not whole:{listed(problems, _LISTED)}")
 
 
 def _failures(checks: Iterable[Callable[[], object]]) -> list[str]:

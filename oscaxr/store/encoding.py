@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from oscaxr.arrays.lazy import Array
-from oscaxr.errors import ExportContentError
+from oscaxr.errors import ExportContentError, listed
 from oscaxr.model import names as n
 from oscaxr.store.layout import PREFIX, Layout, convert, dtype_from, plain_attr, values_digest
 
@@ -116,8 +116,7 @@ def prepare(
         stored.append(Stored(name, found, dtype, attrs, shape, shards, chosen, digest))
     if problems:
         raise ExportContentError(
-            "cannot save this so that it comes back as it is:\n"
-            + "\n".join(f"  - {problem}" for problem in problems)
+            f"cannot save this so that it comes back as it is:{listed(problems)}"
         )
     return stored
 

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import pandas as pd
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 from xarray.indexes import PandasIndex
@@ -21,12 +20,13 @@ from oscaxr.errors import (
     OscaxrError,
     SessionNotFoundError,
     UncheckedExportWarning,
+    listed,
     warn,
 )
-from oscaxr.formats.identity import check_ids
+from oscaxr.formats.identity import with_table
 from oscaxr.model import names as n
 from oscaxr.model.dataset import check_structure, validate
-from oscaxr.model.facts import FACTS, facts_from_row
+from oscaxr.model.facts import FACT_BY_NAME
 from oscaxr.options import parts_of
 from oscaxr.store.checks import BLIND_BYTES, MAX_RATIO, damaged
 from oscaxr.store.layout import (
@@ -179,13 +179,11 @@ def check_session(path: Path, layout: Layout) -> None:
 
 def _with_facts(ds: xr.Dataset, row: Mapping[str, Any], dropped: Collection[str]) -> xr.Dataset:
     """Add the facts of the session table to an export, as to a session's other files."""
-    coords, attrs = facts_from_row(pd.Series(dict(row)))
     own = {name: ds[name].item() for name in ("session_id", "mouse_id") if name in ds.coords}
-    check_ids(str(ds.encoding.get("source")), own, coords)
-    specs = {fact.name: fact for fact in FACTS}
+    coords, attrs = with_table(str(ds.encoding.get("source")), own, {}, {}, row)
     with_facts = ds.assign_coords(
         {
-            name: xr.Variable((), value, specs[name].attrs)
+            name: xr.Variable((), value, FACT_BY_NAME[name].attrs)
             for name, value in coords.items()
             if name not in dropped
         }
@@ -360,8 +358,8 @@ def _read_plain(found: StoredGroup, path: Path, dropped: Collection[str]) -> xr.
     if lines := [str(problem) for problem in problems.at_level("error")]:
         raise ForeignExportError(
             f"{path} was not written by oscaxr, and is no session that plain xarray wrote. Open it "
-            "with plain xarray: xr.open_dataset or xr.open_zarr. As a session it has problems:\n"
-            + "\n".join(f"  - {line}" for line in lines[:_LISTED])
+            "with plain xarray: xr.open_dataset or xr.open_zarr. As a session it has problems:"
+            + listed(lines, _LISTED)
         )
     warn(
         f"{path} was written by plain xarray: it opens as a session, but carries no checks, so "

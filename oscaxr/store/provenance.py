@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from oscaxr.arrays.xarray_internals import data_of, is_in_memory
-from oscaxr.errors import OscaxrError, UnsafeTargetError
+from oscaxr.errors import OscaxrError, UnsafeTargetError, few
 from oscaxr.files.remote import RemoteSource
 from oscaxr.model.schema import DATASET_ATTRS
 from oscaxr.store.layout import (
@@ -229,7 +229,7 @@ def _why_not_ours(path: Path) -> str:
             if root is None or LAYOUT not in root.attrs:
                 return "is no export"
             others = sorted(_others(path, file))
-            return f"has parts that are of no export: {', '.join(others[:5])}" if others else ""
+            return f"has parts that are of no export: {few(others, 5)}" if others else ""
     except OscaxrError as error:
         return f"is no export that can be read ({error})"
 

@@ -16,6 +16,7 @@ from oscaxr.errors import (
     ExportError,
     MissingVariableError,
     UnsafeTargetError,
+    few,
 )
 from oscaxr.model import names as n
 from oscaxr.progress import Report, progress_bar
@@ -281,12 +282,12 @@ def _take(ds: xr.Dataset, dim: str, wanted: Any, option: str) -> xr.Dataset:
     elif not index.is_unique:
         problem = (
             f"chooses by the labels of {dim!r}, but some of them are there more than once: "
-            f"{_listed(index[index.duplicated()].unique())}. Choose with isel first."
+            f"{few(index[index.duplicated()].unique())}. Choose with isel first."
         )
     elif isinstance(wanted, slice):
         return ds.sel({dim: wanted})
     elif not labels.is_unique:
-        repeated = _listed(labels[labels.duplicated()].unique())
+        repeated = few(labels[labels.duplicated()].unique())
         problem = (
             f"names the same {dim} more than once: {repeated}. It would be counted twice: give "
             "each once."
@@ -298,13 +299,8 @@ def _take(ds: xr.Dataset, dim: str, wanted: Any, option: str) -> xr.Dataset:
         there = (
             f"there are {size}, from {index.min()} to {index.max()}" if size else "there is none"
         )
-        problem = f"asks for what is not there: no {dim} {_listed(asked[position < 0])}; {there}"
+        problem = f"asks for what is not there: no {dim} {few(asked[position < 0])}; {there}"
     raise CriterionError(f"{option}= {problem}")
-
-
-def _listed(labels: Iterable[Any]) -> str:
-    found = list(labels)
-    return ", ".join(map(str, found[:10])) + ", ..." * (len(found) > 10)
 
 
 def describe_subset(ds: xr.Dataset, dim: Hashable, asked: Any) -> Any:
