@@ -139,7 +139,6 @@ class _Export:
 
         return open_session_export(
             self._local(places[0]),
-            include=options.get("include", ()),
             drop_variables=dropped_names(options.get("drop_variables")),
             facts=facts,
         )

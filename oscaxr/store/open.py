@@ -15,7 +15,6 @@ from oscaxr.arrays.lazy import OrthogonalArray, Reader
 from oscaxr.errors import (
     ExportError,
     ForeignExportError,
-    MissingVariableError,
     NoSessionError,
     OscaxrError,
     SessionNotFoundError,
@@ -27,7 +26,6 @@ from oscaxr.formats.identity import with_table
 from oscaxr.model import names as n
 from oscaxr.model.dataset import check_structure, validate
 from oscaxr.model.facts import FACT_BY_NAME
-from oscaxr.options import parts_of
 from oscaxr.store.checks import BLIND_BYTES, MAX_RATIO, damaged
 from oscaxr.store.layout import (
     FORMAT,
@@ -47,8 +45,6 @@ from oscaxr.store.layout import (
 from oscaxr.store.netcdf import NetcdfFile
 from oscaxr.store.zarr_read import ZarrFile
 
-# By which variable each heavy part of a session is known.
-_PART_VARIABLES: Final = {"squares": "square_x", "templates": "template_", "movie": n.MOVIE}
 _PLAIN_LAYOUT: Final = Layout()
 _LISTED: Final = 10
 
@@ -145,24 +141,12 @@ class ExportedBackendEntrypoint(BackendEntrypoint):
 def open_session_export(
     path: Path,
     *,
-    include: str | Collection[str] = (),
     drop_variables: Collection[str] = (),
     facts: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Open an export of a session, with the facts of the session table if there are any."""
     ds = read_group(path, drop_variables=drop_variables, check=check_session)
     try:
-        wanted, is_strict = parts_of(include)
-        missing = [
-            part
-            for part in wanted
-            if not any(str(name).startswith(_PART_VARIABLES[part]) for name in ds.variables)
-        ]
-        if missing and is_strict:
-            raise MissingVariableError(
-                f"include={include!r}: {path} holds no {', '.join(missing)}: an export has what "
-                "was saved. Open the session's own files with it, and save that."
-            )
         return ds if facts is None else _with_facts(ds, facts, drop_variables)
     except BaseException:
         ds.close()
@@ -180,7 +164,7 @@ def check_session(path: Path, layout: Layout) -> None:
 def _with_facts(ds: xr.Dataset, row: Mapping[str, Any], dropped: Collection[str]) -> xr.Dataset:
     """Add the facts of the session table to an export, as to a session's other files."""
     own = {name: ds[name].item() for name in ("session_id", "mouse_id") if name in ds.coords}
-    coords, attrs = with_table(str(ds.encoding.get("source")), own, {}, {}, row)
+    coords, attrs = with_table(str(ds.encoding.get("source")), own, {}, row)
     with_facts = ds.assign_coords(
         {
             name: xr.Variable((), value, FACT_BY_NAME[name].attrs)
