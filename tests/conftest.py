@@ -1,7 +1,6 @@
 """What the tests share: example sessions, small sample sessions, ways to open them."""
 
 import gc
-import os
 import signal
 import threading
 import warnings
@@ -15,8 +14,9 @@ import xarray as xr
 
 import oscaxr as ox
 from example_sessions import SHARED
+from how_many import HYPOTHESIS_PROFILE, examples
 from oscaxr.errors import DroppedFramesWarning
-from small_sessions import LAYOUTS, small_spec
+from small_sessions import EACH_LAYOUT, LAYOUTS, small_spec
 
 # What a shell runs in the background ignores Ctrl-C, and so would all that the tests start.
 if (
@@ -27,12 +27,10 @@ if (
 
 ROOT = Path(__file__).resolve().parents[1]
 
-hypothesis.settings.register_profile("quick", max_examples=40, deadline=None)
+hypothesis.settings.register_profile("quick", max_examples=examples(40), deadline=None)
 hypothesis.settings.register_profile("ci", max_examples=40, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=None)
-hypothesis.settings.load_profile(
-    os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "quick")
-)
+hypothesis.settings.load_profile(HYPOTHESIS_PROFILE)
 
 # Marks of xarray's own tests, some of which tests/store/test_xarray_suite.py runs.
 XARRAY_MARKS = ("asyncio", "flaky", "network", "skip_if_param", "skip_with_dask_array")
@@ -42,6 +40,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the marks known: importing those tests is an error otherwise."""
     for mark in XARRAY_MARKS:
         config.addinivalue_line("markers", f"{mark}: of xarray's own tests")
+
+
+def pytest_collection_finish() -> None:
+    """Leave the thousands of tests themselves out whenever garbage is searched for."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +92,7 @@ def sample_path(sample_paths: dict[str, Path]) -> Path:
     return sample_paths["gzip"]
 
 
-@pytest.fixture(params=sorted(LAYOUTS))
+@pytest.fixture(params=EACH_LAYOUT)
 def layout_path(request: pytest.FixtureRequest, sample_paths: dict[str, Path]) -> Path:
     """Path of the small sample session in each main layout in turn. Not to be written to."""
     return sample_paths[request.param]

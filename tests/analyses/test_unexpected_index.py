@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oscaxr as ox
+from how_many import examples
 from oscaxr.analyses.tracked import tracked_unexpected_index, unexpected_index_of
 from oscaxr.analyses.unexpected_index import unexpected_index
 from oscaxr.errors import (
@@ -80,7 +81,7 @@ def slow_percentile(expected, unexpected, permutations, seed):
 
 
 @given(tables(st.integers(1, 6)), tables(st.integers(1, 5)), st.integers(0, 5))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_equals_a_plain_loop(expected, unexpected, seed):
     found = unexpected_index(responses(expected), responses(unexpected), permutations=30, seed=seed)
     index = [slow_index(*rows) for rows in zip(expected, unexpected, strict=True)]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from example_sessions import SHARED
+from how_many import examples
 from oscaxr.arrays import columns
 from oscaxr.arrays import percentiles as streamed
 
@@ -31,7 +32,7 @@ def numpy_percentiles(table, percentiles):
         return np.nanpercentile(table.astype(np.float64), percentiles, axis=0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(tables, wanted, st.sampled_from([1, 100, 1000, 2**20]), st.integers(1, 3))
 def test_percentiles_equal_numpy(table, percentiles, budget, threads):
     original = table.copy()
@@ -47,7 +48,7 @@ def test_percentiles_equal_numpy(table, percentiles, budget, threads):
     np.testing.assert_array_equal(table, original)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(tables, wanted)
 def test_percentiles_by_sorting_equal_numpy(table, percentiles):
     table = np.where(np.isinf(table), 3.0, table)

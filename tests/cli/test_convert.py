@@ -348,7 +348,7 @@ def test_nwb_files_come_before_the_original_layout(original_folders, tmp_path):
 def test_the_table_in_the_folder_is_heeded(tmp_path, monkeypatch, form):
     monkeypatch.delenv("OSCAXR_TABLE", raising=False)
     data = tmp_path / "data"
-    ox.sample.write_mouse(data, scale=0.02, n_rois=(3, 3, 3), n_tracked=2, format=form)
+    ox.sample.write_mouse(data, scale=0.01, n_rois=(2, 2, 2), n_tracked=1, format=form)
     assert convert_here(data, tmp_path / "out").exit_code == 0
     with ox.open_session(tmp_path / "out" / f"{NAMES[1]}.zarr") as export:
         assert (export.mouse, export.session, export.plane) == (1, 2, "soma")

@@ -23,7 +23,7 @@ from oscaxr.errors import (
     SessionNotFoundError,
 )
 from oscaxr.store.provenance import source_paths
-from small_sessions import LAYOUTS, small_spec
+from small_sessions import EACH_LAYOUT, small_spec
 
 pytest.importorskip("fsspec")
 pytest.importorskip("requests")
@@ -77,7 +77,7 @@ def reader_of(ds):
 
 
 # -- the same as the local file -----------------------------------------------------------------
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("layout", EACH_LAYOUT)
 def test_identical_to_the_local_file(layout, server, urls, sample_paths, open_url):
     server.reset()
     remote = open_url(urls[layout], storage_options={**QUICK, "block_size": 1000})
@@ -86,7 +86,7 @@ def test_identical_to_the_local_file(layout, server, urls, sample_paths, open_ur
         assert remote.encoding["source"] == urls[layout]
 
 
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("layout", EACH_LAYOUT)
 def test_sequences_and_table(layout, server, urls, sample_paths, open_url):
     server.reset()
     remote = open_url(urls[layout])

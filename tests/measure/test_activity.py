@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from example_sessions import SHARED
+from how_many import examples
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.measure import active_rois, plateau_traces
 from oscaxr.measure.activity import filter_median_of_five
@@ -53,7 +54,7 @@ def session(table):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(hnp.arrays(np.float64, st.integers(5, 50), elements=st.floats(-100, 100)))
 def test_filter_equals_scipy(trace):
     from scipy.signal import medfilt
@@ -94,7 +95,7 @@ def margin(table):
     return np.where(np.abs(table) < 1e-6, 0.0, table)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(tables, st.booleans())
 def test_active_equals_a_plain_loop(table, turned):
     table = margin(table)
@@ -155,7 +156,7 @@ def slow_plateaus(table, min_frames=4):
     return result
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(tables, st.booleans(), st.integers(1, 5))
 def test_plateaus_equal_a_plain_loop(table, turned, min_frames):
     table = margin(table)

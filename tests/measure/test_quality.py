@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from how_many import examples
 from oscaxr.errors import MissingVariableError, WindowError
 from oscaxr.measure import invalid_rois, roi_correlations, snr
 
@@ -50,7 +51,7 @@ def undecided(trace):
     return (np.abs(trace - threshold) < 1e-6 * (1 + abs(threshold))).any()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(tables, st.booleans())
 def test_snr_equals_the_rule_spelled_out(table, turned):
     found = snr(traces(table, ("roi", "time") if turned else ("time", "roi")))
@@ -90,7 +91,7 @@ def slow_correlations(table, window):
     return matrix[np.triu_indices(len(matrix), k=1)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     st.integers(12, 60),
     st.integers(1, 5),
@@ -122,7 +123,7 @@ def test_correlations_on_dask_and_with_nan():
         roi_correlations(traces(table), 201)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(tables, st.integers(1, 500), st.booleans())
 def test_invalid_rois_are_those_with_nan_or_inf(table, budget, turned):
     if table.shape[0] > 3:

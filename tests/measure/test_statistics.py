@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from example_sessions import SHARED
+from how_many import examples
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.measure import integrate, stats
 
@@ -80,7 +81,7 @@ def responses(array, dims=DIMS):
 
 
 @pytest.mark.parametrize(("stat", "error"), ERRORS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(array=tables, dims=st.permutations(DIMS))
 def test_one_dim_equals_a_plain_loop(stat, error, array, dims):
     found = stats(responses(array, dims), "sequence", stat, error)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from example_sessions import SHARED
+from how_many import examples
 from oscaxr.errors import CriterionError, MissingVariableError, SchemaError, WindowError
 from oscaxr.measure import baseline, integrate, interpolate, smooth
 from oscaxr.measure.transform import frame_rate
@@ -52,7 +53,7 @@ def slow_mean(numbers):
     return sum(known) / len(known) if known else np.nan
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(values, st.permutations(DIMS), st.data(), st.sampled_from(["mean", "median"]))
 def test_baseline_equals_a_plain_loop(array, dims, data, stat):
     n_frames = data.draw(st.integers(1, array.shape[-1]))
@@ -93,7 +94,7 @@ def test_baseline_windows_that_hold_nothing():
         baseline(u, 0.1, stat="mode")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(values, st.permutations(DIMS), st.sampled_from([1, 3, 5, 9, 31]))
 def test_smoothing_equals_a_plain_loop(array, dims, frames):
     found = smooth(sequences(array, dims), frames)
@@ -119,7 +120,7 @@ def test_smoothing_full_traces_and_datasets():
         smooth(dff.mean("time"), 3)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(values, st.permutations(DIMS), st.booleans())
 def test_integral_equals_a_plain_loop(array, dims, skipna):
     found = integrate(sequences(array, dims), skipna=skipna)

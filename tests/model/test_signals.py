@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from example_sessions import SHARED
+from how_many import examples
 from oscaxr.errors import SchemaError
 from oscaxr.model import signals
 
@@ -50,7 +51,7 @@ def walk(velocity, threshold):
     return result
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(velocities, st.sampled_from([50.0, 5.0]))
 def test_outliers_equal_the_walk_frame_by_frame(velocity, threshold):
     cleaned, n_in_file, n_added = signals.remove_running_outliers(velocity, threshold)
@@ -120,7 +121,7 @@ def interpolate_slowly(values):
     return result
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(velocities)
 def test_interpolation_equals_a_plain_loop(values):
     filled = signals.interpolate_nan(values)
@@ -133,7 +134,7 @@ def test_interpolation_keeps_float32():
     assert signals.interpolate_nan([1, 2]).dtype == np.float64
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(velocities)
 def test_nan_runs_cover_the_nans(values):
     starts, lengths = signals.nan_runs(values)

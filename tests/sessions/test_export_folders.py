@@ -59,7 +59,9 @@ def test_tables_of_both_are_the_same(nwb, exports):
     assert found.drop(columns="path").equals(expected.drop(columns="path"))
 
 
-@pytest.mark.parametrize("number", IDS)
+@pytest.mark.parametrize(
+    "number", [IDS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in IDS[1:])]
+)
 def test_by_id_and_by_number(nwb, exports, number):
     table = nwb / "mouse_df.csv"
     with ox.open_session(number, datadir=exports) as found:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from example_sessions import SHARED
+from how_many import examples
 from oscaxr.errors import (
     AmbiguousSessionError,
     CriterionError,
@@ -364,7 +365,7 @@ CRITERION_COLUMN = {
 DEFAULTS = {"run_type": "prod", "pass_fail": "P", "included": "yes", "all_files": 1, "any_files": 1}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(rows, max_size=12), st.data())
 def test_defaults_are_a_row_by_row_filter(some_rows, data):
     table = pd.DataFrame(some_rows, columns=[*CRITERION_COLUMN.values(), "n_rois"])

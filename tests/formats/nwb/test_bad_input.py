@@ -162,7 +162,10 @@ for path in sys.argv[1:]:
 """
 
 
-@pytest.mark.parametrize("layout", ["gzip", "contiguous", "shuffle"])
+@pytest.mark.parametrize(
+    "layout",
+    ["gzip", *(pytest.param(one, marks=pytest.mark.slow) for one in ("contiguous", "shuffle"))],
+)
 def test_damaged_structures(sample_paths: dict[str, Path], tmp_path: Path, layout: str) -> None:
     """Wherever HDF5 finds its own marks gone, there is a FormatError, at opening or at reading."""
     content = sample_paths[layout].read_bytes()

@@ -372,8 +372,8 @@ def test_several_processes_may_keep_the_same_log(original_folders, tmp_path):
         "assert ds.square_x.values.any()\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", code, original_folders["soma"], kept]
-    running = [subprocess.Popen(command) for _ in range(3)]
-    assert [process.wait() for process in running] == [0, 0, 0]
+    running = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait() for process in running] == [0, 0]
     assert len(list(kept.iterdir())) == 1
 
 
