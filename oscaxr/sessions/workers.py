@@ -278,11 +278,14 @@ def _on_cluster(run: _Run, client: Any) -> None:
         raise WorkersError(f"the client is {client.status}: make another distributed.Client")
     run.check_pickles()
     blamed = _round_on_cluster(run, client, range(len(run.items)))
-    # The engine has tried each several times. One that lost no other is the one; of several, some
-    # only waited at the workers that another killed.
-    alone = blamed if len(blamed) == 1 else {}
-    for number in blamed.keys() - alone.keys():
-        alone |= _round_on_cluster(run, client, [number])
+    if len(blamed) == 1:
+        # The engine has tried it several times, and lost no other: it is the one.
+        alone = blamed
+    else:
+        # Tasks that waited at the same workers are blamed with the one that killed them.
+        alone = {}
+        for number in blamed:
+            alone |= _round_on_cluster(run, client, [number])
     for number, reason in alone.items():
         run.done(number, NoResult(reason))
 
