@@ -7,8 +7,8 @@ found, measured and, where they could unfold to far more, unfolded within bounds
 import json
 import math
 import zlib
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from io import FileIO
@@ -43,7 +43,7 @@ _NUMBERS: Final = frozenset(
     | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 )
 _FIXED_WIDTH: Final = {"fixed_length_utf32": ("U", 4), "null_terminated_bytes": ("S", 1)}
-_RATIOS: Final = {"gzip": 1100, "zstd": 50_000}
+_RATIOS: Final = {"gzip": 1100, "zlib": 1100, "zstd": 50_000, "bzip2": 10**6}
 _CHECKSUM_BYTES: Final = 4
 _CHECKSUM: Final = "crc32c"
 # What the index of a shard says of a chunk that is not there.
@@ -350,6 +350,35 @@ def inflated(raw: bytes, limit: int, window_bits: int = zlib.MAX_WBITS) -> bytes
     except zlib.error:
         return None
     return found if engine.eof and not engine.unused_data else None
+
+
+def unfit_hdf5_chunk(dataset: Any, filters: Sequence[str], one: Any, chunk_bytes: int) -> str:
+    """Say what of a chunk of HDF5 is less, or would unfold to more, than it should be."""
+    name = dataset.name
+    if chunk_bytes > max(BLIND_BYTES, MAX_RATIO * one.size):
+        return f"a chunk of {name} claims {chunk_bytes} bytes, but {one.size} are stored"
+    applied = [word for i, word in enumerate(filters) if not one.filter_mask >> i & 1]
+    codec = next((word for word in applied if word in _RATIOS), "")
+    if not codec and one.size < chunk_bytes:
+        return f"a chunk of {name} has {one.size} bytes, and should have {chunk_bytes}"
+    if one.size * _RATIOS.get(codec, 0) <= BLIND_BYTES:
+        return ""
+    raw = dataset.id.read_direct_chunk(one.chunk_offset)[1]
+    # Four bytes more where there is a checksum, of what was stored or of what it unfolds to.
+    if _unfolds(codec, raw[:-4] if applied[-1] == "fletcher32" else raw, chunk_bytes + 4):
+        return ""
+    return f"a chunk of {name} is damaged, or unfolds to more than {chunk_bytes} bytes"
+
+
+def _unfolds(codec: str, raw: bytes, limit: int) -> bool:
+    """Say whether bytes unfold to no more than a limit."""
+    if codec == "zlib":
+        return inflated(raw, limit) is not None
+    if codec == "zstd":
+        return (_zstd_size(raw) or limit + 1) <= limit
+    with suppress(OSError):
+        return len(import_module("bz2").BZ2Decompressor().decompress(raw, limit + 1)) <= limit
+    return False
 
 
 def _zstd_size(raw: bytes) -> int | None:

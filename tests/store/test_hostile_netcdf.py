@@ -1,0 +1,124 @@
+"""netCDF files that somebody has tampered with: the twins of `test_hostile`."""
+
+import shutil
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import pytest
+
+from hostile_netcdf import ATTACKS, FILES, Attack, make
+from oscaxr.store.save import save
+from small_sessions import FEW_VARIABLES
+from watched import OUTSIDE, assert_met, watch
+
+CASES = [
+    f"{kind}-{name}"
+    for name, one in ATTACKS.items()
+    for kind in ("own", "plain")
+    if kind == "own" or one.plain
+]
+# One or two of each kind; the others, which are variations of them, with the slow ones.
+QUICK = [
+    *("own-external_link", "plain-external_link", "own-external_link_for_a_scale"),
+    *("own-link_to_a_fifo", "own-soft_link", "own-virtual_dataset", "own-values_in_another_file"),
+    *("own-type_compound", "own-type_vlen", "own-type_text", "plain-type_huge_characters"),
+    *("own-missing_variable", "own-chunks_never_written", "own-values_never_written"),
+    *("own-text_never_written", "own-shape_huge", "plain-shape_row_more", "own-trillion_frames"),
+    *("own-trillion_characters", "own-bomb_deflate", "plain-bomb_deflate_checksum"),
+    *("own-bomb_zstd", "own-bomb_of_which_a_filter_is_skipped", "own-deflated_twice"),
+    *("own-chunk_of_garbage", "own-raw_chunk_that_is_short", "plain-raw_chunk_that_is_short"),
+    *("own-filter_of_a_plugin", "own-circle_of_groups", "plain-scales_that_are_none"),
+    *("own-no_scales", "own-attribute_object_reference", "own-layout_dtype_object"),
+    *("own-layout_text_nested", "own-digest_garbled", "own-digest_missing"),
+    *("own-edited_attribute", "own-edited_scalar_text", "own-edited_values", "own-edited_index"),
+]
+SLOW = [case for case in CASES if case not in QUICK]
+
+
+@pytest.fixture(scope="module")
+def goods(tmp_path_factory, memory_session):
+    """Good files, of which the hostile ones are made."""
+    folder = tmp_path_factory.mktemp("good")
+    small = memory_session[FEW_VARIABLES].drop_vars(set(memory_session.coords) - {*FEW_VARIABLES})
+    found = {"own": save(small, folder / "own.nc"), "plain": folder / "plain.nc"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        memory_session.to_netcdf(found["plain"])
+    return found
+
+
+def outcomes(cases, goods, folder: Path):
+    paths = {}
+    for case in cases:
+        kind, _, name = case.partition("-")
+        place = folder / case
+        (place / OUTSIDE).mkdir(parents=True)
+        (place / OUTSIDE / "canary").write_text("not to be read")
+        paths[case] = place / f"{name}.nc"
+        make(goods[kind], paths[case], place / OUTSIDE, ATTACKS[name], seal=kind == "own")
+    found = watch([*paths.values(), goods["own"]], warm=goods.values())
+    shutil.rmtree(folder)
+    values = found[goods["own"]][0].read
+    assert values
+    opens = {case for case in paths if case.startswith("own-") and _attack(case).opens}
+    return {
+        case: (path, found[path], _attack(case).words, values if case in opens else "")
+        for case, path in paths.items()
+    }
+
+
+def _attack(case: str) -> Attack:
+    return ATTACKS[case.partition("-")[2]]
+
+
+@pytest.fixture(scope="module")
+def quick(goods, tmp_path_factory):
+    return outcomes(QUICK, goods, tmp_path_factory.mktemp("quick"))
+
+
+@pytest.fixture(scope="module")
+def slow(goods, tmp_path_factory):
+    return outcomes(SLOW, goods, tmp_path_factory.mktemp("slow"))
+
+
+@pytest.mark.parametrize("case", QUICK)
+def test_tampered_netcdf(quick, case):
+    assert_met(*quick[case])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SLOW)
+def test_tampered_netcdf_of_much(slow, case):
+    assert_met(*slow[case])
+
+
+@pytest.fixture(scope="module")
+def broken(goods, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("broken")
+    paths = {}
+    for name, change in FILES.items():
+        paths[name] = folder / f"{name}.nc"
+        shutil.copy(goods["own"], paths[name])
+        change(paths[name])
+    found = watch(paths.values(), warm=goods.values())
+    return {name: (path, found[path]) for name, path in paths.items()}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_broken_netcdf(broken, name):
+    assert_met(*broken[name])
+
+
+def test_a_sealed_copy_opens(goods, tmp_path):
+    """The attacks write the digest as an export does: it is not the digest that stops them."""
+    attack = ATTACKS["added_attribute"]
+    edited, sealed = tmp_path / "edited.nc", tmp_path / "sealed.nc"
+    make(goods["own"], edited, tmp_path, attack, seal=True)
+    make(goods["own"], sealed, tmp_path, replace(attack, seal=True), seal=True)
+    found = watch([edited, sealed])
+    assert [one.error for one in found[edited]] == ["DamagedExportError"] * 2
+    assert [one.error for one in found[sealed]] == ["", ""]
+    with h5py.File(sealed) as file:
+        assert file["dff"].attrs["comment"] == b"fine"
