@@ -1,6 +1,6 @@
 """``oscaxr extract``: windows around segments, or statistics of them, into a file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 import xarray as xr
 
+from oscaxr import measure
 from oscaxr.bridges.pandas_frames import check_rows, write_long_table
 from oscaxr.cli import console
 from oscaxr.cli.look import left_lines, left_of
@@ -22,9 +23,6 @@ from oscaxr.cli.session_options import (
     takes_session,
 )
 from oscaxr.errors import CriterionError, ExportError, MissingVariableError, WindowError
-from oscaxr.measure import baseline as subtract_baseline
-from oscaxr.measure import integrate as integrated
-from oscaxr.measure import stats as averaged
 from oscaxr.measure.statistics import Stat
 from oscaxr.model import names as n
 from oscaxr.progress import progress_bar
@@ -70,8 +68,7 @@ def window_options(
     ] = None,
 ) -> dict[str, Any]:
     """Return those options of windows that were given."""
-    own = {"pre": pre, "post": post, "variable": variable, "scale": scale, "baseline": baseline}
-    return given(own)
+    return given(locals())
 
 
 TargetOption = Annotated[
@@ -138,8 +135,20 @@ def extract(
         if stats is not None:
             result = statistics(windows, stats, error, by_roi=by_roi)
         _write(result, out, list(criteria), overwrite=overwrite)
-        n_segments = ds.sizes[n.SEGMENT], selected.sizes[n.SEGMENT]
-    _tell(result, out, windows, steps, n_segments, as_json=as_json)
+        told = {
+            "path": out,
+            "bytes": console.bytes_at(out),
+            "variables": [result.name] if isinstance(result, xr.DataArray) else list(result),
+            "sizes": dict(result.sizes),
+            "total": ds.sizes[n.SEGMENT],
+            "criteria": left_of(steps),
+            "selected": selected.sizes[n.SEGMENT],
+            "sequences": windows.sizes[n.SEQUENCE],
+        }
+    if as_json:
+        console.print_json(told)
+    else:
+        _tell(told, steps)
 
 
 def chosen_segments(ds: xr.Dataset, criteria: dict[str, Any]) -> tuple[xr.Dataset, Explanation]:
@@ -176,8 +185,8 @@ def take_windows(
     step = max(1, length * _BLOCK_BYTES // max(1, windows.nbytes))
     windows = windows.chunk({n.SEQUENCE: step})
     if baseline is not None:
-        windows = subtract_baseline(windows, baseline)
-    return integrated(windows) if integrate else windows
+        windows = measure.baseline(windows, baseline)
+    return measure.integrate(windows) if integrate else windows
 
 
 def statistics(
@@ -189,7 +198,7 @@ def statistics(
         raise MissingVariableError(f"{windows.name} has no ROIs, so there is nothing --by-roi")
     dims = [n.SEQUENCE, *([] if by_roi else rois)]
     with console.working("averaging"):
-        return averaged(windows, dims, stat=stat, error=error or "sem").compute()
+        return measure.stats(windows, dims, stat=stat, error=error or "sem").compute()
 
 
 def _is_table(path: Path) -> bool:
@@ -235,39 +244,16 @@ def _is_column(table: xr.Dataset, name: str) -> bool:
     )
 
 
-def _tell(
-    result: xr.Dataset | xr.DataArray,
-    out: Path,
-    windows: xr.DataArray,
-    steps: Explanation,
-    n_segments: tuple[int, int],
-    *,
-    as_json: bool,
-) -> None:
+def _tell(told: Mapping[str, Any], steps: Explanation) -> None:
     """Say what was written, and what each criterion left."""
-    total, selected = n_segments
-    n_sequences = windows.sizes[n.SEQUENCE]
-    names = [windows.name] if isinstance(result, xr.DataArray) else [str(name) for name in result]
-    if as_json:
-        console.print_json(
-            {
-                "path": out,
-                "bytes": console.bytes_at(out),
-                "variables": names,
-                "sizes": dict(result.sizes),
-                "total": total,
-                "criteria": left_of(steps),
-                "selected": selected,
-                "sequences": n_sequences,
-            }
-        )
-        return
-    console.tell("\n".join(left_lines(steps, total)) + "\n")
-    sizes = ", ".join(f"{dim} {size:,}" for dim, size in result.sizes.items())
-    dropped = selected - n_sequences
+    console.tell("\n".join(left_lines(steps, told["total"])) + "\n")
+    sizes = ", ".join(f"{dim} {size:,}" for dim, size in told["sizes"].items())
+    names = ", ".join(map(str, told["variables"]))
+    n_sequences = told["sequences"]
+    dropped = told["selected"] - n_sequences
     console.tell(
-        f"Wrote {out} ({console.in_words(console.bytes_at(out))}): {', '.join(map(str, names))}"
+        f"Wrote {told['path']} ({console.in_words(told['bytes'])}): {names}"
         + (f" over {sizes}" if sizes else "")
-        + (f", of {n_sequences:,} sequences" if n.SEQUENCE not in result.sizes else "")
+        + (f", of {n_sequences:,} sequences" if n.SEQUENCE not in told["sizes"] else "")
         + (f"; {dropped:,} dropped at the ends of the recording" if dropped else "")
     )

@@ -321,14 +321,8 @@ def _picture_options(
     ] = False,
 ) -> dict[str, Any]:
     """Return those options of the picture that were given."""
-    own = {
-        "by": by,
-        "gabor_frames": gabor_frames,
-        "highlight": highlight,
-        "zoom": zoom,
-        "projection": projection,
-    }
-    return window | given(own)
+    own = dict(locals())
+    return own.pop("window") | given(own)
 
 
 @takes_session(_KINDS, SESSION_WORDS, CRITERIA_WORDS)

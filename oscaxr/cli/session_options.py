@@ -298,9 +298,9 @@ def asked_session(
 ) -> Asked:
     """Return what says which session is asked for."""
     source = context.get_parameter_source("table")
-    given = source is not None and source.name == "COMMANDLINE"
+    table_given = source is not None and source.name == "COMMANDLINE"
     words = () if word is None else (word,)
-    return Asked(words, mouse, session, run_type, datadir, table, given, options)
+    return Asked(words, mouse, session, run_type, datadir, table, table_given, options)
 
 
 def takes_session(*help_words: str) -> Callable[[Any], Callable[..., Any]]:

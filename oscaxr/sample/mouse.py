@@ -21,10 +21,11 @@ FileFormat = Literal["nwb", "original"]
 _WRITERS: Final[dict[str, Callable[..., Path]]] = {"nwb": write_nwb, "original": write_original}
 TABLE_NAME: Final = "mouse_df.csv"
 _PUBLISHED: Final = {fact.name: fact.column for fact in FACTS}
-_SESSIONS: Final = (
-    (758519303, datetime(2018, 9, 26, 17, 29, 17, tzinfo=UTC)),
-    (759189643, datetime(2018, 9, 27, 18, 26, 32, tzinfo=UTC)),
-    (759660390, datetime(2018, 10, 1, 17, 28, 33, tzinfo=UTC)),
+_IDS: Final = (758519303, 759189643, 759660390)
+_STARTS: Final = (
+    datetime(2018, 9, 26, 17, 29, 17, tzinfo=UTC),
+    datetime(2018, 9, 27, 18, 26, 32, tzinfo=UTC),
+    datetime(2018, 10, 1, 17, 28, 33, tzinfo=UTC),
 )
 
 
@@ -35,7 +36,7 @@ def mouse_specs(
     n_rois: int | Sequence[int] = (14, 12, 16),
     n_tracked: int | None = None,
     **facts: Any,
-) -> tuple[SampleSpec, SampleSpec, SampleSpec]:
+) -> tuple[SampleSpec, ...]:
     """Describe the three sessions of one mouse.
 
     Parameters
@@ -66,11 +67,11 @@ def mouse_specs(
     >>> [spec.n_rois for spec in mouse_specs(n_rois=(5, 4, 6))]
     [5, 4, 6]
     """
-    counts = [n_rois] * len(_SESSIONS) if isinstance(n_rois, int) else list(n_rois)
-    if len(counts) != len(_SESSIONS):
+    counts = [n_rois] * len(_IDS) if isinstance(n_rois, int) else list(n_rois)
+    if len(counts) != len(_IDS):
         raise SampleError(f"n_rois has {len(counts)} numbers; give one, or one for each of three.")
     tracked = max(1, round(0.6 * min(counts))) if n_tracked is None else n_tracked
-    first, second, third = (
+    return tuple(
         SampleSpec(
             seed=seed,
             session_id=session_id,
@@ -81,11 +82,8 @@ def mouse_specs(
             start=start,
             **facts,
         )
-        for number, ((session_id, start), count) in enumerate(
-            zip(_SESSIONS, counts, strict=True), start=1
-        )
+        for number, session_id, start, count in zip((1, 2, 3), _IDS, _STARTS, counts, strict=True)
     )
-    return first, second, third
 
 
 def sample_session_table(specs: Iterable[SampleSpec]) -> pd.DataFrame:
