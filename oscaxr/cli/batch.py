@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, cast
 import typer
 
 from oscaxr.cli import console
-from oscaxr.cli.session_options import open_options, takes
+from oscaxr.cli.session_options import folder_option, open_options, table_option, takes
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionsFailedError
 from oscaxr.model.dataset import Problem, Report, check_structure
 from oscaxr.model.dataset import validate as check_values
@@ -40,9 +40,6 @@ _SOURCES_HELP: Final = (
     "NWB files, session folders in the original layout, or exports; folders, which are searched "
     "for the first two at any depth; or session tables (.csv), of which every row is converted."
 )
-_TABLE_HELP: Final = (
-    "Session table (mouse_df.csv) with the facts of the sessions, e.g. the mouse number."
-)
 WorkersOption = Annotated[
     int | None,
     typer.Option(
@@ -57,20 +54,14 @@ VerifyOption = Annotated[
 ]
 ConvertTableOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="CSV",
-        exists=True,
-        dir_okay=False,
-        help=_TABLE_HELP,
+    table_option(
+        help="Session table (mouse_df.csv) with the facts of the sessions, e.g. the mouse number.",
         show_default="OSCAXR_TABLE, or mouse_df.csv in the folders",
     ),
 ]
 TableFilesOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="DIR",
-        exists=True,
-        file_okay=False,
+    folder_option(
         help="Where the files of session tables given as SRC are.",
         show_default="the folder of the table",
     ),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from oscaxr.cli import console
-from oscaxr.cli.session_options import takes
+from oscaxr.cli.session_options import table_option, takes
 from oscaxr.cli.sessions import numbers
 from oscaxr.download import VERSION, Asset, Fetched, Plan, fetch, plan
 from oscaxr.errors import DownloadError
@@ -43,11 +43,9 @@ def _what_to_fetch(
     ] = None,
     table: Annotated[
         Path | None,
-        _what(
-            metavar="CSV",
+        table_option(
+            rich_help_panel="What to fetch",
             envvar="OSCAXR_TABLE",
-            exists=True,
-            dir_okay=False,
             help="Session table (mouse_df.csv), which knows the numbers. Without it, give ids.",
         ),
     ] = None,

@@ -29,23 +29,27 @@ SESSION_WORDS: Final = (
 )
 
 # Options of typer, listed under a heading of their own in --help.
-_which = partial(typer.Option, rich_help_panel="Which session")
+_WHICH: Final = "Which session"
+_which = partial(typer.Option, rich_help_panel=_WHICH)
 _how = partial(typer.Option, rich_help_panel="How to open it")
-_folder = partial(_which, metavar="DIR", exists=True, file_okay=False)
-_table = partial(_which, metavar="CSV", exists=True, dir_okay=False)
+# Of a folder and of a session table that have to be there.
+folder_option = partial(typer.Option, metavar="DIR", exists=True, file_okay=False)
+table_option = partial(typer.Option, metavar="CSV", exists=True, dir_okay=False)
 
 DatadirOption = Annotated[
     Path | None,
-    _folder(
+    folder_option(
         "--datadir",
+        rich_help_panel=_WHICH,
         envvar="OSCAXR_DATADIR",
         help="Folder below which the files of sessions lie, at any depth.",
     ),
 ]
 TableOption = Annotated[
     Path | None,
-    _table(
+    table_option(
         "--table",
+        rich_help_panel=_WHICH,
         envvar="OSCAXR_TABLE",
         help="Session table; by default mouse_df.csv in the data folder, if it is there.",
     ),
