@@ -22,7 +22,7 @@ from oscaxr.cli.session_options import (
     takes,
     takes_session,
 )
-from oscaxr.errors import CriterionError, ExportError, MissingVariableError, WindowError
+from oscaxr.errors import CriterionError, ExportError, MissingVariableError, WindowError, option
 from oscaxr.measure.statistics import Stat
 from oscaxr.model import names as n
 from oscaxr.progress import progress_bar
@@ -178,7 +178,7 @@ def take_windows(
     if not length:
         raise WindowError(
             f"none of the {segments.sizes[n.SEGMENT]} windows lies within the recording: shorten "
-            "--pre or --post, or use --edge nan"
+            f"{option('pre')} or {option('post')}, or use {option('edge', 'nan')}"
         )
     if baseline is None and not integrate:
         return windows
@@ -195,7 +195,7 @@ def statistics(
     """Average windows over sequences, and then over ROIs if there are any."""
     rois = [dim for dim in (n.ROI, n.TRACKING_ID) if dim in windows.dims]
     if by_roi and not rois:
-        raise MissingVariableError(f"{windows.name} has no ROIs, so there is nothing --by-roi")
+        raise MissingVariableError(f"{windows.name} has no ROIs: {option('by_roi')} is about them")
     dims = [n.SEQUENCE, *([] if by_roi else rois)]
     with console.working("averaging"):
         return measure.stats(windows, dims, stat=stat, error=error or "sem").compute()

@@ -322,7 +322,8 @@ def _picture_options(
 ) -> dict[str, Any]:
     """Return those options of the picture that were given."""
     own = dict(locals())
-    return own.pop("window") | given(own)
+    del own["window"]
+    return window | given(own)
 
 
 @takes_session(_KINDS, SESSION_WORDS, CRITERIA_WORDS)

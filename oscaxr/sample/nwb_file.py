@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +20,6 @@ NameStyle = Literal["session_id", "start_time"]
 DFF_PATH: Final = "processing/ophys/DfOverF/RoiResponseSeries/data"
 MASK_PATH: Final = "processing/ophys/ImageSegmentation/PlaneSegmentation/image_mask"
 MOVIE_PATH: Final = "acquisition/motion_corrected_stack/data"
-_CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "layout": get_args(Layout),
-    "dtype": ("float32", "float64"),
-    "mask_kind": tuple(MASK_DTYPES),
-    "name_style": get_args(NameStyle),
-    "parts": get_args(Parts),
-    "column_order": ("published", "shuffled"),
-    "empty": ("blank", "nan"),
-    "numbers": ("wide", "narrow"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +91,7 @@ class NwbForm:
 
     def check(self, session: SampleSession) -> None:
         """Raise a SampleError that lists the options with no meaning for the session."""
-        problems = not_among(self, _CHOICES)
+        problems = not_among(self)
         n_rois = session.spec.n_rois
         problems += [
             f"{name} has {row}; give rows from 0 to {n_rois - 1}"

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from oscaxr.sample.spec import SampleSpec, not_among, out_of_range, refuse
 
@@ -16,13 +16,6 @@ PARTS: Final = ("pupil", "tracking", "dff", "raw", "extract", "squares", "orient
 _PROTOCOLS: Final[dict[Pickled, tuple[int, ...]]] = {
     "python2": (0, 2),
     "python3": (0, 1, 2, 3, 4, 5),
-}
-
-
-_CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "pickled_by": get_args(Pickled),
-    "layout": get_args(Storage),
-    "dtype": ("float32", "float64"),
 }
 
 
@@ -69,7 +62,7 @@ class OriginalForm:
 
     def check(self, spec: SampleSpec) -> None:
         """Raise a SampleError that lists what has no meaning for the session."""
-        problems = not_among(self, _CHOICES) + out_of_range(self, {"photodiode_glitches": (0, inf)})
+        problems = not_among(self) + out_of_range(self, {"photodiode_glitches": (0, inf)})
         problems += [
             f"leave_out has {part!r}; give some of {list(PARTS)}"
             for part in self.leave_out

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 from uuid import uuid4
 
 import numpy as np
@@ -53,9 +53,6 @@ _SMALLEST_FIELD: Final = 48  # pixels, with room for a mask
 _CHOICES: Final[dict[str, Sequence[Any]]] = {
     "gabor_kappa": [int(kappa) for kappa in n.GABOR_KAPPAS],
     "square_size": list(SQUARE_NUMBERS),
-    "line": list(GENOTYPES),
-    "plane": get_args(Plane),
-    "sex": ("M", "F"),
 }
 # Smallest and largest value. A shorter session cannot hold an unexpected run between two expected.
 _RANGES: Final = {
@@ -87,11 +84,13 @@ def refuse(what: str, problems: Iterable[str]) -> None:
         raise SampleError(f"{what}:{listed}")
 
 
-def not_among(form: object, allowed: Mapping[str, Sequence[Any]]) -> list[str]:
-    """List the options that have a value which is not among those allowed."""
+def not_among(form: object, more: Mapping[str, Sequence[Any]] | None = None) -> list[str]:
+    """List the options that have a value which is not among those of their type, or of a table."""
+    kinds = get_type_hints(type(form))
+    typed = {name: get_args(kind) for name, kind in kinds.items() if get_origin(kind) is Literal}
     return [
         f"{name} is {getattr(form, name)!r}; give one of {list(values)}"
-        for name, values in allowed.items()
+        for name, values in {**typed, **(more or {})}.items()
         if getattr(form, name) not in values
     ]
 
