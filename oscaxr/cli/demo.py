@@ -21,7 +21,7 @@ from oscaxr.errors import OscaxrError, option
 from oscaxr.plot.overview import HEIGHT_RATIOS
 from oscaxr.progress import progress_bar
 from oscaxr.sample.mouse import FileFormat
-from oscaxr.sample.nwb_file import Layout
+from oscaxr.sample.spec import Layout
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

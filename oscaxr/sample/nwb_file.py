@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from oscaxr.model import names as n
 from oscaxr.model.schema import SEGMENT_FRAMES
 from oscaxr.sample.planted_rois import MASK_DTYPES, MaskKind
-from oscaxr.sample.spec import not_among, refuse
+from oscaxr.sample.spec import Layout, hdf5_storage, not_among, refuse
 from oscaxr.sample.synthesis import SampleSession
 
-Layout = Literal["gzip", "chunked", "contiguous"]
 Parts = Literal["behavior+ophys", "behavior+image+ophys", "obj-raw"]
 NameStyle = Literal["session_id", "start_time"]
 
@@ -103,18 +102,6 @@ class NwbForm:
             problems.append(f"chunks is {self.chunks!r}; give (frames, ROIs), 1 or more, or None")
         refuse(f"Cannot write session {session.spec.session_id} in this form", problems)
 
-    def storage(
-        self, shape: tuple[int, ...], chunks: tuple[int, ...] | None = None, shuffle: bool = False
-    ) -> dict[str, Any]:
-        """HDF5 dataset options of one of the large arrays."""
-        if self.layout == "contiguous":
-            return {}
-        # Chunks may not be larger than the array; without any, HDF5 is left to choose.
-        fitted = True if chunks is None else tuple(map(min, chunks, shape))
-        if self.layout == "chunked":
-            return {"chunks": fitted}
-        return {"chunks": fitted, "compression": "gzip", "shuffle": shuffle}
-
 
 def _unfilled(
     form: NwbForm,
@@ -126,7 +113,7 @@ def _unfilled(
     """Make one of the large datasets, which is filled when the rest of the file is there."""
     from pynwb import H5DataIO
 
-    storage = form.storage(shape, chunks, shuffle)
+    storage = hdf5_storage(form.layout, shape, chunks, shuffle)
     return H5DataIO(shape=shape, dtype=np.dtype(dtype), **storage)
 
 
@@ -178,7 +165,7 @@ def _ragged_columns(session: SampleSession, form: NwbForm) -> dict[str, list[Any
         for axis, track in zip("xy", session.squares(), strict=True):
             flat = np.ascontiguousarray(track).reshape(-1, n.N_FLOW_FRAMES)
             name = f"square_locations_{axis}"
-            stored = H5DataIO(flat, **form.storage(flat.shape, shuffle=True))
+            stored = H5DataIO(flat, **hdf5_storage(form.layout, flat.shape, shuffle=True))
             columns[name] = _column(name, stored, counts)
     return columns
 

@@ -7,10 +7,9 @@ from math import inf
 from pathlib import Path
 from typing import Final, Literal
 
-from oscaxr.sample.spec import SampleSpec, not_among, out_of_range, refuse
+from oscaxr.sample.spec import Layout, SampleSpec, not_among, out_of_range, refuse
 
 Pickled = Literal["python2", "python3"]
-Storage = Literal["contiguous", "chunked", "gzip"]
 
 PARTS: Final = ("pupil", "tracking", "dff", "raw", "extract", "squares", "orientations")
 _PROTOCOLS: Final[dict[Pickled, tuple[int, ...]]] = {
@@ -53,7 +52,7 @@ class OriginalForm:
     mouse_folder: bool = True
     pickled_by: Pickled = "python2"
     pickle_protocol: int = 0
-    layout: Storage = "contiguous"
+    layout: Layout = "contiguous"
     dtype: Literal["float32", "float64"] = "float32"
     mates: Collection[SampleSpec] = ()
     leave_out: Collection[str] = ()

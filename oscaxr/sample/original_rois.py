@@ -22,7 +22,7 @@ from oscaxr.sample.planted_rois import (
     field_shift,
     tracked_rows,
 )
-from oscaxr.sample.spec import IMAGES, SESSION_ROIS, SampleError, SampleSpec
+from oscaxr.sample.spec import IMAGES, SESSION_ROIS, SampleError, SampleSpec, hdf5_storage
 from oscaxr.sample.synthesis import SampleSession
 
 # In this order, over and over. By the published rules an ROI is bad if its trace has a NaN or an
@@ -262,11 +262,7 @@ def _open_files(
         "raw": (tree.experiment / f"neuropil_correction{ending}.h5", "FC"),
     }
     shape = (len(rois.rows), rois.session.n_twop_frames)
-    storage: dict[str, Any] = {}
-    if form.layout != "contiguous":
-        storage["chunks"] = min(32, shape[0]), min(BLOCK_FRAMES, shape[1])
-    if form.layout == "gzip":
-        storage["compression"] = "gzip"
+    storage = hdf5_storage(form.layout, shape, (32, BLOCK_FRAMES))
     datasets = {}
     for part, (path, name) in places.items():
         if part in form.leave_out:

@@ -22,6 +22,7 @@ from oscaxr.model import names as n
 BlockName = Literal["gabors", "left", "right"]
 Plane = Literal["soma", "dend"]
 Line = Literal["L23-Cux2", "L5-Rbp4"]
+Layout = Literal["gzip", "chunked", "contiguous"]
 Progress = Callable[[int, int], None]
 
 GENOTYPES: Final[dict[str, str]] = {
@@ -124,6 +125,22 @@ def taking_place(path: Path, *, overwrite: bool) -> Iterator[Path]:
     finally:
         partial.unlink(missing_ok=True) if partial.is_file() else shutil.rmtree(partial, True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def hdf5_storage(
+    layout: Layout,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...] | None = None,
+    shuffle: bool = False,
+) -> dict[str, Any]:
+    """Return how HDF5 is to store one of the large arrays."""
+    if layout == "contiguous":
+        return {}
+    # Chunks may not be larger than the array; without any, HDF5 is left to choose.
+    fitted = True if chunks is None else tuple(map(min, chunks, shape))
+    if layout == "chunked":
+        return {"chunks": fitted}
+    return {"chunks": fitted, "compression": "gzip", "shuffle": shuffle}
 
 
 def tell_steps(steps: Iterable[tuple[int, int]], progress: Progress | None) -> None:
