@@ -223,14 +223,14 @@ def _check_group(group: Any, path: str) -> None:
         items[shown] = h5py.h5o.open(group, name)
     for shown, item in items.items():
         # In one go: asked for one by one, HDF5 reads the values of all for each of them.
-        h5py.h5a.iterate(item, partial(_check_attribute, path, shown), info=True)
+        if size := h5py.h5a.iterate(item, _too_long, info=True):
+            raise damaged(path, f"an attribute of {shown} has {size} bytes")
         if isinstance(item, h5py.h5d.DatasetID):
             _check_dataset(item, path, shown)
 
 
-def _check_attribute(path: str, shown: str, name: bytes, info: Any) -> None:
-    if info.data_size > MAX_DOCUMENT_BYTES:
-        raise damaged(path, f"an attribute of {shown} has {info.data_size} bytes")
+def _too_long(name: bytes, info: Any) -> int | None:
+    return int(info.data_size) if info.data_size > MAX_DOCUMENT_BYTES else None
 
 
 def _filters(dataset: Any) -> list[int]:
