@@ -52,7 +52,6 @@ BANNED_NAMES = frozenset({"utils", "util", "helpers", "misc", "common"})
 # File names that stand in several rooms, and why. Other names stand once.
 SAME_NAME: Mapping[str, str] = {
     "behavior": "running and pupil: how they are read, made for samples, and drawn",
-    "clocks": "the two clocks: what they are, in the original format, in samples",
     "dataset": "assembles a session: of NWB, of the original format, of any",
     "files": "which files a session has, in NWB and in the original format",
     "masks": "ROI masks: what they are, how HDF5 holds them, made for samples",

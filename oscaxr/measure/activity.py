@@ -11,7 +11,7 @@ from oscaxr.arrays.percentiles import nan_percentiles
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.measure.quality import few_rows, full_traces, labelled_by_roi, map_rois
 from oscaxr.model import names as n
-from oscaxr.model.clocks import recording_frames
+from oscaxr.model.segments import recording_frames
 
 ACTIVE_STD: Final = 3.0
 PLATEAU_STD: Final = 3.0

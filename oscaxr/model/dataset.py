@@ -12,7 +12,6 @@ import xarray as xr
 
 from oscaxr.errors import FormatError, SchemaError, listed
 from oscaxr.model import names as n
-from oscaxr.model.clocks import CLOCK_DIMS
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import (
     DATASET_ATTRS,
@@ -22,9 +21,7 @@ from oscaxr.model.schema import (
     VariableSpec,
     template_spec,
 )
-from oscaxr.model.segments import frame_rate, problems_of_table
-
-Parts = Mapping[str, tuple[tuple[str, ...], Any]]
+from oscaxr.model.segments import CLOCK_DIMS, frame_rate, problems_of_table
 
 _TEMPLATE_PREFIX = "template_"
 
@@ -38,9 +35,17 @@ def spec_of(name: str) -> VariableSpec | None:
     return None
 
 
+def declared(name: str) -> VariableSpec:
+    """Return the declaration of a session variable; refuse a name that is not one."""
+    spec = spec_of(name)
+    if spec is None:
+        raise SchemaError(f"{name!r} is not a variable of a session: {', '.join(SESSION)}")
+    return spec
+
+
 def session_dataset(
     where: str,
-    parts: Parts,
+    parts: Mapping[str, Any],
     coords: Mapping[str, Any],
     attrs: Mapping[str, Any],
     dropped: Collection[str] = (),
@@ -49,27 +54,24 @@ def session_dataset(
     _check_sizes(where, parts, dropped)
     data_vars: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.Variable] = {}
-    for name, (dims, data) in parts.items():
-        spec = spec_of(name)
-        if spec is None:
-            raise SchemaError(f"{name!r} is not a variable of a session: {', '.join(SESSION)}")
+    for name, data in parts.items():
         if name in dropped:
             continue
-        variable = xr.Variable(dims, data, spec.attrs, _chunks_of(dims, data))
+        spec = declared(name)
+        variable = xr.Variable(spec.dims, data, spec.attrs, _chunks_of(spec.dims, data))
         (data_vars if spec.role == "data" else coordinates)[name] = variable
     for fact in FACTS:
         if fact.role == "coord" and fact.name in coords and fact.name not in dropped:
             coordinates[fact.name] = xr.Variable((), coords[fact.name], fact.attrs)
-    segments = {name: part[1] for name, part in parts.items() if part[0] == (n.SEGMENT,)}
     ds = xr.Dataset(
         data_vars,
         coordinates,
         {
             **DATASET_ATTRS,
             "source_format": attrs["source_format"],
-            **{f"{clock}_fps": frame_rate(segments, clock) for clock in ("twop", "stim")},
-            "n_frames_twop": len(parts[n.TIME][1]),
-            "n_frames_stim": len(parts[n.STIM_TIME][1]),
+            **{f"{clock}_fps": frame_rate(parts, clock) for clock in ("twop", "stim")},
+            "n_frames_twop": len(parts[n.TIME]),
+            "n_frames_stim": len(parts[n.STIM_TIME]),
             **STIMULUS_ATTRS,
             **attrs,
         },
@@ -86,13 +88,13 @@ def _chunks_of(dims: tuple[str, ...], data: Any) -> dict[str, dict[str, int]] | 
     return {"preferred_chunks": dict(zip(dims, chunk_shape, strict=True))}
 
 
-def _check_sizes(where: str, parts: Parts, dropped: Collection[str]) -> None:
+def _check_sizes(where: str, parts: Mapping[str, Any], dropped: Collection[str]) -> None:
     """Refuse arrays that share a dim but differ in its size."""
     sizes: dict[str, dict[int, list[str]]] = {}
-    for name, (dims, data) in parts.items():
+    for name, data in parts.items():
         if name in dropped:
             continue
-        for dim, size in zip(dims, np.shape(data), strict=True):
+        for dim, size in zip(declared(name).dims, np.shape(data), strict=True):
             sizes.setdefault(dim, {}).setdefault(size, []).append(name)
     problems = [
         f"{dim} is " + ", but ".join(f"{size} in {' and '.join(k)}" for size, k in found.items())
@@ -184,19 +186,19 @@ def _check_structure(ds: xr.Dataset, excused: Collection[Hashable]) -> Iterator[
         if spec.required and name not in excused:
             yield Problem("error", name, "is missing")
     for key, variable in ds.variables.items():
-        declared = spec_of(str(key))
-        if declared is None:
+        known = spec_of(str(key))
+        if known is None:
             if variable.dims:
                 yield Problem("note", str(key), "is not part of the session schema")
             continue
-        if set(variable.dims) != set(declared.dims):
-            message = f"has dims {variable.dims}, not those of {declared.dims}"
-            yield Problem("error", declared.name, message)
-        elif variable.dtype.kind not in KIND_CODES[declared.kind]:
-            message = f"has dtype {variable.dtype}, not one of kind {declared.kind}"
-            yield Problem("error", declared.name, message)
-        if declared.role == "index" and key not in ds.xindexes:
-            yield Problem("error", declared.name, "is not an index")
+        if set(variable.dims) != set(known.dims):
+            message = f"has dims {variable.dims}, not those of {known.dims}"
+            yield Problem("error", known.name, message)
+        elif variable.dtype.kind not in KIND_CODES[known.kind]:
+            message = f"has dtype {variable.dtype}, not one of kind {known.kind}"
+            yield Problem("error", known.name, message)
+        if known.role == "index" and key not in ds.xindexes:
+            yield Problem("error", known.name, "is not an index")
     for rate in ("twop_fps", "stim_fps"):
         if not _rate(ds, rate) > 0:
             yield Problem("error", rate, "is missing from the attributes, or not above 0")

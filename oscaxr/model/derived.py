@@ -118,7 +118,8 @@ class MaskReader(WholeMasks):
         return decode
 
 
-Parts = dict[str, tuple[tuple[str, ...], Any]]
+Parts = dict[str, Any]
+"""Arrays of a session, by name; their dims are declared (see :mod:`oscaxr.model.schema`)."""
 
 # Traces and masks are gone through this many bytes at a time.
 BLOCK_BYTES = 32_000_000
@@ -128,22 +129,16 @@ def trace_facts(reader: Reader, source: str, *, judged: bool = False) -> Parts:
     """Return what follows from whole traces."""
     told = _Told(source)
     facts = Once(partial(_factors, reader, told, judged))
-    of_rois = partial(_of_rois, reader.shape[1])
+    shape = (reader.shape[1],)
     parts = {
-        n.DFF_MEDIAN: of_rois(facts, np.float64, "median"),
-        n.DFF_SPREAD: of_rois(facts, np.float64, "spread"),
+        n.DFF_MEDIAN: computed(facts, shape, np.float64, "median"),
+        n.DFF_SPREAD: computed(facts, shape, np.float64, "spread"),
     }
     if not judged:
         valid = Once(partial(_valid, reader, facts, told))
-        return {**parts, n.VALID: of_rois(valid, np.bool_)}
-    parts[n.VALID] = of_rois(facts, np.bool_, "valid")
-    return {**parts, n.INVALID_REASON: of_rois(facts, signals.REASON_DTYPE, "reason")}
-
-
-def _of_rois(
-    n_rois: int, facts: Once, dtype: Any, part: str | None = None
-) -> tuple[tuple[str, ...], Any]:
-    return (n.ROI,), computed(facts, (n_rois,), dtype, part)
+        return {**parts, n.VALID: computed(valid, shape, np.bool_)}
+    parts[n.VALID] = computed(facts, shape, np.bool_, "valid")
+    return {**parts, n.INVALID_REASON: computed(facts, shape, signals.REASON_DTYPE, "reason")}
 
 
 def _chunk_shape(reader: Reader) -> tuple[int, ...]:
@@ -219,9 +214,9 @@ class _Told:
 
 def mask_facts(reader: Reader, rows: Array) -> Parts:
     """Return what follows from ROI masks."""
-    shape = Once(partial(_geometry, reader, rows))
+    found = Once(partial(_geometry, reader, rows))
     dtypes = {"centroid_y": np.float64, "centroid_x": np.float64, "area_px": np.int64}
-    return {name: _of_rois(len(rows), shape, dtype, name) for name, dtype in dtypes.items()}
+    return {name: computed(found, (len(rows),), dtype, name) for name, dtype in dtypes.items()}
 
 
 def _geometry(reader: Reader, rows: Array) -> dict[str, Array]:
@@ -243,7 +238,7 @@ def read_whole(reader: Reader) -> Array:
 def pupil_shift(x: Reader, y: Reader) -> Parts:
     """Return the shift of the pupil centre from frame to frame."""
     shift = Once(partial(_center_shift, x, y))
-    return {n.PUPIL_CENTER_SHIFT: ((n.TIME,), computed(shift, x.shape, np.float64))}
+    return {n.PUPIL_CENTER_SHIFT: computed(shift, x.shape, np.float64)}
 
 
 def _center_shift(x: Reader, y: Reader) -> Array:

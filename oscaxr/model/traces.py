@@ -14,7 +14,7 @@ from oscaxr.arrays.percentiles import column_factors, nan_percentiles
 from oscaxr.arrays.xarray_internals import is_in_memory
 from oscaxr.errors import MissingVariableError, SchemaError
 from oscaxr.model import names as n
-from oscaxr.model.clocks import CLOCK_DIMS, recording_frames
+from oscaxr.model.segments import CLOCK_DIMS, recording_frames
 from oscaxr.model.signals import interpolate_nan
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)

@@ -9,7 +9,7 @@ import xarray as xr
 from oscaxr.arrays.lazy import ArrayReader
 from oscaxr.model import names as n
 from oscaxr.model import segments as table
-from oscaxr.model.dataset import session_dataset, spec_of
+from oscaxr.model.dataset import session_dataset
 from oscaxr.model.derived import mask_facts, pupil_shift, trace_facts
 from oscaxr.model.facts import facts_from_row
 from oscaxr.model.schema import SESSION, template_spec
@@ -58,19 +58,12 @@ def session(
     made = make_session(spec)
     words, _ = parts_of(include)
     where = f"sample session {made.spec.session_id}"
-    arrays = {**_recordings(made), **_rois(made), **_segments(made), **_heavy(made, words)}
-    parts = {name: (_dims(name), values) for name, values in arrays.items()}
-    parts |= trace_facts(ArrayReader(arrays[n.DFF]), where)
-    parts |= mask_facts(ArrayReader(arrays[n.ROI_MASK]), arrays[n.ROI])
+    parts = {**_recordings(made), **_rois(made), **_segments(made), **_heavy(made, words)}
+    parts |= trace_facts(ArrayReader(parts[n.DFF]), where)
+    parts |= mask_facts(ArrayReader(parts[n.ROI_MASK]), parts[n.ROI])
     parts |= pupil_shift(ArrayReader(made.pupil_center_x), ArrayReader(made.pupil_center_y))
     coords, attrs = facts_from_row(sample_session_table([spec]).iloc[0])
     return session_dataset(where, parts, coords, {**attrs, "source_format": "memory"})
-
-
-def _dims(name: str) -> tuple[str, ...]:
-    spec = spec_of(name)
-    assert spec is not None
-    return spec.dims
 
 
 def _recordings(made: SampleSession) -> dict[str, Any]:

@@ -7,16 +7,16 @@ import xarray as xr
 
 from oscaxr.errors import MissingVariableError, WindowError, few, listed
 from oscaxr.model import names as n
-from oscaxr.model.clocks import (
+from oscaxr.model.segments import (
     CLOCK_DIMS,
     DIM_CLOCKS,
     Clock,
     check_clock,
     check_same_session,
     first_stimulus_frames,
+    nearest_frames,
     recording_frames,
 )
-from oscaxr.model.segments import nearest_frames
 
 Array = np.ndarray[Any, Any]
 

@@ -10,8 +10,13 @@ import xarray as xr
 
 from oscaxr.errors import WindowError, few
 from oscaxr.model import names as n
-from oscaxr.model.clocks import CLOCK_DIMS, Clock, check_same_session, recording_frames
-from oscaxr.model.segments import nearest_frames
+from oscaxr.model.segments import (
+    CLOCK_DIMS,
+    Clock,
+    check_same_session,
+    nearest_frames,
+    recording_frames,
+)
 from oscaxr.select.criteria import segment_part
 from oscaxr.select.frames import one_dimensional, whole_numbers
 

@@ -21,8 +21,8 @@ from oscaxr.errors import (
 )
 from oscaxr.model import names as n
 from oscaxr.model import traces
-from oscaxr.model.clocks import CLOCK_DIMS, Clock, check_clock, is_whole, recording_frames
 from oscaxr.model.schema import SEQUENCES
+from oscaxr.model.segments import CLOCK_DIMS, Clock, check_clock, is_whole, recording_frames
 from oscaxr.select.frames import clock_of, frame_lookup
 from oscaxr.select.references import ReferenceFrames, find_references
 

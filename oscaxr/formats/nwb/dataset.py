@@ -39,7 +39,7 @@ def open_nwb(
         if name := parse_name(file.path):
             check_ids(file.path, coords, vars(name))
         coords, attrs = with_table(file.path, coords, attrs, facts)
-        lengths = len(parts[n.TIME][1]), len(parts[n.SEGMENT][1])
+        lengths = len(parts[n.TIME]), len(parts[n.SEGMENT])
         # Images, tracks and the pupil may lie in any file of the session.
         for word in (*wanted, *(["pupil"] if n.PUPIL_DIAMETER not in parts else [])):
             parts |= _find_part(word, paths, lengths, coords, files)
@@ -123,10 +123,10 @@ def _core(
         **running,
         **recordings.read_pupil(source, n_twop),
         **table,
-        n.TIME: ((n.TIME,), clocks["twop"]),
-        n.STIM_TIME: ((n.STIM_TIME,), clocks["stim"]),
-        n.SEGMENT: ((n.SEGMENT,), np.arange(n_segments, dtype=np.int64)),
-        **{name: ((n.SEGMENT,), values) for name, values in columns.items()},
+        n.TIME: clocks["twop"],
+        n.STIM_TIME: clocks["stim"],
+        n.SEGMENT: np.arange(n_segments, dtype=np.int64),
+        **columns,
         **stimulus_table.read_patches(source, n_segments),
         **recordings.read_max_projection(source),
     }

@@ -33,7 +33,7 @@ def read_dff(source: Source, dataset: h5py.Dataset) -> Parts:
     """Return dF/F and what is computed from whole traces on first use."""
     reader = DatasetReader(source.file, dataset)
     name = Path(source.file.path).name
-    return {n.DFF: ((n.TIME, n.ROI), OrthogonalArray(reader)), **trace_facts(reader, name)}
+    return {n.DFF: OrthogonalArray(reader), **trace_facts(reader, name)}
 
 
 def read_running(source: Source, n_frames: int | None) -> Parts:
@@ -42,7 +42,7 @@ def read_running(source: Source, n_frames: int | None) -> Parts:
     if velocity is None:
         return {}
     cleaned = signals.cleaned_running(velocity, Path(source.file.path).name)
-    return {n.RUN_VELOCITY: ((n.STIM_TIME,), cleaned)}
+    return {n.RUN_VELOCITY: cleaned}
 
 
 def read_pupil(source: Source, n_frames: int) -> Parts:
@@ -54,20 +54,15 @@ def read_pupil(source: Source, n_frames: int) -> Parts:
         (n.PUPIL_CENTER_Y, "pupil_position_y"),
     ):
         what = f"{series.replace('_', ' ')} by two-photon frame"
-        parts |= _optional(source, f"{PUPIL}/{series}/data", what, name, (n.TIME,), (n_frames,))
+        parts |= _optional(source, f"{PUPIL}/{series}/data", what, name, (n_frames,))
     if n.PUPIL_CENTER_X in parts and n.PUPIL_CENTER_Y in parts:
-        parts |= pupil_shift(
-            *(parts[name][1].reader for name in (n.PUPIL_CENTER_X, n.PUPIL_CENTER_Y))
-        )
+        parts |= pupil_shift(parts[n.PUPIL_CENTER_X].reader, parts[n.PUPIL_CENTER_Y].reader)
     return parts
 
 
 def read_max_projection(source: Source) -> Parts:
     """Return the maximum projection, lazy."""
-    dims = (n.HEIGHT, n.WIDTH)
-    return _optional(
-        source, MAX_PROJECTION, "maximum projection", n.MAX_PROJECTION, dims, (None, None)
-    )
+    return _optional(source, MAX_PROJECTION, "maximum projection", n.MAX_PROJECTION, (None, None))
 
 
 def read_templates(source: Source) -> Parts:
@@ -77,8 +72,7 @@ def read_templates(source: Source) -> Parts:
     for name in sorted(group) if isinstance(group, h5py.Group) else []:
         dataset = source.get(f"{TEMPLATES}/{name}/data")
         if isinstance(dataset, h5py.Dataset) and dataset.ndim in (3, 4):
-            spec = template_spec(name)
-            parts[spec.name] = (spec.dims, _lazy(source, dataset))
+            parts[template_spec(name).name] = _lazy(source, dataset)
         else:
             source.problems.append(
                 f"{TEMPLATES}/{name}/data is not a series of images (frame, height, width, 1)"
@@ -88,21 +82,16 @@ def read_templates(source: Source) -> Parts:
 
 def read_movie(source: Source, n_frames: int) -> Parts:
     """Return the motion-corrected stack, lazy."""
-    dims, shape = (n.TIME, n.HEIGHT, n.WIDTH), (n_frames, None, None)
-    return _optional(source, f"{MOVIE}/data", "motion-corrected stack", n.MOVIE, dims, shape)
+    shape = (n_frames, None, None)
+    return _optional(source, f"{MOVIE}/data", "motion-corrected stack", n.MOVIE, shape)
 
 
 def _optional(
-    source: Source,
-    path: str,
-    what: str,
-    name: str,
-    dims: tuple[str, ...],
-    shape: tuple[int | None, ...],
+    source: Source, path: str, what: str, name: str, shape: tuple[int | None, ...]
 ) -> Parts:
     """Return a variable that the file may have, lazy."""
     dataset = source.array(path, what, shape, required=False)
-    return {} if dataset is None else {name: (dims, _lazy(source, dataset))}
+    return {} if dataset is None else {name: _lazy(source, dataset)}
 
 
 def _lazy(source: Source, dataset: h5py.Dataset) -> OrthogonalArray:
@@ -126,9 +115,9 @@ def read_roi_table(source: Source, n_traces: int | None, dropped: Collection[str
     if repeated:
         source.problems.append(f"{PLANE}/id has {repeated} repeated ROI id(s)")
     parts: Parts = {
-        n.ROI: ((n.ROI,), rows),
-        n.ROI_ID: ((n.ROI,), ids[rows].astype(np.int64)),
-        n.TRACKING_ID: ((n.ROI,), _tracking_ids(source, len(ids))[rows]),
+        n.ROI: rows,
+        n.ROI_ID: ids[rows].astype(np.int64),
+        n.TRACKING_ID: _tracking_ids(source, len(ids))[rows],
     }
     known = len(source.problems)
     masks = source.array(f"{PLANE}/image_mask", "ROI masks", (len(ids), None, None), required=False)
@@ -193,4 +182,4 @@ def _masks(source: Source, masks: h5py.Dataset, rows: Array) -> Parts:
     array = OrthogonalArray(reader)
     if not np.array_equal(rows, np.arange(len(rows))):
         array = OrthogonalArray(reader, (rows, *array.indices[1:]))
-    return {n.ROI_MASK: ((n.ROI, n.HEIGHT, n.WIDTH), array), **mask_facts(reader, rows)}
+    return {n.ROI_MASK: array, **mask_facts(reader, rows)}

@@ -97,7 +97,7 @@ def read_patches(source: Source, n_segments: int) -> Parts:
     for name, column in PATCH_COLUMNS.items():
         if datasets := _ragged(source, column, (None,), n_segments):
             once = Once(partial(_scatter, *(DatasetReader(source.file, one) for one in datasets)))
-            parts[name] = ((n.SEGMENT, n.PATCH), computed(once, shape, np.float64))
+            parts[name] = computed(once, shape, np.float64)
     return parts
 
 
@@ -176,6 +176,6 @@ def read_squares(source: Source, n_segments: int) -> Parts:
             )
             continue
         reader = ReshapedRows(DatasetReader(source.file, flat), sizes.pop())
-        parts[name] = ((n.FLOW_SEGMENT, n.SQUARE, n.FLOW_FRAME), OrthogonalArray(reader))
-        parts[n.FLOW_SEGMENT] = ((n.FLOW_SEGMENT,), flow.astype(np.int64))
+        parts[name] = OrthogonalArray(reader)
+        parts[n.FLOW_SEGMENT] = flow.astype(np.int64)
     return parts

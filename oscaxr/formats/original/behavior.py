@@ -44,7 +44,7 @@ def read_pupil(file: Hdf5File, eye_frames: FloatArray, twop_times: FloatArray) -
     rows[(rows < 0) | (rows >= n_rows)] = -1
     once = Once(partial(_traces, readers, rows))
     names = (*COLUMNS, n.PUPIL_CENTER_SHIFT)
-    return {name: ((n.TIME,), computed(once, rows.shape, np.float64, name)) for name in names}
+    return {name: computed(once, rows.shape, np.float64, name) for name in names}
 
 
 def _traces(readers: dict[str, tuple[DatasetReader, int]], rows: Any) -> dict[str, FloatArray]:

@@ -210,8 +210,8 @@ class SessionReading:
             **pupil_parts,
             **roi_parts,
             **parts,
-            **{name: ((n.SEGMENT, n.PATCH), values) for name, values in patches.items()},
-            n.MAX_PROJECTION: ((n.HEIGHT, n.WIDTH), OrthogonalArray(picture)),
+            **patches,
+            n.MAX_PROJECTION: OrthogonalArray(picture),
             **flow,
         }
 
@@ -259,12 +259,12 @@ class SessionReading:
         quiet = n.RUN_VELOCITY in self.dropped
         velocity = signals.cleaned_running(velocity, self.tree.folder.name, quiet=quiet)
         return rows, {
-            n.RUN_VELOCITY: ((n.STIM_TIME,), velocity),
-            n.TIME: ((n.TIME,), clocks.twop_times[:n_frames]),
-            n.STIM_TIME: ((n.STIM_TIME,), clock[: len(aligned)]),
-            n.ALIGNED_FRAME_TWOP: ((n.STIM_TIME,), aligned),
-            n.SEGMENT: ((n.SEGMENT,), np.arange(len(rows["stimulus"]), dtype=np.int64)),
-            **{name: ((n.SEGMENT,), values) for name, values in columns.items()},
+            n.RUN_VELOCITY: velocity,
+            n.TIME: clocks.twop_times[:n_frames],
+            n.STIM_TIME: clock[: len(aligned)],
+            n.ALIGNED_FRAME_TWOP: aligned,
+            n.SEGMENT: np.arange(len(rows["stimulus"]), dtype=np.int64),
+            **columns,
         }
 
     def _masks(self) -> tuple[Any, Any]:
@@ -299,10 +299,10 @@ class SessionReading:
         path = self.tree.files.get("matches") if self.is_tracked else None
         tracked = rois.tracking_ids(path, ids, self.tree.session_id)
         return {
-            n.ROI: ((n.ROI,), np.arange(n_rois)),
-            n.ROI_ID: ((n.ROI,), ids),
-            n.TRACKING_ID: ((n.ROI,), tracked),
-            n.ROI_MASK: ((n.ROI, n.HEIGHT, n.WIDTH), OrthogonalArray(array)),
+            n.ROI: np.arange(n_rois),
+            n.ROI_ID: ids,
+            n.TRACKING_ID: tracked,
+            n.ROI_MASK: OrthogonalArray(array),
             **mask_facts(array, np.arange(n_rois)),
         }
 

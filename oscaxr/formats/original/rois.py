@@ -89,7 +89,7 @@ def trace_parts(reader: DatasetReader, n_frames: int) -> Parts:
         )
     name = Path(reader.file.path).name
     return {
-        n.DFF: ((n.TIME, n.ROI), OrthogonalArray(turned)),
+        n.DFF: OrthogonalArray(turned),
         **trace_facts(turned, name, judged=True),
     }
 

@@ -272,11 +272,10 @@ def square_parts(tracks: Tracks, path: Path, rows: Columns, log: StimulusLog) ->
             )
     shape = (len(flow), n_squares, n_frames)
     once = Once(partial(_cut, tracks, which, first, shape))
-    dims = (n.FLOW_SEGMENT, n.SQUARE, n.FLOW_FRAME)
     return {
-        "square_x": (dims, computed(once, shape, np.int16, "x")),
-        "square_y": (dims, computed(once, shape, np.int16, "y")),
-        n.FLOW_SEGMENT: ((n.FLOW_SEGMENT,), flow.astype(np.int64)),
+        "square_x": computed(once, shape, np.int16, "x"),
+        "square_y": computed(once, shape, np.int16, "y"),
+        n.FLOW_SEGMENT: flow.astype(np.int64),
     }
 
 

@@ -13,7 +13,7 @@ from oscaxr.errors import FormatError
 from oscaxr.formats.original import behavior, synchronization
 from oscaxr.formats.original.synchronization import SyncLines, photodiode_events
 from oscaxr.model import signals
-from oscaxr.model.clocks import first_stimulus_frames
+from oscaxr.model.segments import first_stimulus_frames
 
 NAN = float("nan")
 
