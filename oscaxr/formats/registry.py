@@ -137,11 +137,8 @@ class _Export:
     def open(self, places: Places, options: OpenOptions, facts: Facts | None) -> xr.Dataset:
         from oscaxr.store.open import open_session_export
 
-        return open_session_export(
-            self._local(places[0]),
-            drop_variables=dropped_names(options.get("drop_variables")),
-            facts=facts,
-        )
+        dropped = dropped_names(options.get("drop_variables"))
+        return open_session_export(self._local(places[0]), dropped, facts)
 
     def _is_named(self, name: str) -> bool:
         return name.lower().endswith(self.suffixes)

@@ -139,15 +139,12 @@ class ExportedBackendEntrypoint(BackendEntrypoint):
 
 
 def open_session_export(
-    path: Path,
-    *,
-    drop_variables: Collection[str] = (),
-    facts: Mapping[str, Any] | None = None,
+    path: Path, dropped: Collection[str], facts: Mapping[str, Any] | None
 ) -> xr.Dataset:
     """Open an export of a session, with the facts of the session table if there are any."""
-    ds = read_group(path, drop_variables=drop_variables, check=check_session)
+    ds = read_group(path, drop_variables=dropped, check=check_session)
     try:
-        return ds if facts is None else _with_facts(ds, facts, drop_variables)
+        return ds if facts is None else _with_facts(ds, facts, dropped)
     except BaseException:
         ds.close()
         raise
