@@ -236,9 +236,15 @@ def _context() -> BaseContext:
     context.set_forkserver_preload(list(_PRELOADED))
     unset = [name for name in _ONE_THREAD if name not in os.environ]
     os.environ.update(dict.fromkeys(unset, "1"))
+    # Only the main thread may set how signals are met, and only it is interrupted by Ctrl-C.
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if is_main else None
     try:
+        # It hands on to workers what it was started with: deaf to Ctrl-C until they have a task.
         forkserver.ensure_running()
     finally:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
         for name in unset:
             os.environ.pop(name, None)
     return context
