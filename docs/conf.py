@@ -36,6 +36,12 @@ exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
 root_doc = "index"
 nitpicky = True
+# Bases that only give classes their fields: the reference shows these where they are used.
+nitpick_ignore = [
+    ("py:class", "oscaxr.model.schema.Described"),
+    ("py:class", "oscaxr.sample.mouse_behavior.Behavior"),
+    ("py:class", "oscaxr.sample.timeline.Timeline"),
+]
 
 # -- pages and notebooks ---------------------------------------------------------------------------
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
