@@ -276,7 +276,10 @@ def time_blocks(
     n_time, frame_bytes = dff.sizes[n.TIME], max(1, dff.sizes[roi_dim(dff)] * 8)
     # A mirror image needs as many frames as it adds, and one more to turn about; so the last
     # frames, if they are too few, go with the block before.
-    length = max(budget_bytes // frame_bytes, back + ahead + 1)
+    length = budget_bytes // frame_bytes
+    # Whole rows of the file's chunks, so that none is read twice, where they are not too long.
+    stored = stored_width(dff, roi_dim(dff))
+    length = max(length // stored * stored or length, back + ahead + 1)
     starts = range(0, max(1, n_time - back - ahead), length)
     for start in starts:
         stop = n_time if start == starts[-1] else start + length

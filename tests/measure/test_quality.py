@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from how_many import examples
 from oscaxr.errors import MissingVariableError, WindowError
 from oscaxr.measure import invalid_rois, roi_correlations, snr
+from oscaxr.measure.quality import time_blocks
 
 tables = hnp.arrays(
     st.sampled_from([np.float32, np.float64]),
@@ -148,3 +149,9 @@ def test_tracked_sessions_work_too():
 def test_traces_are_needed():
     with pytest.raises(MissingVariableError, match="no 'dff'"):
         snr(xr.Dataset({"run_velocity": ("stim_time", [1.0])}))
+
+
+def test_blocks_of_frames_are_whole_chunks():
+    traces = xr.DataArray(np.zeros((30, 2)), dims=("time", "roi")).chunk(time=7)
+    blocks = time_blocks(traces, budget_bytes=10 * 2 * 8)
+    assert [len(block) for block, _, _ in blocks] == [7, 7, 7, 7, 2]
