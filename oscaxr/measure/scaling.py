@@ -180,17 +180,18 @@ def _variable_name(array: xr.DataArray, name: Hashable) -> Hashable:
 
 def _check_order(array: xr.DataArray, name: Hashable) -> None:
     """Refuse what must not be scaled, or no longer."""
-    no_factors = (
-        f"it has no scale factors, as {sorted(n.SPREAD_PERCENTILES)} have (set the array's name, "
-        "or its attribute 'variable')"
-    )
-    refused = {
-        no_factors: name not in n.SPREAD_PERCENTILES,
-        "it is scaled already": array.attrs.get("scaled") == 1,
-        "a baseline was subtracted from it; scale first": "baseline" in array.attrs,
-        "it is integrated; scale first": array.attrs.get("integrated") == 1,
-    }
-    problems = [words for words, applies in refused.items() if applies]
+    problems = []
+    if name not in n.SPREAD_PERCENTILES:
+        problems.append(
+            f"it has no scale factors, as {sorted(n.SPREAD_PERCENTILES)} have (set the array's "
+            "name, or its attribute 'variable')"
+        )
+    if array.attrs.get("scaled") == 1:
+        problems.append("it is scaled already")
+    if "baseline" in array.attrs:
+        problems.append("a baseline was subtracted from it; scale first")
+    if array.attrs.get("integrated") == 1:
+        problems.append("it is integrated; scale first")
     if problems:
         raise SchemaError(f"{name!r} cannot be scaled: " + "; ".join(problems))
 
