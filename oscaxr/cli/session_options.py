@@ -15,8 +15,7 @@ import xarray as xr
 
 from oscaxr.cli.console import DebugOption, note, reported_errors, working
 from oscaxr.errors import CriterionError, SessionNotFoundError
-from oscaxr.files.remote import is_url
-from oscaxr.formats.registry import is_session
+from oscaxr.formats.registry import is_session, is_url
 from oscaxr.options import Fluorescence, Segmentation
 from oscaxr.sessions.asked import typed_table
 from oscaxr.sessions.open import open_session

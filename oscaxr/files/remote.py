@@ -1,14 +1,11 @@
-"""Which paths are files on a server, and with which options they are read."""
+"""Files on a server, and with which options they are read."""
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
-
-from oscaxr.errors import CriterionError
 
 # Chosen by measurement (see `docs/guide/download_and_stream.md`).
 BLOCK_SIZE: Final = 128 * 2**10
@@ -48,44 +45,6 @@ class RemoteFile(os.PathLike[str]):
     def suffix(self) -> str:
         """Suffix of the name."""
         return PurePosixPath(self.name).suffix
-
-
-# Of two letters or more: one is a drive.
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-
-
-def is_url(path: object) -> bool:
-    """Say whether a path is the URL of a file on a server."""
-    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
-    return isinstance(text, str) and text.lower().startswith(("http://", "https://"))
-
-
-def location(
-    path: str | os.PathLike[Any], storage_options: Mapping[str, Any] | None = None
-) -> Path | RemoteFile:
-    """Return a local path, or the file on a server that a URL stands for."""
-    if isinstance(path, RemoteFile) and storage_options is None:
-        return path
-    options = dict(storage_options or {})
-    unknown = [name for name in options if name not in OPTIONS]
-    if unknown:
-        listed = "\n".join(f"  {name}: {what}" for name, what in OPTIONS.items())
-        raise CriterionError(
-            f"storage_options has {', '.join(map(repr, unknown))}, which is not known. There are:\n"
-            f"{listed}"
-        )
-    if is_url(path):
-        return RemoteFile(os.fspath(path), options)
-    if options:
-        raise CriterionError(
-            f"storage_options is for files on a server (http://, https://), but {path} is not one"
-        )
-    if isinstance(path, str) and _SCHEME.match(path):
-        raise CriterionError(
-            f"{path}: only http:// and https:// addresses are read; files of DANDI's archive on S3 "
-            "have one, too (https://dandiarchive.s3.amazonaws.com/blobs/...)"
-        )
-    return Path(path)
 
 
 @dataclass(frozen=True)

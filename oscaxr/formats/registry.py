@@ -1,6 +1,7 @@
 """The one triage: which format a session has at a place, and how each is asked and opened."""
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -8,7 +9,7 @@ from typing import Any, Final, Protocol
 import xarray as xr
 
 from oscaxr.errors import CriterionError, MissingVariableError, SessionNotFoundError
-from oscaxr.files.remote import RemoteFile
+from oscaxr.files.remote import OPTIONS, RemoteFile
 from oscaxr.formats.identity import Identity, named
 from oscaxr.formats.original.files import folder_id, is_session_folder, read_tree
 from oscaxr.model import names as n
@@ -17,6 +18,8 @@ from oscaxr.options import OpenOptions, check_honoured, dropped_names, parts_of
 Place = Path | RemoteFile
 Places = Sequence[Place]
 Facts = Mapping[str, Any]
+# Of two letters or more: one is a drive.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class Format(Protocol):
@@ -164,6 +167,40 @@ EXPORTS: Final = (ZARR, NETCDF)
 _PART_VARIABLES: Final = {"squares": "square_x", "templates": "template_", "movie": n.MOVIE}
 # A name that is plainly an export's counts before what any file, or folder, could be.
 _ASKED: Final = (*EXPORTS, NWB, ORIGINAL)
+
+
+def is_url(path: object) -> bool:
+    """Say whether a path is the URL of a file on a server."""
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+    return isinstance(text, str) and text.lower().startswith(("http://", "https://"))
+
+
+def location(
+    path: str | os.PathLike[Any], storage_options: Mapping[str, Any] | None = None
+) -> Place:
+    """Return a local path, or the file on a server that a URL stands for."""
+    if isinstance(path, RemoteFile) and storage_options is None:
+        return path
+    options = dict(storage_options or {})
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        listed = "\n".join(f"  {name}: {what}" for name, what in OPTIONS.items())
+        raise CriterionError(
+            f"storage_options has {', '.join(map(repr, unknown))}, which is not known. There are:\n"
+            f"{listed}"
+        )
+    if is_url(path):
+        return RemoteFile(os.fspath(path), options)
+    if options:
+        raise CriterionError(
+            f"storage_options is for files on a server (http://, https://), but {path} is not one"
+        )
+    if isinstance(path, str) and _SCHEME.match(path):
+        raise CriterionError(
+            f"{path}: only http:// and https:// addresses are read; files of DANDI's archive on S3 "
+            "have one, too (https://dandiarchive.s3.amazonaws.com/blobs/...)"
+        )
+    return Path(path)
 
 
 def format_of(place: Place) -> Format:

@@ -12,8 +12,16 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from oscaxr.errors import CriterionError, OscaxrError, SessionNotFoundError
-from oscaxr.files.remote import RemoteFile, is_url, location
-from oscaxr.formats.registry import FORMATS, Place, format_of, is_session, open_places
+from oscaxr.files.remote import RemoteFile
+from oscaxr.formats.registry import (
+    FORMATS,
+    Place,
+    format_of,
+    is_session,
+    is_url,
+    location,
+    open_places,
+)
 from oscaxr.options import DEFAULTS, OpenOptions, PathLike, check_options
 from oscaxr.sessions.find import say_problems, sessions_below, table_of
 from oscaxr.sessions.owners import FoundSession, find_places
