@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -210,30 +209,13 @@ class DatasetReader:
         return None if mapped is None else chunks.read_mapped_windows(mapped, starts, length, rest)
 
     def read_through_hdf5(self, indices: Indices) -> Array:
-        """Read slices that cover the indices with h5py, in runs, and pick from them."""
-        if not indices:
-            with self.file.handle() as file:
-                return np.asarray(file[self.name][()])
-        first, *rest = indices
-        covering = tuple(
-            slice(int(i[0]), int(i[-1]) + 1) if isinstance(i, np.ndarray) else i for i in rest
-        )
-        inner = tuple(i - i[0] if isinstance(i, np.ndarray) else slice(None) for i in rest)
+        """Read slices that cover the indices with h5py, in runs of rows."""
+        # Rows nearer than a chunk are read together: their chunk is inflated anyway.
+        nearest = self.chunk_shape[:1] if self.chunk_shape else (64,)
+        widths = [*nearest, *(max(1, size) for size in self.shape[1:])][: len(self.shape)]
+        runs = chunks.runs_of(indices, self.shape, widths)
         with self.file.handle() as file:
-            dataset = file[self.name]
-            if isinstance(first, slice):
-                return chunks.take_outer(dataset[(first, *covering)], (slice(None), *inner))
-            # Rows nearer than a chunk are read together: their chunk is inflated anyway.
-            gap = self.chunk_shape[0] if self.chunk_shape else 64
-            bounds = [0, *(np.flatnonzero(np.diff(first) > gap) + 1).tolist(), len(first)]
-            pieces = [
-                chunks.take_outer(
-                    dataset[(slice(int(first[a]), int(first[b - 1]) + 1), *covering)],
-                    (first[a:b] - first[a], *inner),
-                )
-                for a, b in pairwise(bounds)
-            ]
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+            return chunks.read_runs(file[self.name], runs, self.dtype)
 
 
 def _find_storage(file: Hdf5File, name: str) -> Storage | None:

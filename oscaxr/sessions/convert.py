@@ -24,8 +24,8 @@ from oscaxr.sessions.asked import SessionSource
 from oscaxr.sessions.open import Errors, check_errors, warn_of_failures
 from oscaxr.sessions.words import named_sources
 from oscaxr.sessions.workers import NoResult, run_each
-from oscaxr.store.atomic import clean
-from oscaxr.store.current import difference, files_of
+from oscaxr.store.atomic import clean, files_of
+from oscaxr.store.current import difference
 from oscaxr.store.layout import SUFFIXES
 from oscaxr.store.save import save
 

@@ -71,7 +71,7 @@ class Leftover:
                 held = _is_held(self.lock)
                 if held is not None:
                     return not held
-            return time.time() - _newest(self.path) > IDLE_SECONDS
+            return time.time() - newest(self.path) / 1e9 > IDLE_SECONDS
         return False
 
 
@@ -150,9 +150,8 @@ def remove(path: Path) -> None:
 
 def flush(path: Path) -> None:
     """Force a file, or a folder with all that is in it, to the disk."""
-    folders, files = ([path], []) if path.is_dir() else ([], [path])
-    for one in path.rglob("*") if path.is_dir() else ():
-        (folders if one.is_dir() else files).append(one)
+    folders = [one for one in files_of(path) if one.is_dir()]
+    files = [one for one in files_of(path) if not one.is_dir()]
     # Several at once: the disk sorts what it is asked for, and waits once for many.
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
         list(pool.map(_sync, files))
@@ -263,6 +262,13 @@ def exchange(one: Path, other: Path) -> bool:
     return bool(rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _EXCHANGE) == 0)
 
 
-def _newest(path: Path) -> float:
-    every = [path, *path.rglob("*")] if path.is_dir() else [path]
-    return max(one.stat().st_mtime for one in every)
+def files_of(path: Path) -> Iterator[Path]:
+    """Give a file or folder, and all that is in it."""
+    yield path
+    if path.is_dir():
+        yield from path.rglob("*")
+
+
+def newest(path: Path) -> int:
+    """Return when a file, or what is in a folder, was last changed, in nanoseconds."""
+    return max(one.stat().st_mtime_ns for one in files_of(path))

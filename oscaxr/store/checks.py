@@ -7,13 +7,13 @@ found, measured and, where they could unfold to far more, unfolded within bounds
 import json
 import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from io import FileIO
 from itertools import groupby, product
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 
@@ -30,6 +30,8 @@ MAX_RATIO: Final = 10_000
 """Times that data beyond `BLIND_BYTES` can be larger than what is stored of them."""
 
 MAX_CHUNK_BYTES: Final = 2**31 - 1
+# Deflated data up to this size are unfolded before they are believed, those in a netCDF file.
+_EXACT_BYTES: Final = 2**20
 _MAX_SIZE: Final = 2**53
 _MAX_DIMS: Final = 32
 _MAX_CHUNKS: Final = 2**20
@@ -50,20 +52,26 @@ _CHECKSUM: Final = "crc32c"
 _ABSENT: Final = 2**64 - 1
 
 Place = tuple[int, ...]
-# An open file, and where in it what is asked for begins and how long it is.
-Opened = tuple[FileIO, int, int]
 
 
-class Files(Protocol):
-    """The files of a zarr store."""
+@dataclass(frozen=True)
+class Opened:
+    """A file of a store, open: of its own, or a part of another file."""
 
-    path: str
+    file: FileIO
+    begin: int
+    size: int
 
-    def opened(self, key: str) -> AbstractContextManager[Opened | None]:
-        """Open one of the files, if it is there and a file of the store."""
+    def read(self, start: int, length: int) -> bytes:
+        """Read a piece of it."""
+        self.file.seek(self.begin + start)
+        return self.file.read(length)
 
 
-def damaged(path: str, what: str) -> DamagedExportError:
+Opener = Callable[[str], AbstractContextManager[Opened | None]]
+
+
+def damaged(path: object, what: str) -> DamagedExportError:
     """Return the error of an export that is not what it should be."""
     return DamagedExportError(
         f"{path}: {what}. Export it again, or copy it again if it was copied."
@@ -76,8 +84,9 @@ def check_claim(path: str, what: str, claimed: int, stored: int) -> None:
         raise damaged(path, f"{what} claims {claimed} bytes, but only {stored} are stored")
 
 
-def read_json(path: str, key: str, raw: bytes) -> dict[str, Any]:
+def read_json(path: str, key: str, opened: Opened) -> dict[str, Any]:
     """Read a JSON document of a store."""
+    raw = opened.read(0, min(opened.size, MAX_DOCUMENT_BYTES + 1))
     try:
         if len(raw) > MAX_DOCUMENT_BYTES:
             raise ValueError(f"it has more than {MAX_DOCUMENT_BYTES} bytes")
@@ -182,13 +191,15 @@ def _sharding(
     """Return the chunks within a shard, how many there are, and their codecs."""
     given = codecs[0]["configuration"]
     inner = _sizes(given["chunk_shape"], least=1)
-    names = [codec["name"] for codec in given["index_codecs"]]
-    if len(codecs) > 1 or names != ["bytes", _CHECKSUM]:
-        raise ValueError("a shard's index is plain, with a checksum")
-    if given["index_codecs"][0].get("configuration", {}).get("endian", "little") != "little":
-        raise ValueError("a shard's index is little-endian")
-    if given.get("index_location", "end") != "end":
-        raise ValueError("a shard's index is at its end")
+    index = given["index_codecs"]
+    names = [codec["name"] for codec in index]
+    order = index[0].get("configuration", {}).get("endian", "little")
+    where = given.get("index_location", "end")
+    if len(codecs) > 1 or [*names, order, where] != ["bytes", _CHECKSUM, "little", "end"]:
+        raise ValueError(
+            f"a shard's index of {names}, {order}-endian, at its {where}, where exports have a "
+            "plain one, with a checksum, little-endian, at its end"
+        )
     if len(inner) != len(outer) or any(o % i for o, i in zip(outer, inner, strict=True)):
         raise ValueError(f"shards of {outer} with chunks of {inner}")
     per_shard = tuple(o // i for o, i in zip(outer, inner, strict=True))
@@ -212,9 +223,10 @@ def _codecs(codecs: list[Any], *, text: bool) -> tuple[str, bool]:
 class ChunkGuard:
     """Proves chunks of a zarr array, each once, before they are decoded."""
 
-    def __init__(self, plan: ArrayPlan, files: Files, *, complete: bool) -> None:
+    def __init__(self, plan: ArrayPlan, store: str, opener: Opener, *, complete: bool) -> None:
         self.plan = plan
-        self.files = files
+        self.store = store
+        self.opener = opener
         self.complete = complete
         self._counts = plan.per_shard or (1,) * len(plan.shape)
         self._indexes: dict[str, Array] = {}
@@ -229,7 +241,7 @@ class ChunkGuard:
         # One after another: of what is claimed to be there, the first that is not ends it.
         new = (place for place in product(*axes) if place not in self._proven)
         for key, places in groupby(new, self._key):
-            with self.files.opened(key) as opened:
+            with self.opener(key) as opened:
                 index = None if opened is None else self._index(key, opened)
                 for place in places:
                     self._check_chunk(key, place, opened, index, checksums)
@@ -242,7 +254,7 @@ class ChunkGuard:
 
     def _index(self, key: str, opened: Opened) -> Array:
         """Return where in a file its chunks begin, and how long they are."""
-        file, offset, size = opened
+        size = opened.size
         if self.plan.per_shard is None:
             return np.array([0, size], np.uint64).reshape(*self._counts, 2)
         if key not in self._indexes:
@@ -250,7 +262,7 @@ class ChunkGuard:
             end = size - length - _CHECKSUM_BYTES
             if end < 0:
                 raise self._damaged(f"the index of {key}", f"it is cut short, to {size} bytes")
-            index = np.frombuffer(_piece(file, offset + end, length), "<u8").reshape(-1, 2)
+            index = np.frombuffer(opened.read(end, length), "<u8").reshape(-1, 2)
             there = index[index[:, 0] != _ABSENT]
             there = there[np.argsort(there[:, 0])]
             if there.size and (int(there.max()) > end or int(there[-1].sum()) > end):
@@ -271,21 +283,20 @@ class ChunkGuard:
         if opened is None or start == length == _ABSENT:
             if self.complete:
                 missing = f"is missing (it should be in {key}; exports have every chunk)"
-                raise damaged(self.files.path, f"{what} of {plan.path} {missing}")
+                raise damaged(self.store, f"{what} of {plan.path} {missing}")
             return
-        file, offset, size = opened
         stored = length - _CHECKSUM_BYTES * plan.checksum
         limit = MAX_DOCUMENT_BYTES if plan.text else plan.chunk_bytes
-        if stored <= 0 or start + length > size:
+        if stored <= 0 or start + length > opened.size:
             raise self._damaged(what, f"it is cut short, to {length} bytes")
         # What cannot be made smaller becomes only a little longer.
         if stored > limit + limit // 8 + 2**12:
             raise self._damaged(what, f"it has {stored} bytes")
-        check_claim(self.files.path, f"{what} of {plan.path}", plan.chunk_bytes, stored)
+        check_claim(self.store, f"{what} of {plan.path}", plan.chunk_bytes, stored)
         checksums = checksums and plan.checksum
         whole = checksums or plan.text or stored * _RATIOS.get(plan.codec, 0) > BLIND_BYTES
         whole |= plan.codec == "gzip"  # which says at its end how long it is
-        raw = _piece(file, offset + start, length if whole else min(length, 18))
+        raw = opened.read(start, length if whole else min(length, 18))
         if problem := _unfit(plan, raw[:stored], stored):
             raise self._damaged(what, problem)
         if checksums:
@@ -294,14 +305,7 @@ class ChunkGuard:
                 raise self._damaged(what, f"{length} bytes have not the checksum they had")
 
     def _damaged(self, what: str, reason: str) -> DamagedExportError:
-        return damaged(
-            self.files.path, f"{what} of {self.plan.path} is damaged or cut short ({reason})"
-        )
-
-
-def _piece(file: FileIO, start: int, length: int) -> bytes:
-    file.seek(start)
-    return file.read(length)
+        return damaged(self.store, f"{what} of {self.plan.path} is damaged or cut short ({reason})")
 
 
 def _unfit(plan: ArrayPlan, raw: bytes, stored: int) -> str:
@@ -329,56 +333,46 @@ def _unfit(plan: ArrayPlan, raw: bytes, stored: int) -> str:
 
 def _unfolded(codec: str, raw: bytes, limit: int) -> bytes | None:
     """Unfold bytes to no more than a limit; None where that is not possible."""
-    if codec == "gzip":
-        return inflated(raw, limit, zlib.MAX_WBITS + 16)
-    # A frame of zstd that does not say its size would be unfolded without end.
-    if _zstd_size(raw) is None:
+    if codec == "zstd":
+        # A frame that does not say its size would be unfolded without end.
+        if (_zstd_size(raw) or limit + 1) > limit:
+            return None
+        decode = import_module("numcodecs").Zstd().decode
+        with suppress(RuntimeError, ValueError):
+            return bytes(decode(raw))
         return None
-    room = bytearray(limit)
-    try:
-        found = import_module("numcodecs").Zstd().decode(raw, room)
-    except (RuntimeError, ValueError):
-        return None
-    return bytes(found)
-
-
-def inflated(raw: bytes, limit: int, window_bits: int = zlib.MAX_WBITS) -> bytes | None:
-    """Inflate bytes to no more than a limit; None where that is not possible."""
-    engine = zlib.decompressobj(window_bits)
-    try:
-        found = engine.decompress(raw, limit + 1)
-    except zlib.error:
-        return None
-    return found if engine.eof and not engine.unused_data else None
+    if codec == "bzip2":
+        engine: Any = import_module("bz2").BZ2Decompressor()
+    else:
+        engine = zlib.decompressobj(zlib.MAX_WBITS + 16 * (codec == "gzip"))
+    with suppress(zlib.error, OSError):
+        found: bytes = engine.decompress(raw, limit + 1)
+        return found if engine.eof and not engine.unused_data and len(found) <= limit else None
+    return None
 
 
 def unfit_hdf5_chunk(dataset: Any, filters: Sequence[str], one: Any, chunk_bytes: int) -> str:
     """Say what of a chunk of HDF5 is less, or would unfold to more, than it should be."""
-    name = dataset.name
     if chunk_bytes > max(BLIND_BYTES, MAX_RATIO * one.size):
-        return f"a chunk of {name} claims {chunk_bytes} bytes, but {one.size} are stored"
+        return f"claims {chunk_bytes} bytes, but {one.size} are stored"
     applied = [word for i, word in enumerate(filters) if not one.filter_mask >> i & 1]
     codec = next((word for word in applied if word in _RATIOS), "")
-    if not codec and one.size < chunk_bytes:
-        return f"a chunk of {name} has {one.size} bytes, and should have {chunk_bytes}"
-    if one.size * _RATIOS.get(codec, 0) <= BLIND_BYTES:
+    # What cannot be made smaller becomes only a little longer.
+    if (not codec and one.size < chunk_bytes) or one.size > chunk_bytes + chunk_bytes // 8 + 1024:
+        return f"has {one.size} bytes, and should have {chunk_bytes}"
+    # HDF5 reads on behind what a deflated chunk unfolds to, where that is too short.
+    exact = codec == "zlib" and dataset.nbytes <= _EXACT_BYTES
+    if not exact and one.size * _RATIOS.get(codec, 0) <= BLIND_BYTES:
         return ""
     raw = dataset.id.read_direct_chunk(one.chunk_offset)[1]
     # Four bytes more where there is a checksum, of what was stored or of what it unfolds to.
-    if _unfolds(codec, raw[:-4] if applied[-1] == "fletcher32" else raw, chunk_bytes + 4):
-        return ""
-    return f"a chunk of {name} is damaged, or unfolds to more than {chunk_bytes} bytes"
-
-
-def _unfolds(codec: str, raw: bytes, limit: int) -> bool:
-    """Say whether bytes unfold to no more than a limit."""
-    if codec == "zlib":
-        return inflated(raw, limit) is not None
-    if codec == "zstd":
-        return (_zstd_size(raw) or limit + 1) <= limit
-    with suppress(OSError):
-        return len(import_module("bz2").BZ2Decompressor().decompress(raw, limit + 1)) <= limit
-    return False
+    raw = raw[:-4] if applied[-1] == "fletcher32" else raw
+    unfolded = _unfolded(codec, raw, chunk_bytes + 4)
+    if unfolded is None:
+        return f"is damaged, or unfolds to more than {chunk_bytes} bytes"
+    if exact and len(unfolded) < chunk_bytes:
+        return f"unfolds to {len(unfolded)} bytes, not {chunk_bytes}"
+    return ""
 
 
 def _zstd_size(raw: bytes) -> int | None:

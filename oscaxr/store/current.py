@@ -1,7 +1,7 @@
 """What an export is: whose, made from what, whole or not, and what would be written now or not."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +11,16 @@ import xarray as xr
 from oscaxr.errors import DamagedExportError, OscaxrError, listed
 from oscaxr.formats.identity import Identity, known_sex, site_date, utc_stamp
 from oscaxr.model import names as n
+from oscaxr.store.atomic import newest
 from oscaxr.store.encoding import with_dtypes
-from oscaxr.store.layout import PREFIX, PROVENANCE, PathLike, layout_of, provenance_from
+from oscaxr.store.layout import (
+    JSON_FACTS,
+    PREFIX,
+    PROVENANCE,
+    PathLike,
+    layout_of,
+    provenance_from,
+)
 from oscaxr.store.open import (
     check_session,
     existing,
@@ -26,7 +34,6 @@ from oscaxr.store.open import (
 from oscaxr.store.provenance import Origin
 from oscaxr.store.writing import blocks
 
-_COMPARED: Final = ("sources", "exported_from", "parameters")
 _LISTED: Final = 10
 
 
@@ -37,14 +44,7 @@ def provenance_of(path: PathLike) -> dict[str, Any]:
     with opened_export(place) as file:
         root = file.group("")
         layout_from(place, root)
-        return {} if root is None else provenance_from(root.attrs)
-
-
-def identity_of(path: PathLike) -> str | None:
-    """Return the digest that an export is known by; None where it has none."""
-    with opened_export(existing(path)) as file:
-        root = file.group("")
-        return None if root is None or root.digest is None else root.digest.get("identity")
+        return provenance_from(root.attrs)
 
 
 def session_identity(path: Path) -> Identity:
@@ -76,8 +76,6 @@ def check_complete(path: Path, *, deep: bool = False) -> None:
     with opened_export(existing(path)) as file:
         for group, layout in layouts.items():
             found = file.group(group)
-            if found is None:
-                continue
             stored = [found.variables[name] for name in layout.order if name in found.variables]
             missing = _failures(partial(one.reader.check_all, checksums=deep) for one in stored)
             problems += missing
@@ -128,13 +126,6 @@ def difference(ds: xr.Dataset, target: Path, dtype: str | None, *, deep: bool) -
     )
 
 
-def files_of(path: Path) -> Iterator[Path]:
-    """Give a file or folder, and all that is in it."""
-    yield path
-    if path.is_dir():
-        yield from path.rglob("*")
-
-
 def _of_structure(ds: xr.Dataset, exported: xr.Dataset, dtype: str | None) -> str:
     wanted, there = with_dtypes(ds, layout_of(ds), dtype), layout_of(exported)
     if set(wanted.order) != set(there.order):
@@ -168,7 +159,7 @@ def _of_sources(
     with Origin({"": ds}, digest) as origin:
         attrs = origin.attrs("", ds, asked | {"roi": None, "segments": None})
         paths = origin.paths[""]
-    wanted = {key: json.loads(attrs.get(PREFIX + key, "null")) for key in _COMPARED}
+    wanted = {key: json.loads(attrs.get(PREFIX + key, "null")) for key in JSON_FACTS}
     if wanted["parameters"] != recorded.get("parameters"):
         return f"was written with other options: {recorded.get('parameters')}"
     changed = []
@@ -182,9 +173,9 @@ def _of_sources(
     # What has no digest (folders, very large files) tells by its time.
     read_now = _by_name(recorded.get("exported_from") or recorded.get("sources"))
     undigested = {one["name"] for one in read_now if not one["sha256"]}
-    made = _newest(target)
+    made = newest(target)
     local = [path for path in paths if isinstance(path, Path) and path.name in undigested]
-    changed += [path.name for path in local if _newest(path) > made]
+    changed += [path.name for path in local if newest(path) > made]
     return f"its source has changed since: {', '.join(changed)}" if changed else ""
 
 
@@ -195,7 +186,3 @@ def _by_name(sources: Any) -> list[dict[str, Any]]:
 def _is_changed(now: dict[str, Any], then: dict[str, Any]) -> bool:
     digests = now["sha256"], then["sha256"]
     return now["bytes"] != then["bytes"] or (all(digests) and digests[0] != digests[1])
-
-
-def _newest(path: Path) -> int:
-    return max(one.stat().st_mtime_ns for one in files_of(path))

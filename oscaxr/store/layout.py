@@ -42,7 +42,9 @@ SUFFIXES: Final = (".zarr", ".zarr.zip", ".nc")
 """Suffixes of exports, which say their format."""
 
 PathLike = str | os.PathLike[Any]
-_JSON_FACTS: Final = ("sources", "exported_from", "parameters")
+JSON_FACTS: Final = ("sources", "exported_from", "parameters")
+"""What the provenance holds as JSON."""
+
 
 _DTYPES: Final = re.compile(
     r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[mM]8\[\d{0,9}\w{1,2}\]|[US]\d{1,8})|object|StringDType"
@@ -89,19 +91,6 @@ class StoredGroup:
     digest: dict[str, Any] | None
     # Whether the variables show that other software wrote them.
     foreign: bool = False
-
-
-class ExportFile(Protocol):
-    """What an export is read from, in whatever format."""
-
-    def group(self, group: str) -> StoredGroup | None:
-        """Return what is said of a group (empty: the root); None where there is none."""
-
-    def groups(self) -> list[str]:
-        """Return the paths of all groups, the root (empty) first."""
-
-    def close(self) -> None:
-        """Release what is open; reading opens it again."""
 
 
 def read_whole(reader: Reader) -> Array:
@@ -355,19 +344,20 @@ def provenance_from(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     found = {key.removeprefix(PREFIX): attrs[key] for key in added}
     plain = restore_attrs(found, {"session_id": "int"})
     return {
-        str(key): json.loads(value) if key in _JSON_FACTS else value for key, value in plain.items()
+        str(key): json.loads(value) if key in JSON_FACTS else value for key, value in plain.items()
     }
 
 
 # -- the digest -----------------------------------------------------------------------------------
 def digest_document(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the document that completes an export, from the digests of its groups."""
-    return {"format": 1, "identity": _sha256(groups), "groups": groups}
+    return {"format": 1, "identity": metadata_digest(groups), "groups": groups}
 
 
 def metadata_digest(description: Mapping[str, Any]) -> str:
     """Return the digest of all that is said of a group and its variables."""
-    return _sha256(description)
+    text = json.dumps(description, sort_keys=True, ensure_ascii=False, default=as_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def values_digest(values: Array) -> str | None:
@@ -379,11 +369,6 @@ def values_digest(values: Array) -> str | None:
     else:
         return None
     return hashlib.sha256(raw).hexdigest() if len(raw) <= DIGESTED_BYTES else None
-
-
-def _sha256(document: Any) -> str:
-    text = json.dumps(document, sort_keys=True, ensure_ascii=False, default=as_plain)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def as_plain(value: Any) -> Any:

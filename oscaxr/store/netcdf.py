@@ -43,7 +43,7 @@ _INTERNAL: Final = frozenset({"_Encoding", "DIMENSION_LABELS", DIGEST})
 
 # -- what a file says -----------------------------------------------------------------------------
 class NetcdfFile:
-    """A netCDF file that is read (see :class:`oscaxr.store.layout.ExportFile`)."""
+    """A netCDF file that is read."""
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -63,17 +63,14 @@ class NetcdfFile:
         with self._file.handle() as handle:
             return ["", *_group_names(handle["/"].id, self._file.path)]
 
-    def group(self, group: str) -> StoredGroup | None:
+    def group(self, group: str) -> StoredGroup:
         """Return what is said of a group."""
         import h5netcdf
 
         with self._file.handle() as handle:
             parents = group.split("/") if group else []
             for depth in range(len(parents) + 1):
-                place = "/" + "/".join(parents[:depth])
-                if place not in handle:
-                    return None
-                _check_group(handle[place].id, self._file.path)
+                _check_group(handle["/" + "/".join(parents[:depth])].id, self._file.path)
             root = h5netcdf.File(handle, "r", phony_dims="access")
             found = root[group] if group else root
             attrs = _attrs(found)
@@ -253,40 +250,38 @@ def _check_dataset(dataset: Any, path: str, shown: str) -> None:
 def _prove(file: Hdf5File, name: str) -> None:
     """Refuse a dataset that is not what it claims."""
     with file.handle() as handle:
-        problem = _problem(handle[name], Path(file.path).stat().st_size)
-    if problem:
-        raise damaged(file.path, problem)
+        dataset = handle[name]
+        layout = dataset.id.get_create_plist().get_layout()
+        if dataset.size and layout != h5py.h5d.COMPACT:
+            _check_values(dataset, layout, file.path)
 
 
-def _problem(dataset: h5py.Dataset, file_size: int) -> str:
-    """Say what of a dataset was never written or cannot be what it claims; empty if it is well."""
-    layout, name = dataset.id.get_create_plist().get_layout(), dataset.name
+def _check_values(dataset: h5py.Dataset, layout: int, path: str) -> None:
+    """Refuse values that were never written, or that cannot be what the dataset claims."""
+    name, file_size = dataset.name, Path(path).stat().st_size
     stored: list[Any] = []
-    if not dataset.size or layout == h5py.h5d.COMPACT:
-        return ""
     if layout == h5py.h5d.CONTIGUOUS:
         chunk_bytes, start = dataset.nbytes, dataset.id.get_offset()
         if start is None:
-            return f"the values of {name} were never written"
+            raise damaged(path, f"the values of {name} were never written")
         end = start + dataset.nbytes
     else:
         wanted = math.prod(-(-n // w) for n, w in zip(dataset.shape, dataset.chunks, strict=True))
         chunk_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
         if wanted > file_size:
-            return f"{wanted} chunks of {name} are more than the file has bytes"
+            raise damaged(path, f"{wanted} chunks of {name} are more than the file has bytes")
         dataset.id.chunk_iter(stored.append)
         if missing := wanted - len(stored):
-            return f"{missing} of {wanted} chunks of {name} were never written"
+            raise damaged(path, f"{missing} of {wanted} chunks of {name} were never written")
         end = max(one.byte_offset + one.size for one in stored)
     if end > file_size:
-        return f"it is truncated: it has {file_size} bytes, but {name} runs to byte {end}"
-    largest = max((one.size for one in stored), default=0)
-    # Deflate adds little to what it cannot make smaller; zstd and bzip2 as little.
-    if largest > chunk_bytes + chunk_bytes // 8 + 1024:
-        return f"a chunk of {name} has {largest} bytes, and should have {chunk_bytes}"
+        raise damaged(
+            path, f"it is truncated: it has {file_size} bytes, but {name} runs to byte {end}"
+        )
     names = [_FILTERS[number] for number in _filters(dataset.id)]
-    found = (unfit_hdf5_chunk(dataset, names, one, chunk_bytes) for one in stored)
-    return next(filter(None, found), "")
+    for one in stored:
+        if problem := unfit_hdf5_chunk(dataset, names, one, chunk_bytes):
+            raise damaged(path, f"a chunk of {name} {problem}")
 
 
 # -- writing ---------------------------------------------------------------------------------------

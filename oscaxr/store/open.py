@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +31,6 @@ from oscaxr.store.layout import (
     LAYOUT,
     PREFIX,
     PROVENANCE,
-    ExportFile,
     Layout,
     PathLike,
     StoredGroup,
@@ -45,6 +43,7 @@ from oscaxr.store.layout import (
 from oscaxr.store.netcdf import NetcdfFile
 from oscaxr.store.zarr_read import ZarrFile
 
+ExportFile = NetcdfFile | ZarrFile
 _PLAIN_LAYOUT: Final = Layout()
 _LISTED: Final = 10
 
@@ -106,7 +105,10 @@ def open_exported(
             {f"/{group}": ds for group, ds in opened.items()}, name=layout.name
         )
         tree.encoding.update(ds.encoding)
-        tree.set_close(partial(_close_all, list(opened.values())))
+        closing = ExitStack()
+        for each in opened.values():
+            closing.callback(each.close)
+        tree.set_close(closing.close)
         return tree
     if layout.variable in dropped:
         raise ExportError(f"{place}: drop_variables={drop_variables!r} leaves nothing of the array")
@@ -114,11 +116,6 @@ def open_exported(
     array.encoding.update(ds.encoding)
     array.set_close(ds.close)
     return array
-
-
-def _close_all(opened: Iterable[xr.Dataset]) -> None:
-    for ds in opened:
-        ds.close()
 
 
 class ExportedBackendEntrypoint(BackendEntrypoint):
@@ -169,7 +166,6 @@ def _with_facts(ds: xr.Dataset, row: Mapping[str, Any], dropped: Collection[str]
             if name not in dropped
         }
     ).assign_attrs(attrs)
-    with_facts.encoding = ds.encoding
     with_facts.set_close(ds.close)
     return with_facts
 
@@ -187,8 +183,8 @@ def read_group(
     place = existing(path)
     with opened_export(place, keep=True) as file:
         found = file.group(group)
-        if found is None or LAYOUT not in found.attrs:
-            ds = _read_plain(found or StoredGroup({}, {}, {}, None), place, drop_variables)
+        if LAYOUT not in found.attrs:
+            ds = _read_plain(found, place, drop_variables)
         else:
             layout = layout_from(place, found)
             if check is not None:
@@ -212,7 +208,7 @@ def opened_export(path: Path, *, keep: bool = False) -> Iterator[ExportFile]:
     with ExitStack() as stack:
         try:
             if not path.is_file() and not path.is_dir():
-                raise damaged(str(path), "cannot open it as an export: it is no file and no folder")
+                raise damaged(path, "cannot open it as an export: it is no file and no folder")
             if any((path / name).is_file() for name in (".zgroup", ".zmetadata")):
                 raise ForeignExportError(
                     f"{path} was not written by oscaxr: it is zarr of format 2. Open it with plain "
@@ -226,7 +222,7 @@ def opened_export(path: Path, *, keep: bool = False) -> Iterator[ExportFile]:
             raise
         except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise damaged(
-                str(path), f"cannot open it as an export: {type(error).__name__} {error}"
+                path, f"cannot open it as an export: {type(error).__name__} {error}"
             ) from error
         if keep:
             stack.pop_all()
@@ -237,16 +233,16 @@ def layouts_of(path: PathLike, *, plain: Layout | None = None) -> dict[str, Layo
     place = existing(path)
     with opened_export(place) as file:
         root = file.group("")
-        if plain is not None and (root is None or LAYOUT not in root.attrs):
+        if plain is not None and LAYOUT not in root.attrs:
             return {"": plain}
         layout = layout_from(place, root)
         groups = file.groups() if layout.kind == "DataTree" else []
         return {"": layout} | {group: layout_from(place, file.group(group)) for group in groups}
 
 
-def layout_from(path: Path, group: StoredGroup | None) -> Layout:
+def layout_from(path: Path, group: StoredGroup) -> Layout:
     """Return what a group of an export was before it was written."""
-    if group is None or LAYOUT not in group.attrs:
+    if LAYOUT not in group.attrs:
         raise ForeignExportError(
             f"{path} was not written by oscaxr (it has no attribute {LAYOUT!r}). Open it with "
             "plain xarray: xr.open_dataset or xr.open_zarr."
@@ -268,23 +264,41 @@ def read_own(
     digest = _checked_digest(found, path, group, layout)
     wanted = [name for name in layout.order if name not in dropped]
     if missing := [name for name in wanted if name not in found.variables]:
-        raise damaged(str(path), f"it is damaged: it lacks {', '.join(missing)}")
+        raise damaged(path, f"it is damaged: it lacks {', '.join(missing)}")
     variables: dict[Hashable, xr.Variable] = {}
     for name in wanted:
         stored = found.variables[name]
         if stored.dims != tuple(layout.dims[name]):
             raise damaged(
-                str(path), f"{name} has the dims {stored.dims}, not {tuple(layout.dims[name])}"
+                path, f"{name} has the dims {stored.dims}, not {tuple(layout.dims[name])}"
             )
         if name in layout.indexed:
             _check_size(stored.reader, path, name)
         variables[name] = restored(stored, layout, name, str(path), digest.get(name))
     coords = {name: variables.pop(name) for name in wanted if name in layout.coords}
+    indexes = {
+        name: _index(name, coords[name], dtype)
+        for name, dtype in layout.indexed.items()
+        if name in coords
+    }
+    for name, index in indexes.items():
+        coords |= index.create_variables({name: coords[name]})
     attrs = {key: value for key, value in found.attrs.items() if key != "coordinates"}
-    ds = xr.Dataset(variables, coords, restore_attrs(attrs, layout.attr_types.get("", {})))
-    ds = _indexed(ds, layout)
+    ds = xr.Dataset(
+        variables,
+        xr.Coordinates(coords, indexes),
+        restore_attrs(attrs, layout.attr_types.get("", {})),
+    )
     ds.encoding = {"source": str(path), PROVENANCE: provenance_from(attrs)}
     return ds
+
+
+def _index(name: str, stored: xr.Variable, dtype: str) -> PandasIndex:
+    """Return the index that a coordinate had: strings may be held as objects or as pandas' own."""
+    found = stored.to_index()
+    if str(found.dtype) != dtype and stored.dtype.kind not in "OUT":
+        raise ValueError(f"the index of {name}, of {stored.dtype}, cannot be of {dtype}")
+    return PandasIndex(found.astype(dtype, copy=False).rename(name), stored.dims[0], stored.dtype)
 
 
 def _checked_digest(
@@ -294,7 +308,7 @@ def _checked_digest(
     digest = found.digest
     if digest is None and layout.format > 1 and not found.foreign:
         raise damaged(
-            str(path), "it has no digest: it was copied in part, or written to by other software"
+            path, "it has no digest: it was copied in part, or written to by other software"
         )
     if digest is None:
         if not group:
@@ -307,7 +321,7 @@ def _checked_digest(
         return {}
     if digest.get("metadata") != metadata_digest(found.description):
         raise damaged(
-            str(path),
+            path,
             f"what it says of {group or 'its parts'} was changed since it was written: names, "
             "attributes or shapes are not those of its digest",
         )
@@ -319,7 +333,7 @@ def _check_size(reader: Reader, path: Path, name: str) -> None:
     claimed = math.prod(reader.shape) * reader.dtype.itemsize
     largest = MAX_RATIO * path.stat().st_size if path.is_file() else BLIND_BYTES
     if claimed > max(BLIND_BYTES, largest):
-        raise damaged(str(path), f"{name} claims {claimed} bytes, more than it can hold")
+        raise damaged(path, f"{name} claims {claimed} bytes, more than it can hold")
 
 
 def _read_plain(found: StoredGroup, path: Path, dropped: Collection[str]) -> xr.Dataset:
@@ -357,23 +371,5 @@ def _without_indexes(ds: xr.Dataset, layout: Layout) -> xr.Dataset:
     if not surplus:
         return ds
     without = ds.drop_indexes(surplus)
-    without.encoding = ds.encoding
     without.set_close(ds.close)
     return without
-
-
-def _indexed(ds: xr.Dataset, layout: Layout) -> xr.Dataset:
-    """Give coordinates the indexes that they had."""
-    ds = _without_indexes(ds, layout)
-    for name in [name for name in layout.indexed if name in ds.coords]:
-        stored, dtype = ds.variables[name], layout.indexed[name]
-        found = ds.indexes[name] if name in ds.xindexes else stored.to_index()
-        if name in ds.xindexes and str(found.dtype) == dtype:
-            continue
-        if str(found.dtype) != dtype and stored.dtype.kind not in "OUT":
-            raise ValueError(f"the index of {name}, of {stored.dtype}, cannot be of {dtype}")
-        # Strings may be held as objects or as pandas' own.
-        index = PandasIndex(found.astype(dtype).rename(name), stored.dims[0], stored.dtype)
-        variables = index.create_variables({name: stored})
-        ds = ds.assign_coords(xr.Coordinates(variables, {name: index}))
-    return ds

@@ -23,12 +23,11 @@ from oscaxr.store.layout import (
     LAYOUT,
     PREFIX,
     PROVENANCE,
-    ExportFile,
     as_plain,
     is_exported,
     provenance_from,
 )
-from oscaxr.store.open import existing, opened_export
+from oscaxr.store.open import ExportFile, existing, opened_export
 from oscaxr.store.zarr_read import DIGEST, DOCUMENT
 
 DIGEST_BYTES: Final = 8 * 2**30
@@ -45,26 +44,18 @@ _PART: Final = re.compile(r"(?P<node>.*?)/?(?P<part>zarr\.json|c(/\d+)*)")
 
 
 # -- the files that data are read from ------------------------------------------------------------
-def source_paths(ds: xr.Dataset) -> list[Source]:
-    """Find the files that a Dataset is read from, as far as it shows."""
+def source_paths(ds: xr.Dataset, *, live: bool = False) -> list[Source]:
+    """Find the files that a Dataset is read from, as far as it shows; or has still to read from."""
+    lazy = [v for v in ds.variables.values() if not is_in_memory(v)]
     found: dict[Source, None] = {}
-    for encoding in (ds.encoding, *(v.encoding for v in ds.variables.values())):
+    held = lazy if live else ds.variables.values()
+    for encoding in (ds.encoding, *(v.encoding for v in held)) if lazy or not live else ():
         # Where a session is a folder, its files say more than the folder does.
         found |= dict.fromkeys(_sources(encoding.get("source_files") or encoding.get("source")))
         found |= dict.fromkeys(_sources(encoding.get("remote_sources")))
-    for variable in ds.variables.values():
-        if not is_in_memory(variable):
-            found |= dict.fromkeys(_sources_behind(variable))
+    for variable in lazy:
+        found |= dict.fromkeys(_sources_behind(variable))
     return [path for path in found if isinstance(path, RemoteSource) or path.exists()]
-
-
-def live_paths(ds: xr.Dataset) -> set[Path]:
-    """Find the files that a Dataset has still to read from."""
-    lazy = [v for v in ds.variables.values() if not is_in_memory(v)]
-    found = {path for variable in lazy for path in _sources_behind(variable)}
-    for encoding in (ds.encoding, *(v.encoding for v in lazy)) if lazy else ():
-        found |= set(_sources(encoding.get("source")))
-    return {path for path in found if isinstance(path, Path)}
 
 
 def _sources(value: Any) -> Iterator[Source]:
@@ -176,8 +167,8 @@ class Origin:
 
     def check_target(self, target: Path) -> None:
         """Refuse to replace what the data come from, and what is no export of ours."""
-        live = {path for ds in self.groups.values() for path in live_paths(ds)}
-        if any(source.exists() and source.samefile(target) for source in live):
+        live = {path for ds in self.groups.values() for path in source_paths(ds, live=True)}
+        if any(isinstance(source, Path) and source.samefile(target) for source in live):
             raise UnsafeTargetError(
                 f"{target} is what the data are still read from: saving them there would destroy "
                 "them. Save to another path, or .load() them first."
@@ -208,8 +199,7 @@ def _noted(path: Path) -> dict[str, Any]:
         return {}
     try:
         with opened_export(existing(path)) as file:
-            groups = [file.group(group) for group in file.groups()]
-            by_group = [provenance_from(group.attrs) for group in groups if group is not None]
+            by_group = [provenance_from(file.group(group).attrs) for group in file.groups()]
     except OscaxrError:
         return {}
     sources = [one for found in by_group for one in found.get("sources", [])]
@@ -225,8 +215,7 @@ def _why_not_ours(path: Path) -> str:
     """Say why a file or folder is not, or not only, what an export wrote; empty where it is."""
     try:
         with opened_export(path) as file:
-            root = file.group("")
-            if root is None or LAYOUT not in root.attrs:
+            if LAYOUT not in file.group("").attrs:
                 return "is no export"
             others = sorted(_others(path, file))
             return f"has parts that are of no export: {few(others, 5)}" if others else ""
@@ -238,8 +227,7 @@ def _others(path: Path, file: ExportFile) -> Iterator[str]:
     """Name the files in the folder of a store that are none of the store."""
     arrays, groups = set(), file.groups()
     for group in groups:
-        found = file.group(group)
-        arrays |= {f"{group}/{name}".lstrip("/") for name in (found.variables if found else ())}
+        arrays |= {f"{group}/{name}".lstrip("/") for name in file.group(group).variables}
     for one in path.rglob("*"):
         key = one.relative_to(path).as_posix()
         part = _PART.fullmatch(key)

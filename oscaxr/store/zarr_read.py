@@ -16,15 +16,13 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from io import FileIO
-from itertools import chain, pairwise, product
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from oscaxr.arrays.lazy import Array, AxisIndex, Once, read_increasing
 from oscaxr.errors import DamagedExportError, OscaxrError
-from oscaxr.files.chunks import take_outer
+from oscaxr.files.chunks import Run, read_runs, runs_of
 from oscaxr.store.checks import (
     MAX_DOCUMENT_BYTES,
     ArrayPlan,
@@ -73,7 +71,7 @@ class StoreFiles:
                 yield None
                 return
             with FileIO(self.path) as file:
-                yield file, start, size
+                yield Opened(file, start, size)
             return
         path = f"{self.path}/{key}"
         try:
@@ -88,17 +86,12 @@ class StoreFiles:
         except OSError as error:
             raise damaged(self.path, f"{key} cannot be read ({error})") from error
         with file:
-            yield file, 0, status.st_size
+            yield Opened(file, 0, status.st_size)
 
     def document(self, key: str) -> dict[str, Any] | None:
         """Read a JSON document."""
         with self.opened(key) as opened:
-            if opened is None:
-                return None
-            file, start, _ = opened
-            size = min(opened[2], MAX_DOCUMENT_BYTES + 1)
-            file.seek(start)
-            return read_json(self.path, key, file.read(size))
+            return None if opened is None else read_json(self.path, key, opened)
 
     def keys(self) -> Iterator[str]:
         """List the files of the store that describe its groups and arrays, below the root."""
@@ -180,7 +173,7 @@ def _place_in_zip(file: Any, info: zipfile.ZipInfo) -> tuple[int, int]:
 
 # -- what a store says ----------------------------------------------------------------------------
 class ZarrFile:
-    """A store that is read (see :class:`oscaxr.store.layout.ExportFile`)."""
+    """A store that is read."""
 
     def __init__(self, path: Path) -> None:
         self.files = StoreFiles(path)
@@ -211,10 +204,8 @@ class ZarrFile:
         """Return the paths of all groups, the root (empty) first."""
         return sorted(p for p, node in self._nodes.items() if node.get("node_type") == "group")
 
-    def group(self, group: str) -> StoredGroup | None:
+    def group(self, group: str) -> StoredGroup:
         """Return what is said of a group."""
-        if group not in self._nodes:
-            return None
         attrs = dict(self._nodes[group].get("attributes") or {})
         names = {
             path.rpartition("/")[2]: path
@@ -266,7 +257,7 @@ class ZarrReader:
         self.shape = plan.shape
         self.dtype = plan.dtype
         self.chunk_shape = plan.chunk_shape
-        self._guard = ChunkGuard(plan, files, complete=complete)
+        self._guard = ChunkGuard(plan, files.path, files.opened, complete=complete)
         # Not a method: the reader would be part of a reference cycle, and outlive its session.
         self._array = Once(partial(_open_array, plan, files))
 
@@ -275,7 +266,7 @@ class ZarrReader:
 
     def check_all(self, *, checksums: bool = False) -> None:
         """Refuse chunks that are missing or cut short; on request, those that were changed."""
-        guard = ChunkGuard(self.plan, self.files, complete=True)
+        guard = ChunkGuard(self.plan, self.path, self.files.opened, complete=True)
         guard.check(map(range, self.plan.grid), checksums=checksums)
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
@@ -284,21 +275,14 @@ class ZarrReader:
 
     def _read_increasing(self, indices: tuple[AxisIndex, ...]) -> Array:
         self.files.check_unchanged()
-        widths = self.chunk_shape
-        runs = [_runs(*axis) for axis in zip(indices, self.shape, widths, strict=True)]
-        self._guard.check([_chunks_of(r, width) for r, width in zip(runs, widths, strict=True)])
-        out = np.empty([axis[-1][1].stop for axis in runs], self.dtype)
+        runs = runs_of(indices, self.shape, self.chunk_shape)
+        self._guard.check(map(_chunks_of, runs, self.chunk_shape))
         try:
             array, process = self._array()
             if process != os.getpid():
                 self._array = Once(partial(_open_array, self.plan, self.files))
                 array, _ = self._array()
-            for part in product(*runs):
-                covering, target, wanted = zip(*part, strict=True) if part else ((), (), ())
-                found = np.asarray(array[covering])
-                if found.shape == out.shape and found.dtype == out.dtype:
-                    return found
-                out[target] = take_outer(found, wanted)
+            return read_runs(array, runs, self.dtype)
         except (OscaxrError, MemoryError):
             raise
         except Exception as error:
@@ -307,28 +291,9 @@ class ZarrReader:
                 f"a chunk of {self.plan.path} is damaged or cut short "
                 f"({type(error).__name__}: {error})",
             ) from error
-        return out
 
 
-# What is read, where its values go, and which of them.
-_Run = tuple[slice, slice, AxisIndex]
-
-
-def _runs(index: AxisIndex, size: int, width: int) -> list[_Run]:
-    """Merge an index, in rising order, into runs: rows of the same or the next chunk together."""
-    if isinstance(index, slice) and index.step in (None, 1):
-        start, stop, _ = index.indices(size)
-        length = max(0, stop - start)
-        return [(slice(start, start + length), slice(0, length), slice(None))]
-    rows = np.arange(*index.indices(size)) if isinstance(index, slice) else index
-    cuts = (np.flatnonzero(np.diff(rows // width) > 1) + 1).tolist()
-    return [
-        (slice(int(rows[a]), int(rows[b - 1]) + 1), slice(a, b), rows[a:b] - rows[a])
-        for a, b in pairwise([0, *cuts, len(rows)])
-    ]
-
-
-def _chunks_of(runs: list[_Run], width: int) -> Iterator[int]:
+def _chunks_of(runs: list[Run], width: int) -> Iterator[int]:
     """Return the chunks that runs touch."""
     touched = [range(read.start // width, -(-read.stop // width)) for read, _, _ in runs]
     return chain.from_iterable(touched)
@@ -365,15 +330,13 @@ def _packed_store(files: StoreFiles) -> Any:
             with files.opened(key) as opened:
                 if opened is None:
                     return None
-                file, begin, size = opened
-                start, stop = 0, size
+                start, stop = 0, opened.size
                 if isinstance(byte_range, RangeByteRequest):
-                    start, stop = byte_range.start, min(size, byte_range.end)
+                    start, stop = byte_range.start, min(stop, byte_range.end)
                 elif isinstance(byte_range, OffsetByteRequest):
                     start = byte_range.offset
                 elif isinstance(byte_range, SuffixByteRequest):
-                    start = max(0, size - byte_range.suffix)
-                file.seek(begin + start)
-                return prototype.buffer.from_bytes(file.read(max(0, stop - start)))
+                    start = max(0, stop - byte_range.suffix)
+                return prototype.buffer.from_bytes(opened.read(start, max(0, stop - start)))
 
     return PackedStore(files.path, mode="r")

@@ -23,8 +23,8 @@ from oscaxr.errors import (
     UncheckedExportWarning,
 )
 from oscaxr.store import layout
-from oscaxr.store.current import check_complete, identity_of, provenance_of
-from oscaxr.store.open import open_exported
+from oscaxr.store.current import check_complete, provenance_of
+from oscaxr.store.open import open_exported, opened_export
 from oscaxr.store.save import save
 from oscaxr.store.writing import pack
 
@@ -350,6 +350,10 @@ class TestDigest:
             open_exported(path)
 
     def test_is_its_identity(self, exports, tmp_path, memory_session, suffix):
+        def identity_of(path):
+            with opened_export(path) as file:
+                return file.group("").digest["identity"]
+
         same = save(memory_session, tmp_path / f"same{suffix}", chunks=CHUNKS)
         assert identity_of(same) == identity_of(exports[suffix])
         other = save(memory_session.assign_coords(depth=1), tmp_path / f"other{suffix}")
