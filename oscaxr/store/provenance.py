@@ -48,7 +48,7 @@ def source_paths(ds: xr.Dataset, *, live: bool = False) -> list[Source]:
     """Find the files that a Dataset is read from, as far as it shows; or has still to read from."""
     lazy = [v for v in ds.variables.values() if not is_in_memory(v)]
     found: dict[Source, None] = {}
-    held = lazy if live else ds.variables.values()
+    held: Iterable[xr.Variable] = lazy if live else ds.variables.values()
     for encoding in (ds.encoding, *(v.encoding for v in held)) if lazy or not live else ():
         # Where a session is a folder, its files say more than the folder does.
         found |= dict.fromkeys(_sources(encoding.get("source_files") or encoding.get("source")))
