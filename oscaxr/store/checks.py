@@ -351,7 +351,9 @@ def _unfolded(codec: str, raw: bytes, limit: int) -> bytes | None:
     return None
 
 
-def unfit_hdf5_chunk(dataset: Any, filters: Sequence[str], one: Any, chunk_bytes: int) -> str:
+def unfit_hdf5_chunk(
+    dataset: Any, filters: Sequence[str], one: Any, chunk_bytes: int, *, unfold: bool
+) -> str:
     """Say what of a chunk of HDF5 is less, or would unfold to more, than it should be."""
     if chunk_bytes > max(BLIND_BYTES, MAX_RATIO * one.size):
         return f"claims {chunk_bytes} bytes, but {one.size} are stored"
@@ -361,7 +363,7 @@ def unfit_hdf5_chunk(dataset: Any, filters: Sequence[str], one: Any, chunk_bytes
     if (not codec and one.size < chunk_bytes) or one.size > chunk_bytes + chunk_bytes // 8 + 1024:
         return f"has {one.size} bytes, and should have {chunk_bytes}"
     # HDF5 reads on behind what a deflated chunk unfolds to, where that is too short.
-    exact = codec == "zlib" and dataset.nbytes <= _EXACT_BYTES
+    exact = unfold and codec == "zlib" and dataset.nbytes <= _EXACT_BYTES
     if not exact and one.size * _RATIOS.get(codec, 0) <= BLIND_BYTES:
         return ""
     raw = dataset.id.read_direct_chunk(one.chunk_offset)[1]

@@ -125,7 +125,7 @@ class NetcdfReader:
 
     def check_all(self, *, checksums: bool = False) -> None:
         """Refuse data that are missing or cut short; netCDF has no checksums."""
-        _prove(self.file, self.name)
+        _prove(self.file, self.name, unfold=checksums)
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
@@ -247,16 +247,16 @@ def _check_dataset(dataset: Any, path: str, shown: str) -> None:
         raise damaged(path, f"{shown} has the filters {filters}, which exports have not")
 
 
-def _prove(file: Hdf5File, name: str) -> None:
-    """Refuse a dataset that is not what it claims."""
+def _prove(file: Hdf5File, name: str, *, unfold: bool = True) -> None:
+    """Refuse a dataset that is not what it claims; small chunks are unfolded for it."""
     with file.handle() as handle:
         dataset = handle[name]
         layout = dataset.id.get_create_plist().get_layout()
         if dataset.size and layout != h5py.h5d.COMPACT:
-            _check_values(dataset, layout, file.path)
+            _check_values(dataset, layout, file.path, unfold)
 
 
-def _check_values(dataset: h5py.Dataset, layout: int, path: str) -> None:
+def _check_values(dataset: h5py.Dataset, layout: int, path: str, unfold: bool) -> None:
     """Refuse values that were never written, or that cannot be what the dataset claims."""
     name, file_size = dataset.name, Path(path).stat().st_size
     stored: list[Any] = []
@@ -280,7 +280,7 @@ def _check_values(dataset: h5py.Dataset, layout: int, path: str) -> None:
         )
     names = [_FILTERS[number] for number in _filters(dataset.id)]
     for one in stored:
-        if problem := unfit_hdf5_chunk(dataset, names, one, chunk_bytes):
+        if problem := unfit_hdf5_chunk(dataset, names, one, chunk_bytes, unfold=unfold):
             raise damaged(path, f"a chunk of {name} {problem}")
 
 
