@@ -9,7 +9,8 @@ of many ROIs those index arrays cost more than the data.
 
 import mmap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise, product
 from typing import Any, Protocol
 
 import numpy as np
@@ -58,6 +59,51 @@ def read_increasing(
     for axis, positions in enumerate(inverse):
         if positions is not None:
             values = values.take(positions, axis=axis)
+    return values
+
+
+# What is read, where its values go, and which of them.
+Run = tuple[slice, slice, AxisIndex]
+
+
+def runs_of(
+    indices: tuple[AxisIndex, ...], shape: Sequence[int], widths: Sequence[int]
+) -> list[list[Run]]:
+    """Merge each index, in rising order, into runs: rows of the same or the next chunk together."""
+    return [_runs_of(*axis) for axis in zip(indices, shape, widths, strict=True)]
+
+
+def _runs_of(index: AxisIndex, size: int, width: int) -> list[Run]:
+    if isinstance(index, slice) and index.step in (None, 1):
+        start, stop, _ = index.indices(size)
+        length = max(0, stop - start)
+        return [(slice(start, start + length), slice(0, length), slice(None))]
+    rows = np.arange(*index.indices(size)) if isinstance(index, slice) else index
+    cuts = (np.flatnonzero(np.diff(rows // width) > 1) + 1).tolist()
+    return [
+        (slice(int(rows[a]), int(rows[b - 1]) + 1), slice(a, b), rows[a:b] - rows[a])
+        for a, b in pairwise([0, *cuts, len(rows)])
+    ]
+
+
+def read_runs(array: Any, runs: list[list[Run]], dtype: np.dtype[Any]) -> Array:
+    """Read the outer product of runs of an array that takes slices, and pick from them."""
+    out = np.empty([axis[-1][1].stop for axis in runs], dtype)
+    for part in product(*runs):
+        covering, target, wanted = zip(*part, strict=True) if part else ((), (), ())
+        found = np.asarray(array[covering])
+        if found.shape == out.shape and found.dtype == out.dtype:
+            return found
+        out[target] = take_outer(found, wanted)
+    return out
+
+
+def take_outer(values: Array, indices: tuple[slice | Array, ...]) -> Array:
+    """Return the outer product of indices of an array in memory."""
+    values = values[tuple(i if isinstance(i, slice) else slice(None) for i in indices)]
+    for axis, index in enumerate(indices):
+        if isinstance(index, np.ndarray):
+            values = values[(slice(None),) * axis + (index,)]
     return values
 
 

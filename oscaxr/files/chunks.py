@@ -9,7 +9,7 @@ h5py.
 import mmap
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 
 from oscaxr.arrays.columns import thread_count
-from oscaxr.arrays.lazy import Array, AxisIndex
+from oscaxr.arrays.lazy import Array, AxisIndex, take_outer
 from oscaxr.errors import FormatError
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ NEAR_BYTES = 2**16
 _TASK_BYTES = 8 * 2**20
 
 Segment = tuple[int, slice, slice | Array]
-# What is read, where its values go, and which of them.
-Run = tuple[slice, slice, AxisIndex]
 Indices = tuple[AxisIndex, ...]
 
 
@@ -248,45 +246,6 @@ def split_by_chunk(index: AxisIndex, size: int, width: int) -> list[Segment]:
 def positions(index: AxisIndex, size: int) -> Array:
     """Return the positions that an index of an axis takes."""
     return np.arange(*index.indices(size)) if isinstance(index, slice) else index
-
-
-def take_outer(values: Array, indices: tuple[slice | Array, ...]) -> Array:
-    """Return the outer product of indices of an array in memory."""
-    values = values[tuple(i if isinstance(i, slice) else slice(None) for i in indices)]
-    for axis, index in enumerate(indices):
-        if isinstance(index, np.ndarray):
-            values = values[(slice(None),) * axis + (index,)]
-    return values
-
-
-def runs_of(indices: Indices, shape: Sequence[int], widths: Sequence[int]) -> list[list[Run]]:
-    """Merge each index, in rising order, into runs: rows of the same or the next chunk together."""
-    return [_runs_of(*axis) for axis in zip(indices, shape, widths, strict=True)]
-
-
-def _runs_of(index: AxisIndex, size: int, width: int) -> list[Run]:
-    if isinstance(index, slice) and index.step in (None, 1):
-        start, stop, _ = index.indices(size)
-        length = max(0, stop - start)
-        return [(slice(start, start + length), slice(0, length), slice(None))]
-    rows = positions(index, size)
-    cuts = (np.flatnonzero(np.diff(rows // width) > 1) + 1).tolist()
-    return [
-        (slice(int(rows[a]), int(rows[b - 1]) + 1), slice(a, b), rows[a:b] - rows[a])
-        for a, b in pairwise([0, *cuts, len(rows)])
-    ]
-
-
-def read_runs(array: Any, runs: list[list[Run]], dtype: np.dtype[Any]) -> Array:
-    """Read the outer product of runs of an array that takes slices, and pick from them."""
-    out = np.empty([axis[-1][1].stop for axis in runs], dtype)
-    for part in product(*runs):
-        covering, target, wanted = zip(*part, strict=True) if part else ((), (), ())
-        found = np.asarray(array[covering])
-        if found.shape == out.shape and found.dtype == out.dtype:
-            return found
-        out[target] = take_outer(found, wanted)
-    return out
 
 
 def _is_whole(index: AxisIndex, size: int) -> bool:

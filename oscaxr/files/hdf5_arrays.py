@@ -9,7 +9,7 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from oscaxr.arrays.lazy import Array, Once, read_increasing
+from oscaxr.arrays.lazy import Array, Once, read_increasing, read_runs, runs_of
 from oscaxr.errors import FormatError, listed
 from oscaxr.files import chunks
 from oscaxr.files.chunks import Indices, Storage
@@ -213,9 +213,9 @@ class DatasetReader:
         # Rows nearer than a chunk are read together: their chunk is inflated anyway.
         nearest = self.chunk_shape[:1] if self.chunk_shape else (64,)
         widths = [*nearest, *(max(1, size) for size in self.shape[1:])][: len(self.shape)]
-        runs = chunks.runs_of(indices, self.shape, widths)
+        runs = runs_of(indices, self.shape, widths)
         with self.file.handle() as file:
-            return chunks.read_runs(file[self.name], runs, self.dtype)
+            return read_runs(file[self.name], runs, self.dtype)
 
 
 def _find_storage(file: Hdf5File, name: str) -> Storage | None:

@@ -20,9 +20,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from oscaxr.arrays.lazy import Array, AxisIndex, Once, read_increasing
+from oscaxr.arrays.lazy import (
+    Array,
+    AxisIndex,
+    Once,
+    Run,
+    read_increasing,
+    read_runs,
+    runs_of,
+)
 from oscaxr.errors import DamagedExportError, OscaxrError
-from oscaxr.files.chunks import Run, read_runs, runs_of
 from oscaxr.store.checks import (
     MAX_DOCUMENT_BYTES,
     ArrayPlan,
