@@ -15,14 +15,13 @@ import typer
 from rich.console import Console
 
 from oscaxr.errors import (
-    ExportError,
     OscaxrError,
     OscaxrWarning,
     TargetExistsError,
     command_line_words,
     option,
 )
-from oscaxr.store.atomic import atomic_target
+from oscaxr.store.atomic import atomic_target, explained
 
 FAILED: Final = 1
 PROBLEMS: Final = 3
@@ -137,13 +136,11 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     check_target(path, overwrite=overwrite)
     if path.is_dir():
         raise TargetExistsError(f"{path} is a folder. Give the path of a file.")
-    try:
-        with atomic_target(path, overwrite=overwrite) as temporary:
-            yield temporary
-    except OscaxrError:
-        raise
-    except OSError as error:
-        raise ExportError(f"cannot write {path}: {error.strerror or error}") from error
+    with (
+        explained(f"cannot write {path}"),
+        atomic_target(path, overwrite=overwrite) as temporary,
+    ):
+        yield temporary
 
 
 def bytes_at(path: Path) -> int:

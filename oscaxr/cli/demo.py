@@ -22,6 +22,7 @@ from oscaxr.plot.overview import HEIGHT_RATIOS
 from oscaxr.progress import progress_bar
 from oscaxr.sample.mouse import FileFormat
 from oscaxr.sample.spec import Layout
+from oscaxr.store.atomic import atomic_target
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -246,9 +247,8 @@ def demo_sessions(
     folder: Path | None = None, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Path, bool]:
     """Return the folder of the demo's sessions, written if they are not there and intact."""
-    # They are written elsewhere on the same disk and moved into place when complete, the list of
-    # their fingerprints last, so that a demo that is stopped half-way leaves nothing that would be
-    # taken for sessions, and two demos may start at the same time.
+    # They appear when they are complete, the list of their fingerprints last, so that a demo that
+    # is stopped half-way leaves nothing that would be taken for sessions.
     chosen = cache_folder() if folder is None else folder.absolute()
     if is_intact(chosen):
         return chosen, False
@@ -259,28 +259,32 @@ def demo_sessions(
             f"(oscaxr {__version__}). Nothing in it was touched. Give a new folder with "
             f"{option('out')}."
         )
-    # An empty folder that was given stays the same folder: someone may be standing in it.
-    fill = folder is not None and chosen.is_dir()
-    beside = chosen if fill else chosen.parent
     try:
-        beside.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".", suffix=".partial", dir=beside) as partial:
-            made = Path(partial) / "made"
-            samples.write_mouse(made, progress=progress, **DESCRIPTION)
-            content = {path: _fingerprint(made / path) for path in _files(made)}
-            described = {"version": __version__, "sample": DESCRIPTION, "files": content}
-            (made / MANIFEST).write_text(json.dumps(described, indent=1))
-            if fill:
-                for path in sorted(made.iterdir(), key=lambda path: path.name == MANIFEST):
+        if folder is not None and chosen.is_dir():
+            # An empty folder that was given stays the same folder: someone may be standing in it.
+            with TemporaryDirectory(prefix=".", suffix=".partial", dir=chosen) as partial:
+                _write(Path(partial), progress)
+                made = sorted(Path(partial).iterdir(), key=lambda path: path.name == MANIFEST)
+                for path in made:
                     path.rename(chosen / path.name)
-            else:
-                _put(made, chosen, is_cache=folder is None)
+        else:
+            with atomic_target(chosen, overwrite=folder is None) as temporary:
+                _write(temporary, progress)
     except OSError as error:
         raise DemoFolderError(
             f"cannot write the demo's sessions to {chosen}: {error}. Give another folder with "
             f"{option('out')}."
         ) from error
     return chosen, True
+
+
+def _write(folder: Path, progress: Callable[[int, int], None] | None) -> None:
+    """Write the sessions, and the list of the fingerprints of all files."""
+    samples.write_mouse(folder, progress=progress, **DESCRIPTION)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    content = {path.relative_to(folder).as_posix(): _fingerprint(path) for path in files}
+    described = {"version": __version__, "sample": DESCRIPTION, "files": content}
+    (folder / MANIFEST).write_text(json.dumps(described, indent=1))
 
 
 def is_intact(folder: Path) -> bool:
@@ -297,24 +301,6 @@ def is_intact(folder: Path) -> bool:
         return False
 
 
-def _files(folder: Path) -> list[str]:
-    return sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-    )
-
-
 def _fingerprint(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _put(made: Path, chosen: Path, *, is_cache: bool) -> None:
-    """Move the finished folder to its name, in place of a damaged one in the cache."""
-    if is_cache and chosen.is_dir() and not is_intact(chosen):
-        chosen.replace(made.with_name("damaged"))
-    try:
-        made.replace(chosen)
-    except OSError:
-        # Another demo was quicker.
-        if not is_intact(chosen):
-            raise

@@ -63,15 +63,8 @@ def _what_to_fetch(
     ] = None,
 ) -> dict[str, Any]:
     """Return the options of the plan."""
-    return {
-        "mice": numbers("mice", mice),
-        "sessions": numbers("sessions", sessions),
-        "table": table,
-        "stimulus_templates": stimulus_templates,
-        "movies": movies,
-        "version": version,
-        "api_url": api_url,
-    }
+    asked = dict(locals())
+    return asked | {"mice": numbers("mice", mice), "sessions": numbers("sessions", sessions)}
 
 
 @takes(_what_to_fetch)

@@ -12,16 +12,7 @@ from oscaxr import measure
 from oscaxr.bridges.pandas_frames import check_rows, write_long_table
 from oscaxr.cli import console
 from oscaxr.cli.look import left_lines, left_of
-from oscaxr.cli.session_options import (
-    CRITERIA_WORDS,
-    SESSION_WORDS,
-    Asked,
-    CriteriaArgument,
-    given,
-    split_words,
-    takes,
-    takes_session,
-)
+from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, takes_segments
 from oscaxr.errors import CriterionError, ExportError, MissingVariableError, WindowError, option
 from oscaxr.measure.statistics import Stat
 from oscaxr.model import names as n
@@ -89,7 +80,7 @@ ErrorOption = Annotated[
 ]
 
 
-@takes_session(SESSION_WORDS, CRITERIA_WORDS)
+@takes_segments()
 @takes(window_options)
 def extract(
     options: dict[str, Any],
@@ -126,7 +117,7 @@ def extract(
     if (by_roi or error) and stats is None:
         raise typer.BadParameter("--by-roi and --error are about --stats: give that too")
     console.check_target(out, overwrite=overwrite)
-    others, criteria = split_words([*asked.words, *(words or [])])
+    others, criteria = asked.split(words)
     with asked.open(others) as ds:
         selected, steps = chosen_segments(ds, criteria)
         source = tracked_rois(ds) if tracked else ds

@@ -9,14 +9,7 @@ import typer
 import xarray as xr
 
 from oscaxr.cli import console
-from oscaxr.cli.session_options import (
-    CRITERIA_WORDS,
-    SESSION_WORDS,
-    Asked,
-    CriteriaArgument,
-    split_words,
-    takes_session,
-)
+from oscaxr.cli.session_options import Asked, CriteriaArgument, takes_segments, takes_session
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.model import names as n
 from oscaxr.model.facts import FACTS
@@ -31,7 +24,7 @@ _COUNTED: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
 
 
 # -- info -----------------------------------------------------------------------------------------
-@takes_session(SESSION_WORDS)
+@takes_session()
 def info(
     asked: Asked,
     as_json: console.JsonOption = False,
@@ -40,7 +33,7 @@ def info(
 
     Only small things are read, whatever the size of the session.
     """
-    with asked.open(asked.words) as ds:
+    with asked.open([] if asked.word is None else [asked.word]) as ds:
         with console.working("reading"):
             found = describe(ds)
         if as_json:
@@ -216,7 +209,7 @@ _SHOWN: Final = {
 }
 
 
-@takes_session(SESSION_WORDS, CRITERIA_WORDS)
+@takes_segments()
 def segments(
     asked: Asked,
     words: CriteriaArgument = None,
@@ -243,7 +236,7 @@ def segments(
         if out.suffix.lower() != ".csv":
             raise CriterionError(f"{out}: a table of segments is written as .csv")
         console.check_target(out, overwrite=overwrite)
-    others, criteria = split_words([*asked.words, *(words or [])])
+    others, criteria = asked.split(words)
     with asked.open(others) as ds:
         selected, steps = select_segments(ds, **criteria, explain=True)
         total = ds.sizes[n.SEGMENT]

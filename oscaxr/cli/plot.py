@@ -16,16 +16,7 @@ import xarray as xr
 from oscaxr import plot as pictures
 from oscaxr.cli import console
 from oscaxr.cli.extract import chosen_segments, take_windows, window_options
-from oscaxr.cli.session_options import (
-    CRITERIA_WORDS,
-    SESSION_WORDS,
-    Asked,
-    CriteriaArgument,
-    given,
-    split_words,
-    takes,
-    takes_session,
-)
+from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, takes_segments
 from oscaxr.errors import CriterionError, MissingVariableError, OscaxrError, option
 from oscaxr.model import names as n
 from oscaxr.plot.axes import require_matplotlib
@@ -326,7 +317,7 @@ def _picture_options(
     return window | given(own)
 
 
-@takes_session(_KINDS, SESSION_WORDS, CRITERIA_WORDS)
+@takes_segments(_KINDS)
 @takes(_picture_options)
 def plot(
     options: dict[str, Any],
@@ -353,7 +344,7 @@ def plot(
     with ExitStack() as opened:
         check_format(out)
         console.check_target(out, overwrite=overwrite)
-        others, criteria = split_words([*asked.words, *filter(None, [kind]), *(words or [])])
+        others, criteria = asked.split([kind] if kind else [], words)
         kind, sessions = _kind_of(others)
         usual_width, usual_height = PICTURES[kind].size
         size = width or usual_width, height or usual_height

@@ -3,9 +3,10 @@
 import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial, wraps
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -100,7 +101,7 @@ def takes(maker: Callable[..., Any], *help_words: str) -> Callable[[Any], Callab
             for parameter in (*leading, *others, *options)
         ]
 
-        @wraps(command)
+        @wraps(command, updated=())
         def run(*made: Any, **given: Any) -> Any:
             # What decorators further out have made is handed on.
             own_made = maker(**{name: given.pop(name) for name in own})
@@ -160,14 +161,24 @@ def open_options(
 class Asked:
     """What says which session is asked for, where its files are, its table, how to open it."""
 
-    words: tuple[str, ...]
-    mouse: int | None
-    session: int | None
-    run_type: str | None
-    datadir: Path | None
-    table: Path | None
-    table_given: bool
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any]
+    context: typer.Context
+    word: Annotated[
+        str | None, typer.Argument(metavar="SESSION", help="Which session; see above.")
+    ] = None
+    mouse: Annotated[int | None, _which("--mouse", help="Number of the mouse in the table.")] = None
+    session: Annotated[int | None, _which("--session", help="Number of its session.")] = None
+    run_type: Annotated[
+        RunType | None,
+        _which(help="Tells apart mice that have one number in production and pilot."),
+    ] = None
+    datadir: DatadirOption = None
+    table: TableOption = None
+
+    def split(self, *others: Iterable[str] | None) -> tuple[list[str], dict[str, Any]]:
+        """Tell criteria from the other words, those that stand after the session's included."""
+        own = [] if self.word is None else [self.word]
+        return split_words(chain(own, *(words or () for words in others)))
 
     def open(self, words: Sequence[str], *, include: Collection[str] = ()) -> xr.Dataset:
         """Open the session."""
@@ -257,7 +268,8 @@ class Asked:
             try:
                 return open_session(path, run_type=self.run_type, table=self.table, **options)
             except SessionNotFoundError:
-                if self.table is None or self.table_given:
+                source = self.context.get_parameter_source("table")
+                if self.table is None or (source and source.name == "COMMANDLINE"):
                     raise
             opened = open_session(path, **options)
         note(
@@ -281,34 +293,17 @@ def check_path(path: Path) -> None:
         )
 
 
-@takes(open_options)
-def asked_session(
-    options: dict[str, Any],
-    context: typer.Context,
-    word: Annotated[
-        str | None, typer.Argument(metavar="SESSION", help="Which session; see above.")
-    ] = None,
-    mouse: Annotated[
-        int | None, _which("--mouse", help="Number of the mouse in the table.")
-    ] = None,
-    session: Annotated[int | None, _which("--session", help="Number of its session.")] = None,
-    run_type: Annotated[
-        RunType | None,
-        _which(help="Tells apart mice that have one number in production and pilot."),
-    ] = None,
-    datadir: DatadirOption = None,
-    table: TableOption = None,
-) -> Asked:
-    """Return what says which session is asked for."""
-    source = context.get_parameter_source("table")
-    table_given = source is not None and source.name == "COMMANDLINE"
-    words = () if word is None else (word,)
-    return Asked(words, mouse, session, run_type, datadir, table, table_given, options)
+asked_session = takes(open_options)(Asked)
 
 
-def takes_session(*help_words: str) -> Callable[[Any], Callable[..., Any]]:
+def takes_session() -> Callable[[Any], Callable[..., Any]]:
     """Give a command the argument and the options that say which session."""
-    return takes(asked_session, *help_words)
+    return takes(asked_session, SESSION_WORDS)
+
+
+def takes_segments(*help_words: str) -> Callable[[Any], Callable[..., Any]]:
+    """Give a command those that say which session; it takes criteria of segments too."""
+    return takes(asked_session, *help_words, SESSION_WORDS, CRITERIA_WORDS)
 
 
 # -- criteria -------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,25 +127,10 @@ class Plan:
         -------
         dict
         """
-        return {
-            "dandiset": self.dandiset,
-            "version": self.version,
-            "bytes": self.size,
-            "assets": [
-                {
-                    "path": asset.path,
-                    "bytes": asset.size,
-                    "mouse_id": asset.mouse_id,
-                    "session_id": asset.session_id,
-                    "label": asset.label,
-                    "note": asset.note,
-                    "url": asset.url,
-                    "digests": dict(asset.digests),
-                }
-                for asset in self.assets
-            ],
-            "missing": list(self.missing),
-        }
+        assets = [asdict(asset) for asset in self.assets]
+        for one in assets:
+            one["bytes"] = one.pop("size")
+        return {**vars(self), "bytes": self.size, "assets": assets}
 
 
 def part_path(target: Path) -> Path:
@@ -169,7 +154,7 @@ def target_path(folder: Path, asset_path: str) -> Path:
     for part in parts:
         target = target / part
         _refuse_link(folder, target)
-    _refuse_link(folder, target.with_name(target.name + ".part"))
+    _refuse_link(folder, part_path(target))
     return target
 
 

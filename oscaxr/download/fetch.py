@@ -215,45 +215,31 @@ class _Transfer:
 
     def complete(self, part: Path) -> None:
         """Ask until all bytes are there."""
-        from oscaxr.files.http import PassingError
-
         asset = self.asset
+
+        def gave_up(reason: str) -> DownloadError:
+            return DownloadError(
+                f"{asset.url}: {reason}. {_size(part)} of {asset.size} bytes are there; they are "
+                "kept."
+            )
+
         if _size(part) > asset.size:
             part.unlink()
         part.touch()
-        failures = 0
-        while (before := _size(part)) < asset.size:
-            self.report(before)
-            try:
-                self._append(part, before)
-            except PassingError as error:
-                failures = 1 if _size(part) > before else failures + 1
-                if failures > self.patience.retries:
-                    raise DownloadError(
-                        f"{asset.url}: {error} ({failures} tries in a row). {_size(part)} of "
-                        f"{asset.size} bytes are there; they are kept."
-                    ) from error
-                self.patience.sleep(failures, error.wait)
+        if _size(part) < asset.size:
+            self.patience.insist(lambda: self._append(part), gave_up, lambda: _size(part))
         self.report(asset.size)
 
-    def _append(self, part: Path, start: int) -> None:
-        """Ask once, for the bytes from `start` on."""
-        import requests
-
+    def _append(self, part: Path) -> None:
+        """Ask once, for the bytes that are not there yet."""
         from oscaxr.files import http
 
         asset = self.asset
+        start = _size(part)
+        self.report(start)
         headers = {"Range": f"bytes={start}-"} if start else {}
-        try:
-            response = self.session.get(
-                asset.url, headers=headers, stream=True, timeout=self.timeout
-            )
-        except http.DROPPED as error:
-            raise http.PassingError(http.said(error)) from error
-        except requests.RequestException as error:
-            raise DownloadError(f"cannot ask for {asset.url}: {error}") from error
-        with response:
-            http.refuse_passing(response)
+        asked = {"headers": headers, "timeout": self.timeout}
+        with http.answer(self.session, asset.url, shown=asset.url, **asked) as response:
             start = _start_of(response, asset, start)
             with part.open("r+b") as file:
                 file.seek(start)

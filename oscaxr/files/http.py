@@ -1,12 +1,17 @@
 """How a server is asked: a session, which answers are worth another try, and how long to wait."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
+
+from oscaxr.errors import OscaxrError, RemoteError
+
+Answer = TypeVar("Answer")
 
 # Of these a later answer may differ; of others (403, 404) it will not.
 PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -33,9 +38,23 @@ class Patience:
     retries: int = 5
     wait: float = 0.5
 
-    def sleep(self, failures: int, asked: float = 0.0) -> None:
-        """Wait before the next try."""
-        time.sleep(min(LONGEST_WAIT, max(asked, self.wait * 2 ** (failures - 1))))
+    def insist(
+        self,
+        ask: Callable[[], Answer],
+        gave_up: Callable[[str], OscaxrError],
+        have: Callable[[], int] = int,
+    ) -> Answer:
+        """Ask until it is answered; failures count anew from where more of it has come."""
+        failures = 0
+        while True:
+            before = have()
+            try:
+                return ask()
+            except PassingError as error:
+                failures = 1 if have() > before else failures + 1
+                if failures > self.retries:
+                    raise gave_up(f"{error} ({failures} tries in a row)") from error
+                time.sleep(min(LONGEST_WAIT, max(error.wait, self.wait * 2 ** (failures - 1))))
 
 
 def new_session(
@@ -52,8 +71,23 @@ def new_session(
     return session
 
 
-def refuse_passing(response: requests.Response) -> None:
-    """Raise where a later answer may be better."""
+@contextmanager
+def answer(
+    session: requests.Session, url: str, *, shown: str, **asked: Any
+) -> Iterator[requests.Response]:
+    """Ask once; where a later answer may be better, that is a passing error."""
+    try:
+        response = session.get(url, stream=True, **asked)
+    except DROPPED as error:
+        raise PassingError(said(error)) from error
+    except requests.RequestException as error:
+        raise RemoteError(f"cannot ask for {shown}: {error}") from error
+    with response:
+        _refuse_passing(response)
+        yield response
+
+
+def _refuse_passing(response: requests.Response) -> None:
     if response.status_code in PASSING:
         asked = response.headers.get("Retry-After", "")
         raise PassingError(

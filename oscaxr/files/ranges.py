@@ -58,36 +58,20 @@ class RangeFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no typ
 
     def _request(self, start: int, stop: int) -> bytes:
         """Ask for a range, again where that may help."""
-        failures = 0
-        while True:
-            try:
-                return self._once(start, stop)
-            except http.PassingError as error:
-                failures += 1
-                if failures > self._patience.retries:
-                    raise RemoteError(
-                        f"could not read bytes {start} to {stop} of {self.source.url}: {error} "
-                        f"({failures} tries). Check the connection and try again, or download the "
-                        "file (oscaxr download) and open that."
-                    ) from error
-                self._patience.sleep(failures, error.wait)
+
+        def gave_up(reason: str) -> RemoteError:
+            return RemoteError(
+                f"could not read bytes {start} to {stop} of {self.source.url}: {reason}. Check the "
+                "connection and try again, or download the file (oscaxr download) and open that."
+            )
+
+        return self._patience.insist(lambda: self._once(start, stop), gave_up)
 
     def _once(self, start: int, stop: int) -> bytes:
         self.n_requests += 1
         target = self._target
-        try:
-            response = self._session.get(
-                target,
-                headers={"Range": f"bytes={start}-{stop - 1}"},
-                stream=True,
-                timeout=self._timeout,
-            )
-        except http.DROPPED as error:
-            raise http.PassingError(http.said(error)) from error
-        except requests.RequestException as error:
-            raise RemoteError(f"cannot ask for {self.source.url}: {error}") from error
-        with response:
-            http.refuse_passing(response)
+        asked = {"headers": {"Range": f"bytes={start}-{stop - 1}"}, "timeout": self._timeout}
+        with http.answer(self._session, target, shown=self.source.url, **asked) as response:
             if response.status_code in (401, 403, 404, 410) and target != self.url:
                 # What the archive redirected to is valid for some time only.
                 self._target = self.url

@@ -3,8 +3,6 @@
 import json
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,43 +28,22 @@ from oscaxr.sample.synthesis import SampleSession
 BAD_KINDS: Final = ("nan", "infinite", "dimming", "negative")
 
 
-@dataclass(eq=False)
 class FoundRois:
     """The ROIs of a session's files, in their order."""
 
-    session: SampleSession
-    is_extract: bool
-
-    @cached_property
-    def rows(self) -> NDArray[np.int64]:
-        """Which of all ROIs these are."""
-        spec = self.session.spec
-        return np.arange(spec.n_rois + spec.n_bad_rois) if self.is_extract else allen_rows(spec)
-
-    @property
-    def ids(self) -> NDArray[np.int64]:
-        """Ids, (roi,)."""
-        if self.is_extract:
-            return all_roi_ids(self.session.spec)
-        return allen_id_base(self.session.spec) + self.rows
-
-    @cached_property
-    def _source(self) -> NDArray[np.int64]:
-        """Fit ROI of the session that each ROI is, or is made from."""
-        is_bad = bad_rois(self.session.spec)[self.rows]
-        return np.where(is_bad, 7 * self._number % self.session.spec.n_rois, self._number)
-
-    @cached_property
-    def _kind(self) -> NDArray[Any]:
-        """What is wrong with each ROI; empty for fit ones."""
-        is_bad = bad_rois(self.session.spec)[self.rows]
-        return np.where(is_bad, np.array(BAD_KINDS)[self._number % len(BAD_KINDS)], "")
-
-    @cached_property
-    def _number(self) -> NDArray[np.int64]:
-        """Number of each ROI among the fit, or among the unfit."""
-        is_bad = bad_rois(self.session.spec)
-        return np.where(is_bad, is_bad.cumsum(), (~is_bad).cumsum())[self.rows] - 1
+    def __init__(self, session: SampleSession, *, is_extract: bool) -> None:
+        spec = session.spec
+        self.session = session
+        self.is_extract = is_extract
+        self.rows = np.arange(spec.n_rois + spec.n_bad_rois) if is_extract else allen_rows(spec)
+        self.ids = all_roi_ids(spec) if is_extract else allen_id_base(spec) + self.rows
+        every_bad = bad_rois(spec)
+        is_bad = every_bad[self.rows]
+        # Number of each ROI among the fit, or among the unfit.
+        number = np.where(every_bad, every_bad.cumsum(), (~every_bad).cumsum())[self.rows] - 1
+        # Fit ROI of the session that each ROI is, or is made from; and what is wrong with it.
+        self._source = np.where(is_bad, 7 * number % spec.n_rois, number)
+        self._kind = np.where(is_bad, np.array(BAD_KINDS)[number % len(BAD_KINDS)], "")
 
     def dff(self, fit: NDArray[np.float64], start: int) -> NDArray[np.float64]:
         """Return dF/F of all ROIs in a range of frames."""
@@ -89,18 +66,13 @@ class FoundRois:
         ground = rng.uniform(200.0, 900.0, len(bad_rois(self.session.spec)))[self.rows]
         return np.asarray(ground[:, np.newaxis] * (1.0 + dff))
 
-    def masks(self, start: int, stop: int, kind: MaskKind) -> NDArray[Any]:
-        """Return the masks of a range of ROIs; an unfit one is the mirror image of a fit one."""
-        rows = slice(start, stop)
-        is_bad = self._kind[rows] != ""
-        images = np.stack(
-            [self.session.masks(row, row + 1, kind)[0] for row in self._source[rows].tolist()]
-        )
-        images[is_bad] = images[is_bad, :, ::-1]
-        return images
+    def masks(self, kind: MaskKind) -> Iterator[NDArray[Any]]:
+        """Yield the mask of each ROI; that of an unfit one is the mirror image of a fit one's."""
+        for row, is_bad in zip(self._source.tolist(), self._kind != "", strict=True):
+            (mask,) = self.session.masks(row, row + 1, kind)
+            yield mask[:, ::-1] if is_bad else mask
 
 
-_STEP: Final = 64
 # Of the columns of the object list, the boxes alone are known for certain.
 _OBJECT_HEADER: Final = (
     "traceindex, cx, cy, mask2Frame, frame, object, minx, miny, maxx, maxy, area, shape0, shape1, "
@@ -115,14 +87,12 @@ def write_extract_masks(path: Path, rois: FoundRois) -> None:
     import h5py
 
     field = rois.session.spec.field_shape
-    count = len(rois.rows)
     with h5py.File(path, "w-") as file:
         data = file.create_dataset(
-            "data", (count, *field), "float32", chunks=(1, *field), compression="gzip"
+            "data", (len(rois.rows), *field), "float32", chunks=(1, *field), compression="gzip"
         )
-        for start in range(0, count, _STEP):
-            stop = min(start + _STEP, count)
-            data[start:stop] = rois.masks(start, stop, "weights")
+        for row, mask in enumerate(rois.masks("weights")):
+            data[row] = mask
 
 
 def write_allen_masks(tree: Tree, rois: FoundRois) -> None:
@@ -153,15 +123,15 @@ def write_allen_masks(tree: Tree, rois: FoundRois) -> None:
 
 def _listed(rois: FoundRois, width: int) -> list[dict[str, Any]]:
     """Describe the ROIs that count, each by its mask within a box of its own."""
-    cut: list[NDArray[np.bool_]] = []
+    cut = []
     boxes = []
-    for start in range(0, len(rois.rows), _STEP):
-        masks = rois.masks(start, min(start + _STEP, len(rois.rows)), "bool")
-        boxes.append(_boxes(masks))
-        for mask, (x0, y0, x1, y1) in zip(masks, boxes[-1], strict=True):
-            # A copy, so that the images can be forgotten.
-            cut.append(mask[y0 : y1 + 1, x0 : x1 + 1].copy())
-    tight = np.concatenate(boxes)
+    for mask in rois.masks("bool"):
+        y, x = np.nonzero(mask)
+        x0, y0, x1, y1 = x.min(), y.min(), x.max(), y.max()
+        boxes.append([x0, y0, x1, y1])
+        # A copy, so that the image can be forgotten.
+        cut.append(mask[y0 : y1 + 1, x0 : x1 + 1].copy())
+    tight = np.array(boxes)
     right = _told_apart(tight, width)[:, 2] - tight[:, 2]
     return [
         _entry(number, x0, y0, np.pad(mask, [(0, 0), (0, wider)]), valid=True)
@@ -169,16 +139,6 @@ def _listed(rois: FoundRois, width: int) -> list[dict[str, Any]]:
             rois.ids.tolist(), tight[:, :2].tolist(), cut, right.tolist(), strict=True
         )
     ]
-
-
-def _boxes(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return (min x, min y, max x, max y) of each mask, inclusive."""
-    columns: NDArray[np.bool_] = np.any(masks, axis=1)
-    rows: NDArray[np.bool_] = np.any(masks, axis=2)
-    _, height, width = masks.shape
-    low = columns.argmax(axis=1), rows.argmax(axis=1)
-    high = width - 1 - columns[:, ::-1].argmax(axis=1), height - 1 - rows[:, ::-1].argmax(axis=1)
-    return np.column_stack([*low, *high])
 
 
 def _told_apart(boxes: NDArray[np.int64], width: int) -> NDArray[np.int64]:
