@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -32,6 +33,7 @@ DebugOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON, for programs, instead of text.")
 ]
+out_option = partial(typer.Option, "-o", "--out")
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace the target if it is there already.")
 ]
@@ -71,13 +73,10 @@ def table_lines(
 
 
 def tell_table(
-    headings: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    words: Collection[str] = (),
-    indent: str = "",
+    headings: Sequence[str], rows: Iterable[Sequence[str]], words: Collection[str] = ()
 ) -> None:
     """Print a table; the columns whose headings are among `words` begin at the left."""
-    tell("\n".join(indent + line for line in table_lines(headings, rows, words)))
+    tell("\n".join(table_lines(headings, rows, words)))
 
 
 def working(what: str) -> AbstractContextManager[object]:

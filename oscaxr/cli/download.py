@@ -20,9 +20,7 @@ _WORDS: Final = {"verified": "already there, verified"}
 _what = partial(typer.Option, rich_help_panel="What to fetch")
 FolderOption = Annotated[
     Path,
-    typer.Option(
-        "--out",
-        "-o",
+    console.out_option(
         metavar="DIR",
         file_okay=False,
         help="Folder to download into; files go to DIR/sub-MOUSE/.",
@@ -178,10 +176,5 @@ def _as_dict(planned: Plan, folder: Path, results: Sequence[Fetched]) -> dict[st
     files = [
         {"bytes": one.asset.size} | {name: getattr(one, name) for name in said} for one in results
     ]
-    return {
-        "dandiset": planned.dandiset,
-        "version": planned.version,
-        "folder": folder,
-        "files": files,
-        "missing": planned.missing,
-    }
+    facts = {name: getattr(planned, name) for name in ("dandiset", "version", "missing")}
+    return facts | {"folder": folder, "files": files}

@@ -64,9 +64,7 @@ def window_options(
 
 TargetOption = Annotated[
     Path,
-    typer.Option(
-        "-o",
-        "--out",
+    console.out_option(
         metavar="FILE",
         help="Where to: .nc, .zarr or .zarr.zip keep all labels; .csv is one long table.",
     ),

@@ -126,28 +126,36 @@ def _tell_info(found: dict[str, Any], ds: xr.Dataset) -> None:
     console.tell(title, "bold")
     for line in known:
         console.tell(f"  {line}")
-    console.tell("\nFiles", "bold")
-    for file in found["files"]:
-        console.tell(f"  {file['path']}  ({console.in_words(file['bytes'])})")
-    console.tell("\nRecording", "bold")
-    names = {"twop": "two-photon", "stim": "stimulus"}
-    for clock, frames in found["recording"].items():
-        minutes = (frames["stop_s"] - frames["start_s"]) / 60
-        rate = f"{frames['fps']:.2f} Hz, {minutes:.1f} min"
-        console.tell(f"  {names[clock]:<11} {frames['frames']:>9,} frames at {rate}")
-    rois = found["rois"]
-    console.tell(f"  {'ROIs':<11} {rois['total']:>9,}, {rois['tracked']:,} of them tracked")
-    console.tell("\nSegments", "bold")
-    rows = [
-        [kind, *(f"{one[k]:,}" for k in _SEGMENT_COUNTS), f"{one['seconds'] / 60:.1f}"]
-        for kind, one in found["segments"].items()
-    ]
-    console.tell_table(("stimulus", *_SEGMENT_COUNTS, "minutes"), rows, ("stimulus",), indent="  ")
-    console.tell("\nMissing", "bold")
-    for line in _missing_lines(found["missing"]):
-        console.tell(f"  {line}")
+    sections = {
+        "Files": [f"{one['path']}  ({console.in_words(one['bytes'])})" for one in found["files"]],
+        "Recording": _recording_lines(found),
+        "Segments": _segment_lines(found["segments"]),
+        "Missing": _missing_lines(found["missing"]),
+    }
+    for heading, lines in sections.items():
+        console.tell(f"\n{heading}", "bold")
+        for line in lines:
+            console.tell(f"  {line}")
     console.tell("\nDataset", "bold")
     console.tell(repr(ds))
+
+
+def _recording_lines(found: dict[str, Any]) -> list[str]:
+    lines = []
+    for name, frames in zip(("two-photon", "stimulus"), found["recording"].values(), strict=True):
+        minutes = (frames["stop_s"] - frames["start_s"]) / 60
+        rate = f"{frames['fps']:.2f} Hz, {minutes:.1f} min"
+        lines.append(f"{name:<11} {frames['frames']:>9,} frames at {rate}")
+    rois = found["rois"]
+    return [*lines, f"{'ROIs':<11} {rois['total']:>9,}, {rois['tracked']:,} of them tracked"]
+
+
+def _segment_lines(found: dict[str, Any]) -> list[str]:
+    rows = [
+        [kind, *(f"{one[k]:,}" for k in _SEGMENT_COUNTS), f"{one['seconds'] / 60:.1f}"]
+        for kind, one in found.items()
+    ]
+    return console.table_lines(("stimulus", *_SEGMENT_COUNTS, "minutes"), rows, ("stimulus",))
 
 
 _SEGMENT_COUNTS: Final = ("segments", "unexpected", "blocks")
@@ -218,11 +226,8 @@ def segments(
     ] = 10,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="CSV",
-            help="Write the segments to a .csv file, with all that is known of each.",
+        console.out_option(
+            metavar="CSV", help="Write the segments to a .csv file, with all that is known of each."
         ),
     ] = None,
     overwrite: console.OverwriteOption = False,

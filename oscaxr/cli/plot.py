@@ -284,11 +284,8 @@ _about = partial(typer.Option, rich_help_panel="About the picture")
 _KINDS: Final = "\b\n" + "\n".join(f"  {kind:<20} {one.words}" for kind, one in PICTURES.items())
 FigureOption = Annotated[
     Path,
-    typer.Option(
-        "-o",
-        "--out",
-        metavar="FILE",
-        help="Where to: .png, .pdf, .svg and what else matplotlib writes.",
+    console.out_option(
+        metavar="FILE", help="Where to: .png, .pdf, .svg and what else matplotlib writes."
     ),
 ]
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Never
 import pandas as pd
 
 from oscaxr.download.assets import DANDISET, VERSION, Archive, Asset, Plan, target_path
-from oscaxr.errors import CriterionError, SessionNotFoundError, option
+from oscaxr.errors import CriterionError, SessionNotFoundError, few, option
 from oscaxr.formats.identity import ParsedName, parse_name
 from oscaxr.renamed import refuse_keywords
 from oscaxr.sessions.table import session_table as read_table
@@ -90,10 +90,8 @@ def _matching(
     ]
     if unknown:
         known = sorted(set(rows[number if min(unknown) < _SMALLEST_ID else identity]))
-        more = ", ..." if len(known) > _LISTED else ""
         raise SessionNotFoundError(
-            f"{option(word, unknown)}: not found. There are "
-            f"{', '.join(map(str, known[:_LISTED]))}{more}."
+            f"{option(word, unknown)}: not found. There are {few(known, _LISTED)}."
         )
     return rows[rows[number].isin(values) | rows[identity].isin(values)]
 

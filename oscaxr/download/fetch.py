@@ -160,10 +160,8 @@ def _fetch_one(transfer: "_Transfer", root: Path, *, overwrite: bool) -> Fetched
     checked, problem = _check(part, asset)
     if problem and resumed:
         # What was there may be of another version: once from the beginning.
-        resumed = False
         part.unlink()
-        transfer.complete(part)
-        checked, problem = _check(part, asset)
+        return _fetch_one(transfer, root, overwrite=overwrite)
     if problem:
         part.unlink()
         raise DownloadError(
