@@ -1,8 +1,10 @@
 """``oscaxr extract``: windows around segments, or statistics of them, into a file."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import Annotated, Any, Final, Literal
 
 import typer
@@ -11,7 +13,7 @@ import xarray as xr
 from oscaxr import measure
 from oscaxr.bridges.pandas_frames import check_rows, write_long_table
 from oscaxr.cli import console
-from oscaxr.cli.look import left_lines, left_of
+from oscaxr.cli.look import left_of
 from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, takes_segments
 from oscaxr.errors import CriterionError, ExportError, MissingVariableError, WindowError, option
 from oscaxr.measure.statistics import Stat
@@ -130,7 +132,7 @@ def extract(
             "variables": [result.name] if isinstance(result, xr.DataArray) else list(result),
             "sizes": dict(result.sizes),
             "total": ds.sizes[n.SEGMENT],
-            "criteria": left_of(steps),
+            "criteria": list(map(asdict, steps)),
             "selected": selected.sizes[n.SEGMENT],
             "sequences": windows.sizes[n.SEQUENCE],
         }
@@ -145,8 +147,8 @@ def chosen_segments(ds: xr.Dataset, criteria: dict[str, Any]) -> tuple[xr.Datase
     selected: xr.Dataset
     selected, steps = select_segments(ds, **criteria, explain=True)
     if not selected.sizes[n.SEGMENT]:
-        lines = left_lines(steps, ds.sizes[n.SEGMENT])
-        raise CriterionError("no segment fulfils the criteria:\n  " + "\n  ".join(lines))
+        left = left_of(steps, ds.sizes[n.SEGMENT])
+        raise CriterionError(f"no segment fulfils the criteria:\n{indent(left, '  ')}")
     return selected, steps
 
 
@@ -235,7 +237,7 @@ def _is_column(table: xr.Dataset, name: str) -> bool:
 
 def _tell(told: Mapping[str, Any], steps: Explanation) -> None:
     """Say what was written, and what each criterion left."""
-    console.tell("\n".join(left_lines(steps, told["total"])) + "\n")
+    console.tell(left_of(steps, told["total"]) + "\n")
     sizes = ", ".join(f"{dim} {size:,}" for dim, size in told["sizes"].items())
     names = ", ".join(map(str, told["variables"]))
     n_sequences = told["sequences"]

@@ -1,5 +1,6 @@
 """``oscaxr info`` and ``oscaxr segments``: what one session is, and which segments it has."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,7 +16,7 @@ from oscaxr.model import names as n
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import SEGMENT_COLUMNS, SESSION
 from oscaxr.select.alignment import n_tracked
-from oscaxr.select.criteria import Explanation, select_segments
+from oscaxr.select.criteria import Explanation, Step, select_segments
 from oscaxr.select.tables import segment_table
 from oscaxr.store.provenance import source_paths
 
@@ -254,13 +255,13 @@ def segments(
         console.print_json(
             {
                 "total": total,
-                "criteria": left_of(steps),
+                "criteria": list(map(asdict, steps)),
                 "selected": len(table),
                 "segments": table.reset_index(),
             }
         )
         return
-    console.tell("\n".join(left_lines(steps, total)))
+    console.tell(left_of(steps, total))
     if len(table):
         console.tell()
         _tell_segments(table.head(limit) if limit else table)
@@ -270,16 +271,9 @@ def segments(
         console.tell(f"\nWrote {out}")
 
 
-def left_of(steps: Explanation) -> list[dict[str, Any]]:
-    """Return what each criterion left, for JSON."""
-    return [{"criterion": step.criterion, "left": step.left} for step in steps]
-
-
-def left_lines(steps: Explanation, total: int) -> list[str]:
+def left_of(steps: Explanation, total: int) -> str:
     """Return what each criterion left, for people."""
-    rows = [("all segments", total), *((step.criterion, step.left) for step in steps)]
-    width = max(len(words) for words, _ in rows)
-    return [f"{words:<{width}}  {left:>6,}" for words, left in rows]
+    return str(Explanation((Step("all segments", total), *steps)))
 
 
 def _tell_segments(table: pd.DataFrame) -> None:

@@ -197,18 +197,19 @@ class Asked:
         options = self._with_parts(include)
         if words and not words[0].isdecimal():
             return self._open_path(words[0], options)
-        datadir = self.require_datadir()
-        table = self.numbered_table(required=numbered)
+        self.require_datadir()
+        return self._open(
+            words[0] if words else None, self.numbered_table(required=numbered), options
+        )
+
+    def _open(self, word: str | None, table: Any, options: Mapping[str, Any]) -> xr.Dataset:
+        said: dict[str, Any] = {
+            "mouse": self.mouse,
+            "session": self.session,
+            "run_type": self.run_type,
+        }
         with working("opening"):
-            return open_session(
-                int(words[0]) if words else None,
-                mouse=self.mouse,
-                session=self.session,
-                run_type=self.run_type,
-                datadir=datadir,
-                table=table,
-                **options,
-            )
+            return open_session(word, datadir=self.datadir, table=table, **said, **options)
 
     def open_mouse(self, words: Sequence[str]) -> list[xr.Dataset]:
         """Open several sessions: those named, or all of one mouse."""
@@ -264,14 +265,13 @@ class Asked:
     def _open_path(self, path: str, options: Mapping[str, Any]) -> xr.Dataset:
         if not is_url(path):
             check_path(Path(path))
-        with working("opening"):
-            try:
-                return open_session(path, run_type=self.run_type, table=self.table, **options)
-            except SessionNotFoundError:
-                source = self.context.get_parameter_source("table")
-                if self.table is None or (source and source.name == "COMMANDLINE"):
-                    raise
-            opened = open_session(path, **options)
+        try:
+            return self._open(path, self.table, options)
+        except SessionNotFoundError:
+            source = self.context.get_parameter_source("table")
+            if self.table is None or (source and source.name == "COMMANDLINE"):
+                raise
+        opened = replace(self, run_type=None)._open(path, None, options)
         note(
             f"the session table {self.table} (OSCAXR_TABLE) does not have this session: its facts "
             "are those that the file knows."

@@ -8,7 +8,7 @@ import pandas as pd
 import typer
 
 from oscaxr.cli import console
-from oscaxr.cli.session_options import RunType, TableOption
+from oscaxr.cli.session_options import RunType, TableOption, given, takes
 from oscaxr.errors import CriterionError, option
 from oscaxr.model.facts import FACT_BY_NAME, MISSING_INT
 from oscaxr.sessions.find import find_sessions
@@ -41,17 +41,7 @@ Line = Literal["L23-Cux2", "L5-Rbp4", "L23", "L5"]
 """Mouse line, in full or by its layer."""
 
 
-def sessions(
-    source: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="DIR|CSV",
-            exists=True,
-            help="Folder whose files are looked through, at any depth; or session table.",
-            show_default="OSCAXR_DATADIR, or OSCAXR_TABLE",
-        ),
-    ] = None,
-    table: TableOption = None,
+def _criteria(
     mouse: Annotated[
         str | None, typer.Option(metavar="N", help="Numbers of mice, e.g. 1 or 1,3 or 1-4.")
     ] = None,
@@ -65,6 +55,25 @@ def sessions(
     ] = None,
     run_type: Annotated[RunType | None, typer.Option(help="Production or pilot.")] = None,
     min_rois: Annotated[int | None, typer.Option(min=1, help="Fewest ROIs.")] = None,
+) -> dict[str, Any]:
+    """Return those criteria that were given."""
+    asked = dict(locals())
+    return given(asked | {"mouse": numbers("mouse", mouse), "session": numbers("session", session)})
+
+
+@takes(_criteria)
+def sessions(
+    criteria: dict[str, Any],
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DIR|CSV",
+            exists=True,
+            help="Folder whose files are looked through, at any depth; or session table.",
+            show_default="OSCAXR_DATADIR, or OSCAXR_TABLE",
+        ),
+    ] = None,
+    table: TableOption = None,
     published: Annotated[
         bool,
         typer.Option(
@@ -82,17 +91,7 @@ def sessions(
     """
     with console.working("looking for sessions"):
         there = read_sessions(source, table)
-    found = choose(
-        there,
-        published=published,
-        mouse=numbers("mouse", mouse),
-        session=numbers("session", session),
-        plane=plane,
-        line=line,
-        pass_fail=pass_fail,
-        run_type=run_type,
-        min_rois=min_rois,
-    )
+    found = choose(there, criteria, published=published)
     if as_json:
         console.print_json(known(found))
         return
@@ -107,13 +106,12 @@ def sessions(
     console.tell(f"{len(found)} of {len(there)} sessions")
 
 
-def choose(table: pd.DataFrame, *, published: bool, **criteria: Any) -> pd.DataFrame:
+def choose(table: pd.DataFrame, criteria: dict[str, Any], *, published: bool) -> pd.DataFrame:
     """Choose rows of the session table."""
-    given = {name: value for name, value in criteria.items() if value is not None}
     absent = [
         option(name)
         for name, column in _COLUMNS.items()
-        if name in given
+        if name in criteria
         and (column not in table or (column == "n_rois" and (table[column] < 0).all()))
     ]
     if absent or (published and "included" not in table):
@@ -124,7 +122,7 @@ def choose(table: pd.DataFrame, *, published: bool, **criteria: Any) -> pd.DataF
     free = dict.fromkeys(
         ("pass_fail", "included", "all_files", "any_files", "min_rois", "run_type"), None
     )
-    options: dict[str, Any] = given if published else {**free, **given}
+    options: dict[str, Any] = criteria if published else {**free, **criteria}
     return default_sessions(table, **options)
 
 
