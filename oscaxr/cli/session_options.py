@@ -203,11 +203,7 @@ class Asked:
         )
 
     def _open(self, word: str | None, table: Any, options: Mapping[str, Any]) -> xr.Dataset:
-        said: dict[str, Any] = {
-            "mouse": self.mouse,
-            "session": self.session,
-            "run_type": self.run_type,
-        }
+        said: Any = {"mouse": self.mouse, "session": self.session, "run_type": self.run_type}
         with working("opening"):
             return open_session(word, datadir=self.datadir, table=table, **said, **options)
 
