@@ -123,38 +123,22 @@ def write_allen_masks(tree: Tree, rois: FoundRois) -> None:
 
 def _listed(rois: FoundRois, width: int) -> list[dict[str, Any]]:
     """Describe the ROIs that count, each by its mask within a box of its own."""
-    cut = []
-    boxes = []
-    for mask in rois.masks("bool"):
+    entries = []
+    taken = set()
+    for number, mask in zip(rois.ids.tolist(), rois.masks("bool"), strict=True):
         y, x = np.nonzero(mask)
-        x0, y0, x1, y1 = x.min(), y.min(), x.max(), y.max()
-        boxes.append([x0, y0, x1, y1])
-        # A copy, so that the image can be forgotten.
-        cut.append(mask[y0 : y1 + 1, x0 : x1 + 1].copy())
-    tight = np.array(boxes)
-    right = _told_apart(tight, width)[:, 2] - tight[:, 2]
-    return [
-        _entry(number, x0, y0, np.pad(mask, [(0, 0), (0, wider)]), valid=True)
-        for number, (x0, y0), mask, wider in zip(
-            rois.ids.tolist(), tight[:, :2].tolist(), cut, right.tolist(), strict=True
-        )
-    ]
-
-
-def _told_apart(boxes: NDArray[np.int64], width: int) -> NDArray[np.int64]:
-    """Widen boxes until no two are equal; masks stay away from the border."""
-    boxes = boxes.copy()
-    while True:
-        _, first = np.unique(boxes, axis=0, return_index=True)
-        again = np.delete(np.arange(len(boxes)), first)
-        if not again.size:
-            return boxes
-        boxes[again, 2] += 1
-        if boxes[:, 2].max() >= width:
+        x0, y0, x1, y1 = map(int, (x.min(), y.min(), x.max(), y.max()))
+        # Boxes are widened until no two are equal; masks stay away from the border.
+        while (x0, y0, x1, y1) in taken:
+            x1 += 1
+        if x1 >= width:
             raise SampleError(
-                f"{len(boxes)} ROIs are too many for a field {width} pixels wide: no two boxes may "
-                "be equal. Give a larger field_shape, or fewer ROIs."
+                f"{len(rois.rows)} ROIs are too many for a field {width} pixels wide: no two boxes "
+                "may be equal. Give a larger field_shape, or fewer ROIs."
             )
+        taken.add((x0, y0, x1, y1))
+        entries.append(_entry(number, x0, y0, mask[y0 : y1 + 1, x0 : x1 + 1], valid=True))
+    return entries
 
 
 def _entry(number: int, x: int, y: int, mask: NDArray[np.bool_], *, valid: bool) -> dict[str, Any]:
