@@ -203,12 +203,10 @@ def frame_list(
 ) -> NDArray[np.int32]:
     """Return the sweep shown in each stimulus frame, -1 for none, to the stimulus' last frame."""
     table = session.segments
-    frames = np.full(block_frames(session, chosen)[-1, 1], -1, dtype=np.int32)
-    lengths = table["num_frames_stim"][chosen]
-    starts = table["start_frame_stim"][chosen]
-    steps = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    frames[np.repeat(starts, lengths) + steps] = np.repeat(sweeps, lengths)
-    return frames
+    shown = np.full(len(chosen), -1, dtype=np.int32)
+    shown[chosen] = sweeps
+    # Each segment stops where the next one starts.
+    return np.repeat(shown, table["num_frames_stim"])[: table["stop_frame_stim"][chosen][-1]]
 
 
 def stimulus(
