@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,7 @@ def sample_path(
     >>> sample_path(SampleSpec(), "data").as_posix()
     'data/sub-408021/sub-408021_ses-758519303_behavior+ophys.nwb'
     """
-    session = str(spec.session_id)
-    if name_style == "start_time":
-        session = start_stamp(spec)
+    session = start_stamp(spec) if name_style == "start_time" else spec.session_id
     held = "obj-raw_behavior+image+ophys" if parts == "obj-raw" else parts
     mouse = f"sub-{spec.mouse_id}"
     return Path(folder) / mouse / f"{mouse}_ses-{session}_{held}.nwb"
@@ -66,8 +65,7 @@ def sample_path(
 
 def start_stamp(spec: SampleSpec) -> str:
     """Return the start of the session in UTC as in file names and tables."""
-    start = spec.start - (spec.start.utcoffset() or spec.start - spec.start)
-    return start.strftime("%Y%m%dT%H%M%S")
+    return spec.start.astimezone(UTC).strftime("%Y%m%dT%H%M%S")
 
 
 def _plant(
