@@ -124,7 +124,7 @@ def write_allen_masks(tree: Tree, rois: FoundRois) -> None:
 def _listed(rois: FoundRois, width: int) -> list[dict[str, Any]]:
     """Describe the ROIs that count, each by its mask within a box of its own."""
     entries = []
-    taken = set()
+    taken: set[tuple[int, int, int, int]] = set()
     for number, mask in zip(rois.ids.tolist(), rois.masks("bool"), strict=True):
         y, x = np.nonzero(mask)
         x0, y0, x1, y1 = map(int, (x.min(), y.min(), x.max(), y.max()))
