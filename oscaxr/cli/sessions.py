@@ -11,10 +11,10 @@ from oscaxr.cli import console
 from oscaxr.cli.session_options import RunType, TableOption, given, takes
 from oscaxr.errors import CriterionError, option
 from oscaxr.model.facts import FACT_BY_NAME, MISSING_INT
+from oscaxr.sessions.asked import table_in
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.table import default_sessions
 from oscaxr.sessions.table import session_table as read_table
-from oscaxr.sessions.words import table_in
 
 # Columns shown, with headings that leave room for all of them in 80 characters.
 _SHOWN: Final = {

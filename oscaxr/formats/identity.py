@@ -91,14 +91,6 @@ class ParsedName:
     obj: str = ""
     parts: tuple[str, ...] = ()
 
-    @property
-    def file_name(self) -> str:
-        """The file name that says this."""
-        session = self.start_time if self.session_id is None else self.session_id
-        obj = f"_obj-{self.obj}" if self.obj else ""
-        parts = f"_{'+'.join(self.parts)}" if self.parts else ""
-        return f"sub-{self.mouse_id}_ses-{session}{obj}{parts}.nwb"
-
 
 def parse_name(path: str | Path) -> ParsedName | None:
     """Read the ids and parts from the name of an NWB file."""

@@ -13,6 +13,7 @@ import xarray as xr
 
 from oscaxr.errors import FormatError, SessionMismatchError, WindowError
 from oscaxr.model import names as n
+from oscaxr.model.schema import SESSION
 
 Columns = Mapping[str, np.ndarray[Any, Any]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
@@ -181,6 +182,14 @@ def _unordered(values: np.ndarray[Any, Any], name: str) -> list[str]:
 
 def _quoted(words: Any) -> str:
     return ", ".join(repr(str(word)) for word in words if str(word))
+
+
+def typed(name: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Normalise a column of the stimulus table as it is declared."""
+    kind = SESSION[name].kind
+    if kind == "str":
+        return as_text(values)
+    return as_frames(values, name) if kind == "int" else as_number(values, name)
 
 
 def as_text(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -155,10 +155,9 @@ def center_shift(x: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
     return shift
 
 
-def nan_runs(values: npt.ArrayLike) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Find the runs of consecutive NaNs in a trace."""
-    missing = np.isnan(np.asarray(values, dtype=np.float64))
-    edges = np.flatnonzero(np.diff(missing, prepend=False, append=False))
+def runs(chosen: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Find the runs of consecutive True: where each begins, and how long it is."""
+    edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
     return edges[::2], edges[1::2] - edges[::2]
 
 
@@ -181,7 +180,7 @@ def dropped_frames_message(cleaned: npt.ArrayLike, n_in_file: int, n_added: int)
         f"{n_missing} of {trace.size} running frames ({n_missing / trace.size:.2%}) are missing: "
         f"{n_in_file} in the file, {n_added} removed as outliers"
     ).replace("%)", " %)")
-    starts, lengths = nan_runs(trace)
+    starts, lengths = runs(np.isnan(trace))
     long = np.flatnonzero(lengths > LONG_RUN)
     if long.size:
         worst = long[np.argmax(lengths[long])]

@@ -108,19 +108,20 @@ def require_matplotlib() -> None:
 
 def own_axes(ax: "Axes | None", size: tuple[float, float] | None = None) -> "Axes":
     """Return the axes, or those of a new figure."""
+    wanted = "ax to be one matplotlib Axes"
+    (own,) = own_panels(None if ax is None else [ax], wanted, figsize=size)
+    return own
+
+
+def own_panels(axes: "Iterable[Axes] | None", wanted: str, **grid: Any) -> "list[Axes]":
+    """Return the axes that were given together, or those of a new figure, row by row."""
     require_matplotlib()
-    if ax is not None:
-        from matplotlib.axes import Axes
+    if axes is None:
+        from matplotlib import pyplot
 
-        return require_kind(ax, Axes, "ax to be one matplotlib Axes")
-    from matplotlib import pyplot
-
-    _, made = pyplot.subplots(figsize=size, layout="constrained")
-    return made
-
-
-def given_axes(axes: object, wanted: str) -> "list[Axes]":
-    """Return the axes that were given together."""
+        figure, made = pyplot.subplots(squeeze=False, layout="constrained", **grid)
+        figure.align_ylabels()
+        return list(made.ravel())
     from matplotlib.axes import Axes
 
     flat = axes.ravel() if isinstance(axes, np.ndarray) else axes
@@ -131,19 +132,11 @@ def own_rows(
     axes: "Iterable[Axes] | None", rows: Sequence[str], heights: Sequence[float] | None = None
 ) -> "list[Axes]":
     """Return the axes of a picture of several rows, or those of a new figure."""
-    require_matplotlib()
-    if axes is None:
-        from matplotlib import pyplot
-
-        figure, made = pyplot.subplots(
-            len(rows), sharex=True, squeeze=False, layout="constrained", height_ratios=heights
-        )
-        figure.align_ylabels()
-        return list(made[:, 0])
-    given = given_axes(axes, f"axes to be {len(rows)} matplotlib Axes, for {', '.join(rows)}")
-    if len(given) != len(rows):
-        raise CriterionError(f"{len(given)} axes were given, not {len(rows)}: {', '.join(rows)}")
-    return given
+    wanted = f"axes to be {len(rows)} matplotlib Axes, for {', '.join(rows)}"
+    panels = own_panels(axes, wanted, nrows=len(rows), sharex=True, height_ratios=heights)
+    if len(panels) != len(rows):
+        raise CriterionError(f"{len(panels)} axes were given, not {len(rows)}: {', '.join(rows)}")
+    return panels
 
 
 def axis_label(attrs: Mapping[Any, Any], name: Hashable = None) -> str:

@@ -10,6 +10,7 @@ import oscaxr.plot.axes as parts
 from oscaxr.errors import CriterionError, WindowError
 from oscaxr.measure.quality import full_traces, time_blocks
 from oscaxr.model import names as n
+from oscaxr.model.signals import runs
 from oscaxr.plot.axes import require_session
 from oscaxr.plot.responses import ResponseArtists, responses
 from oscaxr.select.sequences import sequences
@@ -191,10 +192,8 @@ def _name_blocks(ds: xr.Dataset, ax: "Axes") -> list[tuple[float, float]]:
 
 def _joined(starts: Array, stops: Array, chosen: Array) -> list[tuple[float, float]]:
     """Join consecutive segments into (start, length), so that thousands make a few bars."""
-    padded = np.concatenate([[False], chosen, [False]])
-    first = np.flatnonzero(padded[1:] & ~padded[:-1])
-    last = np.flatnonzero(padded[:-1] & ~padded[1:]) - 1
-    return list(zip(starts[first], stops[last] - starts[first], strict=True))
+    first, length = runs(chosen)
+    return list(zip(starts[first], stops[first + length - 1] - starts[first], strict=True))
 
 
 def _mean_over_rois(trace: xr.DataArray) -> Array:

@@ -147,20 +147,15 @@ def _titles(ds: xr.Dataset, images: xr.DataArray, numbered: str) -> list[str]:
 
 
 def _axes_for(axes: "Iterable[Axes] | None", images: xr.DataArray) -> "list[Axes]":
-    parts.require_matplotlib()
     count, height, width = images.shape
-    if axes is None:
-        from matplotlib import pyplot
-
-        columns = min(_COLUMNS, count)
-        rows = -(-count // columns)
-        size = (_WIDTH_INCHES * columns, (_WIDTH_INCHES * height / width + 0.5) * rows)
-        figure = pyplot.figure(figsize=size, layout="constrained")
-        return list(figure.subplots(rows, columns, squeeze=False).ravel())
-    given = parts.given_axes(axes, f"axes to be {count} matplotlib Axes, one an image")
-    if len(given) < count:
-        raise CriterionError(f"{len(given)} axes were given for {count} images")
-    return given
+    columns = min(_COLUMNS, count)
+    rows = -(-count // columns)
+    size = (_WIDTH_INCHES * columns, (_WIDTH_INCHES * height / width + 0.5) * rows)
+    wanted = f"axes to be {count} matplotlib Axes, one an image"
+    panels = parts.own_panels(axes, wanted, nrows=rows, ncols=columns, figsize=size)
+    if len(panels) < count:
+        raise CriterionError(f"{len(panels)} axes were given for {count} images")
+    return panels
 
 
 # The gray frame G is left white; the frame that tells expected from unexpected is the darkest.

@@ -12,7 +12,7 @@ from oscaxr.model import segments as table
 from oscaxr.model.dataset import session_dataset
 from oscaxr.model.derived import mask_facts, pupil_shift, trace_facts
 from oscaxr.model.facts import facts_from_row
-from oscaxr.model.schema import SESSION, template_spec
+from oscaxr.model.schema import template_spec
 from oscaxr.model.signals import remove_running_outliers
 from oscaxr.options import parts_of
 from oscaxr.sample.mouse import sample_session_table
@@ -94,15 +94,7 @@ def _rois(made: SampleSession) -> dict[str, Any]:
 
 
 def _segments(made: SampleSession) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    for name, values in made.segments.items():
-        kind = SESSION[name].kind
-        if kind == "int":
-            columns[name] = table.as_frames(values, name)
-        else:
-            columns[name] = table.as_text(values) if kind == "str" else values.astype(np.float64)
-    columns["duration"] = columns["stop_time"] - columns["start_time"]
-    columns |= table.derive(columns)
+    columns = table.completed({name: table.typed(name, v) for name, v in made.segments.items()})
     columns[n.SEGMENT] = np.arange(len(columns["stop_time"]))
     patches = made.patches
     shown = (patches.x, patches.y, patches.size, patches.orientation)

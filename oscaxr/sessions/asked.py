@@ -2,10 +2,11 @@
 
 import operator
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import xarray as xr
@@ -14,21 +15,28 @@ from xarray.backends import BackendEntrypoint
 from oscaxr.errors import CriterionError, OscaxrError, SessionNotFoundError
 from oscaxr.files.remote import RemoteFile
 from oscaxr.formats.registry import (
+    EXPORTS,
     FORMATS,
+    NWB,
+    ORIGINAL,
+    Format,
     Place,
     format_of,
     is_session,
     is_url,
     location,
     open_places,
+    places_below,
 )
 from oscaxr.options import DEFAULTS, OpenOptions, PathLike, check_options
-from oscaxr.sessions.find import say_problems, sessions_below, table_of
-from oscaxr.sessions.owners import FoundSession, find_places
+from oscaxr.sessions.find import say_problems, sessions_below, table_of, without_originals_of_nwb
+from oscaxr.sessions.owners import Found, FoundSession, find_places, sessions_at
 from oscaxr.sessions.table import session_row
 from oscaxr.sessions.table import session_table as read_table
 
 Table = PathLike | pd.DataFrame
+
+TABLE_NAME: Final = "mouse_df.csv"
 
 
 class SessionReader(BackendEntrypoint):
@@ -256,3 +264,126 @@ def source_of(found: FoundSession, options: Mapping[str, Any], **known: Any) -> 
         name=found.name,
         **known,
     )
+
+
+# -- by words, to be converted --------------------------------------------------------------------
+def table_in(folder: Path) -> Path | None:
+    """Return the session table that lies in a data folder, if there is one."""
+    path = folder / TABLE_NAME
+    return path if path.is_file() else None
+
+
+def named_sources(
+    words: Sequence[Path],
+    *,
+    table: PathLike | None = None,
+    default_table: PathLike | None = None,
+    datadir: PathLike | None = None,
+    options: Mapping[str, Any],
+    every: bool = False,
+) -> list[SessionSource]:
+    """Find the sessions that were named, each once, each with a name of its own."""
+    # With `every`, exports below folders too, and each form in which a session is there.
+    tables = [path for path in words if path.suffix.lower() == ".csv"]
+    beside = [path / TABLE_NAME for path in words if table_in(path)]
+    at_hand = [typed_table(path) for path in ([default_table] if default_table else beside)]
+    places: dict[Format, list[Path]] = {one: [] for one in FORMATS}
+    problems: list[str] = []
+    sources: list[SessionSource] = []
+    for path in words:
+        if path in tables:
+            continue
+        format_ = _format_of_word(path)
+        if format_ is None:
+            below = places_below(path, lambda error: problems.append(str(error)))
+            for one in FORMATS if every else (NWB, ORIGINAL):
+                places[one] += below[one]
+        elif format_ in EXPORTS:
+            name = path.name if every else _stem(path)
+            sources.append(SessionSource((path,), options=options, name=name))
+        else:
+            places[format_].append(path)
+    found = sessions_at({one: _each_once(paths) for one, paths in places.items()})
+    say_problems(", ".join(map(str, words)), [*problems, *found.problems])
+    found = found if every else without_originals_of_nwb(found)
+    if table is not None:
+        sources += _sources_of(found, options, table=typed_table(table))
+    else:
+        sources += _sources_of(found, options, at_hand=at_hand + list(map(typed_table, tables)))
+    have = {one.session_id for one in sources if one.session_id is not None}
+    for path in tables:
+        folder = Path(datadir or path.parent).resolve()
+        is_searched = any(word.resolve() in (folder, *folder.parents) for word in words)
+        rows = many_sources(path, datadir=folder, options=options)
+        sources += [one for one in rows if not (is_searched and one.session_id in have)]
+    if not sources:
+        expected = ", ".join(one.looks_like for one in (NWB, ORIGINAL))
+        raise SessionNotFoundError(
+            f"There is no session in {', '.join(map(str, words))}, at any depth: neither "
+            f"{expected}, nor rows of a session table."
+        )
+    unique = list({(one.name, one.places): one for one in sources}.values())
+    return unique if every else _without_equal_names(unique)
+
+
+def _format_of_word(path: Path) -> Format | None:
+    """Return the format of the session at a path; None for a folder that is to be searched."""
+    is_named = path.suffix.lower() == ".nwb" or any(one.recognises(path) for one in EXPORTS)
+    if path.is_dir() and not is_named:
+        return ORIGINAL if ORIGINAL.recognises(path) else None
+    if not path.exists():
+        raise SessionNotFoundError(f"{path}: there is no such file or folder. Check the path.")
+    if not is_named:
+        expected = ", ".join(one.looks_like for one in FORMATS)
+        raise CriterionError(
+            f"{path} is nothing to convert: give {expected}, folders of these, or tables (.csv)"
+        )
+    return format_of(path)
+
+
+def _each_once(paths: Sequence[Path]) -> list[Path]:
+    return list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".zip").rpartition(".")[0]
+
+
+def _sources_of(
+    found: Found,
+    options: Mapping[str, Any],
+    *,
+    table: pd.DataFrame | None = None,
+    at_hand: Sequence[pd.DataFrame] = (),
+) -> list[SessionSource]:
+    """Return what was found as sessions to be opened, with their rows of a table at hand."""
+    # All of them have to be in a table that was given.
+    sources = [
+        source_of(one, options, table=table, facts=_row_in(at_hand, one.identity.session_id))
+        for one in found.sessions
+    ]
+    return sources + [
+        SessionSource((path,), options=options, problem=reason, name=_stem(path) or path.name)
+        for path, reason in found.unreadable.items()
+    ]
+
+
+def _row_in(tables: Sequence[pd.DataFrame], session_id: int | None) -> dict[str, Any] | None:
+    for table in tables:
+        if session_id in table["session_id"].values:
+            return plain(session_row(table, session_id=session_id))
+    return None
+
+
+def _without_equal_names(found: list[SessionSource]) -> list[SessionSource]:
+    counts = Counter(one.name for one in found)
+    return [
+        one
+        if counts[one.name] == 1
+        else replace(
+            one,
+            problem=f"{counts[one.name]} of the sessions would be written to the same name "
+            f"{one.name}: convert them into different folders",
+        )
+        for one in found
+    ]

@@ -14,15 +14,13 @@ from oscaxr.errors import (
     CriterionError,
     OscaxrError,
     OscaxrWarning,
-    SessionsFailedError,
     TargetExistsError,
     option,
 )
 from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.progress import Report, progress_bar
-from oscaxr.sessions.asked import SessionSource
-from oscaxr.sessions.open import Errors, check_errors, warn_of_failures
-from oscaxr.sessions.words import named_sources
+from oscaxr.sessions.asked import SessionSource, named_sources
+from oscaxr.sessions.open import Errors, check_errors, tell_failures
 from oscaxr.sessions.workers import NoResult, run_each
 from oscaxr.store.atomic import clean, files_of
 from oscaxr.store.current import difference
@@ -184,10 +182,7 @@ def convert(
         jobs = [Job(one, root / f"{one.name}.{format}", *how) for one in found]
         results = run_jobs(jobs, root, workers, report)
     failures = {one.session: one.reason for one in results if one.status == "failed"}
-    if failures and errors == "raise":
-        raise SessionsFailedError(failures, results)
-    if failures:
-        warn_of_failures(failures)
+    tell_failures(failures, results, errors)
     return results
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import AmbiguousSessionError, CriterionError, SessionsFailedError, few
+from oscaxr.errors import AmbiguousSessionError, CriterionError, few
 from oscaxr.options import DEFAULTS, PathLike, check_options
 from oscaxr.progress import progress_bar
 from oscaxr.sessions.asked import SessionSource, Table, many_sources
-from oscaxr.sessions.open import Errors, check_errors, facts_of, node_of, tree_of, warn_of_failures
+from oscaxr.sessions.open import Errors, check_errors, facts_of, node_of, tell_failures, tree_of
 from oscaxr.sessions.workers import NoResult, run_each
 
 Array = np.ndarray[Any, Any]
@@ -211,10 +211,7 @@ def map_sessions(
     outcomes = _each_once(tasks, found)
     failures = {outcome.node: outcome.reason for outcome in outcomes if outcome.reason}
     results = combined([outcome for outcome in outcomes if not outcome.reason])
-    if failures:
-        if errors == "raise":
-            raise SessionsFailedError(failures, results)
-        warn_of_failures(failures)
+    tell_failures(failures, results, errors)
     return results
 
 

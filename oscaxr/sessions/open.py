@@ -11,6 +11,7 @@ from oscaxr.errors import (
     CriterionError,
     FailedSessionsWarning,
     OscaxrError,
+    SessionsFailedError,
     warn,
 )
 from oscaxr.options import OpenOptions, PathLike, check_options
@@ -245,6 +246,14 @@ def warn_of_failures(failures: Mapping[str, str]) -> str:
     lines = "\n".join(f"{name}: {reason}" for name, reason in failures.items())
     warn(f"{len(failures)} session(s) failed and are left out:\n{lines}", FailedSessionsWarning)
     return lines
+
+
+def tell_failures(failures: Mapping[str, str], results: object, errors: Errors) -> None:
+    """Raise or warn, as was asked for, where sessions failed."""
+    if failures and errors == "raise":
+        raise SessionsFailedError(dict(failures), results)
+    if failures:
+        warn_of_failures(failures)
 
 
 def check_errors(errors: str) -> None:

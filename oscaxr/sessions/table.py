@@ -18,10 +18,9 @@ from oscaxr.sessions.table_columns import (
     PILOT_SESSIONS_WITHOUT_DATA,
     PILOT_STIMULI,
     PRODUCTION_STIMULI,
-    check_columns,
-    check_words,
     many,
     pilot_omissions,
+    rows_with,
     typed_table,
     wanted_stimuli,
     with_numbers,
@@ -157,7 +156,7 @@ def default_sessions(
     """
     table = session_table(table)
     lines = None if line is None else [_LINE_WORDS.get(word, word) for word in many(line)]
-    choices = {
+    criteria = {
         "pass_fail": pass_fail,
         "included": included,
         "all_files": all_files,
@@ -168,14 +167,9 @@ def default_sessions(
         "session": session,
         "mouse": mouse,
     }
-    criteria = {column: many(value) for column, value in choices.items() if value is not None}
-    needed = set(criteria) | ({"n_rois"} if min_rois is not None else set())
-    needed |= {"run_type"} if stimulus is not None else set()
-    check_columns(table, needed)
-    keep = ~table["session_id"].isin(list(omit_sessions)) & ~table["mouse"].isin(list(omit_mice))
-    for column, values in criteria.items():
-        check_words(column, values)
-        keep &= table[column].isin(values)
+    needed = [*["n_rois"] * (min_rois is not None), *["run_type"] * (stimulus is not None)]
+    keep = rows_with(table, criteria, *needed)
+    keep &= ~table["session_id"].isin(list(omit_sessions)) & ~table["mouse"].isin(list(omit_mice))
     if min_rois is not None:
         keep &= table["n_rois"] >= min_rois
     if stimulus is not None:
@@ -236,16 +230,12 @@ def session_row(
     """
     table = session_table(table)
     criteria = {"session_id": session_id, "mouse": mouse, "session": session, "run_type": run_type}
-    wanted = {column: value for column, value in criteria.items() if value is not None}
-    check_columns(table, set(wanted))
-    check_words("run_type", [run_type] if run_type is not None else [])
-    keep = pd.Series(data=True, index=table.index)
-    for column, value in wanted.items():
-        keep &= table[column] == value
-    rows = table[keep]
+    rows = table[rows_with(table, criteria)]
     if len(rows) == 1:
         return rows.iloc[0]
-    asked = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in wanted.items())
+    asked = ", ".join(
+        f"{name.replace('_', ' ')} {value}" for name, value in criteria.items() if value is not None
+    )
     if len(rows) == 0:
         near = _nearby(table, session_id, mouse)
         raise SessionNotFoundError(f"The session table has no session with {asked}. {near}")

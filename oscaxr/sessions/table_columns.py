@@ -1,12 +1,13 @@
 """The session table as checked columns, and which stimuli the sessions in it were shown."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import product
 from typing import Any, Final
 
 import pandas as pd
 
 from oscaxr.errors import CriterionError, TableError, few
+from oscaxr.model import names as n
 from oscaxr.model.facts import (
     FACT_BY_NAME,
     MISSING_INT,
@@ -14,15 +15,6 @@ from oscaxr.model.facts import (
     FactKind,
     FactSpec,
     SessionTable,
-)
-from oscaxr.model.names import (
-    FLOW_DIRECTION_WORDS,
-    GABOR_KAPPAS,
-    GABORS,
-    LEFT,
-    RIGHT,
-    SQUARE_SIZES,
-    VISFLOW,
 )
 
 REQUIRED_COLUMNS: Final = {
@@ -50,19 +42,21 @@ Stimuli = frozenset[tuple[str | float, ...]]
 
 
 def _stimuli(kappas: Iterable[float], flows: Iterable[tuple[str, float]]) -> Stimuli:
-    return frozenset({(GABORS, kappa) for kappa in kappas} | {(VISFLOW, *flow) for flow in flows})
+    return frozenset(
+        {(n.GABORS, kappa) for kappa in kappas} | {(n.VISFLOW, *flow) for flow in flows}
+    )
 
 
-PRODUCTION_STIMULI: Final = _stimuli([16.0], [(RIGHT, 128.0), (LEFT, 128.0)])
-_ALL_STIMULI: Final = _stimuli(GABOR_KAPPAS, product((RIGHT, LEFT), SQUARE_SIZES))
+PRODUCTION_STIMULI: Final = _stimuli([16.0], [(n.RIGHT, 128.0), (n.LEFT, 128.0)])
+_ALL_STIMULI: Final = _stimuli(n.GABOR_KAPPAS, product((n.RIGHT, n.LEFT), n.SQUARE_SIZES))
 
 # The notes of the 2021 table (mouse 3: "gab k4, visflow left 128, visflow right 256"; mouse 4:
 # "gabors k16, visflow right"), of which the published tool's omission rules follow.
 PILOT_STIMULI: Final = {
     1: _ALL_STIMULI,
     2: _ALL_STIMULI,
-    3: _stimuli([4.0], [(LEFT, 128.0), (RIGHT, 256.0)]),
-    4: _stimuli([16.0], [(RIGHT, 128.0), (RIGHT, 256.0)]),
+    3: _stimuli([4.0], [(n.LEFT, 128.0), (n.RIGHT, 256.0)]),
+    4: _stimuli([16.0], [(n.RIGHT, 128.0), (n.RIGHT, 256.0)]),
 }
 """What each pilot mouse was shown, by mouse number."""
 
@@ -174,32 +168,37 @@ def wanted_stimuli(
     square_size: float | Collection[float] | None,
 ) -> Stimuli:
     """Spell out the stimuli that criteria include; those of :func:`pilot_omissions`."""
-    if stimulus == GABORS:
-        kappas = _in_domain("gabor_kappa", gabor_kappa, {k: k for k in GABOR_KAPPAS})
+    if stimulus == n.GABORS:
+        kappas = _in_domain("gabor_kappa", gabor_kappa, {k: k for k in n.GABOR_KAPPAS})
         return _stimuli(kappas, ())
-    if stimulus == VISFLOW:
-        directions = _in_domain("main_flow_direction", main_flow_direction, FLOW_DIRECTION_WORDS)
-        sizes = _in_domain("square_size", square_size, {size: size for size in SQUARE_SIZES})
+    if stimulus == n.VISFLOW:
+        directions = _in_domain("main_flow_direction", main_flow_direction, n.FLOW_DIRECTION_WORDS)
+        sizes = _in_domain("square_size", square_size, {size: size for size in n.SQUARE_SIZES})
         return _stimuli((), product(directions, sizes))
-    raise CriterionError(f"stimulus is {stimulus!r}; it can be {GABORS!r} or {VISFLOW!r}.")
+    raise CriterionError(f"stimulus is {stimulus!r}; it can be {n.GABORS!r} or {n.VISFLOW!r}.")
 
 
-def check_columns(table: pd.DataFrame, needed: set[str]) -> None:
-    """Refuse a table without the columns that criteria need."""
-    absent = sorted(needed - set(table))
+def rows_with(
+    table: pd.DataFrame, criteria: Mapping[str, Any], *more_columns: str
+) -> "pd.Series[bool]":
+    """Say which rows meet criteria, values or collections of them by column, None for any."""
+    values = {column: many(value) for column, value in criteria.items() if value is not None}
+    absent = sorted({*values, *more_columns} - set(table))
     if absent:
         raise TableError(
             f"The session table lacks the columns {', '.join(absent)} of the criteria: pass None "
             f"for these, or use the published table. Columns found: {', '.join(table.columns)}."
         )
-
-
-def check_words(column: str, values: list[Any]) -> None:
-    """Refuse values of a criterion that the column cannot have."""
-    allowed = FACT_BY_NAME[column].allowed
-    unknown = [value for value in values if allowed and value not in allowed]
-    if unknown:
-        raise CriterionError(f"{column} is {few(map(repr, unknown))}; it can be {few(allowed)}.")
+    keep = pd.Series(data=True, index=table.index)
+    for column, wanted in values.items():
+        allowed = FACT_BY_NAME[column].allowed
+        unknown = [value for value in wanted if allowed and value not in allowed]
+        if unknown:
+            raise CriterionError(
+                f"{column} is {few(map(repr, unknown))}; it can be {few(allowed)}."
+            )
+        keep &= table[column].isin(wanted)
+    return keep
 
 
 def with_numbers(table: pd.DataFrame) -> pd.DataFrame:

@@ -137,7 +137,7 @@ def test_interpolation_keeps_float32():
 @settings(max_examples=examples(100), deadline=None)
 @given(velocities)
 def test_nan_runs_cover_the_nans(values):
-    starts, lengths = signals.nan_runs(values)
+    starts, lengths = signals.runs(np.isnan(values))
     covered = np.zeros(values.size, dtype=bool)
     for start, length in zip(starts, lengths, strict=True):
         assert length > 0

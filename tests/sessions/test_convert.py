@@ -109,7 +109,7 @@ def test_what_cannot_be_asked_for(paths, tmp_path):
 # -- finding the sessions -------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def sources():
-    return importlib.import_module("oscaxr.sessions.words")
+    return importlib.import_module("oscaxr.sessions.asked")
 
 
 def named(sources, words):

@@ -133,16 +133,11 @@ def _rows_of_traces(source: Source, n_traces: int | None, n_rows: int) -> Array:
         return everything
     region = source.values(f"{DFF}/rois", "rows of the ROI table", (None,), required=False)
     rows = everything if region is None else region.astype(np.int64)
-    if len(rows) != n_traces or (region is None and n_rows != n_traces):
+    if not len(rows) == n_rows == n_traces:
         source.problems.append(
             f"{DFF}/data has {n_traces} traces, but {DFF}/rois names {len(rows)} of the {n_rows} "
-            f"rows of {PLANE}: which trace is which ROI cannot be told"
-        )
-        return everything
-    if n_rows != n_traces:
-        source.problems.append(
-            f"{PLANE} has {n_rows} ROIs, but {DFF}/data has {n_traces} traces; each ROI of a "
-            "session file has a trace"
+            f"ROIs of {PLANE}; each ROI of a session file has one trace, and which is which cannot "
+            "be told"
         )
         return everything
     if rows.size and (rows.min() < 0 or rows.max() >= n_rows or len(np.unique(rows)) < len(rows)):

@@ -1,6 +1,7 @@
 """The stimulus table of an NWB session (``intervals/trials``) as columns over segments."""
 
 from functools import partial
+from typing import Any
 
 import h5py
 import numpy as np
@@ -71,21 +72,23 @@ def read_segments(source: Source, clocks: dict[str, Array]) -> dict[str, Array]:
 
 def _normalise(raw: dict[str, Array], clocks: dict[str, Array]) -> dict[str, Array]:
     length = len(raw["stimulus_type"])
-    columns: dict[str, Array] = {}
-    for name in SEGMENT_TEXT:
-        columns[name] = table.as_text(raw.get(name, np.full(length, "")))
-    for name in SEGMENT_NUMBERS:
-        columns[name] = table.as_number(raw.get(name, np.full(length, np.nan)), name)
-    start = columns["start_time"] = table.as_number(raw["start_time"], "start_time")
-    stop = columns["stop_time"] = table.as_number(raw["stop_time"], "stop_time")
-    template = raw.get("start_frame_stim_template", np.full(length, -1))
-    columns["start_frame_stim_template"] = table.as_frames(template, "start_frame_stim_template")
+    unknown: dict[str, Any] = {
+        **dict.fromkeys(SEGMENT_TEXT, ""),
+        **dict.fromkeys((*SEGMENT_NUMBERS, "start_time", "stop_time"), np.nan),
+        "start_frame_stim_template": -1,
+    }
+    columns = {
+        name: table.typed(name, raw.get(name, np.full(length, value)))
+        for name, value in unknown.items()
+    }
     for clock, times in clocks.items():
         names = (f"start_frame_{clock}", f"stop_frame_{clock}")
         if all(name in raw for name in names):
-            first, last = (table.as_frames(raw[name], name) for name in names)
+            first, last = (table.typed(name, raw[name]) for name in names)
         else:
-            first, last = table.frames_from_times(start, stop, times)
+            first, last = table.frames_from_times(
+                columns["start_time"], columns["stop_time"], times
+            )
         columns |= dict(zip(names, (first, last), strict=True))
     return columns
 

@@ -41,6 +41,14 @@ class LogValues:
             self.problems.append(f"{what}: {error}")
             return np.empty(0)
 
+    def column(self, found: Any, what: str, kinds: str) -> Array:
+        """Return one number a frame; note a problem where it is something else."""
+        numbers = self.checked(lambda: as_array(found), what)
+        if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in kinds):
+            self.problems.append(f"{what}: it is not one number a frame")
+            return np.empty(0)
+        return numbers
+
     def value(self, content: Any, keys: Sequence[str], what: str, kind: type) -> Any:
         """Return an entry under one of its names; note a problem where it is not as it should."""
         found = either(content, *keys)
@@ -129,10 +137,7 @@ def read_stimulus(values: LogValues, one: Any, number: int) -> ShownStimulus:
     kind = kind_of(params)
     if kind is None:
         values.problems.append(f"{what}: its name is neither 'gabors' nor 'bricks'")
-    frames = values.checked(lambda: as_array(either(one, "frame_list")), f"{what}, frames")
-    if frames.ndim != 1 or frames.dtype.kind not in "iu":
-        values.problems.append(f"{what}: 'frame_list' is not one sweep number a frame")
-        frames = np.empty(0, np.int64)
+    frames = values.column(either(one, "frame_list"), f"{what}, 'frame_list', frames", "iu")
     seconds = values.checked(
         lambda: as_array(either(one, "display_sequence")).reshape(-1, 2),
         f"{what}, display_sequence",
@@ -334,24 +339,17 @@ def _wheel(values: LogValues, content: Mapping[str, Any]) -> Array:
     encoders = {where: either(place, "encoders") for where, place in places.items()}
     for where, found in {**encoders, "the log": [content]}.items():
         if isinstance(found, list) and len(found) == 1:
-            turns = _turns(values, either(found[0], "dx"), where)
+            dx = either(found[0], "dx")
+            if dx is None or dx == []:
+                continue
+            turns = values.column(dx, f"'dx' of {where}", "fiu")
             if turns.size:
-                return turns
+                return turns if turns.dtype.kind == "f" else turns.astype(np.float64)
     values.problems.append(
         "there are no turns of the running wheel: neither items['behavior'] nor "
         "items['foraging'] has one encoder with 'dx', and the log itself has no 'dx'"
     )
     return np.empty(0)
-
-
-def _turns(values: LogValues, found: Any, where: str) -> Array:
-    if found is None or (isinstance(found, list) and not found):
-        return np.empty(0)
-    turns = values.checked(lambda: as_array(found), f"'dx' of {where}")
-    if turns.ndim != 1 or turns.dtype.kind not in "fiu":
-        values.problems.append(f"'dx' of {where} is not one number a frame")
-        return np.empty(0)
-    return turns if turns.dtype.kind == "f" else turns.astype(np.float64)
 
 
 def _seed(one: Any) -> Any:

@@ -153,17 +153,14 @@ class Synchronization:
 
 def read_synchronization(file: Hdf5File) -> Synchronization:
     """Read a time synchronization file."""
-    nothing = np.empty(0)
     what = "one number a frame"
     with open_source(file, "a time synchronization file") as source:
-        twop_times = source.clock("twop_vsync_fall", what)
-        alignment = source.values("stimulus_alignment", what, (None,))
-        eye_frames = source.values("eye_tracking_alignment", what, (None,), required=False)
-    return Synchronization(
-        twop_times=nothing if twop_times is None else twop_times,
-        stimulus_alignment=nothing if alignment is None else alignment.astype(np.float64),
-        eye_frames=nothing if eye_frames is None else eye_frames.astype(np.float64),
-    )
+        found = (
+            source.clock("twop_vsync_fall", what),
+            source.values("stimulus_alignment", what, (None,)),
+            source.values("eye_tracking_alignment", what, (None,), required=False),
+        )
+    return Synchronization(*(np.asarray(() if one is None else one, np.float64) for one in found))
 
 
 IntArray = npt.NDArray[np.int64]
