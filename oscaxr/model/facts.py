@@ -7,8 +7,9 @@ tables and Datasets, a fact has one name.
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pandas as pd
@@ -135,46 +136,41 @@ class SessionTable(pd.DataFrame):
             raise RenamedError(f"{said}: table.query({f'{new[old[0]]} == ...'!r})")
 
 
-def _integer(value: Any) -> int:
-    number = float(value)
-    if not number.is_integer():
-        raise ValueError(f"{value!r} is not a whole number")
-    return int(number)
-
-
-def _flag(value: Any) -> int:
-    flag = _integer(value)
-    if flag not in (0, 1):
-        raise ValueError(f"{value!r} is neither 0 nor 1")
-    return flag
-
-
-def _date(value: Any) -> str:
-    return pd.to_datetime(str(_integer(value)), format="%Y%m%d").strftime("%Y-%m-%d")
-
-
-def _time(value: Any) -> str:
-    return pd.to_datetime(str(value), format="%Y%m%dT%H%M%S").strftime("%Y-%m-%dT%H:%M:%S+00:00")
-
-
-_CONVERTERS: Final[dict[FactKind, Callable[[Any], int | float | str]]] = {
-    **dict.fromkeys(("id", "int", "count"), _integer),
-    "flag": _flag,
-    "float": float,
-    **dict.fromkeys(("word", "text"), str),
-    "date": _date,
-    "time": _time,
+_MOMENTS: Final[dict[FactKind, tuple[str, str]]] = {
+    "date": ("%Y%m%d", "%Y-%m-%d"),
+    "time": ("%Y%m%dT%H%M%S", "%Y-%m-%dT%H:%M:%S+00:00"),
 }
+_LEAST: Final[dict[FactKind, int]] = {"id": 0, "count": MISSING_INT}
 
 
-def _is_missing(value: Any, kind: FactKind) -> bool:
-    if value is None or value is pd.NA or value is pd.NaT:
-        return True
-    if isinstance(value, float) and math.isnan(value):
-        return True
-    if isinstance(value, str):
-        return not value.strip()
-    return kind in ("id", "int", "count", "flag", "date") and value == MISSING_INT
+def typed_fact(value: Any, spec: FactSpec) -> int | float | str:
+    """Return a value of the session table as its column has it; refuse it with a ValueError."""
+    is_text = spec.kind in ("word", "text", "time")
+    text = "" if pd.isna(value) else str(value).strip()
+    if not text:
+        value = math.nan if spec.kind == "float" else MISSING_INT
+        if spec.kind == "id":
+            raise ValueError("there is none")
+        return text if is_text else value
+    if spec.allowed and text not in spec.allowed:
+        raise ValueError("it is another word")
+    if is_text:
+        typed: int | float | str = text
+    else:
+        typed = number = float(value)
+        if math.isnan(number):
+            raise ValueError("it is no number")
+        if spec.kind != "float":
+            typed = whole = int(number)
+            is_flag = spec.kind != "flag" or whole in (0, 1, MISSING_INT)
+            if whole != number or whole < _LEAST.get(spec.kind, whole) or not is_flag:
+                raise ValueError("it is not such a number")
+    if spec.kind in _MOMENTS and typed != MISSING_INT:
+        # The same when written again: a form also reads dates with fewer digits than it has.
+        form, _ = _MOMENTS[spec.kind]
+        if datetime.strptime(str(typed), form).strftime(form) != str(typed):
+            raise ValueError("it has another form")
+    return typed
 
 
 def facts_from_row(
@@ -186,12 +182,17 @@ def facts_from_row(
     values = {PUBLISHED.get(str(column), str(column)): value for column, value in row.items()}
     for spec in FACTS:
         value = values.get(spec.name)
-        if _is_missing(value, spec.kind):
+        if pd.isna(value) or value == MISSING_INT or not str(value).strip():
             continue
         try:
-            found[spec.role][spec.name] = _CONVERTERS[spec.kind](value)
-        except (TypeError, ValueError):
+            typed = typed_fact(value, spec)
+        except (TypeError, ValueError, OverflowError):
             problems.append(f"{spec.name} = {value!r} is not a {spec.kind}")
+            continue
+        if spec.kind in _MOMENTS:
+            stored, form = _MOMENTS[spec.kind]
+            typed = datetime.strptime(str(typed), stored).strftime(form)
+        found[spec.role][spec.name] = typed
     if problems:
         raise TableError(
             f"The row of session {values.get('session_id', '(no id)')} in the session table has "

@@ -15,6 +15,7 @@ from oscaxr.model.facts import (
     FactKind,
     FactSpec,
     SessionTable,
+    typed_fact,
 )
 
 REQUIRED_COLUMNS: Final = {
@@ -231,41 +232,17 @@ def _typed_column(
     values: "pd.Series[Any]", spec: FactSpec
 ) -> tuple["pd.Series[Any]", "pd.Series[bool]"]:
     """Give the typed values of a column, and where the given ones are of the wrong kind."""
-    if spec.kind in ("word", "text", "time"):
-        text = _text(values)
-        wrong = text != ""
-        if spec.kind == "time":
-            wrong &= ~_is_moment(text, "%Y%m%dT%H%M%S", 15)
-        else:
-            wrong &= ~text.isin(spec.allowed) if spec.kind == "word" else False
-        return text.astype("str"), wrong
-    if values.dtype.kind in "bif":
-        numbers = values.astype("float64")
-        wrong = pd.Series(data=False, index=values.index)
-    else:
-        text = _text(values)
-        numbers = pd.to_numeric(text.where(text != ""), errors="coerce").astype("float64")
-        wrong = (text != "") & numbers.isna()
-    if spec.kind == "float":
-        return numbers, wrong
-    numbers = numbers.fillna(MISSING_INT)
-    wrong |= numbers % 1 != 0
-    whole = numbers.where(~wrong, MISSING_INT).astype("int64")
-    if spec.kind == "id":
-        wrong |= whole < 0
-    elif spec.kind == "count":
-        wrong |= whole < MISSING_INT
-    elif spec.kind == "flag":
-        wrong |= ~whole.isin([0, 1, MISSING_INT])
-    elif spec.kind == "date":
-        wrong |= (whole != MISSING_INT) & ~_is_moment(whole.astype("str"), "%Y%m%d", 8)
-    return whole, wrong
-
-
-def _text(values: "pd.Series[Any]") -> "pd.Series[str]":
-    return values.astype(object).where(values.notna(), "").map(lambda value: str(value).strip())
-
-
-def _is_moment(text: "pd.Series[str]", form: str, length: int) -> "pd.Series[bool]":
-    # pandas also reads dates with fewer digits than the form has.
-    return pd.to_datetime(text, format=form, errors="coerce").notna() & (text.str.len() == length)
+    typed: list[Any] = []
+    wrong = []
+    for value in values:
+        try:
+            typed.append(typed_fact(value, spec))
+            wrong.append(False)
+        except (TypeError, ValueError, OverflowError):
+            typed.append(MISSING_INT)
+            wrong.append(True)
+    dtype = {"word": "str", "text": "str", "time": "str", "float": "float64"}.get(
+        spec.kind, "int64"
+    )
+    column = pd.Series(typed, index=values.index, dtype=object).astype(dtype)
+    return column, pd.Series(wrong, index=values.index, dtype=bool)
