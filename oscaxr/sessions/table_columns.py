@@ -193,11 +193,7 @@ def rows_with(
     keep = pd.Series(data=True, index=table.index)
     for column, wanted in values.items():
         allowed = FACT_BY_NAME[column].allowed
-        unknown = [value for value in wanted if allowed and value not in allowed]
-        if unknown:
-            raise CriterionError(
-                f"{column} is {few(map(repr, unknown))}; it can be {few(allowed)}."
-            )
+        _check_words(column, wanted, allowed or wanted)
         keep &= table[column].isin(wanted)
     return keep
 
@@ -221,11 +217,15 @@ def many(value: Any) -> list[Any]:
 def _in_domain(criterion: str, value: Any, domain: dict[Any, Any]) -> list[Any]:
     if value is None:
         return list(dict.fromkeys(domain.values()))
-    unknown = [item for item in many(value) if item not in domain]
-    if unknown:
-        known = few(map(repr, domain))
-        raise CriterionError(f"{criterion} is {few(map(repr, unknown))}; it can be {known}.")
+    _check_words(criterion, many(value), domain)
     return [domain[item] for item in many(value)]
+
+
+def _check_words(criterion: str, words: Iterable[Any], allowed: Collection[Any]) -> None:
+    unknown = [word for word in words if word not in allowed]
+    if unknown:
+        found = few(map(repr, unknown))
+        raise CriterionError(f"{criterion} is {found}; it can be {few(allowed)}.")
 
 
 def _typed_column(
