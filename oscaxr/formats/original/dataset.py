@@ -24,7 +24,6 @@ from oscaxr.formats.original import behavior, rois, stimulus_table
 from oscaxr.formats.original import synchronization as sync
 from oscaxr.formats.original.files import SessionTree, read_tree
 from oscaxr.formats.original.log_cache import decode
-from oscaxr.formats.original.rois import PngReader
 from oscaxr.formats.original.stimulus_log import StimulusLog
 from oscaxr.formats.original.stimulus_table import build_patches, square_parts
 from oscaxr.model import names as n
@@ -185,7 +184,7 @@ class SessionReading:
         clocks = self.attempt(lambda: sync.read_synchronization(self.hdf5("time_synchronization")))
         found = self.attempt(lambda: rois.find_traces(self.hdf5(self.source)))
         masks = self.attempt(self._masks)
-        picture = self.attempt(lambda: PngReader(files["max_projection"]))
+        picture = self.attempt(lambda: rois.find_picture(files["max_projection"]))
         for video in ("video_0", "video_1"):
             # Nothing of them is used; that they are whole is part of the session being whole.
             self.attempt(partial(self.hdf5, video))
@@ -211,7 +210,7 @@ class SessionReading:
             **roi_parts,
             **parts,
             **patches,
-            n.MAX_PROJECTION: OrthogonalArray(picture),
+            n.MAX_PROJECTION: picture,
             **flow,
         }
 

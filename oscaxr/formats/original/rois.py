@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from oscaxr.arrays.lazy import Array, AxisIndex, OrthogonalArray
+from oscaxr.arrays.computed import computed
+from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray
 from oscaxr.errors import FormatError
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import DatasetReader, Source, as_words, open_source
@@ -180,21 +182,21 @@ def _load_edges(path: Path) -> IntArray:
 
 def _matched(boxes: IntArray, listed: IntArray, path: Path) -> IntArray:
     """Return for each listed box the ROI that has it."""
-    everything, where = np.unique(np.concatenate([boxes, listed]), axis=0, return_inverse=True)
-    of_roi, of_row = where.ravel()[: len(boxes)], where.ravel()[len(boxes) :]
-    counts = np.bincount(of_roi, minlength=len(everything))[of_row]
-    odd = np.flatnonzero(counts != 1)
-    if odd.size:
-        some = ", ".join(f"row {i} ({counts[i]} masks)" for i in odd[:_LISTED])
+    rois: dict[tuple[int, ...], list[int]] = {}
+    for roi, box in enumerate(boxes.tolist()):
+        rois.setdefault(tuple(box), []).append(roi)
+    found = [rois.get(tuple(box), []) for box in listed.tolist()]
+    odd = [row for row, of_box in enumerate(found) if len(of_box) != 1]
+    if odd:
+        some = ", ".join(f"row {row} ({len(found[row])} masks)" for row in odd[:_LISTED])
         raise FormatError(
-            f"{path}: each row should have the box of exactly one ROI mask, but {odd.size} have "
+            f"{path}: each row should have the box of exactly one ROI mask, but {len(odd)} have "
             f"none or several: {some}"
         )
-    if len(np.unique(of_row)) < len(of_row):
+    chosen = np.array(found, np.int64).ravel()
+    if len(np.unique(chosen)) < len(chosen):
         raise FormatError(f"{path} lists the same box more than once")
-    roi = np.zeros(len(everything), np.int64)
-    roi[of_roi] = np.arange(len(boxes))
-    return roi[of_row]
+    return chosen
 
 
 def _drawn(rows: Any, box: IntArray, path: Path) -> Array:
@@ -241,34 +243,28 @@ def tracking_ids(path: Path | None, roi_id: IntArray, session_id: int) -> IntArr
     return tracked
 
 
-class PngReader:
-    """A grey-scale picture, decoded when it is indexed."""
+def find_picture(path: Path) -> Any:
+    """Return a grey-scale picture, decoded on first use."""
+    from PIL import Image
 
-    def __init__(self, path: Path) -> None:
-        from PIL import Image
+    try:
+        with Image.open(path) as picture:
+            mode, (width, height) = picture.mode, picture.size
+            picture.verify()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise FormatError(
+            f"{path} cannot be read as a picture ({error}): it is cut short or damaged"
+        ) from error
+    if mode != "L":
+        raise FormatError(f"{path} is a picture of mode {mode}, not of 8-bit grey")
+    return computed(Once(partial(_decoded, path)), (height, width), np.uint8)
 
-        self.path = str(path)
-        try:
-            with Image.open(path) as picture:
-                mode, (width, height) = picture.mode, picture.size
-                picture.verify()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise FormatError(
-                f"{path} cannot be read as a picture ({error}): it is cut short or damaged"
-            ) from error
-        if mode != "L":
-            raise FormatError(f"{path} is a picture of mode {mode}, not of 8-bit grey")
-        self.shape: tuple[int, ...] = (height, width)
-        self.dtype = np.dtype(np.uint8)
 
-    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
-        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
-        from PIL import Image
+def _decoded(path: Path) -> Array:
+    from PIL import Image
 
-        try:
-            with Image.open(self.path) as picture:
-                values = np.asarray(picture)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise FormatError(f"{self.path} cannot be decoded ({error})") from error
-        height, width = indices
-        return np.array(values[height][:, width])
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise FormatError(f"{path} cannot be decoded ({error})") from error
