@@ -165,7 +165,8 @@ def id_or_path(
 ) -> SessionSource:
     """Return the session of an id or a path; its row is looked up when it is opened."""
     known: dict[str, Any] = {"table": table, "options": options, "run_type": run_type}
-    if _is_id(asked):
+    is_path = not asked.isdecimal() if isinstance(asked, str) else isinstance(asked, os.PathLike)
+    if not is_path:
         return SessionSource((), _as_id(asked), data_folder(datadir), **known)
     return SessionSource((location(asked, options.get("storage_options")),), **known)
 
@@ -175,12 +176,6 @@ def data_folder(datadir: PathLike | None) -> Path:
     if datadir is None:
         raise CriterionError("say where to look: give datadir=, the folder of the files")
     return Path(datadir).expanduser()
-
-
-def _is_id(value: Any) -> bool:
-    return not isinstance(value, str | os.PathLike) or (
-        isinstance(value, str) and value.isdecimal()
-    )
 
 
 def _as_id(value: Any) -> int:

@@ -107,7 +107,8 @@ def _core(
     coords, attrs = _facts(source)
     clocks = recordings.read_clocks(source)
     n_stim, n_twop = (len(clocks[c]) if c in clocks else None for c in ("stim", "twop"))
-    dff = recordings.find_dff(source, n_twop)
+    traces = f"{header.DFF}/data"
+    dff = source.array(traces, "dF/F by (two-photon frame, ROI)", (n_twop, None))
     table = recordings.read_roi_table(source, None if dff is None else dff.shape[1], dropped)
     running = {} if n.RUN_VELOCITY in dropped else recordings.read_running(source, n_stim)
     columns = stimulus_table.read_segments(source, clocks)

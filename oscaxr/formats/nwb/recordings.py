@@ -24,11 +24,6 @@ def read_clocks(source: Source) -> dict[str, Array]:
     return {name: times for name, times in clocks.items() if times is not None}
 
 
-def find_dff(source: Source, n_frames: int | None) -> h5py.Dataset | None:
-    """Return the dataset of dF/F, (time, roi), its shape checked against the clock."""
-    return source.array(f"{DFF}/data", "dF/F by (two-photon frame, ROI)", (n_frames, None))
-
-
 def read_dff(source: Source, dataset: h5py.Dataset) -> Parts:
     """Return dF/F and what is computed from whole traces on first use."""
     reader = DatasetReader(source.file, dataset)
