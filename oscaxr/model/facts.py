@@ -145,32 +145,34 @@ _LEAST: Final[dict[FactKind, int]] = {"id": 0, "count": MISSING_INT}
 
 def typed_fact(value: Any, spec: FactSpec) -> int | float | str:
     """Return a value of the session table as its column has it; refuse it with a ValueError."""
-    is_text = spec.kind in ("word", "text", "time")
     text = "" if pd.isna(value) else str(value).strip()
-    if not text:
-        value = math.nan if spec.kind == "float" else MISSING_INT
-        if spec.kind == "id":
-            raise ValueError("there is none")
-        return text if is_text else value
-    if spec.allowed and text not in spec.allowed:
-        raise ValueError("it is another word")
-    if is_text:
-        typed: int | float | str = text
-    else:
-        typed = number = float(value)
-        if math.isnan(number):
-            raise ValueError("it is no number")
-        if spec.kind != "float":
-            typed = whole = int(number)
-            is_flag = spec.kind != "flag" or whole in (0, 1, MISSING_INT)
-            if whole != number or whole < _LEAST.get(spec.kind, whole) or not is_flag:
-                raise ValueError("it is not such a number")
-    if spec.kind in _MOMENTS and typed != MISSING_INT:
-        # The same when written again: a form also reads dates with fewer digits than it has.
-        form, _ = _MOMENTS[spec.kind]
-        if datetime.strptime(str(typed), form).strftime(form) != str(typed):
-            raise ValueError("it has another form")
-    return typed
+    if spec.kind in ("word", "text", "time"):
+        if text and spec.allowed and text not in spec.allowed:
+            raise ValueError("it is another word")
+        if text and spec.kind == "time":
+            _check_moment(text, spec.kind)
+        return text
+    if spec.kind == "float" and not text:
+        return math.nan
+    number = float(value) if text else float(MISSING_INT)
+    if math.isnan(number):
+        raise ValueError("it is no number")
+    if spec.kind == "float":
+        return number
+    whole = int(number)
+    fits = spec.kind != "flag" or whole in (0, 1, MISSING_INT)
+    if whole != number or whole < _LEAST.get(spec.kind, whole) or not fits:
+        raise ValueError("it is not such a number")
+    if spec.kind == "date" and whole != MISSING_INT:
+        _check_moment(str(whole), spec.kind)
+    return whole
+
+
+def _check_moment(text: str, kind: FactKind) -> None:
+    # The same when written again: a form also reads dates with fewer digits than it has.
+    form, _ = _MOMENTS[kind]
+    if datetime.strptime(text, form).strftime(form) != text:
+        raise ValueError("it has another form")
 
 
 def facts_from_row(
@@ -182,9 +184,9 @@ def facts_from_row(
     values = {PUBLISHED.get(str(column), str(column)): value for column, value in row.items()}
     for spec in FACTS:
         value = values.get(spec.name)
-        if pd.isna(value) or value == MISSING_INT or not str(value).strip():
-            continue
         try:
+            if pd.isna(value) or value == MISSING_INT or str(value).strip() in ("", "-1"):
+                continue
             typed = typed_fact(value, spec)
         except (TypeError, ValueError, OverflowError):
             problems.append(f"{spec.name} = {value!r} is not a {spec.kind}")
