@@ -185,11 +185,13 @@ def facts_from_row(
     for spec in FACTS:
         value = values.get(spec.name)
         try:
-            if pd.isna(value) or value == MISSING_INT or str(value).strip() in ("", "-1"):
+            if pd.isna(value) or value == MISSING_INT or not str(value).strip():
                 continue
             typed = typed_fact(value, spec)
         except (TypeError, ValueError, OverflowError):
             problems.append(f"{spec.name} = {value!r} is not a {spec.kind}")
+            continue
+        if typed == MISSING_INT:
             continue
         if spec.kind in _MOMENTS:
             stored, form = _MOMENTS[spec.kind]
