@@ -241,8 +241,8 @@ def _typed_column(
         except (TypeError, ValueError, OverflowError):
             typed.append(MISSING_INT)
             wrong.append(True)
-    dtype = {"word": "str", "text": "str", "time": "str", "float": "float64"}.get(
-        spec.kind, "int64"
-    )
+    dtype: Any = "float64" if spec.kind == "float" else "int64"
+    if spec.kind in ("word", "text", "time"):
+        dtype = "str"
     column = pd.Series(typed, index=values.index, dtype=object).astype(dtype)
     return column, pd.Series(wrong, index=values.index, dtype=bool)
