@@ -80,10 +80,12 @@ def _runs_of(index: AxisIndex, size: int, width: int) -> list[Run]:
         return [(slice(start, start + length), slice(0, length), slice(None))]
     rows = np.arange(*index.indices(size)) if isinstance(index, slice) else index
     cuts = (np.flatnonzero(np.diff(rows // width) > 1) + 1).tolist()
-    return [
-        (slice(int(rows[a]), int(rows[b - 1]) + 1), slice(a, b), rows[a:b] - rows[a])
-        for a, b in pairwise([0, *cuts, len(rows)])
-    ]
+    runs: list[Run] = []
+    for a, b in pairwise([0, *cuts, len(rows)]):
+        first, stop = int(rows[a]), int(rows[b - 1]) + 1
+        wanted = slice(None) if stop - first == b - a else rows[a:b] - first
+        runs.append((slice(first, stop), slice(a, b), wanted))
+    return runs
 
 
 def read_runs(array: Any, runs: list[list[Run]], dtype: np.dtype[Any]) -> Array:

@@ -129,10 +129,9 @@ def select_segments(
     given = {"stimulus_type": stimulus, **criteria} if stimulus is not None else dict(criteria)
     given = {name: value for name, value in given.items() if value is not None}
     segments = segment_part(ds)
+    # Not their values: of an export, each would be read.
     columns = {
-        str(name): coord.values
-        for name, coord in segments.coords.items()
-        if coord.dims == (n.SEGMENT,)
+        str(name): coord for name, coord in segments.coords.items() if coord.dims == (n.SEGMENT,)
     }
     implied = "stimulus_type" not in given
     given = _with_stimuli(given)
@@ -143,13 +142,13 @@ def select_segments(
             problems.append(_unknown(name, columns))
             continue
         try:
-            fulfils = _fulfils(name, columns[name], value)
+            fulfils = _fulfils(name, columns[name].values, value)
         except CriterionError as error:
             problems.append(str(error))
             continue
         shown = _shown(name, value, implied)
         if name in CONCERNS:
-            concerned = columns["stimulus_type"] == CONCERNS[name]
+            concerned = columns["stimulus_type"].values == CONCERNS[name]
             fulfils |= ~concerned
             if keep.any() and not (keep & concerned).any():
                 shown += f" (concerns {CONCERNS[name]} only)"
@@ -159,10 +158,10 @@ def select_segments(
         raise CriterionError(f"cannot select segments:{listed(problems)}")
     positions = np.flatnonzero(keep)
     if run_start is not None:
-        in_order = np.argsort(columns[n.SEGMENT][positions], kind="stable")
-        numbers, block = (columns[name][positions][in_order] for name in (n.SEGMENT, n.BLOCK))
+        numbers, block = (columns[name].values[positions] for name in (n.SEGMENT, n.BLOCK))
+        in_order = np.argsort(numbers, kind="stable")
         first = np.empty(len(positions), bool)
-        first[in_order] = first_of_consecutive(numbers, block)
+        first[in_order] = first_of_consecutive(numbers[in_order], block[in_order])
         positions = positions[first == bool(run_start)]
         steps.append(Step(f"run_start = {run_start}", len(positions)))
     selected = segments.isel({n.SEGMENT: positions})

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from oscaxr.arrays.xarray_internals import data_of
 from oscaxr.errors import WindowError, few
 from oscaxr.model import names as n
 from oscaxr.model.segments import (
@@ -103,8 +104,9 @@ def _of_segments(
     if not isinstance(segments, xr.Dataset):
         table = table.isel({n.SEGMENT: positions})
     columns = {name: table.variables[name] for name in table.coords}
+    # What of an export was not looked at stays unread.
     carried = {
-        name: xr.Variable((n.SEQUENCE,), column.values, column.attrs)
+        name: xr.Variable((n.SEQUENCE,), data_of(column.to_base_variable()), column.attrs)
         for name, column in columns.items()
         if column.dims == (n.SEGMENT,)
     }

@@ -229,62 +229,61 @@ class ChunkGuard:
         self.opener = opener
         self.complete = complete
         self._counts = plan.per_shard or (1,) * len(plan.shape)
-        self._indexes: dict[str, Array] = {}
-        self._proven: set[Place] = set()
+        self._proven: dict[str, Array] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_indexes": {}, "_proven": set()}
+        return self.__dict__ | {"_proven": {}}
 
     def check(self, axes: Iterable[Iterable[int]], *, checksums: bool = True) -> None:
-        """Prove the chunks at the outer product of places of the grid, each once."""
+        """Prove the chunks at the outer product of places of the grid, in order, each once."""
         # Their checksums too: zarrs does not compare that of a chunk of which it decodes a part.
-        # One after another: of what is claimed to be there, the first that is not ends it.
-        new = (place for place in product(*axes) if place not in self._proven)
-        for key, places in groupby(new, self._key):
-            with self.opener(key) as opened:
-                index = None if opened is None else self._index(key, opened)
-                for place in places:
-                    self._check_chunk(key, place, opened, index, checksums)
-                    if checksums:
-                        self._proven.add(place)
+        # File by file: of what is claimed to be there, the first that is not ends it.
+        by_file = [_by_file(axis, n) for axis, n in zip(axes, self._counts, strict=True)]
+        for part in product(*by_file):
+            key = "/".join([self.plan.path, "c", *(str(number) for number, _ in part)])
+            self._check_file(key, [places for _, places in part], checksums)
 
-    def _key(self, place: Place) -> str:
-        numbers = [at // count for at, count in zip(place, self._counts, strict=True)]
-        return "/".join([self.plan.path, "c", *map(str, numbers)])
+    def _check_file(self, key: str, places: Sequence[Sequence[int]], checksums: bool) -> None:
+        within = [[at % c for at in axis] for axis, c in zip(places, self._counts, strict=True)]
+        wanted = np.ix_(*within)
+        if key in self._proven and self._proven[key][wanted].all():
+            return
+        chunks = list(product(*places))
+        with self.opener(key) as opened:
+            index = None if opened is None else self._index(key, opened)
+            absent = [(_ABSENT, _ABSENT)] * len(chunks)
+            found = absent if index is None else index[wanted].reshape(-1, 2).tolist()
+            for place, (start, length) in zip(chunks, found, strict=True):
+                if opened is not None and (start, length) != (_ABSENT, _ABSENT):
+                    self._check_chunk(place, opened, start, length, checksums)
+                elif self.complete:
+                    missing = f"is missing (it should be in {key}; exports have every chunk)"
+                    raise damaged(self.store, f"{_named(place)} of {self.plan.path} {missing}")
+        if checksums and index is not None:
+            self._proven.setdefault(key, np.zeros(self._counts, bool))[wanted] = True
 
     def _index(self, key: str, opened: Opened) -> Array:
         """Return where in a file its chunks begin, and how long they are."""
         size = opened.size
         if self.plan.per_shard is None:
             return np.array([0, size], np.uint64).reshape(*self._counts, 2)
-        if key not in self._indexes:
-            length = 16 * math.prod(self._counts)
-            end = size - length - _CHECKSUM_BYTES
-            if end < 0:
-                raise self._damaged(f"the index of {key}", f"it is cut short, to {size} bytes")
-            index = np.frombuffer(opened.read(end, length), "<u8").reshape(-1, 2)
-            there = index[index[:, 0] != _ABSENT]
-            there = there[np.argsort(there[:, 0])]
-            if there.size and (int(there.max()) > end or int(there[-1].sum()) > end):
-                raise self._damaged(f"a chunk of {key}", f"it is cut short, to {size} bytes")
-            if (there[:-1].sum(axis=1) > there[1:, 0]).any():
-                raise self._damaged(f"the index of {key}", "its chunks overlap")
-            self._indexes[key] = index.reshape(*self._counts, 2)
-        return self._indexes[key]
+        length = 16 * math.prod(self._counts)
+        end = size - length - _CHECKSUM_BYTES
+        if end < 0:
+            raise self._damaged(f"the index of {key}", f"it is cut short, to {size} bytes")
+        index = np.frombuffer(opened.read(end, length), "<u8").reshape(-1, 2)
+        there = index[index[:, 0] != _ABSENT]
+        there = there[np.argsort(there[:, 0])]
+        if there.size and (int(there.max()) > end or int(there[-1].sum()) > end):
+            raise self._damaged(f"a chunk of {key}", f"it is cut short, to {size} bytes")
+        if (there[:-1].sum(axis=1) > there[1:, 0]).any():
+            raise self._damaged(f"the index of {key}", "its chunks overlap")
+        return index.reshape(*self._counts, 2)
 
     def _check_chunk(
-        self, key: str, place: Place, opened: Opened | None, index: Array | None, checksums: bool
+        self, place: Place, opened: Opened, start: int, length: int, checksums: bool
     ) -> None:
-        plan, what = self.plan, f"the chunk ({', '.join(map(str, place))})"
-        start = length = _ABSENT
-        if index is not None:
-            local = tuple(at % count for at, count in zip(place, self._counts, strict=True))
-            start, length = index[local].tolist()
-        if opened is None or start == length == _ABSENT:
-            if self.complete:
-                missing = f"is missing (it should be in {key}; exports have every chunk)"
-                raise damaged(self.store, f"{what} of {plan.path} {missing}")
-            return
+        plan, what = self.plan, _named(place)
         stored = length - _CHECKSUM_BYTES * plan.checksum
         limit = MAX_DOCUMENT_BYTES if plan.text else plan.chunk_bytes
         if stored <= 0 or start + length > opened.size:
@@ -306,6 +305,15 @@ class ChunkGuard:
 
     def _damaged(self, what: str, reason: str) -> DamagedExportError:
         return damaged(self.store, f"{what} of {self.plan.path} is damaged or cut short ({reason})")
+
+
+def _by_file(places: Iterable[int], n_in_file: int) -> list[tuple[int, list[int]]]:
+    """Return places along an axis by the number of the file that has them."""
+    return [(number, [*some]) for number, some in groupby(places, lambda at: at // n_in_file)]
+
+
+def _named(place: Place) -> str:
+    return f"the chunk ({', '.join(map(str, place))})"
 
 
 def _unfit(plan: ArrayPlan, raw: bytes, stored: int) -> str:
