@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,15 +17,13 @@ from oscaxr.model import names as n
 
 PathLike = str | os.PathLike[str]
 Table = dict[str, list[Any]]
+Fits = Callable[[Any], bool]
 Integers = npt.NDArray[np.int64]
 
 _FILE_NAME: Final = re.compile(r"mouse_(\d+)__session_(\d+)__nway_matched_rois\.json")
 _MATRIX: Final = re.compile(r"sess_(\d+)_to_sess_(\d+)_transformation_matrix")
-_ROI_ID: Final = re.compile(r"sess_(\d+)_roi_id")
-_BAD_ROI_ID: Final = re.compile(r"sess_(\d+)_bad_roi_id")
-_EXTRA_ROI_ID: Final = re.compile(r"sess_?(\d+)_extra_roi_id")
-_INDEX: Final = "dff-ordered_roi_index"
-_BAD_INDEX: Final = "dff_local_bad_roi_idx"
+_EXAMPLES: Final = "match_perm_examples"
+_OF_ROIS: Final = ("rois", "bad_rois")
 _LONG_NAMES: Final = {
     "roi_index": "index of the ROI, bad ROIs counted",
     "bad_roi_index": "index of the bad ROI",
@@ -34,10 +32,6 @@ _LONG_NAMES: Final = {
     n.ROI: "row of the ROI in the NWB file",
     n.ROI_ID: "id of the ROI in the source",
 }
-_EXAMPLE: Final = (
-    *("match_level", "sess_order", "n_total"),
-    *("dff_local_missing_roi_idx", "dff_local_extra_roi_idx"),
-)
 _EXAMPLE_COLUMNS: Final = (
     *("match_level", "session_order", "missing_tracking_id", "missing_roi_index"),
     *("extra_roi_index", "extra_roi_id", "n_total"),
@@ -122,7 +116,7 @@ def read_match_examples(path: PathLike) -> pd.DataFrame:
     The ids that the files give for missing ROIs are not used: some are another session's. The
     indices agree with the tracked ROIs, whose ids :func:`oscaxr.read_matches` has.
     """
-    return _Parsed(path).examples()
+    return pd.DataFrame(_Parsed(path).example_rows, columns=list(_EXAMPLE_COLUMNS))
 
 
 def rows_without_bad(index: npt.ArrayLike, bad: npt.ArrayLike) -> Integers:
@@ -132,6 +126,52 @@ def rows_without_bad(index: npt.ArrayLike, bad: npt.ArrayLike) -> Integers:
     return index - below
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_nan(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and np.isnan(value))
+
+
+def _is_list_of_counts(value: Any) -> bool:
+    counts = isinstance(value, list) and all(_is_count(item) for item in value)
+    return counts and len(set(value)) == len(value)
+
+
+def _is_list_or_nan(value: Any) -> bool:
+    return _is_nan(value) or _is_list_of_counts(value)
+
+
+def _is_matrix(value: Any) -> bool:
+    rows = value if isinstance(value, list) else []
+    if [len(row) if isinstance(row, list) else 0 for row in rows] != [3, 3, 3]:
+        return False
+    if not all(_is_number(item) for row in rows for item in row):
+        return False
+    return bool(np.linalg.matrix_rank(np.array(rows, np.float64)) == 3)
+
+
+_COUNTS: Final = "a list of different whole numbers"
+# What there is of an example: the column by name, and what its cells are.
+_EXAMPLE: Final[tuple[tuple[str, str, Fits], ...]] = (
+    ("match_level", "texts", _is_text),
+    ("sess_order", f"{_COUNTS} or NaN", _is_list_or_nan),
+    ("dff_local_missing_roi_idx", f"{_COUNTS} or NaN", _is_list_or_nan),
+    ("dff_local_extra_roi_idx", f"{_COUNTS} or NaN", _is_list_or_nan),
+    (r"sess_?\d+_extra_roi_id", f"{_COUNTS} or NaN", _is_list_or_nan),
+    ("n_total", "whole numbers", _is_count),
+)
+
+
 class _Parsed:
     """The content of one matching file, checked; all problems are raised together."""
 
@@ -139,9 +179,15 @@ class _Parsed:
         self.path = Path(path)
         self.problems: list[str] = []
         content = _load(self.path)
-        self.session, self.index, self.roi_id = self._rois(content, "rois", _INDEX, _ROI_ID)
-        bad = self._rois(content, "bad_rois", _BAD_INDEX, _BAD_ROI_ID)
-        bad_session, self.bad_index, self.bad_id = bad
+        given = [_EXAMPLES] if _EXAMPLES in content else []
+        names = (*_OF_ROIS, "metadata", *given)
+        self.tables = {name: self._table(name, content.get(name)) for name in names}
+        self.session, self.index, self.roi_id = self._rois(
+            "rois", "dff-ordered_roi_index", r"sess_(\d+)_roi_id"
+        )
+        bad_session, self.bad_index, self.bad_id = self._rois(
+            "bad_rois", "dff_local_bad_roi_idx", r"sess_(\d+)_bad_roi_id"
+        )
         if None not in (self.session, bad_session) and self.session != bad_session:
             self.problems.append(
                 f"rois are those of session {self.session}, bad_rois of session {bad_session}"
@@ -149,21 +195,18 @@ class _Parsed:
         both = sorted(set(self.index.tolist()) & set(self.bad_index.tolist()))
         if both:
             self.problems.append(f"ROIs {both} are tracked and bad at once")
-        self.metadata = self._table(content, "metadata")
-        self.example_table: Table | None = None
-        if "match_perm_examples" in content:
-            self.example_table = self._table(content, "match_perm_examples")
-        self._check_sessions()
-        self._check_matrices()
-        self.example_rows = self._check_examples() if self.example_table is not None else []
+        self.minimum_iou = self._single("minimum_iou", "number", _is_number)
+        self.matching = self._single("nway_info", "text", _is_text)
+        self.session_ids = self._sessions()
+        self.matrices = self._matrices()
+        self.example_rows = self._examples() if given else []
         if self.problems:
             found = listed(self.problems)
             raise FormatError(f"{self.path} is not a file of matched ROIs as published:{found}")
         self._check_name()
 
-    def _table(self, content: Mapping[str, Any], name: str) -> Table:
+    def _table(self, name: str, table: Any) -> Table:
         """Return a table's columns as lists, its rows in the order of their numbers."""
-        table = content.get(name)
         if not isinstance(table, dict) or not all(isinstance(v, dict) for v in table.values()):
             self.problems.append(f"there is no table {name!r} of columns of numbered rows")
             return {}
@@ -178,112 +221,86 @@ class _Parsed:
             self.problems.append(f"{name}: columns differ in length: {lengths}")
         return columns
 
-    def _rois(
-        self, content: Mapping[str, Any], name: str, index: str, id_pattern: re.Pattern[str]
-    ) -> tuple[int | None, Integers, Integers]:
+    def _column(
+        self, table: str, form: str, words: str, fits: Fits, *, single: bool = False
+    ) -> tuple[re.Match[str] | None, list[Any]]:
+        """Return the one column whose name has a form; no values if they are not as they should."""
+        columns = self.tables[table]
+        matches = [match for column in columns if (match := re.fullmatch(form, column))]
+        if len(matches) != 1:
+            self.problems.append(
+                f"{table}: one column should be named {form!r}, but there are {sorted(columns)}"
+            )
+            return None, []
+        (match,) = matches
+        values = columns[match[0]]
+        odd = [value for value in values if not fits(value)]
+        if not odd and table in _OF_ROIS:
+            odd = sorted({value for value in values if values.count(value) > 1})
+        if odd or (single and len(values) != 1):
+            found = (odd or values)[:5]
+            self.problems.append(f"{table}: {match[0]!r} should hold {words}, but it holds {found}")
+            return match, []
+        return match, values
+
+    def _rois(self, table: str, index: str, ids: str) -> tuple[int | None, Integers, Integers]:
         """Return the session, the indices and the ids of a table of ROIs."""
-        table = self._table(content, name)
-        found = [match for column in table if (match := id_pattern.fullmatch(column))]
-        indices = self._integers(name, table, index)
-        if len(found) == 1:
-            return int(found[0][1]), indices, self._integers(name, table, found[0][0])
-        self.problems.append(
-            f"{name}: one column should be named {id_pattern.pattern!r}, but there are "
-            f"{sorted(table)}"
-        )
-        return None, indices, np.empty(0, np.int64)
+        what = "the numbers of ROIs, each once"
+        _, indices = self._column(table, index, what, _is_count)
+        match, roi_ids = self._column(table, ids, what, _is_count)
+        session = None if match is None else int(match[1])
+        return session, np.array(indices, np.int64), np.array(roi_ids, np.int64)
 
-    def _integers(self, name: str, table: Table, column: str) -> Integers:
-        """Return a column of different whole numbers, zero or more."""
-        if column not in table:
-            if table:
-                self.problems.append(f"{name}: no column {column!r}, only {sorted(table)}")
-            return np.empty(0, np.int64)
-        values = table[column]
-        odd = [value for value in values if not _is_count(value)]
-        if odd:
-            self.problems.append(f"{name}: {column!r} holds {odd[:5]}, not ROI numbers")
-            return np.empty(0, np.int64)
-        twice = sorted({value for value in values if values.count(value) > 1})
-        if twice:
-            self.problems.append(f"{name}: {column!r} lists {twice[:5]} more than once")
-        return np.array(values, np.int64)
-
-    def _single(self, column: str, valid: Callable[[Any], bool], what: str) -> Any:
+    def _single(self, form: str, words: str, fits: Fits) -> Any:
         """Return the one value of a column of the metadata, None if it is not as it should be."""
-        values = self.metadata.get(column)
-        if values is None or len(values) != 1 or not valid(values[0]):
-            self.problems.append(f"metadata: {column!r} should be {what}, not {values}")
-            return None
-        return values[0]
+        _, values = self._column("metadata", form, f"one {words}", fits, single=True)
+        return values[0] if values else None
 
-    def _check_sessions(self) -> None:
-        whole = "one list of different whole numbers"
-        numbers = self._single("sess_ns", _is_list_of_counts, whole)
-        ids = self._single("sess_ids", _is_list_of_counts, whole)
-        self.minimum_iou = self._single("minimum_iou", _is_number, "a number")
-        self.matching = self._single("nway_info", lambda value: isinstance(value, str), "a text")
-        self.session_ids: dict[int, int] = {}
-        if numbers is None or ids is None:
-            return
+    def _sessions(self) -> dict[int, int]:
+        """Return the ids of the matched sessions by their numbers."""
+        numbers, ids = (
+            self._single(name, _COUNTS.removeprefix("a "), _is_list_of_counts) or []
+            for name in ("sess_ns", "sess_ids")
+        )
         if len(numbers) != len(ids):
             self.problems.append(f"metadata: {len(numbers)} session numbers, but {len(ids)} ids")
-            return
-        self.session_ids = dict(zip(numbers, ids, strict=True))
-        if self.session is not None and self.session not in self.session_ids:
+        elif self.session is not None and self.session not in numbers:
             self.problems.append(f"session {self.session} is none of the matched ones, {numbers}")
+        return dict(zip(numbers, ids, strict=False))
 
-    def _check_matrices(self) -> None:
-        self.matrices: dict[int, npt.NDArray[np.float64]] = {}
-        for column in self.metadata:
-            match = _MATRIX.fullmatch(column)
-            if match is None:
-                continue
-            matrix = self._single(column, _is_matrix, "one invertible 3 x 3 matrix of numbers")
-            source, target = int(match[1]), int(match[2])
+    def _matrices(self) -> dict[int, npt.NDArray[np.float64]]:
+        """Return the matrices by the number of the session that each is from."""
+        matrices = {}
+        for match in filter(None, map(_MATRIX.fullmatch, self.tables["metadata"])):
+            column, source, target = match[0], int(match[1]), int(match[2])
+            what = "invertible 3 x 3 matrix of numbers"
+            matrices[source] = np.array(self._single(column, what, _is_matrix), np.float64)
             if self.session is not None and target != self.session:
                 self.problems.append(
                     f"metadata: {column!r} does not lead to session {self.session}"
                 )
             elif self.session_ids and source not in self.session_ids:
                 self.problems.append(f"metadata: {column!r} is from a session that is not matched")
-            if matrix is not None:
-                self.matrices[source] = np.array(matrix, np.float64)
+        return matrices
 
-    def _check_examples(self) -> list[dict[str, Any]]:
-        table = self.example_table or {}
-        extra_ids = [column for column in table if _EXTRA_ROI_ID.fullmatch(column)]
-        absent = [column for column in _EXAMPLE if column not in table]
-        if absent or len(extra_ids) != 1:
-            self.problems.append(
-                f"match_perm_examples: {absent or 'the extra ROI ids'} should be among its columns "
-                f"{sorted(table)}"
-            )
-            return []
-        columns = [table[column] for column in (*_EXAMPLE, extra_ids[0])]
+    def _examples(self) -> list[dict[str, Any]]:
+        columns = [self._column(_EXAMPLES, *kind)[1] for kind in _EXAMPLE]
         if len({len(column) for column in columns}) > 1:
             return []  # said above
         rows = []
         tracking_id = {index: place for place, index in enumerate(self.index.tolist())}
-        for number, (level, order, total, missing, extra, extra_id) in enumerate(
-            zip(*columns, strict=True)
-        ):
-            lists = [[] if _is_nan(value) else value for value in (order, missing, extra, extra_id)]
-            where = f"match_perm_examples, row {number}"
-            if not all(_is_list_of_counts(value) for value in lists) or not _is_count(total):
-                self.problems.append(f"{where}: {lists} and {total} should be ROI numbers")
-                continue
-            order, missing, extra, extra_id = lists
+        for number, cells in enumerate(zip(*columns, strict=True)):
+            level, order, missing, extra, ids, total = ([] if _is_nan(c) else c for c in cells)
             unknown = sorted(set(missing) - tracking_id.keys())
             known = sorted(set(extra) & tracking_id.keys())
-            if unknown or known or len(extra) != len(extra_id):
+            if unknown or known or len(extra) != len(ids):
                 self.problems.append(
-                    f"{where}: missing ROIs should be tracked ({unknown} are not), extra ones not "
-                    f"({known} are), with an id each"
+                    f"{_EXAMPLES}, row {number}: missing ROIs should be tracked ({unknown} are "
+                    f"not), extra ones not ({known} are), with an id each"
                 )
                 continue
-            lists.insert(1, [tracking_id[index] for index in missing])
-            row = (str(level), *map(tuple, lists), total)
+            lists = (order, [tracking_id[index] for index in missing], missing, extra, ids)
+            row = (level, *map(tuple, lists), total)
             rows.append(dict(zip(_EXAMPLE_COLUMNS, row, strict=True)))
         return rows
 
@@ -329,9 +346,6 @@ class _Parsed:
         found["matrix"].attrs["comment"] = what
         return found
 
-    def examples(self) -> pd.DataFrame:
-        return pd.DataFrame(self.example_rows, columns=list(_EXAMPLE_COLUMNS))
-
 
 def _load(path: Path) -> dict[str, Any]:
     try:
@@ -341,30 +355,3 @@ def _load(path: Path) -> dict[str, Any]:
     if isinstance(content, dict):
         return content
     raise FormatError(f"{path} holds no tables, but a JSON {type(content).__name__}")
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
-
-
-def _is_nan(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and np.isnan(value))
-
-
-def _is_list_of_counts(value: Any) -> bool:
-    counts = isinstance(value, list) and all(_is_count(item) for item in value)
-    return counts and len(set(value)) == len(value)
-
-
-def _is_matrix(value: Any) -> bool:
-    if not isinstance(value, list) or len(value) != 3:
-        return False
-    if not all(isinstance(row, list) and len(row) == 3 for row in value):
-        return False
-    if not all(_is_number(item) for row in value for item in row):
-        return False
-    return bool(np.linalg.matrix_rank(np.array(value, np.float64)) == 3)

@@ -182,21 +182,21 @@ def _load_edges(path: Path) -> IntArray:
 
 def _matched(boxes: IntArray, listed: IntArray, path: Path) -> IntArray:
     """Return for each listed box the ROI that has it."""
-    rois: dict[tuple[int, ...], list[int]] = {}
-    for roi, box in enumerate(boxes.tolist()):
-        rois.setdefault(tuple(box), []).append(roi)
-    found = [rois.get(tuple(box), []) for box in listed.tolist()]
-    odd = [row for row, of_box in enumerate(found) if len(of_box) != 1]
-    if odd:
-        some = ", ".join(f"row {row} ({len(found[row])} masks)" for row in odd[:_LISTED])
+    everything, where = np.unique(np.concatenate([boxes, listed]), axis=0, return_inverse=True)
+    of_roi, of_row = np.split(where.ravel(), [len(boxes)])
+    counts = np.bincount(of_roi, minlength=len(everything))[of_row]
+    odd = np.flatnonzero(counts != 1)
+    if odd.size:
+        some = ", ".join(f"row {row} ({counts[row]} masks)" for row in odd[:_LISTED])
         raise FormatError(
-            f"{path}: each row should have the box of exactly one ROI mask, but {len(odd)} have "
+            f"{path}: each row should have the box of exactly one ROI mask, but {odd.size} have "
             f"none or several: {some}"
         )
-    chosen = np.array(found, np.int64).ravel()
-    if len(np.unique(chosen)) < len(chosen):
+    if len(np.unique(of_row)) < len(of_row):
         raise FormatError(f"{path} lists the same box more than once")
-    return chosen
+    roi = np.zeros(len(everything), np.int64)
+    roi[of_roi] = np.arange(len(boxes))
+    return roi[of_row]
 
 
 def _drawn(rows: Any, box: IntArray, path: Path) -> Array:

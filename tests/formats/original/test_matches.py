@@ -156,13 +156,16 @@ def put(table, column, *cells):
         (lambda c: c.pop("rois"), "no table 'rois'"),
         (lambda c: c.__setitem__("bad_rois", [1, 2]), "no table 'bad_rois'"),
         (lambda c: c["rois"].pop("sess_2_roi_id"), "one column should be named"),
-        (lambda c: c["rois"].pop("dff-ordered_roi_index"), "no column 'dff-ordered_roi_index'"),
+        (
+            lambda c: c["rois"].pop("dff-ordered_roi_index"),
+            "should be named 'dff-ordered_roi_index'",
+        ),
         (lambda c: c["rois"]["sess_2_roi_id"].pop("0"), "not numbered from 0"),
         (put("rois", "sess_2_roi_id", 1, 2), "columns differ in length"),
         (put("rois", "dff-ordered_roi_index", 15, -3, 8), "holds [-3]"),
         (put("rois", "dff-ordered_roi_index", 15, 3.0, "8"), "holds [3.0, '8']"),
         (put("rois", "dff-ordered_roi_index", 15, True, None), "holds [True, None]"),
-        (put("rois", "dff-ordered_roi_index", 15, 3, 15), "lists [15] more than once"),
+        (put("rois", "dff-ordered_roi_index", 15, 3, 15), "each once, but it holds [15]"),
         (put("rois", "dff-ordered_roi_index", 15, 4, 8), "[4] are tracked and bad"),
         (put("bad_rois", "sess_1_bad_roi_id", 1, 2), "one column should be named"),
         (
@@ -173,8 +176,8 @@ def put(table, column, *cells):
         ),
         (put("metadata", "sess_ns", [1, 2]), "2 session numbers, but 3 ids"),
         (put("metadata", "sess_ns", [1, 4, 3]), "session 2 is none of the matched ones"),
-        (put("metadata", "sess_ns", "[1, 2, 3]"), "'sess_ns' should be one list"),
-        (put("metadata", "minimum_iou", None), "'minimum_iou' should be a number"),
+        (put("metadata", "sess_ns", "[1, 2, 3]"), "'sess_ns' should hold one list"),
+        (put("metadata", "minimum_iou", None), "'minimum_iou' should hold one number"),
         (put("metadata", "sess_1_to_sess_2_transformation_matrix", [[1, 0], [0, 1]]), "3 x 3"),
         (put("metadata", "sess_1_to_sess_2_transformation_matrix", [[1, 1, 1]] * 3), "3 x 3"),
         (
@@ -189,13 +192,16 @@ def put(table, column, *cells):
             put("metadata", "sess_7_to_sess_2_transformation_matrix", np.eye(3).tolist()),
             "from a session that is not matched",
         ),
-        (lambda c: c["match_perm_examples"].pop("n_total"), "['n_total'] should be among"),
+        (lambda c: c["match_perm_examples"].pop("n_total"), "one column should be named 'n_total'"),
         (
             put("match_perm_examples", "dff_local_missing_roi_idx", [9], float("nan")),
             "[9] are not",
         ),
         (put("match_perm_examples", "dff_local_extra_roi_idx", [8, 6], []), "[8] are"),
-        (put("match_perm_examples", "n_total", "4", 5), "row 0"),
+        (
+            put("match_perm_examples", "n_total", "4", 5),
+            "'n_total' should hold whole numbers, but it holds ['4']",
+        ),
     ],
 )
 def test_wrong_files_say_what_is_wrong(change, says, write):
