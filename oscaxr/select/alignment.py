@@ -13,7 +13,6 @@ from oscaxr.select.stacking import (
     SESSION,
     SESSION_ID,
     TRACKED_ROI,
-    same_attrs,
     side_by_side,
     stacked,
 )
@@ -191,23 +190,16 @@ def align_tracked(sessions: Any, *, dim: str = SESSION, stack: bool | None = Non
         "of them, select by tracking_id first), but",
     )
     names = _common_variables([item for own in mice.values() for item in own])
-    together = {}
-    for name, own in mice.items():
-        contents = [item.content for item in own]
-        together[name] = side_by_side(contents, [item.label for item in own], names, dim)
-        if own[0].number is not None:
-            numbers = np.array([item.number for item in own], np.int64)
-            together[name][SESSION] = xr.Variable(dim, numbers, contents[0][SESSION].attrs)
+    together = {
+        name: side_by_side([item.content for item in own], [item.label for item in own], names)
+        for name, own in mice.items()
+    }
     if stack or len(mice) > 1:
-        variables = stacked(together, names, dim)
+        result = stacked(together)
     else:
-        (variables,) = together.values()
-    coords = {name: variable for name, variable in variables.items() if name not in names}
-    result = xr.Dataset(
-        {name: variables[name] for name in names},
-        coords=coords,
-        attrs=same_attrs([item.content.attrs for item in items]),
-    )
+        (result,) = together.values()
+    if dim != SESSION:
+        result = result.drop_indexes(SESSION, errors="ignore").rename_dims({SESSION: dim})
     rois = TRACKED_ROI if TRACKED_ROI in result.dims else n.TRACKING_ID
     result = result.transpose(dim, rois, ...)
     if items[0].array_name is None:
@@ -274,7 +266,7 @@ def _prepare(label: str, item: Any, dim: str) -> _Item:
     if (ids == n.UNTRACKED).any() or len(set(ids.tolist())) < len(ids):
         raise TrackingError(f"its tracking ids are not those of different ROIs: {ids.tolist()}")
     ordered = ordered.isel({n.TRACKING_ID: np.argsort(ids)})
-    if dim in ordered.dims:
+    if {dim, SESSION} & set(ordered.dims):
         raise TrackingError(f"it has the dim {dim!r} already")
     facts = {str(key): coord.item() for key, coord in ordered.coords.items() if coord.ndim == 0}
     stated = (_MOUSE_ID,) if _MOUSE_ID in facts else _MOUSE if "mouse" in facts else ()
