@@ -6,18 +6,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray
-from oscaxr.arrays.xarray_internals import (
-    IndexedOnRead,
-    LazilyIndexedArray,
-    cached,
-    innermost,
-    is_in_memory,
-)
+from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, take_outer
+from oscaxr.arrays.xarray_internals import cached, innermost, is_in_memory
 
 
-class ComputedArray(IndexedOnRead):
-    """An array whose values are one part of a :class:`Once`."""
+class ComputedReader:
+    """Reads an array that is one part of a :class:`Once`."""
 
     def __init__(
         self, once: Once, shape: tuple[int, ...], dtype: Any, part: str | None = None
@@ -27,22 +21,18 @@ class ComputedArray(IndexedOnRead):
         self.shape = shape
         self.dtype = np.dtype(dtype)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "ComputedArray":
-        return self
-
-    def _read(self, key: tuple[Any, ...]) -> Any:
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
         value = self.once() if self.part is None else self.once()[self.part]
-        for dim in reversed(range(len(key))):
-            value = value[(slice(None),) * dim + (key[dim],)]
         # The kept value is shared by all: nobody may write into it through a view.
-        return np.array(value)
+        return np.array(take_outer(value, indices))
 
 
 def computed(
     once: Once, shape: tuple[int, ...], dtype: Any, part: str | None = None
-) -> LazilyIndexedArray:
+) -> OrthogonalArray:
     """Return a computed array, ready to be the data of a Variable."""
-    return LazilyIndexedArray(ComputedArray(once, shape, dtype, part))
+    return OrthogonalArray(ComputedReader(once, shape, dtype, part))
 
 
 class ScaledReader:

@@ -78,7 +78,7 @@ def _runs_of(index: AxisIndex, size: int, width: int) -> list[Run]:
         start, stop, _ = index.indices(size)
         length = max(0, stop - start)
         return [(slice(start, start + length), slice(0, length), slice(None))]
-    rows = np.arange(*index.indices(size)) if isinstance(index, slice) else index
+    rows = positions(index, size)
     cuts = (np.flatnonzero(np.diff(rows // width) > 1) + 1).tolist()
     runs: list[Run] = []
     for a, b in pairwise([0, *cuts, len(rows)]):
@@ -86,6 +86,11 @@ def _runs_of(index: AxisIndex, size: int, width: int) -> list[Run]:
         wanted = slice(None) if stop - first == b - a else rows[a:b] - first
         runs.append((slice(first, stop), slice(a, b), wanted))
     return runs
+
+
+def positions(index: AxisIndex, size: int) -> Array:
+    """Return the positions that an index of an axis takes."""
+    return np.arange(*index.indices(size)) if isinstance(index, slice) else index
 
 
 def read_runs(array: Any, runs: list[list[Run]], dtype: np.dtype[Any]) -> Array:
@@ -348,10 +353,7 @@ class ArrayReader:
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`Reader`)."""
-        values = self.array
-        for axis, index in enumerate(indices):
-            values = values[(slice(None),) * axis + (index,)]
-        return np.array(values)
+        return np.array(take_outer(self.array, indices))
 
 
 def release(view: np.ndarray[Any, Any]) -> None:

@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 
 from oscaxr.arrays.columns import thread_count
-from oscaxr.arrays.lazy import Array, AxisIndex, take_outer
+from oscaxr.arrays.lazy import Array, AxisIndex, Run, positions, read_runs, runs_of, take_outer
 from oscaxr.errors import FormatError
 
 if TYPE_CHECKING:
@@ -191,15 +191,11 @@ def _filled(
 
 def read_chunks(path: str, storage: Chunked, indices: Indices) -> Array:
     """Read the outer product of the indices, inflating each touched chunk once."""
-    lengths = [
-        len(range(*index.indices(size))) if isinstance(index, slice) else len(index)
-        for index, size in zip(indices, storage.shape, strict=True)
-    ]
-    out = np.empty(lengths, storage.dtype)
     by_axis = [
         split_by_chunk(index, size, width)
         for index, size, width in zip(indices, storage.shape, storage.chunk_shape, strict=True)
     ]
+    out = np.empty([axis[-1][1].stop if axis else 0 for axis in by_axis], storage.dtype)
     work = list(product(*by_axis))
     n_bytes = int(np.prod(storage.chunk_shape)) * storage.dtype.itemsize
     decompress = inflate()
@@ -243,11 +239,6 @@ def split_by_chunk(index: AxisIndex, size: int, width: int) -> list[Segment]:
     return segments
 
 
-def positions(index: AxisIndex, size: int) -> Array:
-    """Return the positions that an index of an axis takes."""
-    return np.arange(*index.indices(size)) if isinstance(index, slice) else index
-
-
 def _is_whole(index: AxisIndex, size: int) -> bool:
     return isinstance(index, slice) and index.indices(size) == (0, size, 1)
 
@@ -283,7 +274,8 @@ def read_remote(
         cache.prefetch(spans_of(storage, part))
         if isinstance(storage, Contiguous):
             # HDF5 would ask for each row on its own where not all columns are wanted.
-            pieces.append(_rows(cache, storage, part))
+            rows = _RemoteRows(cache, storage)
+            pieces.append(read_runs(rows, _near_rows(storage, part), storage.dtype))
         else:
             pieces.append(through_hdf5(part))
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
@@ -301,11 +293,8 @@ def spans_of(storage: Storage, indices: Indices) -> list[tuple[int, int]]:
     """Return the ranges of bytes that hold the outer product of the indices."""
     places = [positions(index, size) for index, size in zip(indices, storage.shape, strict=True)]
     if isinstance(storage, Contiguous):
-        start, width = storage.offset, storage.row_bytes
-        return [
-            (start + int(run[0]) * width, start + int(run[-1] + 1) * width)
-            for run in _runs(places[0], width)
-        ]
+        (rows,) = _near_rows(storage, indices[:1])
+        return [_span(storage, covering) for covering, _, _ in rows]
     touched = [
         np.unique(place // width) for place, width in zip(places, storage.chunk_shape, strict=True)
     ]
@@ -334,20 +323,27 @@ def parts_that_fit(storage: Storage, indices: Indices, most: int, extra: int) ->
             yield (index[a:b], *rest)
 
 
-def _runs(rows: Array, row_bytes: int) -> list[Array]:
-    """Split increasing row numbers where so many lie between that they are not worth fetching."""
-    near = max(1, NEAR_BYTES // row_bytes)
-    return np.split(rows, np.flatnonzero(np.diff(rows) > near) + 1)
+def _near_rows(storage: Contiguous, indices: Indices) -> list[list[Run]]:
+    """Merge indices into runs: not where so much lies between that it is not worth fetching."""
+    widths = (max(1, NEAR_BYTES // storage.row_bytes), *storage.shape[1:])
+    return runs_of(indices, storage.shape[: len(indices)], widths[: len(indices)])
 
 
-def _rows(cache: "RangeCache", storage: Contiguous, indices: Indices) -> Array:
-    """Read rows of contiguous data, and pick columns from them."""
-    runs = _runs(positions(indices[0], storage.shape[0]), storage.row_bytes)
-    pieces = []
-    for run, (start, stop) in zip(runs, spans_of(storage, indices), strict=True):
-        block = np.frombuffer(cache.read(start, stop), storage.dtype)
-        block = block.reshape(-1, *storage.shape[1:])
-        rows = slice(None) if len(run) == len(block) else run - run[0]
-        pieces.append(take_outer(block, (rows, *indices[1:])))
-    # A copy, as what was read is not to be written to.
-    return np.concatenate(pieces)
+def _span(storage: Contiguous, rows: slice) -> tuple[int, int]:
+    """Return the range of bytes that rows lie in."""
+    start, width = storage.offset, storage.row_bytes
+    return start + rows.start * width, start + rows.stop * width
+
+
+@dataclass(frozen=True)
+class _RemoteRows:
+    """Contiguous data on a server, as an array that takes slices."""
+
+    cache: "RangeCache"
+    storage: Contiguous
+
+    def __getitem__(self, covering: tuple[slice, ...]) -> Array:
+        rows, *rest = covering
+        data = np.frombuffer(self.cache.read(*_span(self.storage, rows)), self.storage.dtype)
+        # A copy, as what was read is not to be written to.
+        return data.reshape(-1, *self.storage.shape[1:])[(slice(None), *rest)].copy()

@@ -11,7 +11,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oscaxr.arrays.computed import ComputedArray, computed
+from oscaxr.arrays.computed import computed
 from oscaxr.arrays.lazy import ArrayReader, Once, OrthogonalArray
 
 SHAPE = (23, 7, 5)
@@ -269,7 +269,7 @@ def test_computed_pointwise_and_pickled() -> None:
     np.testing.assert_array_equal(points.values, [2.0, 4.0])
     np.testing.assert_array_equal(again.values, [2.0, 4.0])
     assert copy.deepcopy(once) is once
-    array = ComputedArray(once, (2, 3), np.float64, "x")
+    array = computed(once, (2, 3), np.float64, "x")
     assert copy.deepcopy(array) is array
 
 

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from oscaxr.arrays.computed import computed
-from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, Reader
+from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, Reader, positions
 from oscaxr.errors import FormatError
 from oscaxr.files.hdf5_arrays import NUMBERS, TEXT, DatasetReader, Source
 from oscaxr.formats.nwb.header import TRIALS
@@ -153,8 +153,7 @@ class ReshapedRows:
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
         first, second = (
-            np.arange(*index.indices(size)) if isinstance(index, slice) else index
-            for index, size in zip(indices[:2], self.shape[:2], strict=True)
+            positions(index, size) for index, size in zip(indices[:2], self.shape[:2], strict=True)
         )
         rows = (first[:, None] * self.group + second).ravel()
         values = self.reader.read((rows, *indices[2:]))
