@@ -7,7 +7,7 @@ caches, and handed to a kernel with one ROI a row.
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from oscaxr.arrays.lazy import OrthogonalArray
+from oscaxr.arrays.lazy import OrthogonalArray, release
+from oscaxr.arrays.windows import view_or_variable
 from oscaxr.arrays.xarray_internals import innermost
 
 ReadBlock = Callable[[slice], npt.NDArray[Any]]
@@ -85,19 +86,45 @@ def stored_width(traces: xr.DataArray, time_dim: str) -> int:
 
 def column_reader(traces: xr.DataArray, time_dim: str) -> ReadBlock:
     """Return a reader of column blocks of a two-dimensional array, whatever its order of dims."""
-    (column_dim,) = (dim for dim in traces.dims if dim != time_dim)
     time_first = traces.dims[0] == time_dim
-    data = None if traces.chunks is not None else innermost(traces.variable)
-    view = data.view() if isinstance(data, OrthogonalArray) else None
+    source = view_or_variable(traces.variable)
 
     def read(columns: slice) -> npt.NDArray[Any]:
-        if view is not None:
-            return view[:, columns] if time_first else view[columns].T
         # Turned over after reading: a lazy array would read a transposed index point by point.
-        block = np.asarray(traces.isel({column_dim: columns}).data)
-        return block if time_first else block.T
+        return np.asarray(source[:, columns]) if time_first else np.asarray(source[columns]).T
 
     return read
+
+
+def time_blocks(
+    traces: xr.DataArray, time_dim: str, budget_bytes: int, back: int = 0, ahead: int = 0
+) -> Iterator[tuple[npt.NDArray[Any], int, int]]:
+    """Yield (time, column) blocks, with the frames they need before and after where these exist."""
+    # Beside each block are the numbers of frames before and after it that are in it.
+    (column_dim,) = (str(dim) for dim in traces.dims if dim != time_dim)
+    n_time, frame_bytes = traces.sizes[time_dim], max(1, traces.sizes[column_dim] * 8)
+    # A mirror image needs as many frames as it adds, and one more to turn about; so the last
+    # frames, if they are too few, go with the block before.
+    length = budget_bytes // frame_bytes
+    # Whole rows of the file's chunks, so that none is read twice, where they are not too long.
+    stored = stored_width(traces, column_dim)
+    length = max(length // stored * stored or length, back + ahead + 1)
+    source, time_first = view_or_variable(traces.variable), traces.dims[0] == time_dim
+    starts = range(0, max(1, n_time - back - ahead), length)
+    for start in starts:
+        stop = n_time if start == starts[-1] else start + length
+        before, after = min(back, start), min(ahead, n_time - stop)
+        frames = slice(start - before, stop + after)
+        block = np.asarray(source[frames]) if time_first else np.asarray(source[:, frames]).T
+        yield block, before, after
+        release(source)
+
+
+def finite_columns(traces: xr.DataArray, time_dim: str, budget_bytes: int) -> npt.NDArray[np.bool_]:
+    """Say which columns have neither NaN nor infinite values."""
+    found = [np.isfinite(b).all(axis=0) for b, _, _ in time_blocks(traces, time_dim, budget_bytes)]
+    whole: npt.NDArray[np.bool_] = np.logical_and.reduce(found)
+    return whole
 
 
 def _block_widths(

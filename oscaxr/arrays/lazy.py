@@ -356,7 +356,7 @@ class ArrayReader:
         return np.array(take_outer(self.array, indices))
 
 
-def release(view: np.ndarray[Any, Any]) -> None:
+def release(view: Any) -> None:
     """Give back the pages of the mapped file that an array is a view of; else do nothing."""
     base: Any = view
     while isinstance(base, np.ndarray):

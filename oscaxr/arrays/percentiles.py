@@ -62,13 +62,8 @@ def column_factors(
         threads=threads,
         align=align,
     )
-    if not parts:
-        return ColumnFactors(np.empty((wanted.size, 0)), np.empty(0, dtype=bool), np.empty((4, 0)))
-    return ColumnFactors(
-        np.concatenate([part[0] for part in parts], axis=1),
-        np.concatenate([part[1] for part in parts]),
-        np.concatenate([part[2] for part in parts], axis=1),
-    )
+    parts = parts or [kernel(np.empty((0, n_time)), slice(0))]
+    return ColumnFactors(*(np.concatenate(kind, axis=-1) for kind in zip(*parts, strict=True)))
 
 
 def _range(kept: npt.NDArray[Any], n_all: int) -> FloatArray:

@@ -80,14 +80,10 @@ class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
             for number in range(start // self.blocksize, -(-stop // self.blocksize))
         }
         missing = self._spans(self._missing(numbers))
-        if len(missing) > 1:
-            with ThreadPoolExecutor(min(CONNECTIONS, len(missing))) as pool:
-                for span, data in zip(
-                    missing, pool.map(lambda span: self.fetcher(*span), missing), strict=True
-                ):
-                    self._keep(span, data)
-        elif missing:
-            self._keep(missing[0], self.fetcher(*missing[0]))
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            fetched = pool.map(lambda span: self.fetcher(*span), missing)
+            for span, data in zip(missing, fetched, strict=True):
+                self._keep(span, data)
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes of a range."""
@@ -105,7 +101,8 @@ class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
                 if number in self._slots:
                     self._slots.move_to_end(number)
                     self._file.seek(self._slots[number] * self.blocksize)
-                    held[number] = self._file.read(self._length(number))
+                    length = min(self.blocksize, self.size - number * self.blocksize)
+                    held[number] = self._file.read(length)
         return held
 
     def _missing(self, numbers: Iterable[int]) -> list[int]:
@@ -115,9 +112,6 @@ class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
             for number in sorted(kept):
                 self._slots.move_to_end(number)
         return sorted(set(numbers) - kept)
-
-    def _length(self, number: int) -> int:
-        return min(self.blocksize, self.size - number * self.blocksize)
 
     def _spans(self, numbers: Iterable[int]) -> list[Span]:
         """Join neighbouring blocks to requests of a bounded size."""

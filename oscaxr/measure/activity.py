@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from oscaxr.arrays.columns import BUDGET_BYTES
 from oscaxr.arrays.percentiles import nan_percentiles
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.measure.quality import few_rows, full_traces, labelled_by_roi, map_rois
@@ -23,7 +22,6 @@ def active_rois(
     *,
     stimulus: str | None = None,
     threshold: float = ACTIVE_STD,
-    budget_bytes: int = BUDGET_BYTES,
 ) -> xr.DataArray:
     """Find the ROIs with at least one transient.
 
@@ -35,8 +33,6 @@ def active_rois(
         Look only at the frames of this stimulus' segments; by default at the whole recording.
     threshold : float, optional
         Standard deviations above the median that make a transient.
-    budget_bytes : int, optional
-        Memory to work in; traces are read a block of ROIs at a time.
 
     Returns
     -------
@@ -71,7 +67,7 @@ def active_rois(
     def kernel(rows: npt.NDArray[Any], _: slice) -> npt.NDArray[np.bool_]:
         return np.concatenate([_has_transient(part, frames, threshold) for part in few_rows(rows)])
 
-    parts = map_rois(dff, kernel, budget_bytes)
+    parts = map_rois(dff, kernel)
     found = labelled_by_roi(dff, np.concatenate([np.empty(0, dtype=bool), *parts]))
     found.attrs = {
         "long_name": "ROI has a transient",
@@ -86,7 +82,6 @@ def plateau_traces(
     threshold: float = PLATEAU_STD,
     min_frames: int = PLATEAU_FRAMES,
     keep_last: bool = False,
-    budget_bytes: int = BUDGET_BYTES,
 ) -> xr.DataArray:
     """Reduce traces to their lasting responses.
 
@@ -101,14 +96,12 @@ def plateau_traces(
     keep_last : bool, optional
         Keep the last stretch of each ROI that reaches the threshold, however short. The published
         function does, by oversight; to reproduce it.
-    budget_bytes : int, optional
-        Memory to work in, beside the result; of no meaning on dask.
 
     Returns
     -------
     xarray.DataArray
         As ``dff`` and of its precision: (x - median) / std in lasting responses, 1 everywhere else.
-        Lazy if the traces are on dask.
+        In memory.
 
     Raises
     ------
@@ -129,35 +122,16 @@ def plateau_traces(
            5.10310363, 1.        ])
     """
     dff = full_traces(ds)
-    time_axis = dff.get_axis_num(n.TIME)
     dtype = dff.dtype if np.issubdtype(dff.dtype, np.floating) else np.dtype(np.float64)
+    values = np.empty(dff.shape, dtype=dtype)
+    columns_last = values if dff.get_axis_num(n.TIME) == 0 else values.T
 
-    def plateaus(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        reduced = np.empty(rows.shape, dtype=dtype)
-        for part, target in zip(few_rows(rows), few_rows(reduced), strict=True):
-            target[:] = _plateaus(part, threshold, min_frames, keep_last)
-        return reduced
+    def kernel(rows: npt.NDArray[Any], columns: slice) -> None:
+        reduced = [_plateaus(part, threshold, min_frames, keep_last) for part in few_rows(rows)]
+        columns_last[:, columns] = np.concatenate(reduced).T
 
-    if dff.chunks is not None:
-        result: xr.DataArray = xr.apply_ufunc(
-            plateaus,
-            dff,
-            input_core_dims=[[n.TIME]],
-            output_core_dims=[[n.TIME]],
-            dask="parallelized",
-            output_dtypes=[dtype],
-            dask_gufunc_kwargs={"allow_rechunk": True},
-        ).transpose(*dff.dims)
-    else:
-        values = np.empty(dff.shape, dtype=dtype)
-        columns_last = values if time_axis == 0 else values.T
-
-        def kernel(rows: npt.NDArray[Any], columns: slice) -> None:
-            columns_last[:, columns] = plateaus(rows).T
-
-        map_rois(dff, kernel, budget_bytes)
-        result = dff.copy(data=values)
-    result = result.rename("plateau")
+    map_rois(dff, kernel)
+    result = dff.copy(data=values).rename("plateau")
     result.attrs = {
         **dff.attrs,
         "units": "1",

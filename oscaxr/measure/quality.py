@@ -8,7 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from oscaxr.arrays.columns import BUDGET_BYTES, column_reader, map_columns, stored_width
+from oscaxr.arrays.columns import (
+    BUDGET_BYTES,
+    column_reader,
+    finite_columns,
+    map_columns,
+    stored_width,
+    time_blocks,
+)
 from oscaxr.arrays.percentiles import nan_percentiles
 from oscaxr.errors import MissingVariableError, WindowError
 from oscaxr.model import names as n
@@ -31,17 +38,13 @@ _ROWS: Final = 4
 Result = TypeVar("Result")
 
 
-def invalid_rois(
-    ds: xr.Dataset | xr.DataArray, *, budget_bytes: int = BUDGET_BYTES
-) -> xr.DataArray:
+def invalid_rois(ds: xr.Dataset | xr.DataArray) -> xr.DataArray:
     """Find the ROIs with NaN or infinite values in their traces.
 
     Parameters
     ----------
     ds : xarray.Dataset or xarray.DataArray
         A session, or its ``dff``, (time, roi) in any order.
-    budget_bytes : int, optional
-        Memory to work in; traces are read a block of frames at a time.
 
     Returns
     -------
@@ -59,23 +62,18 @@ def invalid_rois(
     array([False,  True])
     """
     dff = full_traces(ds)
-    whole = np.ones(dff.sizes[roi_dim(dff)], dtype=bool)
-    for block, _, _ in time_blocks(dff, budget_bytes):
-        whole &= np.isfinite(block).all(axis=0)
-    found = labelled_by_roi(dff, ~whole)
+    found = labelled_by_roi(dff, ~finite_columns(dff, n.TIME, BUDGET_BYTES))
     found.attrs = {"long_name": "ROI trace has NaN or infinite values"}
     return found.rename("invalid")
 
 
-def snr(ds: xr.Dataset | xr.DataArray, *, budget_bytes: int = BUDGET_BYTES) -> xr.Dataset:
+def snr(ds: xr.Dataset | xr.DataArray) -> xr.Dataset:
     """Estimate the signal-to-noise ratio of each ROI from its full trace.
 
     Parameters
     ----------
     ds : xarray.Dataset or xarray.DataArray
         A session, or its ``dff``, (time, roi) in any order; not scaled.
-    budget_bytes : int, optional
-        Memory to work in; traces are read a block of ROIs at a time.
 
     Returns
     -------
@@ -110,7 +108,7 @@ def snr(ds: xr.Dataset | xr.DataArray, *, budget_bytes: int = BUDGET_BYTES) -> x
         return np.concatenate([_signal_and_noise(part) for part in few_rows(rows)])
 
     nothing = np.empty((0, len(_SNR_VARIABLES)))
-    values = np.concatenate([nothing, *map_rois(dff, kernel, budget_bytes)])
+    values = np.concatenate([nothing, *map_rois(dff, kernel)])
     units = dff.attrs.get("units", "1")
     found = {}
     for column, (name, (long_name, own_units)) in zip(
@@ -122,10 +120,7 @@ def snr(ds: xr.Dataset | xr.DataArray, *, budget_bytes: int = BUDGET_BYTES) -> x
 
 
 def roi_correlations(
-    ds: xr.Dataset | xr.DataArray,
-    window: int = CORRELATION_WINDOW,
-    *,
-    budget_bytes: int = BUDGET_BYTES,
+    ds: xr.Dataset | xr.DataArray, window: int = CORRELATION_WINDOW
 ) -> xr.DataArray:
     """Correlate the full traces of every two ROIs.
 
@@ -135,8 +130,6 @@ def roi_correlations(
         A session, or its ``dff``, (time, roi) in any order.
     window : int, optional
         Number of frames of the rolling mean before; 1 for none.
-    budget_bytes : int, optional
-        Memory for the traces; they are read a block of frames at a time.
 
     Returns
     -------
@@ -173,7 +166,7 @@ def roi_correlations(
     sums, products = np.zeros(n_rois), np.zeros((n_rois, n_rois))
     origin: FloatArray | None = None
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        for block, before, after in time_blocks(dff, budget_bytes // 4, back, ahead):
+        for block, before, after in time_blocks(dff, n.TIME, BUDGET_BYTES // 4, back, ahead):
             block = block.astype(np.float64)
             if origin is None:
                 # Any value near the mean keeps the sums of squares from cancelling.
@@ -224,9 +217,7 @@ def roi_dim(data: xr.DataArray | xr.Dataset) -> str:
 
 
 def map_rois(
-    dff: xr.DataArray,
-    kernel: Callable[[npt.NDArray[Any], slice], Result],
-    budget_bytes: int,
+    dff: xr.DataArray, kernel: Callable[[npt.NDArray[Any], slice], Result]
 ) -> list[Result]:
     """Run a kernel over blocks of ROIs."""
     return map_columns(
@@ -234,7 +225,7 @@ def map_rois(
         dff.sizes[n.TIME],
         dff.sizes[roi_dim(dff)],
         kernel,
-        budget_bytes=budget_bytes,
+        budget_bytes=BUDGET_BYTES,
         align=stored_width(dff, n.TIME),
     )
 
@@ -266,24 +257,3 @@ def _signal_and_noise(rows: npt.NDArray[Any]) -> FloatArray:
         signal = middle + excess / np.count_nonzero(signal_frames, axis=1)
         ratio = signal / std
     return np.stack([ratio, signal, middle, std, middle + above_middle], axis=1)
-
-
-def time_blocks(
-    dff: xr.DataArray, budget_bytes: int, back: int = 0, ahead: int = 0
-) -> Iterator[tuple[npt.NDArray[Any], int, int]]:
-    """Yield (time, roi) blocks with the frames they need before and after, as far as they exist."""
-    # Beside each block are the numbers of frames before and after it that are in it.
-    n_time, frame_bytes = dff.sizes[n.TIME], max(1, dff.sizes[roi_dim(dff)] * 8)
-    # A mirror image needs as many frames as it adds, and one more to turn about; so the last
-    # frames, if they are too few, go with the block before.
-    length = budget_bytes // frame_bytes
-    # Whole rows of the file's chunks, so that none is read twice, where they are not too long.
-    stored = stored_width(dff, roi_dim(dff))
-    length = max(length // stored * stored or length, back + ahead + 1)
-    starts = range(0, max(1, n_time - back - ahead), length)
-    for start in starts:
-        stop = n_time if start == starts[-1] else start + length
-        before, after = min(back, start), min(ahead, n_time - stop)
-        part = dff.isel({n.TIME: slice(start - before, stop + after)})
-        block = np.asarray(part.data)
-        yield block if dff.dims[0] == n.TIME else block.T, before, after

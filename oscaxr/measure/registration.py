@@ -42,8 +42,7 @@ def register_masks(
     -------
     xarray.DataArray of bool
         As `masks`, in the target's field. Coordinates of the masks' geometry (``centroid_y``,
-        ``centroid_x``, ``area_px``) are those of the registered masks. On dask it stays there,
-        otherwise it is in memory.
+        ``centroid_x``, ``area_px``) are those of the registered masks. In memory.
 
     Raises
     ------
@@ -71,17 +70,10 @@ def register_masks(
     if masks.ndim != 3 or not set(_GEOMETRY) & set(masks.coords):
         return result
     (dim,) = (other for other in masks.dims if other not in _PIXELS)
-    found = xr.apply_ufunc(
-        _geometry,
-        result.drop_vars(list(result.coords)),
-        input_core_dims=[_PIXELS],
-        output_core_dims=[[]] * 3,
-        dask="parallelized",
-        output_dtypes=[np.float64, np.float64, np.int64],
-    )
+    found = geometry(result.transpose(dim, *_PIXELS).values)
     renewed = {
-        name: (dim, values.data, masks[name].attrs)
-        for name, values in zip(_GEOMETRY, found, strict=True)
+        name: (dim, values, masks[name].attrs)
+        for name, values in found.items()
         if name in masks.coords
     }
     return result.assign_coords(renewed)
@@ -146,14 +138,11 @@ def _register(
     target = source if shape is None else (int(shape[0]), int(shape[1]))
     if not all(source) or min(target) < 1:
         raise SchemaError(f"there are no pixels in a field of {source}, registered to {target}")
-    warp = _checked(matrix)
     others = [dim for dim in array.dims if dim not in _PIXELS]
     dims = (*others, *_PIXELS)
-    settings = {"matrix": warp, "target": target, "dtype": dtype, "fill": fill}
-    if array.chunks is None:
-        data = _in_blocks(array.variable.transpose(*dims), settings)
-    else:
-        data = _on_dask(array.variable.transpose(*dims), settings)
+    weights = _weights(_checked(matrix), source, target)
+    settings = {"weights": weights, "target": target, "dtype": dtype, "fill": fill}
+    data = _in_blocks(array.variable.transpose(*dims), settings)
     # The coordinates that hold in the target's field too.
     kept = {
         name: coord.variable
@@ -174,11 +163,10 @@ def _checked(matrix: Any) -> npt.NDArray[np.float64]:
 
 
 def _in_blocks(variable: xr.Variable, settings: dict[str, Any]) -> npt.NDArray[Any]:
-    """Register what is in memory or lazy, reading some of it at a time."""
-    *others, height, width = variable.shape
+    """Register an array, reading some of it at a time."""
+    others = variable.shape[:-2]
     if not others:
         return _warp(np.asarray(variable.values), **settings)
-    weights = _weights(settings["matrix"], (height, width), settings["target"])
     result = np.empty((*others, *settings["target"]), settings["dtype"])
     itemsize = variable.dtype.itemsize if settings["dtype"].kind == "b" else 8
     one = int(np.prod(variable.shape[1:])) * itemsize
@@ -186,36 +174,18 @@ def _in_blocks(variable: xr.Variable, settings: dict[str, Any]) -> npt.NDArray[A
     for start in range(0, others[0], step):
         rows = slice(start, start + step)
         block = np.asarray(variable[rows].values)
-        result[rows] = _warp(block, **settings, weights=weights)
+        result[rows] = _warp(block, **settings)
     return result
-
-
-def _on_dask(variable: xr.Variable, settings: dict[str, Any]) -> Any:
-    height, width = settings["target"]
-    sizes = {"target_height": height, "target_width": width}
-    return xr.apply_ufunc(
-        _warp,
-        variable,
-        kwargs=settings,
-        input_core_dims=[_PIXELS],
-        output_core_dims=[list(sizes)],
-        dask="parallelized",
-        output_dtypes=[settings["dtype"]],
-        dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": sizes},
-    ).data
 
 
 def _warp(
     values: npt.NDArray[Any],
-    matrix: npt.NDArray[np.float64],
+    weights: Any,
     target: tuple[int, int],
     dtype: np.dtype[Any],
     fill: float,
-    weights: Any = None,
 ) -> npt.NDArray[Any]:
     """Register an array of dims (..., height, width): to flags if `dtype` is bool."""
-    if weights is None:
-        weights = _weights(matrix, values.shape[-2:], target)
     shape = (*values.shape[:-2], *target)
     flat = values.reshape(-1, values.shape[-2] * values.shape[-1])
     if dtype.kind != "b":
@@ -269,8 +239,3 @@ def _weights(
     shape = (target[0] * target[1], height * width)
     entries = (np.concatenate(rows), np.concatenate(columns))
     return coo_array((np.concatenate(parts), entries), shape=shape).tocsr()
-
-
-def _geometry(masks: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[Any], ...]:
-    found = geometry(masks)
-    return tuple(found[name] for name in _GEOMETRY)

@@ -32,12 +32,7 @@ PARAMETER_RANGES: Final[dict[str, tuple[float, float]]] = {
 _ROI_IDENTITY: Final = (n.ROI_ID, n.TRACKING_ID)
 
 
-def scale(
-    data: Data,
-    ds: xr.Dataset | None = None,
-    *,
-    factors: xr.Dataset | None = None,
-) -> Data:
+def scale(data: Data, ds: xr.Dataset | None = None) -> Data:
     """Scale traces or sequences: subtract the median of the full trace, divide by its spread.
 
     Parameters
@@ -46,10 +41,8 @@ def scale(
         Full traces or sequences of ``dff``, running or pupil, in any order of dims. An array is
         known by its attribute ``variable`` or its name. Of a Dataset, every variable that can be
         scaled is, and the others stay as they are.
-    ds : xarray.Dataset, optional
+    ds : xarray.Dataset
         The session the data come from; whole, or with tracked ROIs only.
-    factors : xarray.Dataset, optional
-        What :func:`oscaxr.scale_factors` gave, instead of `ds`; for an array.
 
     Returns
     -------
@@ -65,7 +58,7 @@ def scale(
     SessionMismatchError
         If the ROIs of `data` are not ROIs of the session.
     MissingVariableError
-        If neither or both of `ds` and `factors` are given, or the session lacks the variable.
+        If the session is not given, or lacks the variable.
 
     Notes
     -----
@@ -79,14 +72,10 @@ def scale(
     >>> scale(run, run.to_dataset()).values
     array([-1. , -0.5,  0. ,  0.5,  1. ])
     """
-    if (ds is None) == (factors is None):
-        raise MissingVariableError(
-            "to scale, give the session, scale(data, ds), or its factors, scale(data, factors=...)"
-        )
-    if isinstance(data, xr.DataArray):
-        return _scale_one(data, _variable_name(data, data.name), ds, factors)
     if ds is None:
-        raise MissingVariableError("a Dataset is scaled by its session: scale(data, ds)")
+        raise MissingVariableError("to scale, give the session: scale(data, ds)")
+    if isinstance(data, xr.DataArray):
+        return _scale_one(data, _variable_name(data, data.name), ds)
     names = {
         key: _variable_name(array, key)
         for key, array in data.data_vars.items()
@@ -94,7 +83,7 @@ def scale(
     }
     if not names:
         raise SchemaError(f"none of {[*data]} is scaled, only {sorted(n.SPREAD_PERCENTILES)}")
-    changed = {key: _scale_one(data[key], name, ds, None) for key, name in names.items()}
+    changed = {key: _scale_one(data[key], name, ds) for key, name in names.items()}
     return data.assign(changed)
 
 
@@ -150,23 +139,16 @@ def _scale_parameter(array: xr.DataArray, name: Hashable) -> xr.DataArray:
     return result
 
 
-def _scale_one(
-    array: xr.DataArray, name: Hashable, ds: xr.Dataset | None, factors: xr.Dataset | None
-) -> xr.DataArray:
+def _scale_one(array: xr.DataArray, name: Hashable, ds: xr.Dataset) -> xr.DataArray:
     _check_order(array, name)
-    interpolated = array.attrs.get("interpolated") == 1
-    if factors is None:
-        session = cast("xr.Dataset", ds)
-        _check_session(array, session)
-        factors = scale_factors(session, str(name), interpolate=interpolated and name != n.DFF)
-    else:
-        _check_factors(factors, name, interpolated)
+    _check_session(array, ds)
+    interpolated = array.attrs.get("interpolated") == 1 and name != n.DFF
+    factors = scale_factors(ds, str(name), interpolate=interpolated)
     middle, spread = factors[MEDIAN].variable, factors[SPREAD].variable
     if name == n.DFF:
-        dim = _roi_dim(array)
         rows = _matching_rows(array, factors)
         middle, spread = middle[rows], spread[rows]
-        middle.dims = spread.dims = dim
+        middle.dims = spread.dims = [dim for dim in array.dims if dim in (n.ROI, n.TRACKING_ID)]
     # Bare variables: the labels were matched above, and coordinates are those of the data.
     result = array.copy(deep=False, data=scaled(array.variable, middle, spread))
     result.attrs = {**array.attrs, "units": "1", "scaled": 1}
@@ -196,20 +178,6 @@ def _check_order(array: xr.DataArray, name: Hashable) -> None:
         raise SchemaError(f"{name!r} cannot be scaled: " + "; ".join(problems))
 
 
-def _check_factors(factors: xr.Dataset, name: Hashable, interpolated: bool) -> None:
-    missing = [part for part in (MEDIAN, SPREAD) if part not in factors]
-    if missing:
-        raise MissingVariableError(f"the factors lack {missing}: take scale_factors(ds, {name!r})")
-    wanted = {"variable": name, "interpolated": int(interpolated)}
-    wrong = {
-        key: factors.attrs[key]
-        for key, value in wanted.items()
-        if key in factors.attrs and factors.attrs[key] != value
-    }
-    if wrong:
-        raise SchemaError(f"the data are {wanted}, but the factors are of {wrong}")
-
-
 def _check_session(array: xr.DataArray, ds: xr.Dataset) -> None:
     ours, theirs = _session_id(array.coords, array.attrs), _session_id(ds.coords, ds.attrs)
     if ours is not None and theirs is not None and ours != theirs:
@@ -221,10 +189,6 @@ def _session_id(coords: Mapping[Any, Any], attrs: Mapping[Any, Any]) -> str | No
     if found is None or np.size(found) != 1:
         return None
     return str(np.asarray(found).item())
-
-
-def _roi_dim(array: xr.DataArray | xr.Dataset) -> tuple[Hashable, ...]:
-    return tuple(dim for dim in array.dims if dim in (n.ROI, n.TRACKING_ID))
 
 
 def _matching_rows(array: xr.DataArray, factors: xr.Dataset) -> npt.NDArray[np.intp] | int:

@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
+import xarray as xr
 
 from oscaxr.arrays import percentiles
-from oscaxr.arrays.columns import thread_count
+from oscaxr.arrays.columns import column_reader, finite_columns, stored_width, thread_count
 from oscaxr.arrays.computed import computed
-from oscaxr.arrays.lazy import Array, AxisIndex, Once, Reader, release, view_of
+from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, Reader, view_of
 from oscaxr.errors import InvalidRoiWarning, warn
 from oscaxr.model import names as n
 from oscaxr.model import signals
@@ -141,21 +142,15 @@ def trace_facts(reader: Reader, source: str, *, judged: bool = False) -> Parts:
     return {**parts, n.INVALID_REASON: computed(facts, shape, signals.REASON_DTYPE, "reason")}
 
 
-def _chunk_shape(reader: Reader) -> tuple[int, ...]:
-    return getattr(reader, "chunk_shape", None) or (1024, 1)
+def _traces(reader: Reader) -> xr.DataArray:
+    return xr.DataArray(OrthogonalArray(reader), dims=(n.TIME, n.ROI))
 
 
 def _factors(reader: Reader, told: "_Told", judged: bool) -> dict[str, Array]:
-    n_frames, n_rois = reader.shape
-    view = view_of(reader)
-
-    def read_columns(columns: slice) -> Array:
-        everything = slice(0, n_frames, 1)
-        return reader.read((everything, columns)) if view is None else view[:, columns]
-
-    found = percentiles.column_factors(
-        read_columns, n_frames, n_rois, align=_chunk_shape(reader)[1], with_ranges=judged
-    )
+    traces = _traces(reader)
+    width = stored_width(traces, n.TIME)
+    read = column_reader(traces, n.TIME)
+    found = percentiles.column_factors(read, *traces.shape, align=width, with_ranges=judged)
     low, median, high = found.percentiles
     with np.errstate(invalid="ignore"):
         facts: dict[str, Array] = {"median": median, "spread": high - low, "valid": found.valid}
@@ -171,18 +166,10 @@ def _valid(reader: Reader, facts: Once, told: "_Told") -> Array:
     if facts.done:
         known: Array = facts()["valid"]
         return known
-    n_frames, n_rois = reader.shape
-    valid = np.ones(n_rois, bool)
-    rows = _chunk_shape(reader)[0]
-    view = view_of(reader)
-    step = max(1, BLOCK_BYTES // max(1, rows * n_rois * reader.dtype.itemsize)) * rows
-    for start in range(0, n_frames if n_rois else 0, step):
-        rows_read = slice(start, min(start + step, n_frames), 1)
-        everyone = slice(0, n_rois, 1)
-        block = reader.read((rows_read, everyone)) if view is None else view[rows_read]
-        valid &= np.isfinite(block).all(axis=0)
-        if view is not None:
-            release(view)
+    traces = _traces(reader)
+    # Whole chunks, however long they are.
+    row_of_chunks = stored_width(traces, n.ROI) * reader.shape[1] * 8
+    valid = finite_columns(traces, n.TIME, max(BLOCK_BYTES, row_of_chunks))
     told.warn_of_invalid(valid)
     return valid
 

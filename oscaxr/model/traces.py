@@ -64,22 +64,10 @@ def _interpolated(array: xr.DataArray) -> xr.DataArray:
         )
     if array.attrs.get("interpolated") == 1:
         return array
-    (clock,) = array.dims
     dtype = array.dtype if np.issubdtype(array.dtype, np.floating) else np.dtype(np.float64)
-    if array.chunks is None and not is_in_memory(array.variable):
-        filled = computed(Once(partial(_filled, array.variable)), array.shape, dtype)
-        return array.copy(deep=False, data=filled).assign_attrs(interpolated=1)
-    result: xr.DataArray = xr.apply_ufunc(
-        interpolate_nan,
-        array,
-        input_core_dims=[[clock]],
-        output_core_dims=[[clock]],
-        dask="parallelized",
-        output_dtypes=[dtype],
-        dask_gufunc_kwargs={"allow_rechunk": True},
-        keep_attrs=True,
-    )
-    return result.assign_attrs({**array.attrs, "interpolated": 1})
+    filled = computed(Once(partial(_filled, array.variable)), array.shape, dtype)
+    data = filled.get_duck_array() if is_in_memory(array.variable) else filled
+    return array.copy(deep=False, data=data).assign_attrs(interpolated=1)
 
 
 def _filled(trace: xr.Variable) -> Array:

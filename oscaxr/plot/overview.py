@@ -7,8 +7,9 @@ import numpy as np
 import xarray as xr
 
 import oscaxr.plot.axes as parts
+from oscaxr.arrays.columns import time_blocks
 from oscaxr.errors import CriterionError, WindowError
-from oscaxr.measure.quality import full_traces, time_blocks
+from oscaxr.measure.quality import full_traces
 from oscaxr.model import names as n
 from oscaxr.model.signals import runs
 from oscaxr.plot.axes import require_session
@@ -199,7 +200,7 @@ def _joined(starts: Array, stops: Array, chosen: Array) -> list[tuple[float, flo
 def _mean_over_rois(trace: xr.DataArray) -> Array:
     """Average over ROIs, a block of frames at a time."""
     means = []
-    for block, _, _ in time_blocks(full_traces(trace), _BUDGET_BYTES):
+    for block, _, _ in time_blocks(full_traces(trace), n.TIME, _BUDGET_BYTES):
         known = np.isfinite(block)
         count = known.sum(axis=1)
         total = np.where(known, block, 0).sum(axis=1, dtype=np.float64)

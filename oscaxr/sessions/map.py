@@ -2,7 +2,8 @@
 
 import inspect
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -61,7 +62,7 @@ def combined(outcomes: Sequence[Outcome]) -> Any:
     if not values:
         return values
     if all(isinstance(value, _XARRAY) for value in values.values()):
-        return tree_of(dict(part for item in values.items() for part in _nodes(*item)))
+        return tree_of({place: _node(value) for place, value in values.items()})
     for kind in (pd.DataFrame, pd.Series):
         if all(isinstance(value, kind) for value in values.values()):
             return pd.concat(values, names=["session"])
@@ -69,24 +70,17 @@ def combined(outcomes: Sequence[Outcome]) -> Any:
     return values if array is None else array
 
 
-def _nodes(place: str, value: Any) -> Iterator[tuple[str, xr.Dataset]]:
-    """Give the Datasets that an xarray object makes in a tree."""
-    if isinstance(value, xr.DataTree):
-        for node in value.subtree:
-            yield (
-                place + ("" if node is value else f"/{node.relative_to(value)}"),
-                node.to_dataset(),
-            )
-    elif isinstance(value, xr.Coordinates):
-        yield place, value.to_dataset()
-    elif isinstance(value, xr.Variable):
-        yield place, xr.Dataset({RESULT: value})
-    elif isinstance(value, xr.DataArray):
+def _node(value: Any) -> xr.Dataset | xr.DataTree:
+    """Return what an xarray object makes in a tree."""
+    if isinstance(value, xr.Coordinates):
+        return value.to_dataset()
+    if isinstance(value, xr.Variable):
+        return xr.Dataset({RESULT: value})
+    if isinstance(value, xr.DataArray):
         # A coordinate has its own name as a coordinate: the values stand beside it.
         name = RESULT if value.name is None or value.name in value.coords else value.name
-        yield place, value.rename(None).to_dataset(name=name)
-    else:
-        yield place, value
+        return value.rename(None).to_dataset(name=name)
+    return value
 
 
 def _array_of(outcomes: Sequence[Outcome]) -> xr.DataArray | None:
@@ -223,15 +217,11 @@ def call(func: Callable[..., Any], args: Any, kwargs: Any, task: Task) -> Outcom
     node, source = task
     facts: Mapping[str, Any] = {}
     try:
-        ds = source.open() if isinstance(source, SessionSource) else source
-        try:
-            node = node if isinstance(source, xr.Dataset) else node_of(ds)
+        with nullcontext(source) if isinstance(source, xr.Dataset) else source.open() as ds:
+            node = node if ds is source else node_of(ds)
             facts = facts_of(ds)
             value = func(ds, *args, **kwargs)
             load(value)
-        finally:
-            if isinstance(source, SessionSource):
-                ds.close()
     # Leaving the program is for the one who called map_sessions, not for a session.
     except (Exception, SystemExit) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]

@@ -229,7 +229,7 @@ def node_of(ds: xr.Dataset) -> str:
 
 
 def tree_of(
-    nodes: Mapping[str, xr.Dataset], failures: Mapping[str, str] | None = None
+    nodes: Mapping[str, xr.Dataset | xr.DataTree], failures: Mapping[str, str] | None = None
 ) -> xr.DataTree:
     """Make a tree of sessions, or of results by session."""
     tree = xr.DataTree.from_dict(dict(nodes))

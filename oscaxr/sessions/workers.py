@@ -6,17 +6,17 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     Future,
     ProcessPoolExecutor,
     ThreadPoolExecutor,
-    as_completed,
 )
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
@@ -72,10 +72,12 @@ def run_each(
     elif scheduler is None or scheduler == "processes":
         _in_processes(run, workers)
     elif scheduler == "threads":
-        _in_threads(run, workers)
+        from dask.system import CPU_COUNT
+
+        with ThreadPoolExecutor(workers or CPU_COUNT) as pool:
+            _here(run, pool.map)
     elif scheduler == "synchronous":
-        for number, item in enumerate(items):
-            run.done(number, _call(function, item))
+        _here(run, map)
     else:
         words = "'processes', 'threads', 'synchronous', or a distributed.Client"
         raise CriterionError(f"scheduler={scheduler!r}: it is {words}")
@@ -166,16 +168,10 @@ def _call_in_pool(pickled: bytes) -> bytes:
 
 
 # -- threads and processes of this machine --------------------------------------------------------
-def _in_threads(run: _Run, workers: int | None) -> None:
-    from dask.system import CPU_COUNT
-
-    pool = ThreadPoolExecutor(workers or CPU_COUNT)
-    try:
-        futures = {pool.submit(_call, run.function, one): k for k, one in enumerate(run.items)}
-        for future in as_completed(futures):
-            run.done(futures[future], future.result())
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _here(run: _Run, apply: Callable[..., Iterable[Any]]) -> None:
+    # What waits in threads is cancelled, should this be interrupted.
+    for number, result in enumerate(apply(partial(_call, run.function), run.items)):
+        run.done(number, result)
 
 
 def _in_processes(run: _Run, workers: int | None) -> None:

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from example_sessions import SHARED
 from how_many import examples
 from oscaxr.errors import CriterionError, MissingVariableError
-from oscaxr.measure import active_rois, plateau_traces
+from oscaxr.measure import active_rois, plateau_traces, quality
 from oscaxr.measure.activity import filter_median_of_five
 
 SESSIONS = ("758519303", "759189643", "759660390", "764704289")
@@ -169,22 +169,22 @@ def test_plateaus_equal_a_plain_loop(table, turned, min_frames):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_dask_and_small_budgets_give_the_same(dtype):
+def test_dask_and_small_budgets_give_the_same(dtype, monkeypatch):
     table = np.random.default_rng(1).normal(size=(300, 40)).astype(dtype)
     table[100:120] += 30 * (np.arange(40) % 3)
     ds = session(table)
     lazy = ds.chunk({"time": 70, "roi": 9})
     expected = plateau_traces(ds)
-    xr.testing.assert_identical(plateau_traces(ds, budget_bytes=300 * 8 * 10), expected)
     on_dask = plateau_traces(lazy)
-    assert on_dask.chunks is not None
-    xr.testing.assert_identical(on_dask.compute(), expected)
+    xr.testing.assert_identical(on_dask, expected)
     assert on_dask.dtype == expected.dtype == dtype
     for stimulus in (None, "gabors"):
         found = active_rois(ds, stimulus=stimulus)
         xr.testing.assert_identical(active_rois(lazy, stimulus=stimulus), found)
-        small = active_rois(ds, stimulus=stimulus, budget_bytes=300 * 8 * 10)
-        xr.testing.assert_identical(small, found)
+        with monkeypatch.context() as patch:
+            patch.setattr(quality, "BUDGET_BYTES", 300 * 8 * 10)
+            xr.testing.assert_identical(active_rois(ds, stimulus=stimulus), found)
+            xr.testing.assert_identical(plateau_traces(ds), expected)
 
 
 def test_no_rois_at_all():

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from how_many import examples
+from oscaxr.arrays.columns import time_blocks
 from oscaxr.errors import MissingVariableError, WindowError
-from oscaxr.measure import invalid_rois, roi_correlations, snr
-from oscaxr.measure.quality import time_blocks
+from oscaxr.measure import invalid_rois, quality, roi_correlations, snr
 
 tables = hnp.arrays(
     st.sampled_from([np.float32, np.float64]),
@@ -68,7 +68,7 @@ def test_snr_equals_the_rule_spelled_out(table, turned):
             np.testing.assert_allclose(one.snr, ratio, **close)
 
 
-def test_snr_of_realistic_traces_whatever_the_blocks():
+def test_snr_of_realistic_traces_whatever_the_blocks(monkeypatch):
     rng = np.random.default_rng(0)
     table = rng.normal(1, 1, (3000, 41))
     table[::17] += 8
@@ -78,7 +78,9 @@ def test_snr_of_realistic_traces_whatever_the_blocks():
     for name, values in zip(names, expected.T, strict=True):
         np.testing.assert_allclose(found[name], values, rtol=1e-10)
         assert "units" in found[name].attrs
-    xr.testing.assert_identical(snr(traces(table), budget_bytes=3000 * 8 * 12), found)
+    with monkeypatch.context() as patch:
+        patch.setattr(quality, "BUDGET_BYTES", 3000 * 8 * 12)
+        xr.testing.assert_identical(snr(traces(table)), found)
     xr.testing.assert_identical(snr(traces(table).chunk({"time": 500, "roi": 7})), found)
     xr.testing.assert_identical(snr(traces(table).to_dataset()), found)
     assert snr(traces(table).isel(roi=[])).snr.shape == (0,)
@@ -104,7 +106,9 @@ def slow_correlations(table, window):
 def test_correlations_equal_numpy(n_time, n_rois, window, budget, seed, turned):
     table = np.random.default_rng(seed).normal(100, 1, (n_time, n_rois))
     dff = traces(table, ("roi", "time") if turned else ("time", "roi"))
-    found = roi_correlations(dff, window, budget_bytes=budget)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quality, "BUDGET_BYTES", budget)
+        found = roi_correlations(dff, window)
     np.testing.assert_allclose(found, slow_correlations(table, window), rtol=1e-9, atol=1e-9)
     first, second = np.triu_indices(n_rois, k=1)
     np.testing.assert_array_equal(found["first"], first + 3)
@@ -130,7 +134,9 @@ def test_invalid_rois_are_those_with_nan_or_inf(table, budget, turned):
     if table.shape[0] > 3:
         table[2, 0] = np.inf
     dff = traces(table, ("roi", "time") if turned else ("time", "roi"))
-    found = invalid_rois(dff, budget_bytes=budget)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quality, "BUDGET_BYTES", budget)
+        found = invalid_rois(dff)
     np.testing.assert_array_equal(found, ~np.isfinite(table).all(axis=0))
     assert found.dims == ("roi",)
     np.testing.assert_array_equal(found.roi, dff.roi)
@@ -153,5 +159,5 @@ def test_traces_are_needed():
 
 def test_blocks_of_frames_are_whole_chunks():
     traces = xr.DataArray(np.zeros((30, 2)), dims=("time", "roi")).chunk(time=7)
-    blocks = time_blocks(traces, budget_bytes=10 * 2 * 8)
+    blocks = time_blocks(traces, "time", budget_bytes=10 * 2 * 8)
     assert [len(block) for block, _, _ in blocks] == [7, 7, 7, 7, 2]

@@ -246,9 +246,9 @@ def test_other_labels_and_variables_must_agree():
         for k in (1, 2)
     )
     assert align_tracked([one, two])["stat"].dims == ("stat",)
-    with pytest.raises(SchemaError, match="labels or sizes differ .* 'stat'"):
+    with pytest.raises(SchemaError, match=r"labels or sizes differ .* 'stat'"):
         align_tracked([one, two.assign_coords(stat=["mean", "std"])])
-    with pytest.raises(SchemaError, match="labels or sizes differ .* sizes: {1, 2}"):
+    with pytest.raises(SchemaError, match=r"labels or sizes differ .* sizes: {1, 2}"):
         align_tracked([one.drop_vars("stat"), two.drop_vars("stat").isel(stat=[0])])
     with pytest.raises(SchemaError, match="differ in median"):
         align_tracked([one.to_dataset(), two.to_dataset().assign(median=two[:, 0])])

@@ -1,9 +1,8 @@
 """From the folder of a session in the original layout to its lazy Dataset."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
@@ -100,8 +99,6 @@ def _label_as_raw(ds: xr.Dataset) -> None:
         words["long_name"] = words["long_name"].replace("dF/F", "raw fluorescence")
 
 
-Result = TypeVar("Result")
-
 EXTRACT: Final = "_dendritic"
 """Ending of the files that hold the ROIs which EXTRACT found."""
 
@@ -128,7 +125,6 @@ class SessionReading:
         self.options = options
         self.dropped = dropped_names(options.get("drop_variables"))
         self.is_tracked = is_tracked
-        self.problems: list[str] = []
         self.files: list[Hdf5File] = []
         ending = "dendritic_masks" if source.endswith(EXTRACT) else ""
         required = [*REQUIRED, source, *([ending] if ending else [])]
@@ -150,23 +146,22 @@ class SessionReading:
         for file in self.files:
             file.close()
 
-    def attempt(self, function: Callable[[], Result]) -> Result:
-        """Return what a function gives; note the problem where it fails (see :meth:`finish`)."""
-        try:
-            return function()
-        except FormatError as error:
-            if type(error) is not FormatError:
-                raise
-            self.problems.append(str(error))
-            return cast("Result", None)
-
-    def finish(self) -> None:
-        """Raise all problems at once: to be called before what was attempted is used."""
-        if self.problems:
+    def all_of(self, *functions: Callable[[], Any]) -> list[Any]:
+        """Return what functions give; raise the problems of all of them at once."""
+        found, problems = [], []
+        for function in functions:
+            try:
+                found.append(function())
+            except FormatError as error:
+                if type(error) is not FormatError:
+                    raise
+                problems.append(str(error))
+        if problems:
             raise FormatError(
                 f"{self.tree.folder} cannot be read as a session in the original layout:"
-                f"{listed(self.problems)}"
+                f"{listed(problems)}"
             )
+        return found
 
     def hdf5(self, part: str) -> Hdf5File:
         """Open one of the HDF5 files; it is closed with the Dataset."""
@@ -179,36 +174,39 @@ class SessionReading:
         files = self.tree.files
         keep = self.options.get("keep_decoded", False)
         with_squares = "squares" in parts_of(self.options.get("include", ()))[0]
-        decoded = self.attempt(lambda: decode(files["stimulus"], keep))
-        lines = self.attempt(lambda: sync.read_sync(self.hdf5("sync")))
-        clocks = self.attempt(lambda: sync.read_synchronization(self.hdf5("time_synchronization")))
-        found = self.attempt(lambda: rois.find_traces(self.hdf5(self.source)))
-        masks = self.attempt(self._masks)
-        picture = self.attempt(lambda: rois.find_picture(files["max_projection"]))
-        for video in ("video_0", "video_1"):
+        (log, tracks), lines, clocks, found, masks, picture, eye, *_ = self.all_of(
+            lambda: decode(files["stimulus"], keep),
+            lambda: sync.read_sync(self.hdf5("sync")),
+            lambda: sync.read_synchronization(self.hdf5("time_synchronization")),
+            lambda: rois.find_traces(self.hdf5(self.source)),
+            self._masks,
+            lambda: rois.find_picture(files["max_projection"]),
+            lambda: self.hdf5("pupil") if "pupil" in files else None,
             # Nothing of them is used; that they are whole is part of the session being whole.
-            self.attempt(partial(self.hdf5, video))
-        eye = self.attempt(lambda: self.hdf5("pupil")) if "pupil" in files else None
-        self.finish()
-        log, tracks = decoded
-        clocked = self.attempt(lambda: self._clocked(log, lines, clocks, found[0].shape[1]))
-        trace_parts = self.attempt(lambda: rois.trace_parts(found[0], len(clocks.twop_times)))
-        roi_parts = self.attempt(lambda: self._rois(found, masks))
-        pupil_parts = self.attempt(lambda: self._pupil(eye, clocks, found[0].shape[1]))
-        self.finish()
-        rows, parts = clocked
-        patches = self.attempt(lambda: build_patches(rows, log))
-        flow = self.attempt(
-            lambda: square_parts(tracks, files["stimulus"], rows, log) if with_squares else {}
+            lambda: self.hdf5("video_0"),
+            lambda: self.hdf5("video_1"),
         )
-        self.finish()
+        n_frames = found[0].shape[1]
+        (rows, clocked), velocity, trace_parts, roi_parts, pupil_parts = self.all_of(
+            lambda: self._clocked(log, lines, clocks, n_frames),
+            lambda: behavior.running_velocity(log.wheel, lines.stim_rising),
+            lambda: rois.trace_parts(found[0], len(clocks.twop_times)),
+            lambda: self._rois(found, masks),
+            lambda: self._pupil(eye, clocks, n_frames),
+        )
+        patches, flow = self.all_of(
+            lambda: build_patches(rows, log),
+            lambda: square_parts(tracks, files["stimulus"], rows, log) if with_squares else {},
+        )
+        quiet = n.RUN_VELOCITY in self.dropped
+        velocity = signals.cleaned_running(velocity, self.tree.folder.name, quiet=quiet)
         # Traces first: the order of the variables is the order in which the Dataset prints them.
         return {
             **trace_parts,
-            n.RUN_VELOCITY: parts.pop(n.RUN_VELOCITY),
+            n.RUN_VELOCITY: velocity,
             **pupil_parts,
             **roi_parts,
-            **parts,
+            **clocked,
             **patches,
             n.MAX_PROJECTION: picture,
             **flow,
@@ -221,7 +219,7 @@ class SessionReading:
         clocks: sync.Synchronization,
         n_frames: int,
     ) -> tuple[stimulus_table.Columns, Parts]:
-        """Align the clocks; build the stimulus table and the running velocity on them."""
+        """Align the clocks; build the stimulus table on them."""
         session_id = self.tree.session_id
         path = self.tree.files["sync"]
         try:
@@ -236,7 +234,6 @@ class SessionReading:
             warn(f"{self.tree.folder}: {message}", OscaxrWarning)
         sync.check_alignment(aligned, min(n_frames, len(clocks.twop_times)))
         pulses = behavior.pulses_of_session(lines.stim_rising)
-        velocity = self.attempt(lambda: behavior.running_velocity(log.wheel, lines.stim_rising))
         if len(pulses) < len(aligned):
             raise FormatError(
                 f"{path}: the stimulus line rises {len(pulses)} times but falls "
@@ -246,8 +243,9 @@ class SessionReading:
         rows = stimulus_table.build_rows(log, aligned)
         columns = stimulus_table.build_columns(rows, log, clock)
         lengths = {"stim": len(aligned), "twop": n_frames}
-        self.problems += segments_of.problems_of_table(columns, lengths)
-        self.finish()
+        problems = segments_of.problems_of_table(columns, lengths)
+        if problems:
+            raise FormatError(f"the stimulus table is not sound: {'; '.join(problems)}")
         n_shown = rows["stop_frame_stim"][-1]
         if (log.n_dropped or 0) > n.DROP_TOLERANCE * n_shown:
             warn(
@@ -255,10 +253,7 @@ class SessionReading:
                 "stimulus frames came late",
                 OscaxrWarning,
             )
-        quiet = n.RUN_VELOCITY in self.dropped
-        velocity = signals.cleaned_running(velocity, self.tree.folder.name, quiet=quiet)
         return rows, {
-            n.RUN_VELOCITY: velocity,
             n.TIME: clocks.twop_times[:n_frames],
             n.STIM_TIME: clock[: len(aligned)],
             n.ALIGNED_FRAME_TWOP: aligned,
