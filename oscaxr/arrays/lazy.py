@@ -238,9 +238,7 @@ class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
                 flat.append(index.ravel())
             else:
                 flat.append(slice(int(index), int(index) + 1, 1))
-        values = self._windows()
-        if values is None:
-            values = self.reader.read(tuple(flat))
+        values = self.reader.read(tuple(flat))
         return values.reshape(natural)[(*flip, ...)].transpose(self.order)
 
     def view(self) -> Array | None:
@@ -253,19 +251,6 @@ class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
     async def async_get_duck_array(self) -> Array:
         """Read the values; files are not read asynchronously, so this waits."""
         return self.get_duck_array()
-
-    def _windows(self) -> Array | None:
-        """Read windows of consecutive rows in one piece each, where the reader can."""
-        read_windows = getattr(self.reader, "read_windows", None)
-        first, *others = self.indices or (None,)
-        if read_windows is None or not isinstance(first, np.ndarray) or first.ndim != 2:
-            return None
-        if any(isinstance(index, slice) is False or index.step < 0 for index in others):
-            return None
-        if not np.array_equal(first, first[:, :1] + np.arange(first.shape[1])):
-            return None
-        result: Array | None = read_windows(first[:, 0], first.shape[1], tuple(others))
-        return result
 
 
 class Once:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from oscaxr.download.assets import DANDISET, VERSION, Archive, Asset, Plan, target_path
 from oscaxr.errors import CriterionError, SessionNotFoundError, few, option
-from oscaxr.formats.identity import ParsedName, parse_name
+from oscaxr.formats.identity import Identity, parse_name
 from oscaxr.renamed import refuse_keywords
 from oscaxr.sessions.table import session_table as read_table
 
@@ -29,7 +29,7 @@ class Wanted:
     label: str
 
 
-Named = tuple[Asset, ParsedName]
+Named = tuple[Asset, Identity]
 
 
 def named(assets: Sequence[Asset]) -> list[Named]:
@@ -71,7 +71,7 @@ def table_of_names(
                 "(the path of mouse_df.csv), or ids instead of numbers."
             )
     columns = ["mouse_id", "session_id", "dandi_session_time"]
-    keys = {(name.mouse_id, name.session_id or 0, name.start_time or ""): None for _, name in files}
+    keys = {(name.mouse_id, name.session_id or 0, name.start): None for _, name in files}
     rows = pd.DataFrame(list(keys), columns=columns).sort_values(columns)
     session = rows["session_id"].where(rows["session_id"] > 0, rows["dandi_session_time"])
     return rows.assign(mouse=rows["mouse_id"], session=session)
@@ -128,17 +128,17 @@ def files_of(
     return [_labelled(asset, wanted, "") for asset in chosen]
 
 
-def _held(name: ParsedName) -> set[str]:
+def _held(name: Identity) -> set[str]:
     held = {"templates"} if "image" in name.parts else set()
     return held | ({"movie"} if name.obj == "raw" else set())
 
 
-def _is_of(name: ParsedName, wanted: Wanted) -> bool:
+def _is_of(name: Identity, wanted: Wanted) -> bool:
     if name.mouse_id != wanted.mouse_id:
         return False
     if name.session_id is not None:
         return name.session_id == wanted.session_id
-    return bool(wanted.start_time) and name.start_time == wanted.start_time
+    return bool(wanted.start_time) and name.start == wanted.start_time
 
 
 def _labelled(asset: Asset, wanted: Wanted, note: str) -> Asset:

@@ -168,17 +168,6 @@ def read_mapped(data: Array, indices: tuple[AxisIndex, ...]) -> Array:
     return _filled((len(first), *data.shape[1:]), data.dtype, take)
 
 
-def read_mapped_windows(data: Array, starts: Array, length: int, rest: tuple[slice, ...]) -> Array:
-    """Copy windows of consecutive rows out of a mapped array, each in one piece."""
-    if starts.size and (starts.min() < 0 or starts.max() + length > len(data)):
-        raise IndexError("window out of range")
-    view = data[(slice(None), *rest)]
-    windows = np.lib.stride_tricks.sliding_window_view(view, length, axis=0)
-    windows = np.moveaxis(windows, -1, 1)
-    shape = (len(starts), *windows.shape[1:])
-    return _filled(shape, data.dtype, lambda out, part: np.copyto(out[part], windows[starts[part]]))
-
-
 def _filled(
     shape: tuple[int, ...], dtype: np.dtype[Any], copy: Callable[[Array, slice], None]
 ) -> Array:

@@ -51,8 +51,6 @@ def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
 
 def _why_unreadable(path: str, reason: str) -> str:
     """Say why a file could not be opened."""
-    if Path(path).is_dir():
-        return "it is a folder"
     if not os.access(path, os.R_OK):
         return "it may not be read (permission denied)"
     size = Path(path).stat().st_size

@@ -203,11 +203,6 @@ class DatasetReader:
             return chunks.map_contiguous(self.file.path, storage)
         return None
 
-    def read_windows(self, starts: Array, length: int, rest: tuple[slice, ...]) -> Array | None:
-        """Read windows of consecutive rows: (window, length, ...); None where there is no view."""
-        mapped = self.view()
-        return None if mapped is None else chunks.read_mapped_windows(mapped, starts, length, rest)
-
     def read_through_hdf5(self, indices: Indices) -> Array:
         """Read slices that cover the indices with h5py, in runs of rows."""
         # Rows nearer than a chunk are read together: their chunk is inflated anyway.

@@ -83,17 +83,13 @@ def answer(
     except requests.RequestException as error:
         raise RemoteError(f"cannot ask for {shown}: {error}") from error
     with response:
-        _refuse_passing(response)
+        if response.status_code in PASSING:
+            after = response.headers.get("Retry-After", "")
+            raise PassingError(
+                f"the server answered {response.status_code} {response.reason}",
+                float(after) if after.isdecimal() else 0.0,
+            )
         yield response
-
-
-def _refuse_passing(response: requests.Response) -> None:
-    if response.status_code in PASSING:
-        asked = response.headers.get("Retry-After", "")
-        raise PassingError(
-            f"the server answered {response.status_code} {response.reason}",
-            float(asked) if asked.isdecimal() else 0.0,
-        )
 
 
 def content_range(response: requests.Response) -> tuple[int, int] | None:

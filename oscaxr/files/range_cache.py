@@ -52,11 +52,6 @@ class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
             self._slots.clear()
             self._file.close()
 
-    @property
-    def n_bytes(self) -> int:
-        """How many bytes are kept, at most."""
-        return len(self._slots) * self.blocksize
-
     def _fetch(self, start: int | None, stop: int | None) -> bytes:
         """Return the bytes of a range: what is not kept is fetched, in this thread."""
         first = max(0, start or 0)

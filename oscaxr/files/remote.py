@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -40,11 +39,6 @@ class RemoteFile(os.PathLike[str]):
     def name(self) -> str:
         """Last part of the URL's path."""
         return RemoteSource(str(self), 0, "").name
-
-    @property
-    def suffix(self) -> str:
-        """Suffix of the name."""
-        return PurePosixPath(self.name).suffix
 
 
 @dataclass(frozen=True)

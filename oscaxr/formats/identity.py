@@ -36,8 +36,11 @@ class Identity:
     n_tracked: int = MISSING_INT
     is_numbered: bool = False
     """Whether the published numbers of mouse and session stand in it."""
-    part: object = None
-    """Which part of the session it is: two files with the same part are copies."""
+    obj: str = ""
+    parts: tuple[str, ...] = ()
+    """Which part of the session it is, by the name; two files with the same part are copies."""
+    is_named: bool = False
+    """Whether its name is of the dandiset's form."""
 
     def completed(self, other: "Identity") -> "Identity":
         """Fill in what only another place (or the contents of a file) says."""
@@ -81,38 +84,18 @@ def site_date(start: str) -> int:
 
 
 # -- names of the dandiset's files -----------------------------------------------------------------
-@dataclass(frozen=True)
-class ParsedName:
-    """What the name of an NWB file says."""
-
-    mouse_id: int
-    session_id: int | None
-    start_time: str | None
-    obj: str = ""
-    parts: tuple[str, ...] = ()
-
-
-def parse_name(path: str | Path) -> ParsedName | None:
-    """Read the ids and parts from the name of an NWB file."""
+def parse_name(path: str | Path) -> Identity | None:
+    """Return what the name of an NWB file says; None where it is not of the dandiset's form."""
     match = _NAME.fullmatch(Path(path).name)
     if match is None:
         return None
-    return ParsedName(
-        mouse_id=int(match["mouse"]),
+    return Identity(
         session_id=int(match["id"]) if match["id"] else None,
-        start_time=match["time"],
+        mouse_id=int(match["mouse"]),
+        start=match["time"] or "",
         obj=match["obj"] or "",
         parts=tuple(match["parts"].split("+")) if match["parts"] else (),
-    )
-
-
-def named(path: str | Path) -> Identity | None:
-    """Return what the name of an NWB file says; None where it is not of the dandiset's form."""
-    name = parse_name(path)
-    if name is None:
-        return None
-    return Identity(
-        name.session_id, name.mouse_id, name.start_time or "", part=(name.obj, name.parts)
+        is_named=True,
     )
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from oscaxr.errors import CriterionError, MissingVariableError, SessionNotFoundError
 from oscaxr.files.remote import OPTIONS, RemoteFile
-from oscaxr.formats.identity import Identity, named
+from oscaxr.formats.identity import Identity, parse_name
 from oscaxr.formats.original.files import folder_id, is_session_folder, read_tree
 from oscaxr.model import names as n
 from oscaxr.options import OpenOptions, check_honoured, dropped_names, parts_of
@@ -66,7 +66,7 @@ class _Nwb:
         return [folder / name for name in files if name.lower().endswith(".nwb")]
 
     def named(self, place: Place) -> Identity | None:
-        return named(place.name)
+        return parse_name(place.name)
 
     def identity(self, place: Place) -> Identity:
         from oscaxr.formats.nwb.header import read_identity

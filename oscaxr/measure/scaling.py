@@ -1,7 +1,7 @@
 """Scaling of traces by whole-recording factors, and of stimulus parameters by their ranges."""
 
-from collections.abc import Hashable, Mapping
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Hashable
+from typing import Final, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import xarray as xr
 from oscaxr.arrays.computed import scaled
 from oscaxr.errors import MissingVariableError, SchemaError, SessionMismatchError, few
 from oscaxr.model import names as n
+from oscaxr.model.segments import check_same_session
 from oscaxr.model.traces import MEDIAN, SPREAD, scale_factors
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)
@@ -141,7 +142,7 @@ def _scale_parameter(array: xr.DataArray, name: Hashable) -> xr.DataArray:
 
 def _scale_one(array: xr.DataArray, name: Hashable, ds: xr.Dataset) -> xr.DataArray:
     _check_order(array, name)
-    _check_session(array, ds)
+    check_same_session(ds, array)
     interpolated = array.attrs.get("interpolated") == 1 and name != n.DFF
     factors = scale_factors(ds, str(name), interpolate=interpolated)
     middle, spread = factors[MEDIAN].variable, factors[SPREAD].variable
@@ -176,19 +177,6 @@ def _check_order(array: xr.DataArray, name: Hashable) -> None:
         problems.append("it is integrated; scale first")
     if problems:
         raise SchemaError(f"{name!r} cannot be scaled: " + "; ".join(problems))
-
-
-def _check_session(array: xr.DataArray, ds: xr.Dataset) -> None:
-    ours, theirs = _session_id(array.coords, array.attrs), _session_id(ds.coords, ds.attrs)
-    if ours is not None and theirs is not None and ours != theirs:
-        raise SessionMismatchError(f"data of session {ours} were to be scaled by session {theirs}")
-
-
-def _session_id(coords: Mapping[Any, Any], attrs: Mapping[Any, Any]) -> str | None:
-    found = coords["session_id"] if "session_id" in coords else attrs.get("session_id")
-    if found is None or np.size(found) != 1:
-        return None
-    return str(np.asarray(found).item())
 
 
 def _matching_rows(array: xr.DataArray, factors: xr.Dataset) -> npt.NDArray[np.intp] | int:

@@ -150,7 +150,8 @@ def _factors(reader: Reader, told: "_Told", judged: bool) -> dict[str, Array]:
     traces = _traces(reader)
     width = stored_width(traces, n.TIME)
     read = column_reader(traces, n.TIME)
-    found = percentiles.column_factors(read, *traces.shape, align=width, with_ranges=judged)
+    n_frames, n_rois = traces.shape
+    found = percentiles.column_factors(read, n_frames, n_rois, align=width, with_ranges=judged)
     low, median, high = found.percentiles
     with np.errstate(invalid="ignore"):
         facts: dict[str, Array] = {"median": median, "spread": high - low, "valid": found.valid}

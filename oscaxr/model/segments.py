@@ -54,7 +54,7 @@ def recording_frames(ds: xr.Dataset, clock: Clock) -> int:
 
 
 def check_same_session(ds: xr.Dataset, asked: Any) -> None:
-    """Refuse labelled segments, frames or times of another session."""
+    """Refuse labelled data, segments, frames or times of another session."""
     if not isinstance(asked, xr.Dataset | xr.DataArray):
         return
     if "session_id" in ds.coords and "session_id" in asked.coords:
@@ -62,8 +62,9 @@ def check_same_session(ds: xr.Dataset, asked: Any) -> None:
         theirs = np.unique(asked["session_id"].values)
         if (theirs != mine).any():
             raise SessionMismatchError(
-                f"these segments, frames or times are of session {', '.join(map(str, theirs))}, "
-                f"but the session is {mine}: select them from the session that they are used on"
+                f"these data, segments, frames or times are of session "
+                f"{', '.join(map(str, theirs))}, but the session is {mine}: take them from the "
+                "session that they are used on"
             )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from oscaxr.errors import DroppedFramesWarning, SchemaError, warn
 from oscaxr.model import names as n
@@ -133,11 +134,7 @@ def interpolate_nan(values: npt.ArrayLike) -> npt.NDArray[Any]:
     if not np.issubdtype(filled.dtype, np.floating):
         filled = filled.astype(np.float64)
     _check_one_dimensional(filled, "trace to interpolate")
-    missing = np.isnan(filled)
-    if missing.any() and not missing.all():
-        known = ~missing
-        filled[missing] = np.interp(np.flatnonzero(missing), np.flatnonzero(known), filled[known])
-    return filled
+    return pd.Series(filled).interpolate(limit_direction="both").to_numpy()
 
 
 def center_shift(x: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:

@@ -249,18 +249,18 @@ def _check_images(
     ds: xr.Dataset, wanted: Array, template: Array, position: Array, templates: list[str]
 ) -> None:
     """Refuse frames whose template or image is not in the session, all problems at once."""
-    problems = []
-    missing = [str(name) for name in np.unique(template) if f"template_{name}" not in ds]
+    shown = [str(name) for name in np.unique(template)]
+    missing = [name for name in shown if f"template_{name}" not in templates]
     if missing:
         raise MissingVariableError(f"no stimulus template {few(missing)}; only {few(templates)}")
-    for name in np.unique(template):
-        variable = f"template_{name}"
-        length = ds[variable].shape[0]
+    problems = []
+    for name in shown:
+        length = len(ds[f"template_{name}"])
         beyond = wanted[(template == name) & ((position < 0) | (position >= length))]
         if beyond.size:
             problems.append(
                 f"stimulus frames {beyond[:10].tolist()} lie beyond the {length} images of "
-                f"{variable}: the file holds fewer images than were shown; choose frames or "
+                f"template_{name}: the file holds fewer images than were shown; choose frames or "
                 f"segments whose start_frame_stim_template is below {length}"
             )
     if problems:

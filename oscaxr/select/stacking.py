@@ -74,8 +74,8 @@ def stacked(mice: Mapping[str, xr.Dataset]) -> xr.Dataset:
         own = own.assign_coords({**facts, RECORDED: flags}).drop_indexes(n.TRACKING_ID)
         parts.append(_extended(own.rename_dims({n.TRACKING_ID: TRACKED_ROI}), SESSION, numbers))
     coords = parts[0].coords.items()
-    own = [name for name, c in coords if not c.dims or {SESSION, TRACKED_ROI} & {*c.dims}]
-    return _joined(parts, TRACKED_ROI, own, list(mice))
+    along = [name for name, c in coords if not c.dims or {SESSION, TRACKED_ROI} & {*c.dims}]
+    return _joined(parts, TRACKED_ROI, along, list(mice))
 
 
 def same_attrs(several: Iterable[Mapping[Any, Any]], context: object = None) -> dict[Any, Any]:

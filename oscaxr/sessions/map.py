@@ -70,7 +70,7 @@ def combined(outcomes: Sequence[Outcome]) -> Any:
     return values if array is None else array
 
 
-def _node(value: Any) -> xr.Dataset | xr.DataTree:
+def _node(value: Any) -> Any:
     """Return what an xarray object makes in a tree."""
     if isinstance(value, xr.Coordinates):
         return value.to_dataset()

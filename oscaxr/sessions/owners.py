@@ -139,7 +139,7 @@ def _session_of(one: Format, owners: Owners) -> FoundSession:
         return (named is None or named.session_id is None, path.name, path)
 
     paths = tuple(sorted(owners, key=order))
-    return FoundSession(one, replace(identity, part=None), paths, problem_of(owners))
+    return FoundSession(one, identity, paths, problem_of(owners))
 
 
 def problem_of(owners: Owners) -> str:
@@ -153,11 +153,11 @@ def problem_of(owners: Owners) -> str:
         )
     parts: dict[object, list[Path]] = defaultdict(list)
     for path, own in owners.items():
-        parts[own.part].append(path)
+        parts[own.is_named, own.obj, own.parts].append(path)
     copies = [
         path
-        for part, paths in parts.items()
-        if len({path.parent for path in paths}) > 1 or (part is None and len(paths) > 1)
+        for (is_named, *_), paths in parts.items()
+        if len({path.parent for path in paths}) > 1 or (not is_named and len(paths) > 1)
         for path in sorted(paths)
     ]
     if copies:

@@ -136,11 +136,6 @@ class NetcdfReader:
         """Return the whole dataset as a read-only view, where the reader can give one."""
         return view_of(self._reader())
 
-    def read_windows(self, *windows: Any) -> Array | None:
-        """Read windows of consecutive rows, where the reader can."""
-        read = getattr(self._reader(), "read_windows", None)
-        return None if read is None else read(*windows)
-
 
 def _proven(file: Hdf5File, name: str, dtype: np.dtype[Any]) -> Reader:
     """Return what reads a dataset, once it is known to be what it claims."""

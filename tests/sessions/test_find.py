@@ -19,7 +19,7 @@ from oscaxr.errors import (
     SessionMismatchError,
     SessionNotFoundError,
 )
-from oscaxr.formats.identity import Identity, ParsedName, parse_name, utc_stamp
+from oscaxr.formats.identity import Identity, parse_name, utc_stamp
 from oscaxr.formats.nwb.header import read_identity
 from oscaxr.sessions.find import find_sessions, say_problems, sessions_below
 from oscaxr.sessions.owners import find_places
@@ -74,24 +74,24 @@ def stamp_name(stamp=STAMP, mouse_id=MOUSE, parts="behavior+ophys", obj=""):
 # -- names ----------------------------------------------------------------------------------------
 
 parsed_names = st.builds(
-    ParsedName,
+    Identity,
+    is_named=st.just(True),
     mouse_id=st.integers(1, 999_999),
     session_id=st.integers(100_000_000, 9_999_999_999),
-    start_time=st.none(),
     obj=st.sampled_from(["", "raw"]),
     parts=st.lists(st.sampled_from(["behavior", "image", "ophys"]), unique=True).map(tuple),
 ) | st.builds(
-    ParsedName,
+    Identity,
+    is_named=st.just(True),
     mouse_id=st.integers(1, 999_999),
-    session_id=st.none(),
-    start_time=st.datetimes().map(lambda time: f"{time.year:04d}" + time.strftime("%m%dT%H%M%S")),
+    start=st.datetimes().map(lambda time: f"{time.year:04d}" + time.strftime("%m%dT%H%M%S")),
     obj=st.sampled_from(["", "raw"]),
     parts=st.lists(st.sampled_from(["behavior", "image", "ophys"]), unique=True).map(tuple),
 )
 
 
 def file_name(name):
-    session = name.start_time if name.session_id is None else name.session_id
+    session = name.start if name.session_id is None else name.session_id
     obj = f"_obj-{name.obj}" if name.obj else ""
     parts = f"_{'+'.join(name.parts)}" if name.parts else ""
     return f"sub-{name.mouse_id}_ses-{session}{obj}{parts}.nwb"
@@ -126,9 +126,10 @@ def test_names_of_neither_style(name):
 
 def test_both_styles():
     name = parse_name("sub-408021_ses-758519303_obj-raw_behavior+image+ophys.nwb")
-    assert name == ParsedName(408021, 758519303, None, "raw", ("behavior", "image", "ophys"))
+    parts = ("behavior", "image", "ophys")
+    assert name == Identity(758519303, 408021, obj="raw", parts=parts, is_named=True)
     name = parse_name("sub-408021_ses-20180926T172917_behavior+ophys.nwb")
-    assert name == ParsedName(408021, None, STAMP, "", ("behavior", "ophys"))
+    assert name == Identity(None, 408021, STAMP, parts=("behavior", "ophys"), is_named=True)
 
 
 @pytest.mark.parametrize(

@@ -107,11 +107,8 @@ def _tracks_of(kept: Any) -> list[Array]:
 def _log_of(kept: Any) -> StimulusLog:
     def values_of(kind: type, prefix: str = "") -> dict[str, Any]:
         names = {field.name: f"{prefix}{field.name}" for field in fields(kind)}
-        found = {name: kept.get(key) for name, key in names.items()}
-        return {
-            name: value.item() if value is not None and not value.ndim else value
-            for name, value in found.items()
-        }
+        # Single values as such.
+        return {name: kept[key][()] for name, key in names.items() if key in kept}
 
     stimuli = [
         ShownStimulus(**values_of(ShownStimulus, f"{number}_"))

@@ -45,17 +45,6 @@ class TurnedReader:
         view = self.reader.view()
         return None if view is None else view.T
 
-    def read_windows(self, starts: Array, length: int, rest: tuple[slice, ...]) -> Array | None:
-        """Read windows of frames, (window, length, roi); None where there is no view."""
-        view = self.reader.view()
-        if view is None:
-            return None
-        if starts.size and (starts.min() < 0 or starts.max() + length > view.shape[1]):
-            raise IndexError("window out of range")
-        # Each window of an ROI lies in one piece.
-        windows = np.lib.stride_tricks.sliding_window_view(view[rest[0]], length, axis=1)
-        return windows[:, starts].transpose(1, 2, 0)
-
 
 def find_traces(file: Hdf5File) -> tuple[DatasetReader, list[str]]:
     """Find the traces of a file and the names of their ROIs."""

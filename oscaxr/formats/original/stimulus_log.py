@@ -276,9 +276,9 @@ class StimulusLog:
     is_pilot: bool
     fps: float
     pre_blank: float
-    n_dropped: int | None
     wheel: Array
     stimuli: tuple[ShownStimulus, ...]
+    n_dropped: int | None = None
 
     @property
     def offset(self) -> int:
