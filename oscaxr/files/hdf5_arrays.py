@@ -186,9 +186,7 @@ class DatasetReader:
 
     def _read_increasing(self, indices: Indices) -> Array:
         storage: Storage | None = self._storage()
-        if storage is None or not indices:
-            return self.read_through_hdf5(indices)
-        if self.file.is_remote:
+        if storage is not None and self.file.is_remote:
             with self.file.handle() as file:
                 cache = file.ranges.cache
             return chunks.read_remote(cache, storage, indices, self.read_through_hdf5)

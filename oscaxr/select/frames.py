@@ -71,13 +71,21 @@ def convert_frames(ds: xr.Dataset, frames: Any, to: Clock) -> xr.DataArray:
     numbers = np.asarray(wanted.values)
     if numbers.dtype.kind not in "iu":
         raise WindowError(f"frames are whole numbers, but these are {numbers.dtype}")
-    outside = numbers[(numbers < 0) | (numbers >= length)]
-    if outside.size:
-        raise WindowError(f"the recording has {length} {source} frames, but not {few(outside)}")
+    check_inside(numbers, length, source)
     lookup = frame_lookup(ds, to)
     return wanted.copy(data=lookup[numbers]).assign_attrs(
         long_name=f"{'two-photon' if to == 'twop' else 'stimulus'} frame"
     )
+
+
+def check_inside(frames: Array, length: int, clock: Clock) -> None:
+    """Refuse frames that lie outside the recording."""
+    outside = frames[(frames < 0) | (frames >= length)]
+    if outside.size:
+        raise WindowError(
+            f"{outside.size} frame(s) lie outside the recording of {length} {clock} frames: "
+            f"{few(outside)}"
+        )
 
 
 def one_dimensional(values: Any, what: str) -> Array:

@@ -19,7 +19,7 @@ from oscaxr.model.segments import (
     recording_frames,
 )
 from oscaxr.select.criteria import segment_part
-from oscaxr.select.frames import one_dimensional, whole_numbers
+from oscaxr.select.frames import check_inside, one_dimensional, whole_numbers
 
 Array = np.ndarray[Any, Any]
 
@@ -70,12 +70,7 @@ def find_references(
         )
     values = whole_numbers(frames, "frames")
     length = recording_frames(ds, clock)
-    outside = values[(values < 0) | (values >= length)]
-    if outside.size:
-        raise WindowError(
-            f"{outside.size} reference frame(s) lie outside the recording of {length} {clock} "
-            f"frames: {few(outside)}"
-        )
+    check_inside(values, length, clock)
     labels = np.arange(len(values))
     coords = {**_carried(frames), **facts}
     return ReferenceFrames(values.astype(np.int64), labels, "frames number", length, None, coords)

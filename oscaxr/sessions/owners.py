@@ -151,7 +151,7 @@ def problem_of(owners: Owners) -> str:
             f"Session {number} has files of several mice {mice}:{listed(owners, _LISTED)}\n"
             "Open it by its path."
         )
-    parts: dict[object, list[Path]] = defaultdict(list)
+    parts: dict[tuple[bool, str, tuple[str, ...]], list[Path]] = defaultdict(list)
     for path, own in owners.items():
         parts[own.is_named, own.obj, own.parts].append(path)
     copies = [

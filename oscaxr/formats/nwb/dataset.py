@@ -70,10 +70,7 @@ def _find_part(
     parts: dict[str, tuple[str, Callable[[Source], dict[str, Any]]]] = {
         "squares": (header.SQUARES, partial(stimulus_table.read_squares, n_segments=n_segments)),
         "templates": (header.TEMPLATES, recordings.read_templates),
-        "movie": (
-            header.MOVIE,
-            partial(recordings.read_optional, names=[n.MOVIE], n_frames=n_frames),
-        ),
+        "movie": (header.MOVIE, partial(recordings.read_movie, n_frames=n_frames)),
         "pupil": (header.PUPIL, partial(recordings.read_pupil, n_frames=n_frames)),
     }
     where, read = parts[word]
@@ -132,7 +129,7 @@ def _core(
         n.SEGMENT: np.arange(n_segments, dtype=np.int64),
         **columns,
         **stimulus_table.read_patches(source, n_segments),
-        **recordings.read_optional(source, [n.MAX_PROJECTION], n_twop),
+        **recordings.read_max_projection(source),
     }
     return parts, coords, attrs
 

@@ -1,8 +1,7 @@
 """What an NWB session recorded: clocks, dF/F, running, pupil, images, and its table of ROIs."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
-from typing import Final
 
 import h5py
 import numpy as np
@@ -13,18 +12,7 @@ from oscaxr.formats.nwb.header import DFF, MAX_PROJECTION, MOVIE, PLANE, PUPIL, 
 from oscaxr.model import names as n
 from oscaxr.model import signals
 from oscaxr.model.derived import MaskReader, Parts, mask_facts, pupil_shift, trace_facts
-from oscaxr.model.schema import SESSION, template_spec
-
-_PUPIL_PATHS: Final = {
-    n.PUPIL_DIAMETER: f"{PUPIL}/pupil_diameter/data",
-    n.PUPIL_CENTER_X: f"{PUPIL}/pupil_position_x/data",
-    n.PUPIL_CENTER_Y: f"{PUPIL}/pupil_position_y/data",
-}
-_OPTIONAL_PATHS: Final = {
-    **_PUPIL_PATHS,
-    n.MAX_PROJECTION: MAX_PROJECTION,
-    n.MOVIE: f"{MOVIE}/data",
-}
+from oscaxr.model.schema import template_spec
 
 
 def read_clocks(source: Source) -> dict[str, Array]:
@@ -54,22 +42,22 @@ def read_running(source: Source, n_frames: int | None) -> Parts:
 
 def read_pupil(source: Source, n_frames: int) -> Parts:
     """Return the pupil traces that the file has, lazy."""
-    parts = read_optional(source, _PUPIL_PATHS, n_frames)
+    parts: Parts = {}
+    for name, series in (
+        (n.PUPIL_DIAMETER, "pupil_diameter"),
+        (n.PUPIL_CENTER_X, "pupil_position_x"),
+        (n.PUPIL_CENTER_Y, "pupil_position_y"),
+    ):
+        what = f"{series.replace('_', ' ')} by two-photon frame"
+        parts |= _optional(source, f"{PUPIL}/{series}/data", what, name, (n_frames,))
     if n.PUPIL_CENTER_X in parts and n.PUPIL_CENTER_Y in parts:
         parts |= pupil_shift(parts[n.PUPIL_CENTER_X].reader, parts[n.PUPIL_CENTER_Y].reader)
     return parts
 
 
-def read_optional(source: Source, names: Iterable[str], n_frames: int) -> Parts:
-    """Return those of some variables that the file has, lazy."""
-    parts: Parts = {}
-    for name in names:
-        spec = SESSION[name]
-        shape = [n_frames if dim == n.TIME else None for dim in spec.dims]
-        dataset = source.array(_OPTIONAL_PATHS[name], spec.long_name, shape, required=False)
-        if dataset is not None:
-            parts[name] = _lazy(source, dataset)
-    return parts
+def read_max_projection(source: Source) -> Parts:
+    """Return the maximum projection, lazy."""
+    return _optional(source, MAX_PROJECTION, "maximum projection", n.MAX_PROJECTION, (None, None))
 
 
 def read_templates(source: Source) -> Parts:
@@ -85,6 +73,20 @@ def read_templates(source: Source) -> Parts:
                 f"{TEMPLATES}/{name}/data is not a series of images (frame, height, width, 1)"
             )
     return parts
+
+
+def read_movie(source: Source, n_frames: int) -> Parts:
+    """Return the motion-corrected stack, lazy."""
+    shape = (n_frames, None, None)
+    return _optional(source, f"{MOVIE}/data", "motion-corrected stack", n.MOVIE, shape)
+
+
+def _optional(
+    source: Source, path: str, what: str, name: str, shape: tuple[int | None, ...]
+) -> Parts:
+    """Return a variable that the file may have, lazy."""
+    dataset = source.array(path, what, shape, required=False)
+    return {} if dataset is None else {name: _lazy(source, dataset)}
 
 
 def _lazy(source: Source, dataset: h5py.Dataset) -> OrthogonalArray:

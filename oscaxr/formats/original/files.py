@@ -15,7 +15,6 @@ from oscaxr.model.facts import RUN_TYPES
 
 _FOLDER: Final = re.compile(r"ophys_session_(\d{9,})")
 _NAME: Final = re.compile(r"(\d{9,})_(\d{6})_(\d{8})_(.+)")
-_STATED: Final = ("session id", "mouse id", "date")
 _MOUSE: Final = re.compile(r"mouse_(\d{6})")
 
 
@@ -96,7 +95,7 @@ def read_tree(folder: Path) -> SessionTree:
 def _ids(folder: Path, problems: list[str]) -> tuple[int, int, str]:
     """Return session id, mouse id and day, upon which all names have to agree."""
     named = {
-        path.name: match.groups()
+        path.name: match
         for path in sorted(folder.iterdir())
         if path.is_file() and (match := _NAME.fullmatch(path.name)) is not None
     }
@@ -106,35 +105,31 @@ def _ids(folder: Path, problems: list[str]) -> tuple[int, int, str]:
             "<session id>_<mouse id>_<date>_stim.pkl in it, nor any other of that form. Give the "
             "session's own folder (ophys_session_<session id>), or its id with datadir=."
         )
-    stated = [
-        (what, value, name)
-        for name, fields in named.items()
-        for what, value in zip(_STATED, fields, strict=False)
-    ]
-    for what, form, place in (
-        ("session id", _FOLDER, folder.resolve()),
-        ("mouse id", _MOUSE, folder.resolve().parent),
-    ):
-        if match := form.fullmatch(place.name):
-            stated.append((what, match[1], f"the folder {place.name}"))
-    found: dict[str, dict[str, list[str]]] = {what: {} for what in _STATED}
-    for what, value, where in stated:
-        found[what].setdefault(value, []).append(where)
-    differ = [
-        f"{what}: " + "; ".join(f"{value} in {', '.join(names)}" for value, names in values.items())
-        for what, values in found.items()
-        if len(values) > 1
-    ]
+    differ = []
+    found = {}
+    match = _FOLDER.fullmatch(folder.resolve().name)
+    mouse = _MOUSE.fullmatch(folder.resolve().parent.name)
+    for place, what in enumerate(("session id", "mouse id", "date"), start=1):
+        values: dict[str, list[str]] = {}
+        for name, fields in named.items():
+            values.setdefault(fields[place], []).append(name)
+        if what == "session id" and match:
+            values.setdefault(match[1], []).append(f"the folder {folder.resolve().name}")
+        if what == "mouse id" and mouse:
+            values.setdefault(mouse[1], []).append(f"the folder {folder.resolve().parent.name}")
+        found[what] = next(iter(values))
+        if len(values) > 1:
+            said = "; ".join(f"{value} in {', '.join(names)}" for value, names in values.items())
+            differ.append(f"{what}: {said}")
     if differ:
         raise SessionMismatchError(
             f"{folder}: the names in it state different sessions:{listed(differ)}\nRemove or "
             "rename what does not belong to the session."
         )
-    stimulus = [name for name, fields in named.items() if fields[-1] == "stim.pkl"]
+    stimulus = [name for name, fields in named.items() if fields[4] == "stim.pkl"]
     if len(stimulus) > 1:
         problems.append(f"several stimulus logs: {', '.join(stimulus)}")
-    session_id, mouse_id, day = (next(iter(values)) for values in found.values())
-    return int(session_id), int(mouse_id), day
+    return int(found["session id"]), int(found["mouse id"]), found["date"]
 
 
 def _run_type(folder: Path) -> str:

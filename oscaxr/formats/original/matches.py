@@ -160,14 +160,14 @@ def _is_matrix(value: Any) -> bool:
     return bool(np.linalg.matrix_rank(np.array(rows, np.float64)) == 3)
 
 
-_COUNTS: Final = "a list of different whole numbers"
+_COUNTS: Final = "list of different whole numbers"
 # What there is of an example: the column by name, and what its cells are.
 _EXAMPLE: Final[tuple[tuple[str, str, Fits], ...]] = (
     ("match_level", "texts", _is_text),
-    ("sess_order", f"{_COUNTS} or NaN", _is_list_or_nan),
-    ("dff_local_missing_roi_idx", f"{_COUNTS} or NaN", _is_list_or_nan),
-    ("dff_local_extra_roi_idx", f"{_COUNTS} or NaN", _is_list_or_nan),
-    (r"sess_?\d+_extra_roi_id", f"{_COUNTS} or NaN", _is_list_or_nan),
+    ("sess_order", f"a {_COUNTS} or NaN", _is_list_or_nan),
+    ("dff_local_missing_roi_idx", f"a {_COUNTS} or NaN", _is_list_or_nan),
+    ("dff_local_extra_roi_idx", f"a {_COUNTS} or NaN", _is_list_or_nan),
+    (r"sess_?\d+_extra_roi_id", f"a {_COUNTS} or NaN", _is_list_or_nan),
     ("n_total", "whole numbers", _is_count),
 )
 
@@ -259,7 +259,7 @@ class _Parsed:
     def _sessions(self) -> dict[int, int]:
         """Return the ids of the matched sessions by their numbers."""
         numbers, ids = (
-            self._single(name, _COUNTS.removeprefix("a "), _is_list_of_counts) or []
+            self._single(name, _COUNTS, _is_list_of_counts) or []
             for name in ("sess_ns", "sess_ids")
         )
         if len(numbers) != len(ids):

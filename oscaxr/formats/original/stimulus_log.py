@@ -180,10 +180,10 @@ def _gabor_rows(
         if triples.size:
             names = ("mean_orientation", "kappa", "unexpected")
             rows |= dict(zip(names, triples.T, strict=True))
-    places = _anywhere(params, _PLACE_KEYS)
+    places = either(session, *_PLACE_KEYS) or either(params, *_PLACE_KEYS)
     if places is not None:
         rows |= _places(values, places, what)
-    drawn = _anywhere(params, _ORIENTATION_KEYS)
+    drawn = either(session, *_ORIENTATION_KEYS) or either(params, *_ORIENTATION_KEYS)
     if drawn is not None:
         rows["orientations"] = values.checked(lambda: as_arrays(drawn), f"{what}, orisbyimg")
     return rows
@@ -253,12 +253,7 @@ def kind_of(params: Any) -> str | None:
 
 def tracks_of(params: Any) -> Any:
     """Return the positions of the squares of a stimulus, where the log has them."""
-    return _anywhere(params, TRACK_KEYS)
-
-
-def _anywhere(params: Any, keys: Sequence[str]) -> Any:
-    """Return what stands with the session's parameters of a stimulus, or else with its own."""
-    return either(either(params, *SESSION_KEYS), *keys) or either(params, *keys)
+    return either(either(params, *SESSION_KEYS), *TRACK_KEYS) or either(params, *TRACK_KEYS)
 
 
 def n_tracks_of(params: Any) -> int:
