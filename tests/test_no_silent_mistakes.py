@@ -12,6 +12,7 @@ from oscaxr.errors import (
     SessionMismatchError,
     WindowError,
 )
+from sample_forms import planted, write_nwb_form
 from small_sessions import small_spec
 
 
@@ -184,7 +185,7 @@ def test_words_that_are_no_clocks(ds):
 
 def test_each_part_comes_from_the_first_file_that_has_it(tmp_path):
     parts = "behavior+image+ophys"
-    first = ox.sample.write_nwb(small_spec(), tmp_path, parts=parts, timestamps_link=False)
+    first = write_nwb_form(small_spec(), tmp_path, "repeated_timestamps", parts=parts)
     second = ox.sample.write_nwb(small_spec(), tmp_path)
     with h5py.File(first, "r+") as file:
         del file["processing/behavior/PupilTracking"]
@@ -205,7 +206,7 @@ def test_each_part_comes_from_the_first_file_that_has_it(tmp_path):
 
 
 def test_invalid_rois_are_named_when_scale_factors_are_used(tmp_path):
-    path = ox.sample.write_nwb(small_spec(), tmp_path, nan_rois=(2,))
+    path = write_nwb_form(small_spec(), tmp_path, planted([2], np.nan))
     with ox.open_session(path) as ds:
         scaled = ds.osca.sequences("dff", [30], post=0.5).osca.scale(ds)
         with pytest.warns(InvalidRoiWarning, match=r"roi 2\)"):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from oscaxr.errors import option
 from oscaxr.model.facts import FACTS, SessionTable
-from oscaxr.sample.nwb import sample_path, start_stamp, write_nwb
+from oscaxr.sample.nwb import sample_path, write_nwb
 from oscaxr.sample.original import write_original
 from oscaxr.sample.original_folder import original_path
 from oscaxr.sample.planted_rois import allen_rows, bad_rois
@@ -107,7 +107,7 @@ def sample_session_table(specs: Iterable[SampleSpec]) -> pd.DataFrame:
     rows = [
         {
             "session_id": spec.session_id,
-            "dandi_session_time": start_stamp(spec),
+            "dandi_session_time": f"{spec.start.astimezone(UTC):%Y%m%dT%H%M%S}",
             "mouse": spec.mouse_number,
             "mouse_id": spec.mouse_id,
             "sex": spec.sex,
@@ -137,7 +137,7 @@ def sample_session_table(specs: Iterable[SampleSpec]) -> pd.DataFrame:
 
 
 def session_path(
-    spec: SampleSpec, folder: str | os.PathLike[str], format: FileFormat = "nwb", **naming: Any
+    spec: SampleSpec, folder: str | os.PathLike[str], format: FileFormat = "nwb", **parts: Any
 ) -> Path:
     """Return where a session belongs below a data directory, in either format.
 
@@ -149,8 +149,8 @@ def session_path(
         Data directory.
     format : {"nwb", "original"}, optional
         Format of the files.
-    **naming
-        Options of :func:`sample_path` or :func:`original_path`.
+    **parts
+        Of an NWB file, the option of :func:`sample_path`.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def session_path(
     'ophys_session_758519303'
     """
     path: Callable[..., Path] = sample_path if format == "nwb" else original_path
-    return path(spec, folder, **naming)
+    return path(spec, folder, **parts)
 
 
 def write_mouse(
@@ -216,8 +216,8 @@ def write_mouse(
         seed=seed, scale=scale, n_rois=n_rois, n_tracked=n_tracked, n_bad_rois=n_bad_rois
     )
     table_path = Path(folder) / TABLE_NAME
-    naming = {key: form[key] for key in ("parts", "name_style", "mouse_folder") if key in form}
-    targets = [table_path, *(session_path(spec, folder, format, **naming) for spec in specs)]
+    parts = {"parts": form["parts"]} if "parts" in form else {}
+    targets = [table_path, *(session_path(spec, folder, format, **parts) for spec in specs)]
     there = [f"\n- {path}" for path in targets if path.exists()]
     if there and not overwrite:
         raise SampleExistsError(

@@ -1,7 +1,6 @@
 """A sample session as a folder of the original layout: sync file, cameras, pupil and the rest."""
 
 import os
-import pickle
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -9,11 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from oscaxr.sample.original_folder import (
-    OriginalForm,
-    Tree,
-    original_path,
-)
+from oscaxr.sample.original_folder import OriginalForm, Tree, original_path
 from oscaxr.sample.original_rois import (
     FoundRois,
     write_allen_masks,
@@ -85,34 +80,26 @@ def write_original(
         session = make_session(session)
     asked = OriginalForm(**form)
     asked.check(session.spec)
-    path = original_path(session.spec, datadir, mouse_folder=asked.mouse_folder)
+    path = original_path(session.spec, datadir)
     with taking_place(path, overwrite=overwrite) as folder:
         tree = Tree(folder, session.spec)
         tree.segmentation.mkdir(parents=True)
-        _write_log(session, tree, asked)
-        _write_behavior(session, tree, asked)
+        with tree.behavior_file("stim.pkl").open("wb", buffering=2**20) as log:
+            Python2Pickler(log, asked.pickle_protocol).dump(make_log(session))
+        _write_behavior(session, tree)
         _write_rois(session, tree, asked)
         tell_steps(write_traces(session, tree, asked), progress)
     return path
 
 
-def _write_log(session: SampleSession, tree: Tree, form: OriginalForm) -> None:
-    with tree.behavior_file("stim.pkl").open("wb", buffering=2**20) as file:
-        log = make_log(session, form)
-        if form.pickled_by == "python2":
-            Python2Pickler(file, form.pickle_protocol).dump(log)
-        else:
-            pickle.dump(log, file, protocol=form.pickle_protocol)
-
-
-def _write_behavior(session: SampleSession, tree: Tree, form: OriginalForm) -> None:
+def _write_behavior(session: SampleSession, tree: Tree) -> None:
     """Write the pulses, what follows from them, and the pupil."""
     import h5py
 
     clocks = session.clocks
     contents = {
-        tree.behavior_file("sync.h5"): _sync(session, form),
-        tree.experiment_file("time_synchronization.h5"): _time_synchronization(clocks, form),
+        tree.behavior_file("sync.h5"): _sync(session),
+        tree.experiment_file("time_synchronization.h5"): _time_synchronization(clocks),
         tree.behavior_file("video-0.h5"): _frame_intervals(clocks.body_rise),
         tree.behavior_file("video-1.h5"): _frame_intervals(clocks.eye_rise),
     }
@@ -120,8 +107,7 @@ def _write_behavior(session: SampleSession, tree: Tree, form: OriginalForm) -> N
         with h5py.File(path, "w-") as file:
             for name, values in datasets.items():
                 file[name] = values
-    if "pupil" not in form.leave_out:
-        write_pupil(tree.behavior_file("pupil_data_df.h5"), session.pupil_pixels)
+    write_pupil(tree.behavior_file("pupil_data_df.h5"), session.pupil_pixels)
 
 
 def _write_rois(session: SampleSession, tree: Tree, form: OriginalForm) -> None:
@@ -131,10 +117,10 @@ def _write_rois(session: SampleSession, tree: Tree, form: OriginalForm) -> None:
     projection = tree.processed / "max_downsample_4Hz_0.png"
     Image.fromarray(session.max_projection).save(projection, format="PNG")
     write_allen_masks(tree, FoundRois(session, is_extract=False))
-    if spec.plane == "dend" and "extract" not in form.leave_out:
+    if spec.plane == "dend":
         path = tree.processed / f"{spec.session_id}_dendritic_masks.h5"
         write_extract_masks(path, FoundRois(session, is_extract=True))
-    if spec.n_tracked and "tracking" not in form.leave_out:
+    if spec.n_tracked:
         write_nway(tree, form.mates)
 
 
@@ -150,35 +136,16 @@ _N_LINES: Final = 32
 _TWOP_HIGH: Final = 1_700
 _CAMERA_HIGH: Final = 1_000
 _ACQUISITION_START: Final = 500_000
-_SPIKE_LEAD: Final = 100_000
-_SPIKE_HIGH: Final = 20
-_GLITCH: Final = (2_000, 1_000)  # before an event
 
 
-def startup_spike(clocks: Clocks) -> int:
-    """Return when a spike of the card at start-up would rise: a second before the first pulse."""
-    return int(clocks.stim_rise[0]) - _SPIKE_LEAD
-
-
-def _photodiode(clocks: Clocks, glitches: int) -> Counts:
-    events = clocks.screen_events
-    # Not at the ends, which tell where the stimulus begins and where it stops.
-    at = np.unique(np.linspace(2, len(events) - 4, glitches).astype(np.int64))
-    parts = [clocks.start_flash, events, clocks.stop_flash]
-    parts += [events[at] - before for before in _GLITCH]
-    return np.sort(np.concatenate(parts))
-
-
-def _toggles(clocks: Clocks, form: OriginalForm) -> dict[str, Counts]:
+def _toggles(clocks: Clocks) -> dict[str, Counts]:
     """When each line changes its state; all begin low."""
-    stim = [clocks.stim_rise, clocks.stim_fall]
-    if form.startup_spike:
-        stim += [np.array([startup_spike(clocks), startup_spike(clocks) + _SPIKE_HIGH])]
+    photodiode = [clocks.start_flash, clocks.screen_events, clocks.stop_flash]
     end = max(clocks.eye_rise[-1], clocks.body_rise[-1]) + 2 * _CAMERA_HIGH
     return {
         "2p_vsync": np.concatenate([clocks.twop_fall - _TWOP_HIGH, clocks.twop_fall]),
-        "stim_vsync": np.concatenate(stim),
-        "stim_photodiode": _photodiode(clocks, form.photodiode_glitches),
+        "stim_vsync": np.concatenate([clocks.stim_rise, clocks.stim_fall]),
+        "stim_photodiode": np.concatenate(photodiode),
         "acq_trigger": np.array([_ACQUISITION_START, end]),
         "cam1_exposure": np.concatenate([clocks.body_rise, clocks.body_rise + _CAMERA_HIGH]),
         "cam2_exposure": np.concatenate([clocks.eye_rise, clocks.eye_rise + _CAMERA_HIGH]),
@@ -197,9 +164,9 @@ def line_states(toggles: dict[str, Counts]) -> NDArray[np.uint32]:
     return np.column_stack([counts[is_last], states[is_last]]).astype(np.uint32)
 
 
-def _sync(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+def _sync(session: SampleSession) -> dict[str, Any]:
     """Return what the sync file holds."""
-    states = line_states(_toggles(session.clocks, form))
+    states = line_states(_toggles(session.clocks))
     labels = [""] * _N_LINES
     for label, bit in LINE_LABELS.items():
         labels[bit] = label
@@ -224,15 +191,12 @@ def _sync(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
     return {"data": states, "meta": repr(meta)}
 
 
-def _time_synchronization(clocks: Clocks, form: OriginalForm) -> dict[str, Any]:
+def _time_synchronization(clocks: Clocks) -> dict[str, Any]:
     """Return the clock of the two-photon frames and the alignments to it."""
-    falls = clocks.stim_fall
-    if form.startup_spike:
-        falls = np.append(startup_spike(clocks) + _SPIKE_HIGH, falls)
     return {
         "twop_vsync_fall": clocks.twop_times,
         # Of every pulse, while the table pairs each stimulus frame with the pulse after it.
-        "stimulus_alignment": clocks.frames_on_screen(falls).astype(np.float64),
+        "stimulus_alignment": clocks.frames_on_screen(clocks.stim_fall).astype(np.float64),
         "eye_tracking_alignment": clocks.camera_frames(clocks.eye_rise).astype(np.float64),
         "body_camera_alignment": clocks.camera_frames(clocks.body_rise).astype(np.float64),
         "stim_delay": clocks.monitor_delay,

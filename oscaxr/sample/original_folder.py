@@ -3,19 +3,10 @@
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
-from oscaxr.sample.spec import Layout, SampleSpec, not_among, out_of_range, refuse
-
-Pickled = Literal["python2", "python3"]
-
-PARTS: Final = ("pupil", "tracking", "dff", "raw", "extract", "squares", "orientations")
-_PROTOCOLS: Final[dict[Pickled, tuple[int, ...]]] = {
-    "python2": (0, 2),
-    "python3": (0, 1, 2, 3, 4, 5),
-}
+from oscaxr.sample.spec import Layout, SampleSpec, not_among, refuse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +15,8 @@ class OriginalForm:
 
     Parameters
     ----------
-    mouse_folder : bool, optional
-        Whether the sessions of a mouse have a folder of their own.
-    pickled_by : {"python2", "python3"}, optional
-        Which Python the stimulus log looks pickled by. The recorded ones are by Python 2.
-    pickle_protocol : int, optional
-        0 or 2 by Python 2, up to 5 by Python 3.
+    pickle_protocol : {0, 2}, optional
+        Protocol of Python 2 by which the stimulus log is pickled.
     layout : {"contiguous", "chunked", "gzip"}, optional
         How HDF5 stores the traces.
     dtype : {"float32", "float64"}, optional
@@ -37,42 +24,16 @@ class OriginalForm:
     mates : collection of SampleSpec, optional
         The mouse's other sessions, named in the file of tracked ROIs with the matrices that lay
         their fields over this one.
-    leave_out : collection of str, optional
-        Of what not every session has: ``"pupil"`` and ``"tracking"`` (the files), ``"dff"``,
-        ``"raw"`` (the trace files), ``"extract"`` (all of the second segmentation of dendrites),
-        ``"squares"`` and ``"orientations"`` (in the stimulus log).
-    startup_spike : bool, optional
-        Whether the stimulus line has a spike a second before the first pulse. By the definitions
-        of this format it counts as a pulse, so that all times and frames differ from those of the
-        session without.
-    photodiode_glitches : int, optional
-        How many times the photodiode flickers before it sees the screen change.
     """
 
-    mouse_folder: bool = True
-    pickled_by: Pickled = "python2"
-    pickle_protocol: int = 0
+    pickle_protocol: Literal[0, 2] = 0
     layout: Layout = "contiguous"
     dtype: Literal["float32", "float64"] = "float32"
     mates: Collection[SampleSpec] = ()
-    leave_out: Collection[str] = ()
-    startup_spike: bool = False
-    photodiode_glitches: int = 0
 
     def check(self, spec: SampleSpec) -> None:
         """Raise a SampleError that lists what has no meaning for the session."""
-        problems = not_among(self) + out_of_range(self, {"photodiode_glitches": (0, inf)})
-        problems += [
-            f"leave_out has {part!r}; give some of {list(PARTS)}"
-            for part in self.leave_out
-            if part not in PARTS
-        ]
-        protocols = _PROTOCOLS.get(self.pickled_by, (self.pickle_protocol,))
-        if self.pickle_protocol not in protocols:
-            problems.append(
-                f"pickle_protocol is {self.pickle_protocol}; "
-                f"give one that {self.pickled_by} has: {list(protocols)}"
-            )
+        problems = not_among(self)
         problems += [
             f"{name} is {value}; names of this format have {digits} digits"
             for name, value, digits in (
@@ -90,9 +51,7 @@ class OriginalForm:
         refuse(f"Cannot write session {spec.session_id} in this form", problems)
 
 
-def original_path(
-    spec: SampleSpec, datadir: str | os.PathLike[str], *, mouse_folder: bool = True
-) -> Path:
+def original_path(spec: SampleSpec, datadir: str | os.PathLike[str]) -> Path:
     """Return where a session's folder belongs below a data directory.
 
     Parameters
@@ -101,8 +60,6 @@ def original_path(
         What the session is to be.
     datadir : path-like
         Data directory.
-    mouse_folder : bool, optional
-        Whether the sessions of a mouse have a folder of their own.
 
     Returns
     -------
@@ -114,7 +71,7 @@ def original_path(
     >>> original_path(SampleSpec(), "data").as_posix()
     'data/prod/mouse_408021/ophys_session_758519303'
     """
-    mouse = f"mouse_{spec.mouse_id}" if mouse_folder else "."
+    mouse = f"mouse_{spec.mouse_id}"
     return Path(datadir) / spec.run_type / mouse / f"ophys_session_{spec.session_id}"
 
 

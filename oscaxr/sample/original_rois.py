@@ -179,7 +179,7 @@ def write_traces(
 ) -> Iterator[tuple[int, int]]:
     """Write the trace files."""
     segmentations = [FoundRois(session, is_extract=False)]
-    if session.spec.plane == "dend" and "extract" not in form.leave_out:
+    if session.spec.plane == "dend":
         segmentations.append(FoundRois(session, is_extract=True))
     frames = session.n_twop_frames
     with ExitStack() as files:
@@ -209,8 +209,6 @@ def _open_files(
     storage = hdf5_storage(form.layout, shape, (32, BLOCK_FRAMES))
     datasets = {}
     for part, (path, name) in places.items():
-        if part in form.leave_out:
-            continue
         file = files.enter_context(h5py.File(path, "w-"))
         datasets[part] = file.create_dataset(name, shape, form.dtype, **storage)
         file["roi_names"] = rois.ids.astype(bytes)

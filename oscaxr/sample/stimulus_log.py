@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
-from oscaxr.sample.original_folder import OriginalForm
 from oscaxr.sample.screen import (
     DEGREES_PER_PIXEL,
     PATCH_PHASE,
@@ -109,41 +108,36 @@ def session_params(session: SampleSession) -> dict[str, Any]:
 _UNPICKLED_STIMULUS: Final = "<cred_assign_stims.CredAssignStims object>"
 
 
-def make_log(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+def make_log(session: SampleSession) -> dict[str, Any]:
     """Make the stimulus log of a session, as of production or of the pilots."""
     if session.spec.run_type == "pilot":
         # Other names, and each stimulus shown in several blocks.
-        stimuli = [_pilot_gabors(session, form), _pilot_flow(session, form)]
+        stimuli = [_pilot_gabors(session), _pilot_flow(session)]
     else:
         shown = session.segments["stimulus_template_name"]
         names = [name for name in dict.fromkeys(shown.tolist()) if name != n.GRAYSCREEN]
         stimuli = [
-            gabor_stimulus(session, form)
-            if name == n.GABORS
-            else flow_stimulus(session, form, shown == name)
+            gabor_stimulus(session) if name == n.GABORS else flow_stimulus(session, shown == name)
             for name in reversed(names)
         ]
-    return {"stimuli": stimuli, **log_of_session(session, form)}
+    return {"stimuli": stimuli, **log_of_session(session)}
 
 
-def log_of_session(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+def log_of_session(session: SampleSession) -> dict[str, Any]:
     """Make all of a log but its stimuli."""
     spec = session.spec
     intervals = np.diff(session.clocks.stim_fall) / (COUNTS_PER_SECOND / 1000)
     dropped = np.flatnonzero(intervals > 1500 / NOMINAL_RATE)
-    wheel = session.wheel
-    if form.startup_spike:
-        wheel = np.append(np.float32(0), wheel)
     # Up to the end of the last stimulus.
     last = int(session.segments["start_frame_stim"][-1])
     start = spec.start.replace(tzinfo=None)
     duration = float(intervals.sum() / 1000)
     encoder = {
-        "dx": wheel,
+        "dx": session.wheel,
         "vin": [],
         "vsig": [],
         "gain": 1.0,
-        "value": float(wheel[-1]),
+        "value": float(session.wheel[-1]),
         "items": OrderedDict(),
         "unpickleable": [],
     }
@@ -256,15 +250,10 @@ def flow_frames(session: SampleSession, chosen: NDArray[np.bool_]) -> list[NDArr
     return list(frames)
 
 
-def flow_stimulus(
-    session: SampleSession, form: OriginalForm, chosen: NDArray[np.bool_]
-) -> dict[str, Any]:
+def flow_stimulus(session: SampleSession, chosen: NDArray[np.bool_]) -> dict[str, Any]:
     """Make the dict of visual flow in one direction."""
     unexpected = session.segments["unexpected"][chosen].astype(np.int64).tolist()
     count = len(unexpected)
-    shared = session_params(session)
-    if "squares" not in form.leave_out:
-        shared["posbyframe"] = flow_frames(session, chosen)
     is_left = session.segments["main_flow_direction"][chosen][0] == n.LEFT
     parameters = {
         **_flow_drawn(session),
@@ -277,7 +266,7 @@ def flow_stimulus(
         "actual_fps": (16.67, 0.1, 16.66),
         "direc": "left" if is_left else "right",
         "last_frame": [[count * n.N_FLOW_FRAMES]],
-        "session_params": shared,
+        "session_params": {**session_params(session), "posbyframe": flow_frames(session, chosen)},
     }
     own = {
         "stim_params": parameters,
@@ -305,17 +294,17 @@ def sequence_parameters(session: SampleSession, chosen: NDArray[np.bool_]) -> li
     return list(zip(orientation, list(session.segments["unexpected"][first]), strict=True))
 
 
-def gabor_draws(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+def gabor_draws(session: SampleSession) -> dict[str, Any]:
     """Return what was drawn for the patches: sets of positions and sizes, and orientations."""
     drawn = draw_patches(session.spec, session.segments)
     places = np.stack([drawn.x, drawn.y], axis=-1)
-    draws: dict[str, Any] = {"possize": list(zip(places, drawn.size, strict=True))}
-    if "orientations" not in form.leave_out:
-        draws["orisbyimg"] = list(drawn.orientation)
-    return draws
+    return {
+        "possize": list(zip(places, drawn.size, strict=True)),
+        "orisbyimg": list(drawn.orientation),
+    }
 
 
-def gabor_stimulus(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+def gabor_stimulus(session: SampleSession) -> dict[str, Any]:
     """Make the dict of the Gabor patches."""
     chosen = session.segments["stimulus_type"] == n.GABORS
     sweeps = gabor_sweeps(session, chosen)
@@ -331,7 +320,7 @@ def gabor_stimulus(session: SampleSession, form: OriginalForm) -> dict[str, Any]
         "autoLog": False,
         "units": "pix",
         "last_frame": [[count * FRAMES_PER_GABOR]],
-        "session_params": {**session_params(session), **gabor_draws(session, form)},
+        "session_params": {**session_params(session), **gabor_draws(session)},
     }
     own = {
         "stim_params": parameters,
@@ -346,24 +335,24 @@ def gabor_stimulus(session: SampleSession, form: OriginalForm) -> dict[str, Any]
     return stimulus(session, chosen, sweeps, own)
 
 
-def _pilot_gabors(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+def _pilot_gabors(session: SampleSession) -> dict[str, Any]:
     chosen = session.segments["stimulus_type"] == n.GABORS
     kappa = session.spec.gabor_kappa
     rows = [
         [orientation, kappa, int(unexpected)]
         for orientation, unexpected in sequence_parameters(session, chosen)
     ]
-    draws = gabor_draws(session, form)
-    names = {"possize": "possizes", "orisbyimg": "orisByImg"}
+    draws = gabor_draws(session)
     parameters = {
         **_gabors_drawn(session),
-        **{names[name]: values for name, values in draws.items()},
+        "possizes": draws["possize"],
+        "orisByImg": draws["orisbyimg"],
         "subj_params": {"seed": session.spec.seed, "windowpar": _SCREEN, "oriparsurps": rows},
     }
     return stimulus(session, chosen, gabor_sweeps(session, chosen), {"stimParams": parameters})
 
 
-def _pilot_flow(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
+def _pilot_flow(session: SampleSession) -> dict[str, Any]:
     table = session.segments
     chosen = table["stimulus_type"] == n.VISFLOW
     is_left = table["main_flow_direction"][chosen] == n.LEFT
@@ -375,7 +364,6 @@ def _pilot_flow(session: SampleSession, form: OriginalForm) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         **_flow_drawn(session),
         "subj_params": {"seed": session.spec.seed, "windowpar": _SCREEN, "flipdirecarray": rows},
+        "posByFrame": flow_frames(session, chosen),
     }
-    if "squares" not in form.leave_out:
-        parameters["posByFrame"] = flow_frames(session, chosen)
     return stimulus(session, chosen, np.arange(len(rows)), {"stimParams": parameters})

@@ -13,6 +13,7 @@ import oscaxr as ox
 from archive_server import ArchiveServer
 from command_line import invoke, refused, told, told_json
 from oscaxr.files.hdf5_arrays import DatasetReader
+from sample_forms import planted, write_nwb_form
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -389,7 +390,7 @@ def test_warnings_count_under_strict(first, tmp_path):
 
 
 def test_validate_traces_finds_invalid_rois(spec, tmp_path):
-    path = ox.sample.write_nwb(ox.sample.make_session(spec), tmp_path, nan_rois=[2])
+    path = write_nwb_form(spec, tmp_path, planted([2], np.nan))
     assert "ROI(s)" not in told("validate", path)
     assert "1 ROI(s) have NaN or infinite values: 2" in told("validate", path, "--level", "traces")
 

@@ -39,6 +39,14 @@ from oscaxr.sample import (
 )
 from oscaxr.sample.original import LINE_LABELS, line_states
 from oscaxr.sample.pickler import Python2Pickler
+from sample_forms import (
+    load_log,
+    only,
+    photodiode_glitches,
+    startup_spike,
+    store_log,
+    write_original_form,
+)
 
 SHORT = SampleSpec(
     scale=0.01,
@@ -51,22 +59,17 @@ SHORT = SampleSpec(
 )
 DENDRITES = replace(SHORT, plane="dend", mouse_id=413663, session_id=764704289)
 # Lengths and orders of blocks, rates of the microscope, and oddities of the recording.
-RECORDINGS: dict[str, tuple[SampleSpec, dict[str, Any]]] = {
-    "plain": (SHORT, {}),
-    "shortest": (replace(SHORT, scale=0.004, seed=1, block_order=("gabors", "left", "right")), {}),
-    "glitches": (replace(SHORT, seed=2, twop_rate=30.15), {"photodiode_glitches": 3}),
-    "late": (replace(SHORT, scale=0.007, late_frames=0.01, seed=3), {"photodiode_glitches": 2}),
-    "spike": (replace(SHORT, seed=4), {"startup_spike": True}),
-    "slow": (replace(SHORT, scale=0.006, seed=5, twop_rate=10.0), {}),
+RECORDINGS: dict[str, tuple[SampleSpec, list[Any]]] = {
+    "plain": (SHORT, []),
+    "shortest": (replace(SHORT, scale=0.004, seed=1, block_order=("gabors", "left", "right")), []),
+    "glitches": (replace(SHORT, seed=2, twop_rate=30.15), [photodiode_glitches(3)]),
+    "late": (replace(SHORT, scale=0.007, late_frames=0.01, seed=3), [photodiode_glitches(2)]),
+    "spike": (replace(SHORT, seed=4), [startup_spike]),
+    "slow": (replace(SHORT, scale=0.006, seed=5, twop_rate=10.0), []),
 }
 
 
 # -- plain reading ------------------------------------------------------------------------------
-def only(folder: Path, pattern: str) -> Path:
-    (path,) = folder.glob(pattern)
-    return path
-
-
 def arrays(path: Path) -> dict[str, Any]:
     with h5py.File(path) as file:
         return {name: item[()] for name, item in file.items()}
@@ -129,11 +132,6 @@ def stimulus_clock(folder: Path) -> list[float]:
     return [time - rising[0] + start for time in rising]
 
 
-def load_log(folder: Path) -> dict[str, Any]:
-    with only(folder, "*_stim.pkl").open("rb") as file:
-        return pickle.load(file, encoding="latin1")
-
-
 def segments_of_log(log: dict[str, Any]) -> list[dict[str, Any]]:
     """What the log says of each segment that is neither G nor gray, in the order shown."""
     rows = []
@@ -184,9 +182,9 @@ def dendrites(tmp_path_factory: pytest.TempPathFactory) -> tuple[SampleSession, 
 # -- clocks -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_frames_and_times_follow_from_the_sync_lines(name: str, tmp_path: Path) -> None:
-    spec, form = RECORDINGS[name]
+    spec, forms = RECORDINGS[name]
     session = make_session(spec)
-    folder = write_original(session, tmp_path, **form)
+    folder = write_original_form(session, tmp_path, *forms)
     table = session.segments
     aligned = alignment(folder)
     stored = arrays(only(folder, "*/*_time_synchronization.h5"))
@@ -195,7 +193,7 @@ def test_frames_and_times_follow_from_the_sync_lines(name: str, tmp_path: Path) 
     np.testing.assert_array_equal(stored["twop_vsync_fall"], two_photon_times(folder))
     np.testing.assert_array_equal(stored["twop_vsync_fall"], session.twop_times)
     assert len(stored["stimulus_alignment"]) == len(aligned) + 1
-    if form.get("startup_spike"):
+    if startup_spike in forms:
         # Each stimulus frame is on the screen when its own pulse says, and there is one more.
         assert len(aligned) == spec.n_stim_frames + 1
         rising = edges(folder, "stim_vsync")[0]
@@ -259,9 +257,9 @@ def test_line_states_hold_every_change_of_every_line(toggles: dict[str, list[int
 # -- stimulus -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["plain", "shortest"])
 def test_the_log_tells_the_segment_table(name: str, tmp_path: Path) -> None:
-    spec, form = RECORDINGS[name]
+    spec, forms = RECORDINGS[name]
     session = make_session(spec)
-    log = load_log(write_original(session, tmp_path, **form))
+    log = load_log(write_original_form(session, tmp_path, *forms))
     table = session.segments
     is_told = (table["stimulus_type"] != "grayscreen") & (table["gabor_frame"] != "G")
     rows = segments_of_log(log)
@@ -311,7 +309,7 @@ def test_a_pilot_log_has_other_names_and_blocks(tmp_path: Path) -> None:
     spec = replace(SHORT, gabor_kappa=4, square_size=256)
     session = make_session(spec)
     table = session.segments
-    log = load_log(write_original(session, tmp_path, leave_out=["dff", "raw"]))
+    log = load_log(write_original(session, tmp_path))
     gabors, flow = (stimulus["stimParams"] for stimulus in log["stimuli"])
     assert (gabors["elemParams"]["name"], flow["elemParams"]["name"]) == ("gabors", "bricks")
     assert [len(stimulus["display_sequence"]) for stimulus in log["stimuli"]] == [1, 2]
@@ -492,7 +490,7 @@ def test_no_two_masks_have_the_same_box(tmp_path: Path) -> None:
         for mask in session.masks()
     }
     assert len(boxes) < 400
-    masks = allen_masks(write_original(session, tmp_path, leave_out=["dff", "raw"]), (48, 48))
+    masks = allen_masks(write_original(session, tmp_path), (48, 48))
     for roi_id, mask in zip(session.roi_id, session.masks(), strict=True):
         np.testing.assert_array_equal(masks[roi_id], mask)
 
@@ -570,13 +568,12 @@ def same(first: Any, second: Any) -> bool:
 
 def test_every_pickle_holds_the_same(session: SampleSession, folder: Path, tmp_path: Path) -> None:
     log = load_log(folder)
-    forms = [("python2", 2), *(("python3", protocol) for protocol in (0, 2, 5))]
-    for pickled_by, protocol in forms:
-        path = tmp_path / f"{pickled_by} {protocol}"
-        made = write_original(
-            session, path, pickled_by=pickled_by, pickle_protocol=protocol, leave_out=["dff", "raw"]
-        )
-        assert same(load_log(made), log), (pickled_by, protocol)
+    made = write_original(session, tmp_path, pickle_protocol=2)
+    assert only(made, "*_stim.pkl").read_bytes().startswith(pickle.PROTO + b"\2")
+    assert same(load_log(made), log)
+    for protocol in (0, 2, 5):
+        store_log(made, log, protocol)
+        assert same(load_log(made), log), protocol
 
 
 def test_python_2_pickles_hold_byte_strings_and_old_names(folder: Path) -> None:
@@ -685,35 +682,13 @@ def test_structure_is_that_of_the_examples(plane: str, folder: Path, dendrites: 
 
 def test_the_folder_is_where_the_format_has_it(tmp_path: Path) -> None:
     spec = replace(SHORT, n_bad_rois=0)
-    with_mouse = write_original(spec, tmp_path, leave_out=["dff", "raw", "squares"])
+    with_mouse = write_original(spec, tmp_path)
     assert with_mouse == tmp_path / "prod" / "mouse_408021" / "ophys_session_758519303"
     assert with_mouse == original_path(spec, tmp_path)
     pilot = replace(spec, gabor_kappa=4, square_size=256)
-    without = write_original(pilot, tmp_path, mouse_folder=False, leave_out=["dff", "raw"])
-    assert without == tmp_path / "pilot" / "ophys_session_758519303"
-    assert original_path(pilot, tmp_path, mouse_folder=False) == without
-
-
-def test_parts_can_be_left_out(tmp_path: Path) -> None:
-    whole = structure(write_original(DENDRITES, tmp_path / "whole"))
-    few = write_original(
-        DENDRITES,
-        tmp_path / "few",
-        leave_out=["pupil", "tracking", "raw", "extract", "squares", "orientations"],
-    )
-    gone = set(whole) - set(structure(few))
-    assert {name.rpartition("/")[2].removeprefix("#_") for name in gone} == {
-        "#_#_pupil_data_df.h5",
-        "mouse_#__session_#__nway_matched_rois.json",
-        "neuropil_correction.h5",
-        "neuropil_correction_dendritic.h5",
-        "dff_dendritic.h5",
-        "dendritic_masks.h5",
-    }
-    for stimulus in load_log(few)["stimuli"]:
-        params = stimulus["stim_params"]["session_params"]
-        assert not {"posbyframe", "orisbyimg"} & set(params)
-    assert not list(write_original(SHORT, tmp_path, leave_out=["dff"]).glob("*/*_dff.h5"))
+    folder = write_original(pilot, tmp_path)
+    assert folder == tmp_path / "pilot" / "mouse_408021" / "ophys_session_758519303"
+    assert original_path(pilot, tmp_path) == folder
 
 
 def test_traces_are_stored_as_asked(session: SampleSession, folder: Path, tmp_path: Path) -> None:
@@ -724,12 +699,12 @@ def test_traces_are_stored_as_asked(session: SampleSession, folder: Path, tmp_pa
 
 
 def test_a_folder_is_not_replaced_unasked(session: SampleSession, tmp_path: Path) -> None:
-    made = write_original(session, tmp_path, leave_out=["squares"])
+    made = write_original(session, tmp_path)
     (made / "mine.txt").write_text("of the folder before")
     with pytest.raises(SampleExistsError, match="overwrite=True"):
         write_original(session, tmp_path)
     assert (made / "mine.txt").exists()
-    write_original(session, tmp_path, leave_out=["squares"], overwrite=True)
+    write_original(session, tmp_path, overwrite=True)
     assert not (made / "mine.txt").exists()
     assert [path.name for path in made.parent.iterdir()] == [made.name]
 
@@ -741,7 +716,7 @@ def test_a_broken_write_leaves_what_was_there(
     def fail(done: int, total: int) -> None:
         raise RuntimeError(f"stopped at {done} of {total}")
 
-    before = write_original(session, tmp_path, leave_out=["squares"]) if overwrite else None
+    before = write_original(session, tmp_path) if overwrite else None
     with pytest.raises(RuntimeError, match="stopped"):
         write_original(session, tmp_path, overwrite=overwrite, progress=fail)
     mouse = tmp_path / "prod" / "mouse_408021"
@@ -755,23 +730,13 @@ def test_wrong_forms_are_all_named(session: SampleSession, tmp_path: Path) -> No
         write_original(
             session,
             tmp_path,
-            pickled_by="python1",
+            pickle_protocol=3,
             layout="zip",
-            leave_out=["sync"],
             mates=[SHORT],
-            photodiode_glitches=-1,
         )
     said = str(caught.value)
-    for words in (
-        "'python1'",
-        "'zip'",
-        "'sync'",
-        "mates has session 758519303",
-        "photodiode_glitches",
-    ):
+    for words in ("pickle_protocol is 3; give one of [0, 2]", "'zip'", "mates has session 7585"):
         assert words in said
-    with pytest.raises(SampleError, match=r"pickle_protocol is 3; give one that python2 has"):
-        write_original(session, tmp_path, pickle_protocol=3)
     with pytest.raises(SampleError, match="session_id is 12; names of this format have 9 digits"):
         write_original(replace(SHORT, session_id=12), tmp_path)
     assert not list(tmp_path.iterdir())
@@ -786,7 +751,6 @@ def test_a_mouse_in_the_original_format(tmp_path: Path) -> None:
         **made,
         n_bad_rois=2,
         format="original",
-        leave_out=["squares"],
         progress=lambda done, total: steps.append((done, total)),
     )
     assert steps[-1] == (3000, 3000)

@@ -29,6 +29,7 @@ from oscaxr.sample.mouse_behavior import decay_filter
 from oscaxr.sample.planted_rois import make_masks
 from oscaxr.sample.spec import BLOCK_ORDERS
 from oscaxr.sample.timeline import make_timeline, unexpected_runs
+from sample_forms import write_nwb_form
 
 SMALL = SampleSpec(scale=0.02, n_rois=5, n_tracked=3, field_shape=(64, 80))
 
@@ -489,24 +490,23 @@ VARIANTS = {
     "shuffled": {"shuffle": True, "dtype": "float64", "chunks": (300, 5)},
     "free chunks": {"chunks": None, "mask_kind": "weights"},
     "old": {
-        "pupil_position": False,
-        "frame_columns": False,
-        "full_table": False,
-        "name_style": "start_time",
-        "timestamps_link": False,
+        "forms": [
+            *("no_pupil_position", "no_frame_columns", "no_full_table", "repeated_timestamps"),
+        ]
     },
-    "untracked": {"tracking": False, "numbers": "narrow"},
-    "table": {"column_order": "shuffled", "empty": "nan", "timestamps_link": False},
-    "image": {"parts": "behavior+image+ophys", "template_shape": (12, 16)},
+    "untracked": {"forms": ["no_tracking", "narrow_numbers"]},
+    "table": {"forms": ["shuffled_columns", "nan_for_empty", "repeated_timestamps"]},
+    "image": {"parts": "behavior+image+ophys"},
     "raw": {"parts": "obj-raw", "template_frames": 5},
 }
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_form_reads_back(tiny: SampleSession, tmp_path: Path, name: str) -> None:
-    form = VARIANTS[name]
-    path = write_nwb(tiny, tmp_path, **form)
-    naming = {key: form[key] for key in ("parts", "name_style") if key in form}
+    form = dict(VARIANTS[name])
+    forms = form.pop("forms", [])
+    path = write_nwb_form(tiny, tmp_path, *forms, **form)
+    naming = {key: form[key] for key in ("parts",) if key in form}
     assert path == sample_path(TINY, tmp_path, **naming)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     found = read_with_pynwb(path)
@@ -521,18 +521,18 @@ def test_every_form_reads_back(tiny: SampleSession, tmp_path: Path, name: str) -
     kind = form.get("mask_kind", "uint8")
     np.testing.assert_array_equal(found["masks"], tiny.masks(kind=kind))
     assert (found["subject"], found["session"]) == ("408021", "758519303")
-    if form.get("tracking", True):
+    if "no_tracking" not in forms:
         np.testing.assert_array_equal(found["tracking_id"], tiny.tracking_id)
     else:
         assert found["tracking_id"] is None
-    assert len(found["series"]) == (3 if form.get("pupil_position", True) else 1)
+    assert len(found["series"]) == (1 if "no_pupil_position" in forms else 3)
     assert bool(found["templates"]) == ("image" in path.name)
     assert bool(found["acquisition"]) == ("obj-raw" in path.name)
 
     trials = found["trials"]
     for column, values in tiny.segments.items():
         if "_frame_" in column or "frames_" in column:
-            is_kept = form.get("frame_columns", True) or column == "start_frame_stim_template"
+            is_kept = "no_frame_columns" not in forms or column == "start_frame_stim_template"
             assert (column in trials) == is_kept
             if not is_kept:
                 continue
@@ -541,18 +541,18 @@ def test_every_form_reads_back(tiny: SampleSession, tmp_path: Path, name: str) -
             stored = np.where(stored == "NaN", "", stored)
         np.testing.assert_array_equal(stored, values, err_msg=column)
     lengths = trials["gabor_sizes"].map(len).to_numpy()
-    empty = 1 if form.get("empty") == "nan" else 0
+    empty = 1 if "nan_for_empty" in forms else 0
     np.testing.assert_array_equal(
         lengths, np.where(np.isfinite(tiny.patches.size[:, 0]), 30, empty)
     )
     row = int(np.flatnonzero(lengths == 30)[0])
     np.testing.assert_array_equal(trials["gabor_orientations"][row], tiny.patches.orientation[row])
-    assert ("square_locations_x" in trials) == form.get("full_table", True)
+    assert ("square_locations_x" in trials) == ("no_full_table" not in forms)
     if "square_locations_x" in trials:
         rows = np.flatnonzero(tiny.segments["stimulus_type"] == "visflow")
         x, _ = tiny.squares()
         np.testing.assert_array_equal(np.stack(trials["square_locations_x"][rows]), x)
-    if form.get("column_order") == "shuffled":
+    if "shuffled_columns" in forms:
         assert list(trials.columns[:2]) != ["start_time", "stop_time"]
 
 
@@ -571,18 +571,8 @@ def test_storage_is_as_asked(tiny: SampleSession, tmp_path: Path) -> None:
         assert (
             file["processing/ophys/ImageSegmentation/PlaneSegmentation/image_mask"].chunks is None
         )
-    with h5py.File(write_nwb(tiny, tmp_path / "c", shuffle=True, timestamps_link=False)) as file:
+    with h5py.File(write_nwb(tiny, tmp_path / "c", shuffle=True)) as file:
         assert file[f"{traces}/data"].shuffle
-        assert isinstance(file[traces].get("timestamps", getlink=True), h5py.HardLink)
-
-
-def test_planted_invalid_values(tiny: SampleSession, tmp_path: Path) -> None:
-    path = write_nwb(tiny, tmp_path, nan_rois=[1, 3], inf_rois=[4])
-    with h5py.File(path) as file:
-        data = file["processing/ophys/DfOverF/RoiResponseSeries/data"][:]
-    np.testing.assert_array_equal(np.isnan(data).any(axis=0), [False, True, False, True, False])
-    np.testing.assert_array_equal(np.isinf(data).any(axis=0), [False] * 4 + [True])
-    assert np.isfinite(data).mean() > 0.99
 
 
 def layout_of(path: Path) -> tuple[dict[str, tuple], list[str]]:
@@ -616,13 +606,13 @@ def test_files_are_valid_nwb(tiny: SampleSession, tmp_path: Path) -> None:
 
 
 def test_a_file_is_not_replaced_unasked(tiny: SampleSession, tmp_path: Path) -> None:
-    path = write_nwb(tiny, tmp_path, full_table=False)
+    path = write_nwb(tiny, tmp_path)
     before = path.stat().st_mtime_ns
     with pytest.raises(SampleExistsError, match="overwrite=True") as caught:
-        write_nwb(tiny, tmp_path, full_table=False)
+        write_nwb(tiny, tmp_path)
     assert isinstance(caught.value, FileExistsError)
     assert path.stat().st_mtime_ns == before
-    write_nwb(tiny, tmp_path, full_table=False, overwrite=True)
+    write_nwb(tiny, tmp_path, overwrite=True)
     assert path.stat().st_mtime_ns > before
 
 
@@ -632,14 +622,14 @@ def test_a_broken_write_leaves_nothing(tiny: SampleSession, tmp_path: Path) -> N
             raise RuntimeError(f"stopped at {done} of {total}")
 
     with pytest.raises(RuntimeError, match="stopped at 1"):
-        write_nwb(tiny, tmp_path, full_table=False, progress=fail)
+        write_nwb(tiny, tmp_path, progress=fail)
     assert not list((tmp_path / "sub-408021").iterdir())
 
 
 def test_wrong_forms_are_all_named(tiny: SampleSession, tmp_path: Path) -> None:
     with pytest.raises(SampleError) as caught:
-        write_nwb(tiny, tmp_path, layout="zip", nan_rois=[9], chunks=(0, 1))
-    for word in ("layout is 'zip'", "nan_rois has 9", "chunks is (0, 1)"):
+        write_nwb(tiny, tmp_path, layout="zip", mask_kind="x", chunks=(0, 1))
+    for word in ("layout is 'zip'", "mask_kind is 'x'", "chunks is (0, 1)"):
         assert word in str(caught.value)
     assert not list(tmp_path.iterdir())
 
@@ -651,7 +641,6 @@ def test_write_mouse(tmp_path: Path) -> None:
         seed=2,
         scale=0.01,
         n_rois=(4, 3, 5),
-        full_table=False,
         progress=lambda done, total: steps.append((done, total)),
     )
     assert steps[-1] == (3000, 3000)

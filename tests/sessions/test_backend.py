@@ -410,7 +410,7 @@ def several_files(
     made = ox.sample.make_session(
         ox.sample.SampleSpec(scale=0.01, n_rois=3, n_tracked=0, field_shape=(48, 48), dropped=0.0)
     )
-    options = {"full_table": False, "template_frames": 5, "template_shape": (6, 8)}
+    options = {"template_frames": 5}
     return {
         part: ox.sample.write_nwb(made, folder, parts=part, **options)
         for part in ("behavior+ophys", "behavior+image+ophys", "obj-raw")

@@ -20,13 +20,14 @@ from oscaxr.errors import (
     TableError,
 )
 from oscaxr.model.facts import FACTS
+from sample_forms import named_by_time
 
 
 @pytest.fixture(scope="module")
 def mouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three small sessions of one mouse, one of another, and their table."""
     folder = tmp_path_factory.mktemp("mouse")
-    table = ox.sample.write_mouse(folder, scale=0.01, n_rois=3, n_tracked=2, full_table=False)
+    table = ox.sample.write_mouse(folder, scale=0.01, n_rois=3, n_tracked=2)
     other = ox.sample.SampleSpec(
         mouse_id=413663,
         session_id=764704289,
@@ -37,7 +38,7 @@ def mouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
         plane="dend",
         depth=20,
     )
-    ox.sample.write_nwb(other, folder, name_style="start_time", full_table=False)
+    named_by_time(ox.sample.write_nwb(other, folder), other)
     table = pd.concat([table, ox.sample.sample_session_table([other])], ignore_index=True)
     table.to_csv(folder / "mouse_df.csv", index=False)
     return folder
@@ -280,11 +281,9 @@ def test_files_named_by_start_time(mouse: Path, table: Path, with_table: bool) -
 
 def test_several_files_of_both_styles(tmp_path: Path) -> None:
     spec = ox.sample.SampleSpec(scale=0.01, n_rois=2, n_tracked=0, field_shape=(48, 48))
-    options = {"full_table": False, "template_frames": 2, "template_shape": (4, 6)}
-    ox.sample.write_nwb(spec, tmp_path, **options)
-    ox.sample.write_nwb(
-        spec, tmp_path, parts="behavior+image+ophys", name_style="start_time", **options
-    )
+    ox.sample.write_nwb(spec, tmp_path)
+    options = {"parts": "behavior+image+ophys", "template_frames": 2}
+    named_by_time(ox.sample.write_nwb(spec, tmp_path, **options), spec)
     table = ox.sample.sample_session_table([spec])
     for sessions in (table, None):
         with ox.open_session(

@@ -36,9 +36,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     spec = ox.sample.SampleSpec(
         scale=0.01, n_rois=4, n_tracked=2, field_shape=(48, 48), dropped=0.0
     )
-    path = ox.sample.write_nwb(
-        spec, tmp_path_factory.mktemp("original"), chunks=(256, 2), full_table=True
-    )
+    path = ox.sample.write_nwb(spec, tmp_path_factory.mktemp("original"), chunks=(256, 2))
     return path.read_bytes()
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 
 import oscaxr as ox
 from oscaxr.errors import DroppedFramesWarning, InvalidRoiWarning
+from sample_forms import planted, write_nwb_form
 
 DFF = "processing/ophys/DfOverF/RoiResponseSeries"
 PLANE = "processing/ophys/ImageSegmentation/PlaneSegmentation"
@@ -62,25 +63,21 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "bool_masks": {"mask_kind": "bool"},
     "weight_masks": {"mask_kind": "weights"},
     "weight_masks_contiguous": {"mask_kind": "weights", "layout": "contiguous"},
-    "no_frame_columns": {"frame_columns": False},
-    "shuffled_columns": {"column_order": "shuffled"},
-    "nan_for_empty": {"empty": "nan"},
-    "narrow_numbers": {"numbers": "narrow"},
-    "timestamps_repeated": {"timestamps_link": False},
-    "no_full_table": {"full_table": False},
-    "named_by_time": {"name_style": "start_time"},
+    "no_frame_columns": {"forms": ["no_frame_columns"]},
+    "shuffled_columns": {"forms": ["shuffled_columns"]},
+    "nan_for_empty": {"forms": ["nan_for_empty"]},
+    "narrow_numbers": {"forms": ["narrow_numbers"]},
+    "timestamps_repeated": {"forms": ["repeated_timestamps"]},
+    "no_full_table": {"forms": ["no_full_table"]},
     "with_templates": {"parts": "behavior+image+ophys"},
     "raw": {"parts": "obj-raw"},
     "everything_odd": {
         "layout": "chunked",
         "mask_kind": "weights",
-        "frame_columns": False,
-        "column_order": "shuffled",
-        "empty": "nan",
-        "numbers": "narrow",
-        "timestamps_link": False,
-        "name_style": "start_time",
-        "full_table": False,
+        "forms": [
+            *("no_frame_columns", "shuffled_columns", "nan_for_empty", "narrow_numbers"),
+            *("repeated_timestamps", "no_full_table"),
+        ],
     },
 }
 
@@ -90,11 +87,12 @@ def test_variants_open_to_the_same_values(
     variant: str, made: ox.sample.SampleSession, reference: xr.Dataset, tmp_path: Path
 ) -> None:
     options = {"dtype": "float32", "template_frames": 3, **VARIANTS[variant]}
-    path = ox.sample.write_nwb(made, tmp_path, **options)
+    forms = options.pop("forms", [])
+    path = write_nwb_form(made, tmp_path, *forms, **options)
     with ox.open_session(path) as ds:
         assert ds.dff.dtype == options["dtype"]
         rates = 1e-12
-        if not options.get("frame_columns", True):
+        if "no_frame_columns" in forms:
             # The last segment stops with the recording: no frame has the time of its stop, and
             # the nearest is one earlier.
             rates = 1e-3
@@ -133,7 +131,7 @@ def test_memory_and_file_are_the_same_session(
 def test_no_pupil_position(
     made: ox.sample.SampleSession, reference: xr.Dataset, tmp_path: Path
 ) -> None:
-    path = ox.sample.write_nwb(made, tmp_path, pupil_position=False)
+    path = write_nwb_form(made, tmp_path, "no_pupil_position")
     absent = ("pupil_center_x", "pupil_center_y", "pupil_center_shift")
     with ox.open_session(path) as ds:
         assert_same_session(ds, reference, without=absent)
@@ -143,7 +141,7 @@ def test_no_pupil_position(
 @pytest.mark.parametrize("form", ["no_column", "no_tracked_rois"])
 def test_no_tracking(form: str, spec: ox.sample.SampleSpec, tmp_path: Path) -> None:
     if form == "no_column":
-        path = ox.sample.write_nwb(spec, tmp_path, tracking=False)
+        path = write_nwb_form(spec, tmp_path, "no_tracking")
     else:
         path = ox.sample.write_nwb(
             ox.sample.SampleSpec(scale=0.01, n_rois=3, n_tracked=0, dropped=0.0), tmp_path
@@ -363,7 +361,7 @@ def test_data_beside_the_file(edit: Edit, reference: xr.Dataset, tmp_path: Path)
 def test_start_frame_is_the_nearest_without_frame_columns(
     made: ox.sample.SampleSession, tmp_path: Path
 ) -> None:
-    path = ox.sample.write_nwb(made, tmp_path, frame_columns=False)
+    path = write_nwb_form(made, tmp_path, "no_frame_columns")
     with ox.open_session(path) as ds:
         start = ds.start_time.values
         for clock, name in (("time", "twop"), ("stim_time", "stim")):
@@ -380,7 +378,8 @@ def test_start_frame_is_the_nearest_without_frame_columns(
 def test_invalid_rois_are_named(
     made: ox.sample.SampleSession, tmp_path: Path, layout: str, first: str
 ) -> None:
-    path = ox.sample.write_nwb(made, tmp_path, layout=layout, nan_rois=[1], inf_rois=[4])
+    invalid = planted([1], np.nan), planted([4], np.inf)
+    path = write_nwb_form(made, tmp_path, *invalid, layout=layout)
     with ox.open_session(path) as ds:
         with pytest.warns(InvalidRoiWarning, match=r"2 of 7 ROIs.*\(roi 1, 4\)") as caught:
             ds[first].values  # noqa: B018

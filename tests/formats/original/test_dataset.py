@@ -17,6 +17,7 @@ import oscaxr as ox
 from oscaxr.errors import InvalidRoiWarning, OscaxrWarning
 from oscaxr.formats.original.files import read_tree
 from oscaxr.select.frames import convert_frames
+from sample_forms import photodiode_glitches, repickled, startup_spike, write_original_form
 from small_sessions import small_spec
 
 # By definition: Gabor frame G has the orientation of its sequence; bad ROIs have reasons; the
@@ -378,26 +379,25 @@ def test_several_processes_may_keep_the_same_log(original_folders, tmp_path):
 
 
 # -- variants of the layout -----------------------------------------------------------------------
-def opened(spec, folder: Path, **form):
-    return ox.open_session(ox.sample.write_original(spec, folder, **form))
+def opened(spec, folder: Path, *forms, **options):
+    return ox.open_session(write_original_form(spec, folder, *forms, **options))
 
 
 @pytest.mark.parametrize(
-    "form",
+    ("forms", "options"),
     [
-        {"pickled_by": "python2", "pickle_protocol": 0},
-        {"pickled_by": "python3", "pickle_protocol": 5},
-        {"photodiode_glitches": 3},
-        {"mouse_folder": False},
-        {"layout": "chunked", "dtype": "float64"},
+        ([], {"pickle_protocol": 0}),
+        ([repickled(5)], {}),
+        ([photodiode_glitches(3)], {}),
+        ([], {"layout": "chunked", "dtype": "float64"}),
     ],
-    ids=str,
+    ids=["python 2, protocol 0", "python 3, protocol 5", "glitches", "chunked float64"],
 )
-def test_variants_open_to_the_same_session(original_folders, tmp_path, form):
+def test_variants_open_to_the_same_session(original_folders, tmp_path, forms, options):
     plain = small_spec(mouse_id=408021, session_id=758519303, n_bad_rois=5)
     with (
         ox.open_session(original_folders["soma"]) as expected,
-        opened(plain, tmp_path, **form) as ds,
+        opened(plain, tmp_path, *forms, **options) as ds,
     ):
         names = ["run_velocity", "pupil_diameter", "gabor_orientation", "tracking_id", "time"]
         names += [c for c in expected.coords if expected[c].dims == ("segment",)]
@@ -409,7 +409,7 @@ def test_variants_open_to_the_same_session(original_folders, tmp_path, form):
 def test_a_spike_at_the_start_counts_as_a_pulse(tmp_path):
     # By the definitions, times and frames then differ; the session still opens.
     with pytest.warns(OscaxrWarning, match="from where the second alignment"):
-        ds = opened(small_spec(), tmp_path, startup_spike=True)
+        ds = opened(small_spec(), tmp_path, startup_spike)
     with ds:
         assert all(problem.level != "error" for problem in ds.osca.validate())
 
