@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 import xarray as xr
 from platformdirs import user_cache_path
+from rich.filesize import decimal
 
 import oscaxr as ox
 from oscaxr import __version__, plot
@@ -18,11 +19,10 @@ from oscaxr import sample as samples
 from oscaxr.cli import console
 from oscaxr.cli.plot import check_format, save
 from oscaxr.errors import OscaxrError, option
-from oscaxr.plot.overview import HEIGHT_RATIOS
 from oscaxr.progress import progress_bar
 from oscaxr.sample.mouse import FileFormat
 from oscaxr.sample.spec import Layout
-from oscaxr.store.atomic import atomic_target
+from oscaxr.store.atomic import atomic_target, explained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,7 +67,7 @@ def sample(
     console.tell("Wrote")
     for spec in samples.mouse_specs(**sizes):
         path = samples.session_path(spec, folder, file_format)
-        console.tell(f"  {path}  ({console.in_words(console.bytes_at(path))})")
+        console.tell(f"  {path}  ({decimal(console.bytes_at(path))})")
     table = folder / "mouse_df.csv"
     where = f"datadir={str(folder)!r}, table={str(table)!r}"
     console.tell(f"  {table}  (session table)\n\nTry next, in Python:\n  import oscaxr as ox")
@@ -201,8 +201,7 @@ def draw(sessions: Sequence[xr.Dataset], unexpected: xr.DataArray) -> "Figure":
     figure = Figure(figsize=(11, 7.6), layout=layout, dpi=110)
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.05, 1))[:, 0]
 
-    rows = above.subplots(len(HEIGHT_RATIOS), 1, sharex=True, height_ratios=HEIGHT_RATIOS)
-    plot.session_overview(last, list(rows))
+    plot.session_overview(last, above)
     above.suptitle(
         f"A  mouse {int(last['mouse'])}, session {number}: {last.sizes['roi']} ROIs "
         f"(synthetic sample data)", x=0.01, ha="left", fontweight="bold", fontsize="medium",
@@ -237,10 +236,8 @@ class DemoFolderError(OscaxrError, OSError):
 
 
 def cache_folder() -> Path:
-    """Return where the demo's sessions are kept, for this version and description."""
-    described = json.dumps([__version__, DESCRIPTION], sort_keys=True)
-    name = f"demo-{__version__}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
-    return user_cache_path("oscaxr", appauthor=False) / name
+    """Return where the demo's sessions are kept, for this version."""
+    return user_cache_path("oscaxr", appauthor=False) / f"demo-{__version__}"
 
 
 def demo_sessions(
@@ -253,13 +250,13 @@ def demo_sessions(
     if is_intact(chosen):
         return chosen, False
     occupied = chosen.exists() and (not chosen.is_dir() or any(chosen.iterdir()))
+    advice = f"Give another folder with {option('out')}."
     if folder is not None and occupied:
         raise DemoFolderError(
             f"{folder} is not empty and does not hold the demo's sessions as they were written "
-            f"(oscaxr {__version__}). Nothing in it was touched. Give a new folder with "
-            f"{option('out')}."
+            f"(oscaxr {__version__}). Nothing in it was touched. {advice}"
         )
-    try:
+    with explained(f"cannot write the demo's sessions to {chosen}", f". {advice}"):
         if folder is not None and chosen.is_dir():
             # An empty folder that was given stays the same folder: someone may be standing in it.
             with TemporaryDirectory(prefix=".", suffix=".partial", dir=chosen) as partial:
@@ -270,37 +267,28 @@ def demo_sessions(
         else:
             with atomic_target(chosen, overwrite=folder is None) as temporary:
                 _write(temporary, progress)
-    except OSError as error:
-        raise DemoFolderError(
-            f"cannot write the demo's sessions to {chosen}: {error}. Give another folder with "
-            f"{option('out')}."
-        ) from error
     return chosen, True
 
 
 def _write(folder: Path, progress: Callable[[int, int], None] | None) -> None:
-    """Write the sessions, and the list of the fingerprints of all files."""
     samples.write_mouse(folder, progress=progress, **DESCRIPTION)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    content = {path.relative_to(folder).as_posix(): _fingerprint(path) for path in files}
-    described = {"version": __version__, "sample": DESCRIPTION, "files": content}
-    (folder / MANIFEST).write_text(json.dumps(described, indent=1))
+    (folder / MANIFEST).write_text(_described(folder))
 
 
 def is_intact(folder: Path) -> bool:
     """Return whether a folder holds the demo's sessions, byte for byte as they were written."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        if (manifest["version"], manifest["sample"]) != (__version__, DESCRIPTION):
-            return False
-        files = manifest["files"]
-        return bool(files) and all(
-            _fingerprint(folder / path) == found for path, found in files.items()
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return (folder / MANIFEST).read_text() == _described(folder)
+    except (OSError, UnicodeDecodeError):
         return False
 
 
-def _fingerprint(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _described(folder: Path) -> str:
+    """Describe the sessions of a folder: what they are, and the fingerprints of their files."""
+    prints = {}
+    for path in [folder / "mouse_df.csv", *sorted(folder.rglob("*.nwb"))]:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        prints[path.relative_to(folder).as_posix()] = digest
+    described = {"version": __version__, "sample": DESCRIPTION, "files": prints}
+    return json.dumps(described, indent=1)

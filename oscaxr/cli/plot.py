@@ -1,6 +1,5 @@
 """``oscaxr plot``: a picture of a session, into a file."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -8,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import numpy as np
 import pandas as pd
 import typer
 import xarray as xr
@@ -20,7 +18,6 @@ from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, ta
 from oscaxr.errors import CriterionError, MissingVariableError, OscaxrError, option
 from oscaxr.model import names as n
 from oscaxr.plot.axes import require_matplotlib
-from oscaxr.plot.overview import HEIGHT_RATIOS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,10 +25,6 @@ if TYPE_CHECKING:
 _WINDOW: Final = ("pre", "post", "variable", "scale", "baseline")
 _MOST_GROUPS: Final = 12
 _FIELD: Final = (7.0, 5.0)
-# The library refuses more; axes for thousands would take minutes before it could.
-_MOST_IMAGES: Final = 60
-# Gabor frames, directions of flow, and the gray screen.
-_STIMULUS_KINDS: Final = len(n.GABOR_FRAMES) + len(n.FLOW_DIRECTIONS) + 1
 
 
 @dataclass(frozen=True)
@@ -75,8 +68,7 @@ class Picture:
 
 
 def _overview(request: Request, figure: "Figure") -> None:
-    rows = figure.subplots(len(HEIGHT_RATIOS), 1, sharex=True, height_ratios=HEIGHT_RATIOS)
-    pictures.session_overview(request.session, list(rows))
+    pictures.session_overview(request.session, figure)
 
 
 def _responses(request: Request, figure: "Figure") -> None:
@@ -101,18 +93,14 @@ def _groups(windows: xr.DataArray, column: str) -> dict[str, xr.DataArray]:
             f"{option('by', column)}: {missing.sum()} of the {len(values)} segments have no value "
             "of it; leave them out by criteria, e.g. stimulus=gabors"
         )
-    labels = np.unique(values).tolist()
-    if len(labels) > _MOST_GROUPS:
+    groups = windows.groupby(column)
+    if len(groups) > _MOST_GROUPS:
         raise CriterionError(
-            f"{option('by', column)}: there are {len(labels)} different values of it; a picture "
+            f"{option('by', column)}: there are {len(groups)} different values of it; a picture "
             f"has at most {_MOST_GROUPS} groups"
         )
-    groups = {}
-    for label in labels:
-        chosen = values == label
-        name = f"{label:g}" if isinstance(label, int | float) else str(label)
-        groups[f"{name}, {chosen.sum()} sequences"] = windows.isel({n.SEQUENCE: chosen})
-    return groups
+    words = "{:g}, {} sequences" if values.dtype.kind in "iuf" else "{}, {} sequences"
+    return {words.format(label, part.sizes[n.SEQUENCE]): part for label, part in groups}
 
 
 def _expected_unexpected(request: Request, figure: "Figure") -> None:
@@ -140,8 +128,7 @@ def _tracked(request: Request, figure: "Figure") -> None:
 
 
 def _behavior(request: Request, figure: "Figure") -> None:
-    rows = list(figure.subplots(2, 1, sharex=True))
-    pictures.behavior_responses(request.session, request.segments(), rows, **request.options)
+    pictures.behavior_responses(request.session, request.segments(), figure, **request.options)
 
 
 def _field(draw: Callable[..., object]) -> Callable[[Request, "Figure"], None]:
@@ -155,11 +142,7 @@ def _field(draw: Callable[..., object]) -> Callable[[Request, "Figure"], None]:
 
 def _stimulus(request: Request, figure: "Figure") -> None:
     segments = request.segments() if request.criteria else None
-    count = _STIMULUS_KINDS if segments is None else segments.sizes[n.SEGMENT]
-    count = min(count, _MOST_IMAGES)
-    columns = min(count, math.ceil(math.sqrt(count)))
-    axes = figure.subplots(math.ceil(count / columns), columns, squeeze=False)
-    pictures.stimulus_frames(request.session, segments, list(axes.flat))
+    pictures.stimulus_frames(request.session, segments, figure)
 
 
 PICTURES: Final[dict[str, Picture]] = {

@@ -5,36 +5,13 @@ of the data, and returns what it drew. Matplotlib is needed (the extra ``plot``)
 when the first picture is drawn. All colours can be told apart by colour-blind people.
 """
 
-from oscaxr.plot.axes import PlotInputError, PlotLibraryError
-from oscaxr.plot.field import (
-    ProjectionArtists,
-    RoiContourArtists,
-    RoiMaskArtists,
-    max_projection,
-    roi_contours,
-    roi_masks,
-)
-from oscaxr.plot.overview import (
-    BehaviorArtists,
-    OverviewArtists,
-    behavior_responses,
-    session_overview,
-)
-from oscaxr.plot.registered import RegisteredMaskArtists, registered_masks
-from oscaxr.plot.responses import ResponseArtists, expected_unexpected, responses
-from oscaxr.plot.roi_responses import (
-    HeatmapArtists,
-    TrackedArtists,
-    heatmap,
-    tracked_over_sessions,
-    tracked_responses,
-)
-from oscaxr.plot.stimulus import (
-    GaborFrameArtists,
-    StimulusArtists,
-    shade_gabor_frames,
-    stimulus_frames,
-)
+from oscaxr.plot.axes import Artists, PlotInputError, PlotLibraryError
+from oscaxr.plot.field import max_projection, roi_contours, roi_masks
+from oscaxr.plot.overview import behavior_responses, session_overview
+from oscaxr.plot.registered import registered_masks
+from oscaxr.plot.responses import expected_unexpected, responses
+from oscaxr.plot.roi_responses import heatmap, tracked_over_sessions, tracked_responses
+from oscaxr.plot.stimulus import shade_gabor_frames, stimulus_frames
 
 __all__ = [
     # responses to segments
@@ -55,17 +32,7 @@ __all__ = [
     "max_projection",
     "registered_masks",
     # what they return
-    "ResponseArtists",
-    "HeatmapArtists",
-    "BehaviorArtists",
-    "GaborFrameArtists",
-    "TrackedArtists",
-    "OverviewArtists",
-    "StimulusArtists",
-    "RoiMaskArtists",
-    "RoiContourArtists",
-    "ProjectionArtists",
-    "RegisteredMaskArtists",
+    "Artists",
     # errors
     "PlotInputError",
     "PlotLibraryError",

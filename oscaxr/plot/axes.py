@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
@@ -17,10 +18,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.collections import LineCollection
+    from matplotlib.figure import FigureBase
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
 
+    Panels = Iterable[Axes] | FigureBase | None
+
 Kind = TypeVar("Kind")
+
+
+class Artists(SimpleNamespace):
+    """What a picture drew, each part by its name: the function that drew it lists them.
+
+    Examples
+    --------
+    >>> Artists(lines=[], event=None).lines
+    []
+    """
 
 
 class PlotInputError(OscaxrError, TypeError):
@@ -113,23 +127,28 @@ def own_axes(ax: "Axes | None", size: tuple[float, float] | None = None) -> "Axe
     return own
 
 
-def own_panels(axes: "Iterable[Axes] | None", wanted: str, **grid: Any) -> "list[Axes]":
-    """Return the axes that were given together, or those of a new figure, row by row."""
+def own_panels(
+    axes: "Panels", wanted: str, *, figsize: tuple[float, float] | None = None, **grid: Any
+) -> "list[Axes]":
+    """Return the axes that were given together, or those of a (new) figure, row by row."""
     require_matplotlib()
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
     if axes is None:
         from matplotlib import pyplot
 
-        figure, made = pyplot.subplots(squeeze=False, layout="constrained", **grid)
-        figure.align_ylabels()
+        axes = pyplot.figure(layout="constrained", figsize=figsize)
+    if isinstance(axes, FigureBase):
+        made = axes.subplots(squeeze=False, **grid)
+        axes.align_ylabels()
         return list(made.ravel())
-    from matplotlib.axes import Axes
-
     flat = axes.ravel() if isinstance(axes, np.ndarray) else axes
     return [require_kind(ax, Axes, wanted) for ax in require_kind(flat, Iterable, wanted)]
 
 
 def own_rows(
-    axes: "Iterable[Axes] | None", rows: Sequence[str], heights: Sequence[float] | None = None
+    axes: "Panels", rows: Sequence[str], heights: Sequence[float] | None = None
 ) -> "list[Axes]":
     """Return the axes of a picture of several rows, or those of a new figure."""
     wanted = f"axes to be {len(rows)} matplotlib Axes, for {', '.join(rows)}"

@@ -1,6 +1,6 @@
 """The ROIs of a session in the microscope's field: masks, contours, maximum projection."""
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +11,11 @@ import oscaxr.plot.outlines as marks
 from oscaxr.errors import CriterionError, MissingVariableError, few, option
 from oscaxr.measure.quality import roi_dim
 from oscaxr.model import names as n
-from oscaxr.plot.axes import require_session
+from oscaxr.plot.axes import Artists, require_session
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.collections import PathCollection
     from matplotlib.image import AxesImage
-    from matplotlib.lines import Line2D
 
 VALID_COLOR: Final = parts.PALETTE[4]
 OVERLAP_COLOR: Final = parts.PALETTE[0]
@@ -32,57 +30,7 @@ _MARGIN: Final = 1.5
 _PROJECTION_PERCENTILES: Final = (0.1, 99.9)
 
 
-class RoiMaskArtists(NamedTuple):
-    """What :func:`roi_masks` drew.
-
-    Parameters
-    ----------
-    image : matplotlib.image.AxesImage
-        All masks in one image.
-    invalid : matplotlib.lines.Line2D or None
-        A ring about each invalid ROI; None if there are none.
-    """
-
-    image: "AxesImage"
-    invalid: "Line2D | None"
-
-
-class RoiContourArtists(NamedTuple):
-    """What :func:`roi_contours` drew.
-
-    Parameters
-    ----------
-    contours : matplotlib.collections.PathCollection
-        One contour an ROI, in their order; ``set_array`` colours them by a value of each ROI.
-    highlighted : matplotlib.collections.PathCollection or None
-        The contour of the highlighted ROI, drawn once more.
-    image : matplotlib.image.AxesImage or None
-        The maximum projection.
-    """
-
-    contours: "PathCollection"
-    highlighted: "PathCollection | None"
-    image: "AxesImage | None"
-
-
-class ProjectionArtists(NamedTuple):
-    """What :func:`max_projection` drew.
-
-    Parameters
-    ----------
-    image : matplotlib.image.AxesImage
-        The maximum projection.
-    contours : matplotlib.collections.PathCollection or None
-        One contour an ROI.
-    """
-
-    image: "AxesImage"
-    contours: "PathCollection | None"
-
-
-def roi_masks(
-    ds: xr.Dataset, ax: "Axes | None" = None, *, mark_invalid: bool = True
-) -> RoiMaskArtists:
+def roi_masks(ds: xr.Dataset, ax: "Axes | None" = None, *, mark_invalid: bool = True) -> Artists:
     """Draw all ROI masks in one image, with the invalid ones marked.
 
     Parameters
@@ -97,8 +45,9 @@ def roi_masks(
 
     Returns
     -------
-    RoiMaskArtists
-        Image and rings.
+    Artists
+        ``image``, all masks in one; ``invalid``, a ring about each invalid ROI (one line; None if
+        there are none).
 
     Raises
     ------
@@ -138,7 +87,7 @@ def roi_masks(
     marks.label_field(ax, pixels.shape)
     shown = [Patch(color=color, label=label) for inside, color, label in kinds if inside.any()]
     parts.beside_legend(ax, shown)
-    return RoiMaskArtists(image, rings)
+    return Artists(image=image, invalid=rings)
 
 
 def roi_contours(
@@ -148,7 +97,7 @@ def roi_contours(
     highlight: int | None = None,
     zoom: bool | None = None,
     projection: bool = False,
-) -> RoiContourArtists:
+) -> Artists:
     """Draw the contours of all ROIs, one of them highlighted if asked for.
 
     Parameters
@@ -166,8 +115,10 @@ def roi_contours(
 
     Returns
     -------
-    RoiContourArtists
-        Contours, the highlighted one, the projection.
+    Artists
+        ``contours``, a collection of one path an ROI, in their order (``set_array`` colours them by
+        a value of each); ``highlighted``, the contour of the highlighted ROI, drawn once more; and
+        ``image``, the projection. The last two are None if they were not asked for.
 
     Raises
     ------
@@ -206,29 +157,24 @@ def roi_contours(
     ax = parts.own_axes(ax, marks.FIELD_SIZE)
     image = _draw_projection(ax, ds) if projection else None
     color = _ON_IMAGE if projection else _ON_WHITE
-    contours = marks.draw_outlines(ax, pixels, color)
+    paths = marks.outlines(pixels)
+    contours = marks.draw_outlines(ax, paths, color)
     highlighted = None
     marks.label_field(ax, pixels.shape)
     if position is not None:
-        from matplotlib.collections import PathCollection
-
-        highlighted = PathCollection(
-            [contours.get_paths()[position]], facecolors="none", edgecolors=HIGHLIGHT_COLOR,
-            linewidths=2, joinstyle="miter", zorder=3,
-            label=f"{'ROI' if dim == n.ROI else 'tracked ROI'} {highlight}",
-        )  # fmt: skip
-        ax.add_collection(highlighted, autolim=False)
+        label = f"{'ROI' if dim == n.ROI else 'tracked ROI'} {highlight}"
+        highlighted = marks.draw_outlines(
+            ax, [paths[position]], HIGHLIGHT_COLOR, label=label, thicker=2
+        )
         contours.set_label(marks.counted(pixels.n_rois - 1, "other "))
         entries = (highlighted, HIGHLIGHT_COLOR), (contours, color)
         parts.beside_legend(ax, [marks.line_for_legend(*one) for one in entries[: pixels.n_rois]])
         if zoom:
             _zoom(ax, pixels, own)
-    return RoiContourArtists(contours, highlighted, image)
+    return Artists(contours=contours, highlighted=highlighted, image=image)
 
 
-def max_projection(
-    ds: xr.Dataset, ax: "Axes | None" = None, *, contours: bool = True
-) -> ProjectionArtists:
+def max_projection(ds: xr.Dataset, ax: "Axes | None" = None, *, contours: bool = True) -> Artists:
     """Draw the maximum projection of the recording, under the contours of the ROIs.
 
     Parameters
@@ -242,8 +188,8 @@ def max_projection(
 
     Returns
     -------
-    ProjectionArtists
-        Image and contours.
+    Artists
+        ``image``, and ``contours``, a collection of one path an ROI, or None.
 
     Raises
     ------
@@ -268,13 +214,12 @@ def max_projection(
     """
     if contours:
         drawn = roi_contours(ds, ax, projection=True)
-        assert drawn.image is not None
-        return ProjectionArtists(drawn.image, drawn.contours)
+        return Artists(image=drawn.image, contours=drawn.contours)
     require_session(ds, [n.MAX_PROJECTION], "the maximum projection")
     ax = parts.own_axes(ax, marks.FIELD_SIZE)
     image = _draw_projection(ax, ds)
     marks.label_field(ax, image.get_size())
-    return ProjectionArtists(image, None)
+    return Artists(image=image, contours=None)
 
 
 def _position(masks: xr.DataArray, dim: str, label: Any) -> int:

@@ -123,15 +123,15 @@ def layered(
 
 
 def draw_outlines(
-    ax: "Axes", pixels: MaskPixels, color: Any, *, label: str = "", thicker: float = 1.0
+    ax: "Axes", paths: "list[Path]", color: Any, *, label: str = "", thicker: float = 1.0
 ) -> "PathCollection":
-    """Draw the line around each mask."""
+    """Draw the lines around masks."""
     from matplotlib.collections import PathCollection
 
     # Hundreds of contours are told apart only if they are thin.
-    width = float(np.clip(12 / np.sqrt(max(1, pixels.n_rois)), 0.5, 1.0)) * thicker
+    width = float(np.clip(12 / np.sqrt(max(1, len(paths))), 0.5, 1.0)) * thicker
     contours = PathCollection(
-        outlines(pixels), facecolors="none", edgecolors=color, linewidths=width,
+        paths, facecolors="none", edgecolors=color, linewidths=width,
         joinstyle="miter", snap=False, zorder=2, label=label,
     )  # fmt: skip
     ax.add_collection(contours, autolim=False)

@@ -1,7 +1,7 @@
 """One recording at a glance, and what the mouse did: running and pupil, around segments too."""
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import xarray as xr
@@ -12,19 +12,18 @@ from oscaxr.errors import CriterionError, WindowError
 from oscaxr.measure.quality import full_traces
 from oscaxr.model import names as n
 from oscaxr.model.signals import runs
-from oscaxr.plot.axes import require_session
-from oscaxr.plot.responses import ResponseArtists, responses
+from oscaxr.plot.axes import Artists, require_session
+from oscaxr.plot.responses import responses
 from oscaxr.select.sequences import sequences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PolyCollection
-    from matplotlib.lines import Line2D
 
 Array = np.ndarray[Any, Any]
 
 ROWS: Final = ("stimulus", n.RUN_VELOCITY, n.PUPIL_DIAMETER, n.DFF)
-HEIGHT_RATIOS: Final = (0.5, 1, 1, 1)
+_HEIGHT_RATIOS: Final = (0.5, 1, 1, 1)
 _SHOWN: Final = (
     *("stimulus_type", "unexpected", "main_flow_direction", n.BLOCK),
     *("start_time", "stop_time"),
@@ -35,39 +34,24 @@ _ROOM_FOR_NAME: Final = 0.16
 _BUDGET_BYTES: Final = 64 * 2**20
 
 
-class OverviewArtists(NamedTuple):
-    """What :func:`session_overview` drew.
-
-    Parameters
-    ----------
-    stimuli : list of matplotlib.collections.PolyCollection
-        One for each stimulus type, and one for the unexpected segments.
-    lines : dict of str to matplotlib.lines.Line2D
-        The trace of each variable that the session has.
-    """
-
-    stimuli: "list[PolyCollection]"
-    lines: "dict[str, Line2D]"
-
-
-def session_overview(
-    ds: xr.Dataset, axes: "Iterable[Axes] | None" = None, *, bins: int = 1000
-) -> OverviewArtists:
+def session_overview(ds: xr.Dataset, axes: "parts.Panels" = None, *, bins: int = 1000) -> Artists:
     """Draw what a mouse saw and did, and the mean of its ROIs, over the whole session.
 
     Parameters
     ----------
     ds : xarray.Dataset
         A session.
-    axes : four matplotlib.axes.Axes, optional
-        From top to bottom: stimulus, running, pupil, dF/F. New ones by default.
+    axes : four matplotlib.axes.Axes, or matplotlib.figure.Figure, optional
+        From top to bottom: stimulus, running, pupil, dF/F; or the figure to make them in. New ones
+        by default.
     bins : int, optional
         Number of points of each trace; each is the mean of an equal part of the recording.
 
     Returns
     -------
-    OverviewArtists
-        Stimulus bars and traces.
+    Artists
+        ``stimuli``, a collection of bars for each stimulus type and one for the unexpected
+        segments; ``lines``, the trace of each variable that the session has, by its name.
 
     Raises
     ------
@@ -102,7 +86,7 @@ def session_overview(
     require_session(ds, (*_SHOWN, n.TIME, n.STIM_TIME), "the session")
     if bins < 1:
         raise CriterionError(f"bins={bins}: a trace has 1 point or more")
-    axes = parts.own_rows(axes, ROWS, HEIGHT_RATIOS)
+    axes = parts.own_rows(axes, ROWS, _HEIGHT_RATIOS)
     stimuli = _stimulus_bar(ds, axes[0])
     lines = {}
     clocks = (n.TIME, n.STIM_TIME)
@@ -136,7 +120,7 @@ def session_overview(
         ax.tick_params(labelbottom=False)
     parts.few_ticks(axes[-1].xaxis, 9, integer=False)
     axes[-1].set_xlabel("time in the session (min)")
-    return OverviewArtists(stimuli, lines)
+    return Artists(stimuli=stimuli, lines=lines)
 
 
 def _name(ax: "Axes", words: str) -> None:
@@ -222,30 +206,15 @@ def _binned(times: Array, values: Array, edges: Array) -> Array:
 _BEHAVIOR: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
 
 
-class BehaviorArtists(NamedTuple):
-    """What :func:`behavior_responses` drew.
-
-    Parameters
-    ----------
-    running : ResponseArtists
-        Running velocity.
-    pupil : ResponseArtists or None
-        Pupil diameter; None if the session has none.
-    """
-
-    running: ResponseArtists
-    pupil: ResponseArtists | None
-
-
 def behavior_responses(
     ds: xr.Dataset,
     segments: Any,
-    axes: "Iterable[Axes] | None" = None,
+    axes: "parts.Panels" = None,
     *,
     pre: float = 1.0,
     post: float = 1.0,
     gabor_frames: bool = False,
-) -> BehaviorArtists:
+) -> Artists:
     """Draw running velocity and pupil diameter around segments, with a band for the error.
 
     Parameters
@@ -255,8 +224,8 @@ def behavior_responses(
     segments : xarray.Dataset, array_like of int, or mapping of them
         A selection of segments (:func:`oscaxr.select_segments`) or segment numbers; several by
         name are drawn in a colour each.
-    axes : two matplotlib.axes.Axes, optional
-        For running and for the pupil. New ones by default.
+    axes : two matplotlib.axes.Axes, or matplotlib.figure.Figure, optional
+        For running and for the pupil, or the figure to make them in. New ones by default.
     pre, post : float, optional
         Seconds before and after the start of the segments.
     gabor_frames : bool, optional
@@ -264,8 +233,9 @@ def behavior_responses(
 
     Returns
     -------
-    BehaviorArtists
-        Lines and bands of each.
+    Artists
+        ``running`` and ``pupil``, of each what :func:`responses` returns; ``pupil`` is None if the
+        session has none.
 
     Raises
     ------
@@ -301,7 +271,7 @@ def behavior_responses(
         raise CriterionError("no segments were given to draw the behaviour around")
     rows = parts.own_rows(axes, _BEHAVIOR)
     shade = ds if gabor_frames else None
-    found: list[ResponseArtists | None] = []
+    found: list[Artists | None] = []
     for row, name in enumerate(_BEHAVIOR):
         ax = rows[row]
         if name not in ds:
@@ -320,5 +290,4 @@ def behavior_responses(
     rows[-1].set_xlabel(rows[0].get_xlabel())
     rows[0].set_xlabel("")
     running, pupil = found
-    assert running is not None
-    return BehaviorArtists(running, pupil)
+    return Artists(running=running, pupil=pupil)

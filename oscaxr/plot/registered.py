@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import xarray as xr
 
@@ -11,31 +11,14 @@ import oscaxr.plot.outlines as marks
 from oscaxr.errors import CriterionError, SchemaError
 from oscaxr.measure.registration import register_masks
 from oscaxr.model import names as n
-from oscaxr.plot.axes import require_kind, require_session, sessions_in
+from oscaxr.plot.axes import Artists, require_kind, require_session, sessions_in
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.collections import PathCollection
-    from matplotlib.image import AxesImage
 
 
 _COVER: Final = 0.35
 _LEGEND_LETTERS: Final = 18
-
-
-class RegisteredMaskArtists(NamedTuple):
-    """What :func:`registered_masks` drew.
-
-    Parameters
-    ----------
-    image : matplotlib.image.AxesImage
-        The masks, painted over each other.
-    contours : dict of str to matplotlib.collections.PathCollection
-        The contours of each session: one path an ROI.
-    """
-
-    image: "AxesImage"
-    contours: "dict[str, PathCollection]"
 
 
 def registered_masks(
@@ -43,7 +26,7 @@ def registered_masks(
     ax: "Axes | None" = None,
     *,
     matrices: xr.Dataset | Mapping[int, Any] | None = None,
-) -> RegisteredMaskArtists:
+) -> Artists:
     """Draw the ROI masks of several sessions in the field of one, in different colours.
 
     Parameters
@@ -60,8 +43,9 @@ def registered_masks(
 
     Returns
     -------
-    RegisteredMaskArtists
-        Image and contours.
+    Artists
+        ``image``, the masks painted over each other; ``contours`` by the name of each session, a
+        collection of one path an ROI.
 
     Raises
     ------
@@ -110,7 +94,7 @@ def registered_masks(
     return _draw(parts.own_axes(ax, marks.FIELD_SIZE), pixels)
 
 
-def _draw(ax: "Axes", pixels: dict[str, marks.MaskPixels]) -> RegisteredMaskArtists:
+def _draw(ax: "Axes", pixels: dict[str, marks.MaskPixels]) -> Artists:
     colors = parts.group_colors(len(pixels))
     shape = next(iter(pixels.values())).shape
     layers = [
@@ -123,10 +107,11 @@ def _draw(ax: "Axes", pixels: dict[str, marks.MaskPixels]) -> RegisteredMaskArti
         # What is below must be seen where contours are the same.
         thicker = 1 + 0.6 * (len(pixels) - 1 - k)
         label = "\n".join([*wrap(name, _LEGEND_LETTERS), marks.counted(part.n_rois)])
-        contours[name] = marks.draw_outlines(ax, part, colors[k], label=label, thicker=thicker)
+        paths = marks.outlines(part)
+        contours[name] = marks.draw_outlines(ax, paths, colors[k], label=label, thicker=thicker)
     marks.label_field(ax, shape)
     parts.beside_legend(ax, list(map(marks.line_for_legend, contours.values(), colors)))
-    return RegisteredMaskArtists(image, contours)
+    return Artists(image=image, contours=contours)
 
 
 def _register(

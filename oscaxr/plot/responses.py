@@ -14,13 +14,14 @@ from oscaxr.measure.statistics import mean, stats
 from oscaxr.measure.transform import baseline as subtract_baseline
 from oscaxr.model import names as n
 from oscaxr.plot.axes import (
+    Artists,
     PlotInputError,
     require_kind,
     require_numbers,
     require_one_quantity,
     require_rel_time,
 )
-from oscaxr.plot.stimulus import GaborFrameArtists, shade_gabor_frames
+from oscaxr.plot.stimulus import shade_gabor_frames
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.sequences import sequences
 
@@ -30,32 +31,9 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 Groups = Mapping[str, xr.DataArray | xr.Dataset]
 
+_AVERAGED: Final = (n.SEQUENCE, n.ROI, n.TRACKING_ID)
 _MANY_ROIS: Final = 100
 _EXTREMES: Final = (1.0, 99.0)
-
-
-class ResponseArtists(NamedTuple):
-    """What :func:`responses` drew.
-
-    Parameters
-    ----------
-    lines : list of matplotlib.lines.Line2D
-        One a group.
-    bands : list of matplotlib.collections.PolyCollection
-        One for each group that has an error.
-    event : matplotlib.lines.Line2D
-        The line at the reference frame.
-    rois : list of matplotlib.collections.LineCollection
-        The traces of the ROIs, one collection a group, if they were asked for.
-    gabor_frames : GaborFrameArtists or None
-        The shading of Gabor frames, if it was asked for.
-    """
-
-    lines: "list[Line2D]"
-    bands: "list[PolyCollection]"
-    event: "Line2D"
-    rois: "list[LineCollection]"
-    gabor_frames: GaborFrameArtists | None
 
 
 class _Group(NamedTuple):
@@ -78,7 +56,7 @@ def responses(
     gabor_frames: xr.Dataset | None = None,
     colors: Sequence[Any] | None = None,
     legend: bool = True,
-) -> ResponseArtists:
+) -> Artists:
     """Draw mean responses over time, with a band for the error.
 
     Parameters
@@ -103,8 +81,10 @@ def responses(
 
     Returns
     -------
-    ResponseArtists
-        Lines, bands, the line at time 0, the traces of ROIs, the shading.
+    Artists
+        ``lines``, one a group; ``bands``, one for each group that has an error; ``event``, the line
+        at the reference frame; ``rois``, a collection of lines for each group, if they were asked
+        for; ``gabor_frames``, what :func:`shade_gabor_frames` returns, or None.
 
     Raises
     ------
@@ -132,7 +112,8 @@ def responses(
     >>> len(drawn.rois[0].get_segments())
     4
     """
-    groups, title = _grouped(data, rois)
+    parts, title = _named(data)
+    groups = {name: _group(part, rois) for name, part in parts.items()}
     shades = axes.group_colors(len(groups)) if colors is None else list(colors)
     if len(shades) < len(groups):
         raise CriterionError(f"{len(shades)} colours were given for {len(groups)} groups")
@@ -163,50 +144,51 @@ def responses(
     event = axes.event_line(ax)
     shading = None
     if gabor_frames is not None:
-        shading = shade_gabor_frames(ax, gabor_frames, _sequences_of(data))
-    return ResponseArtists(lines, bands, event, traces, shading)
+        wanted = "sequences to shade Gabor frames"
+        shown = [require_kind(part, xr.DataArray, wanted) for part in parts.values()]
+        shading = shade_gabor_frames(ax, gabor_frames, shown)
+    return Artists(lines=lines, bands=bands, event=event, rois=traces, gabor_frames=shading)
 
 
-def _grouped(data: xr.DataArray | xr.Dataset | Groups, rois: bool) -> tuple[dict[str, _Group], str]:
-    """Return statistics over ``rel_time`` by the name of the group, and what the names are."""
-    wanted = "sequences or their statistics, or several of them by name"
+def _named(data: xr.DataArray | xr.Dataset | Groups) -> tuple[Groups, str]:
+    """Return the groups by name, and what the names are."""
     if not isinstance(data, xr.DataArray | xr.Dataset):
+        wanted = "sequences or their statistics, or several of them by name"
         if not require_kind(data, Mapping, wanted):
             raise CriterionError("no groups were given to draw")
-        return {str(name): _one_line(_group(part, rois)) for name, part in data.items()}, ""
-    found = _group(data, rois)
-    others = _other_dims(found.stats)
-    if not others:
-        return {"": found}, ""
-    if len(others) > 1:
-        raise CriterionError(f"the data have the dims {others}; average over all but one of them")
+        return {str(name): part for name, part in data.items()}, ""
+    others = _other_dims(data)
+    if len(others) != 1:
+        return {"": data}, ""
     (dim,) = others
-    labels = found.stats[dim]
-    numbers = labels.dtype.kind in "iuf"
-    lines = {
-        f"{label:g}" if numbers else str(label): _Group(
-            found.stats.isel({dim: position}),
-            None if found.rois is None else found.rois.isel({dim: position}),
-        )
-        for position, label in enumerate(labels.values)
-    }
-    return lines, axes.axis_label(labels.attrs, dim)
+    labels = data[dim]
+    words = "{:g}" if labels.dtype.kind in "iuf" else "{}"
+    parts = {words.format(one): data.isel({dim: k}) for k, one in enumerate(labels.values)}
+    return parts, axes.axis_label(labels.attrs, dim)
+
+
+def _other_dims(data: xr.DataArray | xr.Dataset) -> list[str]:
+    """Return the dims of data that are neither averaged over nor drawn over."""
+    require_rel_time(data)
+    if isinstance(data, xr.Dataset):
+        return [str(dim) for dim in _middle(data).dims if dim != n.REL_TIME]
+    return [str(dim) for dim in data.dims if dim not in (*_AVERAGED, n.REL_TIME)]
 
 
 def _group(data: xr.DataArray | xr.Dataset, rois: bool) -> _Group:
     require_kind(data, (xr.DataArray, xr.Dataset), "sequences or their statistics")
-    require_rel_time(data)
+    others = _other_dims(data)
+    if others:
+        raise CriterionError(
+            f"a group is one line, but has the dims {others}: average over all but one of them, "
+            "and give it alone to have a group for each label"
+        )
     if isinstance(data, xr.Dataset):
-        if not {"mean", "median"} & set(data.data_vars):
-            raise MissingVariableError(
-                f"the Dataset of {list(map(str, data))} has neither 'mean' nor 'median': give what "
-                "oscaxr.stats returns for one variable"
-            )
         if rois:
             raise MissingVariableError("rois=True: statistics have no ROIs' traces: give sequences")
         return _Group(data, None)
     require_numbers(data)
-    over = [dim for dim in (n.SEQUENCE, n.ROI, n.TRACKING_ID) if dim in data.dims]
+    over = [dim for dim in _AVERAGED if dim in data.dims]
     if any(not data.sizes[dim] for dim in (*over, n.REL_TIME)):
         raise WindowError(f"there is nothing to draw: the sizes are {dict(data.sizes)}")
     traces = None
@@ -217,12 +199,6 @@ def _group(data: xr.DataArray | xr.Dataset, rois: bool) -> _Group:
     if not over:
         return _Group(xr.Dataset({"mean": data}, attrs=data.attrs), None)
     return _Group(stats(data, over, stat="mean", error="sem"), traces)
-
-
-def _sequences_of(data: xr.DataArray | xr.Dataset | Groups) -> list[xr.DataArray]:
-    """Return the arrays from which it is known around which segments they are."""
-    given = [data] if isinstance(data, xr.DataArray | xr.Dataset) else data.values()
-    return [require_kind(part, xr.DataArray, "sequences to shade Gabor frames") for part in given]
 
 
 def _draw_rois(ax: "Axes", traces: xr.DataArray, color: Any, fainter: float) -> "LineCollection":
@@ -242,22 +218,13 @@ def _draw_rois(ax: "Axes", traces: xr.DataArray, color: Any, fainter: float) -> 
     return lines
 
 
-def _other_dims(found: xr.Dataset) -> list[str]:
-    return [str(dim) for dim in _middle(found).dims if dim != n.REL_TIME]
-
-
 def _middle(found: xr.Dataset) -> xr.DataArray:
-    return found["mean" if "mean" in found else "median"]
-
-
-def _one_line(found: _Group) -> _Group:
-    others = _other_dims(found.stats)
-    if others:
-        raise CriterionError(
-            f"a group is one line, but has the dims {others}: average, or give it alone to have "
-            "one group for each label"
+    if not {"mean", "median"} & set(found.data_vars):
+        raise MissingVariableError(
+            f"the Dataset of {list(map(str, found))} has neither 'mean' nor 'median': give what "
+            "oscaxr.stats returns for one variable"
         )
-    return found
+    return found["mean" if "mean" in found else "median"]
 
 
 def _middle_and_band(
@@ -283,7 +250,7 @@ def expected_unexpected(
     post: float = 1.0,
     scale: bool = False,
     baseline: float | None = None,
-) -> ResponseArtists:
+) -> Artists:
     """Draw the responses to what was expected and to what was not.
 
     Parameters
@@ -306,8 +273,8 @@ def expected_unexpected(
 
     Returns
     -------
-    ResponseArtists
-        Lines and bands, expected first.
+    Artists
+        What :func:`responses` returns, expected first.
 
     Raises
     ------

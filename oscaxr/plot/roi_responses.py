@@ -1,7 +1,7 @@
 """The responses of single ROIs: as rows of one image, and from session to session."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -11,39 +11,13 @@ from oscaxr.errors import CriterionError, MissingVariableError, TrackingError, W
 from oscaxr.measure import statistics
 from oscaxr.measure.quality import roi_dim
 from oscaxr.model import names as n
-from oscaxr.plot.axes import require_kind, require_numbers, require_rel_time, sessions_in
+from oscaxr.plot.axes import Artists, require_kind, require_numbers, require_rel_time, sessions_in
 from oscaxr.select.alignment import align_tracked, tracked
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.sequences import sequences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.collections import LineCollection
-    from matplotlib.colorbar import Colorbar
-    from matplotlib.container import ErrorbarContainer
-    from matplotlib.image import AxesImage
-    from matplotlib.lines import Line2D
-
-
-class HeatmapArtists(NamedTuple):
-    """What :func:`heatmap` drew.
-
-    Parameters
-    ----------
-    image : matplotlib.image.AxesImage
-        Rows are ROIs, the strongest response on top.
-    colorbar : matplotlib.colorbar.Colorbar or None
-        Its colours.
-    event : matplotlib.lines.Line2D
-        The line at the reference frame.
-    order : numpy.ndarray
-        (roi,) labels of the ROIs from top to bottom.
-    """
-
-    image: "AxesImage"
-    colorbar: "Colorbar | None"
-    event: "Line2D"
-    order: np.ndarray[Any, Any]
 
 
 def heatmap(
@@ -53,7 +27,7 @@ def heatmap(
     window: tuple[float, float] = (0.0, 0.6),
     limit: float | None = None,
     colorbar: bool = True,
-) -> HeatmapArtists:
+) -> Artists:
     """Draw the mean response of each ROI over time, sorted by its strength.
 
     Parameters
@@ -73,8 +47,9 @@ def heatmap(
 
     Returns
     -------
-    HeatmapArtists
-        Image, colour bar, line at time 0, and the order of the ROIs.
+    Artists
+        ``image``, the strongest response on top; ``colorbar``, or None; ``event``, the line at the
+        reference frame; ``order``, the labels of the ROIs from top to bottom.
 
     Raises
     ------
@@ -142,25 +117,10 @@ def heatmap(
         label = axes.axis_label(data.attrs, data.name)
         bar = figure.colorbar(image, ax=ax, label=label, extend="both", pad=0.02)
     labels = mean[rows].values[order]
-    return HeatmapArtists(image, bar, axes.event_line(ax), labels)
+    return Artists(image=image, colorbar=bar, event=axes.event_line(ax), order=labels)
 
 
 SESSION = "session"
-
-
-class TrackedArtists(NamedTuple):
-    """What :func:`tracked_over_sessions` drew.
-
-    Parameters
-    ----------
-    rois : matplotlib.collections.LineCollection
-        One line for each ROI.
-    mean : matplotlib.container.ErrorbarContainer
-        Their mean with its standard error.
-    """
-
-    rois: "LineCollection"
-    mean: "ErrorbarContainer"
 
 
 def tracked_responses(
@@ -227,7 +187,7 @@ def tracked_over_sessions(
     *,
     color: Any = axes.UNEXPECTED,
     **options: Any,
-) -> TrackedArtists:
+) -> Artists:
     """Draw the response of each tracked ROI over the sessions, and their mean.
 
     Parameters
@@ -243,8 +203,8 @@ def tracked_over_sessions(
 
     Returns
     -------
-    TrackedArtists
-        The lines of the ROIs, and the mean with its standard error over ROIs.
+    Artists
+        ``rois``, a collection of one line an ROI, and ``mean``, with its standard error over ROIs.
 
     Raises
     ------
@@ -297,4 +257,4 @@ def tracked_over_sessions(
     for handle in axes.roomy_legend(ax, 2).legend_handles:
         if handle is not None:
             handle.set_alpha(1)
-    return TrackedArtists(lines, mean)
+    return Artists(rois=lines, mean=mean)

@@ -1,7 +1,7 @@
 """What was on the screen: template images, and the Gabor frames around responses."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +11,12 @@ import xarray as xr
 import oscaxr.plot.axes as parts
 from oscaxr.errors import CriterionError, few
 from oscaxr.model import names as n
-from oscaxr.plot.axes import require_kind, require_rel_time, require_session
+from oscaxr.plot.axes import Artists, require_kind, require_rel_time, require_session
 from oscaxr.select.frames import stimulus_images
 from oscaxr.select.references import find_references
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axes._secondary_axes import SecondaryAxis
-    from matplotlib.collections import PolyCollection
-    from matplotlib.image import AxesImage
 
 
 _KIND: Final = ("stimulus_type", "gabor_frame", "main_flow_direction")
@@ -28,28 +25,13 @@ _COLUMNS: Final = 5
 _WIDTH_INCHES: Final = 2.1
 
 
-class StimulusArtists(NamedTuple):
-    """What :func:`stimulus_frames` drew.
-
-    Parameters
-    ----------
-    images : list of matplotlib.image.AxesImage
-        One a stimulus frame.
-    frames : numpy.ndarray of int64
-        (image,) the stimulus frames.
-    """
-
-    images: "list[AxesImage]"
-    frames: npt.NDArray[np.int64]
-
-
 def stimulus_frames(
     ds: xr.Dataset,
     segments: Any = None,
-    axes: "Iterable[Axes] | None" = None,
+    axes: "parts.Panels" = None,
     *,
     frames: Any = None,
-) -> StimulusArtists:
+) -> Artists:
     """Draw the template images that were on the screen at segments or stimulus frames.
 
     Parameters
@@ -60,15 +42,16 @@ def stimulus_frames(
         A selection of segments (:func:`oscaxr.select_segments`) or segment numbers, of which the
         first frame is drawn. By default, the first segment of each kind: of each stimulus, Gabor
         frame and direction of flow.
-    axes : iterable of matplotlib.axes.Axes, optional
-        At least one for each image; what is left over is emptied. New ones by default.
+    axes : iterable of matplotlib.axes.Axes, or matplotlib.figure.Figure, optional
+        At least one for each image (what is left over is emptied), or the figure to make them in.
+        New ones by default.
     frames : array_like of int, optional
         Stimulus frames, instead of segments.
 
     Returns
     -------
-    StimulusArtists
-        Images, and their stimulus frames.
+    Artists
+        ``images``, and the stimulus frame of each, ``frames``.
 
     Raises
     ------
@@ -118,7 +101,7 @@ def stimulus_frames(
         ax.set_yticks([])
     for ax in placed[len(drawn) :]:
         ax.set_axis_off()
-    return StimulusArtists(drawn, wanted.astype(np.int64))
+    return Artists(images=drawn, frames=wanted.astype(np.int64))
 
 
 def _one_of_each_kind(ds: xr.Dataset) -> npt.NDArray[Any]:
@@ -146,7 +129,7 @@ def _titles(ds: xr.Dataset, images: xr.DataArray, numbered: str) -> list[str]:
     return titles
 
 
-def _axes_for(axes: "Iterable[Axes] | None", images: xr.DataArray) -> "list[Axes]":
+def _axes_for(axes: "parts.Panels", images: xr.DataArray) -> "list[Axes]":
     count, height, width = images.shape
     columns = min(_COLUMNS, count)
     rows = -(-count // columns)
@@ -163,24 +146,9 @@ _SHADES: Final = {"A": "0.965", "B": "0.94", "C": "0.965", "D": "0.89", "U": "0.
 _SHOWN: Final = ("gabor_frame", "stimulus_type", "start_time", "stop_time")
 
 
-class GaborFrameArtists(NamedTuple):
-    """What :func:`shade_gabor_frames` drew.
-
-    Parameters
-    ----------
-    bands : matplotlib.collections.PolyCollection
-        One a frame, over the whole height of the axes.
-    letters : matplotlib.axes.SecondaryAxis
-        Axis along the top that names them.
-    """
-
-    bands: "PolyCollection"
-    letters: "SecondaryAxis"
-
-
 def shade_gabor_frames(
     ax: "Axes", ds: xr.Dataset, data: xr.DataArray | Iterable[xr.DataArray]
-) -> GaborFrameArtists:
+) -> Artists:
     """Shade the Gabor frames shown around the reference frame, and name them along the top.
 
     Parameters
@@ -195,8 +163,9 @@ def shade_gabor_frames(
 
     Returns
     -------
-    GaborFrameArtists
-        Bands and letters.
+    Artists
+        ``bands``, a collection of one a frame, over the whole height of the axes; ``letters``, the
+        axis along the top that names them.
 
     Raises
     ------
@@ -247,7 +216,7 @@ def shade_gabor_frames(
     above.set_xticks(middles[inside], np.array(names)[inside].tolist())
     above.tick_params(length=0, labelsize="small", pad=1)
     above.spines[:].set_visible(False)
-    return GaborFrameArtists(bands, above)
+    return Artists(bands=bands, letters=above)
 
 
 def _segment_numbers(data: xr.DataArray) -> npt.NDArray[Any]:

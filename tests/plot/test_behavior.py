@@ -162,7 +162,8 @@ def test_behaviour_is_the_mean_over_sequences(ds):
     rows = figure.subplots(2)
     chosen = ds.osca.select(gabor_frame="D")
     drawn = plot.behavior_responses(ds, chosen, rows, pre=0.5, post=1)
-    for found, name, ax in zip(drawn, ("run_velocity", "pupil_diameter"), rows, strict=True):
+    names = {"run_velocity": drawn.running, "pupil_diameter": drawn.pupil}
+    for (name, found), ax in zip(names.items(), rows, strict=True):
         wanted = ox.stats(ds.osca.sequences(name, chosen, pre=0.5, post=1), "sequence")
         np.testing.assert_allclose(found.lines[0].get_ydata(), wanted["mean"])
         np.testing.assert_allclose(found.lines[0].get_xdata(), wanted.rel_time)
@@ -176,10 +177,11 @@ def test_behaviour_of_several_kinds_of_segment(ds):
     rows = Figure().subplots(2)
     chosen = {word: ds.osca.select(gabor_frame=word) for word in "DU"}
     drawn = plot.behavior_responses(ds, chosen, rows, gabor_frames=True)
-    assert [len(found.lines) for found in drawn] == [2, 2]
+    both = (drawn.running, drawn.pupil)
+    assert [len(found.lines) for found in both] == [2, 2]
     assert [text.get_text() for text in rows[0].get_legend().get_texts()] == ["D", "U"]
     assert rows[1].get_legend() is None
-    visible = [found.gabor_frames.letters.get_visible() for found in drawn]
+    visible = [found.gabor_frames.letters.get_visible() for found in both]
     assert visible == [True, False]
 
 

@@ -328,6 +328,13 @@ def test_overview_without_pupil_and_with_nan(ds):
         plot.session_overview(ds, axes[:2])
 
 
+def test_overview_makes_its_axes_in_a_figure(ds):
+    figure = Figure()
+    drawn = plot.session_overview(ds, figure)
+    assert [ax.get_figure() for ax in figure.axes] == [figure] * 4
+    assert drawn.lines["dff"].axes is figure.axes[-1]
+
+
 def test_population_mean_is_read_in_blocks(ds, monkeypatch):
     overview = importlib.import_module("oscaxr.plot.overview")
     whole = overview._mean_over_rois(ds.dff)
