@@ -181,7 +181,6 @@ def validate(
         bool, typer.Option("--strict", help="Let warnings count as errors, too.")
     ] = False,
     as_json: console.JsonOption = False,
-    debug: console.DebugOption = False,
 ) -> None:
     """Check that sessions are sound, and list all problems of each.
 

@@ -148,14 +148,6 @@ def bytes_at(path: Path) -> int:
     return sum(one.stat().st_size for one in files if one.is_file())
 
 
-def in_words(size: int) -> str:
-    """Return a size in words."""
-    for unit, power in (("GB", 1e9), ("MB", 1e6)):
-        if size >= power:
-            return f"{size / power:.1f} {unit}"
-    return f"{size / 1e3:.1f} kB"
-
-
 def counted(words: Iterable[str]) -> str:
     """Say how many there are of each, in order of first occurrence."""
     return ", ".join(f"{count} {word}" for word, count in Counter(words).items())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from rich.filesize import decimal
 
 from oscaxr.cli import console
 from oscaxr.cli.session_options import table_option, takes
@@ -102,28 +103,28 @@ def download(
         return
     if sys.stderr.isatty() and not (yes or as_json):
         typer.confirm("Download?", default=True, abort=True, err=True)
-    results, failed = _fetch(planned, folder, overwrite)
+    results = _fetch(planned, folder, overwrite)
     if as_json:
         console.print_json(_as_dict(planned, folder, results))
     else:
         _tell_results(results)
-    for one in results:
-        if one.status == "failed":
-            console.complain(f"{one.asset.path}: {one.reason}")
+    failed = [one for one in results if one.status == "failed"]
+    for one in failed:
+        console.complain(f"{one.asset.path}: {one.reason}")
     if failed:
         console.tell("Run the same command again to go on.", to_messages=True)
         raise typer.Exit(console.FAILED)
 
 
-def _fetch(planned: Plan, folder: Path, overwrite: bool) -> tuple[Sequence[Fetched], bool]:
+def _fetch(planned: Plan, folder: Path, overwrite: bool) -> Sequence[Fetched]:
     try:
         with progress_bar("downloading", in_bytes=True) as report:
             progress = _total(planned, report)
-            return fetch(planned, folder, overwrite=overwrite, progress=progress), False
+            return fetch(planned, folder, overwrite=overwrite, progress=progress)
     except DownloadError as error:
         if not error.results:
             raise
-        return [one for one in error.results if isinstance(one, Fetched)], True
+        return [one for one in error.results if isinstance(one, Fetched)]
 
 
 def _total(planned: Plan, report: Callable[..., None]) -> Callable[[Asset, int], None]:
@@ -152,8 +153,7 @@ def _tell_plan(planned: Plan, folder: Path) -> None:
     console.tell_table(("session", "file", "MB", "there"), rows, ("session", "file"))
     files = f"{len(planned.assets)} file{'s' if len(planned.assets) != 1 else ''}"
     console.tell(
-        f"{files}, {console.in_words(planned.size)}; "
-        f"{console.in_words(planned.size - sum(there))} to download"
+        f"{files}, {decimal(planned.size)}; {decimal(planned.size - sum(there))} to download"
     )
     for asset in planned.assets:
         if asset.note:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 import xarray as xr
+from rich.filesize import decimal
 
 from oscaxr import measure
 from oscaxr.bridges.pandas_frames import check_rows, write_long_table
@@ -243,7 +244,7 @@ def _tell(told: Mapping[str, Any], steps: Explanation) -> None:
     n_sequences = told["sequences"]
     dropped = told["selected"] - n_sequences
     console.tell(
-        f"Wrote {told['path']} ({console.in_words(told['bytes'])}): {names}"
+        f"Wrote {told['path']} ({decimal(told['bytes'])}): {names}"
         + (f" over {sizes}" if sizes else "")
         + (f", of {n_sequences:,} sequences" if n.SEQUENCE not in told["sizes"] else "")
         + (f"; {dropped:,} dropped at the ends of the recording" if dropped else "")

@@ -8,16 +8,18 @@ import numpy as np
 import pandas as pd
 import typer
 import xarray as xr
+from rich.filesize import decimal
 
 from oscaxr.cli import console
 from oscaxr.cli.session_options import Asked, CriteriaArgument, takes_segments, takes_session
-from oscaxr.errors import CriterionError, MissingVariableError
+from oscaxr.errors import CriterionError
 from oscaxr.model import names as n
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import SEGMENT_COLUMNS, SESSION
 from oscaxr.select.alignment import n_tracked
 from oscaxr.select.criteria import Explanation, Step, select_segments
 from oscaxr.select.tables import segment_table
+from oscaxr.sessions.open import facts_of
 from oscaxr.store.provenance import source_paths
 
 # Traces short enough to be read for counting what is missing.
@@ -25,7 +27,7 @@ _COUNTED: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
 
 
 # -- info -----------------------------------------------------------------------------------------
-@takes_session()
+@takes_session
 def info(
     asked: Asked,
     as_json: console.JsonOption = False,
@@ -45,9 +47,9 @@ def info(
 
 def describe(ds: xr.Dataset) -> dict[str, Any]:
     """Describe a session."""
-    scalars = {str(name): coord.values[()] for name, coord in ds.coords.items() if not coord.dims}
+    tracked = n_tracked(ds) if n.TRACKING_ID in ds.coords else 0
     return {
-        "facts": scalars | {str(name): value for name, value in ds.attrs.items()},
+        "facts": {**facts_of(ds), **ds.attrs},
         "files": _files(ds),
         "recording": {
             clock: {
@@ -58,7 +60,7 @@ def describe(ds: xr.Dataset) -> dict[str, Any]:
             }
             for clock, dim in (("twop", n.TIME), ("stim", n.STIM_TIME))
         },
-        "rois": {"total": ds.sizes[n.ROI], "tracked": _n_tracked(ds)},
+        "rois": {"total": ds.sizes[n.ROI], "tracked": tracked},
         "segments": _segments(ds),
         "missing": _missing(ds),
         "variables": {
@@ -84,13 +86,6 @@ def _files(ds: xr.Dataset) -> list[dict[str, Any]]:
         for source in sources
         if not (isinstance(source, Path) and paths & set(source.parents))
     ]
-
-
-def _n_tracked(ds: xr.Dataset) -> int:
-    try:
-        return n_tracked(ds)
-    except MissingVariableError:
-        return 0
 
 
 def _segments(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
@@ -128,7 +123,7 @@ def _tell_info(found: dict[str, Any], ds: xr.Dataset) -> None:
     for line in known:
         console.tell(f"  {line}")
     sections = {
-        "Files": [f"{one['path']}  ({console.in_words(one['bytes'])})" for one in found["files"]],
+        "Files": [f"{one['path']}  ({decimal(one['bytes'])})" for one in found["files"]],
         "Recording": _recording_lines(found),
         "Segments": _segment_lines(found["segments"]),
         "Missing": _missing_lines(found["missing"]),

@@ -291,9 +291,8 @@ def check_path(path: Path) -> None:
 asked_session = takes(open_options)(Asked)
 
 
-def takes_session() -> Callable[[Any], Callable[..., Any]]:
-    """Give a command the argument and the options that say which session."""
-    return takes(asked_session, SESSION_WORDS)
+takes_session = takes(asked_session, SESSION_WORDS)
+"""Give a command the argument and the options that say which session."""
 
 
 def takes_segments(*help_words: str) -> Callable[[Any], Callable[..., Any]]:

@@ -10,7 +10,7 @@ import typer
 from oscaxr.cli import console
 from oscaxr.cli.session_options import RunType, TableOption, given, takes
 from oscaxr.errors import CriterionError, option
-from oscaxr.model.facts import FACT_BY_NAME, MISSING_INT
+from oscaxr.model.facts import MISSING_INT
 from oscaxr.sessions.asked import table_in
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.table import default_sessions
@@ -34,7 +34,6 @@ _WORDS: Final = ("type", "line", "plane", "QC")
 _COLUMNS: Final = {name: name for name in ("plane", "line", "pass_fail", "run_type")} | {
     "min_rois": "n_rois"
 }
-_COUNTED: Final = ("id", "int", "count", "flag", "date")
 
 
 Line = Literal["L23-Cux2", "L5-Rbp4", "L23", "L5"]
@@ -96,11 +95,8 @@ def sessions(
         console.print_json(known(found))
         return
     columns = {name: title for name, title in _SHOWN.items() if name in found}
-    rows = known(found[list(columns)]).itertuples(index=False)
-    cells = [
-        [_cell(name, row_value) for name, row_value in zip(columns, row, strict=True)]
-        for row in rows
-    ]
+    rows = known(found).to_dict("records")
+    cells = [[_cell(name, row[name]) for name in columns] for row in rows]
     if cells:
         console.tell_table(list(columns.values()), cells, _WORDS)
     console.tell(f"{len(found)} of {len(there)} sessions")
@@ -143,15 +139,8 @@ def numbers(name: str, text: str | None) -> list[int] | None:
 
 def known(table: pd.DataFrame) -> pd.DataFrame:
     """Return a session table with None for what is not known."""
-    columns = {}
-    for name in table.columns:
-        values = table[name].astype(object)
-        spec = FACT_BY_NAME.get(str(name))
-        unknown = values.isna() | (values == "")
-        if spec is not None and spec.kind in _COUNTED:
-            unknown |= values == MISSING_INT
-        columns[name] = values.where(~unknown, None)
-    return pd.DataFrame(columns, index=table.index, dtype=object)
+    values = table.astype(object)
+    return values.where(values.notna() & (values != "") & (values != MISSING_INT), None)
 
 
 def read_sessions(source: Path | None, table: Path | None) -> pd.DataFrame:

@@ -106,7 +106,8 @@ def files_of(
     if not own:
         return []
     needs = {word for word, asked in (("templates", templates), ("movie", movies)) if asked}
-    holds = {asset: _held(name) for asset, name in own}
+    session: Any = {"mouse_id": wanted.mouse_id, "session_id": wanted.session_id or None}
+    holds = {replace(one, **session, label=wanted.label): _held(name) for one, name in own}
 
     def smallest(needs: set[str]) -> Asset | None:
         fitting = [asset for asset, held in holds.items() if needs <= held]
@@ -116,7 +117,7 @@ def files_of(
     if best is not None:
         extra = sorted(holds[best] - needs)
         note = f"also holds {' and '.join(extra)}: there is no smaller file" if extra else ""
-        return [_labelled(best, wanted, note)]
+        return [replace(best, note=note)]
     found = {need: smallest({need}) for need in sorted(needs, reverse=True)}
     absent = [need for need, asset in found.items() if asset is None]
     if absent:
@@ -124,8 +125,7 @@ def files_of(
         raise SessionNotFoundError(
             f"{wanted.label}: no file holds {' or '.join(absent)}. Its files are {names}."
         )
-    chosen = dict.fromkeys(asset for asset in found.values() if asset is not None)
-    return [_labelled(asset, wanted, "") for asset in chosen]
+    return list(dict.fromkeys(asset for asset in found.values() if asset is not None))
 
 
 def _held(name: Identity) -> set[str]:
@@ -139,16 +139,6 @@ def _is_of(name: Identity, wanted: Wanted) -> bool:
     if name.session_id is not None:
         return name.session_id == wanted.session_id
     return bool(wanted.start_time) and name.start == wanted.start_time
-
-
-def _labelled(asset: Asset, wanted: Wanted, note: str) -> Asset:
-    return replace(
-        asset,
-        mouse_id=wanted.mouse_id,
-        session_id=wanted.session_id or None,
-        label=wanted.label,
-        note=note,
-    )
 
 
 def plan(
