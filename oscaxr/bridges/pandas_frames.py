@@ -7,7 +7,7 @@ table is written piece by piece, one row for each value.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -129,7 +129,7 @@ def from_hierarchical_frame(
     >>> from_hierarchical_frame(to_hierarchical_frame(u), like=u).identical(u)
     True
     """
-    facts = _facts_of(frame)
+    name, facts = _facts_of(frame)
     dims = {ROIS: n.ROI, SEQUENCES_LEVEL: n.SEQUENCE, TIME_VALUES: n.REL_TIME}
     present = [level for level in dims if level in frame.index.names]
     if set(frame.index.names) != set(present) or SEQUENCES_LEVEL not in present:
@@ -144,8 +144,7 @@ def from_hierarchical_frame(
         )
     ordered = frame.set_axis(index).reindex(expected)
     values = ordered.iloc[:, 0].to_numpy().reshape([len(one) for one in labels.values()])
-    name = str(facts["name"])
-    attrs = {**SESSION[name].attrs, **facts["attrs"]}
+    attrs = {**SESSION[name].attrs, **facts}
     coords = {dims[level]: one.to_numpy() for level, one in labels.items()}
     found = xr.DataArray(values, coords, [dims[level] for level in present], name, attrs)
     if like is not None:
@@ -185,7 +184,7 @@ def _columns(sequences: xr.DataArray) -> dict[str, Any]:
     return columns
 
 
-def _facts_of(frame: pd.DataFrame) -> Mapping[str, Any]:
+def _facts_of(frame: pd.DataFrame) -> tuple[str, dict[str, Any]]:
     """Return the variable that a frame holds, and the attributes that its column stands for."""
     if frame.shape[1] != 1 or "datatype" not in frame.columns.names:
         raise SchemaError(
@@ -211,7 +210,7 @@ def _facts_of(frame: pd.DataFrame) -> Mapping[str, Any]:
         attrs["smoothed_frames"] = int(levels["smoothing"])
     if attrs.get("scaled"):
         attrs["units"] = "1"
-    return {"name": words[levels["datatype"]], "attrs": attrs}
+    return words[levels["datatype"]], attrs
 
 
 def _like(found: xr.DataArray, like: xr.DataArray) -> xr.DataArray:

@@ -80,14 +80,11 @@ def _recordings(made: SampleSession) -> dict[str, Any]:
 
 
 def _rois(made: SampleSession) -> dict[str, Any]:
-    order = np.full(len(made.roi_id), n.UNTRACKED, np.int64)
-    if made.tracking_id is not None:
-        is_tracked = np.isfinite(made.tracking_id)
-        order[is_tracked] = made.tracking_id[is_tracked].astype(np.int64)
+    order = np.full(len(made.roi_id), np.nan) if made.tracking_id is None else made.tracking_id
     return {
         n.ROI: np.arange(len(order)),
         n.ROI_ID: made.roi_id,
-        n.TRACKING_ID: order,
+        n.TRACKING_ID: np.nan_to_num(order, nan=n.UNTRACKED).astype(np.int64),
         n.ROI_MASK: made.masks(),
         n.MAX_PROJECTION: made.max_projection,
     }

@@ -27,13 +27,6 @@ class _Name:
         raise NotImplementedError
 
 
-_NDARRAY: Final = _Name("numpy", "ndarray")
-_DTYPE: Final = _Name("numpy", "dtype")
-_ARRAY_MAKER: Final = _Name("numpy.core.multiarray", "_reconstruct")
-_SCALAR_MAKER: Final = _Name("numpy.core.multiarray", "scalar")
-_RANDOM_STATE_MAKER: Final = _Name("numpy.random", "__RandomState_ctor")
-_ORDERED_DICT: Final = _Name("collections", "OrderedDict")
-_DATETIME: Final = _Name("datetime", "datetime")
 _PLAIN: Final = (type(None), bool, int, float, str, bytes, tuple, list, dict, _Name)
 # What is referred to when it comes again.
 _KEPT: Final = (str, np.dtype, _Name)
@@ -96,17 +89,21 @@ def _made_again(value: Any) -> tuple[Any, ...]:
     """Return what makes a value again that is no plain data: function, arguments, state."""
     match value:
         case np.generic():
-            return _SCALAR_MAKER, (value.dtype, value.tobytes())
+            return _Name("numpy.core.multiarray", "scalar"), (value.dtype, value.tobytes())
         case np.ndarray():
             state = (1, value.shape, value.dtype, False, value.tobytes())
-            return _ARRAY_MAKER, (_NDARRAY, (0,), "b"), state
+            maker = _Name("numpy.core.multiarray", "_reconstruct")
+            return maker, (_Name("numpy", "ndarray"), (0,), "b"), state
         case np.dtype():
             order, name = value.str[0], value.str[1:]
-            return _DTYPE, (name, False, True), (3, order, None, None, None, -1, -1, 0)
+            details = (3, order, None, None, None, -1, -1, 0)
+            return _Name("numpy", "dtype"), (name, False, True), details
         case OrderedDict():
-            return _ORDERED_DICT, ([[key, item] for key, item in value.items()],)
+            return _Name("collections", "OrderedDict"), (
+                [[key, item] for key, item in value.items()],
+            )
         case datetime():
-            return _DATETIME, (value.__reduce_ex__(2)[1][0],)
+            return _Name("datetime", "datetime"), (value.__reduce_ex__(2)[1][0],)
         case np.random.RandomState():
-            return _RANDOM_STATE_MAKER, (), value.get_state()
+            return _Name("numpy.random", "__RandomState_ctor"), (), value.get_state()
     raise SampleError(f"Cannot pickle a {type(value).__name__} as Python 2 did.")
