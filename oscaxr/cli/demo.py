@@ -18,7 +18,7 @@ from oscaxr import __version__, plot
 from oscaxr import sample as samples
 from oscaxr.cli import console
 from oscaxr.cli.plot import check_format, save
-from oscaxr.errors import OscaxrError, option
+from oscaxr.errors import TargetExistsError, option
 from oscaxr.progress import progress_bar
 from oscaxr.sample.mouse import FileFormat
 from oscaxr.sample.spec import Layout
@@ -231,10 +231,6 @@ DESCRIPTION: Final[dict[str, Any]] = {
 MANIFEST: Final = "demo.json"
 
 
-class DemoFolderError(OscaxrError, OSError):
-    """The demo's sessions cannot be put into a folder: it is occupied, or not writable."""
-
-
 def cache_folder() -> Path:
     """Return where the demo's sessions are kept, for this version."""
     return user_cache_path("oscaxr", appauthor=False) / f"demo-{__version__}"
@@ -252,7 +248,7 @@ def demo_sessions(
     occupied = chosen.exists() and (not chosen.is_dir() or any(chosen.iterdir()))
     advice = f"Give another folder with {option('out')}."
     if folder is not None and occupied:
-        raise DemoFolderError(
+        raise TargetExistsError(
             f"{folder} is not empty and does not hold the demo's sessions as they were written "
             f"(oscaxr {__version__}). Nothing in it was touched. {advice}"
         )

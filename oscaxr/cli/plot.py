@@ -15,7 +15,7 @@ from oscaxr import plot as pictures
 from oscaxr.cli import console
 from oscaxr.cli.extract import chosen_segments, take_windows, window_options
 from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, takes_segments
-from oscaxr.errors import CriterionError, MissingVariableError, OscaxrError, option
+from oscaxr.errors import CriterionError, ExportError, MissingVariableError, option
 from oscaxr.model import names as n
 from oscaxr.plot.axes import require_matplotlib
 
@@ -234,10 +234,6 @@ def _value(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-class FigureFormatError(OscaxrError, ValueError):
-    """A figure was to be saved in a format that matplotlib cannot write."""
-
-
 def check_format(path: Path) -> None:
     """Make sure that a figure can be saved under this name, before any work is done."""
     require_matplotlib()
@@ -247,7 +243,7 @@ def check_format(path: Path) -> None:
     ending = _ending(path)
     if ending not in known:
         found = f"ends in .{ending}" if ending else "has no ending"
-        raise FigureFormatError(
+        raise ExportError(
             f"{path} {found}; a figure can be saved as {', '.join('.' + e for e in known)}"
         )
 

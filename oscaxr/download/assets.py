@@ -21,6 +21,8 @@ DANDISET: Final = "000037"
 VERSION: Final = "0.240209.1623"
 
 PART_SUFFIX: Final = ".part"
+# Separators and drives of other systems, and characters that no file name should have.
+_STRANGE: Final = re.compile(r'[\\:*?"<>|\x00-\x1f\x7f]')
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,20 @@ class Asset:
         Raises
         ------
         UnsafePathError
-            If that leads out of the folder.
+            If that leads out of the folder, or through a link.
         """
-        return target_path(folder, self.path)
+        parts = self.path.split("/")
+        if any(part in ("", ".", "..") or _STRANGE.search(part) for part in parts):
+            raise UnsafePathError(
+                f"The archive names a file {self.path!r}, which is no plain path below a folder. "
+                "It is not downloaded: report it to the archive."
+            )
+        target = folder
+        for part in parts:
+            target = target / part
+            _refuse_link(folder, target)
+        _refuse_link(folder, part_path(target))
+        return target
 
     def bytes_there(self, folder: Path) -> int:
         """Return how many of its bytes are below a folder already, whole or in part.
@@ -136,26 +149,6 @@ class Plan:
 def part_path(target: Path) -> Path:
     """Return where a file is put together until it is complete."""
     return target.with_name(target.name + PART_SUFFIX)
-
-
-# Separators and drives of other systems, and characters that no file name should have.
-_STRANGE: Final = re.compile(r'[\\:*?"<>|\x00-\x1f\x7f]')
-
-
-def target_path(folder: Path, asset_path: str) -> Path:
-    """Return where an asset goes below a folder."""
-    parts = asset_path.split("/")
-    if any(part in ("", ".", "..") or _STRANGE.search(part) for part in parts):
-        raise UnsafePathError(
-            f"The archive names a file {asset_path!r}, which is no plain path below a folder. It "
-            "is not downloaded: report it to the archive."
-        )
-    target = folder
-    for part in parts:
-        target = target / part
-        _refuse_link(folder, target)
-    _refuse_link(folder, part_path(target))
-    return target
 
 
 def _refuse_link(folder: Path, path: Path) -> None:

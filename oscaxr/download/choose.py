@@ -8,7 +8,7 @@ from typing import Any, Final, Never
 
 import pandas as pd
 
-from oscaxr.download.assets import DANDISET, VERSION, Archive, Asset, Plan, target_path
+from oscaxr.download.assets import DANDISET, VERSION, Archive, Asset, Plan
 from oscaxr.errors import CriterionError, SessionNotFoundError, few, option
 from oscaxr.formats.identity import Identity, parse_name
 from oscaxr.renamed import refuse_keywords
@@ -228,7 +228,7 @@ def plan(
             f"{', '.join(missing)}."
         )
     for asset in chosen:
-        target_path(Path(), asset.path)
+        asset.target(Path())
     return Plan(DANDISET, version, tuple(archive.with_digests(chosen)), tuple(missing))
 
 

@@ -158,7 +158,7 @@ def _named(data: xr.DataArray | xr.Dataset | Groups) -> tuple[Groups, str]:
             raise CriterionError("no groups were given to draw")
         return {str(name): part for name, part in data.items()}, ""
     others = _other_dims(data)
-    if len(others) != 1:
+    if len(others) != 1 or not data.sizes[others[0]]:
         return {"": data}, ""
     (dim,) = others
     labels = data[dim]

@@ -14,6 +14,7 @@ import pytest
 import command_line
 import oscaxr as ox
 from command_line import SCRIPT
+from oscaxr.errors import TargetExistsError
 
 pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="oscaxr is not installed here")
 
@@ -280,7 +281,7 @@ def test_damaged_sessions_in_the_cache_are_written_again(demo_data, tmp_path, mo
     assert demo_data.demo_sessions() == (chosen, False)
     assert list(chosen.parent.iterdir()) == [chosen]
     (chosen / demo_data.MANIFEST).unlink()
-    with pytest.raises(demo_data.DemoFolderError, match="Nothing in it was touched"):
+    with pytest.raises(TargetExistsError, match="Nothing in it was touched"):
         demo_data.demo_sessions(chosen)
 
 

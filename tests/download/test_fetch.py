@@ -13,7 +13,6 @@ import pytest
 import oscaxr as ox
 from archive_server import ArchiveServer
 from oscaxr.download import VERSION, Asset, Plan, fetch, plan
-from oscaxr.download.assets import target_path
 from oscaxr.errors import (
     CriterionError,
     DownloadError,
@@ -411,7 +410,8 @@ def test_folder_itself_may_be_a_link(server, tmp_path):
 
 
 def test_target_path():
-    assert target_path(Path("a"), "b/c.nwb") == Path("a/b/c.nwb")
+    asset = Asset("b/c.nwb", size=1, identifier="1", url="https://example.org/1")
+    assert asset.target(Path("a")) == Path("a/b/c.nwb")
 
 
 def test_client_that_is_not_installed(server, monkeypatch):
