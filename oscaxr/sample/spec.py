@@ -52,6 +52,7 @@ MOVIE: Final = 9
 
 _SMALLEST_FIELD: Final = 48  # pixels, with room for a mask
 _CHOICES: Final[dict[str, Sequence[Any]]] = {
+    "block_order": [None, *BLOCK_ORDERS],
     "gabor_kappa": [int(kappa) for kappa in n.GABOR_KAPPAS],
     "square_size": list(SQUARE_NUMBERS),
 }
@@ -242,10 +243,6 @@ class SampleSpec:
 
     def _problems(self) -> list[str]:
         problems = not_among(self, _CHOICES) + out_of_range(self, _RANGES)
-        if self.block_order is not None and tuple(self.block_order) not in BLOCK_ORDERS:
-            problems.append(
-                f"block_order is {self.block_order!r}; give one of {list(BLOCK_ORDERS)}"
-            )
         if not 0 <= self.n_tracked <= self.n_rois:
             problems.append(f"n_tracked is {self.n_tracked}; give 0 to n_rois ({self.n_rois})")
         if min(self.field_shape) < _SMALLEST_FIELD:
