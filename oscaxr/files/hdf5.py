@@ -1,10 +1,11 @@
 """One HDF5 file, opened safely and shared: links checked, handle managed, failures explained."""
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakKeyDictionary
 
 import h5py
@@ -22,6 +23,9 @@ MAX_LINKS = 16
 
 # Each open file costs HDF5 some megabytes; opening one again takes milliseconds.
 KEPT_OPEN = 4
+
+# What systems say of a file system that has no locks, rather than of a lock that is taken.
+NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 # Two rows of chunks of a wide session; HDF5's default (1 MiB) inflates chunks again and again.
 CHUNK_CACHE_BYTES = 16 * 2**20
@@ -43,8 +47,14 @@ def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
         return StreamedFile(path, rdcc_nbytes=CHUNK_CACHE_BYTES)
     try:
         return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES)
+    except BlockingIOError as error:
+        raise FormatError(
+            f"cannot open {path}: another program is writing this file. What it has not finished "
+            "cannot be read: wait until it is done, or close it there."
+        ) from error
     except OSError as error:
-        if "lock" not in str(error):
+        # Or it is open here already, by someone who asked for no lock.
+        if error.errno not in NO_LOCKS and "locking flag" not in str(error):
             raise
         return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES, locking=False)
 

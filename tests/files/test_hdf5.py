@@ -265,6 +265,28 @@ def test_another_reader_may_have_the_file_open(storage_file: Path) -> None:
     reader.file.close()
 
 
+WRITER = """
+import sys, h5py
+with h5py.File(sys.argv[1], "a") as file:
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_program_writes_is_not_read(storage_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "written.h5"
+    shutil.copy(storage_file, path)
+    command = [sys.executable, "-c", WRITER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        with pytest.raises(FormatError, match=r"written\.h5: another program is writing this file"):
+            Hdf5File(path)
+        writer.communicate()
+    with Hdf5File(path).handle() as file:
+        assert "lzf" in file
+
+
 @pytest.mark.parametrize("name", ["contiguous_f8", "gzip_f4", "lzf"])
 def test_pickle_opens_by_path(storage_file: Path, name: str) -> None:
     lazy, eager, reader = variable(storage_file, name)
