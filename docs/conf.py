@@ -41,6 +41,7 @@ nitpick_ignore = [
     ("py:class", "oscaxr.model.schema.Described"),
     ("py:class", "oscaxr.sample.mouse_behavior.Behavior"),
     ("py:class", "oscaxr.sample.timeline.Timeline"),
+    ("py:class", "types.SimpleNamespace"),
 ]
 
 # -- pages and notebooks ---------------------------------------------------------------------------

@@ -11,8 +11,7 @@ import xarray as xr
 from oscaxr.arrays.computed import scaled
 from oscaxr.errors import MissingVariableError, SchemaError, SessionMismatchError, few
 from oscaxr.model import names as n
-from oscaxr.model.segments import check_same_session
-from oscaxr.model.traces import MEDIAN, SPREAD, scale_factors
+from oscaxr.model.traces import MEDIAN, SPREAD, check_same_session, scale_factors
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import FormatError, SessionMismatchError, WindowError
+from oscaxr.errors import FormatError, WindowError
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
 
@@ -51,21 +51,6 @@ def recording_frames(ds: xr.Dataset, clock: Clock) -> int:
             "session and cut afterwards, or extract by times= instead of frames or segments."
         )
     return int(ds.sizes[dim])
-
-
-def check_same_session(ds: xr.Dataset, asked: Any) -> None:
-    """Refuse labelled data, segments, frames or times of another session."""
-    if not isinstance(asked, xr.Dataset | xr.DataArray):
-        return
-    if "session_id" in ds.coords and "session_id" in asked.coords:
-        mine = ds["session_id"].values
-        theirs = np.unique(asked["session_id"].values)
-        if (theirs != mine).any():
-            raise SessionMismatchError(
-                f"these data, segments, frames or times are of session "
-                f"{', '.join(map(str, theirs))}, but the session is {mine}: take them from the "
-                "session that they are used on"
-            )
 
 
 def first_stimulus_frames(alignment: IntArray, n_frames: int) -> IntArray:

@@ -1,4 +1,4 @@
-"""Whole-recording operations on the traces of a session, that selections and measures build on."""
+"""What selections and measures ask of a session: that data are its own, its traces as a whole."""
 
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
@@ -12,7 +12,7 @@ from oscaxr.arrays.computed import computed
 from oscaxr.arrays.lazy import Array, Once
 from oscaxr.arrays.percentiles import column_factors, nan_percentiles
 from oscaxr.arrays.xarray_internals import is_in_memory
-from oscaxr.errors import MissingVariableError, SchemaError
+from oscaxr.errors import MissingVariableError, SchemaError, SessionMismatchError
 from oscaxr.model import names as n
 from oscaxr.model.segments import CLOCK_DIMS, recording_frames
 from oscaxr.model.signals import interpolate_nan
@@ -21,6 +21,21 @@ Data = TypeVar("Data", xr.DataArray, xr.Dataset)
 
 MEDIAN: Final = "median"
 SPREAD: Final = "spread"
+
+
+def check_same_session(ds: xr.Dataset, asked: Any) -> None:
+    """Refuse labelled data, segments, frames or times of another session."""
+    if not isinstance(asked, xr.Dataset | xr.DataArray):
+        return
+    if "session_id" in ds.coords and "session_id" in asked.coords:
+        mine = ds["session_id"].values
+        theirs = np.unique(asked["session_id"].values)
+        if (theirs != mine).any():
+            raise SessionMismatchError(
+                f"these data, segments, frames or times are of session "
+                f"{', '.join(map(str, theirs))}, but the session is {mine}: take them from the "
+                "session that they are used on"
+            )
 
 
 def interpolate(data: Data) -> Data:

@@ -12,11 +12,11 @@ from oscaxr.model.segments import (
     DIM_CLOCKS,
     Clock,
     check_clock,
-    check_same_session,
     first_stimulus_frames,
     nearest_frames,
     recording_frames,
 )
+from oscaxr.model.traces import check_same_session
 
 Array = np.ndarray[Any, Any]
 

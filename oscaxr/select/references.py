@@ -14,10 +14,10 @@ from oscaxr.model import names as n
 from oscaxr.model.segments import (
     CLOCK_DIMS,
     Clock,
-    check_same_session,
     nearest_frames,
     recording_frames,
 )
+from oscaxr.model.traces import check_same_session
 from oscaxr.select.criteria import segment_part
 from oscaxr.select.frames import check_inside, one_dimensional, whole_numbers
 

@@ -9,7 +9,8 @@ import xarray as xr
 from oscaxr.errors import CriterionError, MissingVariableError, WindowError, few
 from oscaxr.model import names as n
 from oscaxr.model.schema import SEGMENT_COLUMNS
-from oscaxr.model.segments import Clock, check_clock, check_same_session
+from oscaxr.model.segments import Clock, check_clock
+from oscaxr.model.traces import check_same_session
 from oscaxr.select.criteria import segment_part, select_segments
 from oscaxr.select.frames import segments_at
 
