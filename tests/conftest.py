@@ -1,6 +1,7 @@
 """What the tests share: example sessions, small sample sessions, ways to open them."""
 
 import gc
+import os
 import signal
 import threading
 import warnings
@@ -16,7 +17,7 @@ import oscaxr as ox
 from example_sessions import SHARED
 from how_many import HYPOTHESIS_PROFILE, examples
 from oscaxr.errors import DroppedFramesWarning
-from small_sessions import EACH_LAYOUT, LAYOUTS, small_spec
+from small_sessions import EACH_LAYOUT, LAYOUTS, USEFUL_VARIABLES, only, small_spec
 
 # What a shell runs in the background ignores Ctrl-C, and so would all that the tests start.
 if (
@@ -46,6 +47,14 @@ def pytest_collection_finish() -> None:
     """Leave the thousands of tests themselves out whenever garbage is searched for."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Do not wait until the disk has each of thousands of files: no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -132,6 +141,12 @@ def original_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
 def memory_session(spec: ox.sample.SampleSpec) -> xr.Dataset:
     """Make the small sample session in memory."""
     return ox.sample.session(spec)
+
+
+@pytest.fixture(scope="session")
+def few_session(memory_session: xr.Dataset) -> xr.Dataset:
+    """Give of the same a few variables of each kind: it is written several times as fast."""
+    return only(memory_session, USEFUL_VARIABLES)
 
 
 @pytest.fixture

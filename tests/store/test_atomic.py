@@ -78,8 +78,8 @@ class TestTarget:
             save(new, path, progress=meanwhile)
         assert which(path) == "old"
 
-    def test_its_own_source_is_refused(self, tmp_path, suffix, memory_session):
-        path = save(memory_session, tmp_path / f"s{suffix}")
+    def test_its_own_source_is_refused(self, tmp_path, suffix, few_session):
+        path = save(few_session, tmp_path / f"s{suffix}")
         for chunks in (None, {}):
             with open_exported(path, chunks=chunks) as ds:
                 derived = [ds, ds.isel(roi=slice(3)), ds["dff"], ds[["dff"]] * 2 if chunks else ds]
@@ -95,7 +95,7 @@ class TestTarget:
             loaded = ds.load()
         save(loaded, path, overwrite=True)
         with open_exported(path) as ds:
-            xr.testing.assert_identical(ds, memory_session)
+            xr.testing.assert_identical(ds, few_session)
 
     def test_plain_sources_are_refused_too(self, tmp_path, suffix, memory_session):
         path = save(memory_session[["dff"]], tmp_path / f"s{suffix}")
@@ -144,7 +144,7 @@ def start(path, at=2.0, limit=0, *, ready=False, rows=15_000):
 
 
 @posix
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", SLOWER)
 @pytest.mark.parametrize("at", [pytest.param(0.0, marks=pytest.mark.slow), 0.5])
 def test_killed_in_the_middle(tmp_path, suffix, at, old, new):
     path = save(old, tmp_path / f"s{suffix}")
@@ -167,7 +167,8 @@ def test_killed_in_the_middle(tmp_path, suffix, at, old, new):
 
 
 @posix
-@pytest.mark.parametrize("suffix", SLOWER[::2])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", SUFFIXES[::2])
 def test_killed_before_there_was_anything(tmp_path, suffix, old):
     path = tmp_path / f"s{suffix}"
     with start(path, 0.3) as child:
@@ -230,7 +231,7 @@ def test_all_is_forced_to_the_disk_before_it_is_renamed(tmp_path, old, new, monk
 
 
 @posix
-@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+@pytest.mark.parametrize("suffix", [pytest.param(".zarr", marks=pytest.mark.slow), ".nc"])
 def test_limit_of_file_size(tmp_path, suffix, old):
     path = save(old, tmp_path / f"s{suffix}")
     child = start(path, limit=300_000)
@@ -281,7 +282,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/mounts").exists(), reason="mounts as on Linux")
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", SLOWER)
 def test_disk_full(small_disk, suffix, old):
     path = save(old, small_disk / f"s{suffix}")
     child = start(path)

@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
+from how_many import examples
 from oscaxr.errors import (
     DamagedExportError,
     ExportError,
@@ -33,10 +34,10 @@ CHUNKS = {"time": 64, "roi": 3, "segment": 50}
 
 
 @pytest.fixture(scope="module")
-def exports(tmp_path_factory, memory_session):
+def exports(tmp_path_factory, few_session):
     """One export of each kind, of many chunks. Not to be written to."""
     folder = tmp_path_factory.mktemp("exports")
-    return {suffix: save(memory_session, folder / f"s{suffix}", chunks=CHUNKS)
+    return {suffix: save(few_session, folder / f"s{suffix}", chunks=CHUNKS)
             for suffix in SUFFIXES}  # fmt: skip
 
 
@@ -118,9 +119,12 @@ def test_a_missing_chunk_is_not_plausible_to_plain_readers(copy):
     assert set(plain["stimulus_type"].values) == {"(missing)"}
 
 
-@pytest.mark.parametrize("options", [{}, {"compression": False}, {"compression": "gzip"}])
-def test_any_changed_byte_of_a_zarr_chunk_is_found(tmp_path, memory_session, options):
-    ds = memory_session[["dff"]].isel(time=slice(300))
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"compression": False}, pytest.param({"compression": "gzip"}, marks=pytest.mark.slow)],
+)
+def test_any_changed_byte_of_a_zarr_chunk_is_found(tmp_path, few_session, options):
+    ds = few_session[["dff"]].isel(time=slice(300))
     path = save(ds, tmp_path / "s.zarr", chunks={"time": 100, "roi": 2}, **options)
     rng = np.random.default_rng(0)
     for file in chunk_files(path)[::3]:
@@ -165,7 +169,8 @@ def test_a_chunk_that_is_no_file(copy):
 
 @pytest.mark.parametrize("suffix", [".zarr.zip", ".nc"])
 @hypothesis.settings(
-    max_examples=25, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+    max_examples=examples(25),
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 @hypothesis.given(part=st.floats(0, 0.9999))
 def test_a_file_that_is_cut_short(exports, tmp_path, suffix, part):
@@ -184,7 +189,8 @@ def test_a_file_that_is_cut_short(exports, tmp_path, suffix, part):
 
 
 @hypothesis.settings(
-    max_examples=40, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 @hypothesis.given(data=st.data())
 def test_garbage_in_metadata(exports, tmp_path, data):
@@ -211,21 +217,21 @@ def test_a_folder_without_metadata(copy, content):
         open_exported(path)
 
 
-def test_metadata_that_are_not_gathered_in_one_place(copy, memory_session):
+def test_metadata_that_are_not_gathered_in_one_place(copy, few_session):
     """Other tools may drop the gathered metadata, an extension of the format."""
     path = copy(".zarr")
     document = json.loads((path / "zarr.json").read_text())
     del document["consolidated_metadata"]
     (path / "zarr.json").write_text(json.dumps(document))
     with open_exported(path) as ds:
-        xr.testing.assert_identical(ds, memory_session)
+        xr.testing.assert_identical(ds, few_session)
     document["attributes"]["oscaxr_note"] = "changed"
     (path / "zarr.json").write_text(json.dumps(document))
     with pytest.raises(DamagedExportError, match="was changed since it was written"):
         open_exported(path)
 
 
-def test_what_others_wrote(tmp_path, memory_session):
+def test_what_others_wrote(tmp_path, few_session):
     xr.Dataset({"a": 1}).to_netcdf(tmp_path / "three.nc", format="NETCDF3_64BIT")
     xr.Dataset({"a": 1}).to_netcdf(tmp_path / "four.nc")
     xr.Dataset({"a": 1}).to_zarr(tmp_path / "two.zarr", zarr_format=2)
@@ -235,7 +241,7 @@ def test_what_others_wrote(tmp_path, memory_session):
             open_exported(path)
 
 
-def test_an_export_that_was_written_again_by_others(exports, tmp_path, memory_session):
+def test_an_export_that_was_written_again_by_others(exports, tmp_path, few_session):
     """Without checksums and digest, but with what it was before: it opens with a note."""
     path = tmp_path / "again.zarr"
     with xr.open_zarr(exports[".zarr"]) as plain:
@@ -245,10 +251,10 @@ def test_an_export_that_was_written_again_by_others(exports, tmp_path, memory_se
     with pytest.warns(UncheckedExportWarning, match="carries no digest"):
         found = open_exported(path)
     with found as ds:
-        xr.testing.assert_identical(ds, memory_session)
+        xr.testing.assert_identical(ds, few_session)
         rows = [5, 2, 2, 100]
         xr.testing.assert_identical(
-            ds["dff"].isel(time=rows, roi=[3, 0]), memory_session["dff"].isel(time=rows, roi=[3, 0])
+            ds["dff"].isel(time=rows, roi=[3, 0]), few_session["dff"].isel(time=rows, roi=[3, 0])
         )
 
 
@@ -349,37 +355,37 @@ class TestDigest:
         with pytest.raises(DamagedExportError, match="has no digest"):
             open_exported(path)
 
-    def test_is_its_identity(self, exports, tmp_path, memory_session, suffix):
+    def test_is_its_identity(self, exports, tmp_path, few_session, suffix):
         def identity_of(path):
             with opened_export(path) as file:
                 return file.group("").digest["identity"]
 
-        same = save(memory_session, tmp_path / f"same{suffix}", chunks=CHUNKS)
+        same = save(few_session, tmp_path / f"same{suffix}", chunks=CHUNKS)
         assert identity_of(same) == identity_of(exports[suffix])
-        other = save(memory_session.assign_coords(depth=1), tmp_path / f"other{suffix}")
+        other = save(few_session.assign_coords(depth=1), tmp_path / f"other{suffix}")
         assert identity_of(other) != identity_of(same)
 
     def test_exports_from_before_it_open_with_a_note(
-        self, memory_session, tmp_path, suffix, monkeypatch
+        self, few_session, tmp_path, suffix, monkeypatch
     ):
         monkeypatch.setattr(layout.Layout, "to_json", lambda self: json.dumps(
             {**vars(self), "format": 1}))  # fmt: skip
         writer = {".zarr": "ZarrWriter", ".nc": "NetcdfWriter"}[suffix]
         writing = importlib.import_module("oscaxr.store.writing")
         monkeypatch.setattr(getattr(writing, writer), "seal", lambda self, digest: None)
-        path = save(memory_session, tmp_path / f"old{suffix}")
+        path = save(few_session, tmp_path / f"old{suffix}")
         monkeypatch.undo()
         with pytest.warns(UncheckedExportWarning, match="earlier version"):
             found = open_exported(path)
         with found as ds:
-            xr.testing.assert_identical(ds, memory_session)
+            xr.testing.assert_identical(ds, few_session)
         assert provenance_of(path)["session_id"] == 758519303
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 class TestOverwriting:
-    def test_what_is_no_export_is_refused_by_name(self, tmp_path, suffix, memory_session):
-        ds = memory_session[["pupil_diameter"]]
+    def test_what_is_no_export_is_refused_by_name(self, tmp_path, suffix, few_session):
+        ds = few_session[["pupil_diameter"]]
         path = tmp_path / f"thesis{suffix}"
         if suffix == ".zarr":
             path.mkdir()
@@ -397,7 +403,7 @@ class TestOverwriting:
         kept = path / "chapter.txt" if path.is_dir() else path
         assert kept.read_text() == "kept"
 
-    def test_a_store_of_others_is_refused(self, tmp_path, suffix, memory_session):
+    def test_a_store_of_others_is_refused(self, tmp_path, suffix, few_session):
         path = tmp_path / f"s{suffix}"
         plain = xr.Dataset({"a": 1})
         if suffix == ".nc":
@@ -407,11 +413,11 @@ class TestOverwriting:
         else:
             path.write_bytes(b"PK\5\6" + bytes(18))
         with pytest.raises(ox.errors.UnsafeTargetError, match="is no export"):
-            save(memory_session[["dff"]], path, overwrite=True)
+            save(few_session[["dff"]], path, overwrite=True)
 
 
-def test_a_folder_that_holds_the_source_is_refused(tmp_path, sample_path, memory_session):
-    outer = save(memory_session[["dff"]], tmp_path / "outer.zarr")
+def test_a_folder_that_holds_the_source_is_refused(tmp_path, sample_path, few_session):
+    outer = save(few_session[["dff"]], tmp_path / "outer.zarr")
     source = outer / "m.nwb"
     shutil.copy(sample_path, source)
     with ox.open_session(source) as ds:
@@ -420,12 +426,12 @@ def test_a_folder_that_holds_the_source_is_refused(tmp_path, sample_path, memory
         with pytest.raises(ox.errors.UnsafeTargetError, match=r"m\.nwb"):
             save(ds.load(), outer, overwrite=True)
     with pytest.raises(ox.errors.UnsafeTargetError, match=r"of no export: m\.nwb"):
-        save(memory_session[["dff"]], outer, overwrite=True)
+        save(few_session[["dff"]], outer, overwrite=True)
     assert source.exists()
 
 
-def test_places_that_are_none_of_this_computer(tmp_path, memory_session, monkeypatch):
-    ds = memory_session[["pupil_diameter"]]
+def test_places_that_are_none_of_this_computer(tmp_path, few_session, monkeypatch):
+    ds = few_session[["pupil_diameter"]]
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ExportError, match="cannot save to s3://bucket"):
         save(ds, "s3://bucket/o.zarr")
@@ -435,9 +441,7 @@ def test_places_that_are_none_of_this_computer(tmp_path, memory_session, monkeyp
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_what_is_written_is_read_back_before_it_appears(
-    memory_session, tmp_path, suffix, monkeypatch
-):
+def test_what_is_written_is_read_back_before_it_appears(few_session, tmp_path, suffix, monkeypatch):
     """A disk that keeps other bytes than it was given."""
     store = importlib.import_module("oscaxr.store.writing")
     name = "NetcdfWriter" if suffix == ".nc" else "ZarrWriter"
@@ -459,7 +463,7 @@ def test_what_is_written_is_read_back_before_it_appears(
 
     monkeypatch.setattr(store, name, Bad)
     with pytest.raises(ExportError, match="reads back otherwise"):
-        save(memory_session[["dff"]], tmp_path / f"s{suffix}")
+        save(few_session[["dff"]], tmp_path / f"s{suffix}")
     assert not list(tmp_path.iterdir())
 
 
@@ -475,18 +479,18 @@ def test_packed_again_with_compression(copy, tmp_path):
         open_exported(path)
 
 
-def test_packed_by_hand(copy, tmp_path, memory_session):
+def test_packed_by_hand(copy, tmp_path, few_session):
     path = tmp_path / "by hand.zarr.zip"
     pack(copy(".zarr"), path)
     with open_exported(path) as ds:
-        xr.testing.assert_identical(ds, memory_session)
+        xr.testing.assert_identical(ds, few_session)
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".zarr.zip"])
-def test_another_store_under_the_name(copy, memory_session, suffix):
+def test_another_store_under_the_name(copy, few_session, suffix):
     path = copy(suffix)
     with open_exported(path) as ds:
-        save(memory_session.isel(time=slice(500)), path, overwrite=True)
+        save(few_session.isel(time=slice(500)), path, overwrite=True)
         with pytest.raises(DamagedExportError, match="Open it again"):
             ds["dff"].load()
         (shutil.rmtree if suffix == ".zarr" else Path.unlink)(path)

@@ -14,12 +14,13 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
+from how_many import examples
 from oscaxr.errors import ExportContentError, ExportError, SessionNotFoundError
 from oscaxr.store.current import provenance_of
 from oscaxr.store.layout import attr_types_of, is_exported, plain_attr, restore_attrs
 from oscaxr.store.open import open_exported
 from oscaxr.store.save import save
-from small_sessions import small_spec
+from small_sessions import USEFUL_VARIABLES, only, small_spec
 
 SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
 FORMATS = [".zarr", ".nc"]
@@ -72,6 +73,13 @@ def everything():
     return ox.sample.session(small_spec(scale=0.01, field_shape=(48, 48)), include="all")
 
 
+@pytest.fixture(scope="module")
+def whole(memory_session, tmp_path_factory):
+    """A whole session in each form, written once. Not to be written to."""
+    folder = tmp_path_factory.mktemp("whole")
+    return {suffix: save(memory_session, folder / f"s{suffix}") for suffix in SUFFIXES}
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 class TestSession:
     def test_in_memory_with_all_parts(self, everything, tmp_path, suffix):
@@ -85,39 +93,43 @@ class TestSession:
             assert_strictly_identical(found, ds)
             found.close()
 
-    def test_facts_that_are_missing(self, tmp_path, suffix, memory_session):
-        ds = memory_session.assign_coords(plane="", line=np.array("", "<U8")).drop_vars("depth")
+    def test_facts_that_are_missing(self, tmp_path, suffix, few_session):
+        ds = few_session.assign_coords(plane="", line=np.array("", "<U8")).drop_vars("depth")
         ds.attrs |= {"age_weeks": float("nan"), "notes": "", "sex": "µ \u2640"}
         found = saved(ds, tmp_path, suffix)
         assert_strictly_identical(found, ds)
         assert found["plane"].item() == ""
 
-    def test_without_pupil_and_tracking(self, tmp_path, suffix, memory_session):
-        ds = memory_session.drop_vars([name for name in memory_session if "pupil" in name])
+    def test_without_pupil_and_tracking(self, tmp_path, suffix, few_session):
+        ds = few_session.drop_vars([name for name in few_session if "pupil" in name])
         ds["tracking_id"] = xr.full_like(ds.tracking_id, -1)
         assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
 
     def test_dask(self, sample_path, tmp_path, suffix):
-        with ox.open_session(sample_path, chunks={}) as ds:
+        with ox.open_session(sample_path, chunks={}) as session:
+            ds = only(session, USEFUL_VARIABLES)
             found = saved(ds, tmp_path, suffix)
             assert_strictly_identical(found, ds)
 
-    def test_empty_selections(self, tmp_path, suffix, memory_session):
-        ds = memory_session.isel(roi=slice(0), segment=slice(0))
+    def test_empty_selections(self, tmp_path, suffix, few_session):
+        ds = few_session.isel(roi=slice(0), segment=slice(0))
         assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
 
-    def test_again_from_the_export(self, tmp_path, suffix, memory_session):
-        found = saved(memory_session, tmp_path, suffix)
+    def test_again_from_the_export(self, tmp_path, suffix, few_session):
+        found = saved(few_session, tmp_path, suffix)
         again = saved(found, tmp_path / "again", suffix)
-        assert_strictly_identical(again, memory_session)
+        assert_strictly_identical(again, few_session)
         assert again.encoding["provenance"]["exported_from"][0]["name"] == f"export{suffix}"
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 class TestOthers:
-    @pytest.mark.parametrize("chunks", [None, {"time": 100, "roi": 3}])
+    @pytest.mark.parametrize(
+        "chunks", [None, pytest.param({"time": 100, "roi": 3}, marks=pytest.mark.slow)]
+    )
     def test_sequences(self, sample_path, tmp_path, suffix, chunks):
-        with ox.open_session(sample_path) as ds:
+        with ox.open_session(sample_path) as session:
+            ds = only(session, [*USEFUL_VARIABLES, "dff_median", "dff_spread"])
             ds = ds if chunks is None else ds.chunk(chunks)
             segments = ds.osca.select(gabor_frame=["D", "U"])
             for options in ({}, {"scale": True, "pad": (1, 2), "edge": "nan"}):
@@ -150,13 +162,13 @@ class TestOthers:
         array = xr.DataArray(np.eye(3), dims=("values", "x"), name=name)
         assert_strictly_identical(saved(array, tmp_path, suffix), array)
 
-    def test_tree(self, memory_session, everything, tmp_path, suffix):
+    def test_tree(self, few_session, everything, tmp_path, suffix):
         tree = xr.DataTree.from_dict(
             {
                 "/": xr.Dataset(coords={"note": "two"}, attrs={"n": 2}),
                 "/mouse_6": xr.Dataset(attrs={"mouse": 6}),
-                "/mouse_6/session_1": memory_session,
-                "/mouse_6/session_2": everything.drop_vars("movie"),
+                "/mouse_6/session_1": few_session,
+                "/mouse_6/session_2": only(everything, [*USEFUL_VARIABLES, "square_x"]),
             },
             name="sessions",
         )
@@ -189,8 +201,19 @@ ODD = {
 
 @pytest.mark.parametrize("suffix", FORMATS)
 class TestDtypes:
+    def test_of_variables(self, tmp_path, suffix):
+        variables, coords = {}, {}
+        for name, values in ODD.items():
+            variables |= {name: ("x", values), f"{name}_of_one": ((), values[2])}
+            coords[f"{name}_beside"] = ("x", values)
+        ds = xr.Dataset(variables, coords)
+        assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
+        empty = ds.isel(x=slice(0))
+        assert_strictly_identical(saved(empty, tmp_path, suffix), empty)
+
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ODD)
-    def test_of_variables(self, name, tmp_path, suffix):
+    def test_of_variables_alone(self, name, tmp_path, suffix):
         values = ODD[name]
         ds = xr.Dataset({"a": ("x", values), "s": ((), values[2])}, {"c": ("x", values)})
         assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
@@ -351,7 +374,7 @@ def columns(draw):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-@hypothesis.settings(max_examples=15, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.settings(max_examples=examples(15), suppress_health_check=list(hypothesis.HealthCheck))
 @hypothesis.given(data=st.data())
 def test_any_dataset(suffix, tmp_path, data):
     names = data.draw(st.lists(st.sampled_from("abcdef"), unique=True, max_size=5))
@@ -397,7 +420,7 @@ def test_attributes_survive_being_made_plain(attrs):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-@hypothesis.settings(max_examples=12, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.settings(max_examples=examples(12), suppress_health_check=list(hypothesis.HealthCheck))
 @hypothesis.given(data=st.data())
 def test_any_array_in_any_chunks(suffix, tmp_path, data):
     shape = data.draw(st.tuples(st.integers(0, 9), st.integers(1, 9)))
@@ -416,42 +439,47 @@ def test_any_array_in_any_chunks(suffix, tmp_path, data):
     found.close()
 
 
+def reopened(exports, suffix):
+    """Open an export; nothing may warn on the way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return open_exported(exports[suffix])
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 class TestOpening:
-    def test_is_lazy(self, memory_session, tmp_path, suffix):
-        found = saved(memory_session, tmp_path, suffix)
+    def test_is_lazy(self, whole, suffix):
+        found = reopened(whole, suffix)
         assert not found["dff"]._in_memory
         assert not found["roi_mask"]._in_memory
 
-    def test_with_dask(self, memory_session, tmp_path, suffix):
-        path = save(memory_session, tmp_path / f"s{suffix}")
-        found = open_exported(path, chunks={})
+    def test_with_dask(self, memory_session, whole, suffix):
+        found = open_exported(whole[suffix], chunks={})
         assert found["dff"].chunks is not None
         xr.testing.assert_identical(found.compute(), memory_session)
 
-    def test_drop_variables(self, memory_session, tmp_path, suffix):
-        path = save(memory_session, tmp_path / f"s{suffix}")
-        found = open_exported(path, drop_variables=["roi_mask", "depth"])
+    def test_drop_variables(self, memory_session, whole, suffix):
+        found = open_exported(whole[suffix], drop_variables=["roi_mask", "depth"])
         xr.testing.assert_identical(found, memory_session.drop_vars(["roi_mask", "depth"]))
 
-    def test_pickles(self, memory_session, tmp_path, suffix):
-        found = saved(memory_session, tmp_path, suffix)
+    def test_pickles(self, memory_session, whole, suffix):
+        found = reopened(whole, suffix)
         xr.testing.assert_identical(pickle.loads(pickle.dumps(found)), memory_session)
 
-    def test_reads_after_it_was_closed(self, memory_session, tmp_path, suffix):
-        found = saved(memory_session, tmp_path, suffix)
+    def test_reads_after_it_was_closed(self, memory_session, whole, suffix):
+        found = reopened(whole, suffix)
         found.close()
         xr.testing.assert_identical(found["dff"], memory_session["dff"])
 
-    def test_many_at_once(self, memory_session, tmp_path, suffix):
-        path = save(memory_session, tmp_path / f"s{suffix}")
+    def test_many_at_once(self, whole, suffix):
+        path = whole[suffix]
         first, second = open_exported(path), open_exported(path)
         second.close()
         third = open_exported(path)
         xr.testing.assert_identical(first, third)
 
-    def test_same_numbers_of_all_operations(self, memory_session, tmp_path, suffix):
-        found = saved(memory_session, tmp_path, suffix)
+    def test_same_numbers_of_all_operations(self, memory_session, whole, suffix):
+        found = reopened(whole, suffix)
         for ds in (found,):
             segments = ds.osca.select(gabor_frame="U")
             ours = ds.osca.sequences("dff", segments, pre=0.5, post=0.5, scale=True)
@@ -478,30 +506,35 @@ warnings.simplefilter("error")
 sys.modules["oscaxr"] = None
 warnings.filterwarnings("ignore", "Engine 'oscaxr' loading failed")
 import xarray as xr
-path = sys.argv[1]
-if path.endswith(".nc"):
-    ds = xr.open_dataset(path)
-else:
-    import zarr
-    ds = xr.open_zarr(zarr.storage.ZipStore(path, mode="r") if path.endswith("zip") else path)
-assert str(ds.stimulus_type.values[0]) in ("grayscreen", "gabors", "visflow"), ds.stimulus_type
-assert ds.valid.dtype == bool and ds.roi_mask.dtype == bool
-assert str(ds.plane.values) == "soma"
-assert "roi" in ds.indexes and "time" in ds.indexes
-print(float(ds.dff.sum()), len(ds.coords), len(ds.data_vars), ds.attrs["oscaxr_session_id"])
+for path in sys.argv[1:]:
+    if path.endswith(".nc"):
+        ds = xr.open_dataset(path)
+    else:
+        import zarr
+        ds = xr.open_zarr(zarr.storage.ZipStore(path, mode="r") if path.endswith("zip") else path)
+    assert str(ds.stimulus_type.values[0]) in ("grayscreen", "gabors", "visflow"), ds.stimulus_type
+    assert ds.valid.dtype == bool and ds.roi_mask.dtype == bool
+    assert str(ds.plane.values) == "soma"
+    assert "roi" in ds.indexes and "time" in ds.indexes
+    print(float(ds.dff.sum()), len(ds.coords), len(ds.data_vars), ds.attrs["oscaxr_session_id"])
 """
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_opens_with_plain_xarray_without_warnings(memory_session, tmp_path, suffix):
-    path = save(memory_session, tmp_path / f"s{suffix}")
+def test_opens_with_plain_xarray_without_warnings(memory_session, whole):
     done = subprocess.run(
-        [sys.executable, "-c", PLAIN, str(path)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", PLAIN, *map(str, whole.values())],
+        check=True,
+        capture_output=True,
+        text=True,
     )
-    total, coords, data, session = done.stdout.split()
-    assert float(total) == pytest.approx(float(memory_session.dff.sum()))
-    assert (int(coords), int(data)) == (len(memory_session.coords), len(memory_session.data_vars))
-    assert session == "758519303"
+    counts = [len(memory_session.coords), len(memory_session.data_vars)]
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(SUFFIXES)
+    for line in lines:
+        total, coords, data, session = line.split()
+        assert float(total) == pytest.approx(float(memory_session.dff.sum()))
+        assert [int(coords), int(data)] == counts
+        assert session == "758519303"
 
 
 class TestRefusals:
@@ -586,29 +619,29 @@ class TestRefusals:
 @pytest.mark.parametrize("suffix", FORMATS)
 class TestOptions:
     @pytest.mark.parametrize("compression", [True, False, "lz4", "gzip", "zlib", "zstd"])
-    def test_compression(self, memory_session, tmp_path, suffix, compression):
+    def test_compression(self, few_session, tmp_path, suffix, compression):
         if suffix == ".nc" and compression in ("lz4", "gzip"):
             pytest.skip("not in netCDF")
-        found = saved(memory_session, tmp_path, suffix, compression=compression)
-        assert_strictly_identical(found, memory_session)
+        found = saved(few_session, tmp_path, suffix, compression=compression)
+        assert_strictly_identical(found, few_session)
 
-    def test_chunks(self, memory_session, tmp_path, suffix):
+    def test_chunks(self, few_session, tmp_path, suffix):
         chunks = {"time": 100, "dff": {"time": -1, "roi": 2}}
-        found = saved(memory_session, tmp_path, suffix, chunks=chunks)
+        found = saved(few_session, tmp_path, suffix, chunks=chunks)
         preferred = found["dff"].encoding["preferred_chunks"]
-        assert preferred == {"time": memory_session.sizes["time"], "roi": 2}
+        assert preferred == {"time": few_session.sizes["time"], "roi": 2}
         assert found["pupil_diameter"].encoding["preferred_chunks"] == {"time": 100}
-        assert_strictly_identical(found, memory_session)
+        assert_strictly_identical(found, few_session)
 
-    def test_float32(self, memory_session, tmp_path, suffix):
-        found = saved(memory_session, tmp_path, suffix, dtype="float32")
+    def test_float32(self, few_session, tmp_path, suffix):
+        found = saved(few_session, tmp_path, suffix, dtype="float32")
         assert found["dff"].dtype == np.float32
         assert found["time"].dtype == np.float64
-        xr.testing.assert_identical(found["dff"], memory_session["dff"].astype(np.float32))
-        found = saved(memory_session, tmp_path, suffix, dtype={"dff": "float32"})
+        xr.testing.assert_identical(found["dff"], few_session["dff"].astype(np.float32))
+        found = saved(few_session, tmp_path, suffix, dtype={"dff": "float32"})
         assert found["run_velocity"].dtype == np.float64
         with pytest.raises(ExportContentError, match="no data variable nothing"):
-            saved(memory_session, tmp_path, suffix, dtype={"nothing": "float32"})
+            saved(few_session, tmp_path, suffix, dtype={"nothing": "float32"})
 
     def test_subsets(self, everything, tmp_path, suffix):
         rois = [5, 0, 3]
@@ -627,7 +660,7 @@ class TestOptions:
         with pytest.raises(ox.OscaxrError, match="'nothing'"):
             saved(everything, tmp_path, suffix, variables="nothing")
 
-    def test_odd_subsets(self, memory_session, tmp_path, suffix):
+    def test_odd_subsets(self, memory_session, few_session, tmp_path, suffix):
         path = tmp_path / f"s{suffix}"
         u = memory_session.osca.sequences("dff", [3, 4], pre=0, post=0.2)
         twice = u.isel(sequence=[0, 0, 1])
@@ -649,14 +682,15 @@ class TestOptions:
         assert not path.exists()
         # No ROI at all is a value like others, as in selections.
         for roi in ([], slice(0, 0), np.zeros(7, bool)):
-            found = saved(memory_session, tmp_path, suffix, roi=roi)
+            found = saved(few_session, tmp_path, suffix, roi=roi)
             assert found.sizes["roi"] == (1 if isinstance(roi, slice) else 0)
             found.close()
 
     def test_provenance(self, sample_path, tmp_path, suffix):
         import hashlib
 
-        with ox.open_session(sample_path) as ds:
+        with ox.open_session(sample_path) as session:
+            ds = only(session, USEFUL_VARIABLES)
             found = saved(ds, tmp_path, suffix)
             twice = saved(ds, tmp_path / "twice", suffix)
             dated = saved(ds, tmp_path / "dated", suffix, timestamp=True, digest=False)
@@ -676,10 +710,10 @@ class TestOptions:
         assert dated.encoding["provenance"]["created"].endswith("+00:00")
         assert dated.encoding["provenance"]["sources"][0]["sha256"] == ""
 
-    @pytest.mark.parametrize("chunks", [None, {}])
+    @pytest.mark.parametrize("chunks", [None, pytest.param({}, marks=pytest.mark.slow)])
     def test_provenance_of_what_comes_from_an_export(self, sample_path, tmp_path, suffix, chunks):
-        with ox.open_session(sample_path) as ds:
-            path = save(ds, tmp_path / f"session{suffix}")
+        with ox.open_session(sample_path) as session:
+            path = save(only(session, USEFUL_VARIABLES), tmp_path / f"session{suffix}")
         original = provenance_of(path)["sources"]
         assert original[0]["name"] == sample_path.name
         with open_exported(path, chunks=chunks) as export:
@@ -696,8 +730,8 @@ class TestOptions:
             assert [one["name"] for one in found["exported_from"]] == [path.name]
 
     def test_provenance_of_what_comes_from_a_tree(self, sample_path, tmp_path, suffix):
-        with ox.open_session(sample_path) as ds:
-            tree = xr.DataTree.from_dict({"/mouse_1/session_1": ds})
+        with ox.open_session(sample_path) as session:
+            tree = xr.DataTree.from_dict({"/mouse_1/session_1": only(session, USEFUL_VARIABLES)})
             path = save(tree, tmp_path / f"tree{suffix}")
         with open_exported(path) as found:
             node = found["mouse_1/session_1"].to_dataset()
@@ -705,10 +739,10 @@ class TestOptions:
             told = saved(u, tmp_path, suffix).encoding["provenance"]
         assert [one["name"] for one in told["sources"]] == [sample_path.name]
 
-    def test_progress(self, memory_session, tmp_path, suffix):
+    def test_progress(self, few_session, tmp_path, suffix):
         seen = []
         saved(
-            memory_session,
+            few_session,
             tmp_path,
             suffix,
             progress=lambda done, total: seen.append((done, total)),
