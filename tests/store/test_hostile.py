@@ -16,7 +16,7 @@ import pytest
 from hostile_payload import Payload
 from hostile_zarr import ATTACKS, DIGEST, ZIPS, Attack, Store, zeros_deflated
 from oscaxr.store.save import save
-from small_sessions import FEW_VARIABLES
+from small_sessions import FEW_VARIABLES, only
 from watched import MEGABYTES, OUTSIDE, SECONDS, assert_met, complaints, harm, watch
 
 CHUNKS = {"dff": {"time": 64, "roi": 2}}
@@ -68,7 +68,7 @@ def goods(tmp_path_factory, memory_session):
     """Good stores, of which the hostile ones are made."""
     warnings.simplefilter("ignore")  # what zarr says of text of fixed width
     folder = tmp_path_factory.mktemp("good")
-    small = memory_session[FEW_VARIABLES].drop_vars(set(memory_session.coords) - {*FEW_VARIABLES})
+    small = only(memory_session, FEW_VARIABLES)
     found = {"own": save(small, folder / "own.zarr", chunks=CHUNKS)}
     found["plain"] = folder / "plain.zarr"
     memory_session.to_zarr(found["plain"], zarr_format=3)
@@ -119,9 +119,8 @@ def test_tampered_zarr_of_much(slow, case):
     assert_met(*slow[case], words=ATTACKS[case.partition("-")[2]].words)
 
 
-@pytest.fixture(scope="module")
-def packed(goods, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("packed")
+def make_packed(goods, folder):
+    """Make hostile archives, and one that opens."""
     whole = Store(goods["own"], folder / "whole", folder)
     paths = {}
     for name, (change, _) in ZIPS.items():
@@ -130,27 +129,13 @@ def packed(goods, tmp_path_factory):
         paths[name] = place / f"{name}.zarr.zip"
         whole.pack(paths[name])
         change(paths[name], place / OUTSIDE)
-    good = folder / "good.zarr.zip"
-    whole.pack(good)
-    found = watch(paths.values(), warm=[good])
-    shutil.rmtree(folder)
-    return {name: (path, found[path]) for name, path in paths.items()}
+    paths["good"] = folder / "good.zarr.zip"
+    whole.pack(paths["good"])
+    return paths
 
 
-@pytest.mark.parametrize("name", ZIPS)
-def test_tampered_zip(packed, name):
-    assert_met(*packed[name], words=ZIPS[name][1])
-
-
-@pytest.mark.parametrize("suffix", [".zarr", ".zarr.zip", ".nc"])
-@pytest.mark.parametrize("kind", ["fifo", "link to a fifo", "device", "zeros", "folder", "nothing"])
-def test_what_is_no_file(strange, kind, suffix):
-    assert_met(*strange[kind, suffix])
-
-
-@pytest.fixture(scope="module")
-def strange(goods, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("strange")
+def make_strange(folder):
+    """Make what has the name of an export and is no file."""
     os.mkfifo(folder / "fifo")
     paths = {}
     for suffix in (".zarr", ".zarr.zip", ".nc"):
@@ -169,8 +154,48 @@ def strange(goods, tmp_path_factory):
                 (path / "inside").mkdir(parents=True)
             else:
                 path.touch()
-    found = watch(paths.values(), warm=goods.values())
-    return {key: (path, found[path]) for key, path in paths.items()}
+    return paths
+
+
+def make_copies(goods, folder):
+    """Make copies that open, and one that was edited and not sealed."""
+    shutil.copytree(goods["own"], folder / "good.zarr")
+    copies = {"good": folder / "good.zarr"}
+    for name in ("edited", "sealed"):
+        store = Store(goods["own"], folder / f"{name}.zarr", folder / OUTSIDE)
+        store.edit("dff", lambda node: node["attributes"].update(comment="fine"))
+        if name == "sealed":
+            store.seal()
+        copies[name] = store.root
+    return copies
+
+
+@pytest.fixture(scope="module")
+def others(goods, tmp_path_factory):
+    """What came of archives, of what is no file and of copies; one process is soon started."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("packed", "strange", "copies")}
+    made = {
+        "packed": make_packed(goods, folders["packed"]),
+        "strange": make_strange(folders["strange"]),
+        "copies": make_copies(goods, folders["copies"]),
+    }
+    warm = [*goods.values(), made["packed"]["good"]]
+    found = watch([path for paths in made.values() for path in paths.values()], warm=warm)
+    return {
+        name: {key: (path, found[path]) for key, path in paths.items()}
+        for name, paths in made.items()
+    }
+
+
+@pytest.mark.parametrize("name", ZIPS)
+def test_tampered_zip(others, name):
+    assert_met(*others["packed"][name], words=ZIPS[name][1])
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".zarr.zip", ".nc"])
+@pytest.mark.parametrize("kind", ["fifo", "link to a fifo", "device", "zeros", "folder", "nothing"])
+def test_what_is_no_file(others, kind, suffix):
+    assert_met(*others["strange"][kind, suffix])
 
 
 # -- that the watching sees what it is for --------------------------------------------------------
@@ -226,26 +251,23 @@ def test_what_is_harmless_is_not_seen(controls):
     assert not one.error
 
 
-def test_what_opens_is_complained_of(goods, tmp_path):
+@pytest.mark.parametrize("group", ["copies", "packed"])
+def test_what_opens_is_complained_of(others, group):
     """Good stores open, in the same process and by the same words."""
-    path = tmp_path / "good.zarr"
-    shutil.copytree(goods["own"], path)
-    tries = watch([path], warm=goods.values())[path]
+    path, tries = others[group]["good"]
     assert [one.error for one in tries] == ["", ""]
     assert not [event for one in tries for event in harm(one)]
     assert len(complaints(path, tries)) == 2
 
 
-def test_a_sealed_copy_opens(goods, tmp_path):
+def test_a_sealed_copy_opens(others):
     """The attacks write the digest as an export does: it is not the digest that stops them."""
-    store = Store(goods["own"], tmp_path / "sealed.zarr", tmp_path / OUTSIDE)
-    store.edit("dff", lambda node: node["attributes"].update(comment="fine"))
-    (one, other) = watch([store.root])[store.root]
+    _, (one, other) = others["copies"]["edited"]
     assert "changed" in one.said
-    store.seal()
-    assert (store.root / DIGEST).stat().st_size
-    assert not [one.error for one in watch([store.root])[store.root] if one.error]
     assert other.error
+    path, tries = others["copies"]["sealed"]
+    assert (path / DIGEST).stat().st_size
+    assert not [one.error for one in tries if one.error]
 
 
 def test_the_bombs_are_bombs():
