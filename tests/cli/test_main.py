@@ -2,10 +2,10 @@
 
 import contextlib
 import importlib
+import os
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +75,12 @@ def test_usage_errors(tmp_path):
 def sampled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sampled") / "my data [1]"
     args = ["--scale", 0.02, "--rois", 5, "--seed", 3, "--layout", "contiguous"]
-    return folder, run("sample", folder, *args, cwd=folder.parent)
+    return folder, run_here("sample", folder, *args, cwd=folder.parent)
 
 
 def test_sample_writes_sessions(sampled):
     folder, done = sampled
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.exit_code, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     paths = sorted(folder.rglob("*.nwb"))
     assert len(paths) == 3
@@ -131,9 +131,9 @@ def test_errors_are_one_message_and_debug_shows_more(tmp_path):
     done = run_here("sample", "new", "--scale", 0, cwd=tmp_path)
     assert is_one_clear_message(done)
     assert "0.004 to 10" in done.stderr
-    done = run("sample", "new", "--scale", 0, "--debug", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
+    done = run_here("sample", "new", "--scale", 0, "--debug", cwd=tmp_path)
+    assert done.exit_code == 1
+    assert isinstance(done.exception, ox.OscaxrError)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -148,9 +148,11 @@ def test_a_folder_that_is_a_file(tmp_path):
 def demonstrated(tmp_path_factory):
     """The demo run once, with the cache folder it made."""
     folder = tmp_path_factory.mktemp("demo")
-    start = time.perf_counter()
+    before = os.times()
     done = run("demo", cwd=folder)
-    return folder, done, time.perf_counter() - start
+    after = os.times()
+    used = after.children_user + after.children_system
+    return folder, done, used - before.children_user - before.children_system
 
 
 def test_demo(demonstrated):
@@ -163,7 +165,7 @@ def test_demo(demonstrated):
     assert 50_000 < figure.stat().st_size < 300_000
     for words in ("<xarray.Dataset>", "gabor_frame = 'U'", "tracked", "Try next", "oscaxr sample"):
         assert words in done.stdout
-    assert seconds < 60  # on a machine that runs other tests beside
+    assert seconds < 60  # of the processor: others may run beside
 
 
 def test_code_that_the_demo_shows_runs(demonstrated):
@@ -265,7 +267,10 @@ def test_another_demo_that_was_quicker(demo_data, tmp_path, monkeypatch):
     assert list(chosen.parent.iterdir()) == [chosen]
 
 
-@pytest.mark.parametrize("damage", ["changed", "gone", "manifest"])
+@pytest.mark.parametrize(
+    "damage",
+    ["changed", *(pytest.param(one, marks=pytest.mark.slow) for one in ("gone", "manifest"))],
+)
 def test_damaged_sessions_in_the_cache_are_written_again(demo_data, tmp_path, monkeypatch, damage):
     chosen = tmp_path / "cache" / "demo"
     monkeypatch.setattr(demo_data, "cache_folder", lambda: chosen)

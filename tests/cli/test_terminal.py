@@ -12,7 +12,7 @@ import time
 import pytest
 
 import oscaxr as ox
-from command_line import SCRIPT, environment, invoke, run, told_json
+from command_line import SCRIPT, environment, invoke, refused, run, told_json, without_ignored
 
 pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="oscaxr is not installed here")
 
@@ -99,17 +99,12 @@ def test_exit_codes(folder, monkeypatch):
     assert (done.returncode, "Traceback" in done.stderr) == (1, True)
 
 
-def test_pictures_without_matplotlib(folder, tmp_path):
-    # A module of that name that cannot be found: the finder below comes first.
-    (tmp_path / "sitecustomize.py").write_text(
-        "import importlib.util as u\n"
-        "find = u.find_spec\n"
-        "u.find_spec = lambda name, *rest: None if name == 'matplotlib' else find(name, *rest)\n"
-    )
-    done = run("plot", "s.nwb", "overview", "-o", "f.png", cwd=folder, PYTHONPATH=str(tmp_path))
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: pictures need matplotlib")
-    assert "pip install" in done.stderr
+def test_pictures_without_matplotlib(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("oscaxr.plot.axes.find_spec", lambda name: None)
+    said = refused("plot", "s.nwb", "overview", "-o", "f.png")
+    assert said.startswith("Error: pictures need matplotlib")
+    assert "pip install" in said
     assert not (folder / "f.png").exists()
 
 
@@ -126,7 +121,7 @@ def test_an_interrupted_extraction_leaves_nothing(folder):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "Traceback" not in said
+    assert "Traceback" not in without_ignored(said)
     assert [path.name for path in folder.glob("*i.csv*")] == []
 
 

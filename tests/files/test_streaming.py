@@ -5,7 +5,6 @@ import json
 import pickle
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -114,8 +113,8 @@ def opened(server, urls, sample_paths):
     sizes = ({"block_size": 1000, "cache_size": 20_000}, {"block_size": 20_000}, {})
     pairs = [
         (ox.open_session(urls[layout], storage_options=QUICK | size), ox.open_session(path))
-        for layout, path in sample_paths.items()
-        for size in sizes
+        for number, (layout, path) in enumerate(sample_paths.items())
+        for size in (sizes if layout == "gzip" else sizes[number % 3 : number % 3 + 1])
     ]
     yield pairs
     for remote, local in pairs:
@@ -238,10 +237,9 @@ def test_connection_lost_while_reading(server, url, open_url):
 
 def test_stalled_connection_is_given_up(server, url):
     server.always = "stall"
-    before = time.monotonic()
+    # It would be no error if the rest were waited for, which comes after 1.5 s.
     with pytest.raises(RemoteError, match="tries"):
         ox.open_session(url, storage_options={"retries": 0, "timeout": 0.2})
-    assert time.monotonic() - before < 1.2
 
 
 def test_slow_connection_is_waited_for(server, url, open_url):
@@ -321,13 +319,15 @@ def test_pickles_and_opens_its_own(server, url, open_url):
     copy.close()
 
 
-def test_dask(url, open_url, sample_path):
+@pytest.mark.parametrize(
+    "scheduler", ["threads", pytest.param("processes", marks=pytest.mark.slow)]
+)
+def test_dask(url, open_url, sample_path, scheduler):
     ds = open_url(url, chunks={"time": 256})
     with ox.open_session(sample_path) as local:
         expected = local.dff.mean("time").values
-    for scheduler in ("threads", "processes"):
-        found = ds.dff.mean("time").compute(scheduler=scheduler)
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    found = ds.dff.mean("time").compute(scheduler=scheduler)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_garbage_is_collected_while_reading(url, open_url):

@@ -88,10 +88,10 @@ def test_input_is_not_changed():
 def test_a_whole_session_without_outliers_is_quick():
     velocity = np.random.default_rng(0).normal(15, 4, 252_000)
     signals.remove_running_outliers(velocity)
-    start = time.perf_counter()
+    start = time.thread_time()  # not of the clock: other processes may run beside
     signals.remove_running_outliers(velocity)
     # One to two milliseconds; the bound only catches a loop over frames.
-    assert time.perf_counter() - start < 0.05
+    assert time.thread_time() - start < 0.05
 
 
 def test_two_dimensional_traces_are_refused():
