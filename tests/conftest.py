@@ -28,7 +28,10 @@ if (
 
 ROOT = Path(__file__).resolve().parents[1]
 
-hypothesis.settings.register_profile("quick", max_examples=examples(40), deadline=None)
+# A gate is to say the same twice: in CI, nothing is drawn anew.
+hypothesis.settings.register_profile(
+    "quick", max_examples=examples(40), deadline=None, derandomize="CI" in os.environ
+)
 hypothesis.settings.register_profile("ci", max_examples=40, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile(HYPOTHESIS_PROFILE)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from example_sessions import SHARED
+from how_many import examples
 from oscaxr.errors import MissingVariableError, SchemaError, SessionMismatchError
 from oscaxr.measure import baseline, integrate, interpolate, scale, scale_factors, scale_parameters
 from oscaxr.model.signals import center_shift, remove_running_outliers
@@ -109,7 +110,7 @@ def test_scaled_by_label_whatever_the_order(ds, what, chunked):
     assert found.dtype == np.float64
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.permutations(range(4)), st.booleans(), st.booleans())
 def test_tracked_rois_align_by_roi(order, session_tracked, data_tracked):
     rng = np.random.default_rng(0)

@@ -96,7 +96,7 @@ def test_one_dim_equals_a_plain_loop(stat, error, array, dims):
 
 
 @pytest.mark.parametrize(("stat", "error"), ERRORS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(array=tables)
 def test_two_dims_are_an_average_of_averages(stat, error, array):
     found = stats(responses(array), ("sequence", "roi"), stat, error)
@@ -160,7 +160,7 @@ def test_missing_dims_are_named():
             stats(data, "session")
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [pytest.param(np.float32, marks=pytest.mark.slow), np.float64])
 @pytest.mark.parametrize(("stat", "error"), ERRORS)
 def test_dask_gives_the_same_and_stays_lazy(stat, error, dtype):
     array = np.random.default_rng(0).normal(size=(5, 8, 6)).astype(dtype)

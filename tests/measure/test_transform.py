@@ -164,7 +164,7 @@ def test_datasets_change_only_variables_with_the_dim():
     np.testing.assert_allclose(integrate(rated).dff, integrate(u) / 2)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "function",
     [

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from example_sessions import SHARED
+from how_many import examples
 from oscaxr.errors import OscaxrError
 from oscaxr.model.facts import PUBLISHED
 from oscaxr.sample import (
@@ -226,7 +227,7 @@ def test_other_specs_give_other_sessions(change: dict) -> None:
     assert not np.array_equal(first.run_velocity, other.run_velocity)
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.integers(-200, 6000), st.integers(-200, 6000))
 def test_traces_do_not_depend_on_the_block(start: int, stop: int) -> None:
     session = make_session(replace(SMALL, scale=0.04))
@@ -501,7 +502,13 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+# What is written by the same steps as another form.
+REPEATED = ("default", "contiguous", "free chunks", "table")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[pytest.mark.slow] * (one in REPEATED)) for one in VARIANTS]
+)
 def test_every_form_reads_back(tiny: SampleSession, tmp_path: Path, name: str) -> None:
     form = dict(VARIANTS[name])
     forms = form.pop("forms", [])

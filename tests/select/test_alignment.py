@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oscaxr as ox
+from how_many import examples
 from oscaxr.errors import SchemaError, TrackingError
 from oscaxr.select.alignment import align_tracked
 
@@ -127,7 +128,7 @@ def test_order_of_sessions_and_of_rois_means_nothing(sessions, random):
 
 
 @given(mice())
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 def test_results_can_be_written(tmp_path_factory, sessions):
     for stack in (None, True):
         aligned = align_tracked(sessions, stack=stack)
