@@ -48,8 +48,22 @@ def in_this_process(code: str, *arguments: object) -> object:
     return json.loads(said.getvalue())
 
 
+# Others of their kind are run with all tests.
+REPEATED = (
+    "save to zarr, to a plain write",
+    "save to netCDF from NWB, to a plain write",
+    "memory of many sessions to few: loop",
+    "netCDF: first open of a process, to NWB",
+    "netCDF: open and one ROI, to NWB",
+)
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("one", TASKS, ids=[one.name for one in TASKS])
+@pytest.mark.parametrize(
+    "one",
+    [pytest.param(one, marks=[pytest.mark.slow] * (one.name in REPEATED)) for one in TASKS],
+    ids=[one.name for one in TASKS],
+)
 def test_task(one, cases, monkeypatch):
     for module in run.MODULES:
         monkeypatch.setattr(module, "in_fresh_process", in_this_process, raising=False)

@@ -1,5 +1,6 @@
 """Every recorded number of the published analysis code, from examples of both layouts."""
 
+import functools
 import json
 
 import numpy as np
@@ -76,6 +77,11 @@ class Case:
             rtol = self.rtol if rtol is None else rtol
             scale = np.nanmax(np.abs(expected)) if expected.size else 0
             np.testing.assert_allclose(values, expected, rtol=rtol, atol=rtol * scale)
+
+    @functools.cached_property
+    def plain(self):
+        """The sequences as they are, read once for all statistics of them."""
+        return self.u().load()
 
     def u(self, name="dff", **options):
         """Sequences around the U segments, 1 s before and after."""
@@ -202,7 +208,7 @@ def test_pupil_in_camera_pixels(case):
 @pytest.mark.parametrize("error", ["std", "sem"])
 @pytest.mark.parametrize("stat", ["mean", "median"])
 def test_statistics(case, stat, error, by, shape):
-    data = case.u().osca.integrate() if shape == "integ" else case.u()
+    data = case.plain.osca.integrate() if shape == "integ" else case.plain
     dim = "sequence" if by == "byroi" else ("sequence", "roi")
     found = data.osca.stats(dim, stat=stat, error=error)
     # Recorded for each ROI: first the statistic, then its error(s), each over time.

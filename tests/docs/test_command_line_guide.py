@@ -5,6 +5,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 from command_line import invoke
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "command_line.md"
@@ -15,6 +17,7 @@ def rounded(text: str) -> str:
     return re.sub(r"\.\d+", "", text)
 
 
+@pytest.mark.slow
 def test_the_guide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```(sh|text)\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)

@@ -38,9 +38,15 @@ def archive(tmp_path, sample_path, monkeypatch):
 
 
 NEEDS_NETWORK = ("download_and_stream",)
+# Those that write and read whole sessions again and again.
+LONG = ("export", "many_sessions")
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] * (page.stem in LONG)) for page in GUIDES],
+    ids=lambda page: page.stem,
+)
 def test_snippets_run(page, tmp_path, monkeypatch, capsys, request):
     if page.stem in NEEDS_NETWORK:
         request.getfixturevalue("archive")

@@ -180,7 +180,13 @@ def dendrites(tmp_path_factory: pytest.TempPathFactory) -> tuple[SampleSession, 
 
 
 # -- clocks -------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(one, marks=[pytest.mark.slow] * (one in ("plain", "glitches", "slow")))
+        for one in RECORDINGS
+    ],
+)
 def test_frames_and_times_follow_from_the_sync_lines(name: str, tmp_path: Path) -> None:
     spec, forms = RECORDINGS[name]
     session = make_session(spec)
@@ -788,10 +794,13 @@ def test_a_mouse_in_the_original_format(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "facts",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         {"plane": "dend", "twop_rate": 30.15, "seed": 3, "session_number": 2},
         {"n_tracked": 0, "seed": 5, "late_frames": 0.0002, "scale": 0.03},
-        {"gabor_kappa": 4, "square_size": 256, "block_order": ("right", "left", "gabors")},
+        pytest.param(
+            {"gabor_kappa": 4, "square_size": 256, "block_order": ("right", "left", "gabors")},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_both_formats_open_to_the_same_values(facts: dict[str, Any], tmp_path: Path) -> None:

@@ -22,9 +22,10 @@ def ds(tmp_path_factory):
 
 
 def naive_image(ds, frame):
+    starts, stops = ds.start_frame_stim.values, ds.stop_frame_stim.values
     for segment in range(ds.sizes["segment"]):
-        row = ds.isel(segment=segment)
-        if row.start_frame_stim <= frame < row.stop_frame_stim:
+        if starts[segment] <= frame < stops[segment]:
+            row = ds.isel(segment=segment)
             position = int(row.start_frame_stim_template)
             if row.stimulus_type == "visflow":
                 position += frame - int(row.start_frame_stim)

@@ -300,7 +300,16 @@ def test_two_at_once_and_again(layout_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The specified chunks separate the stored chunks")
-@pytest.mark.parametrize("chunks", [{}, "auto", {"time": 500}, {"roi": 2, "time": -1}], ids=str)
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param("auto", marks=pytest.mark.slow),
+        {"time": 500},
+        {"roi": 2, "time": -1},
+    ],
+    ids=str,
+)
 def test_dask_equals_eager(layout_path: Path, chunks: Any, reads: list[str]) -> None:
     with (
         ox.open_session(layout_path, include="squares", chunks=chunks) as lazy,
@@ -326,7 +335,9 @@ def test_chunks_of_the_file_are_kept(sample_paths: dict[str, Path]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The specified chunks separate the stored chunks")
-@pytest.mark.parametrize("scheduler", ["threads", "processes", "synchronous"])
+@pytest.mark.parametrize(
+    "scheduler", ["threads", "processes", pytest.param("synchronous", marks=pytest.mark.slow)]
+)
 def test_dask_schedulers(sample_paths: dict[str, Path], scheduler: str) -> None:
     import dask
 
@@ -375,14 +386,14 @@ def test_open_mfdataset(sample_paths: dict[str, Path]) -> None:
     "dropped",
     [
         "roi_mask",
-        ["dff", "run_velocity"],
+        pytest.param(["dff", "run_velocity"], marks=pytest.mark.slow),
         ("pupil_diameter", "gabor_x", "valid"),
-        ["time"],
+        pytest.param(["time"], marks=pytest.mark.slow),
         ["stim_time", "roi", "segment"],
         ["stimulus_type", "start_frame_twop", "stop_time", "tracking_id"],
-        ["session_id", "mouse_id"],
+        pytest.param(["session_id", "mouse_id"], marks=pytest.mark.slow),
         ["no_such_variable"],
-        [],
+        pytest.param([], marks=pytest.mark.slow),
     ],
     ids=str,
 )

@@ -54,18 +54,18 @@ def test_results_say_what_became_of_each_session(data, paths, tmp_path):
 
 
 def test_what_differs_fails_and_says_how_to_replace_it(paths, tmp_path):
-    convert(paths[0], tmp_path, format="nc", dtype=np.float32)
+    convert(paths[0], tmp_path, dtype=np.float32)
     with pytest.raises(SessionsFailedError, match="other options") as caught:
-        convert(paths[:2], tmp_path, format="nc")
+        convert(paths[:2], tmp_path)
     failed, written = caught.value.results
     assert (failed.status, written.status) == ("failed", "written")
     assert failed.reason.endswith("overwrite=True replaces it.")
     assert "TargetExistsError" in failed.traceback
     assert list(caught.value.failures) == NAMES[:1]
     with pytest.warns(FailedSessionsWarning, match=NAMES[0]):
-        results = convert(paths[:2], tmp_path, format="nc", errors="collect")
+        results = convert(paths[:2], tmp_path, errors="collect")
     assert statuses(results) == {NAMES[0]: "failed", NAMES[1]: "verified"}
-    results = convert(paths[0], tmp_path, format="nc", overwrite=True)
+    results = convert(paths[0], tmp_path, overwrite=True)
     assert statuses(results) == {NAMES[0]: "replaced"}
 
 

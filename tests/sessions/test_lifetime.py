@@ -24,7 +24,10 @@ def no_collector():
         gc.enable()
 
 
-@pytest.fixture(scope="module", params=["nwb", "zarr", "zarr.zip", "nc"])
+@pytest.fixture(
+    scope="module",
+    params=["nwb", "zarr", pytest.param("zarr.zip", marks=pytest.mark.slow), "nc"],
+)
 def path(request, sample_path, tmp_path_factory):
     if request.param == "nwb":
         return sample_path

@@ -196,7 +196,9 @@ def test_one_bad_session(with_a_bad_one):
         ox.open_sessions([1], datadir=folder)
 
 
-@pytest.mark.parametrize("scheduler", [None, "threads", "synchronous"])
+@pytest.mark.parametrize(
+    "scheduler", [None, "threads", pytest.param("synchronous", marks=pytest.mark.slow)]
+)
 def test_mapping_equals_a_loop(mouse, scheduler):
     folder, table = mouse
     found = ox.map_sessions(
@@ -290,7 +292,14 @@ ANY_XARRAY = {
 }
 
 
-@pytest.mark.parametrize("what", ANY_XARRAY)
+def each(names, quick):
+    """Take all names, those that are not quick with the slow tests."""
+    return [pytest.param(one, marks=[pytest.mark.slow] * (one not in quick)) for one in names]
+
+
+@pytest.mark.parametrize(
+    "what", each(ANY_XARRAY, ["coordinate of segments", "array without a name", "coordinates"])
+)
 def test_any_xarray_object_can_be_returned(mouse, what):
     folder, table = mouse
     func, name = ANY_XARRAY[what]
@@ -328,7 +337,7 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("what", VALUES)
+@pytest.mark.parametrize("what", each(VALUES, ["numpy number", "time"]))
 def test_single_values_of_one_kind_become_an_array(mouse, what):
     folder, table = mouse
     func, kind = VALUES[what]
@@ -352,7 +361,9 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("what", OTHERS)
+@pytest.mark.parametrize(
+    "what", each(OTHERS, ["dict", "number or none", "array or frame", "frame or series"])
+)
 def test_anything_else_becomes_a_dict(mouse, what):
     folder, table = mouse
     func = OTHERS[what]

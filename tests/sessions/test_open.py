@@ -294,7 +294,7 @@ def test_several_files_of_both_styles(tmp_path: Path) -> None:
             assert ds.attrs["source_files"].count(".nwb") == 2
 
 
-@pytest.mark.parametrize("suffix", ["zarr", "nc"])
+@pytest.mark.parametrize("suffix", ["zarr", pytest.param("nc", marks=pytest.mark.slow)])
 def test_exports_open_as_sessions(sample_path, tmp_path, suffix):
     target = tmp_path / f"session.{suffix}"
     with ox.open_session(sample_path) as ds:

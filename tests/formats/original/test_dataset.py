@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,13 @@ ORIGINAL_ATTRS = {"date", "segmentation", "fluorescence"}
 NWB_ATTRS = {"session_start_time", "age", "identifier", "genotype", "nwb_version", "sex"}
 
 
-@pytest.fixture(scope="module", params=["soma", "dend", "no-tracking", "gzip", "other-order"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        *("soma", "dend", "no-tracking"),
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("gzip", "other-order")),
+    ],
+)
 def both(request, tmp_path_factory):
     """The same session in both layouts, all ROIs fit."""
     facts = {
@@ -365,6 +372,21 @@ def test_a_cache_folder_that_cannot_be_written_is_said(original_folders, tmp_pat
         assert ds.run_velocity.notnull().any()
 
 
+def test_several_threads_may_keep_the_same_log(original_folders, tmp_path):
+    kept = tmp_path / "kept"
+
+    def squares(_):
+        with ox.open_session(original_folders["soma"], include="squares", keep_decoded=kept) as ds:
+            return ds.square_x.values
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(squares, range(2))
+    assert one.any()
+    np.testing.assert_array_equal(one, other)
+    assert len(list(kept.iterdir())) == 1
+
+
+@pytest.mark.slow
 def test_several_processes_may_keep_the_same_log(original_folders, tmp_path):
     kept = tmp_path / "kept"
     code = (
