@@ -48,20 +48,14 @@ def in_this_process(code: str, *arguments: object) -> object:
     return json.loads(said.getvalue())
 
 
-# Others of their kind are run with all tests.
-REPEATED = (
-    "save to zarr, to a plain write",
-    "save to netCDF from NWB, to a plain write",
-    "memory of many sessions to few: loop",
-    "netCDF: first open of a process, to NWB",
-    "netCDF: open and one ROI, to NWB",
-)
+# A few of each kind by default, all of them with the slow tests.
+QUICK = TASKS[::3]
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "one",
-    [pytest.param(one, marks=[pytest.mark.slow] * (one.name in REPEATED)) for one in TASKS],
+    [pytest.param(one, marks=[pytest.mark.slow] * (one not in QUICK)) for one in TASKS],
     ids=[one.name for one in TASKS],
 )
 def test_task(one, cases, monkeypatch):

@@ -38,7 +38,17 @@ CRITERIA = {
 }
 
 
-@pytest.fixture(scope="module", params=SESSIONS, ids=lambda case: f"{case[0]}-{case[1]}")
+# Of each layout one, and the one of float64; the others with the slow tests.
+QUICK = (("nwb", 758519303), ("nwb", 759660390), ("original", 764704289))
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(case, marks=[pytest.mark.slow] * (case not in QUICK)) for case in SESSIONS
+    ],
+    ids=lambda case: f"{case[0]}-{case[1]}",
+)
 def case(request, shared):
     """A session, its golden arrays and its golden facts."""
     layout, number = request.param

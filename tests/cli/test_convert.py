@@ -138,6 +138,7 @@ def test_parts_that_are_missing_are_found(paths, tmp_path):
     assert summary_here(*args)[:2] == (0, {NAMES[0]: "verified"})
 
 
+@pytest.mark.slow
 def test_a_netcdf_file_that_is_cut_short_is_found(paths, tmp_path):
     args = [paths[0], tmp_path, "--format", "nc"]
     target = tmp_path / f"{NAMES[0]}.nc"
@@ -268,6 +269,7 @@ def test_interrupted(data, tmp_path):
     assert not leftovers(out)
 
 
+@pytest.mark.slow
 def test_tables_facts_and_options(data, paths, tmp_path):
     table = data / "table.csv"
     code, status, _ = summary_here(table, tmp_path / "a", "--dtype", "float32")

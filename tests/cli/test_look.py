@@ -407,6 +407,7 @@ def test_rois_and_traces_of_the_original_layout_can_be_chosen(original_folders, 
     assert "--segmentation allen" in refused("info", sample_path, "--segmentation", "allen")
 
 
+@pytest.mark.slow
 def test_sessions_in_the_original_layout(tmp_path):
     ox.sample.write_mouse(
         tmp_path, scale=0.02, n_rois=(3, 3, 3), n_tracked=2, format="original"

@@ -212,14 +212,9 @@ def test_figure_format_is_checked_before_any_work(tmp_path):
     assert not (tmp_path / "cache" / "oscaxr").exists()
 
 
-def test_demo_without_matplotlib(tmp_path):
-    # A module of that name that cannot be found: the finder below comes first.
-    (tmp_path / "sitecustomize.py").write_text(
-        "import importlib.util as u\n"
-        "find = u.find_spec\n"
-        "u.find_spec = lambda name, *rest: None if name == 'matplotlib' else find(name, *rest)\n"
-    )
-    done = run("demo", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+def test_demo_without_matplotlib(tmp_path, monkeypatch):
+    monkeypatch.setattr("oscaxr.plot.axes.find_spec", lambda name: None)
+    done = run_here("demo", cwd=tmp_path)
     assert is_one_clear_message(done)
     assert "pip install" in done.stderr
 

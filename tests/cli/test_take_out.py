@@ -135,7 +135,9 @@ def test_a_table_too_long_is_refused_before_anything_is_read(first, tmp_path, mo
 
 
 # -- extract --------------------------------------------------------------------------------------
-@pytest.mark.parametrize("suffix", [".nc", ".zarr", ".zarr.zip"])
+@pytest.mark.parametrize(
+    "suffix", [".nc", ".zarr", pytest.param(".zarr.zip", marks=pytest.mark.slow)]
+)
 def test_what_is_extracted_is_what_the_library_gives(first, session, tmp_path, suffix):
     out = tmp_path / f"u{suffix}"
     text = told("extract", first, "gabor_frame=U", "gabor_kappa=16", "-o", out, "--post", 0.5)
@@ -284,7 +286,7 @@ def test_what_cannot_be_extracted(first, tmp_path, monkeypatch, options, says, c
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["u.nc", "u.zarr", "u.csv"])
+@pytest.mark.parametrize("name", ["u.nc", pytest.param("u.zarr", marks=pytest.mark.slow), "u.csv"])
 def test_targets_are_replaced_only_when_told(first, tmp_path, name):
     out = tmp_path / name
     told("extract", first, "gabor_frame=U", "-o", out)

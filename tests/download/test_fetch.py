@@ -483,6 +483,7 @@ def test_command_says_what_went_wrong(server, tmp_path):
     assert run(server, *args, "--overwrite").exit_code == 0
 
 
+@pytest.mark.slow
 def test_console_script(server, tmp_path):
     done = subprocess.run(
         [SCRIPT, "download", "--sessions", "1", "-o", "data", "--api-url", server.api],

@@ -296,6 +296,12 @@ def test_pickle_opens_by_path(storage_file: Path, name: str) -> None:
     reader.file.close()
 
 
+@pytest.mark.parametrize(
+    "storage_file",
+    ["plain", pytest.param("userblock", marks=pytest.mark.slow)],
+    indirect=True,
+    scope="module",
+)
 def test_pickle_in_another_process(storage_file: Path) -> None:
     lazy, eager, reader = variable(storage_file, "gzip_f4")
     code = "import pickle, sys; v = pickle.loads(sys.stdin.buffer.read()); print(v.values.sum())"

@@ -503,7 +503,7 @@ VARIANTS = {
 
 
 # What is written by the same steps as another form.
-REPEATED = ("default", "contiguous", "free chunks", "table")
+REPEATED = ("default", "contiguous", "shuffled", "free chunks", "untracked", "table")
 
 
 @pytest.mark.parametrize(

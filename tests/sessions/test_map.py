@@ -361,9 +361,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize(
-    "what", each(OTHERS, ["dict", "number or none", "array or frame", "frame or series"])
-)
+@pytest.mark.parametrize("what", each(OTHERS, ["dict", "number or none", "array or frame"]))
 def test_anything_else_becomes_a_dict(mouse, what):
     folder, table = mouse
     func = OTHERS[what]

@@ -180,7 +180,8 @@ def test_killed_before_there_was_anything(tmp_path, suffix, old):
 
 
 @posix
-@pytest.mark.parametrize("suffix", SLOWER[::2])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", SUFFIXES[::2])
 def test_killed_at_any_time(tmp_path, suffix, old):
     """Whenever the blow falls, the target is the old one or the new one, and whole."""
     path = save(old, tmp_path / f"s{suffix}")
@@ -281,8 +282,9 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/mounts").exists(), reason="mounts as on Linux")
-@pytest.mark.parametrize("suffix", SLOWER)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_disk_full(small_disk, suffix, old):
     path = save(old, small_disk / f"s{suffix}")
     child = start(path)
@@ -427,7 +429,7 @@ class TestPieces:
 def test_two_threads_in_one_folder(tmp_path, memory_session):
     from concurrent.futures import ThreadPoolExecutor
 
-    paths = [tmp_path / f"s{i}{suffix}" for i in range(3) for suffix in SUFFIXES]
+    paths = [tmp_path / f"s{i}{suffix}" for i in range(2) for suffix in SUFFIXES]
     few = memory_session[["dff", "pupil_diameter"]]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda path: save(few, path), paths))

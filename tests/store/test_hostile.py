@@ -10,6 +10,7 @@ import shutil
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,9 +90,12 @@ def make(case: str, goods: dict[str, Path], folder: Path) -> Path:
     return store.root
 
 
-def outcomes(cases: list[str], goods: dict[str, Path], folder: Path) -> dict[str, tuple]:
-    paths = {case: make(case, goods, folder) for case in cases}
-    found = watch(paths.values(), warm=goods.values())
+def outcomes(
+    cases: list[str], goods: dict[str, Path], folder: Path, others: dict[tuple, Path]
+) -> dict[Any, tuple]:
+    """What came of cases, and of other stores: all of them in one process."""
+    paths = {case: make(case, goods, folder) for case in cases} | others
+    found = watch(paths.values(), warm=[*goods.values(), *others.values()][:3])
     ran = [str(path) for path in folder.glob(f"*/{OUTSIDE}/ran")]
     assert not ran
     shutil.rmtree(folder)
@@ -100,12 +104,17 @@ def outcomes(cases: list[str], goods: dict[str, Path], folder: Path) -> dict[str
 
 @pytest.fixture(scope="module")
 def quick(goods, tmp_path_factory):
-    return outcomes(QUICK, goods, tmp_path_factory.mktemp("quick"))
+    others = {
+        (group, name): path
+        for group, making in MADE.items()
+        for name, path in making(goods, tmp_path_factory.mktemp(group)).items()
+    }
+    return outcomes(QUICK, goods, tmp_path_factory.mktemp("quick"), others)
 
 
 @pytest.fixture(scope="module")
 def slow(goods, tmp_path_factory):
-    return outcomes(SLOW, goods, tmp_path_factory.mktemp("slow"))
+    return outcomes(SLOW, goods, tmp_path_factory.mktemp("slow"), {})
 
 
 @pytest.mark.parametrize("case", QUICK)
@@ -122,19 +131,18 @@ def test_tampered_zarr_of_much(slow, case):
 def make_packed(goods, folder):
     """Make hostile archives, and one that opens."""
     whole = Store(goods["own"], folder / "whole", folder)
-    paths = {}
+    paths = {"good": folder / "good.zarr.zip"}
+    whole.pack(paths["good"])
     for name, (change, _) in ZIPS.items():
         place = folder / name
         (place / OUTSIDE).mkdir(parents=True)
         paths[name] = place / f"{name}.zarr.zip"
         whole.pack(paths[name])
         change(paths[name], place / OUTSIDE)
-    paths["good"] = folder / "good.zarr.zip"
-    whole.pack(paths["good"])
     return paths
 
 
-def make_strange(folder):
+def make_strange(goods, folder):
     """Make what has the name of an export and is no file."""
     os.mkfifo(folder / "fifo")
     paths = {}
@@ -170,32 +178,19 @@ def make_copies(goods, folder):
     return copies
 
 
-@pytest.fixture(scope="module")
-def others(goods, tmp_path_factory):
-    """What came of archives, of what is no file and of copies; one process is soon started."""
-    folders = {name: tmp_path_factory.mktemp(name) for name in ("packed", "strange", "copies")}
-    made = {
-        "packed": make_packed(goods, folders["packed"]),
-        "strange": make_strange(folders["strange"]),
-        "copies": make_copies(goods, folders["copies"]),
-    }
-    warm = [*goods.values(), made["packed"]["good"]]
-    found = watch([path for paths in made.values() for path in paths.values()], warm=warm)
-    return {
-        name: {key: (path, found[path]) for key, path in paths.items()}
-        for name, paths in made.items()
-    }
+# What is opened beside the cases, in the same process; the first of them opens.
+MADE = {"packed": make_packed, "strange": make_strange, "copies": make_copies}
 
 
 @pytest.mark.parametrize("name", ZIPS)
-def test_tampered_zip(others, name):
-    assert_met(*others["packed"][name], words=ZIPS[name][1])
+def test_tampered_zip(quick, name):
+    assert_met(*quick["packed", name], words=ZIPS[name][1])
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".zarr.zip", ".nc"])
 @pytest.mark.parametrize("kind", ["fifo", "link to a fifo", "device", "zeros", "folder", "nothing"])
-def test_what_is_no_file(others, kind, suffix):
-    assert_met(*others["strange"][kind, suffix])
+def test_what_is_no_file(quick, kind, suffix):
+    assert_met(*quick["strange", (kind, suffix)])
 
 
 # -- that the watching sees what it is for --------------------------------------------------------
@@ -252,20 +247,20 @@ def test_what_is_harmless_is_not_seen(controls):
 
 
 @pytest.mark.parametrize("group", ["copies", "packed"])
-def test_what_opens_is_complained_of(others, group):
+def test_what_opens_is_complained_of(quick, group):
     """Good stores open, in the same process and by the same words."""
-    path, tries = others[group]["good"]
+    path, tries = quick[group, "good"]
     assert [one.error for one in tries] == ["", ""]
     assert not [event for one in tries for event in harm(one)]
     assert len(complaints(path, tries)) == 2
 
 
-def test_a_sealed_copy_opens(others):
+def test_a_sealed_copy_opens(quick):
     """The attacks write the digest as an export does: it is not the digest that stops them."""
-    _, (one, other) = others["copies"]["edited"]
+    _, (one, other) = quick["copies", "edited"]
     assert "changed" in one.said
     assert other.error
-    path, tries = others["copies"]["sealed"]
+    path, tries = quick["copies", "sealed"]
     assert (path / DIGEST).stat().st_size
     assert not [one.error for one in tries if one.error]
 

@@ -20,10 +20,12 @@ from oscaxr.store.current import provenance_of
 from oscaxr.store.layout import attr_types_of, is_exported, plain_attr, restore_attrs
 from oscaxr.store.open import open_exported
 from oscaxr.store.save import save
-from small_sessions import USEFUL_VARIABLES, only, small_spec
+from small_sessions import LAYOUTS, USEFUL_VARIABLES, only, small_spec
 
 SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
 FORMATS = [".zarr", ".nc"]
+# Where what is asked is no matter of the format.
+ZARR_FIRST = [".zarr", pytest.param(".nc", marks=pytest.mark.slow)]
 
 
 def assert_strictly_identical(found, expected):
@@ -87,12 +89,6 @@ class TestSession:
         assert_strictly_identical(found, everything)
         found.close()
 
-    def test_from_nwb(self, sample_path, tmp_path, suffix):
-        with ox.open_session(sample_path, include=("squares",)) as ds:
-            found = saved(ds, tmp_path, suffix)
-            assert_strictly_identical(found, ds)
-            found.close()
-
     def test_facts_that_are_missing(self, tmp_path, suffix, few_session):
         ds = few_session.assign_coords(plane="", line=np.array("", "<U8")).drop_vars("depth")
         ds.attrs |= {"age_weeks": float("nan"), "notes": "", "sex": "µ \u2640"}
@@ -120,6 +116,14 @@ class TestSession:
         again = saved(found, tmp_path / "again", suffix)
         assert_strictly_identical(again, few_session)
         assert again.encoding["provenance"]["exported_from"][0]["name"] == f"export{suffix}"
+
+
+@pytest.mark.parametrize("suffix", ZARR_FIRST)
+def test_from_nwb(sample_path, tmp_path, suffix):
+    with ox.open_session(sample_path, include=("squares",)) as ds:
+        found = saved(ds, tmp_path, suffix)
+        assert_strictly_identical(found, ds)
+        found.close()
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -617,8 +621,11 @@ class TestRefusals:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-class TestOptions:
-    @pytest.mark.parametrize("compression", [True, False, "lz4", "gzip", "zlib", "zstd"])
+class TestStorage:
+    @pytest.mark.parametrize(
+        "compression",
+        [pytest.param(True, marks=pytest.mark.slow), False, "lz4", "gzip", "zlib", "zstd"],
+    )
     def test_compression(self, few_session, tmp_path, suffix, compression):
         if suffix == ".nc" and compression in ("lz4", "gzip"):
             pytest.skip("not in netCDF")
@@ -643,6 +650,9 @@ class TestOptions:
         with pytest.raises(ExportContentError, match="no data variable nothing"):
             saved(few_session, tmp_path, suffix, dtype={"nothing": "float32"})
 
+
+@pytest.mark.parametrize("suffix", ZARR_FIRST)
+class TestOptions:
     def test_subsets(self, everything, tmp_path, suffix):
         rois = [5, 0, 3]
         segments = everything.osca.select(stimulus="visflow")
@@ -758,6 +768,11 @@ def test_packed_into_one_file(everything, tmp_path):
     found.close()
 
 
+@pytest.mark.parametrize(
+    "layout_path",
+    [pytest.param(one, marks=[pytest.mark.slow] * (one != "gzip")) for one in sorted(LAYOUTS)],
+    indirect=True,
+)
 def test_from_nwb_in_every_layout(layout_path, tmp_path):
     with ox.open_session(layout_path) as ds:
         assert_strictly_identical(saved(ds, tmp_path, ".nc"), ds)

@@ -325,7 +325,7 @@ def test_wrong_shape(broken: Broken, place: str, values: Any) -> None:
         f"{TRIALS}/gabor_sizes_index",
     ],
 )
-@pytest.mark.parametrize("kind", ["text", "compound"])
+@pytest.mark.parametrize("kind", ["text", pytest.param("compound", marks=pytest.mark.slow)])
 def test_wrong_dtype(broken: Broken, place: str, kind: str) -> None:
     def change(file: h5py.File) -> None:
         shape = file[place].shape

@@ -477,7 +477,7 @@ def test_boxes_and_ids_of_masks_are_whole_numbers(folder, key, value):
 
 def test_a_picture_that_is_too_large_is_an_error(folder):
     path = read_tree(folder).files["max_projection"]
-    Image.new("L", (20_000, 20_000)).save(path)
+    Image.new("1", (20_000, 20_000)).save(path)  # of one bit each: soon written
     with pytest.raises(FormatError, match="cannot be read as a picture"):
         opened(folder)
 
