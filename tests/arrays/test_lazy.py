@@ -228,6 +228,8 @@ def test_pickle_and_copies() -> None:
 def test_zero_dimensional_and_empty_sources() -> None:
     point = xr.Variable((), OrthogonalArray(ArrayReader(np.array(3.5))))
     assert point.values == 3.5
+    word = xr.Variable((), OrthogonalArray(ArrayReader(np.array("", "<U8"))))
+    assert word.values.dtype == "<U8"
     nothing, reader = lazy(np.empty((0, 4)))
     assert nothing.values.shape == (0, 4)
     assert nothing.isel(b=[0, 1]).values.shape == (0, 2)
