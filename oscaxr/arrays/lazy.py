@@ -108,7 +108,8 @@ def read_runs(array: Any, runs: list[list[Run]], dtype: np.dtype[Any]) -> Array:
 def take_outer(values: Array, indices: tuple[slice | Array, ...]) -> Array:
     """Return the outer product of indices of an array in memory."""
     # The ellipsis keeps an array of no dims an array, and so text as wide as it was.
-    values = values[(*(i if isinstance(i, slice) else slice(None) for i in indices), ...)]
+    slices: list[Any] = [i if isinstance(i, slice) else slice(None) for i in indices]
+    values = values[(*slices, ...)]
     for axis, index in enumerate(indices):
         if isinstance(index, np.ndarray):
             values = values[(slice(None),) * axis + (index,)]
