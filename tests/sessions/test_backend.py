@@ -16,6 +16,7 @@ from oscaxr.errors import CriterionError, MissingVariableError, OscaxrWarning
 from oscaxr.files.hdf5_arrays import DatasetReader
 from oscaxr.model.schema import SESSION
 from oscaxr.sessions.backend import OscaxrBackendEntrypoint
+from sample_forms import write_nwb_form
 
 
 @pytest.fixture
@@ -422,9 +423,8 @@ def several_files(
     made = ox.sample.make_session(
         ox.sample.SampleSpec(scale=0.01, n_rois=3, n_tracked=0, field_shape=(48, 48), dropped=0.0)
     )
-    options = {"template_frames": 5}
     return {
-        part: ox.sample.write_nwb(made, folder, parts=part, **options)
+        part: write_nwb_form(made, folder, "no_full_table", parts=part, template_frames=5)
         for part in ("behavior+ophys", "behavior+image+ophys", "obj-raw")
     }
 
