@@ -96,10 +96,11 @@ def positions(index: AxisIndex, size: int) -> Array:
 def read_runs(array: Any, runs: list[list[Run]], dtype: np.dtype[Any]) -> Array:
     """Read the outer product of runs of an array that takes slices, and pick from them."""
     out = np.empty([axis[-1][1].stop for axis in runs], dtype)
-    for part in product(*runs):
+    parts = list(product(*runs))
+    for part in parts:
         covering, target, wanted = zip(*part, strict=True) if part else ((), (), ())
         found = np.asarray(array[covering])
-        if found.shape == out.shape and found.dtype == out.dtype:
+        if len(parts) == 1 and found.shape == out.shape and found.dtype == out.dtype:
             return found
         out[target] = take_outer(found, wanted)
     return out

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oscaxr.arrays.computed import computed
-from oscaxr.arrays.lazy import ArrayReader, Once, OrthogonalArray
+from oscaxr.arrays.lazy import ArrayReader, Once, OrthogonalArray, read_runs, runs_of
 
 SHAPE = (23, 7, 5)
 VALUES = np.arange(np.prod(SHAPE), dtype=np.float64).reshape(SHAPE)
@@ -287,3 +287,24 @@ def test_once_raises_again_after_an_error() -> None:
         with pytest.raises(ValueError, match="invalid literal"):
             failing()
     assert not failing.done
+
+
+def _increasing(size: int) -> st.SearchStrategy[Any]:
+    rows = st.sets(st.integers(0, size - 1), min_size=1).map(lambda some: np.array(sorted(some)))
+    slices = st.builds(slice, st.integers(0, size), st.integers(0, size), st.integers(1, 4))
+    # As readers are asked: nothing that is empty.
+    return rows | slices.filter(lambda one: len(range(*one.indices(size))))
+
+
+@given(
+    st.tuples(*map(_increasing, SHAPE)),
+    st.tuples(*(st.integers(1, size) for size in SHAPE)),
+)
+# The second run, with what lies between its rows, is as large as all that is asked for.
+@example((np.array([0, 12, 14, 15, 16]), slice(0, 7), slice(0, 5)), (2, 7, 5))
+def test_runs_are_the_outer_product(indices, widths):
+    found = read_runs(VALUES, runs_of(indices, SHAPE, widths), VALUES.dtype)
+    expected = VALUES
+    for axis, index in enumerate(indices):
+        expected = expected[(slice(None),) * axis + (index,)]
+    np.testing.assert_array_equal(found, expected)
