@@ -98,6 +98,7 @@ def test_what_is_there_is_verified_and_skipped(converted, data):
     assert stamps(folder) == before
 
 
+@pytest.mark.slow
 def test_exports_that_would_be_others_are_errors(converted, data, paths):
     folder, _ = converted
     before = stamps(folder)
@@ -115,6 +116,7 @@ def test_exports_that_would_be_others_are_errors(converted, data, paths):
     assert stamps(folder) == before
 
 
+@pytest.mark.slow
 def test_parts_that_are_missing_are_found(paths, tmp_path):
     target = tmp_path / f"{NAMES[0]}.zarr"
     assert summary_here(paths[0], tmp_path)[0] == 0
@@ -181,6 +183,7 @@ def test_a_truncated_source_fails_and_the_others_are_written(data, tmp_path):
         xr.testing.assert_identical(export.load(), source.load())
 
 
+@pytest.mark.slow
 def test_a_changed_source_is_an_error_unless_overwritten(sample_paths, tmp_path):
     original = sample_paths["contiguous"]
     source, out = tmp_path / original.name, tmp_path / "out"
@@ -318,6 +321,7 @@ def test_wrong_command_lines(data, paths, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_sessions_in_the_original_layout_are_converted(original_folders, tmp_path):
     datadir = original_folders["soma"].parents[2]
     done = convert_here(datadir, tmp_path / "all")
@@ -334,6 +338,7 @@ def test_sessions_in_the_original_layout_are_converted(original_folders, tmp_pat
         xr.testing.assert_identical(export.load(), source.load())
 
 
+@pytest.mark.slow
 def test_nwb_files_come_before_the_original_layout(original_folders, tmp_path):
     folder = original_folders["soma"]
     both = tmp_path / "both"

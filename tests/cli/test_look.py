@@ -42,6 +42,7 @@ def bare(data, tmp_path_factory):
 
 
 # -- which session --------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_every_way_to_name_a_session(data, first, bare):
     table = data / "mouse_df.csv"
     numbered = ("--mouse", 1, "--session", 1)
@@ -202,6 +203,7 @@ def test_sessions_of_a_folder_and_of_a_table(data, bare):
     assert told("sessions", bare, "--table", data / "mouse_df.csv") == listed
 
 
+@pytest.mark.slow
 def test_sessions_are_filtered_as_by_the_library(shared):
     path = shared / "data" / "mouse_df_2021.csv"
     table = ox.session_table(path)
@@ -379,6 +381,7 @@ def test_validate_finds_problems(first, tmp_path):
     assert "truncated" in problem["message"]
 
 
+@pytest.mark.slow
 def test_warnings_count_under_strict(first, tmp_path):
     with ox.open_session(first) as ds:
         ds = ds.load()

@@ -155,6 +155,7 @@ def demonstrated(tmp_path_factory):
     return folder, done, used - before.children_user - before.children_system
 
 
+@pytest.mark.slow
 def test_demo(demonstrated):
     folder, done, seconds = demonstrated
     assert (done.returncode, done.stderr) == (0, "")
@@ -229,6 +230,7 @@ def demo_data(monkeypatch):
     return module
 
 
+@pytest.mark.slow
 def test_sessions_in_an_empty_folder_stay_in_that_folder(demo_data, tmp_path):
     inode = tmp_path.stat().st_ino
     assert demo_data.demo_sessions(tmp_path) == (tmp_path, True)
@@ -247,6 +249,7 @@ def test_a_demo_that_is_stopped_leaves_nothing(demo_data, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_another_demo_that_was_quicker(demo_data, tmp_path, monkeypatch):
     finished = tmp_path / "finished"
     demo_data.demo_sessions(finished)
@@ -262,6 +265,7 @@ def test_another_demo_that_was_quicker(demo_data, tmp_path, monkeypatch):
     assert list(chosen.parent.iterdir()) == [chosen]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     ["changed", *(pytest.param(one, marks=pytest.mark.slow) for one in ("gone", "manifest"))],

@@ -318,6 +318,7 @@ def test_a_file_that_fails_leaves_what_was_there(tmp_path):
     assert out.read_text() == "old"
 
 
+@pytest.mark.slow
 def test_the_source_is_not_overwritten(first, tmp_path):
     export = tmp_path / "s.nc"
     with ox.open_session(first) as ds:
@@ -362,6 +363,7 @@ def test_pictures(kind, first, mouse, tmp_path):
     assert (pixels[[0, -1], :, :3] == 1).all()
 
 
+@pytest.mark.slow
 def test_the_kind_and_the_session_in_any_order(first, tmp_path):
     told("plot", "overview", first, "-o", tmp_path / "a.svg")
     told("plot", first, "overview", "-o", tmp_path / "b.pdf", "--width", 4, "--height", 3)
@@ -369,6 +371,7 @@ def test_the_kind_and_the_session_in_any_order(first, tmp_path):
     assert (tmp_path / "b.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_the_title_says_what_is_shown(first, mouse, tmp_path):
     svg = tmp_path / "a.svg"
     told("plot", first, "responses", "gabor_frame=D,U", "start_time=0:", "-o", svg)
@@ -429,6 +432,7 @@ def test_tracked_needs_a_mouse_that_is_there(mouse, tmp_path):
     assert "two or more" in refused(*words, "--mouse", 1, "--session", 1, "--datadir", data)
 
 
+@pytest.mark.slow
 def test_too_many_images_are_refused_at_once(mouse, tmp_path):
     (path,) = mouse.glob("templates/**/*.nwb")
     text = refused("plot", path, "stimulus", "stimulus=gabors", "-o", tmp_path / "f.png")

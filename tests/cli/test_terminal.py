@@ -69,6 +69,7 @@ def test_a_pipe_gets_plain_text_only(folder):
     assert told_json("segments", folder / "s.nwb", "gabor_frame=U")["selected"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["--limit 0", pytest.param("--json", marks=pytest.mark.slow)])
 def test_a_reader_that_goes_away_is_no_error(folder, words):
     command = f"'{SCRIPT}' segments s.nwb {words} | head -n 1; exit ${{PIPESTATUS[0]}}"
@@ -108,6 +109,7 @@ def test_pictures_without_matplotlib(folder, monkeypatch):
     assert not (folder / "f.png").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_extraction_leaves_nothing(folder):
     spec = ox.sample.SampleSpec(scale=0.02, n_rois=150, n_tracked=2, field_shape=(128, 128))
     path = ox.sample.write_nwb(spec, folder / "long")

@@ -122,6 +122,7 @@ def opened(server, urls, sample_paths):
         local.close()
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_any_index_reads_what_the_local_file_has(data, server, opened):
     server.reset()
@@ -330,6 +331,7 @@ def test_dask(url, open_url, sample_path, scheduler):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_garbage_is_collected_while_reading(url, open_url):
     """Garbage with HDF5 objects, collected in any thread, must not wait for the reader."""
     ds = open_url(url, storage_options={**QUICK, "block_size": 500, "cache_size": 1000})
@@ -356,6 +358,7 @@ def test_garbage_is_collected_while_reading(url, open_url):
         thread.join()
 
 
+@pytest.mark.slow
 def test_open_sessions(server, url, sample_path, tmp_path):
     other = ox.sample.write_nwb(small_spec(session_id=759189643, session_number=2), tmp_path)
     second = server.add(f"sub-408021/{other.name}", other, {})

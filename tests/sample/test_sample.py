@@ -334,6 +334,7 @@ def windows(session: SampleSession, rows: np.ndarray, frames: int) -> np.ndarray
     return session.traces()[start[:, np.newaxis] + np.arange(frames)]
 
 
+@pytest.mark.slow
 def test_planted_responses_are_detectable() -> None:
     specs = mouse_specs(seed=1, scale=0.12, n_rois=60, n_tracked=40, field_shape=(64, 64))
     means = []
@@ -563,6 +564,7 @@ def test_every_form_reads_back(tiny: SampleSession, tmp_path: Path, name: str) -
         assert list(trials.columns[:2]) != ["start_time", "stop_time"]
 
 
+@pytest.mark.slow
 def test_storage_is_as_asked(tiny: SampleSession, tmp_path: Path) -> None:
     traces = "processing/ophys/DfOverF/RoiResponseSeries"
     with h5py.File(write_nwb(tiny, tmp_path / "a")) as file:
@@ -605,6 +607,7 @@ def test_layout_is_that_of_the_example_files(tiny: SampleSession, tmp_path: Path
     assert mine == layout_of(paths[0])
 
 
+@pytest.mark.slow
 def test_files_are_valid_nwb(tiny: SampleSession, tmp_path: Path) -> None:
     from pynwb import validate
 

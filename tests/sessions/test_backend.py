@@ -429,6 +429,7 @@ def several_files(
     }
 
 
+@pytest.mark.slow
 def test_templates_and_movie_of_other_files(
     several_files: dict[str, Path], open_files: Callable[[Path], list[str]]
 ) -> None:

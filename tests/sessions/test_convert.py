@@ -53,6 +53,7 @@ def test_results_say_what_became_of_each_session(data, paths, tmp_path):
     assert [one.bytes for one in again] == [one.bytes for one in results]
 
 
+@pytest.mark.slow
 def test_what_differs_fails_and_says_how_to_replace_it(paths, tmp_path):
     convert(paths[0], tmp_path, dtype=np.float32)
     with pytest.raises(SessionsFailedError, match="other options") as caught:
@@ -69,6 +70,7 @@ def test_what_differs_fails_and_says_how_to_replace_it(paths, tmp_path):
     assert statuses(results) == {NAMES[0]: "replaced"}
 
 
+@pytest.mark.slow
 def test_sessions_are_opened_with_the_options_given(paths, original_folders, tmp_path):
     options = {"include": "squares", "drop_variables": "pupil_diameter"}
     convert(paths[0], tmp_path, **options)

@@ -59,6 +59,7 @@ def test_tables_of_both_are_the_same(nwb, exports):
     assert found.drop(columns="path").equals(expected.drop(columns="path"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number", [IDS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in IDS[1:])]
 )
@@ -93,6 +94,7 @@ def test_one_export_as_the_folder(exports):
         assert [node.path for node in tree.leaves] == [f"/mouse_408021/session_{IDS[0]}"]
 
 
+@pytest.mark.slow
 def test_both_in_one_folder(nwb, exports, tmp_path):
     first = sorted(nwb.rglob("*.nwb"))[0]
     shutil.copy(first, tmp_path)
@@ -117,6 +119,7 @@ def test_both_in_one_folder(nwb, exports, tmp_path):
         ox.open_session(IDS[2], datadir=tmp_path)
 
 
+@pytest.mark.slow
 def test_published_numbers_are_not_mixed_with_counted_ones(nwb, exports, tmp_path):
     with ox.open_session(IDS[1], datadir=nwb, table=nwb / "mouse_df.csv") as ds:
         ox.save(ds.assign_coords(mouse=6, session=4), tmp_path / "s.nc")
@@ -130,6 +133,7 @@ def test_published_numbers_are_not_mixed_with_counted_ones(nwb, exports, tmp_pat
         }
 
 
+@pytest.mark.slow
 def test_exports_that_cannot_be_read(exports, tmp_path):
     shutil.copytree(exports / "deep", tmp_path / "deep")
     bad = [tmp_path / "cut.zarr.zip", tmp_path / "cut.nc", tmp_path / "empty.zarr"]

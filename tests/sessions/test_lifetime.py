@@ -80,6 +80,7 @@ def test_lazy_arrays_pickle_without_what_they_found(path):
         again.close()
 
 
+@pytest.mark.slow
 def test_few_of_many_files_stay_open(sample_path, tmp_path, open_files):
     paths = [tmp_path / f"{k}.nwb" for k in range(KEPT_OPEN + 3)]
     for path in paths:

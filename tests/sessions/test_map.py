@@ -116,6 +116,7 @@ def test_the_tree_is_lazy_and_closes(mouse, monkeypatch):
     assert not [path for path in held if folder in path.parents]
 
 
+@pytest.mark.slow
 def test_ways_to_say_which(mouse):
     folder, table = mouse
     paths = sorted(folder.rglob("*.nwb"))
@@ -136,6 +137,7 @@ def test_ways_to_say_which(mouse):
             assert [node.path for node in tree.leaves] == expected
 
 
+@pytest.mark.slow
 def test_a_table_says_the_numbers(mouse):
     folder, table = mouse
     published = table.assign(mouse=11, session=[4, 5, 6])
@@ -267,6 +269,7 @@ def test_a_worker_that_dies_once_loses_nothing(mouse, tmp_path):
     assert counts.values.tolist() == [5, 6, 7]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_worker_that_always_dies_is_the_failure_of_its_session_alone(mouse, tmp_path, workers):
     folder, table = mouse
@@ -399,6 +402,7 @@ def test_the_same_session_twice_runs_nothing(mouse, tmp_path):
             ox.map_sessions(never, what, datadir=folder, scheduler="synchronous")
 
 
+@pytest.mark.slow
 def test_the_same_session_by_names_that_do_not_tell(mouse, tmp_path):
     folder, _ = mouse
     paths = sorted(folder.rglob("*.nwb"))

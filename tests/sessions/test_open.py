@@ -279,6 +279,7 @@ def test_files_named_by_start_time(mouse: Path, table: Path, with_table: bool) -
         assert "T" in Path(ds.encoding["source"]).name.split("_ses-")[1]
 
 
+@pytest.mark.slow
 def test_several_files_of_both_styles(tmp_path: Path) -> None:
     spec = ox.sample.SampleSpec(scale=0.01, n_rois=2, n_tracked=0, field_shape=(48, 48))
     ox.sample.write_nwb(spec, tmp_path)

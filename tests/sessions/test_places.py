@@ -139,6 +139,7 @@ def test_what_is_no_place_is_refused_in_words(places):
             opened(places["nwb"].with_name("gone.nwb"))
 
 
+@pytest.mark.slow
 def test_trees_by_the_engine(places, tmp_path):
     with ox.open_sessions([places["nwb"]]) as tree:
         saved = ox.save(tree, tmp_path / "tree.zarr")

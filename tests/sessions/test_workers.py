@@ -111,6 +111,7 @@ def test_only_the_guilty_is_left_without_a_result(tmp_path):
     assert max(attempts(tmp_path, item) for item in (1, 3, 4, 5)) <= 2
 
 
+@pytest.mark.slow
 def test_all_of_several_guilty_ones_are_found(tmp_path):
     items = [2, 1, 2, 3, 2]
     found = run_each(Bound(dies_on_two, tmp_path), items, workers=2)
@@ -154,6 +155,7 @@ def run_script(path, guard):
     )
 
 
+@pytest.mark.slow
 def test_functions_of_scripts_and_notebooks(tmp_path):
     done = run_script(tmp_path / "guarded.py", 'if __name__ == "__main__": ')
     assert (done.stdout, done.stderr) == ("[4, 5]\n", "")
@@ -165,6 +167,7 @@ def test_functions_of_scripts_and_notebooks(tmp_path):
     assert (done.stdout, done.stderr) == ("[4, 5]\n", "")
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_told_so(tmp_path):
     done = run_script(tmp_path / "bare.py", "")
     assert done.returncode == 1

@@ -196,6 +196,7 @@ def test_killed_at_any_time(tmp_path, suffix, old):
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("suffix", SLOWER)
 @pytest.mark.parametrize("delay", [0.2, pytest.param(0.5, marks=pytest.mark.slow)])
@@ -231,6 +232,7 @@ def test_all_is_forced_to_the_disk_before_it_is_renamed(tmp_path, old, new, monk
         monkeypatch.undo()
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("suffix", [pytest.param(".zarr", marks=pytest.mark.slow), ".nc"])
 def test_limit_of_file_size(tmp_path, suffix, old):

@@ -62,6 +62,7 @@ def load_all(path):
         ds.load()
 
 
+@pytest.mark.slow
 def test_every_chunk_is_written(tmp_path):
     """Also one that holds the fill value only, in shards too."""
     ds = xr.Dataset(
@@ -241,6 +242,7 @@ def test_what_others_wrote(tmp_path, few_session):
             open_exported(path)
 
 
+@pytest.mark.slow
 def test_an_export_that_was_written_again_by_others(exports, tmp_path, few_session):
     """Without checksums and digest, but with what it was before: it opens with a note."""
     path = tmp_path / "again.zarr"

@@ -778,6 +778,7 @@ def test_from_nwb_in_every_layout(layout_path, tmp_path):
         assert_strictly_identical(saved(ds, tmp_path, ".nc"), ds)
 
 
+@pytest.mark.slow
 def test_from_example_sessions(open_shared, tmp_path):
     with open_shared(764704289, include="all") as ds:
         found = saved(ds, tmp_path, ".zarr")

@@ -160,6 +160,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layout",
     ["gzip", *(pytest.param(one, marks=pytest.mark.slow) for one in ("contiguous", "shuffle"))],
