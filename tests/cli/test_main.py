@@ -169,6 +169,7 @@ def test_demo(demonstrated):
     assert seconds < 60  # of the processor: others may run beside
 
 
+@pytest.mark.slow
 def test_code_that_the_demo_shows_runs(demonstrated):
     _, done, _ = demonstrated
     lines = re.findall(r"^>>> (.*)$", done.stdout, flags=re.MULTILINE)
@@ -186,6 +187,7 @@ def test_code_that_the_demo_shows_runs(demonstrated):
         session.close()
 
 
+@pytest.mark.slow
 def test_demo_finds_its_sessions_again(demonstrated, monkeypatch):
     folder, done, _ = demonstrated
     assert "synthetic (written)" in done.stdout
