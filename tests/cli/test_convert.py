@@ -255,6 +255,7 @@ def is_running(pid: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to a group of processes")
 def test_interrupted(data, tmp_path):
     out = tmp_path / "out"

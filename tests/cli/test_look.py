@@ -62,6 +62,7 @@ def test_every_way_to_name_a_session(data, first, bare):
     assert found[0]["selected"] == 4
 
 
+@pytest.mark.slow
 def test_facts_of_the_table_come_with_a_path_too(data, first):
     table = data / "mouse_df.csv"
     for words, env in [((first, "--table", table), {}), ((first,), {"OSCAXR_TABLE": str(table)})]:

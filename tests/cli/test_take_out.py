@@ -154,7 +154,7 @@ def test_what_is_extracted_is_what_the_library_gives(first, session, tmp_path, s
 @pytest.mark.parametrize(
     ("block_bytes", "which"),
     [
-        (2**26, slice(0, None, 2)),
+        pytest.param(2**26, slice(0, None, 2), marks=pytest.mark.slow),
         pytest.param(2**26, slice(1, None, 2), marks=pytest.mark.slow),
         (1, slice(1)),
         pytest.param(1, slice(1, None), marks=pytest.mark.slow),

@@ -53,6 +53,7 @@ def in_a_terminal(*args: object, cwd, width: int = 80) -> tuple[int, str]:
     return process.wait(10), sent.decode()
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_progress_and_colour(folder):
     code, sent = in_a_terminal("extract", "s.nwb", "gabor_frame=U", "-o", "t.csv", cwd=folder)
     assert code == 0

@@ -306,7 +306,7 @@ def test_two_at_once_and_again(layout_path: Path) -> None:
     [
         pytest.param({}, marks=pytest.mark.slow),
         pytest.param("auto", marks=pytest.mark.slow),
-        {"time": 500},
+        pytest.param({"time": 500}, marks=pytest.mark.slow),
         {"roi": 2, "time": -1},
     ],
     ids=str,
@@ -337,7 +337,12 @@ def test_chunks_of_the_file_are_kept(sample_paths: dict[str, Path]) -> None:
 
 @pytest.mark.filterwarnings("ignore:The specified chunks separate the stored chunks")
 @pytest.mark.parametrize(
-    "scheduler", ["threads", "processes", pytest.param("synchronous", marks=pytest.mark.slow)]
+    "scheduler",
+    [
+        "threads",
+        pytest.param("processes", marks=pytest.mark.slow),
+        pytest.param("synchronous", marks=pytest.mark.slow),
+    ],
 )
 def test_dask_schedulers(sample_paths: dict[str, Path], scheduler: str) -> None:
     import dask

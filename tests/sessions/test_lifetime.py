@@ -26,7 +26,10 @@ def no_collector():
 
 @pytest.fixture(
     scope="module",
-    params=["nwb", "zarr", pytest.param("zarr.zip", marks=pytest.mark.slow), "nc"],
+    params=[
+        *("nwb", "zarr"),
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("zarr.zip", "nc")),
+    ],
 )
 def path(request, sample_path, tmp_path_factory):
     if request.param == "nwb":

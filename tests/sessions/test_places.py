@@ -32,7 +32,9 @@ def places(tmp_path_factory) -> dict[str, Path]:
 
 
 FORMATS = ("nwb", "original", "zarr", "zarr.zip", "nc")
-every_format = pytest.mark.parametrize("form", FORMATS)
+every_format = pytest.mark.parametrize(
+    "form", [pytest.param(one, marks=[pytest.mark.slow] * (one == "zarr.zip")) for one in FORMATS]
+)
 
 
 @every_format

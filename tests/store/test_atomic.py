@@ -41,7 +41,7 @@ def which(path):
         return ds.load().attrs["which"]
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", SLOWER)
 class TestTarget:
     def test_appears_and_is_replaced_only_when_told(self, tmp_path, suffix, old, new):
         path = tmp_path / "deep" / "er" / f"s{suffix}"
@@ -428,6 +428,7 @@ class TestPieces:
         assert sorted(one.name for one in tmp_path.iterdir()) == sorted(names)
 
 
+@pytest.mark.slow
 def test_two_threads_in_one_folder(tmp_path, memory_session):
     from concurrent.futures import ThreadPoolExecutor
 

@@ -260,7 +260,8 @@ def test_an_export_that_was_written_again_by_others(exports, tmp_path, few_sessi
         )
 
 
-@pytest.mark.parametrize("suffix", [".zarr", pytest.param(".nc", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
 def test_what_plain_xarray_wrote_from_a_session_opens_with_a_note(tmp_path, memory_session, suffix):
     path = tmp_path / f"plain{suffix}"
     if suffix == ".nc":

@@ -101,6 +101,7 @@ class TestSession:
         ds["tracking_id"] = xr.full_like(ds.tracking_id, -1)
         assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
 
+    @pytest.mark.slow
     def test_dask(self, sample_path, tmp_path, suffix):
         with ox.open_session(sample_path, chunks={}) as session:
             ds = only(session, USEFUL_VARIABLES)
@@ -126,7 +127,7 @@ def test_from_nwb(sample_path, tmp_path, suffix):
         found.close()
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", ZARR_FIRST)
 class TestOthers:
     @pytest.mark.parametrize(
         "chunks", [None, pytest.param({"time": 100, "roi": 3}, marks=pytest.mark.slow)]
@@ -203,7 +204,7 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", ZARR_FIRST)
 class TestDtypes:
     def test_of_variables(self, tmp_path, suffix):
         variables, coords = {}, {}
@@ -450,7 +451,7 @@ def reopened(exports, suffix):
         return open_exported(exports[suffix])
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", [*ZARR_FIRST, ".zarr.zip"])
 class TestOpening:
     def test_is_lazy(self, whole, suffix):
         found = reopened(whole, suffix)

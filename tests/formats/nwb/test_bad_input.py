@@ -134,7 +134,7 @@ def test_hdf5_that_is_no_session(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fraction", [0.001, 0.05, 0.3, 0.7, 0.95, 0.999])
-@pytest.mark.parametrize("layout", ["gzip", "contiguous"])
+@pytest.mark.parametrize("layout", ["gzip", pytest.param("contiguous", marks=pytest.mark.slow)])
 def test_truncated(
     sample_paths: dict[str, Path], tmp_path: Path, layout: str, fraction: float
 ) -> None:
@@ -571,7 +571,14 @@ def test_ids_that_disagree_with_the_facts(broken: Broken) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "group", "virtual", "storage"])
-@pytest.mark.parametrize("place", [f"{DFF}/data", f"{PLANE}/image_mask", f"{TRIALS}/start_time"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        f"{DFF}/data",
+        pytest.param(f"{PLANE}/image_mask", marks=pytest.mark.slow),
+        pytest.param(f"{TRIALS}/start_time", marks=pytest.mark.slow),
+    ],
+)
 def test_data_outside_the_folder_is_refused(
     broken: Broken, place: str, kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

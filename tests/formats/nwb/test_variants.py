@@ -220,8 +220,8 @@ def replace(group: h5py.Group, name: str, values: Any, **options: Any) -> None:
 Edit = Callable[..., Path]
 
 
-@pytest.mark.parametrize("layout", ["gzip", "contiguous"])
-@pytest.mark.parametrize("mask_kind", ["uint8", "weights"])
+@pytest.mark.parametrize("layout", ["gzip", pytest.param("contiguous", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mask_kind", ["uint8", pytest.param("weights", marks=pytest.mark.slow)])
 def test_permuted_roi_region(
     edit: Edit, reference: xr.Dataset, layout: str, mask_kind: str
 ) -> None:

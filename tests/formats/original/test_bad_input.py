@@ -91,7 +91,7 @@ def test_optional_files_may_be_missing(folder, part):
 
 
 @pytest.mark.parametrize("part", [*REQUIRED, "dff", "pupil", "matches"])
-@pytest.mark.parametrize("kept", [0, 0.6])
+@pytest.mark.parametrize("kept", [0.6, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_truncated_file_is_named(folder, part, kept):
     path = read_tree(folder).files[part]
     content = path.read_bytes()
@@ -342,7 +342,9 @@ def test_lines_without_a_pulse_are_named(folder, label, words):
 
 
 @pytest.mark.parametrize("rate", ["fast", 0, True])
-@pytest.mark.parametrize("name", ["counter_output_freq", "sample_freq"])
+@pytest.mark.parametrize(
+    "name", ["counter_output_freq", pytest.param("sample_freq", marks=pytest.mark.slow)]
+)
 def test_rates_of_the_sync_file_are_numbers_above_0(folder, name, rate):
     def edit(text):
         described = ast.literal_eval(text.decode())

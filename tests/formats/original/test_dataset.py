@@ -325,7 +325,16 @@ def damaged(entry: Path, how: str) -> None:
         entry.unlink()
 
 
-@pytest.mark.parametrize("how", ["truncated", "cut", "changed", "emptied", "missing"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "cut",
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in ("truncated", "changed", "emptied", "missing")
+        ),
+    ],
+)
 def test_a_damaged_entry_is_made_anew(original_folders, tmp_path, how):
     folder, kept = original_folders["soma"], tmp_path / "kept"
     options = {"include": "squares", "keep_decoded": kept}
@@ -410,9 +419,9 @@ def opened(spec, folder: Path, *forms, **options):
 @pytest.mark.parametrize(
     ("forms", "options"),
     [
-        ([], {"pickle_protocol": 0}),
-        ([repickled(5)], {}),
-        ([photodiode_glitches(3)], {}),
+        pytest.param([], {"pickle_protocol": 0}, marks=pytest.mark.slow),
+        pytest.param([repickled(5)], {}, marks=pytest.mark.slow),
+        pytest.param([photodiode_glitches(3)], {}, marks=pytest.mark.slow),
         ([], {"layout": "chunked", "dtype": "float64"}),
     ],
     ids=["python 2, protocol 0", "python 3, protocol 5", "glitches", "chunked float64"],
