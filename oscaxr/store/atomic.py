@@ -150,8 +150,10 @@ def remove(path: Path) -> None:
 
 def flush(path: Path) -> None:
     """Force a file, or a folder with all that is in it, to the disk."""
-    folders = [one for one in files_of(path) if one.is_dir()]
-    files = [one for one in files_of(path) if not one.is_dir()]
+    folders: list[Path] = []
+    files: list[Path] = []
+    for one in files_of(path):
+        (folders if one.is_dir() else files).append(one)
     # Several at once: the disk sorts what it is asked for, and waits once for many.
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
         list(pool.map(_sync, files))
