@@ -130,9 +130,8 @@ def select_segments(
     given = {name: value for name, value in given.items() if value is not None}
     segments = segment_part(ds)
     # Not their values: of an export, each would be read.
-    columns = {
-        str(name): coord for name, coord in segments.coords.items() if coord.dims == (n.SEGMENT,)
-    }
+    table = {str(name): segments.variables[name] for name in segments.coords}
+    columns = {name: column for name, column in table.items() if column.dims == (n.SEGMENT,)}
     implied = "stimulus_type" not in given
     given = _with_stimuli(given)
     keep = np.ones(segments.sizes[n.SEGMENT], bool)

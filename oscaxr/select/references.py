@@ -101,7 +101,7 @@ def _of_segments(
     columns = {name: table.variables[name] for name in table.coords}
     # What of an export was not looked at stays unread.
     carried = {
-        name: xr.Variable((n.SEQUENCE,), data_of(column.to_base_variable()), column.attrs)
+        name: xr.Variable((n.SEQUENCE,), data_of(column), column.attrs)
         for name, column in columns.items()
         if column.dims == (n.SEGMENT,)
     }
