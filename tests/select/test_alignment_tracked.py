@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import oscaxr as ox
 from oscaxr.errors import TrackingError
+from small_sessions import reopened
 
 
 @pytest.fixture(scope="module")
@@ -212,13 +213,7 @@ def test_reindex(three):
 @pytest.mark.parametrize("form", ["netcdf", "zarr"])
 def test_saved_and_reopened(ds, form, tmp_path):
     t = ox.tracked(ds)
-    if form == "netcdf":
-        t.to_netcdf(tmp_path / "t.nc")
-        again = xr.open_dataset(tmp_path / "t.nc")
-    else:
-        t.to_zarr(tmp_path / "t.zarr", zarr_format=2, consolidated=False)
-        again = xr.open_zarr(tmp_path / "t.zarr", chunks=None, consolidated=False)
-    with again:
+    with reopened(t, tmp_path, form) as again:
         assert again.tracking_id.values.tolist() == t.tracking_id.values.tolist()
         xr.testing.assert_equal(again.dff, t.dff)
         np.testing.assert_array_equal(again.roi, t.roi)

@@ -12,6 +12,7 @@ import oscaxr as ox
 from oscaxr.errors import CriterionError
 from oscaxr.model import names as n
 from oscaxr.select.criteria import CONCERNS, segment_part
+from small_sessions import reopened
 
 
 @pytest.fixture(scope="module")
@@ -407,14 +408,7 @@ def test_selection_equals_a_filter_of_rows(table, data):
 
 @pytest.mark.parametrize("form", ["netcdf", "zarr"])
 def test_reopened_tables_are_selected_from_alike(ds, form, tmp_path):
-    part = segment_part(ds)
-    if form == "netcdf":
-        part.to_netcdf(tmp_path / "s.nc")
-        again = xr.open_dataset(tmp_path / "s.nc")
-    else:
-        part.to_zarr(tmp_path / "s.zarr", zarr_format=2, consolidated=False)
-        again = xr.open_zarr(tmp_path / "s.zarr", chunks=None, consolidated=False)
-    with again:
+    with reopened(segment_part(ds), tmp_path, form) as again:
         for criteria, _ in CASES:
             if not isinstance(next(iter(criteria.values()), None), type(i for i in ())):
                 assert kept(again, **criteria) == kept(ds, **criteria)
