@@ -203,6 +203,7 @@ def test_no_state_is_kept(ds):
     pickle.loads(pickle.dumps(session))
 
 
+@pytest.mark.slow
 def test_a_clash_of_names_warns():
     script = """
 import warnings, xarray as xr

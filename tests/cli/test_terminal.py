@@ -62,6 +62,7 @@ def test_a_terminal_shows_progress_and_colour(folder):
     assert "Wrote t.csv" in sent
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_plain_text_only(folder):
     done = run("extract", "s.nwb", "gabor_frame=U", "-o", "p.csv", cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")

@@ -134,7 +134,7 @@ def test_whole_traces_and_a_dataset(session: xr.Dataset, gate: list[str]) -> Non
     assert found.dff.attrs["scaled"] == 1
 
 
-@pytest.mark.parametrize("interpolate", [False, True])
+@pytest.mark.parametrize("interpolate", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_running(session: xr.Dataset, gate: list[str], interpolate: bool) -> None:
     frames = session.start_frame_stim.values[3:9]
     options = {"frames": frames, "post": 0.4, "interpolate": interpolate}

@@ -36,6 +36,7 @@ def statuses(results):
 
 
 # -- the results ----------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_results_say_what_became_of_each_session(data, paths, tmp_path):
     told = []
     results = convert(data, tmp_path, progress=lambda done, total: told.append((done, total)))

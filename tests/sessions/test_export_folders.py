@@ -44,6 +44,7 @@ def exports(nwb, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_of_exports_is_the_same_as_one_of_nwb_files(nwb, exports):
     with ox.open_sessions(nwb) as expected, ox.open_sessions(exports) as found:
         assert [node.path for node in found.leaves] == [

@@ -304,7 +304,7 @@ def edited(path, change):
         change(group.attrs, lambda name: group[name])
 
 
-@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+@pytest.mark.parametrize("suffix", [".zarr", pytest.param(".nc", marks=pytest.mark.slow)])
 class TestDigest:
     def test_changed_values_of_small_variables_are_noticed(self, copy, suffix):
         path = copy(suffix)
