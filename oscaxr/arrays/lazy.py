@@ -106,6 +106,14 @@ def read_runs(array: Any, runs: list[list[Run]], dtype: np.dtype[Any]) -> Array:
     return out
 
 
+def read_rows(array: Any, indices: tuple[AxisIndex, ...], chunks: Sequence[int] | None) -> Array:
+    """Read the outer product of indices, in rising order, of a dataset, in runs of rows."""
+    # Rows nearer than a chunk are read together: their chunk is inflated anyway.
+    nearest = chunks[:1] if chunks else (64,)
+    widths = [*nearest, *(max(1, size) for size in array.shape[1:])][: array.ndim]
+    return read_runs(array, runs_of(indices, array.shape, widths), array.dtype)
+
+
 def take_outer(values: Array, indices: tuple[slice | Array, ...]) -> Array:
     """Return the outer product of indices of an array in memory."""
     # The ellipsis keeps an array of no dims an array, and so text as wide as it was.

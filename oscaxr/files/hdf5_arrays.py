@@ -9,7 +9,7 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from oscaxr.arrays.lazy import Array, Once, read_increasing, read_runs, runs_of
+from oscaxr.arrays.lazy import Array, Once, read_increasing, read_rows
 from oscaxr.errors import FormatError, listed
 from oscaxr.files import chunks
 from oscaxr.files.chunks import Indices, Storage
@@ -203,12 +203,8 @@ class DatasetReader:
 
     def read_through_hdf5(self, indices: Indices) -> Array:
         """Read slices that cover the indices with h5py, in runs of rows."""
-        # Rows nearer than a chunk are read together: their chunk is inflated anyway.
-        nearest = self.chunk_shape[:1] if self.chunk_shape else (64,)
-        widths = [*nearest, *(max(1, size) for size in self.shape[1:])][: len(self.shape)]
-        runs = runs_of(indices, self.shape, widths)
         with self.file.handle() as file:
-            return read_runs(file[self.name], runs, self.dtype)
+            return read_rows(file[self.name], indices, self.chunk_shape)
 
 
 def _find_storage(file: Hdf5File, name: str) -> Storage | None:

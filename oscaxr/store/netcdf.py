@@ -1,8 +1,7 @@
 """A netCDF-4 file: read as HDF5, through h5netcdf and h5py; written with the netCDF library.
 
-HDF5 files can name other files, and filters of other programs: none is followed. Data are read by
-the readers of :mod:`oscaxr.files.hdf5_arrays`, quicker than the netCDF library, which may be used
-by several threads; what h5py cannot inflate (zstd, bzip2) is read through the netCDF library.
+HDF5 files can name other files, and filters of other programs: none is followed. What h5py cannot
+inflate (zstd, bzip2) is read through the netCDF library.
 """
 
 import json
@@ -16,11 +15,18 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from oscaxr.arrays.lazy import Array, ArrayReader, AxisIndex, Once, Reader, read_increasing, view_of
+from oscaxr.arrays.lazy import (
+    Array,
+    ArrayReader,
+    AxisIndex,
+    Once,
+    Reader,
+    read_increasing,
+    read_rows,
+)
 from oscaxr.arrays.xarray_internals import NETCDF_LOCK
 from oscaxr.errors import DamagedExportError, ExportError, ForeignExportError, FormatError
 from oscaxr.files.hdf5 import Hdf5File
-from oscaxr.files.hdf5_arrays import DatasetReader
 from oscaxr.store.checks import (
     MAX_DOCUMENT_BYTES,
     check_claim,
@@ -132,10 +138,6 @@ class NetcdfReader:
         reader: Reader = self._reader()
         return reader.read(indices)
 
-    def view(self) -> Array | None:
-        """Return the whole dataset as a read-only view, where the reader can give one."""
-        return view_of(self._reader())
-
 
 def _proven(file: Hdf5File, name: str, dtype: np.dtype[Any]) -> Reader:
     """Return what reads a dataset, once it is known to be what it claims."""
@@ -152,7 +154,7 @@ def _proven(file: Hdf5File, name: str, dtype: np.dtype[Any]) -> Reader:
         if known and small:
             reader = ArrayReader(np.asarray(dataset[()]))
         else:
-            reader = DatasetReader(file, dataset) if known else _ThroughNetcdf(file, dataset)
+            reader = _ThroughHdf5(file, dataset) if known else _ThroughNetcdf(file, dataset)
     if dtype.kind not in "SU":
         return reader
     characters = np.ascontiguousarray(read_whole(reader))
@@ -162,11 +164,11 @@ def _proven(file: Hdf5File, name: str, dtype: np.dtype[Any]) -> Reader:
     return ArrayReader(np.strings.decode(text, "utf-8").astype(dtype))
 
 
-class _ThroughNetcdf:
-    """A variable that only the netCDF library can inflate (zstd, bzip2)."""
+class _ThroughHdf5:
+    """A variable of numbers, read when it is indexed."""
 
     def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
-        self.path = file.path
+        self.file = file
         self.name = str(dataset.name)
         self.shape = dataset.shape
         self.dtype = dataset.dtype
@@ -176,16 +178,26 @@ class _ThroughNetcdf:
         return read_increasing(self._read_increasing, indices)
 
     def _read_increasing(self, indices: tuple[AxisIndex, ...]) -> Array:
+        with self.file.handle() as file:
+            dataset = file[self.name]
+            return read_rows(dataset, indices, dataset.chunks)
+
+
+class _ThroughNetcdf(_ThroughHdf5):
+    """A variable that only the netCDF library can inflate (zstd, bzip2)."""
+
+    def _read_increasing(self, indices: tuple[AxisIndex, ...]) -> Array:
         import netCDF4
 
         try:
-            with NETCDF_LOCK, netCDF4.Dataset(self.path) as file:
+            with NETCDF_LOCK, netCDF4.Dataset(self.file.path) as file:
                 variable = file[self.name]
                 variable.set_auto_maskandscale(False)
                 variable.set_auto_chartostring(False)
                 return np.asarray(variable[indices or ...])
         except (OSError, RuntimeError, LookupError) as error:
-            raise damaged(self.path, f"{self.name} cannot be read ({error}): damaged") from error
+            path = self.file.path
+            raise damaged(path, f"{self.name} cannot be read ({error}): damaged") from error
 
 
 # -- what is refused ------------------------------------------------------------------------------
