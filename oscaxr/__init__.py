@@ -36,8 +36,9 @@ from oscaxr.select.sequences import sequences
 from oscaxr.select.tables import blocks, patches, segment_table
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.map import map_sessions
-from oscaxr.sessions.open import open_session, open_sessions
+from oscaxr.sessions.open import open_session
 from oscaxr.sessions.table import default_sessions, session_table
+from oscaxr.sessions.tree import open_sessions
 from oscaxr.store.save import save
 
 __version__ = _version("oscaxr")

@@ -16,8 +16,9 @@ from oscaxr.model.dataset import Problem, Report, check_structure
 from oscaxr.model.dataset import validate as check_values
 from oscaxr.progress import progress_bar
 from oscaxr.sessions import convert as conversion
-from oscaxr.sessions.asked import SessionSource, named_sources
+from oscaxr.sessions.asked import named_sources
 from oscaxr.sessions.convert import Converted, Format
+from oscaxr.sessions.open import SessionSource
 
 _STATUSES: Final = ("written", "replaced", "verified", "failed")
 _STATUS_WORDS: Final = {"verified": "already there, verified", "failed": "FAILED"}

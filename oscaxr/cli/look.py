@@ -19,7 +19,7 @@ from oscaxr.model.schema import SEGMENT_COLUMNS, SESSION
 from oscaxr.select.alignment import n_tracked
 from oscaxr.select.criteria import Explanation, Step, select_segments
 from oscaxr.select.tables import segment_table
-from oscaxr.sessions.open import facts_of
+from oscaxr.sessions.tree import facts_of
 from oscaxr.store.provenance import source_paths
 
 # Traces short enough to be read for counting what is missing.

@@ -18,8 +18,8 @@ from oscaxr.cli.console import DebugOption, note, reported_errors, working
 from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.formats.registry import is_session, is_url
 from oscaxr.options import Fluorescence, Segmentation
-from oscaxr.sessions.asked import TABLE_NAME, table_in, typed_table
-from oscaxr.sessions.open import open_session
+from oscaxr.sessions.asked import TABLE_NAME, table_in
+from oscaxr.sessions.open import open_session, typed_table
 
 SESSION_WORDS: Final = (
     "SESSION is the path of an NWB file (or its https:// address), of an export, or of a session's "

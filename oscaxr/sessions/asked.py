@@ -1,190 +1,34 @@
-"""Which sessions were asked for: by path, by id, by number, as rows of a table, as a folder."""
+"""Which sessions were asked for: as rows of a table, ids and paths, a folder, words."""
 
-import operator
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-import xarray as xr
-from xarray.backends import BackendEntrypoint
 
-from oscaxr.errors import CriterionError, OscaxrError, SessionNotFoundError
-from oscaxr.files.remote import RemoteFile
+from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.formats.registry import (
     EXPORTS,
     FORMATS,
     NWB,
     ORIGINAL,
     Format,
-    Place,
     format_of,
     is_session,
     is_url,
-    location,
-    open_places,
     places_below,
 )
-from oscaxr.options import DEFAULTS, OpenOptions, PathLike, check_options
+from oscaxr.options import PathLike
 from oscaxr.sessions.find import say_problems, sessions_below, table_of, without_originals_of_nwb
-from oscaxr.sessions.owners import Found, FoundSession, find_places, sessions_at
+from oscaxr.sessions.open import SessionSource, Table, data_folder, id_or_path, plain, typed_table
+from oscaxr.sessions.owners import Found, FoundSession, sessions_at
 from oscaxr.sessions.table import session_row
 from oscaxr.sessions.table import session_table as read_table
 
-Table = PathLike | pd.DataFrame
-
 TABLE_NAME: Final = "mouse_df.csv"
-
-
-class SessionReader(BackendEntrypoint):
-    """Opens the session that lies at given places; what all openers have in common."""
-
-    open_dataset_parameters = (
-        "filename_or_obj",
-        "drop_variables",
-        "files",
-        "facts",
-        # xarray's opener takes these itself.
-        *(name for name in DEFAULTS if name not in ("chunks", "drop_variables")),
-    )
-
-    def open_dataset(  # type: ignore[override] # xarray's base class names no options
-        self,
-        filename_or_obj: PathLike,
-        *,
-        drop_variables: str | Iterable[str] | None = None,
-        files: Sequence[PathLike] = (),
-        facts: Mapping[str, Any] | None = None,
-        **options: Any,
-    ) -> xr.Dataset:
-        """Open a session, lazily."""
-        checked = check_options({"drop_variables": drop_variables, **options})
-        storage = checked.get("storage_options")
-        if not isinstance(filename_or_obj, str | os.PathLike):
-            raise SessionNotFoundError(
-                f"cannot open a {type(filename_or_obj).__name__} as a session: give the path or "
-                "the URL, which oscaxr opens itself (lazily, and again in other processes)"
-            )
-        places = [location(path, storage) for path in (filename_or_obj, *files)]
-        return open_places(places, checked, facts)
-
-
-@dataclass(frozen=True)
-class SessionSource:
-    """One session that was asked for: picklable, and looked for when it is opened, anywhere."""
-
-    places: tuple[Place, ...] = ()
-    """Where it lies; empty where that is looked for when it is opened."""
-    session_id: int | None = None
-    datadir: Path = Path()
-    table: pd.DataFrame | None = None
-    """The session table, in which it has to be."""
-    facts: Mapping[str, Any] | None = None
-    """Its row of the session table, where that is known already."""
-    options: OpenOptions | Mapping[str, Any] = field(default_factory=dict)
-    run_type: str | None = None
-    problem: str = ""
-    """Why it cannot be opened, known before."""
-    name: str = ""
-    """What it is called where files are named after it."""
-
-    def __str__(self) -> str:
-        # Of a URL, only what is no secret: this is shown.
-        return str(self.places[0]) if self.places else f"session {self.session_id}"
-
-    def open(self) -> xr.Dataset:
-        """Open the session."""
-        if self.problem:
-            raise OscaxrError(self.problem)
-        facts = self.facts if self.table is None else self._row(self.table)
-        places = self.places
-        if not places:
-            assert self.session_id is not None
-            known = facts or {}
-            places = find_places(
-                self.datadir,
-                self.session_id,
-                mouse_id=int(known["mouse_id"]) if "mouse_id" in known else None,
-                start=str(known.get("dandi_session_time", "")),
-            )
-        chosen: dict[str, Any] = {"files": places[1:], "facts": facts, **self.options}
-        return xr.open_dataset(places[0], engine=SessionReader, **chosen)
-
-    def identity(self) -> object:
-        """Return what tells it from others: its session id, or else its path."""
-        if self.session_id is not None:
-            return self.session_id
-        place = self.places[0]
-        try:
-            named = format_of(place).named(place)
-            number = named.session_id if named else None
-            number = number or format_of(place).identity(place).session_id
-        except OscaxrError:
-            # It fails by itself, beside the others.
-            number = None
-        return number or (str(place) if isinstance(place, RemoteFile) else place.resolve())
-
-    def _row(self, table: pd.DataFrame) -> dict[str, Any]:
-        """Return the row of the table, by the session's own id."""
-        number, told = self.session_id, ""
-        if number is None:
-            place = self.places[0]
-            told = f"{place}: "
-            number = format_of(place).identity(place).session_id
-            if number is None:
-                raise SessionNotFoundError(
-                    f"{place} states no session id, so its row of the session table cannot be "
-                    "told. Open it without table=, or by session id with datadir=."
-                )
-        try:
-            return plain(session_row(table, session_id=number, run_type=self.run_type))
-        except SessionNotFoundError as error:
-            raise SessionNotFoundError(f"{told}{error}") from error
-
-
-def plain(row: "Mapping[Any, Any] | pd.Series[Any]") -> dict[str, Any]:
-    """Return a row of the session table as a dict."""
-    return {str(name): value for name, value in dict(row).items()}
-
-
-def typed_table(table: Table) -> pd.DataFrame:
-    """Return a session table, typed and checked, from a path or a frame."""
-    return read_table(table if isinstance(table, pd.DataFrame) else Path(table).expanduser())
-
-
-# -- one by one -----------------------------------------------------------------------------------
-def id_or_path(
-    asked: Any,
-    datadir: PathLike | None,
-    table: pd.DataFrame | None,
-    options: Mapping[str, Any],
-    run_type: str | None = None,
-) -> SessionSource:
-    """Return the session of an id or a path; its row is looked up when it is opened."""
-    known: dict[str, Any] = {"table": table, "options": options, "run_type": run_type}
-    is_path = not asked.isdecimal() if isinstance(asked, str) else isinstance(asked, os.PathLike)
-    if not is_path:
-        return SessionSource((), _as_id(asked), data_folder(datadir), **known)
-    return SessionSource((location(asked, options.get("storage_options")),), **known)
-
-
-def data_folder(datadir: PathLike | None) -> Path:
-    """Return the folder to look in."""
-    if datadir is None:
-        raise CriterionError("say where to look: give datadir=, the folder of the files")
-    return Path(datadir).expanduser()
-
-
-def _as_id(value: Any) -> int:
-    try:
-        return operator.index(int(value) if isinstance(value, str) else value)
-    except TypeError as error:
-        raise CriterionError(
-            f"session_id={value!r}: a session id is a whole number, or give the path of a file"
-        ) from error
 
 
 # -- many -----------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from typing import Any, Final, Unpack
 import xarray as xr
 
 from oscaxr.options import OpenOptions, PathLike, check_honoured, check_options
-from oscaxr.sessions.asked import SessionReader
-from oscaxr.sessions.open import open_sessions
+from oscaxr.sessions.open import SessionReader
+from oscaxr.sessions.tree import open_sessions
 from oscaxr.store.layout import is_exported
 from oscaxr.store.open import layouts_of, open_exported
 

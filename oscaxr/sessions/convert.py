@@ -19,8 +19,9 @@ from oscaxr.errors import (
 )
 from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.progress import Report, progress_bar
-from oscaxr.sessions.asked import SessionSource, named_sources
-from oscaxr.sessions.open import Errors, check_errors, tell_failures
+from oscaxr.sessions.asked import named_sources
+from oscaxr.sessions.open import SessionSource
+from oscaxr.sessions.tree import Errors, check_errors, tell_failures
 from oscaxr.sessions.workers import NoResult, run_each
 from oscaxr.store.atomic import clean, files_of
 from oscaxr.store.current import difference

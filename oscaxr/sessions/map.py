@@ -15,8 +15,9 @@ import xarray as xr
 from oscaxr.errors import AmbiguousSessionError, CriterionError, few
 from oscaxr.options import DEFAULTS, PathLike, check_options
 from oscaxr.progress import progress_bar
-from oscaxr.sessions.asked import SessionSource, Table, many_sources
-from oscaxr.sessions.open import Errors, check_errors, facts_of, node_of, tell_failures, tree_of
+from oscaxr.sessions.asked import many_sources
+from oscaxr.sessions.open import SessionSource, Table
+from oscaxr.sessions.tree import Errors, check_errors, facts_of, node_of, tell_failures, tree_of
 from oscaxr.sessions.workers import NoResult, run_each
 
 Array = np.ndarray[Any, Any]

@@ -1,26 +1,25 @@
-"""Open one session, or many: by path, by id, or by mouse and session number."""
+"""Open one session: by path, by id, or by mouse and session number."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
-from typing import Any, Literal, Unpack
+import operator
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Unpack
 
+import pandas as pd
 import xarray as xr
+from xarray.backends import BackendEntrypoint
 
-from oscaxr.errors import (
-    AmbiguousSessionError,
-    CriterionError,
-    FailedSessionsWarning,
-    OscaxrError,
-    SessionsFailedError,
-    warn,
-)
-from oscaxr.options import OpenOptions, PathLike, check_options
-from oscaxr.progress import progress_bar
-from oscaxr.sessions import asked
-from oscaxr.sessions.asked import Table
+from oscaxr.errors import CriterionError, OscaxrError, SessionNotFoundError
+from oscaxr.files.remote import RemoteFile
+from oscaxr.formats.registry import Place, format_of, location, open_places
+from oscaxr.options import DEFAULTS, OpenOptions, PathLike, check_options
+from oscaxr.sessions.owners import find_places
 from oscaxr.sessions.table import session_row
+from oscaxr.sessions.table import session_table as read_table
 
-Errors = Literal["raise", "collect"]
+Table = PathLike | pd.DataFrame
 
 
 def open_session(
@@ -118,145 +117,162 @@ def open_session(
         raise CriterionError("give a session id or path, or mouse= and session=, not both")
     if run_type is not None and table is None:
         raise CriterionError(f"run_type={run_type!r} is told by the session table: give table= too")
-    known = None if table is None else asked.typed_table(table)
+    known = None if table is None else typed_table(table)
     if session_id is not None:
-        return asked.id_or_path(session_id, datadir, known, checked, run_type).open()
-    folder = asked.data_folder(datadir)
+        return id_or_path(session_id, datadir, known, checked, run_type).open()
+    folder = data_folder(datadir)
     if known is None:
         raise CriterionError(
             "mouse= and session= are numbers of the session table: give table= (the path of "
             "mouse_df.csv, or oscaxr.find_sessions(datadir) to number the sessions found)"
         )
-    row = asked.plain(session_row(known, mouse=mouse, session=session, run_type=run_type))
-    return asked.SessionSource((), row["session_id"], folder, facts=row, options=checked).open()
+    row = plain(session_row(known, mouse=mouse, session=session, run_type=run_type))
+    return SessionSource((), row["session_id"], folder, facts=row, options=checked).open()
 
 
-def open_sessions(
-    sessions: Any,
-    *,
-    datadir: PathLike | None = None,
-    table: Table | None = None,
-    errors: Errors = "raise",
-    progress: bool = True,
-    **options: Unpack[OpenOptions],
-) -> xr.DataTree:
-    """Open many sessions as a tree of lazy Datasets.
+# -- what was asked for ---------------------------------------------------------------------------
+class SessionReader(BackendEntrypoint):
+    """Opens the session that lies at given places; what all openers have in common."""
 
-    Parameters
-    ----------
-    sessions : pandas.DataFrame, path-like, or iterable of int or path-like
-        Rows of the session table (:func:`oscaxr.session_table`, queried at will), the path of a
-        session table (``.csv``), a folder to scan (for NWB files, folders in the original layout
-        and exports, at any depth), or session ids and paths or URLs of files.
-    datadir : path-like, optional
-        Folder below which the sessions' files are looked for.
-    table : path-like or pandas.DataFrame, optional
-        The session table, where `sessions` are ids, paths or a folder.
-    errors : {"raise", "collect"}, optional
-        What to do about a session that cannot be opened: raise, or leave it out with a warning
-        that gives the reason; the tree's attribute ``failures`` keeps it.
-    progress : bool, optional
-        Show a progress bar on a terminal.
-    **options
-        As for :func:`open_session`.
+    open_dataset_parameters = (
+        "filename_or_obj",
+        "drop_variables",
+        "files",
+        "facts",
+        # xarray's opener takes these itself.
+        *(name for name in DEFAULTS if name not in ("chunks", "drop_variables")),
+    )
 
-    Returns
-    -------
-    xarray.DataTree
-        Nodes ``/mouse_6/session_1`` by the numbers of the table (``/pilot_mouse_2/...`` for
-        pilots, whose mice are numbered anew), or ``/mouse_408021/session_758519303`` by the ids
-        where there is no table; in the order asked for. The root holds no data. Without a table,
-        the sessions of a folder are numbered as by :func:`oscaxr.find_sessions`, unless an export
-        among them states its published numbers: then the others go by their ids.
-
-    Raises
-    ------
-    OscaxrError
-        As for :func:`open_session`, for the first session that cannot be opened.
-    AmbiguousSessionError
-        If the same session is asked for twice, or is in a folder more than once.
-    SessionNotFoundError
-        If there is no session in a folder.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import oscaxr as ox
-    >>> folder = tempfile.mkdtemp()
-    >>> table = ox.sample.write_mouse(folder, scale=0.02, n_rois=(4, 4, 4))
-    >>> with ox.open_sessions(table.query("session <= 2"), datadir=folder) as tree:
-    ...     [node.path for node in tree.leaves]
-    ['/mouse_1/session_1', '/mouse_1/session_2']
-    """
-    check_errors(errors)
-    # Without a cache, or a sweep over the tree would gather all that it reads.
-    chosen = {**check_options(options), "cache": False}
-    opened: dict[str, xr.Dataset] = {}
-    failures: dict[str, str] = {}
-    sources = asked.many_sources(sessions, datadir=datadir, table=table, options=chosen)
-    with ExitStack() as stack, progress_bar("opening sessions", show=progress) as report:
-        for done, source in enumerate(sources, start=1):
-            try:
-                ds = source.open()
-                stack.callback(ds.close)
-                node = node_of(ds)
-                if node in opened:
-                    ds.close()
-                    raise AmbiguousSessionError(f"{source}: {node} was asked for twice")
-                opened[node] = ds
-            except OscaxrError as error:
-                if errors == "raise":
-                    raise
-                failures[str(source)] = f"{type(error).__name__}: {error}"
-            report(done, len(sources))
-        stack.pop_all()
-    return tree_of(opened, failures)
+    def open_dataset(  # type: ignore[override] # xarray's base class names no options
+        self,
+        filename_or_obj: PathLike,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        files: Sequence[PathLike] = (),
+        facts: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> xr.Dataset:
+        """Open a session, lazily."""
+        checked = check_options({"drop_variables": drop_variables, **options})
+        storage = checked.get("storage_options")
+        if not isinstance(filename_or_obj, str | os.PathLike):
+            raise SessionNotFoundError(
+                f"cannot open a {type(filename_or_obj).__name__} as a session: give the path or "
+                "the URL, which oscaxr opens itself (lazily, and again in other processes)"
+            )
+        places = [location(path, storage) for path in (filename_or_obj, *files)]
+        return open_places(places, checked, facts)
 
 
-def facts_of(ds: xr.Dataset) -> dict[str, Any]:
-    """Return what is said of a session by single values."""
-    return {str(name): coord.values[()] for name, coord in ds.coords.items() if not coord.dims}
+@dataclass(frozen=True)
+class SessionSource:
+    """One session that was asked for: picklable, and looked for when it is opened, anywhere."""
+
+    places: tuple[Place, ...] = ()
+    """Where it lies; empty where that is looked for when it is opened."""
+    session_id: int | None = None
+    datadir: Path = Path()
+    table: pd.DataFrame | None = None
+    """The session table, in which it has to be."""
+    facts: Mapping[str, Any] | None = None
+    """Its row of the session table, where that is known already."""
+    options: OpenOptions | Mapping[str, Any] = field(default_factory=dict)
+    run_type: str | None = None
+    problem: str = ""
+    """Why it cannot be opened, known before."""
+    name: str = ""
+    """What it is called where files are named after it."""
+
+    def __str__(self) -> str:
+        # Of a URL, only what is no secret: this is shown.
+        return str(self.places[0]) if self.places else f"session {self.session_id}"
+
+    def open(self) -> xr.Dataset:
+        """Open the session."""
+        if self.problem:
+            raise OscaxrError(self.problem)
+        facts = self.facts if self.table is None else self._row(self.table)
+        places = self.places
+        if not places:
+            assert self.session_id is not None
+            known = facts or {}
+            places = find_places(
+                self.datadir,
+                self.session_id,
+                mouse_id=int(known["mouse_id"]) if "mouse_id" in known else None,
+                start=str(known.get("dandi_session_time", "")),
+            )
+        chosen: dict[str, Any] = {"files": places[1:], "facts": facts, **self.options}
+        return xr.open_dataset(places[0], engine=SessionReader, **chosen)
+
+    def identity(self) -> object:
+        """Return what tells it from others: its session id, or else its path."""
+        if self.session_id is not None:
+            return self.session_id
+        place = self.places[0]
+        try:
+            named = format_of(place).named(place)
+            number = named.session_id if named else None
+            number = number or format_of(place).identity(place).session_id
+        except OscaxrError:
+            # It fails by itself, beside the others.
+            number = None
+        return number or (str(place) if isinstance(place, RemoteFile) else place.resolve())
+
+    def _row(self, table: pd.DataFrame) -> dict[str, Any]:
+        """Return the row of the table, by the session's own id."""
+        number, told = self.session_id, ""
+        if number is None:
+            place = self.places[0]
+            told = f"{place}: "
+            number = format_of(place).identity(place).session_id
+            if number is None:
+                raise SessionNotFoundError(
+                    f"{place} states no session id, so its row of the session table cannot be "
+                    "told. Open it without table=, or by session id with datadir=."
+                )
+        try:
+            return plain(session_row(table, session_id=number, run_type=self.run_type))
+        except SessionNotFoundError as error:
+            raise SessionNotFoundError(f"{told}{error}") from error
 
 
-def node_of(ds: xr.Dataset) -> str:
-    """Return the place of a session in a tree of sessions."""
-    facts = facts_of(ds)
-    if "mouse" in facts and "session" in facts:
-        pilot = "pilot_" if facts.get("run_type") == "pilot" else ""
-        return f"/{pilot}mouse_{facts['mouse']}/session_{facts['session']}"
-    session = facts.get("session_id", ds.attrs.get("session_name", "unknown"))
-    return f"/mouse_{facts.get('mouse_id', 'unknown')}/session_{session}"
+def plain(row: "Mapping[Any, Any] | pd.Series[Any]") -> dict[str, Any]:
+    """Return a row of the session table as a dict."""
+    return {str(name): value for name, value in dict(row).items()}
 
 
-def tree_of(
-    nodes: Mapping[str, xr.Dataset | xr.DataTree], failures: Mapping[str, str] | None = None
-) -> xr.DataTree:
-    """Make a tree of sessions, or of results by session."""
-    tree = xr.DataTree.from_dict(dict(nodes))
-    for node, ds in nodes.items():
-        # A node is made of a copy, which does not know how to close its files.
-        tree[node].set_close(ds.close)
-    if failures:
-        tree.attrs["failures"] = warn_of_failures(failures)
-    return tree
+def typed_table(table: Table) -> pd.DataFrame:
+    """Return a session table, typed and checked, from a path or a frame."""
+    return read_table(table if isinstance(table, pd.DataFrame) else Path(table).expanduser())
 
 
-def warn_of_failures(failures: Mapping[str, str]) -> str:
-    """Warn of sessions that failed and are left out."""
-    lines = "\n".join(f"{name}: {reason}" for name, reason in failures.items())
-    warn(f"{len(failures)} session(s) failed and are left out:\n{lines}", FailedSessionsWarning)
-    return lines
+def id_or_path(
+    asked: Any,
+    datadir: PathLike | None,
+    table: pd.DataFrame | None,
+    options: Mapping[str, Any],
+    run_type: str | None = None,
+) -> SessionSource:
+    """Return the session of an id or a path; its row is looked up when it is opened."""
+    known: dict[str, Any] = {"table": table, "options": options, "run_type": run_type}
+    is_path = not asked.isdecimal() if isinstance(asked, str) else isinstance(asked, os.PathLike)
+    if not is_path:
+        return SessionSource((), _as_id(asked), data_folder(datadir), **known)
+    return SessionSource((location(asked, options.get("storage_options")),), **known)
 
 
-def tell_failures(failures: Mapping[str, str], results: object, errors: Errors) -> None:
-    """Raise or warn, as was asked for, where sessions failed."""
-    if failures and errors == "raise":
-        raise SessionsFailedError(dict(failures), results)
-    if failures:
-        warn_of_failures(failures)
+def data_folder(datadir: PathLike | None) -> Path:
+    """Return the folder to look in."""
+    if datadir is None:
+        raise CriterionError("say where to look: give datadir=, the folder of the files")
+    return Path(datadir).expanduser()
 
 
-def check_errors(errors: str) -> None:
-    """Refuse a word that is no policy for failing sessions."""
-    if errors not in ("raise", "collect"):
-        raise CriterionError(f"errors={errors!r}: it is 'raise' or 'collect'")
+def _as_id(value: Any) -> int:
+    try:
+        return operator.index(int(value) if isinstance(value, str) else value)
+    except TypeError as error:
+        raise CriterionError(
+            f"session_id={value!r}: a session id is a whole number, or give the path of a file"
+        ) from error

@@ -162,7 +162,7 @@ def test_names_of_odd_files(sources, paths, tmp_path):
 
 
 def test_a_dead_worker_fails_its_sessions(monkeypatch, tmp_path):
-    source = importlib.import_module("oscaxr.sessions.asked").SessionSource
+    source = importlib.import_module("oscaxr.sessions.open").SessionSource
     jobs = [module.Job(source((tmp_path,), name=n), tmp_path / n) for n in "ab"]
     monkeypatch.setattr(module, "convert_one", _die)
     results = module.run_jobs(jobs, tmp_path, 2, lambda done, total: None)

@@ -20,7 +20,7 @@ from oscaxr.errors import (
     SessionNotFoundError,
     SessionsFailedError,
 )
-from oscaxr.sessions.open import node_of
+from oscaxr.sessions.tree import node_of
 from oscaxr.sessions.workers import RETRIES
 
 
