@@ -48,14 +48,14 @@ def in_this_process(code: str, *arguments: object) -> object:
     return json.loads(said.getvalue())
 
 
-# A few of each kind by default, all of them with the slow tests.
-QUICK = TASKS[::9]
+# A few by default, all of them with the slow tests.
+QUICK = ("full traces", "windows: stats, mean and SEM", "responses, a row a segment")
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "one",
-    [pytest.param(one, marks=[pytest.mark.slow] * (one not in QUICK)) for one in TASKS],
+    [pytest.param(one, marks=[pytest.mark.slow] * (one.name not in QUICK)) for one in TASKS],
     ids=[one.name for one in TASKS],
 )
 def test_task(one, cases, monkeypatch):

@@ -157,6 +157,7 @@ def test_a_netcdf_file_that_is_cut_short_is_found(paths, tmp_path):
     assert summary_here(*args, "--verify")[:2] == (0, {NAMES[0]: "verified"})
 
 
+@pytest.mark.slow
 def test_a_truncated_source_fails_and_the_others_are_written(data, tmp_path):
     copy = shutil.copytree(data, tmp_path / "copy")
     bad = sorted(copy.rglob("*.nwb"))[1]

@@ -136,7 +136,8 @@ def test_a_table_too_long_is_refused_before_anything_is_read(first, tmp_path, mo
 
 # -- extract --------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    "suffix", [".nc", ".zarr", pytest.param(".zarr.zip", marks=pytest.mark.slow)]
+    "suffix",
+    [".zarr", *(pytest.param(one, marks=pytest.mark.slow) for one in (".nc", ".zarr.zip"))],
 )
 def test_what_is_extracted_is_what_the_library_gives(first, session, tmp_path, suffix):
     out = tmp_path / f"u{suffix}"
@@ -156,8 +157,7 @@ def test_what_is_extracted_is_what_the_library_gives(first, session, tmp_path, s
     [
         pytest.param(2**26, slice(0, None, 2), marks=pytest.mark.slow),
         pytest.param(2**26, slice(1, None, 2), marks=pytest.mark.slow),
-        (1, slice(1)),
-        pytest.param(1, slice(1, None), marks=pytest.mark.slow),
+        pytest.param(1, slice(None), marks=pytest.mark.slow),
     ],
 )
 def test_options_do_what_the_library_does(
@@ -286,7 +286,9 @@ def test_what_cannot_be_extracted(first, tmp_path, monkeypatch, options, says, c
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["u.nc", pytest.param("u.zarr", marks=pytest.mark.slow), "u.csv"])
+@pytest.mark.parametrize(
+    "name", ["u.csv", *(pytest.param(one, marks=pytest.mark.slow) for one in ("u.nc", "u.zarr"))]
+)
 def test_targets_are_replaced_only_when_told(first, tmp_path, name):
     out = tmp_path / name
     told("extract", first, "gabor_frame=U", "-o", out)
@@ -344,7 +346,15 @@ def test_every_picture_is_tested():
     assert set(PICTURE_WORDS) == set(PICTURES)
 
 
-@pytest.mark.parametrize("kind", list(PICTURE_WORDS))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(
+            one, marks=[pytest.mark.slow] * (one not in ("heatmap", "behavior", "tracked"))
+        )
+        for one in PICTURE_WORDS
+    ],
+)
 def test_pictures(kind, first, mouse, tmp_path):
     out = tmp_path / "figure.png"
     sessions = {

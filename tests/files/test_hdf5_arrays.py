@@ -136,7 +136,10 @@ def test_facts_follow_the_order_of_the_rows() -> None:
     assert xr.Variable("roi", nothing["area_px"]).values.shape == (0,)
 
 
-@pytest.mark.parametrize("mask_kind", ["uint8", "bool", "weights"])
+@pytest.mark.parametrize(
+    "mask_kind",
+    ["weights", *(pytest.param(one, marks=pytest.mark.slow) for one in ("uint8", "bool"))],
+)
 @pytest.mark.parametrize("layout", ["gzip", "contiguous"])
 def test_files(
     mask_kind: Any, layout: Any, memory_session: xr.Dataset, spec: Any, tmp_path: Path

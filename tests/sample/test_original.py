@@ -183,7 +183,7 @@ def dendrites(tmp_path_factory: pytest.TempPathFactory) -> tuple[SampleSession, 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(one, marks=[pytest.mark.slow] * (one in ("plain", "glitches", "slow")))
+        pytest.param(one, marks=[pytest.mark.slow] * (one in ("plain", "glitches", "slow", "late")))
         for one in RECORDINGS
     ],
 )
@@ -796,7 +796,10 @@ def test_a_mouse_in_the_original_format(tmp_path: Path) -> None:
     [
         pytest.param({}, marks=pytest.mark.slow),
         {"plane": "dend", "twop_rate": 30.15, "seed": 3, "session_number": 2},
-        {"n_tracked": 0, "seed": 5, "late_frames": 0.0002, "scale": 0.03},
+        pytest.param(
+            {"n_tracked": 0, "seed": 5, "late_frames": 0.0002, "scale": 0.03},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"gabor_kappa": 4, "square_size": 256, "block_order": ("right", "left", "gabors")},
             marks=pytest.mark.slow,

@@ -406,7 +406,7 @@ def test_selection_equals_a_filter_of_rows(table, data):
     assert found.segment.values.tolist() == [segment for segment, _ in wanted]
 
 
-@pytest.mark.parametrize("form", ["netcdf", "zarr"])
+@pytest.mark.parametrize("form", ["zarr", pytest.param("netcdf", marks=pytest.mark.slow)])
 def test_reopened_tables_are_selected_from_alike(ds, form, tmp_path):
     with reopened(segment_part(ds), tmp_path, form) as again:
         for criteria, _ in CASES:

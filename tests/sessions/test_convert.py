@@ -161,6 +161,7 @@ def test_names_of_odd_files(sources, paths, tmp_path):
     assert [("same name x" in one.problem) for one in found] == [True, True]
 
 
+@pytest.mark.slow
 def test_a_dead_worker_fails_its_sessions(monkeypatch, tmp_path):
     source = importlib.import_module("oscaxr.sessions.open").SessionSource
     jobs = [module.Job(source((tmp_path,), name=n), tmp_path / n) for n in "ab"]

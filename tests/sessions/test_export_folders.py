@@ -174,6 +174,7 @@ def test_links_are_followed_once(exports, tmp_path):
     assert ox.find_sessions(tmp_path)["session_id"].tolist() == IDS
 
 
+@pytest.mark.slow
 def test_functions_are_mapped_over_a_folder_of_exports(exports):
     found = ox.map_sessions(_mean, exports, progress=False)
     with ox.open_sessions(exports) as tree:

@@ -194,6 +194,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to a group of processes")
 def test_control_c_stops_the_workers(tmp_path):
     script, folder = tmp_path / "script.py", tmp_path / "traces"

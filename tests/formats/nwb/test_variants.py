@@ -85,8 +85,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 # What "everything_odd" has, too, and forms of storage that HDF5 itself reads.
 REPEATED = VARIANTS.keys() - {
-    *("default", "chunks_of_hdf5", "shuffled_bytes", "bool_masks", "weight_masks_contiguous"),
-    *("with_templates", "raw", "everything_odd"),
+    *("default", "shuffled_bytes", "weight_masks_contiguous", "with_templates", "everything_odd"),
 }
 
 
