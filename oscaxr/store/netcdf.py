@@ -34,7 +34,7 @@ from oscaxr.store.checks import (
     unfit_hdf5_chunk,
 )
 from oscaxr.store.encoding import Region, Stored, as_characters
-from oscaxr.store.layout import DIGESTED_BYTES, PREFIX, StoredGroup, StoredVariable, read_whole
+from oscaxr.store.layout import PREFIX, StoredGroup, StoredVariable, read_whole
 
 DIGEST: Final = PREFIX + "digest"
 """Attribute of each group that holds its digest."""
@@ -149,12 +149,7 @@ def _proven(file: Hdf5File, name: str, dtype: np.dtype[Any]) -> Reader:
             check_claim(file.path, name, dataset.nbytes, Path(file.path).stat().st_size)
             return ArrayReader(np.asarray(dataset.asstr()[()], object))
         known = all(h5py.h5z.filter_avail(one) for one in _filters(dataset.id))
-        small = dtype.kind in "SU" or dataset.nbytes <= DIGESTED_BYTES
-        reader: Reader
-        if known and small:
-            reader = ArrayReader(np.asarray(dataset[()]))
-        else:
-            reader = _ThroughHdf5(file, dataset) if known else _ThroughNetcdf(file, dataset)
+        reader = _ThroughHdf5(file, dataset) if known else _ThroughNetcdf(file, dataset)
     if dtype.kind not in "SU":
         return reader
     characters = np.ascontiguousarray(read_whole(reader))
