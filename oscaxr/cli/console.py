@@ -15,13 +15,7 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from oscaxr.errors import (
-    OscaxrError,
-    OscaxrWarning,
-    TargetExistsError,
-    command_line_words,
-    option,
-)
+from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError, command_line_words, option
 from oscaxr.store.atomic import atomic_target, explained
 
 FAILED: Final = 1

@@ -9,13 +9,7 @@ import xarray as xr
 
 from oscaxr.errors import SchemaError, TrackingError, listed
 from oscaxr.model import names as n
-from oscaxr.select.stacking import (
-    SESSION,
-    SESSION_ID,
-    TRACKED_ROI,
-    side_by_side,
-    stacked,
-)
+from oscaxr.select.stacking import SESSION, SESSION_ID, TRACKED_ROI, side_by_side, stacked
 
 Array = np.ndarray[Any, Any]
 

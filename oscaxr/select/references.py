@@ -11,12 +11,7 @@ import xarray as xr
 from oscaxr.arrays.xarray_internals import data_of
 from oscaxr.errors import WindowError, few
 from oscaxr.model import names as n
-from oscaxr.model.segments import (
-    CLOCK_DIMS,
-    Clock,
-    nearest_frames,
-    recording_frames,
-)
+from oscaxr.model.segments import CLOCK_DIMS, Clock, nearest_frames, recording_frames
 from oscaxr.model.traces import check_same_session
 from oscaxr.select.criteria import segment_part
 from oscaxr.select.frames import check_inside, one_dimensional, whole_numbers

@@ -10,13 +10,7 @@ from typing import Any, Final, Literal, Unpack
 
 import numpy as np
 
-from oscaxr.errors import (
-    CriterionError,
-    OscaxrError,
-    OscaxrWarning,
-    TargetExistsError,
-    option,
-)
+from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, TargetExistsError, option
 from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.progress import Report, progress_bar
 from oscaxr.sessions.asked import named_sources

@@ -8,12 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from oscaxr.errors import (
-    AmbiguousSessionError,
-    OscaxrError,
-    OscaxrWarning,
-    warn,
-)
+from oscaxr.errors import AmbiguousSessionError, OscaxrError, OscaxrWarning, warn
 from oscaxr.formats.identity import Identity
 from oscaxr.formats.registry import NWB, ORIGINAL, places_below
 from oscaxr.sessions.owners import Found, FoundSession, sessions_at

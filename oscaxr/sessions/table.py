@@ -7,12 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from oscaxr.errors import (
-    AmbiguousSessionError,
-    SessionNotFoundError,
-    TableError,
-    listed,
-)
+from oscaxr.errors import AmbiguousSessionError, SessionNotFoundError, TableError, listed
 from oscaxr.model.facts import LINES
 from oscaxr.sessions.table_columns import (
     PILOT_SESSIONS_WITHOUT_DATA,

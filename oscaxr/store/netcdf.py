@@ -27,12 +27,7 @@ from oscaxr.arrays.lazy import (
 from oscaxr.arrays.xarray_internals import NETCDF_LOCK
 from oscaxr.errors import DamagedExportError, ExportError, ForeignExportError, FormatError
 from oscaxr.files.hdf5 import Hdf5File
-from oscaxr.store.checks import (
-    MAX_DOCUMENT_BYTES,
-    check_claim,
-    damaged,
-    unfit_hdf5_chunk,
-)
+from oscaxr.store.checks import MAX_DOCUMENT_BYTES, check_claim, damaged, unfit_hdf5_chunk
 from oscaxr.store.encoding import Region, Stored, as_characters
 from oscaxr.store.layout import PREFIX, StoredGroup, StoredVariable, read_whole
 

@@ -19,14 +19,7 @@ from oscaxr.arrays.xarray_internals import data_of, is_in_memory
 from oscaxr.errors import OscaxrError, UnsafeTargetError, few
 from oscaxr.files.remote import RemoteSource
 from oscaxr.model.schema import DATASET_ATTRS
-from oscaxr.store.layout import (
-    LAYOUT,
-    PREFIX,
-    PROVENANCE,
-    as_plain,
-    is_exported,
-    provenance_from,
-)
+from oscaxr.store.layout import LAYOUT, PREFIX, PROVENANCE, as_plain, is_exported, provenance_from
 from oscaxr.store.open import ExportFile, existing, opened_export
 from oscaxr.store.zarr_read import DIGEST, DOCUMENT
 

@@ -20,15 +20,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from oscaxr.arrays.lazy import (
-    Array,
-    AxisIndex,
-    Once,
-    Run,
-    read_increasing,
-    read_runs,
-    runs_of,
-)
+from oscaxr.arrays.lazy import Array, AxisIndex, Once, Run, read_increasing, read_runs, runs_of
 from oscaxr.errors import DamagedExportError, OscaxrError
 from oscaxr.store.checks import (
     MAX_DOCUMENT_BYTES,

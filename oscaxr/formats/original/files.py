@@ -5,12 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from oscaxr.errors import (
-    AmbiguousSessionError,
-    SessionMismatchError,
-    SessionNotFoundError,
-    listed,
-)
+from oscaxr.errors import AmbiguousSessionError, SessionMismatchError, SessionNotFoundError, listed
 from oscaxr.model.facts import RUN_TYPES
 
 _FOLDER: Final = re.compile(r"ophys_session_(\d{9,})")
