@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypedDict, cast, get_args
 
 from oscaxr.errors import OptionError, option
@@ -34,8 +35,6 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "keep_decoded": False,
 }
 _WORDS: Final = {"fluorescence": get_args(Fluorescence), "segmentation": get_args(Segmentation)}
-# What any format gives when it is asked for, since it is what it holds.
-_HELD_BY_ALL: Final = {"fluorescence": "dff"}
 
 
 def check_options(options: Mapping[str, Any]) -> OpenOptions:
@@ -65,13 +64,17 @@ def check_options(options: Mapping[str, Any]) -> OpenOptions:
 
 
 def check_honoured(
-    options: Mapping[str, Any], honoured: Collection[str], format_name: str, place: object
+    options: Mapping[str, Any],
+    honoured: Collection[str],
+    format_name: str,
+    place: object,
+    held: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
     """Refuse options that a format cannot honour: none is passed over in silence."""
     useless = [
         option(name, value)
         for name, value in options.items()
-        if name not in honoured and value and value != _HELD_BY_ALL.get(name)
+        if name not in honoured and value and value != held.get(name)
     ]
     if useless:
         raise OptionError(

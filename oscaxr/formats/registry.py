@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import xarray as xr
 
-from oscaxr.errors import CriterionError, MissingVariableError, SessionNotFoundError
+from oscaxr.errors import CriterionError, MissingVariableError, OptionError, SessionNotFoundError
 from oscaxr.files.remote import OPTIONS, RemoteFile
 from oscaxr.formats.identity import Identity, parse_name
 from oscaxr.formats.original.files import folder_id, is_session_folder, read_tree
@@ -31,6 +31,8 @@ class Format(Protocol):
     """How its files or folders are named, for messages."""
     options: frozenset[str]
     """The options of opening that it honours."""
+    held: Mapping[str, object]
+    """What it holds without a choice, so that to ask for it is no mistake."""
     heavy_parts: str
     """Where it has what ``include=`` asks for, for messages."""
 
@@ -54,6 +56,7 @@ class _Nwb:
     name = "an NWB file"
     looks_like = "NWB files (.nwb)"
     options = frozenset({"include", "drop_variables", "chunks", "storage_options"})
+    held: Mapping[str, object] = {"fluorescence": "dff"}
     heavy_parts = (
         "templates come with files named *behavior+image+ophys.nwb, movies with *obj-raw*.nwb; a "
         "session opened by its id with datadir= is looked for in all of its files"
@@ -85,6 +88,7 @@ class _Original:
     options = frozenset(
         {"include", "drop_variables", "chunks", "fluorescence", "segmentation", "keep_decoded"}
     )
+    held: Mapping[str, object] = {}
     heavy_parts = (
         "the original layout has neither stimulus templates nor movies, and reduced stimulus logs "
         "no squares"
@@ -114,6 +118,8 @@ class _Export:
     """What :func:`oscaxr.save` wrote."""
 
     options = frozenset({"include", "drop_variables", "chunks"})
+    # Its traces are those that were saved, of whichever kind.
+    held: Mapping[str, object] = {}
     heavy_parts = (
         "an export has what was saved; open the session's own files with it, and save that"
     )
@@ -191,14 +197,15 @@ def location(
         )
     if is_url(path):
         return RemoteFile(os.fspath(path), options)
-    if options:
-        raise CriterionError(
-            f"storage_options is for files on a server (http://, https://), but {path} is not one"
-        )
     if isinstance(path, str) and _SCHEME.match(path):
         raise CriterionError(
             f"{path}: only http:// and https:// addresses are read; files of DANDI's archive on S3 "
             "have one, too (https://dandiarchive.s3.amazonaws.com/blobs/...)"
+        )
+    if options:
+        raise OptionError(
+            f"storage_options= is for files on a server (http://, https://), but {path} is "
+            f"{format_of(Path(path)).name} on this machine"
         )
     return Path(path)
 
@@ -227,7 +234,7 @@ def is_session(path: Path) -> bool:
 def open_places(places: Places, options: OpenOptions, facts: Facts | None = None) -> xr.Dataset:
     """Open the session that lies at these places, in whatever format, lazily."""
     format_, *_ = [format_of(place) for place in places]
-    check_honoured(options, format_.options, format_.name, places[0])
+    check_honoured(options, format_.options, format_.name, places[0], format_.held)
     ds = format_.open(places, options, facts)
     include = options.get("include", ())
     wanted, by_name = parts_of(include)

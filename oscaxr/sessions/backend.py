@@ -1,19 +1,18 @@
 """The xarray backend: ``xr.open_dataset(path, engine="oscaxr")``, and trees of sessions."""
 
-import re
 from pathlib import Path
 from typing import Any, Final, Unpack
 
 import xarray as xr
 
+from oscaxr.formats.registry import NWB, ORIGINAL
 from oscaxr.options import OpenOptions, PathLike, check_honoured, check_options
-from oscaxr.sessions.open import SessionReader
+from oscaxr.sessions.open import SessionReader, path_of
 from oscaxr.sessions.tree import open_sessions
 from oscaxr.store.layout import is_exported
 from oscaxr.store.open import layouts_of, open_exported
 
 _OF_TREES: Final = ("drop_variables", "chunks")
-_ORIGINAL_FOLDER: Final = re.compile(r"ophys_session_\d{9,}")
 
 
 class OscaxrBackendEntrypoint(SessionReader):
@@ -45,7 +44,7 @@ class OscaxrBackendEntrypoint(SessionReader):
         xarray.DataTree
             Lazy; closing it releases the files.
         """
-        path = Path(filename_or_obj).expanduser()
+        path = Path(path_of(filename_or_obj)).expanduser()
         if is_exported(path) and path.exists() and layouts_of(path)[""].kind == "DataTree":
             check_honoured(check_options(options), _OF_TREES, "an export of a tree", path)
             given: dict[str, Any] = {k: value for k, value in options.items() if k in _OF_TREES}
@@ -66,7 +65,7 @@ class OscaxrBackendEntrypoint(SessionReader):
         bool
         """
         try:
-            name = Path(filename_or_obj).name.lower()
+            path = Path(filename_or_obj)
         except TypeError:
             return False
-        return name.endswith(".nwb") or _ORIGINAL_FOLDER.fullmatch(name) is not None
+        return any(one.find(path.parent, [path.name], [path.name]) for one in (NWB, ORIGINAL))

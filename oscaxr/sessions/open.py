@@ -155,12 +155,7 @@ class SessionReader(BackendEntrypoint):
         """Open a session, lazily."""
         checked = check_options({"drop_variables": drop_variables, **options})
         storage = checked.get("storage_options")
-        if not isinstance(filename_or_obj, str | os.PathLike):
-            raise SessionNotFoundError(
-                f"cannot open a {type(filename_or_obj).__name__} as a session: give the path or "
-                "the URL, which oscaxr opens itself (lazily, and again in other processes)"
-            )
-        places = [location(path, storage) for path in (filename_or_obj, *files)]
+        places = [location(path_of(path), storage) for path in (filename_or_obj, *files)]
         return open_places(places, checked, facts)
 
 
@@ -235,6 +230,16 @@ class SessionSource:
             return plain(session_row(table, session_id=number, run_type=self.run_type))
         except SessionNotFoundError as error:
             raise SessionNotFoundError(f"{told}{error}") from error
+
+
+def path_of(what: Any) -> PathLike:
+    """Return a path or URL that was given to xarray, which takes open files as well."""
+    if isinstance(what, str | os.PathLike):
+        return what
+    raise SessionNotFoundError(
+        f"cannot open a {type(what).__name__} as a session: give the path or the URL, which oscaxr "
+        "opens itself (lazily, and again in other processes)"
+    )
 
 
 def plain(row: "Mapping[Any, Any] | pd.Series[Any]") -> dict[str, Any]:

@@ -108,9 +108,19 @@ def test_an_option_that_a_format_cannot_honour_is_named_with_it(places, form):
             ox.open_session(places[form], **{name: value})
         assert f"{name}={value!r}" in str(failure.value)
         assert registry.format_of(places[form]).name in str(failure.value)
-    # All formats hold dF/F, so asking for it is no mistake.
-    with ox.open_session(places[form], fluorescence="dff"):
-        pass
+    with pytest.raises(OptionError, match="storage_options") as failure:
+        ox.open_session(places[form], storage_options={"timeout": 3})
+    assert registry.format_of(places[form]).name in str(failure.value)
+
+
+@every_format
+def test_dff_is_asked_of_what_is_known_to_hold_it(places, form):
+    if form in ("nwb", "original"):
+        with ox.open_session(places[form], fluorescence="dff"):
+            return
+    # An export may be one of raw fluorescence.
+    with pytest.raises(OptionError, match=r"fluorescence='dff': .* is an export in"):
+        ox.open_session(places[form], fluorescence="dff")
 
 
 def test_parts_are_asked_of_exports_too(places, tmp_path):
@@ -132,6 +142,8 @@ def test_declared_options_are_all_options():
 def test_what_is_no_place_is_refused_in_words(places):
     with h5py.File(places["nwb"]) as file:
         for what in (places["nwb"].read_bytes(), io.BytesIO(b""), file):
+            with pytest.raises(ox.OscaxrError, match="give the path or the URL"):
+                xr.open_datatree(what, engine="oscaxr")
             with pytest.raises(ox.OscaxrError, match="give the path or the URL"):
                 xr.open_dataset(what, engine="oscaxr")
     for opened in (ox.open_session, lambda path: xr.open_dataset(path, engine="oscaxr")):
