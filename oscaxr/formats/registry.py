@@ -226,6 +226,12 @@ def format_of(place: Place) -> Format:
     )
 
 
+def named_like(path: Path, formats: Sequence[Format]) -> Format | None:
+    """Return the format that a name is one of, whatever lies there."""
+    name = [path.name]
+    return next((one for one in formats if one.find(path.parent, name, name)), None)
+
+
 def is_session(path: Path) -> bool:
     """Say whether a session is what lies at a path, so that it is no folder to search."""
     return path.exists() and any(one.recognises(path) for one in _ASKED)

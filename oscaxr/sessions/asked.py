@@ -19,6 +19,7 @@ from oscaxr.formats.registry import (
     format_of,
     is_session,
     is_url,
+    named_like,
     places_below,
 )
 from oscaxr.options import PathLike
@@ -167,7 +168,7 @@ def named_sources(
 
 def _format_of_word(path: Path) -> Format | None:
     """Return the format of the session at a path; None for a folder that is to be searched."""
-    is_named = path.suffix.lower() == ".nwb" or any(one.recognises(path) for one in EXPORTS)
+    is_named = named_like(path, (NWB, *EXPORTS)) is not None
     if path.is_dir() and not is_named:
         return ORIGINAL if ORIGINAL.recognises(path) else None
     if not path.exists():

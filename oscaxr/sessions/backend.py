@@ -5,11 +5,10 @@ from typing import Any, Final, Unpack
 
 import xarray as xr
 
-from oscaxr.formats.registry import NWB, ORIGINAL
+from oscaxr.formats.registry import EXPORTS, NWB, ORIGINAL, named_like
 from oscaxr.options import OpenOptions, PathLike, check_honoured, check_options
 from oscaxr.sessions.open import SessionReader, path_of
 from oscaxr.sessions.tree import open_sessions
-from oscaxr.store.layout import is_exported
 from oscaxr.store.open import layouts_of, open_exported
 
 _OF_TREES: Final = ("drop_variables", "chunks")
@@ -45,7 +44,8 @@ class OscaxrBackendEntrypoint(SessionReader):
             Lazy; closing it releases the files.
         """
         path = Path(path_of(filename_or_obj)).expanduser()
-        if is_exported(path) and path.exists() and layouts_of(path)[""].kind == "DataTree":
+        is_export = path.exists() and named_like(path, EXPORTS) is not None
+        if is_export and layouts_of(path)[""].kind == "DataTree":
             check_honoured(check_options(options), _OF_TREES, "an export of a tree", path)
             given: dict[str, Any] = {k: value for k, value in options.items() if k in _OF_TREES}
             tree: xr.DataTree = open_exported(path, **given)
@@ -68,4 +68,4 @@ class OscaxrBackendEntrypoint(SessionReader):
             path = Path(filename_or_obj)
         except TypeError:
             return False
-        return any(one.find(path.parent, [path.name], [path.name]) for one in (NWB, ORIGINAL))
+        return named_like(path, (NWB, ORIGINAL)) is not None
