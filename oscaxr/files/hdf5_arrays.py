@@ -1,5 +1,6 @@
 """Datasets of an HDF5 file: checked as a layout asks, and as the sources of lazy arrays."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -181,6 +182,10 @@ class DatasetReader:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
         mapped = self.view()
         if mapped is not None:
+            if isinstance(indices[0], slice) and chunks.are_whole(indices[1:], self.shape[1:]):
+                rows = range(self.shape[0])[indices[0]]
+                if rows.step == 1 and hasattr(os, "preadv"):
+                    return chunks.read_rows(self.file.path, self._storage(), rows)
             return chunks.read_mapped(mapped, indices)
         return read_increasing(self._read_increasing, indices)
 
