@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise, product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -24,6 +23,7 @@ import numpy as np
 from oscaxr.arrays.columns import thread_count
 from oscaxr.arrays.lazy import Array, AxisIndex, Run, positions, read_runs, runs_of, take_outer
 from oscaxr.errors import FormatError
+from oscaxr.files.hdf5 import Stamp, check_unchanged
 
 if TYPE_CHECKING:
     from oscaxr.files.range_cache import RangeCache
@@ -41,11 +41,11 @@ Indices = tuple[AxisIndex, ...]
 
 @dataclass(frozen=True)
 class Contiguous:
-    """Data in one piece at a known place of a file known by its inode and size."""
+    """Data in one piece at a known place of a file known by its stamp."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    stamp: tuple[int, int]
+    stamp: Stamp | None
     offset: int
 
     @property
@@ -60,7 +60,7 @@ class Chunked:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    stamp: tuple[int, int]
+    stamp: Stamp | None
     chunk_shape: tuple[int, ...]
     deflated: bool
     offsets: Array
@@ -70,7 +70,7 @@ class Chunked:
 Storage = Contiguous | Chunked
 
 
-def find_storage(dataset: h5py.Dataset, stamp: tuple[int, int] | None = None) -> Storage | None:
+def find_storage(dataset: h5py.Dataset, stamp: Stamp | None) -> Storage | None:
     """Say how a dataset can be read without HDF5."""
     if dataset.dtype.kind not in "fiub" or not dataset.ndim or not dataset.size:
         return None
@@ -79,15 +79,13 @@ def find_storage(dataset: h5py.Dataset, stamp: tuple[int, int] | None = None) ->
     if not dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype)):
         # HDF5 has types that numpy has not: h5py reads those into the nearest one.
         return None
-    if stamp is None:
-        stamp = _stamp(Path(dataset.file.filename).stat())
     if dataset.chunks is not None:
         return _chunk_table(dataset, stamp)
     offset = dataset.id.get_offset()
     return None if offset is None else Contiguous(dataset.shape, dataset.dtype, stamp, int(offset))
 
 
-def _chunk_table(dataset: h5py.Dataset, stamp: tuple[int, int]) -> Chunked | None:
+def _chunk_table(dataset: h5py.Dataset, stamp: Stamp | None) -> Chunked | None:
     creation = dataset.id.get_create_plist()
     filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
     if filters not in ([], [h5py.h5z.FILTER_DEFLATE]):
@@ -105,20 +103,13 @@ def _chunk_table(dataset: h5py.Dataset, stamp: tuple[int, int]) -> Chunked | Non
     return Chunked(dataset.shape, dataset.dtype, stamp, chunk, bool(filters), offsets, sizes)
 
 
-def _stamp(status: os.stat_result) -> tuple[int, int]:
-    return status.st_ino, status.st_size
-
-
 @contextmanager
 def _opened(path: str, storage: Storage) -> Iterator[int]:
     """Open a file; refuse to read at places found in another file that had the same name."""
+    check_unchanged(path, storage.stamp, path)
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        if _stamp(os.fstat(descriptor)) != storage.stamp:
-            raise FormatError(
-                f"{path} was replaced or cut since it was opened, so where its data lie is no "
-                "longer known. Open the session again; fetch the file again if it was cut short."
-            )
+        check_unchanged(path, storage.stamp, descriptor)
         yield descriptor
     finally:
         os.close(descriptor)

@@ -1,9 +1,13 @@
-"""One HDF5 file, opened safely and shared: links checked, handle managed, failures explained."""
+"""One HDF5 file, opened safely and shared: links checked, handle managed, failures explained.
+
+And whether a local file, of whatever format, still is the one that was opened.
+"""
 
 import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakKeyDictionary
@@ -29,6 +33,48 @@ NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EO
 
 # Two rows of chunks of a wide session; HDF5's default (1 MiB) inflates chunks again and again.
 CHUNK_CACHE_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells a file, and its state, from others."""
+
+    size: int
+    modified_ns: int
+    place: tuple[int, int] | None = None
+    """Device and inode, which mean nothing in another process."""
+
+    def __reduce__(self) -> tuple[type["Stamp"], tuple[int, int]]:
+        return type(self), (self.size, self.modified_ns)
+
+    def change_to(self, other: "Stamp") -> str:
+        """Say what happened to a file that has another stamp now; empty where nothing did."""
+        if self.place and other.place and self.place != other.place:
+            return "was replaced by another file"
+        if self.size != other.size:
+            return f"had {self.size} bytes and has {other.size} now, so it was changed"
+        return "" if self.modified_ns == other.modified_ns else "was written to"
+
+
+def stamp_of(file: str | int) -> Stamp:
+    """Return the stamp of a path or of an open file."""
+    status = os.stat(file)  # noqa: PTH116 (of a descriptor, too)
+    return Stamp(status.st_size, status.st_mtime_ns, (status.st_dev, status.st_ino))
+
+
+def check_unchanged(path: str, stamp: Stamp | None, file: str | int) -> Stamp:
+    """Return the stamp of an open file, or of its path; refuse one that is not what it was."""
+    try:
+        found = stamp_of(file)
+        change = "" if stamp is None else stamp.change_to(found)
+    except OSError as error:
+        change = f"was removed, or cannot be reached ({error.strerror}),"
+    if change:
+        raise FormatError(
+            f"{path} {change} since it was opened: what is read now would not belong to what was "
+            "read before. Open the session again; fetch the file again if it was cut short."
+        )
+    return found
 
 
 def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
@@ -86,6 +132,8 @@ class Hdf5File:
         self.path = str(path) if self.is_remote else str(Path(path).resolve())
         where = path if self.is_remote else self.path
         self._manager = CachingFileManager(open_file, where, mode="r", lock=HDF5_LOCK)
+        # Of a file on this machine; one on a server is known by its size and ETag.
+        self.stamp: Stamp | None = None
         self._folder = Path(self.path).parent
         self._plain: set[str] = {"/"}
         self._linked: dict[str, Hdf5File] = {}
@@ -114,7 +162,12 @@ class Hdf5File:
                 self._close_longest_unused()
 
     def _acquire(self) -> h5py.File:
+        is_new = self.stamp is None or self.stamp.place is None
+        if self.stamp is not None:
+            check_unchanged(self.path, self.stamp, self.path)
         try:
+            if is_new and not self.is_remote:
+                self._release_outdated(stamp_of(self.path))
             file = self._manager.acquire(needs_lock=False)
         except (FileNotFoundError, OscaxrError):
             raise
@@ -127,6 +180,8 @@ class Hdf5File:
             raise FormatError(f"cannot open {self.path}: {what} (HDF5 said: {error}).") from error
         if self.is_remote:
             self.remote = file.same_as(self.remote)
+        elif is_new:
+            self.stamp = check_unchanged(self.path, self.stamp, file.id.get_vfd_handle())
         return file
 
     def close(self) -> None:
@@ -147,6 +202,12 @@ class Hdf5File:
         for file in list(self._last_used)[:-KEPT_OPEN]:
             del self._last_used[file]
             file._release()
+
+    def _release_outdated(self, found: Stamp) -> None:
+        """Close handles of a file that was written to since: HDF5 would go on with what it knew."""
+        for other in list(self._last_used):
+            if other.stamp and other.stamp.place == found.place and other.stamp != found:
+                other._release()
 
     def holder(self, dataset: h5py.Dataset) -> "Hdf5File":
         """Return the file that holds a dataset: this one, or one that it links to."""

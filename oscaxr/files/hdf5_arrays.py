@@ -214,5 +214,4 @@ class DatasetReader:
 
 def _find_storage(file: Hdf5File, name: str) -> Storage | None:
     with file.handle() as handle:
-        # A file on a server has no inode: it is checked by its size and ETag.
-        return chunks.find_storage(handle[name], (0, 0) if file.is_remote else None)
+        return chunks.find_storage(handle[name], file.stamp)

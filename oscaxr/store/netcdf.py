@@ -26,7 +26,7 @@ from oscaxr.arrays.lazy import (
 )
 from oscaxr.arrays.xarray_internals import NETCDF_LOCK
 from oscaxr.errors import DamagedExportError, ExportError, ForeignExportError, FormatError
-from oscaxr.files.hdf5 import Hdf5File
+from oscaxr.files.hdf5 import Hdf5File, check_unchanged
 from oscaxr.store.checks import MAX_DOCUMENT_BYTES, check_claim, damaged, unfit_hdf5_chunk
 from oscaxr.store.encoding import Region, Stored, as_characters
 from oscaxr.store.layout import PREFIX, StoredGroup, StoredVariable, read_whole
@@ -179,14 +179,15 @@ class _ThroughNetcdf(_ThroughHdf5):
     def _read_increasing(self, indices: tuple[AxisIndex, ...]) -> Array:
         import netCDF4
 
+        path = self.file.path
+        check_unchanged(path, self.file.stamp, path)
         try:
-            with NETCDF_LOCK, netCDF4.Dataset(self.file.path) as file:
+            with NETCDF_LOCK, netCDF4.Dataset(path) as file:
                 variable = file[self.name]
                 variable.set_auto_maskandscale(False)
                 variable.set_auto_chartostring(False)
                 return np.asarray(variable[indices or ...])
         except (OSError, RuntimeError, LookupError) as error:
-            path = self.file.path
             raise damaged(path, f"{self.name} cannot be read ({error}): damaged") from error
 
 

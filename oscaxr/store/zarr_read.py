@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from oscaxr.arrays.lazy import Array, AxisIndex, Once, Run, read_increasing, read_runs, runs_of
 from oscaxr.errors import DamagedExportError, OscaxrError
+from oscaxr.files.hdf5 import check_unchanged, stamp_of
 from oscaxr.store.checks import (
     MAX_DOCUMENT_BYTES,
     ArrayPlan,
@@ -59,7 +60,9 @@ class StoreFiles:
         self.path = str(path)
         self.packed = path.is_file()
         self._places = Once(partial(_places_in_zip, self.path))
-        self._stamp = self._found_stamp()
+        marks = [path] if self.packed else [path / DIGEST, path / DOCUMENT, path]
+        self._mark = str(next(mark for mark in marks if mark.exists()))
+        self._stamp = stamp_of(self._mark)
 
     @contextmanager
     def opened(self, key: str) -> Iterator[Opened | None]:
@@ -103,19 +106,7 @@ class StoreFiles:
 
     def check_unchanged(self) -> None:
         """Refuse to read from another store that took the place of this one."""
-        if self._found_stamp() != self._stamp:
-            raise DamagedExportError(
-                f"{self.path} was replaced, changed or removed since it was opened. Open it again."
-            )
-
-    def _found_stamp(self) -> tuple[int, ...] | None:
-        for name in [""] if self.packed else [f"/{DIGEST}", f"/{DOCUMENT}"]:
-            try:
-                status = Path(self.path + name).stat()
-            except OSError:
-                continue
-            return status.st_ino, status.st_size, status.st_mtime_ns
-        return None
+        check_unchanged(self.path, self._stamp, self._mark)
 
 
 def _places_in_zip(path: str) -> dict[str, tuple[int, int]]:

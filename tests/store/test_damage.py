@@ -494,10 +494,10 @@ def test_another_store_under_the_name(copy, few_session, suffix):
     path = copy(suffix)
     with open_exported(path) as ds:
         save(few_session.isel(time=slice(500)), path, overwrite=True)
-        with pytest.raises(DamagedExportError, match="Open it again"):
+        with pytest.raises(OscaxrError, match="since it was opened"):
             ds["dff"].load()
         (shutil.rmtree if suffix == ".zarr" else Path.unlink)(path)
-        with pytest.raises(DamagedExportError, match="removed"):
+        with pytest.raises(OscaxrError, match="removed"):
             ds["pupil_diameter"].load()
 
 
