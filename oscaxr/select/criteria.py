@@ -63,7 +63,7 @@ def select_segments(
     /,
     *,
     stimulus: Criterion = None,
-    run_start: bool | None = None,
+    run_start: bool | list[bool] | None = None,
     explain: bool = False,
     **criteria: Criterion,
 ) -> Any:
@@ -76,15 +76,17 @@ def select_segments(
     stimulus : str or list of str, optional
         ``"gabors"``, ``"visflow"``, ``"grayscreen"``. Where it is not given, the stimuli that the
         other criteria concern; all of them if they concern none in particular.
-    run_start : bool, optional
+    run_start : bool or list of bool, optional
         True keeps, of the segments that fulfil all other criteria, the first of each run of
-        consecutive ones (a run ends with its block); False keeps the others. (The coordinate of
-        this name is about all segments: it tells where expected turns to unexpected, or back.)
+        consecutive ones (a run ends with its block); ``[False]`` keeps those that are not first,
+        and False, as None, all of them. (The coordinate of this name is about all segments: it
+        tells where expected turns to unexpected, or back.)
     explain : bool, optional
         Also return how many segments each criterion left.
     **criteria
         Named like the coordinate: a scalar, a list, a ``(min, max)`` range (half-open) for
-        numbers, or a callable that takes the column and returns flags. ``None`` is no constraint.
+        numbers that are not of a few values, or a callable that takes the column and returns flags.
+        ``None`` is no constraint.
         ``gabor_frame`` takes letters or the published numbers (3 is D or U),
         ``main_flow_direction`` any of right/temp and left/nasal, ``segment`` segment numbers. A
         criterion that does not concern a segment's stimulus does not constrain it: with
@@ -124,8 +126,11 @@ def select_segments(
     problems: list[str] = []
     if stimulus is not None and criteria.get("stimulus_type") is not None:
         problems.append("give stimulus= or stimulus_type=, not both: they are the same")
-    if run_start not in (None, True, False):
-        problems.append(f"run_start = {run_start!r}: not known; allowed are True, False")
+    if run_start not in (None, True, False, [True], [False]):
+        problems.append(
+            f"run_start = {run_start!r}: not known; True keeps the first of each run, [False] the "
+            "others, False all"
+        )
     given = {"stimulus_type": stimulus, **criteria} if stimulus is not None else dict(criteria)
     given = {name: value for name, value in given.items() if value is not None}
     segments = segment_part(ds)
@@ -156,12 +161,12 @@ def select_segments(
     if problems:
         raise CriterionError(f"cannot select segments:{listed(problems)}")
     positions = np.flatnonzero(keep)
-    if run_start is not None:
+    if run_start:
         numbers, block = (columns[name].values[positions] for name in (n.SEGMENT, n.BLOCK))
         in_order = np.argsort(numbers, kind="stable")
         first = np.empty(len(positions), bool)
         first[in_order] = first_of_consecutive(numbers[in_order], block[in_order])
-        positions = positions[first == bool(run_start)]
+        positions = positions[first == (run_start != [False])]
         steps.append(Step(f"run_start = {run_start}", len(positions)))
     selected = segments.isel({n.SEGMENT: positions})
     return (selected, Explanation(steps)) if explain else selected
@@ -206,7 +211,12 @@ def _fulfils(name: str, column: Array, value: Any) -> Array:
     """Flag the segments whose column fulfils a criterion."""
     if callable(value):
         return _from_callable(name, column, value)
-    if isinstance(value, tuple) and column.dtype.kind in "iuf":
+    if isinstance(value, tuple):
+        if name in _WORDS or name in n.NUMBER_DOMAINS or column.dtype.kind not in "iuf":
+            raise CriterionError(
+                f"{name} = {value!r}: a tuple is a range (min, max), and {name} has none; give a "
+                f"list: {name}={[*value]!r}"
+            )
         return _in_range(name, column, value)
     wanted = _listed(value)
     if name in _WORDS:

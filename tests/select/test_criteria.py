@@ -158,6 +158,7 @@ def test_unknown_criteria_and_values_are_all_listed(ds):
             square_size=(128,),
             unexpected="yes",
             start_time=(3, 2),
+            start_frame_twop=(1, 2, 3),
             duration=lambda column: column[:2] > 1,
             run_start="first",
         )
@@ -169,7 +170,8 @@ def test_unknown_criteria_and_values_are_all_listed(ds):
         "gabor_kappa = 8", "4, 16",
         "gabor_mean_orientation = 30", "0, 45, 90, 135, 180, 225",
         "main_flow_direction = 'up'", "'right', 'temp', 'right (temp)', 'left', 'nasal'",
-        "square_size = (128,): a tuple is a range",
+        "square_size = (128,): a tuple is a range (min, max), and square_size has none",
+        "start_frame_twop = (1, 2, 3): a tuple is a range (min, max), max exclusive",
         "unexpected = 'yes'", "0, 1",
         "start_time = (3, 2): the range is upside down",
         "duration: the callable should return one flag a segment",
@@ -269,7 +271,9 @@ def test_run_start_is_the_published_removal_of_consecutive_segments(ds, criteria
     everything = kept(ds, **criteria)
     assert kept(ds, run_start=True, **criteria) == naive_run_start(everything)
     rest = sorted(set(everything) - set(naive_run_start(everything)))
-    assert kept(ds, run_start=False, **criteria) == rest
+    assert kept(ds, run_start=[False], **criteria) == rest
+    assert kept(ds, run_start=[True], **criteria) == naive_run_start(everything)
+    assert kept(ds, run_start=False, **criteria) == everything
 
 
 def test_a_run_ends_with_its_block(ds):
@@ -303,6 +307,24 @@ def test_explanation_says_what_was_implied_and_stays_short(ds):
     _, nothing = ox.select_segments(ds, explain=True)
     assert nothing == ()
     assert str(nothing) == ""
+
+
+@pytest.mark.parametrize(
+    ("criterion", "pair"),
+    [
+        ("stimulus", ("gabors", "visflow")),
+        ("unexpected", (0, 1)),
+        ("gabor_kappa", (4, 16)),
+        ("gabor_mean_orientation", (0, 90)),
+        ("gabor_frame", ("D", "U")),
+        ("square_size", (128, 256)),
+        ("main_flow_direction", ("left", "right")),
+        ("run_start", (True, False)),
+    ],
+)
+def test_what_has_a_few_values_has_no_range(ds, criterion, pair):
+    with pytest.raises(CriterionError, match=r"give a list|\[False\] the others"):
+        ox.select_segments(ds, **{criterion: pair})
 
 
 LETTERS = [*n.GABOR_FRAMES, 0, 1, 2, 3, 4]
@@ -381,7 +403,7 @@ def test_selection_equals_a_filter_of_rows(table, data):
     criteria = {name: data.draw(values_of(name), label=name) for name in names}
     one = st.sampled_from(n.STIMULUS_TYPES)
     stimulus = data.draw(st.none() | one | st.lists(one, max_size=2), label="stimulus")
-    run_start = data.draw(st.none() | st.booleans(), label="run_start")
+    run_start = data.draw(st.sampled_from([None, False, True, [True], [False]]), label="run_start")
     concerned = {CONCERNS[name] for name in names if name in CONCERNS}
     if stimulus is not None:
         shown = {stimulus} if isinstance(stimulus, str) else set(stimulus)
@@ -396,12 +418,14 @@ def test_selection_equals_a_filter_of_rows(table, data):
             checks.append(not applies or fulfils(name, row[name], value))
         if all(checks):
             wanted.append((int(row["segment"]), int(row["block"])))
-    if run_start is not None:
+    if run_start:
         first = [
             i == 0 or wanted[i - 1][0] != s - 1 or wanted[i - 1][1] != b
             for i, (s, b) in enumerate(wanted)
         ]
-        wanted = [pair for pair, flag in zip(wanted, first, strict=True) if flag == run_start]
+        wanted = [
+            pair for pair, flag in zip(wanted, first, strict=True) if flag in np.ravel(run_start)
+        ]
     found = ox.select_segments(table, stimulus=stimulus, run_start=run_start, **criteria)
     assert found.segment.values.tolist() == [segment for segment, _ in wanted]
 
