@@ -105,6 +105,15 @@ def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
         return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES, locking=False)
 
 
+def remedy_for(error: BaseException) -> str:
+    """Say what to do about data that HDF5 could not read."""
+    if any(words in str(error) for words in ("required filter", "find plugin", "open directory")):
+        return (
+            "It needs a filter that is not there: pip install hdf5plugin, then import hdf5plugin."
+        )
+    return "The file is cut short or damaged: fetch it again."
+
+
 def _why_unreadable(path: str, reason: str) -> str:
     """Say why a file could not be opened."""
     if not os.access(path, os.R_OK):
@@ -112,6 +121,10 @@ def _why_unreadable(path: str, reason: str) -> str:
     size = Path(path).stat().st_size
     if "truncated" in reason:
         return f"it is truncated ({size} bytes are there)"
+    with Path(path).open("rb") as file:
+        start = file.read(200)
+    if b"/annex/objects/" in start or start.startswith(b"version https://git-lfs"):
+        return "it only stands for the file: get that with git annex get, or git lfs pull"
     if not h5py.is_hdf5(path):
         return f"it is not an HDF5 file ({size} bytes)" if size else "it is empty, not an HDF5 file"
     return "it is damaged"
@@ -155,8 +168,7 @@ class Hdf5File:
                 raise
             except (OSError, RuntimeError, KeyError) as error:
                 raise FormatError(
-                    f"{self.path} cannot be read as a session ({error}). The file is cut short or "
-                    "damaged: fetch it again."
+                    f"{self.path} cannot be read as a session ({error}). {remedy_for(error)}"
                 ) from error
             finally:
                 self._close_longest_unused()

@@ -14,7 +14,7 @@ from oscaxr.arrays.lazy import Array, Once, read_increasing, read_rows
 from oscaxr.errors import FormatError, listed
 from oscaxr.files import chunks
 from oscaxr.files.chunks import Indices, Storage
-from oscaxr.files.hdf5 import Hdf5File
+from oscaxr.files.hdf5 import Hdf5File, remedy_for
 
 NUMBERS: Final = "fiub"
 TEXT: Final = "t"
@@ -117,8 +117,7 @@ class Source:
             return np.asarray(dataset[()])
         except (OSError, MemoryError) as error:
             raise FormatError(
-                f"{self.file.path}: cannot read {dataset.name} ({error}). The file is cut short or "
-                "damaged: fetch it again."
+                f"{self.file.path}: cannot read {dataset.name} ({error}). {remedy_for(error)}"
             ) from error
 
     def finish(self) -> None:

@@ -19,7 +19,7 @@ import oscaxr as ox
 from oscaxr.arrays.lazy import OrthogonalArray
 from oscaxr.errors import FormatError, UnsafeLinkError
 from oscaxr.files import chunks
-from oscaxr.files.hdf5 import Hdf5File, open_file
+from oscaxr.files.hdf5 import Hdf5File, open_file, remedy_for
 from oscaxr.files.hdf5_arrays import DatasetReader
 
 SHAPE = (61, 9)
@@ -559,3 +559,33 @@ def test_a_file_that_is_replaced_while_open(layout, sample_paths, tmp_path):
         path.write_bytes(sample_paths[layout].read_bytes() + b"more")
         with pytest.raises(FormatError, match="since it was opened"):
             ds.dff.isel(time=slice(5)).load()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "can't open directory (/usr/local/lib/plugin). Please verify its existence",
+        "can't find plugin. Check either HDF5_VOL_CONNECTOR, HDF5_PLUGIN_PATH, default location",
+        "required filter 'lz4' is not registered",
+    ],
+)
+def test_a_filter_that_is_missing_is_told_from_damage(said):
+    assert "hdf5plugin" in remedy_for(OSError(f"Can't synchronously read data ({said})"))
+    assert "hdf5plugin" not in remedy_for(OSError("Can't synchronously read data (inflate failed)"))
+
+
+def test_a_filter_that_is_not_there_is_said_to_be_that(tmp_path):
+    path = tmp_path / "data.h5"
+    with h5py.File(path, "w") as file:
+        creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        creation.set_chunk((4,))
+        creation.set_filter(32004, h5py.h5z.FLAG_OPTIONAL, ())  # lz4
+        space = h5py.h5s.create_simple((4,))
+        dataset = h5py.h5d.create(file.id, b"x", h5py.h5t.NATIVE_DOUBLE, space, creation)
+        dataset.write_direct_chunk((0,), bytes(32))
+    file = Hdf5File(path)
+    with file.handle() as handle:
+        reader = DatasetReader(file, file.get(handle, "x"))
+    with pytest.raises(FormatError, match="pip install hdf5plugin, then import hdf5plugin"):
+        reader.read((slice(None),))
+    file.close()

@@ -108,12 +108,14 @@ def test_second_file_is_checked_too(broken: Broken, tmp_path: Path) -> None:
     [
         (b"", "it is empty"),
         (b"hello", "not an HDF5 file"),
+        (b"/annex/objects/MD5E-s1--0.nwb\n", "it only stands for the file: get that with"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "it only stands for the file: get"),
         (b"CDF\x01" + bytes(2000), "not an HDF5 file"),
         (b"PK\x03\x04" * 1000, "not an HDF5 file"),
         (b"\x89HDF\r\n\x1a\n", ""),
         (b"\x89HDF\r\n\x1a\n" + bytes(5000), ""),
     ],
-    ids=["empty", "text", "netcdf3", "zip", "signature", "zeros"],
+    ids=["empty", "text", "annex", "lfs", "netcdf3", "zip", "signature", "zeros"],
 )
 def test_not_hdf5(tmp_path: Path, content: bytes, found: str) -> None:
     path = tmp_path / "session.nwb"
