@@ -105,7 +105,7 @@ def fetch(
     """
     from oscaxr.files.http import Patience, new_session
 
-    root = Path(folder)
+    root = Path(folder).expanduser()
     for asset in plan.assets:
         asset.target(root)
     _refuse_full_disk(plan, root)

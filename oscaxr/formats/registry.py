@@ -205,9 +205,9 @@ def location(
     if options:
         raise OptionError(
             f"storage_options= is for files on a server (http://, https://), but {path} is "
-            f"{format_of(Path(path)).name} on this machine"
+            f"{format_of(Path(path).expanduser()).name} on this machine"
         )
-    return Path(path)
+    return Path(path).expanduser()
 
 
 def format_of(place: Place) -> Format:

@@ -215,7 +215,7 @@ def write_mouse(
     specs = mouse_specs(
         seed=seed, scale=scale, n_rois=n_rois, n_tracked=n_tracked, n_bad_rois=n_bad_rois
     )
-    table_path = Path(folder) / TABLE_NAME
+    table_path = Path(folder).expanduser() / TABLE_NAME
     parts = {"parts": form["parts"]} if "parts" in form else {}
     targets = [table_path, *(session_path(spec, folder, format, **parts) for spec in specs)]
     there = [f"\n- {path}" for path in targets if path.exists()]

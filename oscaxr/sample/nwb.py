@@ -296,7 +296,7 @@ def sample_path(
     """
     held = "obj-raw_behavior+image+ophys" if parts == "obj-raw" else parts
     mouse = f"sub-{spec.mouse_id}"
-    return Path(folder) / mouse / f"{mouse}_ses-{spec.session_id}_{held}.nwb"
+    return Path(folder).expanduser() / mouse / f"{mouse}_ses-{spec.session_id}_{held}.nwb"
 
 
 def _fill(target: Any, session: SampleSession, form: NwbForm) -> Iterator[tuple[int, int]]:

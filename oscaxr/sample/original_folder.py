@@ -72,7 +72,8 @@ def original_path(spec: SampleSpec, datadir: str | os.PathLike[str]) -> Path:
     'data/prod/mouse_408021/ophys_session_758519303'
     """
     mouse = f"mouse_{spec.mouse_id}"
-    return Path(datadir) / spec.run_type / mouse / f"ophys_session_{spec.session_id}"
+    folder = Path(datadir).expanduser()
+    return folder / spec.run_type / mouse / f"ophys_session_{spec.session_id}"
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def convert(
     paths = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     with progress_bar("converting sessions", show=progress) as report:
         found = named_sources(
-            [Path(path) for path in paths],
+            [Path(path).expanduser() for path in paths],
             table=table,
             default_table=default_table,
             datadir=datadir,
@@ -183,7 +183,7 @@ def convert(
 
 def check_folder(folder: PathLike) -> Path:
     """Return the folder for exports, and refuse one that is named like an export itself."""
-    path = Path(folder)
+    path = Path(folder).expanduser()
     if path.name.lower().endswith(SUFFIXES):
         raise CriterionError(f"{path} is named like one export, but is the folder for them")
     return path

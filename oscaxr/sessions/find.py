@@ -94,7 +94,7 @@ def say_problems(datadir: object, problems: Sequence[str]) -> None:
 def sessions_below(datadir: str | Path) -> Found:
     """Find the sessions below a folder, those in the original layout only if there is no NWB."""
     problems: list[str] = []
-    places = places_below(Path(datadir), lambda error: problems.append(str(error)))
+    places = places_below(Path(datadir).expanduser(), lambda error: problems.append(str(error)))
     found = sessions_at(places)
     found.problems[:0] = problems
     return without_originals_of_nwb(found)

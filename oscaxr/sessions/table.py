@@ -64,7 +64,7 @@ def session_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     """
     if isinstance(source, pd.DataFrame):
         return typed_table(source, "The DataFrame")
-    path = Path(source)
+    path = Path(source).expanduser()
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:

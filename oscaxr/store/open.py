@@ -196,7 +196,7 @@ def read_group(
 
 def existing(path: PathLike) -> Path:
     """Return where an export really is."""
-    place = Path(path).resolve()
+    place = Path(path).expanduser().resolve()
     if not place.exists():
         raise SessionNotFoundError(f"cannot open {place}: there is no such file or folder")
     return place

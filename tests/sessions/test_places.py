@@ -13,7 +13,7 @@ import oscaxr as ox
 from oscaxr.errors import OptionError, RenamedError
 from oscaxr.formats import registry
 from oscaxr.options import DEFAULTS, PARTS, OpenOptions
-from small_sessions import small_spec
+from small_sessions import USEFUL_VARIABLES, only, small_spec
 
 pytestmark = pytest.mark.filterwarnings("ignore::oscaxr.errors.InvalidRoiWarning")
 
@@ -173,3 +173,29 @@ def test_trees_by_the_engine(places, tmp_path):
 def test_old_words_of_opening_name_the_new(places):
     with pytest.raises(RenamedError, match="table="):
         ox.open_session(places["nwb"], sessions="mouse_df.csv")
+
+
+def test_home_is_where_its_sign_says(places, tmp_path, monkeypatch):
+    home, here = tmp_path / "home", tmp_path / "here"
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    here.mkdir()
+    monkeypatch.chdir(here)
+    spec = ox.sample.SampleSpec(n_rois=3, n_tracked=2, scale=0.02, dropped=0.0)
+    path = ox.sample.write_nwb(spec, "~/one")
+    ox.sample.write_original(spec, "~/original")
+    ox.sample.write_mouse("~/mouse", scale=0.02, n_rois=3, n_tracked=2)
+    short = f"~/{path.relative_to(home).as_posix()}"
+    with ox.open_session(short) as ds, xr.open_dataset(short, engine="oscaxr") as same:
+        xr.testing.assert_identical(ds.dff, same.dff)
+        ox.save(only(ds, USEFUL_VARIABLES), "~/s.zarr")
+    with ox.open_exported("~/s.zarr") as export, ox.open_session("~/s.zarr") as same:
+        xr.testing.assert_identical(export.dff, same.dff)
+    table = ox.session_table("~/mouse/mouse_df.csv")
+    assert len(ox.find_sessions("~/mouse")) == len(table) == 3
+    found = {"datadir": "~/mouse", "table": "~/mouse/mouse_df.csv"}
+    ox.open_session(mouse=1, session=1, **found).close()
+    ox.open_sessions("~/mouse", table="~/mouse/mouse_df.csv").close()
+    (done,) = ox.convert([short], "~/converted", workers=1)
+    assert Path(done.target).parent == home / "converted"
+    assert not list(here.iterdir())

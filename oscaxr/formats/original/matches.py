@@ -176,7 +176,7 @@ class _Parsed:
     """The content of one matching file, checked; all problems are raised together."""
 
     def __init__(self, path: PathLike) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.problems: list[str] = []
         content = _load(self.path)
         given = [_EXAMPLES] if _EXAMPLES in content else []
