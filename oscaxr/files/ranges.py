@@ -114,7 +114,7 @@ class RangeFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no typ
                 f"{status}), so its parts cannot be read without the whole. Download the file "
                 "(oscaxr download, or any other way) and open that."
             )
-        etag = response.headers.get("ETag", "")
+        etag = response.headers.get("ETag") or response.headers.get("Last-Modified", "")
         if self.source.size < 0:
             self.source = RemoteSource(self.source.url, found[1], etag)
         elif (self.source.size, self.source.etag) != (found[1], etag):

@@ -273,10 +273,13 @@ def test_not_hdf5(server, tmp_path, open_url):
     assert "127.0.0.1" in str(caught.value)
 
 
-def test_file_replaced_on_the_server(server, url, open_url):
+@pytest.mark.parametrize("tells", ["etag", "changed"])
+def test_file_replaced_on_the_server(server, url, open_url, tells):
+    if tells == "changed":
+        server.etag, server.changed = "", "Sat, 28 Nov 2026 12:00:00 GMT"
     ds = open_url(url, storage_options={**QUICK, "block_size": 1000})
     copy = pickle.dumps(ds)
-    server.etag = '"two"'
+    setattr(server, tells, "Sat, 28 Nov 2026 12:00:01 GMT")
     with pytest.raises(FormatError, match="replaced on the server"):
         ds.dff.load()
     # Also by who opens the file anew.
