@@ -142,10 +142,16 @@ def map_contiguous(path: str, storage: Contiguous) -> Array:
     return np.ndarray(storage.shape, storage.dtype, buffer=mapped, offset=storage.offset - start)
 
 
-def read_mapped(data: Array, indices: tuple[AxisIndex, ...]) -> Array:
-    """Copy the outer product of the indices out of a mapped array."""
-    first = indices[0]
-    if not isinstance(first, np.ndarray) or not are_whole(indices[1:], data.shape[1:]):
+def read_contiguous(path: str, storage: Contiguous, indices: Indices) -> Array:
+    """Read the outer product of the indices of a contiguous dataset."""
+    first, *rest = indices
+    whole = all(_is_whole(index, size) for index, size in zip(rest, storage.shape[1:], strict=True))
+    if whole and isinstance(first, slice) and hasattr(os, "preadv"):
+        rows = range(storage.shape[0])[first]
+        if rows.step == 1:
+            return _read_adjacent(path, storage, rows)
+    data = map_contiguous(path, storage)
+    if not whole or not isinstance(first, np.ndarray):
         return np.ascontiguousarray(take_outer(data, indices))
 
     def take(out: Array, part: slice) -> None:
@@ -165,7 +171,7 @@ def _filled(
     return out
 
 
-def read_rows(path: str, storage: Contiguous, rows: range) -> Array:
+def _read_adjacent(path: str, storage: Contiguous, rows: range) -> Array:
     """Read adjacent rows of a contiguous dataset, straight into the result."""
 
     def read(out: Array, part: slice) -> None:
@@ -231,12 +237,8 @@ def split_by_chunk(index: AxisIndex, size: int, width: int) -> list[Segment]:
     return segments
 
 
-def are_whole(indices: Indices, shape: tuple[int, ...]) -> bool:
-    """Say whether indices take all there is."""
-    return all(
-        isinstance(index, slice) and index.indices(size) == (0, size, 1)
-        for index, size in zip(indices, shape, strict=True)
-    )
+def _is_whole(index: AxisIndex, size: int) -> bool:
+    return isinstance(index, slice) and index.indices(size) == (0, size, 1)
 
 
 def parts_for_threads(length: int) -> list[slice]:

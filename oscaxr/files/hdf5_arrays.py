@@ -1,6 +1,5 @@
 """Datasets of an HDF5 file: checked as a layout asks, and as the sources of lazy arrays."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -179,13 +178,9 @@ class DatasetReader:
 
     def read(self, indices: Indices) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
-        mapped = self.view()
-        if mapped is not None:
-            if isinstance(indices[0], slice) and chunks.are_whole(indices[1:], self.shape[1:]):
-                rows = range(self.shape[0])[indices[0]]
-                if rows.step == 1 and hasattr(os, "preadv"):
-                    return chunks.read_rows(self.file.path, self._storage(), rows)
-            return chunks.read_mapped(mapped, indices)
+        storage = self._in_one_piece()
+        if storage is not None:
+            return chunks.read_contiguous(self.file.path, storage, indices)
         return read_increasing(self._read_increasing, indices)
 
     def _read_increasing(self, indices: Indices) -> Array:
@@ -200,10 +195,12 @@ class DatasetReader:
 
     def view(self) -> Array | None:
         """Return the whole dataset as a read-only view of the file, where it lies in one piece."""
+        storage = self._in_one_piece()
+        return None if storage is None else chunks.map_contiguous(self.file.path, storage)
+
+    def _in_one_piece(self) -> chunks.Contiguous | None:
         storage = None if self.file.is_remote else self._storage()
-        if isinstance(storage, chunks.Contiguous):
-            return chunks.map_contiguous(self.file.path, storage)
-        return None
+        return storage if isinstance(storage, chunks.Contiguous) else None
 
     def read_through_hdf5(self, indices: Indices) -> Array:
         """Read slices that cover the indices with h5py, in runs of rows."""
