@@ -3,7 +3,6 @@
 import os
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
-from types import MappingProxyType
 from typing import Any, Final, Literal, TypedDict, cast, get_args
 
 from oscaxr.errors import OptionError, option
@@ -68,7 +67,7 @@ def check_honoured(
     honoured: Collection[str],
     format_name: str,
     place: object,
-    held: Mapping[str, object] = MappingProxyType({}),
+    held: Mapping[str, object],
 ) -> None:
     """Refuse options that a format cannot honour: none is passed over in silence."""
     useless = [

@@ -46,7 +46,7 @@ class OscaxrBackendEntrypoint(SessionReader):
         path = Path(path_of(filename_or_obj)).expanduser()
         is_export = path.exists() and named_like(path, EXPORTS) is not None
         if is_export and layouts_of(path)[""].kind == "DataTree":
-            check_honoured(check_options(options), _OF_TREES, "an export of a tree", path)
+            check_honoured(check_options(options), _OF_TREES, "an export of a tree", path, {})
             given: dict[str, Any] = {k: value for k, value in options.items() if k in _OF_TREES}
             tree: xr.DataTree = open_exported(path, **given)
             return tree
