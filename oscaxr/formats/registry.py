@@ -11,7 +11,7 @@ import xarray as xr
 from oscaxr.errors import CriterionError, MissingVariableError, OptionError, SessionNotFoundError
 from oscaxr.files.remote import OPTIONS, RemoteFile
 from oscaxr.formats.identity import Identity, parse_name
-from oscaxr.formats.original.files import folder_id, is_session_folder, read_tree
+from oscaxr.formats.original.files import folder_id, id_in_name, is_session_folder, read_tree
 from oscaxr.model import names as n
 from oscaxr.options import OpenOptions, check_honoured, dropped_names, parts_of
 
@@ -230,6 +230,11 @@ def named_like(path: Path, formats: Sequence[Format]) -> Format | None:
     """Return the format that a name is one of, whatever lies there."""
     name = [path.name]
     return next((one for one in formats if one.find(path.parent, name, name)), None)
+
+
+def is_published_name(name: str) -> bool:
+    """Say whether a name alone, in whatever case, is one that a published session has."""
+    return name.lower().endswith(".nwb") or id_in_name(name.lower()) is not None
 
 
 def is_session(path: Path) -> bool:

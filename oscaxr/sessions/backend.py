@@ -5,7 +5,7 @@ from typing import Any, Final, Unpack
 
 import xarray as xr
 
-from oscaxr.formats.registry import EXPORTS, NWB, ORIGINAL, named_like
+from oscaxr.formats.registry import EXPORTS, is_published_name, named_like
 from oscaxr.options import OpenOptions, PathLike, check_honoured, check_options
 from oscaxr.sessions.open import SessionReader, path_of
 from oscaxr.sessions.tree import open_sessions
@@ -65,7 +65,6 @@ class OscaxrBackendEntrypoint(SessionReader):
         bool
         """
         try:
-            path = Path(filename_or_obj)
+            return is_published_name(Path(filename_or_obj).name)
         except TypeError:
             return False
-        return named_like(path, (NWB, ORIGINAL)) is not None

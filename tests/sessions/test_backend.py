@@ -52,8 +52,18 @@ def test_engine_is_guessed_from_the_ending(sample_path: Path) -> None:
     engine = OscaxrBackendEntrypoint()
     assert engine.guess_can_open(sample_path)
     assert engine.guess_can_open("a/B.NWB")
-    for other in ("a.nc", b"a.nwb", 3, None, "nwb"):
+    assert engine.guess_can_open("a/Ophys_session_758519303")
+    for other in ("a.nc", b"a.nwb", 3, None, "nwb", "a\0b", "ophys_session_1"):
         assert not engine.guess_can_open(other)
+
+
+def test_guessing_does_not_look_at_the_disk(tmp_path: Path) -> None:
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    named = tmp_path / "ophys_session_758519303"
+    named.symlink_to(tmp_path / "elsewhere")
+    assert not OscaxrBackendEntrypoint().guess_can_open(circle)
+    assert OscaxrBackendEntrypoint().guess_can_open(named)
 
 
 def test_function_and_engine_are_the_same(layout_path: Path) -> None:

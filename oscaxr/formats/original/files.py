@@ -35,7 +35,12 @@ def is_session_folder(path: Path) -> bool:
 
 def folder_id(path: Path) -> int | None:
     """Return the session id that the name of a folder states: its own, not that of a link to it."""
-    match = _FOLDER.fullmatch(path.resolve().name)
+    return id_in_name(path.resolve().name)
+
+
+def id_in_name(name: str) -> int | None:
+    """Return the session id in the name of a folder."""
+    match = _FOLDER.fullmatch(name)
     return int(match[1]) if match else None
 
 
