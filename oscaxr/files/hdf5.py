@@ -62,7 +62,9 @@ def stamp_of(file: str | int) -> Stamp:
     return Stamp(status.st_size, status.st_mtime_ns, (status.st_dev, status.st_ino))
 
 
-def check_unchanged(path: str, stamp: Stamp | None, file: str | int) -> Stamp:
+def check_unchanged(
+    path: str, stamp: Stamp | None, file: str | int, failure: type[OscaxrError] = FormatError
+) -> Stamp:
     """Return the stamp of an open file, or of its path; refuse one that is not what it was."""
     try:
         found = stamp_of(file)
@@ -70,7 +72,7 @@ def check_unchanged(path: str, stamp: Stamp | None, file: str | int) -> Stamp:
     except OSError as error:
         change = f"was removed, or cannot be reached ({error.strerror}),"
     if change:
-        raise FormatError(
+        raise failure(
             f"{path} {change} since it was opened: what is read now would not belong to what was "
             "read before. Open the session again; fetch the file again if it was cut short."
         )

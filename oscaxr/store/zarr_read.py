@@ -60,8 +60,8 @@ class StoreFiles:
         self.path = str(path)
         self.packed = path.is_file()
         self._places = Once(partial(_places_in_zip, self.path))
-        marks = [path] if self.packed else [path / DIGEST, path / DOCUMENT, path]
-        self._mark = str(next(mark for mark in marks if mark.exists()))
+        marks = [] if self.packed else [path / DIGEST, path / DOCUMENT]
+        self._mark = str(next((mark for mark in marks if mark.exists()), path))
         self._stamp = stamp_of(self._mark)
 
     @contextmanager
@@ -106,7 +106,7 @@ class StoreFiles:
 
     def check_unchanged(self) -> None:
         """Refuse to read from another store that took the place of this one."""
-        check_unchanged(self.path, self._stamp, self._mark)
+        check_unchanged(self.path, self._stamp, self._mark, DamagedExportError)
 
 
 def _places_in_zip(path: str) -> dict[str, tuple[int, int]]:

@@ -494,10 +494,10 @@ def test_another_store_under_the_name(copy, few_session, suffix):
     path = copy(suffix)
     with open_exported(path) as ds:
         save(few_session.isel(time=slice(500)), path, overwrite=True)
-        with pytest.raises(OscaxrError, match="since it was opened"):
+        with pytest.raises(DamagedExportError, match="since it was opened"):
             ds["dff"].load()
         (shutil.rmtree if suffix == ".zarr" else Path.unlink)(path)
-        with pytest.raises(OscaxrError, match="removed"):
+        with pytest.raises(DamagedExportError, match="removed"):
             ds["pupil_diameter"].load()
 
 
