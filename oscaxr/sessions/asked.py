@@ -152,7 +152,7 @@ def named_sources(
         sources += _sources_of(found, options, at_hand=at_hand + list(map(typed_table, tables)))
     have = {one.session_id for one in sources if one.session_id is not None}
     for path in tables:
-        folder = Path(datadir or path.parent).resolve()
+        folder = Path(datadir or path.parent).expanduser().resolve()
         is_searched = any(word.resolve() in (folder, *folder.parents) for word in words)
         rows = many_sources(path, datadir=folder, options=options)
         sources += [one for one in rows if not (is_searched and one.session_id in have)]

@@ -198,4 +198,7 @@ def test_home_is_where_its_sign_says(places, tmp_path, monkeypatch):
     ox.open_sessions("~/mouse", table="~/mouse/mouse_df.csv").close()
     (done,) = ox.convert([short], "~/converted", workers=1)
     assert Path(done.target).parent == home / "converted"
+    ox.session_table(table[:1]).to_csv(home / "one.csv", index=False)
+    (done,) = ox.convert("~/one.csv", "~/again", datadir="~/mouse", workers=1)
+    assert (done.status, Path(done.target).parent) == ("written", home / "again")
     assert not list(here.iterdir())
