@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError, command_line_words, option
-from oscaxr.store.atomic import atomic_target, explained
+from oscaxr.files.atomic import atomic_target, explained
 
 FAILED: Final = 1
 PROBLEMS: Final = 3

@@ -19,10 +19,10 @@ from oscaxr import sample as samples
 from oscaxr.cli import console
 from oscaxr.cli.plot import check_format, save
 from oscaxr.errors import TargetExistsError, option
+from oscaxr.files.atomic import atomic_target, explained
 from oscaxr.progress import progress_bar
 from oscaxr.sample.mouse import FileFormat
 from oscaxr.sample.spec import Layout
-from oscaxr.store.atomic import atomic_target, explained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,13 +11,13 @@ from typing import Any, Final, Literal, Unpack
 import numpy as np
 
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, TargetExistsError, option
+from oscaxr.files.atomic import clean, files_of
 from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.progress import Report, progress_bar
 from oscaxr.sessions.asked import named_sources
 from oscaxr.sessions.open import SessionSource
 from oscaxr.sessions.tree import Errors, check_errors, tell_failures
 from oscaxr.sessions.workers import NoResult, run_each
-from oscaxr.store.atomic import clean, files_of
 from oscaxr.store.current import difference
 from oscaxr.store.layout import SUFFIXES
 from oscaxr.store.save import save

@@ -9,9 +9,9 @@ from typing import Any, Final
 import xarray as xr
 
 from oscaxr.errors import DamagedExportError, OscaxrError, listed
+from oscaxr.files.atomic import newest
 from oscaxr.formats.identity import Identity, known_sex, site_date, utc_stamp
 from oscaxr.model import names as n
-from oscaxr.store.atomic import newest
 from oscaxr.store.encoding import with_dtypes
 from oscaxr.store.layout import JSON_FACTS, PREFIX, PROVENANCE, PathLike, layout_of, provenance_from
 from oscaxr.store.open import (

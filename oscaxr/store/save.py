@@ -18,9 +18,9 @@ from oscaxr.errors import (
     UnsafeTargetError,
     few,
 )
+from oscaxr.files.atomic import atomic_target, explained
 from oscaxr.model import names as n
 from oscaxr.progress import Report, progress_bar
-from oscaxr.store.atomic import atomic_target, explained
 from oscaxr.store.encoding import Chunks, Format, group_attrs, prepare, with_dtypes
 from oscaxr.store.layout import LAYOUT, PROVENANCE, SUFFIXES, Kind, PathLike, layout_of
 from oscaxr.store.provenance import Origin

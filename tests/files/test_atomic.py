@@ -15,8 +15,8 @@ import xarray as xr
 
 import oscaxr as ox
 from oscaxr.errors import ExportError, TargetExistsError, UnsafeTargetError
-from oscaxr.store import atomic
-from oscaxr.store.atomic import atomic_target, clean, exchange, leftovers
+from oscaxr.files import atomic
+from oscaxr.files.atomic import atomic_target, clean, exchange, leftovers
 from oscaxr.store.open import open_exported
 from oscaxr.store.save import save
 
@@ -361,7 +361,7 @@ class TestPieces:
         code = """
             import sys, time
             from pathlib import Path
-            from oscaxr.store.atomic import atomic_target
+            from oscaxr.files.atomic import atomic_target
             with atomic_target(Path(sys.argv[1])) as temporary:
                 temporary.touch()
                 print("here", flush=True)
