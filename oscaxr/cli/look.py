@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from oscaxr.cli import console
 from oscaxr.cli.session_options import Asked, CriteriaArgument, takes_segments, takes_session
 from oscaxr.errors import CriterionError
+from oscaxr.files.sources import source_paths
 from oscaxr.model import names as n
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import SEGMENT_COLUMNS, SESSION
@@ -20,7 +21,6 @@ from oscaxr.select.alignment import n_tracked
 from oscaxr.select.criteria import Explanation, Step, select_segments
 from oscaxr.select.tables import segment_table
 from oscaxr.sessions.tree import facts_of
-from oscaxr.store.provenance import source_paths
 
 # Traces short enough to be read for counting what is missing.
 _COUNTED: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)

@@ -21,7 +21,7 @@ from oscaxr.errors import (
     RemoteError,
     SessionNotFoundError,
 )
-from oscaxr.store.provenance import source_paths
+from oscaxr.files.sources import source_paths
 from small_sessions import EACH_LAYOUT, small_spec
 
 pytest.importorskip("fsspec")
