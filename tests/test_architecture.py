@@ -46,7 +46,7 @@ SEALED = frozenset(
 FILELESS = frozenset({"select", "measure", "analyses"})
 WITH_FILES = frozenset({"files", "formats", "store", "sample", "sessions"})
 # Only the registry (and the package's own list of public names) imports these.
-FORMAT_ROOMS = frozenset({"formats.nwb", "formats.original"})
+FORMAT_ROOMS = frozenset({"formats.nwb", "formats.original", "store"})
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "misc", "common"})
 
 # File names that stand in several rooms, and why. Other names stand once.

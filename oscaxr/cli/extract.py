@@ -11,19 +11,19 @@ import typer
 import xarray as xr
 from rich.filesize import decimal
 
-from oscaxr import measure
+from oscaxr import measure, save
 from oscaxr.bridges.pandas_frames import check_rows, write_long_table
 from oscaxr.cli import console
 from oscaxr.cli.look import left_of
 from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, takes_segments
 from oscaxr.errors import CriterionError, ExportError, MissingVariableError, WindowError, option
+from oscaxr.formats.registry import EXPORTS, named_like
 from oscaxr.measure.statistics import Stat
 from oscaxr.model import names as n
 from oscaxr.progress import progress_bar
 from oscaxr.select.alignment import tracked as tracked_rois
 from oscaxr.select.criteria import Explanation, select_segments
 from oscaxr.select.sequences import Edge, sequences
-from oscaxr.store.save import format_of, save
 
 # Of windows that are worked on before they are saved, so many bytes are held at a time.
 _BLOCK_BYTES: Final = 16 * 2**20
@@ -198,13 +198,11 @@ def _is_table(path: Path) -> bool:
 
 
 def _check_format(path: Path) -> None:
-    try:
-        _is_table(path) or format_of(path)
-    except ExportError:
+    if not _is_table(path) and named_like(path, EXPORTS) is None:
         raise ExportError(
             f"cannot tell the format of {path}: its name should end in .nc, .zarr, .zarr.zip or "
             ".csv"
-        ) from None
+        )
 
 
 def _write(

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import xarray as xr
 
@@ -20,6 +20,9 @@ Places = Sequence[Place]
 Facts = Mapping[str, Any]
 # Of two letters or more: one is a drive.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+SomeFormat = TypeVar("SomeFormat", bound="Format")
 
 
 class Format(Protocol):
@@ -115,7 +118,7 @@ class _Original:
 
 
 class _Export:
-    """What :func:`oscaxr.save` wrote."""
+    """What :func:`oscaxr.save` wrote: the format that is written, too."""
 
     options = frozenset({"include", "drop_variables", "chunks"})
     # Its traces are those that were saved, of whichever kind.
@@ -149,6 +152,30 @@ class _Export:
         dropped = dropped_names(options.get("drop_variables"))
         return open_session_export(self._local(places[0]), dropped, facts)
 
+    def open_tree(self, place: Path, options: OpenOptions) -> xr.DataTree | None:
+        """Open an export of a tree; None where it is one of something else."""
+        from oscaxr.store.open import layouts_of, open_exported
+
+        if layouts_of(place)[""].kind != "DataTree":
+            return None
+        honoured = self.options - {"include"}
+        check_honoured(options, honoured, "an export of a tree", place, self.held)
+        given: dict[str, Any] = {k: value for k, value in options.items() if k in honoured}
+        tree: xr.DataTree = open_exported(place, **given)
+        return tree
+
+    def difference(self, ds: xr.Dataset, target: Path, dtype: str | None, *, deep: bool) -> str:
+        """Say in what an export is not what would be written now; empty where it is the same."""
+        from oscaxr.store.current import difference
+
+        return difference(ds, target, dtype, deep=deep)
+
+    def save(self, ds: xr.Dataset, target: Path, dtype: str | None, *, overwrite: bool) -> None:
+        """Write a session, as :func:`oscaxr.save`."""
+        from oscaxr.store.save import save
+
+        save(ds, target, dtype=dtype, overwrite=overwrite)
+
     def _is_named(self, name: str) -> bool:
         return name.lower().endswith(self.suffixes)
 
@@ -163,16 +190,16 @@ class _Export:
 
 NWB: Final[Format] = _Nwb()
 ORIGINAL: Final[Format] = _Original()
-ZARR: Final[Format] = _Export("an export in zarr", (".zarr", ".zarr.zip"))
-NETCDF: Final[Format] = _Export("an export in netCDF", (".nc",))
+ZARR: Final = _Export("an export in zarr", (".zarr", ".zarr.zip"))
+NETCDF: Final = _Export("an export in netCDF", (".nc",))
 
 # In the order in which they are preferred where a session lies in a folder in several formats.
-FORMATS: Final = (NWB, ORIGINAL, ZARR, NETCDF)
+FORMATS: Final[Sequence[Format]] = (NWB, ORIGINAL, ZARR, NETCDF)
 EXPORTS: Final = (ZARR, NETCDF)
 # By which variable each heavy part is known.
 _PART_VARIABLES: Final = {"squares": "square_x", "templates": "template_", "movie": n.MOVIE}
 # A name that is plainly an export's counts before what any file, or folder, could be.
-_ASKED: Final = (*EXPORTS, NWB, ORIGINAL)
+_ASKED: Final[Sequence[Format]] = (*EXPORTS, NWB, ORIGINAL)
 
 
 def is_url(path: object) -> bool:
@@ -226,7 +253,7 @@ def format_of(place: Place) -> Format:
     )
 
 
-def named_like(path: Path, formats: Sequence[Format]) -> Format | None:
+def named_like(path: Path, formats: Sequence[SomeFormat]) -> SomeFormat | None:
     """Return the format that a name is one of, whatever lies there."""
     name = [path.name]
     return next((one for one in formats if one.find(path.parent, name, name)), None)

@@ -1,17 +1,14 @@
 """The xarray backend: ``xr.open_dataset(path, engine="oscaxr")``, and trees of sessions."""
 
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import Any, Unpack
 
 import xarray as xr
 
 from oscaxr.formats.registry import EXPORTS, is_published_name, named_like
-from oscaxr.options import OpenOptions, PathLike, check_honoured, check_options
+from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.sessions.open import SessionReader, path_of
 from oscaxr.sessions.tree import open_sessions
-from oscaxr.store.open import layouts_of, open_exported
-
-_OF_TREES: Final = ("drop_variables", "chunks")
 
 
 class OscaxrBackendEntrypoint(SessionReader):
@@ -44,13 +41,9 @@ class OscaxrBackendEntrypoint(SessionReader):
             Lazy; closing it releases the files.
         """
         path = Path(path_of(filename_or_obj)).expanduser()
-        is_export = path.exists() and named_like(path, EXPORTS) is not None
-        if is_export and layouts_of(path)[""].kind == "DataTree":
-            check_honoured(check_options(options), _OF_TREES, "an export of a tree", path, {})
-            given: dict[str, Any] = {k: value for k, value in options.items() if k in _OF_TREES}
-            tree: xr.DataTree = open_exported(path, **given)
-            return tree
-        return open_sessions(path, progress=False, **options)
+        export = named_like(path, EXPORTS) if path.exists() else None
+        tree = export.open_tree(path, check_options(options)) if export else None
+        return open_sessions(path, progress=False, **options) if tree is None else tree
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Say whether a path looks like a session: by its name alone.

@@ -6,21 +6,19 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Unpack
+from typing import Any, Final, Literal, Unpack, get_args
 
 import numpy as np
 
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, TargetExistsError, option
 from oscaxr.files.atomic import clean, files_of
+from oscaxr.formats.registry import EXPORTS, named_like
 from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.progress import Report, progress_bar
 from oscaxr.sessions.asked import named_sources
 from oscaxr.sessions.open import SessionSource
 from oscaxr.sessions.tree import Errors, check_errors, tell_failures
 from oscaxr.sessions.workers import NoResult, run_each
-from oscaxr.store.current import difference
-from oscaxr.store.layout import SUFFIXES
-from oscaxr.store.save import save
 
 Format = Literal["zarr", "zarr.zip", "nc"]
 Status = Literal["written", "replaced", "verified", "failed"]
@@ -160,8 +158,8 @@ def convert(
     check_errors(errors)
     asked = check_options(options)
     root = check_folder(folder)
-    if f".{format}" not in SUFFIXES:
-        allowed = ", ".join(repr(suffix[1:]) for suffix in SUFFIXES)
+    if format not in get_args(Format):
+        allowed = ", ".join(map(repr, get_args(Format)))
         raise CriterionError(f"format={format!r}: it is one of {allowed}")
     paths = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     with progress_bar("converting sessions", show=progress) as report:
@@ -184,7 +182,7 @@ def convert(
 def check_folder(folder: PathLike) -> Path:
     """Return the folder for exports, and refuse one that is named like an export itself."""
     path = Path(folder).expanduser()
-    if path.name.lower().endswith(SUFFIXES):
+    if named_like(path, EXPORTS):
         raise CriterionError(f"{path} is named like one export, but is the folder for them")
     return path
 
@@ -225,13 +223,14 @@ def convert_one(job: Job) -> Converted:
 
 
 def _converted(job: Job, result: Converted) -> Converted:
+    export = named_like(job.target, EXPORTS) or EXPORTS[0]
     with job.found.open() as ds:
         there = os.path.lexists(job.target)
-        found = difference(ds, job.target, job.dtype, deep=job.verify) if there else ""
+        found = export.difference(ds, job.target, job.dtype, deep=job.verify) if there else ""
         if found and not job.overwrite:
             raise TargetExistsError(f"{job.target} exists already, and {found}. {job.advice}")
         if found or not there:
-            save(ds, job.target, dtype=job.dtype, overwrite=job.overwrite)
+            export.save(ds, job.target, job.dtype, overwrite=job.overwrite)
     status: Status = "written" if not there else "replaced" if found else "verified"
     size = sum(path.stat().st_size for path in files_of(job.target) if path.is_file())
     return replace(result, status=status, bytes=size)
