@@ -8,6 +8,7 @@ of many ROIs those index arrays cost more than the data.
 """
 
 import mmap
+import os
 import threading
 from collections.abc import Callable, Sequence
 from itertools import pairwise, product
@@ -267,8 +268,11 @@ class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
 class Once:
     """A value that is computed on first use and then kept; picklable, thread-safe."""
 
-    def __init__(self, function: Callable[[], Any]) -> None:
+    def __init__(self, function: Callable[[], Any], *, in_each_process: bool = False) -> None:
+        # In a process that is forked from this one, threads are missing and open files are shared.
         self.function = function
+        self.in_each_process = in_each_process
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._value: Any = None
         self._done = False
@@ -276,7 +280,8 @@ class Once:
     def __call__(self) -> Any:
         """Return the value, computing it the first time."""
         with self._lock:
-            if not self._done:
+            if not self._done or (self.in_each_process and self._process != os.getpid()):
+                self._process = os.getpid()
                 self._value = self.function()
                 self._done = True
         return self._value
@@ -287,10 +292,10 @@ class Once:
         return self._done
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"function": self.function}
+        return {"function": self.function, "in_each_process": self.in_each_process}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        Once.__init__(self, state["function"])
+        Once.__init__(self, **state)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Once":
         return self

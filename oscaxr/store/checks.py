@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from io import FileIO
 from itertools import groupby, product
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 
@@ -56,15 +56,14 @@ Place = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Opened:
-    """A file of a store, open: of its own, or a part of another file."""
+    """A file of a store, open."""
 
-    file: FileIO
-    begin: int
+    file: FileIO | IO[bytes]
     size: int
 
     def read(self, start: int, length: int) -> bytes:
         """Read a piece of it."""
-        self.file.seek(self.begin + start)
+        self.file.seek(start)
         return self.file.read(length)
 
 

@@ -88,7 +88,12 @@ class Stored:
 
 
 def prepare(
-    ds: xr.Dataset, layout: Layout, file_format: Format, chunks: Chunks | None = None
+    ds: xr.Dataset,
+    layout: Layout,
+    file_format: Format,
+    chunks: Chunks | None = None,
+    *,
+    sharded: bool = True,
 ) -> list[Stored]:
     """Decide how the variables of a Dataset are stored; all that is wrong is one error."""
     wrong = list(_problems_of_chunks(ds, chunks or {}))
@@ -111,7 +116,7 @@ def prepare(
         lengths = {} if wrong else _lengths(name, chunks or {})
         itemsize = dtype.itemsize if dtype is not None else 16
         shape = choose_chunks(found, itemsize, lengths)
-        shards = choose_shards(found.shape, shape, itemsize) if file_format == "zarr" else None
+        shards = choose_shards(found.shape, shape, itemsize) if sharded else None
         chosen = bool(set(lengths) & set(variable.dims))
         stored.append(Stored(name, found, dtype, attrs, shape, shards, chosen, digest))
     if problems:

@@ -148,9 +148,11 @@ def save(
         Origin(groups, digest) as origin,
         atomic_target(target, overwrite=overwrite, check=origin.check_target) as temporary,
     ):
+        # Where all is one file, chunks need not share one.
+        sharded = file_format == "zarr" and not packed
         parts = {
-            group: Part(ds, prepare(ds, layouts[group], file_format, chunks), layouts[group])
-            for group, ds in chosen.items()
+            group: Part(ds, prepare(ds, layout, file_format, chunks, sharded=sharded), layout)
+            for (group, ds), layout in zip(chosen.items(), layouts.values(), strict=True)
         }
         make = writer_of(temporary, file_format, packed, compression)
         attrs = partial(_attrs, parts, origin, parameters, timestamp)

@@ -2,17 +2,16 @@
 
 Chunks are decoded by zarrs where it is installed, in runs that are as long as they can be; plain
 zarr reads text and packed stores. What zarr does not see is proven first (see
-:mod:`oscaxr.store.checks`): zarr takes a chunk that is missing for one of fill values. Nothing is
-kept open: a store that was closed reads again, and many stores need no descriptors.
+:mod:`oscaxr.store.checks`): zarr takes a chunk that is missing for one of fill values. Of a folder,
+nothing is kept open; a store that was closed reads again.
 """
 
 import os
 import stat
-import struct
 import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.util import find_spec
 from io import FileIO
@@ -47,19 +46,19 @@ _PLAIN_PIPELINE: Final = "zarr.core.codec_pipeline.BatchedCodecPipeline"
 # The process that zarrs works for: its threads are not there in one that is forked from it.
 _zarrs_process: list[int] = []
 
-# Fixed part of the header that precedes a file within a zip file.
-_ZIP_HEADER: Final = struct.Struct("<4s5H3I2H")
+_UNREADABLE: Final = (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile)
 # The list of names of a zip file is described in its last bytes.
 _ZIP_TAIL: Final = 2**16 + 100
 
 
 class StoreFiles:
-    """The files of a store; picklable, and nothing of it stays open."""
+    """The files of a store; picklable."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
         self.packed = path.is_file()
-        self._places = Once(partial(_places_in_zip, self.path))
+        self._archive = Once(partial(_open_zip, self.path), in_each_process=True)
+        self.zarr_store = Once(partial(_zarr_store, self.path, self.packed), in_each_process=True)
         marks = [] if self.packed else [path / DIGEST, path / DOCUMENT]
         self._mark = str(next((mark for mark in marks if mark.exists()), path))
         self._stamp = stamp_of(self._mark)
@@ -67,28 +66,28 @@ class StoreFiles:
     @contextmanager
     def opened(self, key: str) -> Iterator[Opened | None]:
         """Open one of the files, if it is there and a file of the store."""
+        try:
+            found = self._open(key)
+            with found.file if found else nullcontext():
+                yield found
+        except OscaxrError:
+            raise
+        except _UNREADABLE as error:
+            raise damaged(self.path, f"{key} was changed, or is damaged ({error})") from error
+
+    def _open(self, key: str) -> Opened | None:
         if self.packed:
-            start, size = self._places().get(key, (0, -1))
-            if size < 0:
-                yield None
-                return
-            with FileIO(self.path) as file:
-                yield Opened(file, start, size)
-            return
+            archive, members = self._archive()
+            info = members.get(key)
+            return None if info is None else Opened(archive.open(info), info.compress_size)
         path = f"{self.path}/{key}"
         try:
             status = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
-            yield None
-            return
+            return None
         if not stat.S_ISREG(status.st_mode) or os.path.realpath(path) != path:
             raise damaged(self.path, f"{key} cannot be read: it is no file of the store")
-        try:
-            file = FileIO(path)
-        except OSError as error:
-            raise damaged(self.path, f"{key} cannot be read ({error})") from error
-        with file:
-            yield Opened(file, 0, status.st_size)
+        return Opened(FileIO(path), status.st_size)
 
     def document(self, key: str) -> dict[str, Any] | None:
         """Read a JSON document."""
@@ -98,7 +97,8 @@ class StoreFiles:
     def keys(self) -> Iterator[str]:
         """List the files of the store that describe its groups and arrays, below the root."""
         if self.packed:
-            yield from (key for key in self._places() if key.endswith(f"/{DOCUMENT}"))
+            _, members = self._archive()
+            yield from (key for key in members if key.endswith(f"/{DOCUMENT}"))
             return
         for folder, _, names in os.walk(self.path):
             if DOCUMENT in names and folder != self.path:
@@ -108,16 +108,25 @@ class StoreFiles:
         """Refuse to read from another store that took the place of this one."""
         check_unchanged(self.path, self._stamp, self._mark, DamagedExportError)
 
+    def close(self) -> None:
+        """Release the zip file."""
+        if self.packed and self._archive.done:
+            self._archive()[0].close()
+            self._archive = Once(self._archive.function, in_each_process=True)
+        if self.packed and self.zarr_store.done:
+            self.zarr_store().close()
 
-def _places_in_zip(path: str) -> dict[str, tuple[int, int]]:
-    """Return where the data of each file begin in a zip file, and their size."""
+
+def _open_zip(path: str) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+    """Open a zip file; return it with its members, checked."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 (of a string, not of a Path)
             _check_directory(file)
-            with zipfile.ZipFile(file) as packed:
-                infos = packed.infolist()
-            places = {info.filename: _place_in_zip(file, info) for info in infos}
-    except (OSError, zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
+        archive = zipfile.ZipFile(path)
+        infos, size = archive.infolist(), os.stat(path).st_size  # noqa: PTH116
+        if any(info.header_offset + info.compress_size > size for info in infos):
+            raise ValueError("a part of it runs beyond its end")
+    except _UNREADABLE as error:
         raise damaged(
             path, f"cannot open it as an export: it is no whole zip file ({error})"
         ) from error
@@ -128,9 +137,10 @@ def _places_in_zip(path: str) -> dict[str, tuple[int, int]]:
         )
     if strange := [info.filename for info in infos if not _is_part(info)]:
         raise damaged(path, f"it has {strange[0]!r}, which is a link or no name within a store")
-    if len(places) < len(infos):
+    members = {info.filename: info for info in infos}
+    if len(members) < len(infos):
         raise damaged(path, "it has several files of the same name")
-    return places
+    return archive, members
 
 
 def _is_part(info: zipfile.ZipInfo) -> bool:
@@ -150,15 +160,6 @@ def _check_directory(file: Any) -> None:
         listed = int.from_bytes(tail[place + at : place + at + length], "little")
         if place >= 0 and MAX_DOCUMENT_BYTES < listed != 2**32 - 1:
             raise ValueError(f"a list of names of {listed} bytes")
-
-
-def _place_in_zip(file: Any, info: zipfile.ZipInfo) -> tuple[int, int]:
-    file.seek(info.header_offset)
-    *_, name_length, extra_length = _ZIP_HEADER.unpack(file.read(_ZIP_HEADER.size))
-    start = info.header_offset + _ZIP_HEADER.size + name_length + extra_length
-    if start + info.compress_size > file.seek(0, os.SEEK_END):
-        raise ValueError(f"{info.filename} runs beyond its end")
-    return start, info.compress_size
 
 
 # -- what a store says ----------------------------------------------------------------------------
@@ -229,7 +230,8 @@ class ZarrFile:
         return StoredVariable(tuple(dims), dict(plan.node.get("attributes") or {}), reader)
 
     def close(self) -> None:
-        """Do nothing: no file stays open."""
+        """Release what is open; reading opens it again."""
+        self.files.close()
 
 
 def _is_name(part: str) -> bool:
@@ -249,7 +251,7 @@ class ZarrReader:
         self.chunk_shape = plan.chunk_shape
         self._guard = ChunkGuard(plan, files.path, files.opened, complete=complete)
         # Not a method: the reader would be part of a reference cycle, and outlive its session.
-        self._array = Once(partial(_open_array, plan, files))
+        self._array = Once(partial(_open_array, plan, files), in_each_process=True)
 
     def __repr__(self) -> str:
         return f"{Path(self.path).name}:{self.plan.path}"
@@ -268,11 +270,7 @@ class ZarrReader:
         runs = runs_of(indices, self.shape, self.chunk_shape)
         self._guard.check(map(_chunks_of, runs, self.chunk_shape))
         try:
-            array, process = self._array()
-            if process != os.getpid():
-                self._array = Once(partial(_open_array, self.plan, self.files))
-                array, _ = self._array()
-            return read_runs(array, runs, self.dtype)
+            return read_runs(self._array(), runs, self.dtype)
         except (OscaxrError, MemoryError):
             raise
         except Exception as error:
@@ -289,17 +287,27 @@ def _chunks_of(runs: list[Run], width: int) -> Iterator[int]:
     return chain.from_iterable(touched)
 
 
-def _open_array(plan: ArrayPlan, files: StoreFiles) -> tuple[Any, int]:
-    """Open an array whose metadata are checked; return it with the process it is good for."""
+def _zarr_store(path: str, packed: bool) -> Any:
+    """Open a store for zarr."""
     import zarr
-    from zarr.storage import LocalStore, StorePath
+    from zarr.storage import LocalStore, ZipStore
+
+    store = ZipStore(path, mode="r") if packed else LocalStore(path, read_only=True)
+    if packed:
+        zarr.open_group(store, mode="r", use_consolidated=False)  # a store does not open itself
+    return store
+
+
+def _open_array(plan: ArrayPlan, files: StoreFiles) -> Any:
+    """Open an array whose metadata are checked."""
+    import zarr
+    from zarr.storage import StorePath
 
     process = os.getpid()
     fast = plan.dtype.kind in "biufc" and not files.packed and find_spec("zarrs") is not None
     if fast and not _zarrs_process:
         _zarrs_process.append(process)
     fast = fast and _zarrs_process == [process]
-    store = _packed_store(files) if files.packed else LocalStore(files.path, read_only=True)
     pipeline = "zarrs.ZarrsCodecPipeline" if fast else _PLAIN_PIPELINE
     settings = {"codec_pipeline.path": pipeline, "codec_pipeline.validate_checksums": True}
     with SETTINGS, zarr.config.set(settings):
@@ -307,26 +315,4 @@ def _open_array(plan: ArrayPlan, files: StoreFiles) -> tuple[Any, int]:
             import zarrs  # noqa: F401 (it makes itself known to zarr)
         # Attributes say nothing of the values, and zarrs takes no NaN among them.
         node = {**plan.node, "attributes": {}}
-        return zarr.Array.from_dict(StorePath(store, plan.path), node), process
-
-
-def _packed_store(files: StoreFiles) -> Any:
-    """Return a store of zarr that reads pieces of files at their places within a zip file."""
-    from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-    from zarr.storage import ZipStore
-
-    class PackedStore(ZipStore):
-        async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
-            with files.opened(key) as opened:
-                if opened is None:
-                    return None
-                start, stop = 0, opened.size
-                if isinstance(byte_range, RangeByteRequest):
-                    start, stop = byte_range.start, min(stop, byte_range.end)
-                elif isinstance(byte_range, OffsetByteRequest):
-                    start = byte_range.offset
-                elif isinstance(byte_range, SuffixByteRequest):
-                    start = max(0, stop - byte_range.suffix)
-                return prototype.buffer.from_bytes(opened.read(start, max(0, stop - start)))
-
-    return PackedStore(files.path, mode="r")
+        return zarr.Array.from_dict(StorePath(files.zarr_store(), plan.path), node)
