@@ -36,7 +36,7 @@ hypothesis.settings.register_profile("ci", max_examples=40, deadline=None, deran
 hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile(HYPOTHESIS_PROFILE)
 
-# Marks of xarray's own tests, some of which tests/store/test_xarray_suite.py runs.
+# Marks of xarray's own tests, some of which tests/store/test_save_xarray_suite.py runs.
 XARRAY_MARKS = ("asyncio", "flaky", "network", "skip_if_param", "skip_with_dask_array")
 
 

@@ -1,4 +1,4 @@
-"""netCDF files that somebody has tampered with: the twins of `test_hostile`."""
+"""netCDF files that somebody has tampered with: the twins of `test_open_hostile`."""
 
 import shutil
 import warnings

@@ -3,7 +3,7 @@
 Words are hidden and axes are in fixed places, so that neither fonts nor layout engines matter.
 After a change that is meant, write the images anew, look at each, and commit them:
 
-    OSCAXR_WRITE_BASELINES=1 python -m pytest tests/plot/test_appearance.py
+    OSCAXR_WRITE_BASELINES=1 python -m pytest tests/plot/test_plot_appearance.py
 """
 
 import os
