@@ -16,8 +16,6 @@ from command_line import invoke, refused, told, told_json
 from how_many import examples
 from oscaxr.bridges import pandas_frames
 from oscaxr.cli import extract as extract_command
-from oscaxr.cli.console import new_file
-from oscaxr.errors import ExportError
 
 
 @pytest.fixture(scope="module")
@@ -287,23 +285,6 @@ def test_targets_are_replaced_only_when_told(first, tmp_path, name):
     found = told_json("extract", first, "gabor_frame=D", "-o", out, "--overwrite")
     assert found["bytes"] > 0
     assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-def test_a_file_that_fails_leaves_what_was_there(tmp_path):
-    out = tmp_path / "u.csv"
-    out.write_text("old")
-
-    def fail() -> None:
-        with new_file(out, overwrite=True) as temporary:
-            temporary.write_text("half")
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    with pytest.raises(ExportError, match=r"cannot write .*below a file\.csv: "):
-        new_file(out / "below a file.csv", overwrite=False).__enter__()
-    assert [path.name for path in tmp_path.iterdir()] == ["u.csv"]
-    assert out.read_text() == "old"
 
 
 @pytest.mark.slow

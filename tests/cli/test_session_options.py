@@ -1,25 +1,16 @@
-"""The words of the command line: criteria, numbers, options in messages, JSON, tables."""
+"""Criteria and their values, as words of the command line."""
 
-import json
-import math
-from pathlib import Path
-
-import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import oscaxr as ox
-from oscaxr.cli.console import counted, plain, table_lines
 from oscaxr.cli.session_options import read_value, split_words
-from oscaxr.cli.sessions import numbers
-from oscaxr.errors import CriterionError, command_line_words, option
+from oscaxr.errors import CriterionError
 
 INF = float("inf")
 
 
-# -- criteria -----------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -102,76 +93,3 @@ def test_what_is_read_is_what_select_takes(memory_session):
         wanted = ox.select_segments(memory_session, **criteria)
         assert wanted.sizes["segment"] > 0
         assert found.identical(wanted), text
-
-
-# -- numbers of mice and sessions -----------------------------------------------------------------
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5), st.booleans()), min_size=1))
-def test_numbers_and_ranges(parts):
-    text = ",".join(f"{a}-{a + more}" if ranged else str(a) for a, more, ranged in parts)
-    expected = []
-    for first, more, ranged in parts:
-        number = first
-        while number <= first + (more if ranged else 0):
-            expected.append(number)
-            number += 1
-    assert numbers("mouse", text) == expected
-
-
-def test_no_numbers():
-    assert numbers("mouse", None) is None
-    for text in ("", "a", "1-", "-1", "1,,2", "1.5"):
-        with command_line_words(), pytest.raises(CriterionError, match="--mouse"):
-            numbers("mouse", text)
-
-
-# -- messages, JSON, tables -----------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("name", "value", "keyword", "shown"),
-    [
-        ("overwrite", True, "overwrite=True", "--overwrite"),
-        ("edge", "nan", "edge='nan'", "--edge nan"),
-        ("pre", -0.2, "pre=-0.2", "--pre -0.2"),
-        ("datadir", None, "datadir=", "--datadir"),
-        ("run_type", "prod", "run_type='prod'", "--run-type prod"),
-        ("mice", [1, 2], "mice=1, 2", "--mice 1,2"),
-    ],
-)
-def test_messages_name_options_as_their_reader_writes_them(name, value, keyword, shown):
-    assert option(name, value) == keyword
-    with command_line_words():
-        assert option(name, value) == shown
-    assert option(name, value) == keyword
-
-
-def test_json_has_neither_nan_nor_numpy():
-    value = {
-        1: np.arange(3, dtype="int16"),
-        "nan": [math.nan, -math.inf, np.float32("inf"), 1.5],
-        "path": Path("a"),
-        "flag": np.bool_(True),
-        "word": np.str_("x"),
-        "none": None,
-        "scalar": np.array(2.0),
-        "table": pd.DataFrame({"a": [1.0, math.nan]}),
-    }
-    text = json.dumps(plain(value), allow_nan=False)
-    assert json.loads(text) == {
-        "1": [0, 1, 2],
-        "nan": [None, None, None, 1.5],
-        "path": "a",
-        "flag": True,
-        "word": "x",
-        "none": None,
-        "scalar": 2.0,
-        "table": [{"a": 1.0}, {"a": None}],
-    }
-
-
-def test_tables_are_as_wide_as_what_they_hold():
-    lines = table_lines(["word", "n"], [["x" * 90, "1"], ["", "1000"]], ["word"])
-    assert lines == ["word" + " " * 86 + "     n", "x" * 90 + "     1", " " * 90 + "  1000"]
-
-
-def test_counts_are_said_in_order():
-    assert counted(["written", "failed", "written"]) == "2 written, 1 failed"
-    assert counted([]) == ""
