@@ -1,11 +1,11 @@
-"""Pictures around segments: traces of ROIs, Gabor frames, running and pupil, stimulus images."""
+"""What was on the screen: Gabor frames around responses, and stimulus images."""
 
 import numpy as np
 import pytest
 
 import oscaxr as ox
 from oscaxr import plot
-from oscaxr.errors import CriterionError, MissingVariableError, WindowError
+from oscaxr.errors import CriterionError, MissingVariableError
 
 Figure = pytest.importorskip("matplotlib.figure").Figure
 
@@ -39,50 +39,6 @@ def bands_of(drawn):
 
 def letters_of(drawn):
     return [tick.get_text() for tick in drawn.letters.get_xticklabels()]
-
-
-# -- traces of ROIs -----------------------------------------------------------------------------
-def test_traces_of_rois_are_their_means(u, ax):
-    drawn = plot.responses(u, ax, rois=True)
-    (traces,) = drawn.rois
-    found = np.array(traces.get_segments())
-    np.testing.assert_allclose(found[:, :, 1], u.mean("sequence"))
-    np.testing.assert_array_equal(found[3, :, 0], u.rel_time)
-    wanted = ox.stats(u, ("sequence", "roi"))
-    np.testing.assert_allclose(drawn.lines[0].get_ydata(), wanted["mean"])
-    edges = drawn.bands[0].get_paths()[0].vertices[:, 1]
-    assert edges.max() == pytest.approx(float((wanted["mean"] + wanted["sem"]).max()))
-    low, high = ax.get_ylim()
-    assert low <= found[:, :, 1].min() <= found[:, :, 1].max() <= high
-
-
-def test_traces_of_groups_and_of_means(u, d, ax):
-    drawn = plot.responses({"D": d, "U": u.mean("sequence")}, ax, rois=True)
-    np.testing.assert_allclose(np.array(drawn.rois[1].get_segments())[:, :, 1], u.mean("sequence"))
-    by_orientation = d.groupby("gabor_mean_orientation").mean()
-    drawn = plot.responses(by_orientation, Figure().subplots(), rois=True)
-    assert len(drawn.rois) == 4
-    np.testing.assert_allclose(
-        np.array(drawn.rois[2].get_segments())[:, :, 1],
-        by_orientation.isel(gabor_mean_orientation=2).transpose("roi", "rel_time"),
-    )
-
-
-def test_a_few_of_very_many_rois_do_not_press_the_mean_flat(u, ax):
-    many = u.isel(roi=np.arange(300) % 15).drop_vars("roi")
-    many = many.assign_coords(roi=np.arange(300)) * 1.0
-    many[7] = 1000.0
-    drawn = plot.responses(many, ax, rois=True)
-    assert len(drawn.rois[0].get_segments()) == 300
-    assert ax.get_ylim()[1] < 20
-
-
-def test_no_traces_where_there_are_no_rois(ds, u, ax):
-    run = ds.osca.sequences("run_velocity", ds.osca.select(gabor_frame="U"), pre=1, post=1)
-    with pytest.raises(MissingVariableError, match="of ROIs"):
-        plot.responses(run, ax, rois=True)
-    with pytest.raises(MissingVariableError, match="give sequences"):
-        plot.responses(ox.stats(u, "sequence"), ax, rois=True)
 
 
 # -- Gabor frames -------------------------------------------------------------------------------
@@ -154,56 +110,6 @@ def test_what_cannot_be_shaded(ds, u, ax):
         plot.shade_gabor_frames(ax, other, u)
     with pytest.raises(plot.PlotInputError, match="it was given: Dataset"):
         plot.responses(ox.stats(u, ("sequence", "roi")), ax, gabor_frames=ds)
-
-
-# -- running and pupil --------------------------------------------------------------------------
-def test_behaviour_is_the_mean_over_sequences(ds):
-    figure = Figure(layout="constrained")
-    rows = figure.subplots(2)
-    chosen = ds.osca.select(gabor_frame="D")
-    drawn = plot.behavior_responses(ds, chosen, rows, pre=0.5, post=1)
-    names = {"run_velocity": drawn.running, "pupil_diameter": drawn.pupil}
-    for (name, found), ax in zip(names.items(), rows, strict=True):
-        wanted = ox.stats(ds.osca.sequences(name, chosen, pre=0.5, post=1), "sequence")
-        np.testing.assert_allclose(found.lines[0].get_ydata(), wanted["mean"])
-        np.testing.assert_allclose(found.lines[0].get_xdata(), wanted.rel_time)
-        assert found.lines[0].axes is ax
-    assert [ax.get_ylabel() for ax in rows] == ["running velocity (cm/s)", "pupil diameter (mm)"]
-    assert [ax.get_xlabel() for ax in rows] == ["", "time from the reference frame (s)"]
-    assert rows[0].get_xlim() == rows[1].get_xlim()
-
-
-def test_behaviour_of_several_kinds_of_segment(ds):
-    rows = Figure().subplots(2)
-    chosen = {word: ds.osca.select(gabor_frame=word) for word in "DU"}
-    drawn = plot.behavior_responses(ds, chosen, rows, gabor_frames=True)
-    both = (drawn.running, drawn.pupil)
-    assert [len(found.lines) for found in both] == [2, 2]
-    assert [text.get_text() for text in rows[0].get_legend().get_texts()] == ["D", "U"]
-    assert rows[1].get_legend() is None
-    visible = [found.gabor_frames.letters.get_visible() for found in both]
-    assert visible == [True, False]
-
-
-def test_behaviour_without_a_pupil(ds):
-    rows = Figure().subplots(2)
-    blind = ds.drop_vars([name for name in ds if "pupil" in str(name)])
-    drawn = plot.behavior_responses(blind, ds.osca.select(gabor_frame="U"), rows)
-    assert drawn.pupil is None
-    assert rows[1].texts[0].get_text() == "this session has no pupil diameter"
-    assert rows[1].get_xlabel() == "time from the reference frame (s)"
-
-
-def test_behaviour_that_cannot_be_drawn(ds):
-    chosen = ds.osca.select(gabor_frame="U")
-    with pytest.raises(CriterionError, match="1 axes were given, not 2: run"):
-        plot.behavior_responses(ds, chosen, [Figure().subplots()])
-    with pytest.raises(MissingVariableError, match="'run_velocity'"):
-        plot.behavior_responses(ds.drop_vars("run_velocity"), chosen)
-    with pytest.raises(CriterionError, match="no segments"):
-        plot.behavior_responses(ds, {})
-    with pytest.raises(WindowError, match="nothing to draw"):
-        plot.behavior_responses(ds, chosen.isel(segment=[]), Figure().subplots(2))
 
 
 # -- stimulus images ----------------------------------------------------------------------------
