@@ -1,4 +1,4 @@
-"""Rules of the original layout, each against a plain loop that follows its words."""
+"""The clocks of the original layout, against plain loops that follow the words of their rules."""
 
 import itertools
 
@@ -8,11 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from oscaxr.arrays.percentiles import column_factors
 from oscaxr.errors import FormatError
-from oscaxr.formats.original import behavior, synchronization
+from oscaxr.formats.original import synchronization
 from oscaxr.formats.original.synchronization import SyncLines, photodiode_events
-from oscaxr.model import signals
 from oscaxr.model.segments import first_stimulus_frames
 
 NAN = float("nan")
@@ -156,97 +154,3 @@ def test_monitor_delay_is_the_mean_over_the_flips(spike):
 def test_too_few_flips_are_an_error():
     with pytest.raises(FormatError, match="fewer than the 20 that 1200 stimulus frames have"):
         lines(20, lost=4).monitor_delay()
-
-
-# -- running --------------------------------------------------------------------------------------
-def merge_sorted(values):
-    if len(values) < 2:
-        return values
-    half = len(values) // 2
-    left, right = merge_sorted(values[:half]), merge_sorted(values[half:])
-    merged = []
-    while left and right:
-        merged.append(left.pop(0) if left[0] <= right[0] else right.pop(0))
-    return merged + left + right
-
-
-def filtered_by_sorting(values):
-    out = []
-    for i in range(len(values)):
-        window = list(values[max(0, i - 2) : i + 3])
-        out.append(merge_sorted(window + [0.0] * (5 - len(window)))[2])
-    return out
-
-
-@given(
-    hnp.arrays(
-        float, st.integers(1, 40), elements=st.one_of(st.integers(-9, 9).map(float), st.just(NAN))
-    )
-)
-def test_median_filter_sorts_each_window_by_merging(values):
-    np.testing.assert_array_equal(signals.median_filter(values), filtered_by_sorting(values))
-
-
-@given(hnp.arrays(float, st.integers(5, 60), elements=st.floats(-50, 50)))
-def test_median_filter_without_nan_is_scipys(values):
-    from scipy.signal import medfilt
-
-    np.testing.assert_array_equal(signals.median_filter(values), medfilt(values, 5))
-
-
-def test_velocity_is_the_turn_up_to_the_next_pulse():
-    rng = np.random.default_rng(0)
-    rising = np.cumsum(rng.uniform(0.015, 0.018, 200))
-    turns = rng.uniform(0.5, 3, 200).astype(np.float32)
-    turns[50] = 0.0  # not read anew
-    expected = []
-    for k in range(199):
-        radians = turns[k + 1] * np.float32(np.pi / 180)
-        speed = float(radians) / (rising[k + 1] - rising[k]) * 6.5 * 2.54 / 2 * (2 / 3)
-        expected.append(NAN if abs(radians) <= 1e-8 else speed)
-    assert np.isnan(expected[49])
-    found = behavior.running_velocity(turns, rising)
-    np.testing.assert_allclose(found, filtered_by_sorting(expected), rtol=1e-6)
-
-
-def test_samples_and_pulses_must_be_as_many():
-    rising = np.arange(100) / 60
-    with pytest.raises(FormatError, match=r"99 samples .* 100 stimulus pulses"):
-        behavior.running_velocity(np.ones(99), rising)
-    # Pulses after a long gap are not of the session.
-    late = np.append(rising, rising[-1] + 5 + np.arange(3) / 60)
-    assert len(behavior.pulses_of_session(late)) == 100
-    assert len(behavior.running_velocity(np.ones(100), late)) == 99
-    first = np.append(-10.0, rising)
-    assert len(behavior.pulses_of_session(first)) == 1
-
-
-# -- bad ROIs -------------------------------------------------------------------------------------
-def reason_by_words(trace):
-    if np.isnan(trace).any():
-        return "NaN"
-    if np.isinf(trace).any():
-        return "infinity"
-    low, high = trace.min(), trace.max()
-    if high > low and (np.median(trace) - low) / (high - low) > 0.5:
-        return "median above mid-range"
-    return "negative mean" if trace.mean() < 0 else ""
-
-
-@given(
-    hnp.arrays(
-        float,
-        st.tuples(st.integers(1, 12), st.integers(1, 5)),
-        elements=st.one_of(
-            st.integers(-8, 24).map(lambda k: k / 8), st.sampled_from([NAN, np.inf, -np.inf])
-        ),
-    )
-)
-def test_reasons_of_bad_rois(traces):
-    found = column_factors(lambda c: traces[:, c], *traces.shape, with_ranges=True)
-    reasons = signals.reasons(found.percentiles[1], found.ranges)
-    expected = [reason_by_words(traces[:, roi]) for roi in range(traces.shape[1])]
-    assert reasons.tolist() == expected
-    plain = column_factors(lambda c: traces[:, c], *traces.shape)
-    np.testing.assert_array_equal(plain.percentiles, found.percentiles)
-    assert plain.ranges.shape == (4, 0)
