@@ -1,5 +1,8 @@
 """The walls of the house: who may import whom, how long a module may be, what must be documented.
 
+And what files of tests are called: they mirror the package, tests/<room>/test_<module>.py, or
+test_<module>_<what>.py where a file asks one question of the module.
+
 The rules stand here as data. The checkers read source text with ``ast`` and never import it, so
 that imports inside functions count too; the last part of this module shows on a made-up package
 that each checker does find what it is there to find.
@@ -56,6 +59,17 @@ SAME_NAME: Mapping[str, str] = {
     "responses": "windows of traces by segment: cut out, and drawn",
     "stimulus_log": "the log of the original format: read, and made for samples",
     "stimulus_table": "the stimulus table, read in NWB and in the original format",
+}
+
+# Folders of tests that are no rooms of the package.
+OTHER_TESTS = frozenset({"benchmarks", "docs", "fixtures"})
+# Tests of the package as a whole, at the top of tests/, and what they ask. Others name a module.
+OF_THE_WHOLE: Mapping[str, str] = {
+    "architecture": "whether the house is built as the rules here say",
+    "benchmarks": "whether every task that is measured still runs",
+    "golden": "whether all rooms together give the recorded numbers",
+    "import_cost": "what importing the package brings in",
+    "no_silent_mistakes": "whether any room lets a plausible wrong answer pass",
 }
 
 # Libraries that only the named rooms may import; "inside" means within functions only.
@@ -297,6 +311,32 @@ def attics(package: Path) -> list[str]:
     return [m for m in module_files(package) if m.rpartition(".")[2] in BANNED_NAMES]
 
 
+def misnamed_tests(package: Path) -> list[str]:
+    """Files of tests that are not named by a module of their room."""
+    tests = package.parent / "tests"
+    problems = []
+    for path in sorted(tests.rglob("test_*.py")):
+        room = path.relative_to(tests).parent
+        name = path.stem.removeprefix("test_")
+        if OTHER_TESTS.intersection(room.parts[:1]) or (not room.parts and name in OF_THE_WHOLE):
+            continue
+        if not any(f"{name}_".startswith(f"{module}_") for module in _testable(package / room)):
+            shown = path.relative_to(tests.parent).as_posix()
+            problems.append(f"{shown}: no module of {(package.name / room).as_posix()} is named so")
+    return problems
+
+
+def _testable(room: Path) -> Iterator[str]:
+    """Names of a room's modules, and its own if its ``__init__.py`` holds more than words."""
+    for path in room.glob("*.py"):
+        if path.name != "__init__.py":
+            yield path.stem
+        elif any(
+            not isinstance(node, ast.Expr) for node in parsed(path.read_text(encoding="utf-8")).body
+        ):
+            yield room.name
+
+
 def misplaced_libraries(package: Path) -> list[str]:
     """Libraries imported outside the rooms that own them."""
     problems = []
@@ -385,6 +425,7 @@ CHECKERS = (
     long_functions,
     repeated_names,
     attics,
+    misnamed_tests,
 )
 CHECKERS += (misplaced_libraries, heavy_imports, xarray_internals, undocumented)
 
@@ -456,6 +497,12 @@ GOOD = {
         """,
     "cli/__init__": "",
     "cli/main": "import typer\nfrom pkg import open_session\n",
+    "../tests/test_errors": "",
+    "../tests/test_golden": "",
+    "../tests/docs/test_pages": "",
+    "../tests/formats/nwb/test_dataset_bad_input": "",
+    "../tests/select/test_select": "",
+    "../tests/select/test_windows": "",
 }
 
 
@@ -542,6 +589,14 @@ TYPES = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
         (xarray_internals, "model/names", "x = ds.dff.variable._data", "ds.dff.variable._data"),
         (xarray_internals, "model/names", "x = xr.core.indexing.OuterIndexer", "xr.core:"),
         (attics, "model/utils", "", "pkg.model.utils"),
+        (misnamed_tests, "../tests/select/test_hostile", "", "no module of pkg/select is named so"),
+        (misnamed_tests, "../tests/select/test_windowsill", "", "select/test_windowsill.py: no"),
+        (misnamed_tests, "../tests/select/test_lazy", "", "no module of pkg/select"),
+        (misnamed_tests, "../tests/formats/test_dataset", "", "no module of pkg/formats"),
+        (misnamed_tests, "../tests/model/test_model", "", "no module of pkg/model"),
+        (misnamed_tests, "../tests/attic/test_names", "", "no module of pkg/attic"),
+        (misnamed_tests, "../tests/test_windows", "", "tests/test_windows.py: no module of pkg is"),
+        (misnamed_tests, "../tests/test_select", "", "tests/test_select.py: no module of pkg is"),
         (repeated_names, "select/lazy", "", "pkg.files.lazy, pkg.select.lazy"),
         (undocumented, "sessions/open", "def f():\n    ...", "pkg.sessions.open.f"),
         (
