@@ -13,13 +13,18 @@ from typing import Annotated, Any, Final
 import numpy as np
 import pandas as pd
 import typer
-from rich.console import Console
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from rich.text import Text
 
 from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError, command_line_words, option
 from oscaxr.files.atomic import atomic_target, explained
 
 FAILED: Final = 1
 PROBLEMS: Final = 3
+
+# Lines are not broken, whatever they hold.
+_WIDEST: Final = 100_000
 
 DebugOption = Annotated[
     bool, typer.Option("--debug", help="When something goes wrong, show the whole traceback.")
@@ -53,17 +58,16 @@ def table_lines(
     headings: Sequence[str], rows: Iterable[Sequence[str]], words: Collection[str] = ()
 ) -> list[str]:
     """Set a table in columns that are as wide as what they hold, whatever the terminal's width."""
-    # Not by rich: it needs a second for a thousand rows, and shortens cells that hold a tab.
-    cells = [list(headings), *map(list, rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    left = [heading in words for heading in headings]
-    return [
-        "  ".join(
-            cell.ljust(width) if is_word else cell.rjust(width)
-            for cell, width, is_word in zip(row, widths, left, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        side: JustifyMethod = "left" if heading in words else "right"
+        table.add_column(Text(heading), justify=side, no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell.expandtabs()) for cell in row))
+    console = Console(width=_WIDEST, color_system=None)
+    with console.capture() as printed:
+        console.print(table)
+    return [line.rstrip() for line in printed.get().splitlines()]
 
 
 def tell_table(

@@ -39,6 +39,8 @@ def test_json_has_neither_nan_nor_numpy():
 def test_tables_are_as_wide_as_what_they_hold():
     lines = table_lines(["word", "n"], [["x" * 90, "1"], ["", "1000"]], ["word"])
     assert lines == ["word" + " " * 86 + "     n", "x" * 90 + "     1", " " * 90 + "  1000"]
+    lines = table_lines(["word", "n"], [["a\tb", "1"], ["[red]", "2"], ["\u6f22", "3"]], ["word"])
+    assert lines == ["word       n", "a       b  1", "[red]      2", "\u6f22         3"]
 
 
 def test_counts_are_said_in_order():
