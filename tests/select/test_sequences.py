@@ -21,6 +21,7 @@ from oscaxr.errors import (
     SessionMismatchError,
     WindowError,
 )
+from oscaxr.select import sequences
 
 TWOP = ("dff", "pupil_diameter", "pupil_center_shift")
 DIMS = {"twop": "time", "stim": "stim_time"}
@@ -413,6 +414,24 @@ def test_dask_stays_dask(each):
         u, ox.sequences(each["memory"], "dff", [3, 4, 5], pre=0.2, post=0.2, scale=True)
     )
     assert u.dims == ("roi", "sequence", "rel_time")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    frames=st.lists(st.integers(0, 2290), min_size=1, max_size=9),
+    name=st.sampled_from(["dff", "pupil_diameter", "run_velocity"]),
+    block_bytes=st.sampled_from([1, 2000, 2**20]),
+    pre=st.sampled_from([0, 0.2]),
+)
+def test_blocks_on_dask_equal_memory(each, monkeypatch, frames, name, block_bytes, pre):
+    # In any order, more than once, with windows that leave the recording.
+    window = {"frames": frames, "pre": pre, "post": 0.3, "edge": "nan"}
+    monkeypatch.setattr(sequences, "_DASK_BYTES", block_bytes)
+    found = ox.sequences(each["dask"], name, **window)
+    assert found.chunks is not None
+    wanted = ox.sequences(each["memory"], name, **window)
+    assert found.dtype == wanted.dtype
+    xr.testing.assert_identical(found.compute(), wanted.compute())
 
 
 def test_memory_is_not_aliased(ds):
