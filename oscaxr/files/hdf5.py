@@ -159,6 +159,12 @@ class Hdf5File:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Hdf5File":
         return self
 
+    @property
+    def size(self) -> int:
+        """Size in bytes, once it was opened."""
+        known = self.remote or self.stamp
+        return known.size if known else 0
+
     @contextmanager
     def handle(self) -> Iterator[h5py.File]:
         """Give the open file, holding the lock of the HDF5 library."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -39,6 +40,10 @@ class RemoteFile(os.PathLike[str]):
     def name(self) -> str:
         """Last part of the URL's path."""
         return RemoteSource(str(self), 0, "").name
+
+
+Place = Path | RemoteFile
+"""Where a session, or a part of one, lies."""
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ from typing import Any, Final, Protocol, TypeVar
 import xarray as xr
 
 from oscaxr.errors import CriterionError, MissingVariableError, OptionError, SessionNotFoundError
-from oscaxr.files.remote import OPTIONS, RemoteFile
+from oscaxr.files.remote import OPTIONS, Place, RemoteFile
 from oscaxr.formats.identity import Identity, parse_name
 from oscaxr.formats.original.files import folder_id, id_in_name, is_session_folder, read_tree
 from oscaxr.model import names as n
 from oscaxr.options import OpenOptions, check_honoured, dropped_names, parts_of
 
-Place = Path | RemoteFile
 Places = Sequence[Place]
 Facts = Mapping[str, Any]
 # Of two letters or more: one is a drive.
@@ -120,16 +119,17 @@ class _Original:
 class _Export:
     """What :func:`oscaxr.save` wrote: the format that is written, too."""
 
-    options = frozenset({"include", "drop_variables", "chunks"})
+    options = frozenset({"include", "drop_variables", "chunks", "storage_options"})
     # Its traces are those that were saved, of whichever kind.
     held: Mapping[str, object] = {}
     heavy_parts = (
         "an export has what was saved; open the session's own files with it, and save that"
     )
 
-    def __init__(self, name: str, suffixes: tuple[str, ...]) -> None:
+    def __init__(self, name: str, suffixes: tuple[str, ...], *, on_servers: bool) -> None:
         self.name = name
         self.suffixes = suffixes
+        self.on_servers = on_servers
         self.looks_like = f"exports of sessions ({', '.join(suffixes)})"
 
     def recognises(self, place: Place) -> bool:
@@ -144,13 +144,13 @@ class _Export:
     def identity(self, place: Place) -> Identity:
         from oscaxr.store.current import session_identity
 
-        return session_identity(self._local(place))
+        return session_identity(self._reachable(place))
 
     def open(self, places: Places, options: OpenOptions, facts: Facts | None) -> xr.Dataset:
         from oscaxr.store.open import open_session_export
 
         dropped = dropped_names(options.get("drop_variables"))
-        return open_session_export(self._local(places[0]), dropped, facts)
+        return open_session_export(self._reachable(places[0]), dropped, facts)
 
     def open_tree(self, place: Path, options: OpenOptions) -> xr.DataTree | None:
         """Open an export of a tree; None where it is one of something else."""
@@ -158,7 +158,7 @@ class _Export:
 
         if layouts_of(place)[""].kind != "DataTree":
             return None
-        honoured = self.options - {"include"}
+        honoured = self.options - {"include", "storage_options"}
         check_honoured(options, honoured, "an export of a tree", place, self.held)
         given: dict[str, Any] = {k: value for k, value in options.items() if k in honoured}
         tree: xr.DataTree = open_exported(place, **given)
@@ -179,19 +179,19 @@ class _Export:
     def _is_named(self, name: str) -> bool:
         return name.lower().endswith(self.suffixes)
 
-    def _local(self, place: Place) -> Path:
-        if isinstance(place, RemoteFile):
+    def _reachable(self, place: Place) -> Place:
+        if isinstance(place, RemoteFile) and not self.on_servers:
             raise CriterionError(
-                f"{place} is {self.name}, by its name. Of files on a server, only NWB files are "
-                "opened: download it first."
+                f"{place} is {self.name}, by its name. Of files on a server, only NWB and netCDF "
+                "files are opened: download it first."
             )
         return place
 
 
 NWB: Final[Format] = _Nwb()
 ORIGINAL: Final[Format] = _Original()
-ZARR: Final = _Export("an export in zarr", (".zarr", ".zarr.zip"))
-NETCDF: Final = _Export("an export in netCDF", (".nc",))
+ZARR: Final = _Export("an export in zarr", (".zarr", ".zarr.zip"), on_servers=False)
+NETCDF: Final = _Export("an export in netCDF", (".nc",), on_servers=True)
 
 # In the order in which they are preferred where a session lies in a folder in several formats.
 FORMATS: Final[Sequence[Format]] = (NWB, ORIGINAL, ZARR, NETCDF)

@@ -12,8 +12,8 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from oscaxr.errors import CriterionError, OscaxrError, SessionNotFoundError
-from oscaxr.files.remote import RemoteFile
-from oscaxr.formats.registry import Place, format_of, location, open_places
+from oscaxr.files.remote import Place, RemoteFile
+from oscaxr.formats.registry import format_of, location, open_places
 from oscaxr.options import DEFAULTS, OpenOptions, PathLike, check_options
 from oscaxr.sessions.owners import find_places
 from oscaxr.sessions.table import session_row

@@ -10,6 +10,7 @@ import xarray as xr
 
 from oscaxr.errors import DamagedExportError, OscaxrError, listed
 from oscaxr.files.atomic import newest
+from oscaxr.files.remote import Place
 from oscaxr.formats.identity import Identity, known_sex, site_date, utc_stamp
 from oscaxr.model import names as n
 from oscaxr.store.encoding import with_dtypes
@@ -40,7 +41,7 @@ def provenance_of(path: PathLike) -> dict[str, Any]:
         return provenance_from(root.attrs)
 
 
-def session_identity(path: Path) -> Identity:
+def session_identity(path: Place) -> Identity:
     """Return what an export says of its session; of anything but a session, it is an error."""
     with read_group(path, check=check_session) as ds:
         facts = {str(name): coord.values[()] for name, coord in ds.coords.items() if not coord.dims}

@@ -214,7 +214,7 @@ def convert(values: Any, name: str) -> Array:
     return found if found.dtype == dtype else found.astype(dtype)
 
 
-def stored_encoding(stored: StoredVariable, path: PathLike) -> dict[str, Any]:
+def stored_encoding(stored: StoredVariable, path: object) -> dict[str, Any]:
     """Return where a variable is, and what of it is stored together."""
     chunks = getattr(stored.reader, "chunk_shape", None)
     preferred = dict(zip(stored.dims, chunks, strict=True)) if chunks else None

@@ -27,6 +27,7 @@ from oscaxr.arrays.lazy import (
 from oscaxr.arrays.xarray_internals import NETCDF_LOCK
 from oscaxr.errors import DamagedExportError, ExportError, ForeignExportError, FormatError
 from oscaxr.files.hdf5 import Hdf5File, check_unchanged
+from oscaxr.files.remote import Place, RemoteSource
 from oscaxr.store.checks import MAX_DOCUMENT_BYTES, check_claim, damaged, unfit_hdf5_chunk
 from oscaxr.store.encoding import Region, Stored, as_characters
 from oscaxr.store.layout import PREFIX, StoredGroup, StoredVariable, read_whole
@@ -46,18 +47,24 @@ _INTERNAL: Final = frozenset({"_Encoding", "DIMENSION_LABELS", DIGEST})
 class NetcdfFile:
     """A netCDF file that is read."""
 
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            if file.read(3) == b"CDF":
-                raise ForeignExportError(
-                    f"{path} was not written by oscaxr: it is netCDF of version 3. Open it with "
-                    "plain xarray: xr.open_dataset."
-                )
+    def __init__(self, path: Place) -> None:
+        if isinstance(path, Path):
+            with path.open("rb") as file:
+                if file.read(3) == b"CDF":
+                    raise ForeignExportError(
+                        f"{path} was not written by oscaxr: it is netCDF of version 3. Open it "
+                        "with plain xarray: xr.open_dataset."
+                    )
         try:
             self._file = Hdf5File(path)
         except FormatError as error:
             reason = str(error).replace("as an NWB session", "as an export")
             raise DamagedExportError(f"{reason} Or export it again.") from error
+
+    @property
+    def remote(self) -> RemoteSource | None:
+        """What identifies it on a server."""
+        return self._file.remote
 
     def groups(self) -> list[str]:
         """Return the paths of all groups, the root (empty) first."""
@@ -141,10 +148,11 @@ def _proven(file: Hdf5File, name: str, dtype: np.dtype[Any]) -> Reader:
         dataset = handle[name]
         if dtype.kind == "O":
             # Text of any length, as other software writes it.
-            check_claim(file.path, name, dataset.nbytes, Path(file.path).stat().st_size)
+            check_claim(file.path, name, dataset.nbytes, file.size)
             return ArrayReader(np.asarray(dataset.asstr()[()], object))
         known = all(h5py.h5z.filter_avail(one) for one in _filters(dataset.id))
-        reader = _ThroughHdf5(file, dataset) if known else _ThroughNetcdf(file, dataset)
+        through = _ThroughHdf5 if known or file.is_remote else _ThroughNetcdf
+        reader = through(file, dataset)
     if dtype.kind not in "SU":
         return reader
     characters = np.ascontiguousarray(read_whole(reader))
@@ -251,12 +259,12 @@ def _prove(file: Hdf5File, name: str, *, unfold: bool = True) -> None:
         dataset = handle[name]
         layout = dataset.id.get_create_plist().get_layout()
         if dataset.size and layout != h5py.h5d.COMPACT:
-            _check_values(dataset, layout, file.path, unfold)
+            _check_values(dataset, layout, file, unfold)
 
 
-def _check_values(dataset: h5py.Dataset, layout: int, path: str, unfold: bool) -> None:
+def _check_values(dataset: h5py.Dataset, layout: int, file: Hdf5File, unfold: bool) -> None:
     """Refuse values that were never written, or that cannot be what the dataset claims."""
-    name, file_size = dataset.name, Path(path).stat().st_size
+    name, path, file_size = dataset.name, file.path, file.size
     stored: list[Any] = []
     if layout == h5py.h5d.CONTIGUOUS:
         chunk_bytes, start = dataset.nbytes, dataset.id.get_offset()

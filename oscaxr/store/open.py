@@ -21,6 +21,7 @@ from oscaxr.errors import (
     listed,
     warn,
 )
+from oscaxr.files.remote import Place, RemoteFile
 from oscaxr.formats.identity import with_table
 from oscaxr.model import names as n
 from oscaxr.model.dataset import check_structure, validate
@@ -136,7 +137,7 @@ class ExportedBackendEntrypoint(BackendEntrypoint):
 
 
 def open_session_export(
-    path: Path, dropped: Collection[str], facts: Mapping[str, Any] | None
+    path: Place, dropped: Collection[str], facts: Mapping[str, Any] | None
 ) -> xr.Dataset:
     """Open an export of a session, with the facts of the session table if there are any."""
     ds = read_group(path, drop_variables=dropped, check=check_session)
@@ -147,7 +148,7 @@ def open_session_export(
         raise
 
 
-def check_session(path: Path, layout: Layout) -> None:
+def check_session(path: Place, layout: Layout) -> None:
     """Refuse other exports than those of a session."""
     if layout.kind != "Dataset" or not any(n.SEGMENT in dims for dims in layout.dims.values()):
         raise NoSessionError(
@@ -172,11 +173,11 @@ def _with_facts(ds: xr.Dataset, row: Mapping[str, Any], dropped: Collection[str]
 
 # -- one file, one group --------------------------------------------------------------------------
 def read_group(
-    path: PathLike,
+    path: PathLike | RemoteFile,
     group: str = "",
     drop_variables: Collection[str] = (),
     *,
-    check: Callable[[Path, Layout], None] | None = None,
+    check: Callable[[Place, Layout], None] | None = None,
 ) -> xr.Dataset:
     """Open one group as lazy variables, closable, as a backend of xarray gives them."""
     # What `check` refuses, by the layout that an export notes, is refused before it is read.
@@ -190,12 +191,16 @@ def read_group(
             if check is not None:
                 check(place, layout)
             ds = read_own(found, place, group, drop_variables, layout)
+        if isinstance(file, NetcdfFile) and file.remote:
+            ds.encoding["remote_sources"] = (file.remote,)
         ds.set_close(file.close)
     return ds
 
 
-def existing(path: PathLike) -> Path:
+def existing(path: PathLike | RemoteFile) -> Place:
     """Return where an export really is."""
+    if isinstance(path, RemoteFile):
+        return path
     place = Path(path).expanduser().resolve()
     if not place.exists():
         raise SessionNotFoundError(f"cannot open {place}: there is no such file or folder")
@@ -203,19 +208,11 @@ def existing(path: PathLike) -> Path:
 
 
 @contextmanager
-def opened_export(path: Path, *, keep: bool = False) -> Iterator[ExportFile]:
+def opened_export(path: Place, *, keep: bool = False) -> Iterator[ExportFile]:
     """Open the file or folder of an export; whatever fails meanwhile is damage to it."""
     with ExitStack() as stack:
         try:
-            if not path.is_file() and not path.is_dir():
-                raise damaged(path, "cannot open it as an export: it is no file and no folder")
-            if any((path / name).is_file() for name in (".zgroup", ".zmetadata")):
-                raise ForeignExportError(
-                    f"{path} was not written by oscaxr: it is zarr of format 2. Open it with plain "
-                    "xarray: xr.open_zarr."
-                )
-            is_netcdf = path.name.lower().endswith(".nc")
-            file: ExportFile = NetcdfFile(path) if is_netcdf else ZarrFile(path)
+            file = _export_file(path)
             stack.callback(file.close)
             yield file
         except OscaxrError:
@@ -226,6 +223,19 @@ def opened_export(path: Path, *, keep: bool = False) -> Iterator[ExportFile]:
             ) from error
         if keep:
             stack.pop_all()
+
+
+def _export_file(path: Place) -> ExportFile:
+    if isinstance(path, RemoteFile):
+        return NetcdfFile(path)
+    if not path.is_file() and not path.is_dir():
+        raise damaged(path, "cannot open it as an export: it is no file and no folder")
+    if any((path / name).is_file() for name in (".zgroup", ".zmetadata")):
+        raise ForeignExportError(
+            f"{path} was not written by oscaxr: it is zarr of format 2. Open it with plain xarray: "
+            "xr.open_zarr."
+        )
+    return NetcdfFile(path) if path.name.lower().endswith(".nc") else ZarrFile(path)
 
 
 def layouts_of(path: PathLike, *, plain: Layout | None = None) -> dict[str, Layout]:
@@ -240,7 +250,7 @@ def layouts_of(path: PathLike, *, plain: Layout | None = None) -> dict[str, Layo
         return {"": layout} | {group: layout_from(place, file.group(group)) for group in groups}
 
 
-def layout_from(path: Path, group: StoredGroup) -> Layout:
+def layout_from(path: Place, group: StoredGroup) -> Layout:
     """Return what a group of an export was before it was written."""
     if LAYOUT not in group.attrs:
         raise ForeignExportError(
@@ -258,7 +268,7 @@ def layout_from(path: Path, group: StoredGroup) -> Layout:
 
 
 def read_own(
-    found: StoredGroup, path: Path, group: str, dropped: Collection[str], layout: Layout
+    found: StoredGroup, path: Place, group: str, dropped: Collection[str], layout: Layout
 ) -> xr.Dataset:
     """Read a group of what an export wrote."""
     digest = _checked_digest(found, path, group, layout)
@@ -302,7 +312,7 @@ def _index(name: str, stored: xr.Variable, dtype: str) -> PandasIndex:
 
 
 def _checked_digest(
-    found: StoredGroup, path: Path, group: str, layout: Layout
+    found: StoredGroup, path: Place, group: str, layout: Layout
 ) -> Mapping[str, str]:
     """Hold a group against its digest; return the digests of the values of small variables."""
     digest = found.digest
@@ -328,15 +338,15 @@ def _checked_digest(
     return dict(digest["values"])
 
 
-def _check_size(reader: Reader, path: Path, name: str) -> None:
+def _check_size(reader: Reader, path: Place, name: str) -> None:
     """Refuse coordinates, which are read at once, that no file of this size can hold."""
     claimed = math.prod(reader.shape) * reader.dtype.itemsize
-    largest = MAX_RATIO * path.stat().st_size if path.is_file() else BLIND_BYTES
-    if claimed > max(BLIND_BYTES, largest):
+    stored = path.stat().st_size if isinstance(path, Path) and path.is_file() else 0
+    if claimed > max(BLIND_BYTES, MAX_RATIO * stored):
         raise damaged(path, f"{name} claims {claimed} bytes, more than it can hold")
 
 
-def _read_plain(found: StoredGroup, path: Path, dropped: Collection[str]) -> xr.Dataset:
+def _read_plain(found: StoredGroup, path: Place, dropped: Collection[str]) -> xr.Dataset:
     """Read what plain xarray wrote from a session, and validate it: it carries no checks."""
     variables = {}
     for name, stored in found.variables.items():

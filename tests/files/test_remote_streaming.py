@@ -16,6 +16,7 @@ import oscaxr as ox
 from archive_server import ArchiveServer
 from oscaxr.errors import (
     CriterionError,
+    DamagedExportError,
     FormatError,
     MissingLibraryError,
     RemoteError,
@@ -310,7 +311,7 @@ def test_options_are_checked(url, sample_path):
         ox.open_session(url, storage_options={"blocksize": 3})
     with pytest.raises(CriterionError, match="on this machine"):
         ox.open_session(sample_path, storage_options={"retries": 3})
-    with pytest.raises(CriterionError, match="only NWB files"):
+    with pytest.raises(CriterionError, match="only NWB and netCDF files"):
         ox.open_session("http://127.0.0.1:1/session.zarr")
 
 
@@ -417,3 +418,52 @@ def test_provenance(server, url, open_url, tmp_path):
     assert source["bytes"] == file.stat().st_size
     # What is loaded still knows where it came from.
     assert [path.url for path in source_paths(ds.load())] == [url]
+
+
+# -- exports -----------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def export(server, sample_paths, tmp_path_factory):
+    """A netCDF export, and its URL."""
+    with ox.open_session(sample_paths["gzip"]) as ds:
+        path = ox.save(ds, tmp_path_factory.mktemp("exports") / "s.nc")
+    return path, server.add("exports/s.nc", path, {})
+
+
+def test_export_in_netcdf_is_identical(server, export, open_url):
+    path, url = export
+    server.reset()
+    ds = open_url(url)
+    with ox.open_session(path) as local:
+        xr.testing.assert_identical(ds.isel(roi=[0, 2]).load(), local.isel(roi=[0, 2]).load())
+        unexpected = local.osca.select(gabor_frame="U")
+        xr.testing.assert_identical(
+            *(one.osca.sequences("dff", unexpected, pre=0.2, post=0.2) for one in (ds, local))
+        )
+    again = pickle.loads(pickle.dumps(ds))
+    np.testing.assert_array_equal(again.run_velocity, ds.run_velocity)
+    assert ds.encoding["source"] == url
+    assert [source.url for source in source_paths(ds)] == [url]
+    with xr.open_dataset(url, engine="oscaxr", storage_options=QUICK) as same:
+        xr.testing.assert_identical(same.run_velocity, ds.run_velocity)
+
+
+def test_export_that_is_replaced_on_the_server(server, export, open_url):
+    _, url = export
+    server.reset()
+    ds = open_url(url, storage_options={**QUICK, "block_size": 1000})
+    server.etag = '"two"'
+    with pytest.raises(FormatError, match="replaced on the server"):
+        ds.dff.load()
+
+
+def test_export_cut_short_on_the_server(server, export, tmp_path, open_url):
+    short = tmp_path / "short.nc"
+    short.write_bytes(export[0].read_bytes()[:-5000])
+    with pytest.raises(DamagedExportError, match=r"short\.nc"):
+        open_url(server.add("exports/short.nc", short, {}))
+
+
+@pytest.mark.parametrize("name", ["s.zarr", "s.zarr.zip"])
+def test_exports_in_zarr_are_refused_by_name(server, name, open_url):
+    with pytest.raises(CriterionError, match=rf"{name} is an export in zarr.*download it"):
+        open_url(f"{server.url}/exports/{name}")
