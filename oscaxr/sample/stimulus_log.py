@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
+from oscaxr.model.signals import runs
 from oscaxr.sample.screen import (
     DEGREES_PER_PIXEL,
     PATCH_PHASE,
@@ -105,9 +106,6 @@ def session_params(session: SampleSession) -> dict[str, Any]:
     }
 
 
-_UNPICKLED_STIMULUS: Final = "<cred_assign_stims.CredAssignStims object>"
-
-
 def make_log(session: SampleSession) -> dict[str, Any]:
     """Make the stimulus log of a session, as of production or of the pilots."""
     if session.spec.run_type == "pilot":
@@ -182,27 +180,6 @@ def log_of_session(session: SampleSession) -> dict[str, Any]:
     }
 
 
-def block_frames(session: SampleSession, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return first and last (exclusive) stimulus frame of each block of the chosen segments."""
-    table = session.segments
-    rows = np.flatnonzero(chosen)
-    is_first = np.append(True, np.diff(rows) > 1)
-    starts = table["start_frame_stim"][rows[is_first]]
-    stops = table["stop_frame_stim"][rows[np.append(is_first[1:], True)]]
-    return np.column_stack([starts, stops])
-
-
-def frame_list(
-    session: SampleSession, chosen: NDArray[np.bool_], sweeps: NDArray[np.int64]
-) -> NDArray[np.int32]:
-    """Return the sweep shown in each stimulus frame, -1 for none, to the stimulus' last frame."""
-    table = session.segments
-    shown = np.full(len(chosen), -1, dtype=np.int32)
-    shown[chosen] = sweeps
-    # Each segment stops where the next one starts.
-    return np.repeat(shown, table["num_frames_stim"])[: table["stop_frame_stim"][chosen][-1]]
-
-
 def stimulus(
     session: SampleSession,
     chosen: NDArray[np.bool_],
@@ -210,13 +187,19 @@ def stimulus(
     own: dict[str, Any],
 ) -> dict[str, Any]:
     """Make the dict of one stimulus: what all have, then its own."""
-    frames = frame_list(session, chosen, sweeps)
-    blocks = block_frames(session, chosen)
+    table = session.segments
+    first, count = runs(chosen)
+    starts = table["start_frame_stim"][first]
+    stops = table["stop_frame_stim"][first + count - 1]
+    shown = np.full(len(chosen), -1, dtype=np.int32)
+    shown[chosen] = sweeps
+    # Each segment stops where the next one starts, and the list with the stimulus' last frame.
+    frames = np.repeat(shown, table["num_frames_stim"])[: stops[-1]]
     return {
         "fps": NOMINAL_RATE,
         "frame_list": frames,
         "total_frames": len(frames),
-        "display_sequence": blocks / NOMINAL_RATE,
+        "display_sequence": np.column_stack([starts, stops]) / NOMINAL_RATE,
         "start_time": 0.0,
         "stop_time": None,
         "blank_length": 0,
@@ -228,7 +211,7 @@ def stimulus(
         "on_draw": {},
         "items": OrderedDict(),
         "current_frame": len(frames),
-        "stim": _UNPICKLED_STIMULUS,
+        "stim": "<cred_assign_stims.CredAssignStims object>",
         "unpickleable": [],
         **own,
     }
@@ -236,8 +219,7 @@ def stimulus(
 
 def sweep_frames(count: int, length: int) -> list[tuple[int, int]]:
     """Return first and last frame of each sweep of a stimulus, blank ones included."""
-    starts = np.arange(count) * length
-    return list(zip(starts.tolist(), (starts + length - 1).tolist(), strict=True))
+    return [(start, start + length - 1) for start in range(0, count * length, length)]
 
 
 def flow_frames(session: SampleSession, chosen: NDArray[np.bool_]) -> list[NDArray[np.int16]]:
@@ -246,8 +228,7 @@ def flow_frames(session: SampleSession, chosen: NDArray[np.bool_]) -> list[NDArr
     rows = chosen[is_flow]
     track = np.stack([axis[rows] for axis in session.squares()], axis=-1)
     # From (segment, square, frame, axis) to one array a frame.
-    frames = np.ascontiguousarray(track.swapaxes(1, 2)).reshape(-1, *track.shape[1::2])
-    return list(frames)
+    return list(np.ascontiguousarray(track.swapaxes(1, 2)).reshape(-1, *track.shape[1::2]))
 
 
 def flow_stimulus(session: SampleSession, chosen: NDArray[np.bool_]) -> dict[str, Any]:
