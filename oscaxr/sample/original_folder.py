@@ -76,38 +76,25 @@ def original_path(spec: SampleSpec, datadir: str | os.PathLike[str]) -> Path:
     return folder / spec.run_type / mouse / f"ophys_session_{spec.session_id}"
 
 
-@dataclass(frozen=True)
 class Tree:
     """Paths of the files of a session."""
 
-    folder: Path
-    spec: SampleSpec
-
-    @property
-    def experiment_id(self) -> int:
-        """Number of the recording, which no table tells."""
-        return self.spec.session_id + 1_000_001
-
-    @property
-    def experiment(self) -> Path:
-        """Folder of the two-photon recording."""
-        return self.folder / f"ophys_experiment_{self.experiment_id}"
-
-    @property
-    def processed(self) -> Path:
-        """Folder of what was made from the recording."""
-        return self.experiment / "processed"
-
-    @property
-    def segmentation(self) -> Path:
-        """Folder of the Allen Institute's segmentation."""
-        return self.processed / f"ophys_cell_segmentation_run_{self.spec.session_id + 1_000_777}"
+    def __init__(self, folder: Path, spec: SampleSpec) -> None:
+        self.folder = folder
+        self.spec = spec
+        # Number of the recording, which no table tells.
+        self.experiment_id = spec.session_id + 1_000_001
+        self.experiment = folder / f"ophys_experiment_{self.experiment_id}"
+        # What was made from the recording, and the Allen Institute's segmentation.
+        self.processed = self.experiment / "processed"
+        run = f"ophys_cell_segmentation_run_{spec.session_id + 1_000_777}"
+        self.segmentation = self.processed / run
 
     def behavior_file(self, ending: str) -> Path:
         """Return the path of a file of the session, such as ``sync.h5``."""
+        spec = self.spec
         # The day where the session was, not in UTC.
-        facts = self.spec.session_id, self.spec.mouse_id, f"{self.spec.start:%Y%m%d}"
-        return self.folder / "_".join([*map(str, facts), ending])
+        return self.folder / f"{spec.session_id}_{spec.mouse_id}_{spec.start:%Y%m%d}_{ending}"
 
     def experiment_file(self, ending: str) -> Path:
         """Return the path of a file of the recording, such as ``dff.h5``."""
