@@ -20,8 +20,6 @@ from oscaxr.errors import OscaxrError, option
 from oscaxr.model import names as n
 
 BlockName = Literal["gabors", "left", "right"]
-Plane = Literal["soma", "dend"]
-Line = Literal["L23-Cux2", "L5-Rbp4"]
 Layout = Literal["gzip", "chunked", "contiguous"]
 Progress = Callable[[int, int], None]
 
@@ -94,15 +92,6 @@ def not_among(form: object, more: Mapping[str, Sequence[Any]] | None = None) -> 
         f"{name} is {getattr(form, name)!r}; give one of {list(values)}"
         for name, values in {**typed, **(more or {})}.items()
         if getattr(form, name) not in values
-    ]
-
-
-def out_of_range(form: object, allowed: Mapping[str, tuple[float, float]]) -> list[str]:
-    """List the options that have a smaller or larger value than allowed."""
-    return [
-        f"{name} is {getattr(form, name)}; give {low} {'or more' if high == inf else f'to {high}'}"
-        for name, (low, high) in allowed.items()
-        if not low <= getattr(form, name) <= high
     ]
 
 
@@ -231,18 +220,20 @@ class SampleSpec:
     field_shape: tuple[int, int] = (512, 512)
     dropped: float = 0.0001
     late_frames: float = 0.00002
-    plane: Plane = "soma"
-    line: Line = "L23-Cux2"
+    plane: Literal["soma", "dend"] = "soma"
+    line: Literal["L23-Cux2", "L5-Rbp4"] = "L23-Cux2"
     depth: int = 175
     sex: Literal["M", "F"] = "M"
     birth: datetime = datetime(2018, 6, 23, tzinfo=UTC)
     start: datetime = datetime(2018, 9, 26, 17, 29, 17, tzinfo=UTC)
 
     def __post_init__(self) -> None:
-        refuse(f"Cannot make the sample session {self.session_id}", self._problems())
-
-    def _problems(self) -> list[str]:
-        problems = not_among(self, _CHOICES) + out_of_range(self, _RANGES)
+        problems = not_among(self, _CHOICES)
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                limit = "or more" if high == inf else f"to {high}"
+                problems.append(f"{name} is {value}; give {low} {limit}")
         if not 0 <= self.n_tracked <= self.n_rois:
             problems.append(f"n_tracked is {self.n_tracked}; give 0 to n_rois ({self.n_rois})")
         if min(self.field_shape) < _SMALLEST_FIELD:
@@ -251,7 +242,7 @@ class SampleSpec:
             )
         if self.start.tzinfo is None or self.birth.tzinfo is None:
             problems.append("start and birth have no time zone; give datetime(..., tzinfo=UTC)")
-        return problems
+        refuse(f"Cannot make the sample session {self.session_id}", problems)
 
     @property
     def n_sequences(self) -> int:
