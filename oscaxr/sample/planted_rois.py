@@ -53,9 +53,7 @@ class Masks:
     angle: NDArray[np.float64]
     field_shape: tuple[int, int]
 
-    def draw(
-        self, start: int = 0, stop: int | None = None, kind: MaskKind = "uint8"
-    ) -> NDArray[Any]:
+    def draw(self, start: int, stop: int | None, kind: MaskKind) -> NDArray[Any]:
         """Draw the masks of some ROIs."""
         properties = self.center_y, self.center_x, self.long_axis, self.short_axis, self.angle
         each = (one[start:stop, np.newaxis, np.newaxis] for one in properties)
@@ -223,7 +221,7 @@ class TraceModel:
         """Number of two-photon frames, number of ROIs."""
         return len(self.arousal), self.spec.n_rois
 
-    def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.float64]:
+    def read(self, start: int, stop: int | None) -> NDArray[np.float64]:
         """Compute the traces of a range of frames."""
         first, last, _ = slice(start, stop).indices(self.shape[0])
         traces = np.empty((max(last - first, 0), self.shape[1]))

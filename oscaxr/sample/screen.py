@@ -117,12 +117,7 @@ def _gabor_image(patches: NDArray[np.float64], shape: tuple[int, int]) -> NDArra
 
 
 def make_templates(
-    spec: SampleSpec,
-    segments: Columns,
-    patches: Patches,
-    *,
-    shape: tuple[int, int] = (30, 48),
-    frames: int = 60,
+    spec: SampleSpec, segments: Columns, patches: Patches, shape: tuple[int, int], frames: int
 ) -> dict[str, NDArray[np.uint8]]:
     """Draw the first images of each stimulus template, small."""
     gray = np.full((1, *shape, 1), 127, dtype=np.uint8)

@@ -150,7 +150,7 @@ class SampleSession(Timeline, Behavior):
         dict of str to (frame, height, width, 1) uint8 array
             Images by template name.
         """
-        return make_templates(self.spec, self.segments, self.patches, shape=shape, frames=frames)
+        return make_templates(self.spec, self.segments, self.patches, shape, frames)
 
     def movie(self, start: int = 0, stop: int | None = None) -> NDArray[np.uint16]:
         """Return a range of frames of the motion-corrected two-photon stack.
