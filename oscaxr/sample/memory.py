@@ -58,7 +58,7 @@ def session(
     made = make_session(spec)
     words, _ = parts_of(include)
     where = f"sample session {made.spec.session_id}"
-    parts = {**_recordings(made), **_rois(made), **_segments(made), **_heavy(made, words)}
+    parts = {**_recorded(made), **_segments(made), **_heavy(made, words)}
     parts |= trace_facts(ArrayReader(parts[n.DFF]), where)
     parts |= mask_facts(ArrayReader(parts[n.ROI_MASK]), parts[n.ROI])
     parts |= pupil_shift(ArrayReader(made.pupil_center_x), ArrayReader(made.pupil_center_y))
@@ -66,8 +66,10 @@ def session(
     return session_dataset(where, parts, coords, {**attrs, "source_format": "memory"})
 
 
-def _recordings(made: SampleSession) -> dict[str, Any]:
+def _recorded(made: SampleSession) -> dict[str, Any]:
+    """Return the traces, their clocks and the ROIs."""
     velocity, _, _ = remove_running_outliers(made.run_velocity)
+    order = np.full(len(made.roi_id), np.nan) if made.tracking_id is None else made.tracking_id
     return {
         n.DFF: made.traces(),
         n.RUN_VELOCITY: velocity,
@@ -76,12 +78,6 @@ def _recordings(made: SampleSession) -> dict[str, Any]:
         n.PUPIL_CENTER_Y: made.pupil_center_y,
         n.TIME: made.twop_times,
         n.STIM_TIME: made.stim_times,
-    }
-
-
-def _rois(made: SampleSession) -> dict[str, Any]:
-    order = np.full(len(made.roi_id), np.nan) if made.tracking_id is None else made.tracking_id
-    return {
         n.ROI: np.arange(len(order)),
         n.ROI_ID: made.roi_id,
         n.TRACKING_ID: np.nan_to_num(order, nan=n.UNTRACKED).astype(np.int64),
