@@ -20,12 +20,6 @@ _BLINK_INTERVAL: Final = 15.0  # s
 _PUPIL_DELAY: Final = 0.1  # s, of the eye camera
 
 
-def wheel_turns(velocity: NDArray[np.float64], clock: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return what the wheel's log holds when the mouse runs at given velocities."""
-    degrees = np.degrees(np.nan_to_num(velocity) * np.diff(clock) / signals.CM_PER_RADIAN)
-    return np.concatenate([[0.0], degrees]).astype(np.float32)
-
-
 @dataclass(frozen=True, eq=False)
 class Behavior:
     """Running, pupil and the slow signal behind both."""
@@ -147,7 +141,9 @@ def make_behavior(spec: SampleSpec, timeline: Timeline) -> Behavior:
     velocity += rng.normal(0.0, 1.1, len(velocity))
     _drop_frames(velocity, spec, rng)
     clock = timeline.clocks.stim_rise / COUNTS_PER_SECOND
-    wheel = wheel_turns(velocity, clock)
+    # What the wheel's log holds when the mouse runs so.
+    degrees = np.degrees(np.nan_to_num(velocity) * np.diff(clock) / signals.CM_PER_RADIAN)
+    wheel = np.append(0.0, degrees).astype(np.float32)
 
     pixels = _pupil_pixels(slow, knots, timeline, rng)
     seen = np.ascontiguousarray(pixels[timeline.clocks.pupil_frames].T)

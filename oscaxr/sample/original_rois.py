@@ -267,5 +267,5 @@ def write_nway(tree: Tree, mates: Collection[SampleSpec]) -> None:
 
 def _matrix(spec: SampleSpec, mate: SampleSpec) -> list[list[float]]:
     """Return where in the mate's field (x, y, 1) a place in the session's field lies."""
-    shift = np.subtract(field_shift(mate), field_shift(spec)).astype(np.float64)
-    return [[1.0, 0.0, float(shift[1])], [0.0, 1.0, float(shift[0])], [0.0, 0.0, 1.0]]
+    shift_y, shift_x = (field_shift(mate) - field_shift(spec)).astype(np.float64).tolist()
+    return [[1.0, 0.0, shift_x], [0.0, 1.0, shift_y], [0.0, 0.0, 1.0]]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
@@ -105,10 +106,9 @@ def allen_id_base(spec: SampleSpec) -> int:
     return spec.session_id + 700_001
 
 
-def field_shift(spec: SampleSpec) -> tuple[int, int]:
+def field_shift(spec: SampleSpec) -> NDArray[np.int64]:
     """Return by how many pixels (y, x) the field of a session is off the mouse's."""
-    shift_y, shift_x = spec.random(SESSION_ROIS, 2).integers(-2, 3, 2)
-    return int(shift_y), int(shift_x)
+    return spec.random(SESSION_ROIS, 2).integers(-2, 3, 2)
 
 
 def _properties(spec: SampleSpec) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -287,16 +287,13 @@ def make_trace_model(
     names = np.where(is_flow, "flow", segments["gabor_frame"]).astype("<U16")
     names[is_flow & (segments["unexpected"] == 1)] = "flow_unexpected"
     names[names == ""] = "grayscreen"
-    order = np.argsort(KINDS)
-    kinds = order[np.searchsorted(np.array(KINDS)[order], names)]
     latency = max(1, round(_LATENCY * spec.twop_rate))
-    onsets = segments["start_frame_twop"] + latency
     return TraceModel(
         spec=spec,
         tuning=tuning,
         # Centred, so that it does not make the mean of a trace negative.
         arousal=arousal - arousal.mean(),
-        onsets=onsets,
-        kinds=kinds,
+        onsets=segments["start_frame_twop"] + latency,
+        kinds=pd.Index(KINDS).get_indexer(pd.Index(names)),
         orientations=segments["gabor_mean_orientation"],
     )

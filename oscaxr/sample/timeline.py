@@ -266,6 +266,5 @@ def make_timeline(spec: SampleSpec) -> Timeline:
         "stop_frame_twop": twop_edges[1:],
         "num_frames_twop": np.diff(twop_edges),
     }
-    order = [file for _, file in SEGMENT_COLUMNS if file in table]
-    ordered = {name: table[name] for name in order}
+    ordered = {name: table[name] for _, name in SEGMENT_COLUMNS if name in table}
     return Timeline(times | ordered | numbers, clocks)
