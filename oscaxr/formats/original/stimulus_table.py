@@ -33,17 +33,12 @@ _STOPS: Final = ["stop_frame_stim", "stop_frame_twop"]
 def build_rows(log: StimulusLog, alignment: Array) -> Columns:
     """Build the rows of the stimulus table, in the order of time."""
     problems: list[str] = []
-    parts = [
-        _sweep_rows(log, number, shown, alignment, problems)
-        for number, shown in enumerate(log.stimuli)
-    ]
+    parts = [_sweep_rows(log, number, alignment, problems) for number in range(len(log.stimuli))]
     _finish(problems)
     rows = pd.concat(parts).sort_values("start_frame_twop", kind="stable")
-    _check_overlaps(rows, "shown at once", problems)
-    _finish(problems)
+    _check_overlaps(rows, "shown at once")
     rows = pd.concat([rows, _gray_frames(rows, alignment)]).sort_values(_STARTS)
-    _check_overlaps(rows, "that overlap with gray frames", problems)
-    _finish(problems)
+    _check_overlaps(rows, "that overlap with gray frames")
     rows = pd.concat([rows, _gray_screens(rows, alignment)]).sort_values(_STARTS)
     found = {str(name): column.to_numpy() for name, column in rows.items()}
     for name in ("stimulus_type", "main_flow_direction"):
@@ -57,13 +52,10 @@ def _finish(problems: list[str]) -> None:
 
 
 def _sweep_rows(
-    log: StimulusLog,
-    number: int,
-    shown: ShownStimulus,
-    alignment: Array,
-    problems: list[str],
+    log: StimulusLog, number: int, alignment: Array, problems: list[str]
 ) -> pd.DataFrame | None:
     """Return one row a sweep of a stimulus."""
+    shown = log.stimuli[number]
     what = f"stimulus {number} ({shown.kind})"
     frames = np.flatnonzero(shown.frame_list >= 0)
     if not frames.size:
@@ -127,15 +119,13 @@ def _odd_sweeps(shown: ShownStimulus, sweeps: Array, per: int, n_blocks: int) ->
         yield f" has {len(sweeps)} sweeps, where {seconds:g} s hold {expected}"
 
 
-def _check_overlaps(rows: pd.DataFrame, what: str, problems: list[str]) -> None:
+def _check_overlaps(rows: pd.DataFrame, what: str) -> None:
     starts = rows[_STARTS].to_numpy()[1:]
     stops = rows[_STOPS].to_numpy()[:-1]
     over = np.flatnonzero((starts < stops).any(axis=1))
     if over.size:
-        problems.append(
-            f"there are {over.size} segments {what} (first: two-photon frames "
-            f"{starts[over[0], 1]} to {stops[over[0], 1]})"
-        )
+        between = f"{starts[over[0], 1]} to {stops[over[0], 1]}"
+        _finish([f"there are {over.size} segments {what} (first: two-photon frames {between})"])
 
 
 def _gray_frames(rows: pd.DataFrame, alignment: Array) -> pd.DataFrame:
