@@ -181,9 +181,7 @@ def build_columns(rows: Columns, log: StimulusLog, clock: Array) -> Columns:
     is_flow, is_gabor = (rows["stimulus_type"] == kind for kind in (n.VISFLOW, n.GABORS))
     template = _template_names(rows, log.is_pilot)
     is_shown = is_gabor & (rows["letter"] != GRAY_LETTER)
-    squares = np.full(len(template), np.nan)
-    for side, count in _SQUARE_NUMBERS.items():
-        squares[rows["square_size"] == side] = count
+    squares = pd.Series(rows["square_size"]).map(_SQUARE_NUMBERS).to_numpy(np.float64)
     start, stop = rows["start_frame_stim"], rows["stop_frame_stim"]
     start_time, stop_time = clock[start], clock[np.minimum(stop, len(clock) - 1)]
     # The last frames' own length is not known: they are taken as long as the screen's.
@@ -217,8 +215,7 @@ def _template_names(rows: Columns, is_pilot: bool) -> Array:
         flow += "_size_" + pd.Series(rows["square_size"]).map("{:.0f}".format)
         gabors += "_kappa_" + pd.Series(rows["gabor_kappa"]).map("{:.0f}".format)
     names = kind + flow.where(kind == n.VISFLOW, "") + gabors.where(kind == n.GABORS, "")
-    found: Array = names.to_numpy().astype(np.str_)
-    return found
+    return np.array(names, np.str_)
 
 
 def _template_frames(rows: Columns, template: Array) -> Array:
