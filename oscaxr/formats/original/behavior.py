@@ -31,9 +31,7 @@ def read_pupil(file: Hdf5File, eye_frames: FloatArray, twop_times: FloatArray) -
     """Return the pupil traces of a session, lazy."""
     readers, n_rows = _find_columns(file)
     shift = round(DELAY_S / float(np.mean(np.diff(twop_times))))
-    known = np.isfinite(eye_frames)
-    rows = np.full(len(eye_frames), -1, np.int64)
-    rows[known] = eye_frames[known].astype(np.int64) + shift
+    rows = np.where(np.isfinite(eye_frames), np.trunc(eye_frames) + shift, -1).astype(np.int64)
     beyond = int(np.count_nonzero(rows >= n_rows))
     if beyond:
         warn(
