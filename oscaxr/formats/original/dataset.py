@@ -39,7 +39,11 @@ def open_original(
     """Open a session in the original layout as a lazy Dataset."""
     tree = read_tree(folder)
     where = str(tree.folder.resolve())
-    coords, attrs = _facts(tree, facts, where)
+    # From the table, else what the names say.
+    named: dict[str, Any] = {"session_id": tree.session_id, "mouse_id": tree.mouse_id}
+    if tree.run_type:
+        named["run_type"] = tree.run_type
+    coords, attrs = with_table(where, named, {"date": tree.date}, facts)
     is_dendritic = _is_dendritic(tree, coords)
     ending = _which_rois(tree, options.get("segmentation"), is_dendritic=is_dendritic)
     fluorescence = options.get("fluorescence") or "dff"
@@ -63,16 +67,6 @@ def open_original(
     ds.encoding["source_files"] = tuple(str(path.resolve()) for path in reading.used)
     ds.set_close(reading.close)
     return ds
-
-
-def _facts(
-    tree: SessionTree, facts: Mapping[str, Any] | None, where: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return scalar coordinates and attributes: from the table, else what the names say."""
-    coords: dict[str, Any] = {"session_id": tree.session_id, "mouse_id": tree.mouse_id}
-    if tree.run_type:
-        coords["run_type"] = tree.run_type
-    return with_table(where, coords, {"date": tree.date}, facts)
 
 
 def _is_dendritic(tree: SessionTree, coords: Mapping[str, Any]) -> bool:
@@ -222,13 +216,14 @@ class SessionReading:
         """Align the clocks; build the stimulus table on them."""
         session_id = self.tree.session_id
         path = self.tree.files["sync"]
+        # The first pulse is that of no usable frame.
+        falls = lines.stim_falling[1:]
         try:
-            delay = lines.monitor_delay()
-            first = sync.align(lines.twop_falling, lines.stim_times, delay)
+            first = sync.align(lines.twop_falling, falls, lines.monitor_delay())
         except FormatError as error:
             if session_id not in sync.SECOND_ALIGNMENT_SESSIONS:
                 raise FormatError(f"{path}: {error}") from error
-            first = np.zeros(len(lines.stim_times), np.int64)
+            first = np.zeros(len(falls), np.int64)
         aligned, message = sync.correct(first, clocks.stimulus_alignment, session_id)
         if message:
             warn(f"{self.tree.folder}: {message}", OscaxrWarning)
@@ -239,7 +234,8 @@ class SessionReading:
                 f"{path}: the stimulus line rises {len(pulses)} times but falls "
                 f"{len(lines.stim_falling)} times"
             )
-        clock = sync.stimulus_clock(pulses, clocks.twop_times, aligned)
+        # Of the stimulus frames, on the clock of the two-photon frames.
+        clock = pulses - pulses[0] + clocks.twop_times[aligned[0]]
         rows = stimulus_table.build_rows(log, aligned)
         columns = stimulus_table.build_columns(rows, log, clock)
         lengths = {"stim": len(aligned), "twop": n_frames}

@@ -38,11 +38,6 @@ class SyncLines:
     photodiode_rising: FloatArray
     photodiode_falling: FloatArray
 
-    @property
-    def stim_times(self) -> FloatArray:
-        """Falling edges of the stimulus line after the first, which align it with two-photon."""
-        return self.stim_falling[1:]
-
     def monitor_delay(self) -> float:
         """Return how long after its pulse a frame was on the screen, from the photodiode."""
         # A spike when the DAQ starts is no frame: the second rising edge then comes late.
@@ -79,8 +74,7 @@ def photodiode_events(rising: FloatArray, falling: FloatArray) -> FloatArray:
     if after.size:
         kept = kept[kept < after[0]]
     is_last = np.append(np.diff(kept) > _BOUNCE_S, True)
-    found: FloatArray = kept[is_last]
-    return found
+    return np.asarray(kept[is_last], np.float64)
 
 
 def read_sync(file: Hdf5File) -> SyncLines:
@@ -208,20 +202,13 @@ def correct(first: IntArray, second: FloatArray, session_id: int) -> tuple[IntAr
         first = first + values[np.argmax(counts)]
         difference = difference - values[np.argmax(counts)]
     far = int(np.count_nonzero(np.abs(difference) > 1))
-    message = ""
-    if far:
-        message = (
-            f"{far} of {len(first)} stimulus frames are aligned more than one two-photon frame "
-            f"away (at most {np.abs(difference).max()}) from where the second alignment of the "
-            "time synchronization file has them"
-        )
-    return first, message
-
-
-def stimulus_clock(rising: FloatArray, twop_times: FloatArray, alignment: IntArray) -> FloatArray:
-    """Return the times of the stimulus frames on the session's clock."""
-    clock: FloatArray = rising - rising[0] + twop_times[alignment[0]]
-    return clock
+    if not far:
+        return first, ""
+    return first, (
+        f"{far} of {len(first)} stimulus frames are aligned more than one two-photon frame away "
+        f"(at most {np.abs(difference).max()}) from where the second alignment of the time "
+        "synchronization file has them"
+    )
 
 
 def check_alignment(alignment: Any, n_frames: int) -> None:
