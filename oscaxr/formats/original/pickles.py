@@ -14,7 +14,7 @@ import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -103,14 +103,11 @@ def stack(stored: Iterable[Any]) -> Array:
     kinds = {(one.dtype.value.str, one.shape, bool(one.fortran)) for one in arrays}
     if len(kinds) != 1:
         raise FormatError(f"arrays of one list differ in dtype or shape: {sorted(kinds)[:3]}")
-    whole = StoredArray()
-    whole.dtype, whole.fortran = arrays[0].dtype, False
-    whole.shape = (len(arrays), *arrays[0].shape)
-    whole.data = b"".join([one.raw for one in arrays])
-    if arrays[0].fortran:
-        whole.shape = (len(arrays), *arrays[0].shape[::-1])
-        return whole.array().transpose(0, *range(len(arrays[0].shape), 0, -1))
-    return whole.array()
+    first = arrays[0]
+    shape = first.shape[::-1] if first.fortran else first.shape
+    data = b"".join([one.raw for one in arrays])
+    whole = _from_buffer(data, first.dtype, (len(arrays), *shape)).array()
+    return whole.transpose(0, *range(len(shape), 0, -1)) if first.fortran else whole
 
 
 class Ignored:
@@ -157,11 +154,6 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-def _no_bytes() -> bytes:
-    """Return what Python 3 writes for an empty array with protocols up to 2: ``bytes()``."""
-    return b""
-
-
 _ARRAY_MODULES: Final = ("numpy.core.multiarray", "numpy._core.multiarray")
 _BUFFER_MODULES: Final = ("numpy.core.numeric", "numpy._core.numeric")
 _NAMED: Final = _Admitted()
@@ -174,7 +166,8 @@ ADMITTED: Final[dict[tuple[str, str], Any]] = {
     ("numpy", "ndarray"): _NAMED,
     ("numpy", "dtype"): _Admitted(lambda code, *_: StoredDtype(code)),
     ("_codecs", "encode"): _Admitted(_encode),
-    ("__builtin__", "bytes"): _Admitted(_no_bytes),
+    # What Python 3 writes for an empty array with protocols up to 2: ``bytes()``.
+    ("__builtin__", "bytes"): _Admitted(lambda: b""),
     # A plain dict keeps the order too, and has no attributes that a pickle could replace.
     ("collections", "OrderedDict"): dict,
     ("datetime", "datetime"): datetime.datetime,
@@ -190,9 +183,6 @@ ADMITTED: Final[dict[tuple[str, str], Any]] = {
 
 class _Unpickler(pickle.Unpickler):
     """Resolves admitted names only; refuses all others, and all references to outside."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file, encoding="latin1", buffers=None)
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -223,7 +213,7 @@ def load(path: Path) -> Any:
     """Read a pickle of plain values, without running anything that it says."""
     with path.open("rb", buffering=_BUFFER_BYTES) as file, _uncollected():
         try:
-            return _Unpickler(file).load()
+            return _Unpickler(file, encoding="latin1").load()
         except UnsafePickleError as error:
             raise UnsafePickleError(f"{path} is not read: {error}.") from None
         except OSError:
