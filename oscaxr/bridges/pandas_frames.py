@@ -7,7 +7,7 @@ table is written piece by piece, one row for each value.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -164,7 +164,6 @@ def _roi_dim(sequences: xr.DataArray) -> str | None:
 def _columns(sequences: xr.DataArray) -> dict[str, Any]:
     """Return the levels of the one column, with their values."""
     attrs = sequences.attrs
-    is_roi = sequences.name == n.DFF
     valid = sequences.coords.get(n.VALID)
     baseline = re.search(r"first ([\d.]+) s", str(attrs.get("baseline", "")))
     processed = {
@@ -173,7 +172,7 @@ def _columns(sequences: xr.DataArray) -> dict[str, Any]:
         "integrated": _YES_NO[int(attrs.get("integrated", 0))],
     }
     columns: dict[str, Any] = {"datatype": DATATYPES[str(sequences.name)]}
-    if is_roi:
+    if sequences.name == n.DFF:
         removed = valid is None or bool(valid.all())
         smoothing = str(attrs.get("smoothed_frames", 0) or "no")
         columns |= {"bad_rois_removed": _YES_NO[int(removed)], **processed}
@@ -263,23 +262,17 @@ def write_long_table(
     labelled = data.drop_vars([name for name in data.coords if name not in (*kept, *data.dims)])
     order = [n.SEQUENCE, *columns, *_ROI_LABELS, *_TIME_LABELS, *map(str, data.data_vars)]
     done = 0
+    # Sequences at a time; without any, there is one block.
+    length = data.sizes.get(n.SEQUENCE) or 1
+    step = max(1, length * _BLOCK_ROWS // max(1, total))
     with path.open("w", encoding="utf-8", newline="") as file:
-        for block in _blocks(labelled, total):
-            frame = _frame(block)
+        for start in range(0, length, step):
+            rows = {n.SEQUENCE: slice(start, start + step)}
+            frame = _frame(labelled.isel(rows, missing_dims="ignore"))
             frame = frame[[name for name in order if name in frame]]
             frame.to_csv(file, index=False, header=done == 0)
             done += len(frame)
             report(done, total)
-
-
-def _blocks(data: xr.Dataset, rows: int) -> Iterator[xr.Dataset]:
-    length = data.sizes.get(n.SEQUENCE, 0)
-    if not length:
-        yield data
-        return
-    step = max(1, length * _BLOCK_ROWS // max(1, rows))
-    for start in range(0, length, step):
-        yield data.isel({n.SEQUENCE: slice(start, start + step)})
 
 
 def _frame(block: xr.Dataset) -> pd.DataFrame:
