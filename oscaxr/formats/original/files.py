@@ -28,9 +28,7 @@ class SessionTree:
 
 def is_session_folder(path: Path) -> bool:
     """Say whether a path is the folder of a session in the original layout."""
-    if not path.is_dir():
-        return False
-    return folder_id(path) is not None or any(path.glob("*_stim.pkl"))
+    return path.is_dir() and (folder_id(path) is not None or any(path.glob("*_stim.pkl")))
 
 
 def folder_id(path: Path) -> int | None:

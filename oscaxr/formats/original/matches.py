@@ -258,10 +258,8 @@ class _Parsed:
 
     def _sessions(self) -> dict[int, int]:
         """Return the ids of the matched sessions by their numbers."""
-        numbers, ids = (
-            self._single(name, _COUNTS, _is_list_of_counts) or []
-            for name in ("sess_ns", "sess_ids")
-        )
+        numbers = self._single("sess_ns", _COUNTS, _is_list_of_counts) or []
+        ids = self._single("sess_ids", _COUNTS, _is_list_of_counts) or []
         if len(numbers) != len(ids):
             self.problems.append(f"metadata: {len(numbers)} session numbers, but {len(ids)} ids")
         elif self.session is not None and self.session not in numbers:
@@ -283,7 +281,7 @@ class _Parsed:
                 self.problems.append(f"metadata: {column!r} is from a session that is not matched")
         return matrices
 
-    def _examples(self) -> list[dict[str, Any]]:
+    def _examples(self) -> list[tuple[Any, ...]]:
         columns = [self._column(_EXAMPLES, *kind)[1] for kind in _EXAMPLE]
         if len({len(column) for column in columns}) > 1:
             return []  # said above
@@ -300,8 +298,7 @@ class _Parsed:
                 )
                 continue
             lists = (order, [tracking_id[index] for index in missing], missing, extra, ids)
-            row = (level, *map(tuple, lists), total)
-            rows.append(dict(zip(_EXAMPLE_COLUMNS, row, strict=True)))
+            rows.append((level, *map(tuple, lists), total))
         return rows
 
     def _check_name(self) -> None:

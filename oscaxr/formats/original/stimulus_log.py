@@ -302,9 +302,8 @@ def parse_log(content: dict[str, Any], path: Path) -> StimulusLog:
         wheel=_wheel(values, content),
         stimuli=tuple(read_stimulus(values, one, i) for i, one in enumerate(stimuli)),
     )
-    expected = 2 if is_pilot else 3
+    kind, expected = ("pilot", 2) if is_pilot else ("production", 3)
     if len(stimuli) != expected:
-        kind = "pilot" if is_pilot else "production"
         values.problems.append(
             f"it has {len(stimuli)} stimuli, where a {kind} session has {expected}"
         )
