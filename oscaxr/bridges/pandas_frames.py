@@ -6,6 +6,7 @@ data have none), ``sequences`` and, unless the sequences are integrated, ``time_
 table is written piece by piece, one row for each value.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -134,19 +135,17 @@ def from_hierarchical_frame(
     present = [level for level in dims if level in frame.index.names]
     if set(frame.index.names) != set(present) or SEQUENCES_LEVEL not in present:
         raise SchemaError(f"the rows have levels {list(frame.index.names)}, not {', '.join(dims)}")
-    index = pd.MultiIndex.from_arrays([frame.index.get_level_values(level) for level in present])
-    labels = {level: frame.index.unique(level) for level in present}
-    expected = pd.MultiIndex.from_product(list(labels.values()))
-    if len(expected) != len(frame) or index.has_duplicates:
+    labels = {level: frame.index.unique(level).to_numpy() for level in present}
+    n_expected = math.prod(map(len, labels.values()))
+    if n_expected != len(frame) or frame.index.has_duplicates:
         raise SchemaError(
             f"rows are missing or there twice: the frame has {len(frame)}, its levels make "
-            f"{len(expected)}"
+            f"{n_expected}"
         )
-    ordered = frame.set_axis(index).reindex(expected)
-    values = ordered.iloc[:, 0].to_numpy().reshape([len(one) for one in labels.values()])
-    attrs = {**SESSION[name].attrs, **facts}
-    coords = {dims[level]: one.to_numpy() for level, one in labels.items()}
-    found = xr.DataArray(values, coords, [dims[level] for level in present], name, attrs)
+    # The rows may be in any order; that of the labels is kept.
+    cube = frame.iloc[:, 0].rename(name).to_xarray().sel(labels).transpose(*present)
+    found = cube.rename({level: dims[level] for level in present})
+    found.attrs = {**SESSION[name].attrs, **facts}
     if like is not None:
         return _like(found, like)
     for dim in found.dims:
