@@ -44,7 +44,6 @@ def id_in_name(name: str) -> int | None:
 
 def read_tree(folder: Path) -> SessionTree:
     """Find all files of a session."""
-    folder = Path(folder)
     if not folder.is_dir():
         raise SessionNotFoundError(f"cannot open {folder} as a session: there is no such folder")
     problems: list[str] = []
@@ -84,7 +83,8 @@ def read_tree(folder: Path) -> SessionTree:
         session_id=session_id,
         mouse_id=mouse_id,
         date=f"{day[:4]}-{day[4:6]}-{day[6:]}",
-        run_type=_run_type(folder),
+        # What the nearest folder above says: one further up may be named so by chance.
+        run_type=next((part for part in folder.resolve().parts[::-1] if part in RUN_TYPES), ""),
         files={part: path for part, path in wanted.items() if path.is_file()},
         missing={part: str(path) for part, path in wanted.items() if not path.is_file()},
     )
@@ -128,12 +128,6 @@ def _ids(folder: Path, problems: list[str]) -> tuple[int, int, str]:
     if len(stimulus) > 1:
         problems.append(f"several stimulus logs: {', '.join(stimulus)}")
     return int(found["session id"]), int(found["mouse id"]), found["date"]
-
-
-def _run_type(folder: Path) -> str:
-    """Return what the nearest folder above says: one further up may be named so by chance."""
-    above = folder.resolve().parts[::-1]
-    return next((part for part in above if part in RUN_TYPES), "")
 
 
 def _single(folder: Path, pattern: str, problems: list[str]) -> Path | None:
