@@ -89,9 +89,8 @@ def _recorded(made: SampleSession) -> dict[str, Any]:
 def _segments(made: SampleSession) -> dict[str, Any]:
     columns = table.completed({name: table.typed(name, v) for name, v in made.segments.items()})
     columns[n.SEGMENT] = np.arange(len(columns["stop_time"]))
-    patches = made.patches
-    shown = (patches.x, patches.y, patches.size, patches.orientation)
-    return columns | dict(zip(n.GABOR_PATCH_VARIABLES, shown, strict=True))
+    patches = vars(made.patches).values()
+    return columns | dict(zip(n.GABOR_PATCH_VARIABLES, patches, strict=True))
 
 
 def _heavy(made: SampleSession, words: Collection[str]) -> dict[str, Any]:

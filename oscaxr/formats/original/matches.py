@@ -122,8 +122,7 @@ def read_match_examples(path: PathLike) -> pd.DataFrame:
 def rows_without_bad(index: npt.ArrayLike, bad: npt.ArrayLike) -> Integers:
     """Turn indices that count bad ROIs into rows of an NWB file, which has none of them."""
     index = np.asarray(index, np.int64)
-    below: Integers = np.searchsorted(np.sort(np.asarray(bad, np.int64)), index, side="left")
-    return index - below
+    return index - np.searchsorted(np.sort(np.asarray(bad, np.int64)), index, side="left")
 
 
 def _is_count(value: Any) -> bool:

@@ -106,8 +106,7 @@ _ORIENTATION_KEYS: Final = ("orisbyimg", "orisByImg")
 _PLACE_KEYS: Final = ("possize", "possizes")
 
 
-def _nothing() -> Array:
-    return np.empty(0)
+_nothing: Final = partial(np.empty, 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,8 +100,7 @@ def read_sync(file: Hdf5File) -> SyncLines:
         bits = (states >> np.uint32(labels.index(label))) & np.uint32(1)
         at = counts[1:][np.diff(bits.astype(np.int8)) == step]
         # As the published reader has it: only the seconds of rising edges follow the sampling rate.
-        seconds: FloatArray = at / (rising_rate if step > 0 else rate)
-        return seconds
+        return np.asarray(at / (rising_rate if step > 0 else rate))
 
     return SyncLines(
         twop_falling=edges(TWOP_VSYNC, -1)[1:],
