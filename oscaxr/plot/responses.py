@@ -13,14 +13,7 @@ from oscaxr.measure.quality import roi_dim
 from oscaxr.measure.statistics import mean, stats
 from oscaxr.measure.transform import baseline as subtract_baseline
 from oscaxr.model import names as n
-from oscaxr.plot.axes import (
-    Artists,
-    PlotInputError,
-    require_kind,
-    require_numbers,
-    require_one_quantity,
-    require_rel_time,
-)
+from oscaxr.plot.axes import Artists
 from oscaxr.plot.stimulus import shade_gabor_frames
 from oscaxr.select.criteria import select_segments
 from oscaxr.select.sequences import sequences
@@ -117,7 +110,7 @@ def responses(
     shades = axes.group_colors(len(groups)) if colors is None else list(colors)
     if len(shades) < len(groups):
         raise CriterionError(f"{len(shades)} colours were given for {len(groups)} groups")
-    require_one_quantity((name, group.quantity) for name, group in groups.items())
+    axes.require_one_quantity((name, group.quantity) for name, group in groups.items())
     ax = axes.own_axes(ax)
     lines: list[Line2D] = []
     bands: list[PolyCollection] = []
@@ -145,7 +138,7 @@ def responses(
     shading = None
     if gabor_frames is not None:
         wanted = "sequences to shade Gabor frames"
-        shown = [require_kind(part, xr.DataArray, wanted) for part in parts.values()]
+        shown = [axes.require_kind(part, xr.DataArray, wanted) for part in parts.values()]
         shading = shade_gabor_frames(ax, gabor_frames, shown)
     return Artists(lines=lines, bands=bands, event=event, rois=traces, gabor_frames=shading)
 
@@ -154,7 +147,7 @@ def _named(data: xr.DataArray | xr.Dataset | Groups) -> tuple[Groups, str]:
     """Return the groups by name, and what the names are."""
     if not isinstance(data, xr.DataArray | xr.Dataset):
         wanted = "sequences or their statistics, or several of them by name"
-        if not require_kind(data, Mapping, wanted):
+        if not axes.require_kind(data, Mapping, wanted):
             raise CriterionError("no groups were given to draw")
         return {str(name): part for name, part in data.items()}, ""
     others = _other_dims(data)
@@ -169,14 +162,14 @@ def _named(data: xr.DataArray | xr.Dataset | Groups) -> tuple[Groups, str]:
 
 def _other_dims(data: xr.DataArray | xr.Dataset) -> list[str]:
     """Return the dims of data that are neither averaged over nor drawn over."""
-    require_rel_time(data)
+    axes.require_rel_time(data)
     if isinstance(data, xr.Dataset):
         return [str(dim) for dim in _middle(data).dims if dim != n.REL_TIME]
     return [str(dim) for dim in data.dims if dim not in (*_AVERAGED, n.REL_TIME)]
 
 
 def _group(data: xr.DataArray | xr.Dataset, rois: bool) -> _Group:
-    require_kind(data, (xr.DataArray, xr.Dataset), "sequences or their statistics")
+    axes.require_kind(data, (xr.DataArray, xr.Dataset), "sequences or their statistics")
     others = _other_dims(data)
     if others:
         raise CriterionError(
@@ -187,7 +180,7 @@ def _group(data: xr.DataArray | xr.Dataset, rois: bool) -> _Group:
         if rois:
             raise MissingVariableError("rois=True: statistics have no ROIs' traces: give sequences")
         return _Group(data, None)
-    require_numbers(data)
+    axes.require_numbers(data)
     over = [dim for dim in _AVERAGED if dim in data.dims]
     if any(not data.sizes[dim] for dim in (*over, n.REL_TIME)):
         raise WindowError(f"there is nothing to draw: the sizes are {dict(data.sizes)}")
@@ -325,8 +318,8 @@ def expected_unexpected(
 
 def _pair(data: Any) -> tuple[xr.DataArray, xr.DataArray]:
     wanted = "a session, or the sequences of expected and of unexpected segments as two arrays"
-    given = require_kind(data, (tuple, list), wanted)
+    given = axes.require_kind(data, (tuple, list), wanted)
     if len(given) != 2:
-        raise PlotInputError(f"this picture needs {wanted}; it was given {len(given)} of them")
-    expected, unexpected = (require_kind(part, xr.DataArray, wanted) for part in given)
+        raise axes.PlotInputError(f"this picture needs {wanted}; it was given {len(given)} of them")
+    expected, unexpected = (axes.require_kind(part, xr.DataArray, wanted) for part in given)
     return expected, unexpected
