@@ -81,11 +81,10 @@ def require_session(ds: xr.Dataset, names: Iterable[str], picture: str) -> None:
         raise MissingVariableError(f"{picture} cannot be drawn: there is no {absent} {where}")
 
 
-def require_one_quantity(labels: Iterable[tuple[str, str]]) -> None:
+def require_one_quantity(labels: Mapping[str, str]) -> None:
     """Make sure that what shares an axis is one quantity in one unit."""
-    known = [(name, label) for name, label in labels if label]
-    if len({label for _, label in known}) > 1:
-        which = ", ".join(f"{name!r} is {label}" for name, label in known)
+    if len(set(labels.values())) > 1:
+        which = ", ".join(f"{name!r} is {label}" for name, label in labels.items())
         raise CriterionError(f"these do not share an axis: {which}. Draw them on axes of their own")
 
 

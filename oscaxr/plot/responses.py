@@ -1,7 +1,7 @@
 """Mean responses over time with their error, in one or several groups; expected and unexpected."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import xarray as xr
@@ -20,25 +20,13 @@ from oscaxr.select.sequences import sequences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.collections import LineCollection, PolyCollection
-    from matplotlib.lines import Line2D
+    from matplotlib.collections import LineCollection
+
 Groups = Mapping[str, xr.DataArray | xr.Dataset]
 
 _AVERAGED: Final = (n.SEQUENCE, n.ROI, n.TRACKING_ID)
 _MANY_ROIS: Final = 100
 _EXTREMES: Final = (1.0, 99.0)
-
-
-class _Group(NamedTuple):
-    """One line: its statistics, and the traces of its ROIs if they are drawn too."""
-
-    stats: xr.Dataset
-    rois: xr.DataArray | None
-
-    @property
-    def quantity(self) -> str:
-        """What to write at the axis; empty if the data do not say what they are."""
-        return axes.axis_label(self.stats.attrs) if "long_name" in self.stats.attrs else ""
 
 
 def responses(
@@ -110,26 +98,29 @@ def responses(
     shades = axes.group_colors(len(groups)) if colors is None else list(colors)
     if len(shades) < len(groups):
         raise CriterionError(f"{len(shades)} colours were given for {len(groups)} groups")
-    axes.require_one_quantity((name, group.quantity) for name, group in groups.items())
+    # Of the data that say what they are.
+    quantities = {
+        name: axes.axis_label(found.attrs)
+        for name, (found, _) in groups.items()
+        if found.attrs.get("long_name")
+    }
+    axes.require_one_quantity(quantities)
     ax = axes.own_axes(ax)
-    lines: list[Line2D] = []
-    bands: list[PolyCollection] = []
-    traces: list[LineCollection] = []
-    for (name, group), color in zip(groups.items(), shades, strict=False):
-        middle, band = _middle_and_band(group.stats)
+    lines, bands, traces = [], [], []
+    for (name, (found, of_rois)), color in zip(groups.items(), shades, strict=False):
+        middle, band = _middle_and_band(found)
         time = middle[n.REL_TIME].values
-        if group.rois is not None:
+        if of_rois is not None:
             shade, fainter = (color, 0.4) if len(groups) > 1 else ("0.5", 1.0)
-            traces.append(_draw_rois(ax, group.rois, shade, fainter))
+            traces.append(_draw_rois(ax, of_rois, shade, fainter))
         (line,) = ax.plot(time, middle.values, color=color, lw=1.6, label=name or None, zorder=3)
         lines.append(line)
         if band is not None:
             low, high = (edge.values for edge in band)
             bands.append(ax.fill_between(time, low, high, color=color, alpha=0.25, lw=0, zorder=2))
-    first = next(iter(groups.values())).stats
+    first, _ = next(iter(groups.values()))
     ax.set_xlabel(axes.axis_label(first[n.REL_TIME].attrs, n.REL_TIME))
-    known = [group.quantity for group in groups.values() if group.quantity]
-    ax.set_ylabel(known[0] if known else axes.axis_label(_middle(first).attrs))
+    ax.set_ylabel(next(iter(quantities.values()), axes.axis_label(_middle(first).attrs)))
     ax.margins(x=0)
     axes.tidy(ax)
     if legend and any(groups):
@@ -168,7 +159,8 @@ def _other_dims(data: xr.DataArray | xr.Dataset) -> list[str]:
     return [str(dim) for dim in data.dims if dim not in (*_AVERAGED, n.REL_TIME)]
 
 
-def _group(data: xr.DataArray | xr.Dataset, rois: bool) -> _Group:
+def _group(data: xr.DataArray | xr.Dataset, rois: bool) -> tuple[xr.Dataset, xr.DataArray | None]:
+    """Return the statistics of one line, and the traces of its ROIs if they are drawn too."""
     axes.require_kind(data, (xr.DataArray, xr.Dataset), "sequences or their statistics")
     others = _other_dims(data)
     if others:
@@ -179,7 +171,7 @@ def _group(data: xr.DataArray | xr.Dataset, rois: bool) -> _Group:
     if isinstance(data, xr.Dataset):
         if rois:
             raise MissingVariableError("rois=True: statistics have no ROIs' traces: give sequences")
-        return _Group(data, None)
+        return data, None
     axes.require_numbers(data)
     over = [dim for dim in _AVERAGED if dim in data.dims]
     if any(not data.sizes[dim] for dim in (*over, n.REL_TIME)):
@@ -190,8 +182,8 @@ def _group(data: xr.DataArray | xr.Dataset, rois: bool) -> _Group:
         traces = data = mean(data, n.SEQUENCE) if n.SEQUENCE in over else data
         over = over[-1:]
     if not over:
-        return _Group(xr.Dataset({"mean": data}, attrs=data.attrs), None)
-    return _Group(stats(data, over, stat="mean", error="sem"), traces)
+        return xr.Dataset({"mean": data}, attrs=data.attrs), None
+    return stats(data, over, stat="mean", error="sem"), traces
 
 
 def _draw_rois(ax: "Axes", traces: xr.DataArray, color: Any, fainter: float) -> "LineCollection":
