@@ -286,7 +286,6 @@ def expected_unexpected(
     ['expected (D)', 'unexpected (U)']
     """
     words = ("expected", "unexpected")
-    pair: tuple[xr.DataArray, xr.DataArray]
     if isinstance(data, xr.Dataset):
         if stimulus not in EXPECTED_UNEXPECTED:
             raise CriterionError(f"stimulus={stimulus!r} is none of {sorted(EXPECTED_UNEXPECTED)}")
@@ -294,24 +293,20 @@ def expected_unexpected(
         first = True if stimulus == n.VISFLOW else None
         kinds = EXPECTED_UNEXPECTED[stimulus]
         chosen = [select_segments(data, stimulus=stimulus, run_start=first, **k) for k in kinds]
-        found = [sequences(data, name, part, pre=pre, post=post, scale=scale) for part in chosen]
-        pair = (found[0], found[1])
+        pair = [sequences(data, name, part, pre=pre, post=post, scale=scale) for part in chosen]
         if stimulus == n.GABORS:
             words = ("expected (D)", "unexpected (U)")
     else:
-        pair = _pair(data)
+        wanted = "a session, or the sequences of expected and of unexpected segments as two arrays"
+        given = axes.require_kind(data, (tuple, list), wanted)
+        if len(given) != 2:
+            raise axes.PlotInputError(
+                f"this picture needs {wanted}; it was given {len(given)} of them"
+            )
+        pair = [axes.require_kind(part, xr.DataArray, wanted) for part in given]
     groups: dict[str, xr.DataArray] = {}
     for word, part in zip(words, pair, strict=True):
         count = f", {part.sizes[n.SEQUENCE]} sequences" if n.SEQUENCE in part.dims else ""
         groups[word + count] = part if baseline is None else subtract_baseline(part, baseline)
     of_gabors = data if isinstance(data, xr.Dataset) and stimulus == n.GABORS else None
     return responses(groups, ax, colors=(axes.EXPECTED, axes.UNEXPECTED), gabor_frames=of_gabors)
-
-
-def _pair(data: Any) -> tuple[xr.DataArray, xr.DataArray]:
-    wanted = "a session, or the sequences of expected and of unexpected segments as two arrays"
-    given = axes.require_kind(data, (tuple, list), wanted)
-    if len(given) != 2:
-        raise axes.PlotInputError(f"this picture needs {wanted}; it was given {len(given)} of them")
-    expected, unexpected = (axes.require_kind(part, xr.DataArray, wanted) for part in given)
-    return expected, unexpected
