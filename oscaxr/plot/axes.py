@@ -166,9 +166,9 @@ def axis_label(attrs: Mapping[Any, Any], name: Hashable = None) -> str:
     return ", ".join(words) + ("" if units == "1" else f" ({units})")
 
 
-def event_line(ax: "Axes", at: float = 0.0) -> "Line2D":
+def event_line(ax: "Axes") -> "Line2D":
     """Draw the line at the reference frame."""
-    return ax.axvline(at, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    return ax.axvline(0, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
 
 
 def say_missing(ax: "Axes", name: str) -> None:
@@ -237,12 +237,11 @@ def roomy_legend(ax: "Axes", entries: int, title: str = "") -> "Legend":
     )
 
 
-def beside_legend(ax: "Axes", handles: "Sequence[Artist]", title: str = "") -> "Legend":
+def beside_legend(ax: "Axes", handles: "Sequence[Artist]") -> "Legend":
     """Name what was drawn to the right of an image."""
     return ax.legend(
-        handles=handles, title=title or None, loc="upper left", bbox_to_anchor=(1.02, 1),
-        borderaxespad=0, frameon=False, handlelength=1.2, fontsize="small", alignment="left",
-        title_fontsize="small",
+        handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0,
+        frameon=False, handlelength=1.2, fontsize="small",
     )  # fmt: skip
 
 
