@@ -108,24 +108,21 @@ def session_overview(ds: xr.Dataset, axes: "parts.Panels" = None, *, bins: int =
         averaged = _binned(ds[clock].values, values, edges)
         (lines[name],) = ax.plot(minutes, averaged, color="0.25", linewidth=0.7)
         what = "mean dF/F" if name == n.DFF else parts.axis_label(trace.attrs, name)
-        _name(ax, what.replace(" (", "\n("))
+        # Upright beside the axes: along them, the names of such low axes would run into each other.
+        words = what.replace(" (", "\n(")
+        ax.set_ylabel(words, fontsize="small", rotation=0, ha="right", va="center")
         ax.tick_params(labelsize="small")
     for ax in axes:
         ax.set_xlim(edges[0] / 60, edges[-1] / 60)
-    blocks = _name_blocks(ds, axes[0])
+    block_starts = _name_blocks(ds, axes[0])
     for ax in axes[1:]:
-        for start, _ in blocks:
+        for start in block_starts:
             ax.axvline(start, color="0.85", linewidth=0.8, zorder=0)
     for ax in axes[:-1]:
         ax.tick_params(labelbottom=False)
     parts.few_ticks(axes[-1].xaxis, 9, integer=False)
     axes[-1].set_xlabel("time in the session (min)")
     return Artists(stimuli=stimuli, lines=lines)
-
-
-def _name(ax: "Axes", words: str) -> None:
-    # Upright beside the axes: along them, the names of such low axes would run into each other.
-    ax.set_ylabel(words, fontsize="small", rotation=0, ha="right", va="center")
 
 
 def _stimulus_bar(ds: xr.Dataset, ax: "Axes") -> "list[PolyCollection]":
@@ -135,15 +132,12 @@ def _stimulus_bar(ds: xr.Dataset, ax: "Axes") -> "list[PolyCollection]":
     for kind, color in parts.STIMULUS_COLORS.items():
         bars = _joined(starts, stops, types == kind)
         if len(bars):
-            bar = ax.broken_barh(bars, (0, 1), color=color, linewidth=0, label=kind)
-            drawn.append(bar)
+            drawn.append(ax.broken_barh(bars, (0, 1), color=color, linewidth=0, label=kind))
     bars = _joined(starts, stops, unexpected)
     if len(bars):
         # A little wider than they are: the shortest ones would vanish in an hour.
-        bar = ax.broken_barh(
-            bars, (0, _UNEXPECTED_HEIGHT), color="black", linewidth=0.6, label="unexpected"
-        )
-        drawn.append(bar)
+        height = (0, _UNEXPECTED_HEIGHT)
+        drawn.append(ax.broken_barh(bars, height, color="black", linewidth=0.6, label="unexpected"))
     ax.set_ylim(0, 1)
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
@@ -155,8 +149,8 @@ def _stimulus_bar(ds: xr.Dataset, ax: "Axes") -> "list[PolyCollection]":
     return drawn
 
 
-def _name_blocks(ds: xr.Dataset, ax: "Axes") -> list[tuple[float, float]]:
-    """Write the name of each block of a stimulus into the bar; return their (start, stop)."""
+def _name_blocks(ds: xr.Dataset, ax: "Axes") -> list[float]:
+    """Write the name of each block of a stimulus into the bar; return when they start."""
     kinds, directions = ds["stimulus_type"].values, ds["main_flow_direction"].values
     names = np.where(kinds == n.VISFLOW, np.char.add("flow, ", directions.astype(str)), kinds)
     changes = (ds[n.BLOCK].values[1:] != ds[n.BLOCK].values[:-1]) | (names[1:] != names[:-1])
@@ -168,7 +162,7 @@ def _name_blocks(ds: xr.Dataset, ax: "Axes") -> list[tuple[float, float]]:
     for name, start, stop in zip(names[first], starts.tolist(), stops.tolist(), strict=True):
         if name == n.GRAYSCREEN:
             continue
-        found.append((start, stop))
+        found.append(start)
         if stop - start > _ROOM_FOR_NAME * (high - low):
             middle = ((start + stop) / 2, (1 + _UNEXPECTED_HEIGHT) / 2)
             ax.text(*middle, name, fontsize="small", ha="center", va="center", clip_on=True)
