@@ -12,19 +12,12 @@ from oscaxr import __version__
 from oscaxr.cli.console import JsonOption, print_json, tell
 
 _FILE: Final = "CITATION.cff"
+_FIELDS: Final = (
+    *("title", "year", "journal", "volume", "issue", "number"),
+    *("publisher", "version", "doi", "url"),
+)
 # What BibTeX calls number is the issue; the number of an article is its page.
-_BIBTEX: Final = {
-    "title": "title",
-    "year": "year",
-    "journal": "journal",
-    "volume": "volume",
-    "issue": "number",
-    "number": "pages",
-    "publisher": "publisher",
-    "version": "version",
-    "doi": "doi",
-    "url": "url",
-}
+_BIBTEX: Final = {"issue": "number", "number": "pages"}
 
 
 def cite(
@@ -92,7 +85,7 @@ def as_bibtex(work: Mapping[str, Any]) -> str:
     if "publisher" in work:
         facts["publisher"] = work["publisher"]["name"]
     fields = {"author": " and ".join(authors)}
-    fields |= {word: facts[name] for name, word in _BIBTEX.items() if name in facts}
+    fields |= {_BIBTEX.get(name, name): facts[name] for name in _FIELDS if name in facts}
     kind = "article" if work["type"] == "article" else "misc"
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
     return "\n".join([f"@{kind}{{{work['abbreviation']},", *lines, "}"])
