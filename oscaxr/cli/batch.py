@@ -144,7 +144,7 @@ def _tell_converted(results: Sequence[Converted], *, debug: bool) -> None:
     words = [_STATUS_WORDS.get(one.status, one.status) for one in results]
     sizes = [f"{one.bytes / 1e6:.1f}" if one.bytes else "" for one in results]
     rows = zip([one.session for one in results], words, sizes, strict=True)
-    console.tell_table(("session", "result", "MB"), rows, ("session", "result"))
+    console.tell(console.table_text(("session", "result", "MB"), rows, ("session", "result")))
     order = sorted(results, key=lambda one: _STATUSES.index(one.status))
     console.tell(
         "\n" + console.counted(_STATUS_WORDS.get(one.status, one.status).lower() for one in order)

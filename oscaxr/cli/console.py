@@ -54,27 +54,21 @@ def complain(text: str) -> None:
     tell(f"Error: {text}", "red", to_messages=True)
 
 
-def table_lines(
+def table_text(
     headings: Sequence[str], rows: Iterable[Sequence[str]], words: Collection[str] = ()
-) -> list[str]:
-    """Set a table in columns that are as wide as what they hold, whatever the terminal's width."""
+) -> str:
+    """Set a table in columns as wide as what they hold, those headed by `words` to the left."""
     table = Table(box=None, pad_edge=False)
     for heading in headings:
         side: JustifyMethod = "left" if heading in words else "right"
         table.add_column(Text(heading), justify=side, no_wrap=True)
     for row in rows:
         table.add_row(*(Text(cell.expandtabs()) for cell in row))
+    # Whatever the terminal's width.
     console = Console(width=_WIDEST, color_system=None)
     with console.capture() as printed:
         console.print(table)
-    return [line.rstrip() for line in printed.get().splitlines()]
-
-
-def tell_table(
-    headings: Sequence[str], rows: Iterable[Sequence[str]], words: Collection[str] = ()
-) -> None:
-    """Print a table; the columns whose headings are among `words` begin at the left."""
-    tell("\n".join(table_lines(headings, rows, words)))
+    return "\n".join(line.rstrip() for line in printed.get().splitlines())
 
 
 def working(what: str) -> AbstractContextManager[object]:
@@ -133,10 +127,7 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     check_target(path, overwrite=overwrite)
     if path.is_dir():
         raise TargetExistsError(f"{path} is a folder. Give the path of a file.")
-    with (
-        explained(f"cannot write {path}"),
-        atomic_target(path, overwrite=overwrite) as temporary,
-    ):
+    with explained(f"cannot write {path}"), atomic_target(path, overwrite=overwrite) as temporary:
         yield temporary
 
 

@@ -174,10 +174,8 @@ def _compare(names: Mapping[str, Any]) -> None:
             told = [_mean_and_sem(_response(ds, gabor_frame)) for gabor_frame in "DU"]
             n_rois, n_tracked = ds.sizes["roi"], ds.osca.n_tracked
             rows.append([str(int(ds["session"])), str(n_rois), *told, f"{tracked} ({n_tracked})"])
-    console.tell_table(
-        ("session", "ROIs", "expected (D)", "unexpected (U)", "tracked ROIs, U"), rows
-    )
-    console.tell()
+    headings = ("session", "ROIs", "expected (D)", "unexpected (U)", "tracked ROIs, U")
+    console.tell(console.table_text(headings, rows) + "\n")
 
 
 def _response(ds: xr.Dataset, gabor_frame: str) -> xr.Dataset:

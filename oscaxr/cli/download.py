@@ -150,7 +150,7 @@ def _tell_plan(planned: Plan, folder: Path) -> None:
         for asset, part in zip(planned.assets, there, strict=True)
     ]
     console.tell(f"Dandiset {planned.dandiset}, version {planned.version}, into {folder}:")
-    console.tell_table(("session", "file", "MB", "there"), rows, ("session", "file"))
+    console.tell(console.table_text(("session", "file", "MB", "there"), rows, ("session", "file")))
     files = f"{len(planned.assets)} file{'s' if len(planned.assets) != 1 else ''}"
     console.tell(
         f"{files}, {decimal(planned.size)}; {decimal(planned.size - sum(there))} to download"

@@ -151,7 +151,8 @@ def _segment_lines(found: dict[str, Any]) -> list[str]:
         [kind, *(f"{one[k]:,}" for k in _SEGMENT_COUNTS), f"{one['seconds'] / 60:.1f}"]
         for kind, one in found.items()
     ]
-    return console.table_lines(("stimulus", *_SEGMENT_COUNTS, "minutes"), rows, ("stimulus",))
+    headings = ("stimulus", *_SEGMENT_COUNTS, "minutes")
+    return console.table_text(headings, rows, ("stimulus",)).splitlines()
 
 
 _SEGMENT_COUNTS: Final = ("segments", "unexpected", "blocks")
@@ -281,7 +282,7 @@ def _tell_segments(table: pd.DataFrame) -> None:
         table["start_frame_twop"].astype(str),
         [_what(row) for row in table[list(_SHOWN)].to_dict("records")],
     ]
-    console.tell_table(_HEADINGS, zip(*columns, strict=True), ("stimulus", "shown"))
+    console.tell(console.table_text(_HEADINGS, zip(*columns, strict=True), ("stimulus", "shown")))
 
 
 def _what(row: dict[Any, Any]) -> str:

@@ -98,7 +98,7 @@ def sessions(
     rows = known(found).to_dict("records")
     cells = [[_cell(name, row[name]) for name in columns] for row in rows]
     if cells:
-        console.tell_table(list(columns.values()), cells, _WORDS)
+        console.tell(console.table_text(list(columns.values()), cells, _WORDS))
     console.tell(f"{len(found)} of {len(there)} sessions")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from oscaxr.cli.console import counted, new_file, plain, table_lines
+from oscaxr.cli.console import counted, new_file, plain, table_text
 from oscaxr.errors import ExportError
 
 
@@ -37,10 +37,11 @@ def test_json_has_neither_nan_nor_numpy():
 
 
 def test_tables_are_as_wide_as_what_they_hold():
-    lines = table_lines(["word", "n"], [["x" * 90, "1"], ["", "1000"]], ["word"])
-    assert lines == ["word" + " " * 86 + "     n", "x" * 90 + "     1", " " * 90 + "  1000"]
-    lines = table_lines(["word", "n"], [["a\tb", "1"], ["[red]", "2"], ["\u6f22", "3"]], ["word"])
-    assert lines == ["word       n", "a       b  1", "[red]      2", "\u6f22         3"]
+    text = table_text(["word", "n"], [["x" * 90, "1"], ["", "1000"]], ["word"])
+    lines = ["word" + " " * 86 + "     n", "x" * 90 + "     1", " " * 90 + "  1000"]
+    assert text.split("\n") == lines
+    text = table_text(["word", "n"], [["a\tb", "1"], ["[red]", "2"], ["\u6f22", "3"]], ["word"])
+    assert text == "word       n\na       b  1\n[red]      2\n\u6f22         3"
 
 
 def test_counts_are_said_in_order():
