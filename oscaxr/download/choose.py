@@ -1,7 +1,7 @@
 """Which files of the archive belong to the sessions that were asked for."""
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Never
@@ -30,6 +30,8 @@ class Wanted:
 
 
 Named = tuple[Asset, Identity]
+Asked = Mapping[str, list[int] | None]
+"""Numbers or ids of the ``mice`` and of the ``sessions`` that were asked for; None for all."""
 
 
 def named(assets: Sequence[Asset]) -> list[Named]:
@@ -38,16 +40,13 @@ def named(assets: Sequence[Asset]) -> list[Named]:
     return [(asset, name) for asset, name in names if name is not None]
 
 
-def wanted_sessions(
-    table: pd.DataFrame, mice: Collection[int] | None, sessions: Collection[int] | None, where: str
-) -> list[Wanted]:
+def wanted_sessions(table: pd.DataFrame, asked: Asked, where: str) -> list[Wanted]:
     """Return the rows of a session table that were asked for."""
-    rows = _matching(table, mice, "mouse", "mouse_id", "mice")
-    rows = _matching(rows, sessions, "session", "session_id", "sessions")
+    rows = _matching(table, asked, "mice", "mouse")
+    rows = _matching(rows, asked, "sessions", "session")
     if rows.empty:
-        said = {"mice": mice, "sessions": sessions}
-        asked = [option(word, list(all_)) for word, all_ in said.items() if all_ is not None]
-        raise SessionNotFoundError(f"{where} has no session with {' and '.join(asked)}.")
+        words = [option(word, values) for word, values in asked.items() if values is not None]
+        raise SessionNotFoundError(f"{where} has no session with {' and '.join(words)}.")
     return [
         Wanted(
             int(row["mouse_id"]),
@@ -59,11 +58,9 @@ def wanted_sessions(
     ]
 
 
-def table_of_names(
-    files: Sequence[Named], mice: Collection[int] | None, sessions: Collection[int] | None
-) -> pd.DataFrame:
+def table_of_names(files: Sequence[Named], asked: Asked) -> pd.DataFrame:
     """Return what the names of the archive's files tell, ids in place of numbers."""
-    for word, values in (("mice", mice), ("sessions", sessions)):
+    for word, values in asked.items():
         numbers = [value for value in values or () if value < _SMALLEST_ID]
         if numbers:
             raise CriterionError(
@@ -77,10 +74,9 @@ def table_of_names(
     return rows.assign(mouse=rows["mouse_id"], session=session)
 
 
-def _matching(
-    rows: pd.DataFrame, values: Collection[int] | None, number: str, identity: str, word: str
-) -> pd.DataFrame:
+def _matching(rows: pd.DataFrame, asked: Asked, word: str, number: str) -> pd.DataFrame:
     """Keep the rows with these numbers or ids; refuse those that no row has."""
+    values, identity = asked[word], f"{number}_id"
     if values is None:
         return rows
     unknown = [
@@ -204,7 +200,7 @@ def plan(
     >>> fetch(sessions, "data")  # doctest: +SKIP
     """
     refuse_keywords("plan", unknown)
-    asked_mice, asked_sessions = _numbers("mice", mice), _numbers("sessions", sessions)
+    asked = {"mice": _numbers("mice", mice), "sessions": _numbers("sessions", sessions)}
     typed, where = None, "The table"
     if table is not None:
         typed = read_table(table if isinstance(table, pd.DataFrame) else Path(table))
@@ -213,9 +209,9 @@ def plan(
     archive = Archive(DANDISET, version, api_url)
     files = named(archive.list_assets())
     if typed is None:
-        typed = table_of_names(files, asked_mice, asked_sessions)
+        typed = table_of_names(files, asked)
         where = "This version of the dandiset"
-    wanted = wanted_sessions(typed, asked_mice, asked_sessions, where)
+    wanted = wanted_sessions(typed, asked, where)
     chosen, missing = [], []
     for one in wanted:
         found = files_of(one, files, templates=stimulus_templates, movies=movies)
