@@ -193,13 +193,14 @@ class Asked:
                 if words
                 else "say which session: its path, its id, or --mouse and --session"
             )
-        options = self._with_parts(include)
+        parts = self.options.get("include", ())
+        if parts != "all":
+            parts = tuple(dict.fromkeys([*parts, *include]))
+        options = {**self.options, "include": parts}
         if words and not words[0].isdecimal():
             return self._open_path(words[0], options)
-        self.require_datadir()
-        return self._open(
-            words[0] if words else None, self.numbered_table(required=numbered), options
-        )
+        table = self.numbered_table(required=numbered)
+        return self._open(words[0] if words else None, table, options)
 
     def _open(self, word: str | None, table: Any, options: Mapping[str, Any]) -> xr.Dataset:
         said: Any = {"mouse": self.mouse, "session": self.session, "run_type": self.run_type}
@@ -219,18 +220,14 @@ class Asked:
         by_id = replace(self, mouse=None)
         return [by_id.open([one]) for one in words or self._ids_of_mouse()]
 
-    def require_datadir(self) -> Path:
-        """Return the folder of the files, or say that it is needed."""
+    def numbered_table(self, *, required: bool) -> pd.DataFrame | None:
+        """Return the session table: the one given, or the one in the data folder."""
         if self.datadir is None:
             raise typer.BadParameter(
                 "say where the files are: --datadir DIR (or set OSCAXR_DATADIR), or give the path "
                 "of one"
             )
-        return self.datadir
-
-    def numbered_table(self, *, required: bool) -> pd.DataFrame | None:
-        """Return the session table: the one given, or the one in the data folder."""
-        path = self.table or table_in(self.require_datadir())
+        path = self.table or table_in(self.datadir)
         if path is None and required:
             raise typer.BadParameter(
                 "--mouse and --session are numbers of the session table: give --table CSV "
@@ -250,12 +247,6 @@ class Asked:
                 f"{', '.join(map(str, sorted(set(table['mouse']))))}"
             )
         return [str(number) for number in rows["session_id"]]
-
-    def _with_parts(self, include: Collection[str]) -> dict[str, Any]:
-        """Return the options of opening, with the parts that the command needs."""
-        asked = self.options.get("include", ())
-        parts = asked if asked == "all" else tuple(dict.fromkeys([*asked, *include]))
-        return {**self.options, "include": parts} if parts else dict(self.options)
 
     def _open_path(self, path: str, options: Mapping[str, Any]) -> xr.Dataset:
         if not is_url(path):
