@@ -18,13 +18,13 @@ from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, ta
 from oscaxr.errors import CriterionError, ExportError, MissingVariableError, option
 from oscaxr.model import names as n
 from oscaxr.plot.axes import require_matplotlib
+from oscaxr.plot.outlines import FIELD_SIZE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WINDOW: Final = ("pre", "post", "variable", "scale", "baseline")
 _MOST_GROUPS: Final = 12
-_FIELD: Final = (7.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -172,14 +172,14 @@ PICTURES: Final[dict[str, Picture]] = {
     ),
     "masks": Picture(
         "ROI masks, invalid ones marked (reads all traces)",
-        _field(pictures.roi_masks), size=_FIELD,
+        _field(pictures.roi_masks), size=FIELD_SIZE,
     ),
     "contours": Picture(
         "ROI contours; --highlight marks one",
-        _field(pictures.roi_contours), ("highlight", "zoom", "projection"), size=_FIELD,
+        _field(pictures.roi_contours), ("highlight", "zoom", "projection"), size=FIELD_SIZE,
     ),
     "projection": Picture(
-        "maximum projection under the contours", _field(pictures.max_projection), size=_FIELD,
+        "maximum projection under the contours", _field(pictures.max_projection), size=FIELD_SIZE,
     ),
     "stimulus": Picture(
         "images shown; without criteria, one of each kind",
@@ -288,9 +288,8 @@ def _picture_options(
     ] = False,
 ) -> dict[str, Any]:
     """Return those options of the picture that were given."""
-    own = dict(locals())
-    del own["window"]
-    return window | given(own)
+    asked = given(locals())
+    return {**asked.pop("window"), **asked}
 
 
 @takes_segments(_KINDS)
