@@ -206,11 +206,7 @@ def _check_format(path: Path) -> None:
 
 
 def _write(
-    result: xr.Dataset | xr.DataArray,
-    out: Path,
-    criteria: Sequence[str],
-    *,
-    overwrite: bool,
+    result: xr.Dataset | xr.DataArray, out: Path, criteria: Sequence[str], *, overwrite: bool
 ) -> None:
     if not _is_table(out):
         with progress_bar(f"writing {out.name}", in_bytes=True) as report:

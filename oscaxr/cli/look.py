@@ -28,10 +28,7 @@ _COUNTED: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
 
 # -- info -----------------------------------------------------------------------------------------
 @takes_session
-def info(
-    asked: Asked,
-    as_json: console.JsonOption = False,
-) -> None:
+def info(asked: Asked, as_json: console.JsonOption = False) -> None:
     """Show what a session is: facts, sizes, rates, ROIs, segments, and what it lacks.
 
     Only small things are read, whatever the size of the session.

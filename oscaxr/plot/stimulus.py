@@ -26,11 +26,7 @@ _WIDTH_INCHES: Final = 2.1
 
 
 def stimulus_frames(
-    ds: xr.Dataset,
-    segments: Any = None,
-    axes: "parts.Panels" = None,
-    *,
-    frames: Any = None,
+    ds: xr.Dataset, segments: Any = None, axes: "parts.Panels" = None, *, frames: Any = None
 ) -> Artists:
     """Draw the template images that were on the screen at segments or stimulus frames.
 
