@@ -114,7 +114,10 @@ def extract(
     from the start of the segment), time (s in the session), and the variable or
     its statistics. More than 20 million rows are refused: write .nc or .zarr.
     """
-    _check_format(out)
+    if not _is_table(out) and named_like(out, EXPORTS) is None:
+        raise ExportError(
+            f"cannot tell the format of {out}: its name should end in .nc, .zarr, .zarr.zip or .csv"
+        )
     if (by_roi or error) and stats is None:
         raise typer.BadParameter("--by-roi and --error are about --stats: give that too")
     console.check_target(out, overwrite=overwrite)
@@ -197,14 +200,6 @@ def _is_table(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
 
 
-def _check_format(path: Path) -> None:
-    if not _is_table(path) and named_like(path, EXPORTS) is None:
-        raise ExportError(
-            f"cannot tell the format of {path}: its name should end in .nc, .zarr, .zarr.zip or "
-            ".csv"
-        )
-
-
 def _write(
     result: xr.Dataset | xr.DataArray, out: Path, criteria: Sequence[str], *, overwrite: bool
 ) -> None:
@@ -213,21 +208,14 @@ def _write(
             save(result, out, overwrite=overwrite, progress=report)
         return
     table = result if isinstance(result, xr.Dataset) else result.to_dataset()
-    columns = [name for name in criteria if _is_column(table, name)]
+    of_sequences = {name for name, one in table.coords.items() if one.dims == (n.SEQUENCE,)}
+    columns = [name for name in criteria if name in of_sequences - {n.SEQUENCE, n.SEGMENT}]
     check_rows(table)
     with (
         progress_bar(f"writing {out.name}") as report,
         console.new_file(out, overwrite=overwrite) as temporary,
     ):
         write_long_table(table, temporary, columns, report)
-
-
-def _is_column(table: xr.Dataset, name: str) -> bool:
-    return (
-        name in table.coords
-        and table[name].dims == (n.SEQUENCE,)
-        and name not in (n.SEQUENCE, n.SEGMENT)
-    )
 
 
 def _tell(told: Mapping[str, Any], steps: Explanation) -> None:
