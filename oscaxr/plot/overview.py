@@ -265,23 +265,21 @@ def behavior_responses(
         raise CriterionError("no segments were given to draw the behaviour around")
     rows = parts.own_rows(axes, _BEHAVIOR)
     shade = ds if gabor_frames else None
-    found: list[Artists | None] = []
-    for row, name in enumerate(_BEHAVIOR):
-        ax = rows[row]
+    found: dict[str, Artists] = {}
+    for ax, name in zip(rows, _BEHAVIOR, strict=True):
         if name not in ds:
-            found.append(None)
             parts.say_missing(ax, name)
             continue
         windows = {
             str(label): sequences(ds, name, chosen, pre=pre, post=post)
             for label, chosen in groups.items()
         }
-        found.append(responses(windows, ax, legend=named and row == 0, gabor_frames=shade))
-        if shade is not None and row > 0:
+        first = ax is rows[0]
+        found[name] = responses(windows, ax, legend=named and first, gabor_frames=shade)
+        if shade is not None and not first:
             # The letters stand above the first row only.
             ax.child_axes[-1].set_visible(False)
     rows[-1].set_xlim(rows[0].get_xlim())
     rows[-1].set_xlabel(rows[0].get_xlabel())
     rows[0].set_xlabel("")
-    running, pupil = found
-    return Artists(running=running, pupil=pupil)
+    return Artists(running=found[n.RUN_VELOCITY], pupil=found.get(n.PUPIL_DIAMETER))
