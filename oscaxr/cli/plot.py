@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -32,8 +32,8 @@ class Request:
     """What is to be drawn."""
 
     sessions: Sequence[xr.Dataset]
-    criteria: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
+    criteria: Mapping[str, Any]
+    options: Mapping[str, Any]
 
     @property
     def session(self) -> xr.Dataset:
@@ -206,7 +206,6 @@ def draw(kind: str, request: Request, size: tuple[float, float], dpi: int) -> "F
     """Draw a picture."""
     from matplotlib.figure import Figure
 
-    request = replace(request, criteria=request.criteria or PICTURES[kind].usual)
     figure = Figure(figsize=size, dpi=dpi, layout="constrained")
     PICTURES[kind].draw(request, figure)
     figure.suptitle(title(request), x=0.01, ha="left", fontsize="small")
@@ -321,17 +320,19 @@ def plot(
         console.check_target(out, overwrite=overwrite)
         others, criteria = asked.split([kind] if kind else [], words)
         kind, sessions = _kind_of(others)
-        usual_width, usual_height = PICTURES[kind].size
+        picture = PICTURES[kind]
+        usual_width, usual_height = picture.size
         size = width or usual_width, height or usual_height
         check_options(kind, criteria, options)
         if kind == "tracked":
             found = asked.open_mouse(sessions)
         else:
-            found = [asked.open(sessions, include=PICTURES[kind].include)]
+            found = [asked.open(sessions, include=picture.include)]
         for ds in found:
             opened.enter_context(ds)
         with console.working("drawing"):
-            save(draw(kind, Request(found, criteria, options), size, dpi), out, overwrite=overwrite)
+            request = Request(found, criteria or picture.usual, options)
+            save(draw(kind, request, size, dpi), out, overwrite=overwrite)
         console.tell(f"Wrote {out}")
 
 
