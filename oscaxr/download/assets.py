@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,11 +83,14 @@ class Asset:
                 f"The archive names a file {self.path!r}, which is no plain path below a folder. "
                 "It is not downloaded: report it to the archive."
             )
-        target = folder
-        for part in parts:
-            target = target / part
-            _refuse_link(folder, target)
-        _refuse_link(folder, part_path(target))
+        _, *places = accumulate(parts, Path.joinpath, initial=folder)
+        target = places[-1]
+        for path in (*places, part_path(target)):
+            if path.is_symlink():
+                raise UnsafePathError(
+                    f"{path} is a symbolic link to {path.readlink()}. Nothing is written through "
+                    f"links below {folder}: remove it, or download into another folder."
+                )
         return target
 
     def bytes_there(self, folder: Path) -> int:
@@ -149,14 +153,6 @@ class Plan:
 def part_path(target: Path) -> Path:
     """Return where a file is put together until it is complete."""
     return target.with_name(target.name + PART_SUFFIX)
-
-
-def _refuse_link(folder: Path, path: Path) -> None:
-    if path.is_symlink():
-        raise UnsafePathError(
-            f"{path} is a symbolic link to {path.readlink()}. Nothing is written through links "
-            f"below {folder}: remove it, or download into another folder."
-        )
 
 
 # Digests have long names in the archive's metadata.
