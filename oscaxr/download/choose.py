@@ -34,12 +34,6 @@ Asked = Mapping[str, list[int] | None]
 """Numbers or ids of the ``mice`` and of the ``sessions`` that were asked for; None for all."""
 
 
-def named(assets: Sequence[Asset]) -> list[Named]:
-    """Return the session files among assets, with what their names say."""
-    names = [(asset, parse_name(asset.path.rpartition("/")[2])) for asset in assets]
-    return [(asset, name) for asset, name in names if name is not None]
-
-
 def wanted_sessions(table: pd.DataFrame, asked: Asked, where: str) -> list[Wanted]:
     """Return the rows of a session table that were asked for."""
     rows = _matching(table, asked, "mice", "mouse")
@@ -207,7 +201,9 @@ def plan(
         if run_type is not None and "run_type" in typed:
             typed = typed[typed["run_type"] == run_type]
     archive = Archive(DANDISET, version, api_url)
-    files = named(archive.list_assets())
+    assets = archive.list_assets()
+    names = [parse_name(asset.path.rpartition("/")[2]) for asset in assets]
+    files = [(one, name) for one, name in zip(assets, names, strict=True) if name is not None]
     if typed is None:
         typed = table_of_names(files, asked)
         where = "This version of the dandiset"

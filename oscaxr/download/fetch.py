@@ -158,12 +158,11 @@ def _fetch_one(transfer: "_Transfer", root: Path, *, overwrite: bool) -> Fetched
     resumed = 0 < _size(part) <= asset.size
     transfer.complete(part)
     checked, problem = _check(part, asset)
-    if problem and resumed:
-        # What was there may be of another version: once from the beginning.
-        part.unlink()
-        return _fetch_one(transfer, root, overwrite=overwrite)
     if problem:
         part.unlink()
+        if resumed:
+            # What was there may be of another version: once from the beginning.
+            return _fetch_one(transfer, root, overwrite=overwrite)
         raise DownloadError(
             f"what came from {asset.url} is not the file of the archive ({problem}). It is "
             "thrown away. Try again; should it happen again, report it to the archive."
