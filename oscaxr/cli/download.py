@@ -62,8 +62,7 @@ def _what_to_fetch(
     ] = None,
 ) -> dict[str, Any]:
     """Return the options of the plan."""
-    asked = dict(locals())
-    return asked | {"mice": numbers("mice", mice), "sessions": numbers("sessions", sessions)}
+    return {**locals(), "mice": numbers("mice", mice), "sessions": numbers("sessions", sessions)}
 
 
 @takes(_what_to_fetch)

@@ -245,14 +245,8 @@ def segments(
         with console.new_file(out, overwrite=overwrite) as temporary:
             table.to_csv(temporary)
     if as_json:
-        console.print_json(
-            {
-                "total": total,
-                "criteria": list(map(asdict, steps)),
-                "selected": len(table),
-                "segments": table.reset_index(),
-            }
-        )
+        counts = {"total": total, "criteria": list(map(asdict, steps)), "selected": len(table)}
+        console.print_json({**counts, "segments": table.reset_index()})
         return
     console.tell(left_of(steps, total))
     if len(table):

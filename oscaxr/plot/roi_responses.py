@@ -176,8 +176,7 @@ def tracked_responses(
         roi_dim(windows)
         found.append(statistics.mean(statistics.mean(windows, n.REL_TIME), n.SEQUENCE))
     aligned: xr.DataArray = align_tracked(found, stack=False)
-    numbered = SESSION in aligned.coords
-    numbers = aligned[SESSION].values if numbered else np.arange(1, len(found) + 1)
+    numbers = np.asarray(aligned.coords.get(SESSION, np.arange(1, len(found) + 1)))
     return aligned.assign_coords({SESSION: (SESSION, numbers, {"long_name": "session"})})
 
 
