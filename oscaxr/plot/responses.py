@@ -108,7 +108,7 @@ def responses(
     ax = axes.own_axes(ax)
     lines, bands, traces = [], [], []
     for (name, (found, of_rois)), color in zip(groups.items(), shades, strict=False):
-        middle, band = _middle_and_band(found)
+        middle, band = _middle(found), _band(found)
         time = middle[n.REL_TIME].values
         if of_rois is not None:
             shade, fainter = (color, 0.4) if len(groups) > 1 else ("0.5", 1.0)
@@ -212,17 +212,15 @@ def _middle(found: xr.Dataset) -> xr.DataArray:
     return found["mean" if "mean" in found else "median"]
 
 
-def _middle_and_band(
-    found: xr.Dataset,
-) -> tuple[xr.DataArray, tuple[xr.DataArray, xr.DataArray] | None]:
-    """Return the line and the edges of its band."""
-    middle = _middle(found)
+def _band(found: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray] | None:
+    """Return the edges of the band about the line, if there is an error."""
     if {"q25", "q75"} <= set(found.data_vars):
-        return middle, (found["q25"], found["q75"])
+        return found["q25"], found["q75"]
+    middle = _middle(found)
     for error in ("sem", "std", "mad"):
         if error in found:
-            return middle, (middle - found[error], middle + found[error])
-    return middle, None
+            return middle - found[error], middle + found[error]
+    return None
 
 
 def expected_unexpected(
