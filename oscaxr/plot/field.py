@@ -78,7 +78,7 @@ def roi_masks(ds: xr.Dataset, ax: "Axes | None" = None, *, mark_invalid: bool = 
         ((all_of_them > 1) & (invalid == 0), OVERLAP_COLOR, "where ROIs overlap"),
         (invalid > 0, INVALID_COLOR, marks.counted(int((~valid).sum()), "invalid ")),
     ]
-    layers = [(inside, color, 1.0) for inside, color, _ in kinds]
+    layers = [(inside, color) for inside, color, _ in kinds]
     image = ax.imshow(marks.layered(pixels.shape, layers))
     rings = None
     if not valid.all():

@@ -1,5 +1,6 @@
 """ROI masks in the microscope's field: their pixels, the lines around them, how both are drawn."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,15 +109,15 @@ FIELD_SIZE: Final = (7.0, 5.0)
 
 
 def layered(
-    shape: tuple[int, int], layers: list[tuple[npt.NDArray[np.bool_], Any, float]]
+    shape: tuple[int, int], layers: Iterable[tuple[npt.NDArray[np.bool_], Any]], cover: float = 1.0
 ) -> npt.NDArray[np.float64]:
-    """Paint colours over each other on white."""
+    """Paint colours over each other on white, each covering so much of what is below."""
     # Colours, unlike numbers, may be averaged when an image is drawn smaller than it is.
     from matplotlib.colors import to_rgb
 
     image = np.ones((*shape, 4))
     image[..., 3] = 0
-    for inside, color, cover in layers:
+    for inside, color in layers:
         image[inside, :3] = cover * np.array(to_rgb(color)) + (1 - cover) * image[inside, :3]
         image[inside, 3] = 1
     return image

@@ -91,17 +91,11 @@ def registered_masks(
         raise SchemaError(
             f"the masks are not in one field: {shapes}. Register them first: oscaxr.register_masks"
         )
-    return _draw(parts.own_axes(ax, marks.FIELD_SIZE), pixels)
-
-
-def _draw(ax: "Axes", pixels: dict[str, marks.MaskPixels]) -> Artists:
+    ax = parts.own_axes(ax, marks.FIELD_SIZE)
     colors = parts.group_colors(len(pixels))
     shape = next(iter(pixels.values())).shape
-    layers = [
-        (part.counts() > 0, color, _COVER)
-        for part, color in zip(pixels.values(), colors, strict=True)
-    ]
-    image = ax.imshow(marks.layered(shape, layers))
+    covered = [part.counts() > 0 for part in pixels.values()]
+    image = ax.imshow(marks.layered(shape, zip(covered, colors, strict=True), _COVER))
     contours = {}
     for k, (name, part) in enumerate(pixels.items()):
         # What is below must be seen where contours are the same.
