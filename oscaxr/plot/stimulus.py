@@ -88,7 +88,14 @@ def stimulus_frames(
         raise CriterionError(f"{wanted.size} stimulus frames: one picture shows 1 to {_MOST}")
     images = stimulus_images(ds, wanted)
     titles = _titles(ds, images, "segment" if by_segment else "frame")
-    placed = _axes_for(axes, images)
+    count, height, width = images.shape
+    columns = min(_COLUMNS, count)
+    rows = -(-count // columns)
+    size = (_WIDTH_INCHES * columns, (_WIDTH_INCHES * height / width + 0.5) * rows)
+    needed = f"axes to be {count} matplotlib Axes, one an image"
+    placed = parts.own_panels(axes, needed, nrows=rows, ncols=columns, figsize=size)
+    if len(placed) < count:
+        raise CriterionError(f"{len(placed)} axes were given for {count} images")
     drawn = []
     for ax, image, title in zip(placed, images.values, titles, strict=False):
         drawn.append(ax.imshow(image, cmap="gray", vmin=0, vmax=255))
@@ -123,18 +130,6 @@ def _titles(ds: xr.Dataset, images: xr.DataArray, numbered: str) -> list[str]:
         words = {n.GABORS: f"Gabors, {letters[k]}", n.VISFLOW: f"flow, {directions[k]}"}
         titles.append(f"{words.get(kinds[k], 'gray screen')}\n{numbered} {number}")
     return titles
-
-
-def _axes_for(axes: "parts.Panels", images: xr.DataArray) -> "list[Axes]":
-    count, height, width = images.shape
-    columns = min(_COLUMNS, count)
-    rows = -(-count // columns)
-    size = (_WIDTH_INCHES * columns, (_WIDTH_INCHES * height / width + 0.5) * rows)
-    wanted = f"axes to be {count} matplotlib Axes, one an image"
-    panels = parts.own_panels(axes, wanted, nrows=rows, ncols=columns, figsize=size)
-    if len(panels) < count:
-        raise CriterionError(f"{len(panels)} axes were given for {count} images")
-    return panels
 
 
 # The gray frame G is left white; the frame that tells expected from unexpected is the darkest.
