@@ -118,8 +118,7 @@ def download(
 def _fetch(planned: Plan, folder: Path, overwrite: bool) -> Sequence[Fetched]:
     try:
         with progress_bar("downloading", in_bytes=True) as report:
-            progress = _total(planned, report)
-            return fetch(planned, folder, overwrite=overwrite, progress=progress)
+            return fetch(planned, folder, overwrite=overwrite, progress=_total(planned, report))
     except DownloadError as error:
         if not error.results:
             raise

@@ -339,11 +339,9 @@ def plot(
 def _kind_of(words: list[str]) -> tuple[str, list[str]]:
     """Tell the kind of picture from the sessions."""
     kinds = [word for word in words if word in PICTURES]
-    if len(kinds) != 1:
+    if len(kinds) > 1:
+        raise typer.BadParameter(f"{' and '.join(kinds)} are two pictures; draw one at a time")
+    if not kinds:
         found = f" (found: {' '.join(words)})" if words else ""
-        raise typer.BadParameter(
-            f"say which picture, KIND is one of: {', '.join(PICTURES)}{found}"
-            if not kinds
-            else f"{' and '.join(kinds)} are two pictures; draw one at a time"
-        )
+        raise typer.BadParameter(f"say which picture, KIND is one of: {', '.join(PICTURES)}{found}")
     return kinds[0], [word for word in words if word != kinds[0]]

@@ -344,10 +344,9 @@ def read_value(name: str, text: str) -> Any:
         )
     if ranges:
         low, _, high = ranges[0].partition(":")
-        return (
-            _scalar(low) if low else float("-inf"),
-            _scalar(high) if high else float("inf"),
-        )
+        first = _scalar(low) if low else float("-inf")
+        last = _scalar(high) if high else float("inf")
+        return first, last
     values = [_scalar(part) for part in parts]
     return values if len(values) > 1 else values[0]
 
