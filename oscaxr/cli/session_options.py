@@ -134,12 +134,19 @@ def open_options(
             "--keep-decoded", help="Keep the decoded stimulus log in the cache (original layout)."
         ),
     ] = False,
+    chunks: Annotated[
+        list[str] | None,
+        _how(metavar="DIM=N", help="Work with dask, in chunks of this size; may be repeated."),
+    ] = None,
     header: Annotated[
         list[str] | None,
         _how(metavar="NAME:VALUE", help="What a server is told, e.g. to log in; may be repeated."),
     ] = None,
 ) -> dict[str, Any]:
-    """Return the options of opening that were given; chunks are for those who compute in Python."""
+    """Return the options of opening that were given."""
+    lengths = [one.partition("=") for one in chunks or ()]
+    if not all(dim and length.removeprefix("-").isdecimal() for dim, _, length in lengths):
+        raise typer.BadParameter("--chunks is written DIM=N, e.g. roi=32 (-1: all of them)")
     pairs = [one.partition(":") for one in header or ()]
     if not all(colon and name.strip() for name, colon, _ in pairs):
         raise typer.BadParameter("--header is written NAME:VALUE, e.g. 'Authorization: token 123'")
@@ -148,6 +155,7 @@ def open_options(
     options: dict[str, Any] = {
         "include": "all" if "all" in parts else parts or None,
         "drop_variables": tuple(drop_variables or ()) or None,
+        "chunks": {dim: int(length) for dim, _, length in lengths} or None,
         "fluorescence": fluorescence,
         "segmentation": segmentation,
         "keep_decoded": keep_decoded,

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oscaxr as ox
-from oscaxr.cli.session_options import read_value, split_words
+from oscaxr.cli.session_options import Part, open_options, read_value, split_words
 from oscaxr.errors import CriterionError
+from oscaxr.options import DEFAULTS
 
 INF = float("inf")
 
@@ -93,3 +94,24 @@ def test_what_is_read_is_what_select_takes(memory_session):
         wanted = ox.select_segments(memory_session, **criteria)
         assert wanted.sizes["segment"] > 0
         assert found.identical(wanted), text
+
+
+def test_every_option_of_opening_is_there():
+    asked = open_options(
+        include=[Part.squares],
+        drop_variables=["dff"],
+        fluorescence="raw",
+        segmentation="extr",
+        keep_decoded=True,
+        chunks=["roi=32", "time=-1"],
+        header=["Authorization: token"],
+    )
+    assert set(asked) == set(DEFAULTS)
+    assert asked["chunks"] == {"roi": 32, "time": -1}
+
+
+@pytest.mark.parametrize("word", ["roi", "=3", "roi=many", "roi="])
+def test_chunks_that_are_none(word):
+    bad = pytest.importorskip("typer").BadParameter
+    with pytest.raises(bad, match="DIM=N"):
+        open_options(chunks=[word])
