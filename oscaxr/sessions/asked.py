@@ -64,8 +64,12 @@ def many_sources(
             )
             for row in rows
         ]
-    if not isinstance(sessions, Iterable):
-        raise CriterionError(f"sessions={sessions!r}: give rows of a table, ids, paths, a folder")
+    # Those that can be gone through, but are no list of sessions: open files of any kind, bytes.
+    odd = isinstance(sessions, bytes | bytearray | Mapping) or hasattr(sessions, "read")
+    if odd or not isinstance(sessions, Iterable):
+        raise CriterionError(
+            f"sessions= is a {type(sessions).__name__}: give rows of a table, ids, paths, a folder"
+        )
     return [id_or_path(asked, datadir, known, options) for asked in sessions]
 
 

@@ -5,7 +5,7 @@ from typing import Any, Unpack
 
 import xarray as xr
 
-from oscaxr.formats.registry import EXPORTS, is_published_name, named_like
+from oscaxr.formats.registry import EXPORTS, is_published_name, is_url, named_like
 from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.sessions.open import SessionReader, path_of
 from oscaxr.sessions.tree import open_sessions
@@ -40,7 +40,10 @@ class OscaxrBackendEntrypoint(SessionReader):
         xarray.DataTree
             Lazy; closing it releases the files.
         """
-        path = Path(path_of(filename_or_obj)).expanduser()
+        asked = path_of(filename_or_obj)
+        if is_url(asked):
+            return open_sessions(asked, progress=False, **options)
+        path = Path(asked).expanduser()
         export = named_like(path, EXPORTS) if path.exists() else None
         tree = export.open_tree(path, check_options(options)) if export else None
         return open_sessions(path, progress=False, **options) if tree is None else tree

@@ -2,6 +2,7 @@
 
 import operator
 import os
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -279,5 +280,6 @@ def _as_id(value: Any) -> int:
         return operator.index(int(value) if isinstance(value, str) else value)
     except TypeError as error:
         raise CriterionError(
-            f"session_id={value!r}: a session id is a whole number, or give the path of a file"
+            f"session_id={reprlib.repr(value)}: a session id is a whole number, or give the path "
+            "of a file"
         ) from error

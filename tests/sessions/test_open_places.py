@@ -202,3 +202,23 @@ def test_home_is_where_its_sign_says(places, tmp_path, monkeypatch):
     (done,) = ox.convert("~/one.csv", "~/again", datadir="~/mouse", workers=1)
     assert (done.status, Path(done.target).parent) == ("written", home / "again")
     assert not list(here.iterdir())
+
+
+def test_what_is_no_place_is_said_shortly(places):
+    content = places["nwb"].read_bytes()
+    for odd in (content, io.BytesIO(content)):
+        for open_with in (ox.open_session, ox.open_sessions):
+            with pytest.raises(ox.errors.OscaxrError) as failure:
+                open_with(odd)
+            assert len(str(failure.value)) < 300
+    with h5py.File(places["nwb"]) as file:
+        for open_with in (ox.open_session, ox.open_sessions):
+            with pytest.raises(ox.errors.OscaxrError, match=r"is a File|HDF5 file"):
+                open_with(file)
+
+
+def test_a_tree_of_a_url_keeps_the_url(monkeypatch):
+    url = "http://127.0.0.1:9/s.nwb"
+    quick = {"retries": 0, "timeout": 0.1}
+    with pytest.raises(ox.errors.OscaxrError, match=url):
+        xr.open_datatree(url, engine="oscaxr", storage_options=quick)
