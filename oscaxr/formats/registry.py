@@ -14,6 +14,8 @@ from oscaxr.formats.identity import Identity, parse_name
 from oscaxr.formats.original.files import folder_id, id_in_name, is_session_folder, read_tree
 from oscaxr.model import names as n
 from oscaxr.options import OpenOptions, check_honoured, dropped_names, parts_of
+from oscaxr.store.layout import SUFFIXES, format_named
+from oscaxr.store.layout import Format as StoreFormat
 
 Places = Sequence[Place]
 Facts = Mapping[str, Any]
@@ -126,11 +128,11 @@ class _Export:
         "an export has what was saved; open the session's own files with it, and save that"
     )
 
-    def __init__(self, name: str, suffixes: tuple[str, ...], *, on_servers: bool) -> None:
+    def __init__(self, name: str, kind: StoreFormat, *, on_servers: bool) -> None:
         self.name = name
-        self.suffixes = suffixes
+        self.kind = kind
         self.on_servers = on_servers
-        self.looks_like = f"exports of sessions ({', '.join(suffixes)})"
+        self.looks_like = f"exports of sessions ({', '.join(SUFFIXES[kind])})"
 
     def recognises(self, place: Place) -> bool:
         return self._is_named(place.name)
@@ -177,7 +179,7 @@ class _Export:
         save(ds, target, dtype=dtype, overwrite=overwrite)
 
     def _is_named(self, name: str) -> bool:
-        return name.lower().endswith(self.suffixes)
+        return format_named(name) == self.kind
 
     def _reachable(self, place: Place) -> Place:
         if isinstance(place, RemoteFile) and not self.on_servers:
@@ -190,8 +192,8 @@ class _Export:
 
 NWB: Final[Format] = _Nwb()
 ORIGINAL: Final[Format] = _Original()
-ZARR: Final = _Export("an export in zarr", (".zarr", ".zarr.zip"), on_servers=False)
-NETCDF: Final = _Export("an export in netCDF", (".nc",), on_servers=True)
+ZARR: Final = _Export("an export in zarr", "zarr", on_servers=False)
+NETCDF: Final = _Export("an export in netCDF", "netcdf", on_servers=True)
 
 # In the order in which they are preferred where a session lies in a folder in several formats.
 FORMATS: Final[Sequence[Format]] = (NWB, ORIGINAL, ZARR, NETCDF)

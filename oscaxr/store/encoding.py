@@ -3,7 +3,7 @@
 import math
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,16 @@ import xarray as xr
 from oscaxr.arrays.lazy import Array
 from oscaxr.errors import ExportContentError, listed
 from oscaxr.model import names as n
-from oscaxr.store.layout import PREFIX, Layout, convert, dtype_from, plain_attr, values_digest
+from oscaxr.store.layout import (
+    PREFIX,
+    Format,
+    Layout,
+    convert,
+    dtype_from,
+    plain_attr,
+    values_digest,
+)
 
-Format = Literal["zarr", "netcdf"]
 Chunks = Mapping[Hashable, Any]
 Region = tuple[slice, ...]
 # The variable as it is stored, its dtype in the file (None for text in zarr), attributes to add.

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Final, Literal, Protocol, get_args
@@ -21,7 +21,7 @@ import xarray as xr
 from xarray.indexes import PandasIndex
 
 from oscaxr.arrays.lazy import Array, ArrayReader, AxisIndex, Once, OrthogonalArray, Reader
-from oscaxr.errors import DamagedExportError
+from oscaxr.errors import DamagedExportError, few
 
 PREFIX: Final = "oscaxr_"
 """First letters of the attributes that an export adds."""
@@ -38,7 +38,11 @@ DIGESTED_BYTES: Final = 64 * 2**10
 PROVENANCE: Final = "provenance"
 """Key under which the provenance of an opened export is found in ``.encoding``."""
 
-SUFFIXES: Final = (".zarr", ".zarr.zip", ".nc")
+Format = Literal["zarr", "netcdf"]
+SUFFIXES: Final[Mapping[Format, tuple[str, ...]]] = {
+    "zarr": (".zarr", ".zarr.zip"),
+    "netcdf": (".nc",),
+}
 """Suffixes of exports, which say their format."""
 
 PathLike = str | os.PathLike[Any]
@@ -98,9 +102,10 @@ def read_whole(reader: Reader) -> Array:
     return reader.read((slice(None),) * len(reader.shape))
 
 
-def is_exported(path: PathLike) -> bool:
-    """Say whether a path has the suffix of an export; does not look into it."""
-    return os.fspath(path).lower().rstrip("/\\").endswith(SUFFIXES)
+def format_named(path: object) -> Format | None:
+    """Return the format of exports that a name is one of; does not look into it."""
+    name = str(path).lower().rstrip("/\\")
+    return next((one for one, suffixes in SUFFIXES.items() if name.endswith(suffixes)), None)
 
 
 # -- what an export was ---------------------------------------------------------------------------
@@ -352,6 +357,20 @@ def provenance_from(attrs: Mapping[Any, Any]) -> dict[str, Any]:
 def digest_document(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the document that completes an export, from the digests of its groups."""
     return {"format": 1, "identity": metadata_digest(groups), "groups": groups}
+
+
+def check_identity(
+    path: object, identity: object, digests: Mapping[str, Any], groups: Iterable[str]
+) -> None:
+    """Refuse an export whose groups, or their digests, are not those that it was completed with."""
+    odd = sorted(set(groups) ^ set(digests))
+    if odd or identity != metadata_digest(digests):
+        which = f" ({few(odd, 5)})" if odd else ""
+        raise DamagedExportError(
+            f"{path} was changed since it was written: a part of it was added, removed or "
+            f"replaced{which}, or its digest was. Export it again, or copy it again if it was "
+            "copied."
+        )
 
 
 def metadata_digest(description: Mapping[str, Any]) -> str:

@@ -25,12 +25,18 @@ from oscaxr.arrays.lazy import (
     read_rows,
 )
 from oscaxr.arrays.xarray_internals import NETCDF_LOCK
-from oscaxr.errors import DamagedExportError, ExportError, ForeignExportError, FormatError
+from oscaxr.errors import DamagedExportError, ExportError, FormatError
 from oscaxr.files.hdf5 import Hdf5File, check_unchanged
 from oscaxr.files.remote import Place, RemoteSource
 from oscaxr.store.checks import MAX_DOCUMENT_BYTES, check_claim, damaged, unfit_hdf5_chunk
 from oscaxr.store.encoding import Region, Stored, as_characters
-from oscaxr.store.layout import PREFIX, StoredGroup, StoredVariable, read_whole
+from oscaxr.store.layout import (
+    PREFIX,
+    StoredGroup,
+    StoredVariable,
+    check_identity,
+    read_whole,
+)
 
 DIGEST: Final = PREFIX + "digest"
 """Attribute of each group that holds its digest."""
@@ -48,13 +54,7 @@ class NetcdfFile:
     """A netCDF file that is read."""
 
     def __init__(self, path: Place) -> None:
-        if isinstance(path, Path):
-            with path.open("rb") as file:
-                if file.read(3) == b"CDF":
-                    raise ForeignExportError(
-                        f"{path} was not written by oscaxr: it is netCDF of version 3. Open it "
-                        "with plain xarray: xr.open_dataset."
-                    )
+        self._groups: list[str] = []
         try:
             self._file = Hdf5File(path)
         except FormatError as error:
@@ -68,17 +68,19 @@ class NetcdfFile:
 
     def groups(self) -> list[str]:
         """Return the paths of all groups, the root (empty) first."""
-        with self._file.handle() as handle:
-            return ["", *_group_names(handle["/"].id, self._file.path)]
+        if not self._groups:
+            with self._file.handle() as handle:
+                self._groups = ["", *_group_names(handle["/"].id, self._file.path)]
+                _check_identity(handle, self._file.path, self._groups)
+        return self._groups
 
     def group(self, group: str) -> StoredGroup:
         """Return what is said of a group."""
         import h5netcdf
 
+        if group not in self.groups():
+            raise damaged(self._file.path, f"it has no group {group}")
         with self._file.handle() as handle:
-            parents = group.split("/") if group else []
-            for depth in range(len(parents) + 1):
-                _check_group(handle["/" + "/".join(parents[:depth])].id, self._file.path)
             root = h5netcdf.File(handle, "r", phony_dims="access")
             found = root[group] if group else root
             attrs = _attrs(found)
@@ -96,6 +98,14 @@ class NetcdfFile:
     def close(self) -> None:
         """Release the file; reading opens it again."""
         self._file.close()
+
+
+def _check_identity(handle: h5py.File, path: str, groups: list[str]) -> None:
+    """Hold the digests of all groups against the identity, where there is one."""
+    noted = {name: handle[f"/{name}"].attrs.get(DIGEST, "{}") for name in groups}
+    digests = {name: json.loads(text) for name, text in noted.items()}
+    if identity := digests[""].pop("identity", None):
+        check_identity(path, identity, {k: one for k, one in digests.items() if one}, groups)
 
 
 def _attrs(place: Any) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from oscaxr.store.layout import (
     Layout,
     PathLike,
     StoredGroup,
+    format_named,
     metadata_digest,
     provenance_from,
     restore_attrs,
@@ -235,7 +236,15 @@ def _export_file(path: Place) -> ExportFile:
             f"{path} was not written by oscaxr: it is zarr of format 2. Open it with plain xarray: "
             "xr.open_zarr."
         )
-    return NetcdfFile(path) if path.name.lower().endswith(".nc") else ZarrFile(path)
+    if format_named(path) != "netcdf":
+        return ZarrFile(path)
+    with path.open("rb") as file:
+        if file.read(3) == b"CDF":
+            raise ForeignExportError(
+                f"{path} was not written by oscaxr: it is netCDF of version 3. Open it with plain "
+                "xarray: xr.open_dataset."
+            )
+    return NetcdfFile(path)
 
 
 def layouts_of(path: PathLike, *, plain: Layout | None = None) -> dict[str, Layout]:

@@ -17,8 +17,16 @@ from oscaxr.errors import OscaxrError, UnsafeTargetError, few
 from oscaxr.files.remote import RemoteSource
 from oscaxr.files.sources import Source, source_paths
 from oscaxr.model.schema import DATASET_ATTRS
-from oscaxr.store.layout import LAYOUT, PREFIX, PROVENANCE, as_plain, is_exported, provenance_from
-from oscaxr.store.open import ExportFile, existing, opened_export
+from oscaxr.store.layout import (
+    LAYOUT,
+    PREFIX,
+    PROVENANCE,
+    as_plain,
+    format_named,
+    metadata_digest,
+    provenance_from,
+)
+from oscaxr.store.open import ExportFile, existing, layout_from, opened_export
 from oscaxr.store.zarr_read import DIGEST, DOCUMENT
 
 DIGEST_BYTES: Final = 8 * 2**30
@@ -128,7 +136,7 @@ def _digest(path: str, size: int, modified: int) -> str:
 
 def _noted(path: Path) -> dict[str, Any]:
     """Read the provenance in an export: of all its groups together; empty where it is none."""
-    if not is_exported(path):
+    if format_named(path) is None:
         return {}
     try:
         with opened_export(existing(path)) as file:
@@ -148,9 +156,15 @@ def _why_not_ours(path: Path) -> str:
     """Say why a file or folder is not, or not only, what an export wrote; empty where it is."""
     try:
         with opened_export(path) as file:
-            if LAYOUT not in file.group("").attrs:
-                return "is no export"
             others = sorted(_others(path, file))
+            for group in file.groups():
+                found = file.group(group)
+                if LAYOUT not in found.attrs:
+                    return f"has a part that is no export: {group}" if group else "is no export"
+                layout = layout_from(path, found)
+                others += sorted(found.variables.keys() - set(layout.order))
+                if found.digest and found.digest["metadata"] != metadata_digest(found.description):
+                    return "was changed since it was written"
             return f"has parts that are of no export: {few(others, 5)}" if others else ""
     except OscaxrError as error:
         return f"is no export that can be read ({error})"

@@ -21,8 +21,17 @@ from oscaxr.errors import (
 from oscaxr.files.atomic import atomic_target, explained
 from oscaxr.model import names as n
 from oscaxr.progress import Report, progress_bar
-from oscaxr.store.encoding import Chunks, Format, group_attrs, prepare, with_dtypes
-from oscaxr.store.layout import LAYOUT, PROVENANCE, SUFFIXES, Kind, PathLike, layout_of
+from oscaxr.store.encoding import Chunks, group_attrs, prepare, with_dtypes
+from oscaxr.store.layout import (
+    LAYOUT,
+    PROVENANCE,
+    SUFFIXES,
+    Format,
+    Kind,
+    PathLike,
+    format_named,
+    layout_of,
+)
 from oscaxr.store.provenance import Origin
 from oscaxr.store.writing import Part, uninterrupted, write, writer_of
 
@@ -124,7 +133,7 @@ def save(
     ['dff', 'run_velocity']
     """
     target = _place(path, overwrite)
-    file_format, packed = format_of(target)
+    file_format, packed = _format_of(target)
     groups, kind, name = _groups(obj)
     if kind == "DataTree" and (roi is not None or segments is not None):
         raise CriterionError("roi= and segments= differ by session: choose before making the tree")
@@ -184,14 +193,15 @@ def _place(path: PathLike, overwrite: bool) -> Path:
     return target
 
 
-def format_of(path: Path) -> tuple[Format, bool]:
+def _format_of(path: Path) -> tuple[Format, bool]:
     """Return the format that a path stands for, and whether it is packed into one file."""
-    for suffix in SUFFIXES:
-        if path.name.lower().endswith(suffix):
-            return "netcdf" if suffix == ".nc" else "zarr", suffix == ".zarr.zip"
-    raise ExportError(
-        f"cannot tell the format of {path}: the name of an export ends in {', '.join(SUFFIXES)}"
-    )
+    found = format_named(path)
+    if found is None:
+        endings = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+        raise ExportError(
+            f"cannot tell the format of {path}: the name of an export ends in {endings}"
+        )
+    return found, path.name.lower().endswith(".zip")
 
 
 def _groups(obj: Exportable) -> tuple[dict[str, xr.Dataset], Kind, str | None]:

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import threading
+import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,12 +23,14 @@ import xarray as xr
 from oscaxr.arrays.lazy import Array, OrthogonalArray
 from oscaxr.arrays.xarray_internals import innermost
 from oscaxr.errors import DamagedExportError, ExportContentError, ExportError
+from oscaxr.files.atomic import newest
 from oscaxr.model import names as n
 from oscaxr.progress import Report
 from oscaxr.store import zarr_read
-from oscaxr.store.encoding import Format, Region, Stored, as_stored
+from oscaxr.store.encoding import Region, Stored, as_stored
 from oscaxr.store.layout import (
     DIGESTED_BYTES,
+    Format,
     Layout,
     StoredGroup,
     convert,
@@ -172,7 +175,12 @@ class ZarrWriter:
 
     def write(self, group: str, one: Stored, region: Region, values: Array) -> None:
         """Write a block of a variable."""
-        self._arrays[group, one.name][region or ...] = values
+        try:
+            self._arrays[group, one.name][region or ...] = values
+        except BaseException:
+            # Zarr goes on with its other chunks, and would write into a folder that is removed.
+            _wait_until_unchanged(self.folder)
+            raise
 
     def finish(self, attrs: Mapping[str, dict[str, Any]]) -> zarr_read.ZarrFile:
         """Write the attributes of the groups, and gather all metadata."""
@@ -222,6 +230,17 @@ class ZarrWriter:
             shuffle="bitshuffle" if width > 1 else "noshuffle",
         )
         return [blosc, checksum]
+
+
+def _wait_until_unchanged(folder: Path) -> None:
+    before, now = -1, 0
+    while before != now:
+        before = now
+        time.sleep(0.2)
+        try:
+            now = newest(folder)
+        except FileNotFoundError:
+            now = time.time_ns()
 
 
 @contextmanager

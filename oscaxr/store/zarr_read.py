@@ -31,7 +31,7 @@ from oscaxr.store.checks import (
     damaged,
     read_json,
 )
-from oscaxr.store.layout import LAYOUT, StoredGroup, StoredVariable
+from oscaxr.store.layout import LAYOUT, StoredGroup, StoredVariable, check_identity
 
 DOCUMENT: Final = "zarr.json"
 """File that describes a group or an array."""
@@ -170,6 +170,8 @@ class ZarrFile:
         self.files = StoreFiles(path)
         self._nodes = self._read_nodes()
         self._digest = self.files.document(DIGEST)
+        if self._digest is not None:
+            check_identity(path, self._digest["identity"], self._digest["groups"], self.groups())
 
     def _read_nodes(self) -> dict[str, dict[str, Any]]:
         root = self.files.document(DOCUMENT)

@@ -7,6 +7,7 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
+import h5py
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -357,6 +358,41 @@ class TestDigest:
             (path / "oscaxr.json").unlink()
         with pytest.raises(DamagedExportError, match="has no digest"):
             open_exported(path)
+
+    def test_a_digest_that_was_edited_is_noticed(self, copy, suffix):
+        """Also where it was emptied, so that nothing is held against it."""
+        path = copy(suffix)
+        if suffix == ".nc":
+
+            def change(attrs, variable):
+                digest = json.loads(attrs.getncattr("oscaxr_digest"))
+                attrs.setncattr("oscaxr_digest", json.dumps(digest | {"values": {}}))
+                variable("start_frame_twop")[...] = 1
+
+            edited(path, change)
+        else:
+            digest = json.loads((path / "oscaxr.json").read_text())
+            digest["groups"][""]["values"] = {}
+            (path / "oscaxr.json").write_text(json.dumps(digest))
+        for read in (open_exported, check_complete, ox.open_session):
+            with pytest.raises(DamagedExportError, match="or its digest was"):
+                read(path)
+
+    def test_a_session_that_left_a_tree_is_noticed(self, tmp_path, few_session, suffix):
+        small = few_session[["run_velocity"]]
+        tree = xr.DataTree.from_dict({"/mouse_1/session_1": small, "/mouse_1/session_2": small})
+        path = save(tree, tmp_path / f"tree{suffix}")
+        with open_exported(path) as whole:
+            assert len(list(whole.leaves)) == 2
+        if suffix == ".nc":
+            with h5py.File(path, "a") as file:
+                del file["mouse_1/session_2"]
+        else:
+            shutil.rmtree(path / "mouse_1/session_2")
+            importlib.import_module("zarr").consolidate_metadata(path)
+        for read in (open_exported, check_complete):
+            with pytest.raises(DamagedExportError, match="a part of it was added, removed"):
+                read(path)
 
     def test_is_its_identity(self, exports, tmp_path, few_session, suffix):
         def identity_of(path):

@@ -17,7 +17,7 @@ import oscaxr as ox
 from how_many import examples
 from oscaxr.errors import ExportContentError, ExportError, SessionNotFoundError
 from oscaxr.store.current import provenance_of
-from oscaxr.store.layout import attr_types_of, is_exported, plain_attr, restore_attrs
+from oscaxr.store.layout import attr_types_of, format_named, plain_attr, restore_attrs
 from oscaxr.store.open import open_exported
 from oscaxr.store.save import save
 from small_sessions import LAYOUTS, USEFUL_VARIABLES, only, small_spec
@@ -611,8 +611,8 @@ class TestRefusals:
         for name in ("bad.nc", "bad.zarr"):
             with pytest.raises(ExportError, match="cannot open"):
                 open_exported(tmp_path / name)
-        assert not is_exported("a.nwb")
-        assert is_exported(tmp_path / "a.zarr.zip")
+        assert format_named("a.nwb") is None
+        assert format_named(tmp_path / "a.zarr.zip") == "zarr"
 
     def test_unknown_compression(self, memory_session, tmp_path):
         for suffix in FORMATS:

@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -163,3 +165,32 @@ def test_nothing_is_replaced_without_overwrite(tmp_path, small):
     with pytest.raises(ox.OscaxrError, match="exists already"):
         ox.save(small, path)
     assert contents(path) == before
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_an_export_with_an_array_of_ones_own(tmp_path, small, suffix):
+    path = ox.save(small, tmp_path / f"s{suffix}")
+    if suffix == ".nc":
+        with h5py.File(path, "a") as file:
+            file["mine"] = [1.0, 2.0]
+    else:
+        zarr = pytest.importorskip("zarr")
+        root = zarr.open_group(path, mode="a")
+        root.create_array("mine", data=np.arange(3.0), dimension_names=["x"])
+        zarr.consolidate_metadata(path)
+    refused(small, path)
+
+
+def test_what_plain_xarray_made_of_an_export(tmp_path, small):
+    export = ox.save(small, tmp_path / "s.zarr")
+    path = tmp_path / "again.zarr"
+    xr.open_zarr(export).drop_encoding().assign(mine=("x", [3.0, 4.0])).to_zarr(path)
+    refused(small, path)
+
+
+def test_an_export_that_lost_its_digest_is_replaced(tmp_path, small):
+    path = ox.save(small, tmp_path / "s.zarr")
+    (path / "oscaxr.json").unlink()
+    ox.save(small.assign(b=3), path, overwrite=True)
+    with ox.open_exported(path) as ds:
+        assert "b" in ds
