@@ -21,12 +21,13 @@ from oscaxr.store.layout import (
     LAYOUT,
     PREFIX,
     PROVENANCE,
+    StoredGroup,
     as_plain,
     format_named,
     metadata_digest,
     provenance_from,
 )
-from oscaxr.store.open import ExportFile, existing, layout_from, opened_export
+from oscaxr.store.open import existing, layout_from, opened_export
 from oscaxr.store.zarr_read import DIGEST, DOCUMENT
 
 DIGEST_BYTES: Final = 8 * 2**30
@@ -156,9 +157,9 @@ def _why_not_ours(path: Path) -> str:
     """Say why a file or folder is not, or not only, what an export wrote; empty where it is."""
     try:
         with opened_export(path) as file:
-            others = sorted(_others(path, file))
-            for group in file.groups():
-                found = file.group(group)
+            groups = {group: file.group(group) for group in file.groups()}
+            others = sorted(_others(path, groups))
+            for group, found in groups.items():
                 if LAYOUT not in found.attrs:
                     return f"has a part that is no export: {group}" if group else "is no export"
                 layout = layout_from(path, found)
@@ -170,11 +171,11 @@ def _why_not_ours(path: Path) -> str:
         return f"is no export that can be read ({error})"
 
 
-def _others(path: Path, file: ExportFile) -> Iterator[str]:
+def _others(path: Path, groups: Mapping[str, StoredGroup]) -> Iterator[str]:
     """Name the files in the folder of a store that are none of the store."""
-    arrays, groups = set(), file.groups()
-    for group in groups:
-        arrays |= {f"{group}/{name}".lstrip("/") for name in file.group(group).variables}
+    arrays = {
+        f"{group}/{name}".lstrip("/") for group, found in groups.items() for name in found.variables
+    }
     for one in path.rglob("*"):
         key = one.relative_to(path).as_posix()
         part = _PART.fullmatch(key)
