@@ -12,16 +12,6 @@ from oscaxr.errors import SchemaError
 NAMES = ["dff", "run_velocity", "pupil_diameter", "pupil_center_shift"]
 
 
-@pytest.fixture(scope="module")
-def segments(memory_session):
-    return memory_session.osca.select(gabor_frame="U")
-
-
-@pytest.fixture(scope="module")
-def u(memory_session, segments):
-    return memory_session.osca.sequences("dff", segments, pre=0.5, post=0.5)
-
-
 class TestHierarchical:
     def test_levels_of_roi_data(self, u):
         frame = to_hierarchical_frame(u)

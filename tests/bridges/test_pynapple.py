@@ -10,16 +10,6 @@ from oscaxr.bridges.pynapple import to_numpy, to_pynapple
 from oscaxr.errors import MissingVariableError, SchemaError
 
 
-@pytest.fixture(scope="module")
-def segments(memory_session):
-    return memory_session.osca.select(gabor_frame="U")
-
-
-@pytest.fixture(scope="module")
-def u(memory_session, segments):
-    return memory_session.osca.sequences("dff", segments, pre=0.5, post=0.5)
-
-
 @pytest.mark.skipif(find_spec("pynapple") is None, reason="needs pynapple")
 class TestPynapple:
     def test_traces_of_rois(self, memory_session):

@@ -17,11 +17,6 @@ to_rgb = pytest.importorskip("matplotlib.colors").to_rgb
 DIMS = ("roi", "height", "width")
 
 
-@pytest.fixture
-def ax():
-    return Figure(layout="constrained").subplots()
-
-
 @pytest.fixture(scope="module")
 def ds(memory_session):
     valid = np.ones(memory_session.sizes["roi"], bool)

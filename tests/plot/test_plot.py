@@ -16,11 +16,6 @@ def ds():
     return ox.sample.session(n_rois=15, scale=0.05)
 
 
-@pytest.fixture(scope="module")
-def u(ds):
-    return ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=1, post=1)
-
-
 def test_own_axes_are_made(u):
     from matplotlib import pyplot
 

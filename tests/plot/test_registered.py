@@ -13,11 +13,6 @@ from small_sessions import small_spec
 Figure = pytest.importorskip("matplotlib.figure").Figure
 
 
-@pytest.fixture
-def ax():
-    return Figure(layout="constrained").subplots()
-
-
 @pytest.fixture(scope="module")
 def mouse():
     return [

@@ -10,24 +10,9 @@ from oscaxr.errors import CriterionError, MissingVariableError
 Figure = pytest.importorskip("matplotlib.figure").Figure
 
 
-@pytest.fixture
-def ax():
-    return Figure(layout="constrained").subplots()
-
-
 @pytest.fixture(scope="module")
 def ds():
     return ox.sample.session(n_rois=15, scale=0.05, field_shape=(64, 64), include="templates")
-
-
-@pytest.fixture(scope="module")
-def u(ds):
-    return ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=1, post=1)
-
-
-@pytest.fixture(scope="module")
-def d(ds):
-    return ds.osca.sequences("dff", ds.osca.select(gabor_frame="D"), pre=1, post=1)
 
 
 def bands_of(drawn):
