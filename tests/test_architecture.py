@@ -62,7 +62,7 @@ SAME_NAME: Mapping[str, str] = {
 }
 
 # Folders of tests that are no rooms of the package.
-OTHER_TESTS = frozenset({"benchmarks", "docs", "fixtures"})
+OTHER_TESTS = frozenset({"attacks", "benchmarks", "docs", "fixtures"})
 # Tests of the package as a whole, at the top of tests/, and what they ask. Others name a module.
 OF_THE_WHOLE: Mapping[str, str] = {
     "architecture": "whether the house is built as the rules here say",
