@@ -15,19 +15,22 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from oscaxr.arrays.lazy import OrthogonalArray, release
-from oscaxr.arrays.windows import view_or_variable
+from oscaxr.arrays.lazy import OrthogonalArray
 from oscaxr.arrays.xarray_internals import innermost
 
 ReadBlock = Callable[[slice], npt.NDArray[Any]]
-"""Returns the traces of a slice of columns, (time, column)."""
+"""Returns the traces of a slice of columns, (column, time), that may be overwritten."""
 
 Result = TypeVar("Result")
 Kernel = Callable[[npt.NDArray[Any], slice], Result]
 """Takes traces, (column, time), that it may overwrite, and says something about those columns."""
 
 BUDGET_BYTES = 128 * 2**20
+# Where whole rows are stored together, all of them are read for each block of columns.
+ROWS_BUDGET_BYTES = 400 * 2**20
 GROUP_COLUMNS = 32
+# Read at a time of data in one piece: what is read is turned over while the caches hold it.
+_ROWS_BYTES = 2 * 2**20
 
 # Measured on 628 ROIs by 126,741 frames: a tile that fits the second-level cache.
 _TILE_FRAMES = 512
@@ -39,29 +42,28 @@ def map_columns(
     n_columns: int,
     kernel: Kernel[Result],
     *,
-    budget_bytes: int = BUDGET_BYTES,
+    budget_bytes: int = ROWS_BUDGET_BYTES,
     threads: int | None = None,
     align: int = GROUP_COLUMNS,
 ) -> list[Result]:
     """Run a kernel over the columns of a (time, column) array, a few columns at a time."""
+    if not n_columns:
+        return []
     threads = max(1, thread_count() if threads is None else threads)
     group, width = _block_widths(n_time, n_columns, budget_bytes, threads, max(1, align))
-
-    def turned(columns: slice) -> Result:
-        return kernel(_turned(read_block(columns)), columns)
 
     results: list[Result] = []
     with ThreadPoolExecutor(max_workers=threads) as pool:
         if align <= group:
             # Columns are stored in groups as small as those worked on: each thread reads its own.
-            return list(pool.map(turned, _slices(0, n_columns, group)))
+            slices = _slices(0, n_columns, group)
+            return list(pool.map(lambda columns: kernel(read_block(columns), columns), slices))
         for start in range(0, n_columns, width):
             stop = min(start + width, n_columns)
-            block = read_block(slice(start, stop))
+            rows = read_block(slice(start, stop))
 
-            def run(columns: slice, block: npt.NDArray[Any] = block, start: int = start) -> Result:
-                rows = _turned(block[:, columns.start - start : columns.stop - start])
-                return kernel(rows, columns)
+            def run(columns: slice, rows: npt.NDArray[Any] = rows, start: int = start) -> Result:
+                return kernel(rows[columns.start - start : columns.stop - start], columns)
 
             results.extend(pool.map(run, _slices(start, stop, group)))
     return results
@@ -80,18 +82,46 @@ def stored_width(traces: xr.DataArray, time_dim: str) -> int:
     if isinstance(data, np.ndarray):
         return 1
     if isinstance(data, OrthogonalArray):
-        return data.chunk_shape[traces.dims.index(column_dim)] if data.chunk_shape else 1
+        axis = traces.dims.index(column_dim)
+        if data.chunk_shape:
+            return data.chunk_shape[axis]
+        # In one piece, the last axis of the source varies fastest.
+        return int(traces.sizes[column_dim]) if data.order[axis] == data.ndim - 1 else 1
     return int(traces.sizes[column_dim])
 
 
 def column_reader(traces: xr.DataArray, time_dim: str) -> ReadBlock:
     """Return a reader of column blocks of a two-dimensional array, whatever its order of dims."""
-    time_first = traces.dims[0] == time_dim
-    source = view_or_variable(traces.variable)
+    # Turned over after reading: a lazy array would read a transposed index point by point.
+    time_first, source = traces.dims[0] == time_dim, traces.variable
+    n_time, width = traces.sizes[time_dim], stored_width(traces, time_dim)
+    (column_dim,) = (dim for dim in traces.dims if dim != time_dim)
+    by_rows = isinstance(innermost(source), OrthogonalArray) and width > GROUP_COLUMNS
+    whole = by_rows and time_first and width == traces.sizes[column_dim]
+    length = max(1, n_time)
+    if by_rows:
+        stored = stored_width(traces, str(column_dim))
+        length = max(1, _ROWS_BYTES // (stored * width * source.dtype.itemsize)) * stored
 
     def read(columns: slice) -> npt.NDArray[Any]:
-        # Turned over after reading: a lazy array would read a transposed index point by point.
-        return np.asarray(source[:, columns]) if time_first else np.asarray(source[columns]).T
+        rows = np.empty((columns.stop - columns.start, n_time), _own_dtype(source.dtype))
+
+        def fill(start: int) -> None:
+            frames = slice(start, min(start + length, n_time))
+            if whole:
+                part = np.asarray(source[frames])[:, columns]
+            elif time_first:
+                part = np.asarray(source[frames, columns])
+            else:
+                part = np.asarray(source[columns, frames]).T
+            _turn(part, rows[:, frames])
+
+        if by_rows:
+            with ThreadPoolExecutor(thread_count()) as pool:
+                list(pool.map(fill, range(0, n_time, length)))
+        else:
+            fill(0)
+        return rows
 
     return read
 
@@ -109,7 +139,7 @@ def time_blocks(
     # Whole rows of the file's chunks, so that none is read twice, where they are not too long.
     stored = stored_width(traces, column_dim)
     length = max(length // stored * stored or length, back + ahead + 1)
-    source, time_first = view_or_variable(traces.variable), traces.dims[0] == time_dim
+    source, time_first = traces.variable, traces.dims[0] == time_dim
     starts = range(0, max(1, n_time - back - ahead), length)
     for start in starts:
         stop = n_time if start == starts[-1] else start + length
@@ -117,7 +147,6 @@ def time_blocks(
         frames = slice(start - before, stop + after)
         block = np.asarray(source[frames]) if time_first else np.asarray(source[:, frames]).T
         yield block, before, after
-        release(source)
 
 
 def finite_columns(traces: xr.DataArray, time_dim: str, budget_bytes: int) -> npt.NDArray[np.bool_]:
@@ -140,16 +169,28 @@ def _block_widths(
     width = max(1, min(affordable - group * threads, n_columns))
     if align < width < n_columns:
         width -= width % align
+    # As many blocks as are needed, of equal width where that is of no matter.
+    if align > width:
+        width = math.ceil(n_columns / math.ceil(n_columns / width))
     return group, width
 
 
-def _turned(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def turned(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return a private, contiguous copy of (time, column) as (column, time)."""
-    dtype = block.dtype if block.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    rows = np.empty(block.shape[::-1], dtype=dtype.newbyteorder("="))
-    for start in range(0, block.shape[0], _TILE_FRAMES):
-        rows[:, start : start + _TILE_FRAMES] = block[start : start + _TILE_FRAMES].T
+    rows = np.empty(block.shape[::-1], _own_dtype(block.dtype))
+    _turn(block, rows)
     return rows
+
+
+def _turn(block: npt.NDArray[Any], rows: npt.NDArray[Any]) -> None:
+    for start in range(0, len(block), _TILE_FRAMES):
+        rows[:, start : start + _TILE_FRAMES] = block[start : start + _TILE_FRAMES].T
+
+
+def _own_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return what a recording is worked on as."""
+    own = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    return own.newbyteorder("=")
 
 
 VARIABLE: Final = "OSCAXR_THREADS"

@@ -7,7 +7,6 @@ rel_time). xarray's own lazy array would broadcast all of them against each othe
 of many ROIs those index arrays cost more than the data.
 """
 
-import mmap
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -124,12 +123,6 @@ def take_outer(values: Array, indices: tuple[slice | Array, ...]) -> Array:
         if isinstance(index, np.ndarray):
             values = values[(slice(None),) * axis + (index,)]
     return values
-
-
-def view_of(reader: Reader) -> Array | None:
-    """Return a reader's whole array as a read-only view, where the reader can give one."""
-    view = getattr(reader, "view", None)
-    return None if view is None else view()
 
 
 class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
@@ -253,13 +246,6 @@ class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
         values = self.reader.read(tuple(flat))
         return values.reshape(natural)[(*flip, ...)].transpose(self.order)
 
-    def view(self) -> Array | None:
-        """Return the array as a read-only view of its source, where that is possible."""
-        if not all(isinstance(index, slice) for index in self.indices):
-            return None
-        whole = view_of(self.reader)
-        return None if whole is None else whole[self.indices].transpose(self.order)
-
     async def async_get_duck_array(self) -> Array:
         """Read the values; files are not read asynchronously, so this waits."""
         return self.get_duck_array()
@@ -355,16 +341,3 @@ class ArrayReader:
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`Reader`)."""
         return np.array(take_outer(self.array, indices))
-
-
-def release(view: Any) -> None:
-    """Give back the pages of the mapped file that an array is a view of; else do nothing."""
-    base: Any = view
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, memoryview):
-        base = base.obj
-    # Pages that were written to would be lost.
-    can = isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED")
-    if can and not view.flags.writeable:
-        base.madvise(mmap.MADV_DONTNEED)

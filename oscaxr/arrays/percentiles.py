@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from oscaxr.arrays.columns import BUDGET_BYTES, GROUP_COLUMNS, ReadBlock, map_columns
+from oscaxr.arrays.columns import GROUP_COLUMNS, ROWS_BUDGET_BYTES, ReadBlock, map_columns, turned
 from oscaxr.errors import SchemaError
 
 FloatArray = npt.NDArray[np.float64]
@@ -28,7 +28,7 @@ def column_factors(
     n_columns: int,
     percentiles: Sequence[float] = PUBLISHED_PERCENTILES,
     *,
-    budget_bytes: int = BUDGET_BYTES,
+    budget_bytes: int = ROWS_BUDGET_BYTES,
     threads: int | None = None,
     align: int = GROUP_COLUMNS,
     with_ranges: bool = False,
@@ -87,7 +87,7 @@ def nan_percentiles(
         raise SchemaError(f"percentiles are of one trace or of (time, column), not {values.shape}")
     columns = values[:, np.newaxis] if values.ndim == 1 else values
     found = column_factors(
-        lambda which: columns[:, which],
+        lambda which: turned(columns[:, which]),
         columns.shape[0],
         columns.shape[1],
         percentiles,

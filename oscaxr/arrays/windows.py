@@ -92,13 +92,6 @@ def chunk_rows(source: xr.Variable) -> int:
     return stored[0] if stored else 1
 
 
-def view_or_variable(source: xr.Variable) -> Any:
-    """Return a variable as a read-only view of its file, or as it is where there is no view."""
-    array = innermost(source)
-    view = array.view() if isinstance(array, OrthogonalArray) else None
-    return source if view is None else view
-
-
 def window_reader(variable: xr.Variable) -> tuple[WindowReader, OrthogonalArray] | None:
     """Return the reader behind a lazy variable of sequences, None for any other variable."""
     data = innermost(variable)

@@ -1,19 +1,18 @@
 """Reading the bytes of one HDF5 dataset without HDF5's global lock, where that is safe.
 
-Of contiguous data, adjacent rows are read with ``preadv`` straight into the result, and others are
-taken from a read-only memory map. Chunks whose only filter is gzip are read with ``pread`` and
-inflated in two threads, each touched chunk once. Of a file on a server, the ranges of bytes that
-are needed are fetched together. Where neither applies the caller reads through h5py.
+Chunks whose only filter is gzip are read and inflated in two threads, each touched chunk once (for
+data in one piece, see :mod:`oscaxr.files.contiguous`). Of a file on a server, the ranges of bytes
+that are needed are fetched together. Where neither applies the caller reads through h5py.
 """
 
-import mmap
 import os
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from oscaxr.files.hdf5 import Stamp, check_unchanged
 if TYPE_CHECKING:
     from oscaxr.files.range_cache import RangeCache
 
+_SEEKING = threading.Lock()
 # Below this many bytes a second thread costs more than it saves.
 THREADED_BYTES = 4_000_000
 # Rows with less between them are fetched together: it would come with their blocks anyway.
@@ -103,20 +103,48 @@ def _chunk_table(dataset: h5py.Dataset, stamp: Stamp | None) -> Chunked | None:
     return Chunked(dataset.shape, dataset.dtype, stamp, chunk, bool(filters), offsets, sizes)
 
 
+@dataclass(frozen=True)
+class LocalFile:
+    """A file of this machine, open to be read without HDF5."""
+
+    path: str
+    descriptor: int
+
+    def read_into(self, out: Array, offset: int) -> None:
+        """Fill a contiguous array from a place of the file."""
+        left = memoryview(out.reshape(-1).view(np.uint8).data)
+        while len(left):
+            if hasattr(os, "preadv"):
+                n_bytes = os.preadv(self.descriptor, [left], offset)
+            else:
+                # On Windows a place is sought and then read: one thread at a time.
+                with _SEEKING:
+                    os.lseek(self.descriptor, offset, os.SEEK_SET)
+                    piece = os.read(self.descriptor, len(left))
+                n_bytes = len(piece)
+                left[:n_bytes] = piece
+            if not n_bytes:
+                raise FormatError(
+                    f"{self.path} is truncated: it ends at byte {offset}, but its data run to byte "
+                    f"{offset + len(left)}. Fetch the file again."
+                )
+            left, offset = left[n_bytes:], offset + n_bytes
+
+
 @contextmanager
-def _opened(path: str, storage: Storage) -> Iterator[int]:
+def opened_unchanged(path: str, stamp: Stamp | None) -> Iterator[LocalFile]:
     """Open a file; refuse to read at places found in another file that had the same name."""
-    check_unchanged(path, storage.stamp, path)
-    descriptor = os.open(path, os.O_RDONLY)
+    check_unchanged(path, stamp, path)
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        check_unchanged(path, storage.stamp, descriptor)
-        yield descriptor
+        check_unchanged(path, stamp, descriptor)
+        yield LocalFile(path, descriptor)
     finally:
         os.close(descriptor)
 
 
 @cache
-def inflate() -> Callable[[bytes, int], bytes | bytearray]:
+def inflate() -> Callable[[Any, int], bytes | bytearray]:
     """Return the fastest inflater that is installed."""
     try:
         from deflate import zlib_decompress
@@ -125,69 +153,7 @@ def inflate() -> Callable[[bytes, int], bytes | bytearray]:
     return lambda data, size: zlib_decompress(data, size)
 
 
-def map_contiguous(path: str, storage: Contiguous) -> Array:
-    """Map a contiguous dataset, read-only."""
-    n_bytes = storage.shape[0] * storage.row_bytes
-    # An ndarray over a plain map, not numpy.memmap: the subclass slows every view made of it.
-    with _opened(path, storage) as descriptor:
-        size = os.fstat(descriptor).st_size
-        if size < storage.offset + n_bytes:
-            raise FormatError(
-                f"{path} is truncated: it has {size} bytes, but its data run to byte "
-                f"{storage.offset + n_bytes}. Fetch the file again."
-            )
-        start = storage.offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
-        length = storage.offset - start + n_bytes
-        mapped = mmap.mmap(descriptor, length, access=mmap.ACCESS_READ, offset=start)
-    return np.ndarray(storage.shape, storage.dtype, buffer=mapped, offset=storage.offset - start)
-
-
-def read_contiguous(path: str, storage: Contiguous, indices: Indices) -> Array:
-    """Read the outer product of the indices of a contiguous dataset."""
-    first, *rest = indices
-    whole = all(_is_whole(index, size) for index, size in zip(rest, storage.shape[1:], strict=True))
-    if whole and isinstance(first, slice) and hasattr(os, "preadv"):
-        rows = range(storage.shape[0])[first]
-        if rows.step == 1:
-            return _read_adjacent(path, storage, rows)
-    data = map_contiguous(path, storage)
-    if not whole or not isinstance(first, np.ndarray):
-        return np.ascontiguousarray(take_outer(data, indices))
-
-    def take(out: Array, part: slice) -> None:
-        # mode="clip" lets numpy write straight into `out`; the caller gives existing rows.
-        np.take(data, first[part], axis=0, out=out[part], mode="clip")
-
-    return _filled((len(first), *data.shape[1:]), data.dtype, take)
-
-
-def _filled(
-    shape: tuple[int, ...], dtype: np.dtype[Any], copy: Callable[[Array, slice], None]
-) -> Array:
-    """Return a new array filled range by range, in threads where that is quicker."""
-    out = np.empty(shape, dtype)
-    threaded = out.nbytes > THREADED_BYTES
-    in_threads(partial(copy, out), parts_for_threads(len(out)) if threaded else [slice(None)])
-    return out
-
-
-def _read_adjacent(path: str, storage: Contiguous, rows: range) -> Array:
-    """Read adjacent rows of a contiguous dataset, straight into the result."""
-
-    def read(out: Array, part: slice) -> None:
-        left = memoryview(out[part].reshape(-1).view(np.uint8).data)
-        place = storage.offset + rows[part].start * storage.row_bytes
-        while len(left):
-            n_bytes = os.preadv(descriptor, [left], place)
-            if not n_bytes:
-                raise FormatError(f"{path} is truncated: it ends at byte {place}. Fetch it again.")
-            left, place = left[n_bytes:], place + n_bytes
-
-    with _opened(path, storage) as descriptor:
-        return _filled((len(rows), *storage.shape[1:]), storage.dtype, read)
-
-
-def read_chunks(path: str, storage: Chunked, indices: Indices) -> Array:
+def read_chunks(file: LocalFile, storage: Chunked, indices: Indices) -> Array:
     """Read the outer product of the indices, inflating each touched chunk once."""
     by_axis = [
         split_by_chunk(index, size, width)
@@ -198,17 +164,17 @@ def read_chunks(path: str, storage: Chunked, indices: Indices) -> Array:
     n_bytes = int(np.prod(storage.chunk_shape)) * storage.dtype.itemsize
     decompress = inflate()
 
-    def copy(descriptor: int, part: slice) -> None:
+    def copy(part: slice) -> None:
         for segments in work[part]:
             place = tuple(chunk for chunk, _, _ in segments)
-            size = int(storage.sizes[place])
-            raw = os.pread(descriptor, size, int(storage.offsets[place]))
+            raw = np.empty(int(storage.sizes[place]), np.uint8)
+            file.read_into(raw, int(storage.offsets[place]))
             try:
                 data = decompress(raw, n_bytes) if storage.deflated else raw
                 chunk = np.frombuffer(data, storage.dtype).reshape(storage.chunk_shape)
             except Exception as error:
                 raise FormatError(
-                    f"{path}: the chunk at {place} of a dataset of shape {storage.shape} is "
+                    f"{file.path}: the chunk at {place} of a dataset of shape {storage.shape} is "
                     f"damaged or cut short ({error}). Fetch the file again."
                 ) from error
             target = tuple(destination for _, destination, _ in segments)
@@ -216,8 +182,7 @@ def read_chunks(path: str, storage: Chunked, indices: Indices) -> Array:
 
     threaded = len(work) > 1 and len(work) * n_bytes > THREADED_BYTES
     parts = parts_for_threads(len(work)) if threaded else [slice(None)]
-    with _opened(path, storage) as descriptor:
-        in_threads(partial(copy, descriptor), parts)
+    in_threads(copy, parts)
     return out
 
 
@@ -235,10 +200,6 @@ def split_by_chunk(index: AxisIndex, size: int, width: int) -> list[Segment]:
         inside = slice(int(local[0]), int(local[-1]) + 1) if is_run else local
         segments.append((chunk, slice(a, b), inside))
     return segments
-
-
-def _is_whole(index: AxisIndex, size: int) -> bool:
-    return isinstance(index, slice) and index.indices(size) == (0, size, 1)
 
 
 def parts_for_threads(length: int) -> list[slice]:

@@ -13,6 +13,7 @@ from oscaxr.arrays.lazy import Array, Once, read_increasing, read_rows
 from oscaxr.errors import FormatError, listed
 from oscaxr.files import chunks
 from oscaxr.files.chunks import Indices, Storage
+from oscaxr.files.contiguous import read_contiguous
 from oscaxr.files.hdf5 import Hdf5File, remedy_for
 
 NUMBERS: Final = "fiub"
@@ -178,29 +179,21 @@ class DatasetReader:
 
     def read(self, indices: Indices) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
-        storage = self._in_one_piece()
-        if storage is not None:
-            return chunks.read_contiguous(self.file.path, storage, indices)
-        return read_increasing(self._read_increasing, indices)
-
-    def _read_increasing(self, indices: Indices) -> Array:
         storage: Storage | None = self._storage()
+        if isinstance(storage, chunks.Contiguous) and not self.file.is_remote:
+            with chunks.opened_unchanged(self.file.path, storage.stamp) as file:
+                return read_contiguous(file, storage, indices)
+        return read_increasing(partial(self._read_increasing, storage), indices)
+
+    def _read_increasing(self, storage: Storage | None, indices: Indices) -> Array:
         if storage is not None and self.file.is_remote:
             with self.file.handle() as file:
                 cache = file.ranges.cache
             return chunks.read_remote(cache, storage, indices, self.read_through_hdf5)
         if isinstance(storage, chunks.Chunked):
-            return chunks.read_chunks(self.file.path, storage, indices)
+            with chunks.opened_unchanged(self.file.path, storage.stamp) as file:
+                return chunks.read_chunks(file, storage, indices)
         return self.read_through_hdf5(indices)
-
-    def view(self) -> Array | None:
-        """Return the whole dataset as a read-only view of the file, where it lies in one piece."""
-        storage = self._in_one_piece()
-        return None if storage is None else chunks.map_contiguous(self.file.path, storage)
-
-    def _in_one_piece(self) -> chunks.Contiguous | None:
-        storage = None if self.file.is_remote else self._storage()
-        return storage if isinstance(storage, chunks.Contiguous) else None
 
     def read_through_hdf5(self, indices: Indices) -> Array:
         """Read slices that cover the indices with h5py, in runs of rows."""

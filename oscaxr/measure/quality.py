@@ -225,7 +225,6 @@ def map_rois(
         dff.sizes[n.TIME],
         dff.sizes[roi_dim(dff)],
         kernel,
-        budget_bytes=BUDGET_BYTES,
         align=stored_width(dff, n.TIME),
     )
 

@@ -11,7 +11,7 @@ import xarray as xr
 from oscaxr.arrays.columns import thread_count
 from oscaxr.arrays.computed import unscaled
 from oscaxr.arrays.percentiles import sorted_percentiles
-from oscaxr.arrays.windows import WindowReader, chunk_rows, view_or_variable, window_reader
+from oscaxr.arrays.windows import WindowReader, chunk_rows, window_reader
 from oscaxr.arrays.xarray_internals import data_of
 from oscaxr.errors import CriterionError, MissingVariableError, option
 from oscaxr.model import names as n
@@ -268,19 +268,22 @@ def _accumulate(
     """Return mean, sum of squared deviations and count over sequences: (offset, ...)."""
     frames = reader.windows.frames(sequences, offsets)
     source = reader.source.isel(dict(zip(reader.source.dims[1:], rest, strict=True)))
-    view = view_or_variable(source)
     n_columns = int(np.prod(source.shape[1:]))
     rows = chunk_rows(source)
     step = max(1, BLOCK_BYTES // max(1, rows * n_columns * 8)) * rows
-    existing = frames[frames >= 0]
-    first, last = (int(existing.min()), int(existing.max())) if existing.size else (0, -1)
+    # Where each frame is wanted, in the order of the recording.
+    wanted = np.argsort(frames, axis=None, kind="stable")
+    wanted = wanted[np.searchsorted(frames.ravel(), 0, sorter=wanted) :]
+    rising, offset = frames.ravel()[wanted], wanted % frames.shape[1]
+    first, last = (int(rising[0]), int(rising[-1])) if rising.size else (0, -1)
     early = np.asarray(source[first : first + 1].values, np.float64).reshape(-1)
     shift = np.where(np.isfinite(early), early, 0.0) if deviations and early.size else 0.0
 
     def add(start: int) -> npt.NDArray[np.float64]:
         low, high = max(start, first), min(start + step, last + 1)
-        weights = _weights(frames, low, high)
-        block = np.asarray(view[low:high]).reshape(high - low, n_columns)
+        part = slice(*np.searchsorted(rising, (low, high)))
+        weights = _weights(offset[part], rising[part] - low, (frames.shape[1], high - low))
+        block = np.asarray(source[low:high]).reshape(high - low, n_columns)
         return _block_sums(weights, block, shift, deviations)
 
     # Sums of values and of their squares, and how many there are; each (offset, column).
@@ -315,16 +318,12 @@ def _block_sums(
         total = weights @ values
         count = weights @ (~missing).astype(np.float64)
     if deviations:
-        squares = weights @ np.square(values)
+        squares = weights @ np.square(values, out=values)
     return np.stack([total, squares, count])
 
 
-def _weights(frames: npt.NDArray[Any], start: int, stop: int) -> Any:
+def _weights(offset: npt.NDArray[Any], frame: npt.NDArray[Any], shape: tuple[int, int]) -> Any:
     """Return how often each frame of a block stands at each offset: sparse (offset, frame)."""
     from scipy.sparse import coo_array
 
-    inside = (frames >= start) & (frames < stop)
-    _, offset = np.nonzero(inside)
-    frame = frames[inside] - start
-    shape = (frames.shape[1], stop - start)
     return coo_array((np.ones(len(frame)), (offset, frame)), shape=shape).tocsr()

@@ -11,7 +11,7 @@ import xarray as xr
 from oscaxr.arrays import percentiles
 from oscaxr.arrays.columns import column_reader, finite_columns, stored_width, thread_count
 from oscaxr.arrays.computed import computed
-from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, Reader, view_of
+from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, Reader
 from oscaxr.errors import InvalidRoiWarning, warn
 from oscaxr.model import names as n
 from oscaxr.model import signals
@@ -107,16 +107,8 @@ class MaskReader(WholeMasks):
 
     def decoder(self) -> Callable[[Array], Array]:
         """Return what decodes the masks of some rows."""
-        view = view_of(self.reader)
         whole = tuple(slice(0, size, 1) for size in self.shape[1:])
-
-        def decode(rows: Array) -> Array:
-            adjacent = np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows)))
-            if view is not None and adjacent:
-                return to_boolean(view[rows[0] : rows[-1] + 1])
-            return to_boolean(self.reader.read((rows, *whole)))
-
-        return decode
+        return lambda rows: to_boolean(self.reader.read((rows, *whole)))
 
 
 Parts = dict[str, Any]

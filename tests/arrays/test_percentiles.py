@@ -15,6 +15,7 @@ from example_sessions import SHARED
 from how_many import examples
 from oscaxr.arrays import columns
 from oscaxr.arrays import percentiles as streamed
+from oscaxr.arrays.columns import turned
 
 tables = hnp.arrays(
     st.sampled_from([np.float32, np.float64]),
@@ -37,7 +38,7 @@ def numpy_percentiles(table, percentiles):
 def test_percentiles_equal_numpy(table, percentiles, budget, threads):
     original = table.copy()
     found = streamed.column_factors(
-        lambda columns: table[:, columns],
+        lambda which: turned(table[:, which]),
         *table.shape,
         percentiles,
         budget_bytes=budget,
@@ -65,7 +66,7 @@ def test_many_columns_in_blocks(dtype):
 
     def read(columns):
         reads.append((columns.start, columns.stop))
-        return table[:, columns]
+        return turned(table[:, columns])
 
     found = streamed.column_factors(read, *table.shape, budget_bytes=2500 * 8 * 60, align=16)
     np.testing.assert_array_equal(found.percentiles, numpy_percentiles(table, [5, 50, 95]))
@@ -89,7 +90,7 @@ def test_memory_stays_within_the_budget():
 
     def read(columns):
         read_width[0] = max(read_width[0], columns.stop - columns.start)
-        return np.zeros((n_time, columns.stop - columns.start))
+        return np.zeros((columns.stop - columns.start, n_time))
 
     columns.map_columns(read, n_time, n_columns, kernel, budget_bytes=budget, threads=2)
     assert most[0] + read_width[0] * n_time * 8 <= budget
@@ -98,7 +99,7 @@ def test_memory_stays_within_the_budget():
 @pytest.mark.parametrize("shape", [(0, 3), (5, 0), (1, 1), (2, 1)])
 def test_empty_and_tiny_tables(shape):
     table = np.ones(shape)
-    found = streamed.column_factors(lambda columns: table[:, columns], *shape)
+    found = streamed.column_factors(lambda which: turned(table[:, which]), *shape)
     assert found.percentiles.shape == (3, shape[1])
     assert np.isnan(found.percentiles).all() if shape[0] == 0 else (found.percentiles == 1).all()
     np.testing.assert_array_equal(streamed.nan_percentiles(table), found.percentiles)
@@ -109,7 +110,7 @@ def test_kernel_errors_reach_the_caller():
         raise RuntimeError("kernel failed")
 
     with pytest.raises(RuntimeError, match="kernel failed"):
-        columns.map_columns(lambda columns: np.zeros((3, 2))[:, columns], 3, 2, kernel)
+        columns.map_columns(lambda which: np.zeros((2, 3))[which], 3, 2, kernel)
 
 
 @pytest.mark.parametrize("dims", [("time", "roi"), ("roi", "time")])
@@ -120,7 +121,7 @@ def test_reader_of_either_order(dims, chunked):
     if chunked:
         traces = traces.chunk({"time": 2})
     read = columns.column_reader(traces, "time")
-    np.testing.assert_array_equal(read(slice(1, 3)), values[:, 1:3])
+    np.testing.assert_array_equal(read(slice(1, 3)), values[:, 1:3].T)
 
 
 @pytest.mark.shared
@@ -136,7 +137,7 @@ def test_published_roi_factors(session, tolerance):
     with h5py.File(path) as file:
         data = file["processing/ophys/DfOverF/RoiResponseSeries/data"]
         found = streamed.column_factors(
-            lambda columns: data[:, columns], *data.shape, budget_bytes=10**6
+            lambda which: turned(data[:, which]), *data.shape, budget_bytes=10**6
         )
     low, middle, high = found.percentiles
     np.testing.assert_allclose(middle, golden[0], rtol=tolerance)

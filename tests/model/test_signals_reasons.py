@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from oscaxr.arrays.columns import turned
 from oscaxr.arrays.percentiles import column_factors
 from oscaxr.model import signals
 
@@ -32,10 +33,10 @@ def reason_by_words(trace):
     )
 )
 def test_reasons_of_bad_rois(traces):
-    found = column_factors(lambda c: traces[:, c], *traces.shape, with_ranges=True)
+    found = column_factors(lambda c: turned(traces[:, c]), *traces.shape, with_ranges=True)
     reasons = signals.reasons(found.percentiles[1], found.ranges)
     expected = [reason_by_words(traces[:, roi]) for roi in range(traces.shape[1])]
     assert reasons.tolist() == expected
-    plain = column_factors(lambda c: traces[:, c], *traces.shape)
+    plain = column_factors(lambda c: turned(traces[:, c]), *traces.shape)
     np.testing.assert_array_equal(plain.percentiles, found.percentiles)
     assert plain.ranges.shape == (4, 0)

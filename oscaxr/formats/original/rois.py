@@ -40,11 +40,6 @@ class TurnedReader:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
         return self.reader.read(indices[::-1]).T
 
-    def view(self) -> Array | None:
-        """Return the whole array as a read-only view of the file, where it lies in one piece."""
-        view = self.reader.view()
-        return None if view is None else view.T
-
 
 def find_traces(file: Hdf5File) -> tuple[DatasetReader, list[str]]:
     """Find the traces of a file and the names of their ROIs."""
