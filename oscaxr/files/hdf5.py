@@ -4,6 +4,7 @@ And whether a local file, of whatever format, still is the one that was opened.
 """
 
 import errno
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -105,6 +106,28 @@ def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
         if error.errno not in NO_LOCKS and "locking flag" not in str(error):
             raise
         return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES, locking=False)
+
+
+def check_written(path: str, dataset: h5py.Dataset) -> None:
+    """Refuse data of which a part was never written: HDF5 would fill in zeros without a word."""
+    layout = dataset.id.get_create_plist().get_layout()
+    wanted = written = 1
+    if not dataset.size:
+        return
+    if layout == h5py.h5d.CHUNKED:
+        wanted = math.prod(-(-n // w) for n, w in zip(dataset.shape, dataset.chunks, strict=True))
+        written = dataset.id.get_num_chunks()
+    elif layout == h5py.h5d.CONTIGUOUS:
+        written = int(dataset.id.get_offset() is not None or bool(dataset.external))
+    elif layout == h5py.h5d.VIRTUAL:
+        wanted = dataset.size
+        written = sum(one.vspace.get_select_npoints() for one in dataset.virtual_sources())
+    if written < wanted:
+        kind = {h5py.h5d.CHUNKED: "chunks", h5py.h5d.VIRTUAL: "values"}.get(layout, "pieces")
+        raise FormatError(
+            f"{path}: {wanted - written} of {wanted} {kind} of {dataset.name} were never written. "
+            "Whoever wrote the file did not finish: fetch it again, or write it again."
+        )
 
 
 def remedy_for(error: BaseException) -> str:
@@ -282,12 +305,14 @@ class Hdf5File:
                 other = self._link(self._folder / source.file_name, what)
                 handle = other._acquire()
             place = PurePosixPath("/") / source.dset_name
-            if other._find(handle, place, depth + 1) is None:
+            found = other._find(handle, place, depth + 1)
+            if found is None:
                 # HDF5 would fill in zeros without a word.
                 raise FormatError(
                     f"{self.path}: {what} refers to {place} of {other.path}, which is not there. "
                     "Fetch that file too, or copy the data into the file (h5repack)."
                 )
+            check_written(other.path, found)
 
     def _link(self, target: Path, what: str) -> "Hdf5File":
         """Return another file that this one refers to."""

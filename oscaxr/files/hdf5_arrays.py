@@ -14,7 +14,7 @@ from oscaxr.errors import FormatError, listed
 from oscaxr.files import chunks
 from oscaxr.files.chunks import Indices, Storage
 from oscaxr.files.contiguous import read_contiguous
-from oscaxr.files.hdf5 import Hdf5File, remedy_for
+from oscaxr.files.hdf5 import Hdf5File, check_written, remedy_for
 
 NUMBERS: Final = "fiub"
 TEXT: Final = "t"
@@ -113,6 +113,7 @@ class Source:
 
     def read(self, dataset: h5py.Dataset) -> Array:
         """Read a dataset whole, naming it should the file be damaged there."""
+        check_written(self.file.path, dataset)
         try:
             return np.asarray(dataset[()])
         except (OSError, MemoryError) as error:
@@ -203,4 +204,5 @@ class DatasetReader:
 
 def _find_storage(file: Hdf5File, name: str) -> Storage | None:
     with file.handle() as handle:
+        check_written(file.path, handle[name])
         return chunks.find_storage(handle[name], file.stamp)

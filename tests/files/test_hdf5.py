@@ -34,14 +34,6 @@ def _compact(group: h5py.Group, name: str) -> None:
     dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, VALUES)
 
 
-def _never_written(group: h5py.Group, name: str) -> None:
-    # Chunks that were never written hold the fill value.
-    dataset = group.create_dataset(
-        name, SHAPE, "f4", chunks=(10, 4), compression="gzip", fillvalue=-7.0
-    )
-    dataset[5:25, 2:5] = VALUES[5:25, 2:5]
-
-
 def _mixed_filters(group: h5py.Group, name: str) -> None:
     # HDF5 may skip a filter for a chunk and says so in the chunk's mask.
     dataset = group.create_dataset(name, SHAPE, "f8", chunks=(61, 3), compression="gzip")
@@ -90,7 +82,6 @@ STORAGE: dict[str, tuple[Callable[[h5py.Group, str], None], Any]] = {
     "fletcher": (_plain(chunks=(10, 4), fletcher32=True), object),
     "lzf": (_plain(chunks=(10, 4), compression="lzf"), object),
     "compact": (_compact, object),
-    "never_written": (_never_written, object),
     "mixed_filters": (_mixed_filters, object),
     "odd_float": (_odd_float, object),
 }
@@ -104,7 +95,6 @@ def storage_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
             make(file, name)
         file.create_dataset("scalar", data=2.5)
         file.create_dataset("no_rows", data=np.empty((0, 4)))
-        file.create_dataset("allocated_late", SHAPE, "f8", fillvalue=3.0)
         file.create_dataset("cube", data=np.arange(2 * 3 * 4).reshape(2, 3, 4), chunks=(1, 2, 3))
     return path
 
@@ -161,13 +151,13 @@ def test_fast_path_is_taken_where_it_is_safe(storage_file: Path, name: str) -> N
         assert storage is None or isinstance(storage, expected)
     else:
         assert isinstance(storage, expected)
-    if name in ("lzf", "compact", "never_written", "mixed_filters", "odd_float"):
+    if name in ("lzf", "compact", "mixed_filters", "odd_float"):
         assert storage is None
     reader.file.close()
 
 
 def test_odd_shapes(storage_file: Path) -> None:
-    for name in ("scalar", "no_rows", "allocated_late", "cube"):
+    for name in ("scalar", "no_rows", "cube"):
         lazy, eager, reader = variable(storage_file, name)
         np.testing.assert_array_equal(lazy.values, eager.values)
         if name == "cube":
@@ -508,6 +498,45 @@ def test_session_file_may_itself_be_a_link(linked: tuple[Path, Path], tmp_path: 
 
 
 # -- damage --------------------------------------------------------------------------------------
+def unwritten(file: h5py.File, name: str, kind: str, shape: tuple[int, ...]) -> str:
+    """Make a dataset of which some was never written; return the words of the error."""
+    half = shape[0] // 2
+    if kind == "contiguous":
+        file.create_dataset(name, shape, "f8")
+        return "1 of 1 pieces"
+    if kind == "chunked":
+        dataset = file.create_dataset(name, shape, "f8", chunks=(half, *shape[1:]))
+        dataset[:half] = 1.0
+        return f"{-(-shape[0] // half) - 1} of {-(-shape[0] // half)} chunks"
+    file["whole"] = np.ones(shape)
+    layout = h5py.VirtualLayout(shape, "f8")
+    layout[:half] = h5py.VirtualSource(".", "/whole", shape)[:half]
+    file.create_virtual_dataset(name, layout)
+    size = int(np.prod(shape))
+    return f"{size - half * size // shape[0]} of {size} values"
+
+
+@pytest.mark.parametrize("kind", ["contiguous", "chunked", "virtual"])
+@pytest.mark.parametrize("part", ["dff", "run_velocity", "segment starts"])
+def test_data_that_were_never_written(sample_paths, tmp_path, kind, part):
+    path = tmp_path / "s.nwb"
+    shutil.copy(sample_paths["gzip"], path)
+    places = {
+        "dff": "processing/ophys/DfOverF/RoiResponseSeries/data",
+        "run_velocity": "processing/behavior/BehavioralTimeSeries/running_velocity/data",
+        "segment starts": "intervals/trials/start_time",
+    }
+    with h5py.File(path, "a") as file:
+        place = places[part]
+        shape, attrs = file[place].shape, dict(file[place].attrs)
+        del file[place]
+        words = unwritten(file, place, kind, shape)
+        file[place].attrs.update(attrs)
+    with (
+        pytest.raises(FormatError, match=rf"{words} of /{place} were never written"),
+        ox.open_session(path) as ds,
+    ):
+        ds[part].load()
 
 
 @pytest.mark.parametrize("name", ["plain", "gzip", "chunked"])
