@@ -9,12 +9,26 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from oscaxr.arrays.lazy import Array, Once, read_increasing, read_rows
+from oscaxr.arrays.lazy import Array, Once, Reader, read_increasing, read_rows
 from oscaxr.errors import FormatError, listed
 from oscaxr.files import chunks
 from oscaxr.files.chunks import Indices, Storage
 from oscaxr.files.contiguous import read_contiguous
 from oscaxr.files.hdf5 import Hdf5File, check_written, remedy_for
+
+# Ways to write the units that are expected, and others that are known and mean other numbers.
+_UNITS: Final = {
+    "s": ("s", "sec", "second", "seconds"),
+    "cm/s": ("cm/s", "cm/sec", "cm/second", "centimeters/second", "centimeters/s", "cm s-1"),
+    "mm": ("mm", "millimeter", "millimeters", "millimetre", "millimetres"),
+    "dF/F": ("df/f", "dff", "1", "ratio", "fraction"),
+}
+_OTHER_UNITS: Final = frozenset(
+    {"ms", "millisecond", "milliseconds", "us", "microseconds", "minutes", "frames"}
+    | {"m/s", "m/sec", "meters/second", "meters/s", "m s-1", "mm/s", "km/h", "degrees/s", "deg/s"}
+    | {"m", "meter", "meters", "metre", "metres", "cm", "centimeters", "um", "micrometers"}
+    | {"px", "pixel", "pixels", "%", "percent", "degree", "degrees", "volt", "volts", "v"}
+).union(*_UNITS.values()) - {"1"}
 
 NUMBERS: Final = "fiub"
 TEXT: Final = "t"
@@ -58,6 +72,7 @@ class Source:
         *,
         required: bool = True,
         kinds: str = NUMBERS,
+        unit: str = "",
     ) -> h5py.Dataset | None:
         """Return a numeric dataset of a given shape; note a problem where it is not that."""
         item = self.need(path, what) if required else self.get(path)
@@ -67,15 +82,26 @@ class Source:
         if problem:
             self.problems.append(f"{path} {problem} ({what})")
             return None
-        # Only the data of time series have these.
-        attrs = item.attrs if path.endswith("data") else {}
-        factor, offset = attrs.get("conversion", 1.0), attrs.get("offset", 0.0)
-        if np.any(factor != 1.0) or np.any(offset != 0.0):
-            self.problems.append(
-                f"{path} is stored with conversion {factor} and offset {offset}; sessions of this "
-                "dataset store physical units (1 and 0)"
-            )
+        if unit or path.endswith("data"):
+            self._check_unit(item, path, unit)
         return item
+
+    def _check_unit(self, item: h5py.Dataset, path: str, unit: str) -> None:
+        if not np.isfinite(_conversion(item)).all():
+            self.problems.append(f"{path} has a conversion or an offset that is no number")
+        stored = _word(item.attrs.get("unit", "")).strip()
+        plain = stored.lower().replace(" per ", "/").replace(" / ", "/")
+        if unit and plain in _OTHER_UNITS.difference(_UNITS[unit]):
+            self.problems.append(
+                f"{path} is in {stored}, where {unit} is expected ({', '.join(_UNITS[unit])}): "
+                "convert the values, or mend the attribute if only that is wrong"
+            )
+
+    def reader(self, dataset: h5py.Dataset) -> Reader:
+        """Return what reads a dataset, in the unit that the file states."""
+        reader = DatasetReader(self.file, dataset)
+        factor, offset = _conversion(dataset)
+        return reader if (factor, offset) == (1.0, 0.0) else Converted(reader, factor, offset)
 
     def must(
         self, path: str, what: str, shape: Sequence[int | None], kinds: str = NUMBERS
@@ -87,15 +113,24 @@ class Source:
         return dataset
 
     def values(
-        self, path: str, what: str, shape: Sequence[int | None], *, required: bool = True
+        self,
+        path: str,
+        what: str,
+        shape: Sequence[int | None],
+        *,
+        required: bool = True,
+        unit: str = "",
     ) -> Array | None:
-        """Read a small numeric dataset whole (see :meth:`array`)."""
-        dataset = self.array(path, what, shape, required=required)
-        return None if dataset is None else self.read(dataset)
+        """Read a small numeric dataset whole, in the unit that is stated (see :meth:`array`)."""
+        dataset = self.array(path, what, shape, required=required, unit=unit)
+        if dataset is None:
+            return None
+        values = self.read(dataset)
+        return _converted(values, *_conversion(dataset)) if unit else values
 
     def clock(self, path: str, what: str) -> Array | None:
         """Read the times of a clock; note a problem where they do not increase."""
-        times = self.values(path, what, (None,))
+        times = self.values(path, what, (None,), unit="s")
         if times is None:
             return None
         back = np.flatnonzero(~(np.diff(times) > 0))
@@ -152,10 +187,41 @@ def open_source(file: Hdf5File, kind: str) -> Iterator[Source]:
 
 def as_words(values: Array) -> list[str]:
     """Return the values of an array as texts."""
-    return [
-        value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-        for value in values.ravel().tolist()
-    ]
+    return list(map(_word, values.ravel().tolist()))
+
+
+def _word(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _conversion(dataset: h5py.Dataset) -> tuple[float, float]:
+    """Return what stored values are multiplied by, and what is then added: of time series."""
+
+    def number(name: str, default: float) -> float:
+        value = np.asarray(dataset.attrs.get(name, default))
+        return float(value.item()) if value.size == 1 and value.dtype.kind in NUMBERS else np.nan
+
+    return number("conversion", 1.0), number("offset", 0.0)
+
+
+def _converted(values: Array, factor: float, offset: float) -> Array:
+    return values if (factor, offset) == (1.0, 0.0) else values * factor + offset
+
+
+class Converted:
+    """Reads values in the unit that a file states, which it stores by a factor and an offset."""
+
+    def __init__(self, reader: Reader, factor: float, offset: float) -> None:
+        self.reader = reader
+        self.factor = factor
+        self.offset = offset
+        self.shape = reader.shape
+        self.dtype = np.result_type(reader.dtype, 1.0)
+        self.chunk_shape = getattr(reader, "chunk_shape", None)
+
+    def read(self, indices: Indices) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        return _converted(self.reader.read(indices), self.factor, self.offset)
 
 
 class DatasetReader:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from oscaxr.errors import FormatError, SchemaError, listed
+from oscaxr.errors import FormatError, OscaxrError, SchemaError, listed
 from oscaxr.model import names as n
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import (
@@ -241,6 +241,7 @@ def validate(ds: xr.Dataset, *, traces: bool = False) -> Report:
         if missing > n.DROP_TOLERANCE:
             message = f"{missing:.2%} of the frames are missing (usual: under 0.03%)"
             problems.append(Problem("warning", n.RUN_VELOCITY, message))
+    problems += _check_readable(ds, broken)
     if traces and n.VALID in ds.coords and n.VALID not in broken:
         invalid = ds[n.ROI].values[~ds[n.VALID].values]
         if len(invalid):
@@ -250,6 +251,16 @@ def validate(ds: xr.Dataset, *, traces: bool = False) -> Report:
             message = f"{len(invalid)} ROI(s) {what}: {_some(invalid)}"
             problems.append(Problem("warning", n.DFF, message))
     return Report(problems)
+
+
+def _check_readable(ds: xr.Dataset, broken: Collection[str]) -> Iterator[Problem]:
+    """Read a little of what may refuse to be read, for reasons that show when it is."""
+    for name in (n.PUPIL_DIAMETER, n.PUPIL_CENTER_X, n.PUPIL_CENTER_Y, n.DFF):
+        if name in ds and name not in broken:
+            try:
+                np.asarray(ds[name][:1].values)
+            except OscaxrError as error:
+                yield Problem("error", name, str(error))
 
 
 def _check_clock(ds: xr.Dataset, clock: str) -> Iterator[Problem]:

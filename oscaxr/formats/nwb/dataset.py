@@ -39,10 +39,9 @@ def open_nwb(
         if name := parse_name(file.path):
             check_ids(file.path, coords, vars(name))
         coords, attrs = with_table(file.path, coords, attrs, facts)
-        lengths = len(parts[n.TIME]), len(parts[n.SEGMENT])
         # Images, tracks and the pupil may lie in any file of the session.
         for word in (*wanted, *(["pupil"] if n.PUPIL_DIAMETER not in parts else [])):
-            parts |= _find_part(word, paths, lengths, coords, files)
+            parts |= _find_part(word, paths, parts, coords, files)
         attrs["source_files"] = ", ".join(path.name for path in paths)
         attrs["source_format"] = "nwb"
         ds = session_dataset(file.path, parts, coords, attrs, dropped)
@@ -61,17 +60,17 @@ def open_nwb(
 def _find_part(
     word: str,
     paths: Sequence[Path | RemoteFile],
-    lengths: tuple[int, int],
+    known: Mapping[str, Any],
     coords: Mapping[str, Any],
     files: list[Hdf5File],
 ) -> dict[str, Any]:
     """Read a part of the session from the first file that has it, and note that file."""
-    n_frames, n_segments = lengths
+    times, n_segments = known[n.TIME], len(known[n.SEGMENT])
     parts: dict[str, tuple[str, Callable[[Source], dict[str, Any]]]] = {
         "squares": (header.SQUARES, partial(stimulus_table.read_squares, n_segments=n_segments)),
         "templates": (header.TEMPLATES, recordings.read_templates),
-        "movie": (header.MOVIE, partial(recordings.read_movie, n_frames=n_frames)),
-        "pupil": (header.PUPIL, partial(recordings.read_pupil, n_frames=n_frames)),
+        "movie": (header.MOVIE, partial(recordings.read_movie, n_frames=len(times))),
+        "pupil": (header.PUPIL, partial(recordings.read_pupil, times=times)),
     }
     where, read = parts[word]
     holder = _find_file_with(paths, where)
@@ -108,7 +107,7 @@ def _core(
     clocks = recordings.read_clocks(source)
     n_stim, n_twop = (len(clocks[c]) if c in clocks else None for c in ("stim", "twop"))
     traces = f"{header.DFF}/data"
-    dff = source.array(traces, "dF/F by (two-photon frame, ROI)", (n_twop, None))
+    dff = source.array(traces, "dF/F by (two-photon frame, ROI)", (n_twop, None), unit="dF/F")
     table = recordings.read_roi_table(source, None if dff is None else dff.shape[1], dropped)
     running = {} if n.RUN_VELOCITY in dropped else recordings.read_running(source, n_stim)
     columns = stimulus_table.read_segments(source, clocks)
@@ -122,7 +121,7 @@ def _core(
     parts = {
         **recordings.read_dff(source, dff),
         **running,
-        **recordings.read_pupil(source, n_twop),
+        **recordings.read_pupil(source, clocks["twop"], source.get(f"{header.DFF}/timestamps")),
         **table,
         n.TIME: clocks["twop"],
         n.STIM_TIME: clocks["stim"],

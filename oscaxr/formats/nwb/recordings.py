@@ -1,12 +1,14 @@
 """What an NWB session recorded: clocks, dF/F, running, pupil, images, and its table of ROIs."""
 
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from oscaxr.arrays.lazy import Array, OrthogonalArray
+from oscaxr.arrays.lazy import Array, ArrayReader, AxisIndex, Once, OrthogonalArray, Reader
+from oscaxr.errors import FormatError
 from oscaxr.files.hdf5_arrays import DatasetReader, Source
 from oscaxr.formats.nwb.header import DFF, MAX_PROJECTION, MOVIE, PLANE, PUPIL, RUNNING, TEMPLATES
 from oscaxr.model import names as n
@@ -17,31 +19,53 @@ from oscaxr.model.schema import template_spec
 
 def read_clocks(source: Source) -> dict[str, Array]:
     """Read the timestamps of the stimulus and the two-photon frames."""
-    paths = {"stim": f"{RUNNING}/timestamps", "twop": f"{DFF}/timestamps"}
+    paths = {"stim": RUNNING, "twop": DFF}
     clocks = {
-        name: source.clock(path, f"times of the {name} frames") for name, path in paths.items()
+        name: _clock(source, path, f"times of the {name} frames") for name, path in paths.items()
     }
     return {name: times for name, times in clocks.items() if times is not None}
 
 
+def _clock(source: Source, series: str, what: str) -> Array | None:
+    """Read the times of a time series: one by one, or by their start and rate."""
+    if source.get(f"{series}/timestamps") is None:
+        times = _times_by_rate(source, series, what)
+        if times is not None:
+            return times
+    return source.clock(f"{series}/timestamps", what)
+
+
+def _times_by_rate(source: Source, series: str, what: str) -> Array | None:
+    """Return the times of a time series that has a start and a rate; None for any other."""
+    start, data = (source.get(f"{series}/{name}") for name in ("starting_time", "data"))
+    if not isinstance(start, h5py.Dataset) or not isinstance(data, h5py.Dataset):
+        return None
+    rate = np.ravel(start.attrs.get("rate", np.nan))
+    first = source.values(f"{series}/starting_time", what, start.shape, unit="s")
+    if first is None or first.size != 1 or rate.size != 1 or not 0 < rate[0] < np.inf:
+        source.problems.append(f"{series}/starting_time has no time, or no rate above 0 ({what})")
+        return None
+    return np.asarray(first.item() + np.arange(data.shape[0]) / rate[0])
+
+
 def read_dff(source: Source, dataset: h5py.Dataset) -> Parts:
     """Return dF/F and what is computed from whole traces on first use."""
-    reader = DatasetReader(source.file, dataset)
+    reader = source.reader(dataset)
     name = Path(source.file.path).name
     return {n.DFF: OrthogonalArray(reader), **trace_facts(reader, name)}
 
 
 def read_running(source: Source, n_frames: int | None) -> Parts:
     """Read running velocity, its outliers set to NaN; warn when many frames are missing."""
-    velocity = source.values(f"{RUNNING}/data", "running velocity", (n_frames,))
+    velocity = source.values(f"{RUNNING}/data", "running velocity", (n_frames,), unit="cm/s")
     if velocity is None:
         return {}
     cleaned = signals.cleaned_running(velocity, Path(source.file.path).name)
     return {n.RUN_VELOCITY: cleaned}
 
 
-def read_pupil(source: Source, n_frames: int) -> Parts:
-    """Return the pupil traces that the file has, lazy."""
+def read_pupil(source: Source, times: Array, clock: h5py.Dataset | None = None) -> Parts:
+    """Return the pupil traces that the file has, lazy; their clock has to be the two-photon one."""
     parts: Parts = {}
     for name, series in (
         (n.PUPIL_DIAMETER, "pupil_diameter"),
@@ -49,10 +73,61 @@ def read_pupil(source: Source, n_frames: int) -> Parts:
         (n.PUPIL_CENTER_Y, "pupil_position_y"),
     ):
         what = f"{series.replace('_', ' ')} by two-photon frame"
-        parts |= _optional(source, f"{PUPIL}/{series}/data", what, name, (n_frames,))
+        place = f"{PUPIL}/{series}"
+        found = source.array(f"{place}/data", what, (len(times),), required=False, unit="mm")
+        if found is not None:
+            reader = source.reader(found)
+            own = _own_clock(source, place, what, clock)
+            if own is not None:
+                reader = SameClock(reader, own, times, f"{source.file.path}: {place}")
+            parts[name] = OrthogonalArray(reader)
     if n.PUPIL_CENTER_X in parts and n.PUPIL_CENTER_Y in parts:
         parts |= pupil_shift(parts[n.PUPIL_CENTER_X].reader, parts[n.PUPIL_CENTER_Y].reader)
     return parts
+
+
+def _own_clock(source: Source, series: str, what: str, clock: h5py.Dataset | None) -> Reader | None:
+    """Return what reads the times of a time series, unless they are those of the clock."""
+    stamps = source.get(f"{series}/timestamps")
+    if isinstance(stamps, h5py.Dataset):
+        return None if stamps == clock else DatasetReader(source.file, stamps)
+    times = _times_by_rate(source, series, what)
+    return None if times is None else ArrayReader(times)
+
+
+class SameClock:
+    """Reads a trace by two-photon frame, once its own times are known to be those of the frames."""
+
+    def __init__(self, reader: Reader, own: Reader, times: Array, what: str) -> None:
+        self.reader = reader
+        self.shape = reader.shape
+        self.dtype = reader.dtype
+        self.chunk_shape = getattr(reader, "chunk_shape", None)
+        self._checked = Once(partial(_check_times, own, times, what))
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        self._checked()
+        return self.reader.read(indices)
+
+
+def _check_times(own: Reader, times: Array, what: str) -> None:
+    """Refuse times that are not those of the two-photon frames."""
+    found = own.read((slice(None),)) if own.shape == times.shape else np.empty(0)
+    if not found.size:
+        differs = f"has {own.shape} times for {len(times)} two-photon frames"
+    elif np.array_equal(found, times):
+        return
+    else:
+        apart = np.abs(found - times)
+        differs = (
+            f"differs from the two-photon clock at {np.count_nonzero(apart)} of {len(times)} "
+            f"frames, by up to {apart.max():.4g} s"
+        )
+    raise FormatError(
+        f"{what} has a clock of its own that {differs}: its values are not of those frames. Leave "
+        "the pupil out (drop_variables), or fetch the file again."
+    )
 
 
 def read_max_projection(source: Source) -> Parts:
@@ -90,7 +165,7 @@ def _optional(
 
 
 def _lazy(source: Source, dataset: h5py.Dataset) -> OrthogonalArray:
-    reader = DatasetReader(source.file, dataset)
+    reader = source.reader(dataset)
     if dataset.ndim == 4 and dataset.shape[3] == 1:
         # Images are stored with one colour channel: drop it as an int index would.
         indices = (*(slice(0, size, 1) for size in dataset.shape[:3]), 0)

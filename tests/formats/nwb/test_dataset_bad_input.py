@@ -457,12 +457,61 @@ def test_repeated_ids(broken: Broken) -> None:
     assert "fractional" in message
 
 
-def test_units_that_are_not_physical(broken: Broken) -> None:
-    def change(file: h5py.File) -> None:
-        file[f"{DFF}/data"].attrs["conversion"] = 0.01
+@pytest.mark.parametrize(
+    ("place", "unit", "expected"),
+    [
+        (f"{RUNNING}/data", "m/s", "cm/s"),
+        (f"{RUNNING}/data", "Meters per second", "cm/s"),
+        (f"{PUPIL}/pupil_diameter/data", "meters", "mm"),
+        (f"{PUPIL}/pupil_position_x/data", b"px", "mm"),
+        (f"{DFF}/data", "percent", "dF/F"),
+        (f"{DFF}/timestamps", "ms", "s"),
+    ],
+)
+def test_other_units(broken: Broken, place: str, unit: str | bytes, expected: str) -> None:
+    message = refusal(broken(lambda file: file[place].attrs.update(unit=unit)))
+    words = unit.decode() if isinstance(unit, bytes) else unit
+    assert f"{place} is in {words}, where {expected} is expected" in message
 
-    message = refusal(broken(change))
-    assert "conversion 0.01" in message
+
+def test_conversions_that_are_none(broken: Broken) -> None:
+    message = refusal(broken(lambda file: file[f"{DFF}/data"].attrs.update(conversion="two")))
+    assert f"{DFF}/data has a conversion or an offset that is no number" in message
+
+
+def test_clock_without_a_rate(broken: Broken) -> None:
+    def change(file: h5py.File) -> None:
+        del file[f"{RUNNING}/timestamps"]
+        file[f"{RUNNING}/starting_time"] = 0.0
+
+    assert f"{RUNNING}/starting_time has no time, or no rate" in refusal(broken(change))
+
+
+@pytest.mark.parametrize("length", ["same", "other", "rate"])
+def test_pupil_by_a_clock_of_its_own(broken: Broken, length: str) -> None:
+    def change(file: h5py.File) -> None:
+        # The two clocks may be one dataset.
+        times = file[f"{DFF}/timestamps"][()]
+        replace(file, f"{DFF}/timestamps", times)
+        own = times + 0.25 if length == "same" else times[:-3]
+        replace(file, f"{PUPIL}/pupil_diameter/timestamps", own)
+        if length == "rate":
+            del file[f"{PUPIL}/pupil_diameter/timestamps"]
+            file[f"{PUPIL}/pupil_diameter/starting_time"] = times[0] + 0.25
+            rate = (len(times) - 1) / (times[-1] - times[0])
+            file[f"{PUPIL}/pupil_diameter/starting_time"].attrs["rate"] = rate
+
+    path = broken(change)
+    with ox.open_session(path) as ds:
+        with pytest.raises(
+            FormatError, match=r"pupil_diameter has a clock.*by up to 0\.\d+ s|times for"
+        ):
+            ds.pupil_diameter[:3].load()
+        problems = ds.osca.validate().at_level("error")
+        assert "pupil_diameter" in {one.where for one in problems}
+        assert all("a clock of its own" in one.message for one in problems)
+    with ox.open_session(path, drop_variables=[one.where for one in problems]) as ds:
+        assert not ds.osca.validate().at_level("error")
 
 
 def test_all_problems_at_once(broken: Broken) -> None:
@@ -470,11 +519,11 @@ def test_all_problems_at_once(broken: Broken) -> None:
         file[f"{RUNNING}/timestamps"][10] = -1.0
         replace(file, f"{PLANE}/id", np.array([7, 8, 8, 9]))
         replace(file, f"{PUPIL}/pupil_diameter/data", np.zeros(3))
-        file[f"{DFF}/data"].attrs["conversion"] = 0.01
+        file[f"{DFF}/data"].attrs["unit"] = "percent"
         del file["general/subject/subject_id"]
 
     message = refusal(broken(change))
-    for words in ("does not increase", "repeated ROI id", "conversion 0.01", "subject_id"):
+    for words in ("does not increase", "repeated ROI id", "is in percent", "subject_id"):
         assert words in message
     assert message.count("\n  - ") >= 4
 

@@ -17,6 +17,7 @@ from sample_forms import planted, write_nwb_form
 DFF = "processing/ophys/DfOverF/RoiResponseSeries"
 PLANE = "processing/ophys/ImageSegmentation/PlaneSegmentation"
 TRIALS = "intervals/trials"
+RUNNING = "processing/behavior/BehavioralTimeSeries/running_velocity"
 PUPIL = "processing/behavior/PupilTracking"
 
 # Attributes that say how and from where a session was read.
@@ -371,6 +372,45 @@ def test_links_inside_the_file(edit: Edit, reference: xr.Dataset) -> None:
 
     with ox.open_session(edit(change)) as ds:
         assert_same_session(ds, reference)
+
+
+def test_conversion_and_offset(edit: Edit, reference: xr.Dataset) -> None:
+    """Stored as whole numbers, as pynwb's ``get_data_in_units`` has them."""
+
+    def change(file: h5py.File) -> None:
+        for place, factor in ((f"{DFF}/data", 1e-4), (f"{PUPIL}/pupil_diameter/data", 1e-5)):
+            values, attrs = np.nan_to_num(file[place][()]), dict(file[place].attrs)
+            del file[place]
+            file[place] = np.rint((values - 0.5) / factor).astype(np.int32)
+            file[place].attrs.update({**attrs, "conversion": factor, "offset": 0.5})
+
+    found = ox.open_session(edit(change))
+    assert found.dff.dtype == np.float64
+    np.testing.assert_allclose(found.dff, reference.dff, atol=1e-4)
+    pupil = reference.pupil_diameter.fillna(0)
+    np.testing.assert_allclose(found.pupil_diameter, pupil, atol=1e-5)
+    few = {"time": [5, 3], "roi": [1]}
+    np.testing.assert_array_equal(found.dff.isel(few), found.dff.load().isel(few))
+
+
+@pytest.mark.parametrize("series", [DFF, RUNNING])
+def test_clock_by_start_and_rate(edit: Edit, reference: xr.Dataset, series: str) -> None:
+    name = "time" if series == DFF else "stim_time"
+    times = reference[name].values
+    rate = (len(times) - 1) / (times[-1] - times[0])
+
+    def change(file: h5py.File) -> None:
+        changed = (
+            [series] if series == RUNNING else [DFF, *(f"{PUPIL}/{one}" for one in file[PUPIL])]
+        )
+        for one in changed:
+            del file[f"{one}/timestamps"]
+            file[f"{one}/starting_time"] = times[0]
+            file[f"{one}/starting_time"].attrs["rate"] = rate
+
+    found = ox.open_session(edit(change))
+    np.testing.assert_allclose(found[name], times[0] + np.arange(len(times)) / rate)
+    np.testing.assert_array_equal(found.pupil_diameter, reference.pupil_diameter)
 
 
 def test_data_beside_the_file(edit: Edit, reference: xr.Dataset, tmp_path: Path) -> None:
