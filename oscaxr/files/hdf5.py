@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Links upon links are followed this far: none of a session's files needs more than one or two.
 MAX_LINKS = 16
 
+# Filters under which data are at most about a thousand times as large as what is stored of them.
+_DEFLATING: Final = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+
 # Each open file costs HDF5 some megabytes; opening one again takes milliseconds.
 KEPT_OPEN = 4
 
@@ -108,10 +111,11 @@ def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
         return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES, locking=False)
 
 
-def check_written(path: str, dataset: h5py.Dataset) -> None:
-    """Refuse data of which a part was never written: HDF5 would fill in zeros without a word."""
-    layout = dataset.id.get_create_plist().get_layout()
-    wanted = written = 1
+def check_written(path: str, dataset: h5py.Dataset, file_size: int) -> None:
+    """Refuse data of which a part was never written, and claims of more than a file can hold."""
+    # HDF5 would fill in zeros without a word, and numpy take the memory first.
+    creation = dataset.id.get_create_plist()
+    layout, wanted, written = creation.get_layout(), 1, 1
     if not dataset.size:
         return
     if layout == h5py.h5d.CHUNKED:
@@ -127,6 +131,13 @@ def check_written(path: str, dataset: h5py.Dataset) -> None:
         raise FormatError(
             f"{path}: {wanted - written} of {wanted} {kind} of {dataset.name} were never written. "
             "Whoever wrote the file did not finish: fetch it again, or write it again."
+        )
+    filters = {creation.get_filter(i)[0] for i in range(creation.get_nfilters())}
+    held = file_size * (1 if not filters else 1100 if filters <= _DEFLATING else 100_000)
+    if layout != h5py.h5d.VIRTUAL and not dataset.external and dataset.nbytes > held:
+        raise FormatError(
+            f"{path}: {dataset.name} claims {dataset.nbytes} bytes, more than a file of "
+            f"{file_size} bytes can hold. It is damaged: fetch it again."
         )
 
 
@@ -264,7 +275,10 @@ class Hdf5File:
     def _find(self, file: h5py.File, path: PurePosixPath, depth: int) -> Any:
         """Walk a path link by link; remember the places that are reached by hard links only."""
         if depth > MAX_LINKS:
-            return None
+            raise FormatError(
+                f"{self.path}: {path} is reached by links upon links, which may lead in a circle. "
+                "Mend the file, or fetch it again."
+            )
         names = path.parts[1:]
         known = next(i for i in range(len(names), -1, -1) if _join(names[:i]) in self._plain)
         item = file[_join(names[:known])]
@@ -275,13 +289,15 @@ class Hdf5File:
             kind = item.id.links.get_info(key).type
             if kind == h5py.h5l.TYPE_SOFT:
                 target = PurePosixPath(_join(names[:i])) / os.fsdecode(item.id.links.get_val(key))
-                return self._find(file, target.joinpath(*rest), depth + 1)
+                return self._follow(file, target, rest, depth, _join(names[: i + 1]))
             if kind == h5py.h5l.TYPE_EXTERNAL:
                 name, target_name = map(os.fsdecode, item.id.links.get_val(key))
                 what = f"the external link {_join(names[: i + 1])}"
                 other = self._link(self._folder / name, what)
                 target = PurePosixPath("/") / target_name
-                found = other._find(other._acquire(), target.joinpath(*rest), depth + 1)
+                found = other._follow(
+                    other._acquire(), target, rest, depth, f"{what} of {self.path}"
+                )
                 self._linked |= other._linked
                 return found
             item = item[names[i]]
@@ -289,6 +305,18 @@ class Hdf5File:
         if isinstance(item, h5py.Dataset):
             self._check_storage(file, item, depth)
         return item
+
+    def _follow(
+        self, file: h5py.File, target: PurePosixPath, rest: Sequence[str], depth: int, link: str
+    ) -> Any:
+        """Return what lies below the target of a link; refuse a target that is not there."""
+        found = self._find(file, target.joinpath(*rest), depth + 1)
+        if found is None and (not rest or self._find(file, target, depth + 1) is None):
+            raise FormatError(
+                f"{self.path}: {link} leads to {target}, which is not there. Mend the file, or "
+                "fetch it again."
+            )
+        return found
 
     def _check_storage(self, file: h5py.File, dataset: h5py.Dataset, depth: int) -> None:
         creation = dataset.id.get_create_plist()
@@ -312,7 +340,7 @@ class Hdf5File:
                     f"{self.path}: {what} refers to {place} of {other.path}, which is not there. "
                     "Fetch that file too, or copy the data into the file (h5repack)."
                 )
-            check_written(other.path, found)
+            check_written(other.path, found, other.size)
 
     def _link(self, target: Path, what: str) -> "Hdf5File":
         """Return another file that this one refers to."""

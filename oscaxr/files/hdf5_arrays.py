@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from oscaxr.arrays.lazy import Array, Once, Reader, read_increasing, read_rows
-from oscaxr.errors import FormatError, listed
+from oscaxr.errors import FormatError, UnsafeLinkError, listed
 from oscaxr.files import chunks
 from oscaxr.files.chunks import Indices, Storage
 from oscaxr.files.contiguous import read_contiguous
@@ -45,8 +45,14 @@ class Source:
         self.problems: list[str] = []
 
     def get(self, path: str) -> Any:
-        """Return a group or dataset, or None where there is none (links are checked)."""
-        return self.file.get(self.handle, path)
+        """Return a group or dataset, or None where there is none; note links that lead nowhere."""
+        try:
+            return self.file.get(self.handle, path)
+        except UnsafeLinkError:
+            raise
+        except FormatError as error:
+            self.problems.append(str(error).removeprefix(f"{self.file.path}: "))
+            return None
 
     def text(self, path: str) -> str:
         """Return one text, empty where there is none."""
@@ -54,13 +60,14 @@ class Source:
         if isinstance(item, h5py.Group):
             self.problems.append(f"{path} should be a text, but is a group")
             return ""
-        value = np.asarray(() if item is None else item[()])
-        return as_words(value)[0] if value.size == 1 else ""
+        is_one = item is not None and item.shape is not None and item.size == 1
+        return as_words(self.read(item))[0] if is_one else ""
 
     def need(self, path: str, what: str) -> Any:
         """Return a group or dataset; note a problem where there is none."""
+        known = len(self.problems)
         item = self.get(path)
-        if item is None:
+        if item is None and len(self.problems) == known:
             self.problems.append(f"{path} is missing ({what})")
         return item
 
@@ -148,7 +155,7 @@ class Source:
 
     def read(self, dataset: h5py.Dataset) -> Array:
         """Read a dataset whole, naming it should the file be damaged there."""
-        check_written(self.file.path, dataset)
+        check_written(self.file.path, dataset, self.file.size)
         try:
             return np.asarray(dataset[()])
         except (OSError, MemoryError) as error:
@@ -166,6 +173,8 @@ def _unfit(item: h5py.Dataset | h5py.Group, shape: Sequence[int | None], kinds: 
     """Say why an item is no dataset of numbers of a given shape; empty where it is one."""
     if not isinstance(item, h5py.Dataset):
         return "should be a dataset, but is a group"
+    if item.shape is None:
+        return "is empty: it holds no data"
     kind = TEXT if h5py.check_string_dtype(item.dtype) else item.dtype.kind
     if kind not in kinds:
         return f"should hold numbers{' or text' if TEXT in kinds else ''}, but is {item.dtype}"
@@ -270,5 +279,5 @@ class DatasetReader:
 
 def _find_storage(file: Hdf5File, name: str) -> Storage | None:
     with file.handle() as handle:
-        check_written(file.path, handle[name])
+        check_written(file.path, handle[name], file.size)
         return chunks.find_storage(handle[name], file.stamp)

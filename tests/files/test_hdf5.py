@@ -350,8 +350,33 @@ def test_soft_links_inside_the_file(linked: tuple[Path, Path]) -> None:
     np.testing.assert_array_equal(get(path, "relative/link"), VALUES[:3])
     np.testing.assert_array_equal(get(path, "to_group/x"), VALUES[:5])
     np.testing.assert_array_equal(get(path, "self/self/group/x"), VALUES[:5])
-    for absent in ("dangling", "loop", "loop/x", "nothing/at/all", "x/below/a/dataset"):
+    for absent in ("nothing/at/all", "to_group/nothing", "x/below/a/dataset"):
         assert get(path, absent) is None
+    for broken in ("dangling", "dangling/x", "loop", "loop/x"):
+        with pytest.raises(FormatError, match="link"):
+            get(path, broken)
+
+
+def test_links_upon_links_are_followed_in_no_time(linked: tuple[Path, Path]) -> None:
+    path = linked[0] / "data.h5"
+    with h5py.File(path, "a") as file:
+        file["chain15"] = h5py.SoftLink("/group")
+        for i in range(15):
+            file[f"chain{i}"] = h5py.SoftLink(f"/chain{i + 1}")
+    walks = 0
+
+    class Counted(Hdf5File):
+        def _find(self, *place: Any) -> Any:
+            nonlocal walks
+            walks += 1
+            return super()._find(*place)
+
+    file = Counted(path)
+    with file.handle() as handle:
+        assert file.get(handle, "chain2/x") is not None
+        assert file.get(handle, "chain2/nothing") is None
+    file.close()
+    assert walks < 200
 
 
 def test_external_links_inside_the_folder(linked: tuple[Path, Path]) -> None:
@@ -374,7 +399,8 @@ def test_external_links_inside_the_folder(linked: tuple[Path, Path]) -> None:
         ("below_soft", VALUES[:5]),
     ):
         np.testing.assert_array_equal(get(folder / "data.h5", name), expected)
-    assert get(folder / "data.h5", "nothing") is None
+    with pytest.raises(FormatError, match=r"link /nothing .*not there"):
+        get(folder / "data.h5", "nothing")
 
 
 def test_closing_closes_linked_files(
@@ -437,7 +463,8 @@ def test_external_links_in_a_loop(linked: tuple[Path, Path]) -> None:
         file["loop"] = h5py.ExternalLink("way.h5", "/loop")
     with h5py.File(folder / "way.h5", "w") as file:
         file["loop"] = h5py.ExternalLink("data.h5", "/loop")
-    assert get(folder / "data.h5", "loop") is None
+    with pytest.raises(FormatError, match="circle"):
+        get(folder / "data.h5", "loop")
 
 
 def test_external_storage(linked: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,8 +511,8 @@ def test_virtual_datasets(linked: tuple[Path, Path]) -> None:
     for name in ("outside", "by_way"):
         with pytest.raises(UnsafeLinkError, match=r"secret\.h5"):
             get(folder / "data.h5", name)
-    for name in ("nothing", "itself"):
-        with pytest.raises(FormatError, match="not there"):
+    for name, words in {"nothing": "not there", "itself": "in a circle"}.items():
+        with pytest.raises(FormatError, match=words):
             get(folder / "data.h5", name)
 
 

@@ -87,8 +87,14 @@ def _find_file_with(paths: Sequence[Path | RemoteFile], wanted: str) -> Hdf5File
     for path in paths:
         file = Hdf5File(path)
         with file.handle() as handle:
-            item = file.get(handle, wanted)
-            if item is not None and (isinstance(item, h5py.Dataset) or len(item)):
+            source = Source(file, handle, _KIND)
+            item = source.get(wanted)
+            # Where there is a problem, it is told when the object is read.
+            if (
+                source.problems
+                or isinstance(item, h5py.Dataset)
+                or (item is not None and len(item))
+            ):
                 return file
         file.close()
     return None

@@ -60,7 +60,9 @@ def _number(text: str) -> int | None:
 
 def _n_rois(source: Source) -> int:
     columns = [source.get(f"{PLANE}/{name}") for name in ("id", "image_mask")]
-    return next((len(one) for one in columns if isinstance(one, h5py.Dataset)), -1)
+    return next(
+        (one.shape[0] for one in columns if isinstance(one, h5py.Dataset) and one.shape), -1
+    )
 
 
 def _n_tracked(source: Source) -> int:

@@ -496,6 +496,8 @@ def test_pupil_by_a_clock_of_its_own(broken: Broken, length: str) -> None:
         own = times + 0.25 if length == "same" else times[:-3]
         replace(file, f"{PUPIL}/pupil_diameter/timestamps", own)
         if length == "rate":
+            for other in ("pupil_position_x", "pupil_position_y"):
+                replace(file, f"{PUPIL}/{other}/timestamps", times)
             del file[f"{PUPIL}/pupil_diameter/timestamps"]
             file[f"{PUPIL}/pupil_diameter/starting_time"] = times[0] + 0.25
             rate = (len(times) - 1) / (times[-1] - times[0])
@@ -670,5 +672,17 @@ def test_soft_links_in_a_loop(broken: Broken) -> None:
         file["loop"] = h5py.SoftLink(f"/{TRIALS}")
 
     message = refusal(broken(change))
-    assert f"{DFF}/data is missing" in message
-    assert f"{TRIALS} is missing" in message
+    assert f"{DFF}/data is reached by links upon links" in message
+    assert "/loop is reached by links upon links" in message
+
+
+@pytest.mark.parametrize("path", [f"{PLANE}/tracking_id", f"{PUPIL}/pupil_diameter/data"])
+def test_links_of_optional_parts_that_lead_nowhere(broken: Broken, path: str) -> None:
+    def change(file: h5py.File) -> None:
+        del file[path], file[f"{TRIALS}/gabor_locations_x"]
+        file[path] = h5py.SoftLink("/nowhere")
+        file[f"{TRIALS}/gabor_locations_x"] = h5py.ExternalLink("absent.nwb", "/x")
+
+    message = refusal(broken(change))
+    assert f"{path} leads to /nowhere, which is not there" in message
+    assert "absent.nwb, but there is no such file" in message
