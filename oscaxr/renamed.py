@@ -22,8 +22,35 @@ NAMES: Final = {
 }
 """What to write for a name that ``oscaxr`` had."""
 
-KEYWORDS: Final = {"sessions": 'table="mouse_df.csv"', "runtype": 'run_type="prod"'}
-"""What to write for a keyword of ``open_session`` and ``download.plan``."""
+KEYWORDS: Final = {
+    "sessions": 'table="mouse_df.csv"',
+    "runtype": 'run_type="prod"',
+    # Of the published tool: which session,
+    "mouse_df": 'table="mouse_df.csv"',
+    "mouse_n": "mouse=1",
+    "sess_n": "session=1",
+    "sessid": "session_id=758519303",
+    "fluor": 'fluorescence="raw"',
+    "dend": 'segmentation="extr"',
+    "full_table": 'include="squares"',
+    # which segments,
+    "stimtype": 'stimulus="gabors"',
+    "gabk": "gabor_kappa=16",
+    "gabfr": 'gabor_frame="U"',
+    "gab_ori": "gabor_mean_orientation=90",
+    "unexp": "unexpected=1",
+    "visflow_dir": 'main_flow_direction="right"',
+    "visflow_size": "square_size=128",
+    "remconsec": "run_start=True",
+    "by": "the index of oscaxr.segment_table(ds), or its columns start_frame_twop and block",
+    # and which frames of them.
+    "ch_fl": 'edge="drop" of sequences(..., pre=1, post=1)',
+    "fr_type": 'clock="twop" of sequences(...)',
+    "integ": "sequences(...).osca.integrate()",
+    "baseline": "sequences(...).osca.baseline(0.5)",
+    "smooth": "sequences(...).osca.smooth(5)",
+}
+"""What to write for a keyword that there was, or that the published tool has."""
 
 OPTIONS: Final = {"--sessions": "--table mouse_df.csv", "--runtype": "--run-type prod"}
 """What to write for an option of the command line."""

@@ -36,6 +36,44 @@ def test_old_keywords(keywords, says):
     assert isinstance(caught.value, TypeError)
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"gabk": 16}, "gabor_kappa=16"),
+        ({"gabfr": 3}, "gabor_frame="),
+        ({"unexp": 1}, "unexpected=1"),
+        ({"remconsec": True}, "run_start=True"),
+        ({"visflow_dir": "right"}, "main_flow_direction="),
+        ({"visflow_size": 128}, "square_size="),
+        ({"gab_ori": 90}, "gabor_mean_orientation="),
+        ({"by": "frame"}, "segment_table"),
+        ({"stimtype": "gabors"}, 'stimulus="gabors"'),
+    ],
+)
+def test_words_of_the_published_tool_in_selection(memory_session, words, says):
+    with pytest.raises(OscaxrError, match=says):
+        memory_session.osca.select(**words)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [({"ch_fl": [1, 1]}, "edge="), ({"fr_type": "twop"}, "clock="), ({"integ": True}, "integrate")],
+)
+def test_words_of_the_published_tool_in_extraction(memory_session, words, says):
+    with pytest.raises(OscaxrError, match=says):
+        memory_session.osca.sequences("dff", [3], post=0.3, **words)
+    with pytest.raises(TypeError, match="'posts'"):
+        memory_session.osca.sequences("dff", [3], posts=0.3)
+    with pytest.raises(OscaxrError, match=r'sequences\("dff", segments\)'):
+        memory_session.osca.sequences(memory_session.osca.select(gabor_frame="U"))
+
+
+@pytest.mark.parametrize("word", ["mouse_n", "sess_n", "mouse_df", "sessid", "fluor"])
+def test_words_of_the_published_tool_in_opening(word):
+    with pytest.raises(OscaxrError, match=f"{word}= is now"):
+        ox.open_session(**{word: 1})
+
+
 def test_keywords_that_never_were():
     with pytest.raises(TypeError, match="sesions=3: there is no such option"):
         ox.open_session(1, sesions=3)

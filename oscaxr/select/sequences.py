@@ -13,6 +13,7 @@ from oscaxr.arrays.lazy import OrthogonalArray
 from oscaxr.arrays.windows import WindowReader, Windows
 from oscaxr.arrays.xarray_internals import cached, innermost
 from oscaxr.errors import (
+    CriterionError,
     DroppedSequencesWarning,
     MissingVariableError,
     WindowError,
@@ -24,6 +25,7 @@ from oscaxr.model import names as n
 from oscaxr.model import traces
 from oscaxr.model.schema import SEQUENCES
 from oscaxr.model.segments import CLOCK_DIMS, Clock, check_clock, is_whole, recording_frames
+from oscaxr.renamed import refuse_keywords
 from oscaxr.select.frames import clock_of, frame_lookup
 from oscaxr.select.references import ReferenceFrames, find_references
 
@@ -39,6 +41,7 @@ WHOLE_RECORDING: Final = frozenset(
 
 def sequences(
     ds: xr.Dataset,
+    /,
     name: str | Iterable[str] = n.DFF,
     segments: Any = None,
     *,
@@ -51,6 +54,7 @@ def sequences(
     clock: Clock | None = None,
     interpolate: bool = False,
     scale: bool = False,
+    **unknown: Any,
 ) -> Any:
     """Extract windows around segments, frames or times.
 
@@ -125,6 +129,11 @@ def sequences(
     >>> u.dims, u.sizes["rel_time"]
     (('roi', 'sequence', 'rel_time'), 60)
     """
+    refuse_keywords("sequences", unknown)
+    if isinstance(name, xr.Dataset | xr.DataArray):
+        raise CriterionError(
+            'sequences needs the name of what is to be extracted first: sequences("dff", segments)'
+        )
     names = [name] if isinstance(name, str) else list(name)
     on = _common_clock(ds, names, clock)
     found = find_references(ds, on, segments=segments, frames=frames, times=times)
