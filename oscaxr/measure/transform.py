@@ -15,12 +15,14 @@ Data = TypeVar("Data", xr.DataArray, xr.Dataset)
 _SMOOTHED: Final = (n.REL_TIME, n.TIME, n.STIM_TIME)
 
 
+Window = tuple[float, float]
+
+
 def baseline(
     data: Data,
-    window: float = 0.5,
+    window: float | Window = 0.5,
     *,
     stat: Literal["mean", "median"] = "mean",
-    rel_time: slice | None = None,
 ) -> Data:
     """Subtract from each sequence its mean or median over a baseline window.
 
@@ -28,14 +30,12 @@ def baseline(
     ----------
     data : xarray.DataArray or xarray.Dataset
         Sequences, with the dim ``rel_time``. Of a Dataset, every variable with that dim is taken.
-    window : float, optional
+    window : float or tuple of float, optional
         Length of the window at the beginning of each sequence, s: its first
-        ``round(window * fps)`` frames.
+        ``round(window * fps)`` frames. Or where it begins and ends, the end excluded:
+        ``(-0.5, 0)`` is what comes before the event.
     stat : {"mean", "median"}, optional
         What is subtracted.
-    rel_time : slice, optional
-        The window in labels instead, s, both ends included: ``slice(-0.5, 0)``. `window` has no
-        meaning then.
 
     Returns
     -------
@@ -67,20 +67,16 @@ def baseline(
     reduce = mean if stat == "mean" else median
 
     def one(array: xr.DataArray) -> xr.DataArray:
-        if rel_time is None:
+        if isinstance(window, tuple):
+            asked = f"rel_time from {window[0]} to {window[1]} s"
+            first = _within(array, window)
+        else:
             n_frames = int(np.round(window * frame_rate(array)))
             asked = f"the first {window} s ({n_frames} frames)"
             available = array.sizes[n.REL_TIME]
             if not 0 < n_frames <= available:
                 raise WindowError(f"the baseline was to be {asked}, but sequences have {available}")
             first = array.isel({n.REL_TIME: slice(None, n_frames)})
-        else:
-            asked = f"rel_time from {rel_time.start} to {rel_time.stop} s"
-            first = array.sel({n.REL_TIME: rel_time})
-            if not first.sizes[n.REL_TIME]:
-                raise WindowError(
-                    f"the baseline was to be {asked}: no frame; sequences last {_extent(array)}"
-                )
         level = reduce(first, n.REL_TIME)
         # The bare variable: labels of the window must not be matched against the sequence's.
         result = (array - level.variable).transpose(*array.dims)
@@ -152,13 +148,16 @@ def smooth(data: Data, frames: int) -> Data:
     return one(data)
 
 
-def integrate(data: Data, *, skipna: bool = False) -> Data:
-    """Integrate over the window: the sum over ``rel_time``, divided by the frame rate.
+def integrate(data: Data, window: Window | None = None, *, skipna: bool = False) -> Data:
+    """Integrate over a window: the sum over ``rel_time``, divided by the frame rate.
 
     Parameters
     ----------
     data : xarray.DataArray or xarray.Dataset
         Sequences, with the dim ``rel_time``. Of a Dataset, every variable with that dim is taken.
+    window : tuple of float, optional
+        Where the window begins and ends, s, the end excluded; all of the sequence by default.
+        ``(0, 0.6)`` takes the frames that sequences of ``pre=0, post=0.6`` have.
     skipna : bool, optional
         Leave NaNs out, as the published analyses do for traces with missing frames. By default a
         missing frame makes the integral NaN, since leaving it out counts it as zero.
@@ -172,6 +171,13 @@ def integrate(data: Data, *, skipna: bool = False) -> Data:
     ------
     MissingVariableError
         If there is no dim ``rel_time``, or the frame rate cannot be known.
+    WindowError
+        If the window holds no frame, or frames that the sequences do not have.
+
+    Notes
+    -----
+    A slice of labels, ``u.sel(rel_time=slice(0, 0.6))``, has both of its ends, as everywhere in
+    xarray: one frame more, where one lies at the end.
 
     Examples
     --------
@@ -182,7 +188,8 @@ def integrate(data: Data, *, skipna: bool = False) -> Data:
 
     def one(array: xr.DataArray) -> xr.DataArray:
         rate = frame_rate(array)
-        kept = array.where(array.notnull(), 0.0) if skipna else array
+        part = array if window is None else _within(array, window)
+        kept = part.where(part.notnull(), 0.0) if skipna else part
         result = kept.sum(n.REL_TIME, skipna=False, dtype=np.float64) / rate
         unit = array.attrs.get("units", "1")
         units = "s" if unit == "1" else f"{unit} s"
@@ -192,6 +199,20 @@ def integrate(data: Data, *, skipna: bool = False) -> Data:
     if isinstance(result, xr.Dataset):
         return result.drop_dims(n.REL_TIME, errors="ignore")
     return result
+
+
+def _within(array: xr.DataArray, window: Window) -> xr.DataArray:
+    """Return the frames of a window whose end is excluded, all of which have to be there."""
+    rate = frame_rate(array)
+    start, stop = (int(np.round(edge * rate)) for edge in window)
+    frames = np.round(array[n.REL_TIME].values * rate)
+    inside = (frames >= start) & (frames < stop)
+    if not 0 < stop - start == np.count_nonzero(inside):
+        raise WindowError(
+            f"the window from {window[0]} to {window[1]} s has {max(0, stop - start)} frames, of "
+            f"which {np.count_nonzero(inside)} are there: sequences last {_extent(array)}"
+        )
+    return array.isel({n.REL_TIME: inside})
 
 
 def frame_rate(array: xr.DataArray) -> float:

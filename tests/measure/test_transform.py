@@ -74,11 +74,33 @@ def test_baseline_equals_a_plain_loop(array, dims, data, stat):
     assert found.name == "dff"
 
 
-def test_baseline_by_labels_takes_both_ends():
+def test_baseline_before_the_event_ends_before_it():
     u = sequences(np.arange(10.0)[np.newaxis, np.newaxis])
-    found = baseline(u, rel_time=slice(-2 / FPS, 1 / FPS))
-    np.testing.assert_array_equal(found.squeeze(), np.arange(10.0) - 4.5)
+    first = int(np.round(u.rel_time[0] * FPS))
+    found = baseline(u, (-2 / FPS, 0))
+    np.testing.assert_array_equal(found.squeeze(), np.arange(10.0) - (-first - 1.5))
     assert "rel_time from" in found.attrs["baseline"]
+
+
+@settings(max_examples=examples(80), deadline=None)
+@given(
+    st.floats(3, 100), st.integers(0, 8), st.integers(2, 40), st.floats(-0.2, 0.4), st.floats(0, 1)
+)
+def test_windows_are_those_of_sequences_that_end_there(rate, before, after, start, length):
+    """Frame by frame, as ``pre`` and ``post`` count them; the end is excluded."""
+    frames = np.arange(-before, after)
+    values = frames.astype(float)
+    u = xr.DataArray(values, {"rel_time": frames / rate}, ["rel_time"], attrs={"fps": rate})
+    first, end = np.round(start * rate), np.round((start + length) * rate)
+    wanted = [float(frame) for frame in range(-1000, 1000) if first <= frame < end]
+    if not wanted or not set(wanted) <= set(values.tolist()):
+        with pytest.raises(WindowError, match="frames, of which"):
+            integrate(u, (start, start + length))
+        return
+    found = integrate(u, (start, start + length))
+    np.testing.assert_allclose(found, sum(wanted) / rate, atol=1e-9)
+    level = baseline(u, (start, start + length))
+    np.testing.assert_allclose(level, values - np.mean(wanted), atol=1e-9)
 
 
 def test_baseline_windows_that_hold_nothing():
@@ -87,8 +109,8 @@ def test_baseline_windows_that_hold_nothing():
         baseline(u, 0.001)
     with pytest.raises(WindowError, match=r"\(15 frames\), but sequences have 6"):
         baseline(u, 0.5)
-    with pytest.raises(WindowError, match=r"no frame; sequences last from -0.1 to"):
-        baseline(u, rel_time=slice(1, 2))
+    with pytest.raises(WindowError, match=r"of which 0 are there: sequences last from -0.1 to"):
+        baseline(u, (1, 2))
     with pytest.raises(MissingVariableError, match="rel_time"):
         baseline(u.mean("rel_time"))
     with pytest.raises(CriterionError, match="mode"):
@@ -170,7 +192,8 @@ def test_datasets_change_only_variables_with_the_dim():
     [
         lambda u: baseline(u, 0.1),
         lambda u: baseline(u, 0.1, stat="median"),
-        lambda u: baseline(u, rel_time=slice(-0.1, 0)),
+        lambda u: baseline(u, (-0.1, 0)),
+        lambda u: integrate(u, (0, 0.1)),
         lambda u: smooth(u, 5),
         integrate,
         lambda u: integrate(u, skipna=True),
