@@ -1,6 +1,6 @@
 """Datasets of an HDF5 file: checked as a layout asks, and as the sources of lazy arrays."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -38,10 +38,14 @@ TEXT: Final = "t"
 class Source:
     """One open HDF5 file of a known layout; collects what is wrong with it."""
 
-    def __init__(self, file: Hdf5File, handle: h5py.File, kind: str) -> None:
+    def __init__(
+        self, file: Hdf5File, handle: h5py.File, kind: str, dropped: Collection[str] = ()
+    ) -> None:
         self.file = file
         self.handle = handle
         self.kind = kind
+        self.dropped = dropped
+        """Names of variables that are left out."""
         self.problems: list[str] = []
 
     def get(self, path: str) -> Any:
@@ -153,6 +157,18 @@ class Source:
             return times.astype(np.float64, copy=False)
         return None
 
+    @contextmanager
+    def part(self, variable: str) -> Iterator[None]:
+        """Forget what is wrong with a variable that is left out."""
+        known = len(self.problems)
+        try:
+            yield
+        except FormatError:
+            if variable not in self.dropped:
+                raise
+        if variable in self.dropped:
+            del self.problems[known:]
+
     def read(self, dataset: h5py.Dataset) -> Array:
         """Read a dataset whole, naming it should the file be damaged there."""
         check_written(self.file.path, dataset, self.file.size)
@@ -186,10 +202,10 @@ def _unfit(item: h5py.Dataset | h5py.Group, shape: Sequence[int | None], kinds: 
 
 
 @contextmanager
-def open_source(file: Hdf5File, kind: str) -> Iterator[Source]:
+def open_source(file: Hdf5File, kind: str, dropped: Collection[str] = ()) -> Iterator[Source]:
     """Open a file to read the layout from, and raise all of its problems at the end."""
     with file.handle() as handle:
-        source = Source(file, handle, kind)
+        source = Source(file, handle, kind, dropped)
         yield source
         source.finish()
 

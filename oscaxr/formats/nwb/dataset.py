@@ -34,14 +34,14 @@ def open_nwb(
     file = _find_file_with(paths, f"{header.DFF}/data") or Hdf5File(paths[0])
     files = [file]
     try:
-        with open_source(file, _KIND) as source:
-            parts, coords, attrs = _core(source, dropped)
+        with open_source(file, _KIND, dropped) as source:
+            parts, coords, attrs = _core(source)
         if name := parse_name(file.path):
             check_ids(file.path, coords, vars(name))
         coords, attrs = with_table(file.path, coords, attrs, facts)
         # Images, tracks and the pupil may lie in any file of the session.
         for word in (*wanted, *(["pupil"] if n.PUPIL_DIAMETER not in parts else [])):
-            parts |= _find_part(word, paths, parts, coords, files)
+            parts |= _find_part(word, paths, parts, coords, dropped, files)
         attrs["source_files"] = ", ".join(path.name for path in paths)
         attrs["source_format"] = "nwb"
         ds = session_dataset(file.path, parts, coords, attrs, dropped)
@@ -62,6 +62,7 @@ def _find_part(
     paths: Sequence[Path | RemoteFile],
     known: Mapping[str, Any],
     coords: Mapping[str, Any],
+    dropped: Collection[str],
     files: list[Hdf5File],
 ) -> dict[str, Any]:
     """Read a part of the session from the first file that has it, and note that file."""
@@ -77,7 +78,7 @@ def _find_part(
     if holder is None:
         return {}
     files.append(holder)
-    with open_source(holder, _KIND) as source:
+    with open_source(holder, _KIND, dropped) as source:
         check_ids(holder.path, _facts(source)[0], coords)
         return read(source)
 
@@ -105,17 +106,15 @@ def _close(files: Sequence[Hdf5File]) -> None:
         file.close()
 
 
-def _core(
-    source: Source, dropped: Collection[str]
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+def _core(source: Source) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Read what every session has; problems are noted in the source and raised by its owner."""
     coords, attrs = _facts(source)
     clocks = recordings.read_clocks(source)
     n_stim, n_twop = (len(clocks[c]) if c in clocks else None for c in ("stim", "twop"))
     traces = f"{header.DFF}/data"
     dff = source.array(traces, "dF/F by (two-photon frame, ROI)", (n_twop, None), unit="dF/F")
-    table = recordings.read_roi_table(source, None if dff is None else dff.shape[1], dropped)
-    running = {} if n.RUN_VELOCITY in dropped else recordings.read_running(source, n_stim)
+    table = recordings.read_roi_table(source, None if dff is None else dff.shape[1])
+    running = recordings.read_running(source, n_stim)
     columns = stimulus_table.read_segments(source, clocks)
     if dff is None or not columns or n_twop is None or n_stim is None:
         # Nothing more can be told of an unfit file; its problems say why.

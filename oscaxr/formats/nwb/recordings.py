@@ -1,6 +1,5 @@
 """What an NWB session recorded: clocks, dF/F, running, pupil, images, and its table of ROIs."""
 
-from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
@@ -57,6 +56,8 @@ def read_dff(source: Source, dataset: h5py.Dataset) -> Parts:
 
 def read_running(source: Source, n_frames: int | None) -> Parts:
     """Read running velocity, its outliers set to NaN; warn when many frames are missing."""
+    if n.RUN_VELOCITY in source.dropped:
+        return {}
     velocity = source.values(f"{RUNNING}/data", "running velocity", (n_frames,), unit="cm/s")
     if velocity is None:
         return {}
@@ -74,13 +75,14 @@ def read_pupil(source: Source, times: Array, clock: h5py.Dataset | None = None) 
     ):
         what = f"{series.replace('_', ' ')} by two-photon frame"
         place = f"{PUPIL}/{series}"
-        found = source.array(f"{place}/data", what, (len(times),), required=False, unit="mm")
-        if found is not None:
-            reader = source.reader(found)
-            own = _own_clock(source, place, what, clock)
-            if own is not None:
-                reader = SameClock(reader, own, times, f"{source.file.path}: {place}")
-            parts[name] = OrthogonalArray(reader)
+        with source.part(name):
+            found = source.array(f"{place}/data", what, (len(times),), required=False, unit="mm")
+            if found is not None:
+                reader = source.reader(found)
+                own = _own_clock(source, place, what, clock)
+                if own is not None:
+                    reader = SameClock(reader, own, times, f"{source.file.path}: {place}")
+                parts[name] = OrthogonalArray(reader)
     if n.PUPIL_CENTER_X in parts and n.PUPIL_CENTER_Y in parts:
         parts |= pupil_shift(parts[n.PUPIL_CENTER_X].reader, parts[n.PUPIL_CENTER_Y].reader)
     return parts
@@ -140,13 +142,15 @@ def read_templates(source: Source) -> Parts:
     group = source.get(TEMPLATES)
     parts: Parts = {}
     for name in sorted(group) if isinstance(group, h5py.Group) else []:
-        dataset = source.get(f"{TEMPLATES}/{name}/data")
-        if isinstance(dataset, h5py.Dataset) and dataset.ndim in (3, 4):
-            parts[template_spec(name).name] = _lazy(source, dataset)
-        else:
-            source.problems.append(
-                f"{TEMPLATES}/{name}/data is not a series of images (frame, height, width, 1)"
-            )
+        variable = template_spec(name).name
+        with source.part(variable):
+            dataset = source.get(f"{TEMPLATES}/{name}/data")
+            if isinstance(dataset, h5py.Dataset) and dataset.ndim in (3, 4):
+                parts[variable] = _lazy(source, dataset)
+            else:
+                source.problems.append(
+                    f"{TEMPLATES}/{name}/data is not a series of images (frame, height, width, 1)"
+                )
     return parts
 
 
@@ -160,8 +164,12 @@ def _optional(
     source: Source, path: str, what: str, name: str, shape: tuple[int | None, ...]
 ) -> Parts:
     """Return a variable that the file may have, lazy."""
-    dataset = source.array(path, what, shape, required=False)
-    return {} if dataset is None else {name: _lazy(source, dataset)}
+    parts: Parts = {}
+    with source.part(name):
+        dataset = source.array(path, what, shape, required=False)
+        if dataset is not None:
+            parts[name] = _lazy(source, dataset)
+    return parts
 
 
 def _lazy(source: Source, dataset: h5py.Dataset) -> OrthogonalArray:
@@ -173,7 +181,7 @@ def _lazy(source: Source, dataset: h5py.Dataset) -> OrthogonalArray:
     return OrthogonalArray(reader)
 
 
-def read_roi_table(source: Source, n_traces: int | None, dropped: Collection[str] = ()) -> Parts:
+def read_roi_table(source: Source, n_traces: int | None) -> Parts:
     """Read the ROI table, in the order of the traces."""
     if source.need(PLANE, "the ROI table") is None:
         return {}
@@ -187,13 +195,15 @@ def read_roi_table(source: Source, n_traces: int | None, dropped: Collection[str
     parts: Parts = {
         n.ROI: rows,
         n.ROI_ID: ids[rows].astype(np.int64),
-        n.TRACKING_ID: _tracking_ids(source, len(ids))[rows],
+        n.TRACKING_ID: np.full(len(rows), n.UNTRACKED, np.int64),
     }
-    known = len(source.problems)
-    masks = source.array(f"{PLANE}/image_mask", "ROI masks", (len(ids), None, None), required=False)
-    if n.ROI_MASK in dropped:
-        del source.problems[known:]
-    return parts | ({} if masks is None else _masks(source, masks, rows))
+    with source.part(n.TRACKING_ID):
+        parts[n.TRACKING_ID] = _tracking_ids(source, len(ids))[rows]
+    with source.part(n.ROI_MASK):
+        shape = (len(ids), None, None)
+        masks = source.array(f"{PLANE}/image_mask", "ROI masks", shape, required=False)
+        parts |= {} if masks is None else _masks(source, masks, rows)
+    return parts
 
 
 def _rows_of_traces(source: Source, n_traces: int | None, n_rows: int) -> Array:

@@ -44,15 +44,19 @@ def read_segments(source: Source, clocks: dict[str, Array]) -> dict[str, Array]:
     n_problems = len(source.problems)
     raw = {}
     for name in (*SEGMENT_TEXT, *SEGMENT_NUMBERS, "start_time", "stop_time", *SEGMENT_FRAMES):
-        dataset = source.array(
-            f"{TRIALS}/{name}",
-            "a column of the stimulus table",
-            (None,),
-            required=name in REQUIRED_COLUMNS,
-            kinds=NUMBERS + TEXT,
-        )
-        if dataset is not None:
-            raw[name] = source.read(dataset)
+        with source.part("" if name in REQUIRED_COLUMNS else name):
+            dataset = source.array(
+                f"{TRIALS}/{name}",
+                "a column of the stimulus table",
+                (None,),
+                required=name in REQUIRED_COLUMNS,
+                kinds=NUMBERS + TEXT,
+            )
+            if dataset is not None:
+                raw[name] = source.read(dataset)
+    for name in set(raw).intersection(source.dropped).difference(REQUIRED_COLUMNS):
+        if len(raw[name]) != len(raw.get("start_time", ())):
+            del raw[name]
     lengths = {name: len(values) for name, values in raw.items()}
     if len(set(lengths.values())) > 1:
         source.problems.append(f"the columns of {TRIALS} differ in length: {lengths}")
@@ -98,9 +102,10 @@ def read_patches(source: Source, n_segments: int) -> Parts:
     parts: Parts = {}
     shape = (n_segments, n.N_PATCHES)
     for name, column in PATCH_COLUMNS.items():
-        if datasets := _ragged(source, column, (None,), n_segments):
-            once = Once(partial(_scatter, *(DatasetReader(source.file, one) for one in datasets)))
-            parts[name] = computed(once, shape, np.float64)
+        with source.part(name):
+            if datasets := _ragged(source, column, (None,), n_segments):
+                readers = (DatasetReader(source.file, one) for one in datasets)
+                parts[name] = computed(Once(partial(_scatter, *readers)), shape, np.float64)
     return parts
 
 
@@ -164,20 +169,24 @@ def read_squares(source: Source, n_segments: int) -> Parts:
     """Return the square tracks, lazy."""
     parts: Parts = {}
     for name, column in SQUARE_COLUMNS.items():
-        datasets = _ragged(source, column, (None, None), n_segments)
-        if datasets is None:
-            continue
-        flat, index = datasets
-        counts = np.diff(source.read(index).astype(np.int64), prepend=0)
-        flow = np.flatnonzero(counts)
-        sizes = set(counts[flow].tolist())
-        if len(sizes) != 1 or len(flat) != counts.sum():
-            source.problems.append(
-                f"{flat.name} has shape {flat.shape} in groups of {sorted(sizes)}, where the same "
-                "number of squares in each visual-flow segment was expected"
-            )
-            continue
-        reader = ReshapedRows(DatasetReader(source.file, flat), sizes.pop())
-        parts[name] = OrthogonalArray(reader)
-        parts[n.FLOW_SEGMENT] = flow.astype(np.int64)
+        with source.part(name):
+            parts |= _squares(source, name, column, n_segments)
     return parts
+
+
+def _squares(source: Source, name: str, column: str, n_segments: int) -> Parts:
+    datasets = _ragged(source, column, (None, None), n_segments)
+    if datasets is None:
+        return {}
+    flat, index = datasets
+    counts = np.diff(source.read(index).astype(np.int64), prepend=0)
+    flow = np.flatnonzero(counts)
+    sizes = set(counts[flow].tolist())
+    if len(sizes) != 1 or len(flat) != counts.sum():
+        source.problems.append(
+            f"{flat.name} has shape {flat.shape} in groups of {sorted(sizes)}, where the same "
+            "number of squares in each visual-flow segment was expected"
+        )
+        return {}
+    reader = ReshapedRows(DatasetReader(source.file, flat), sizes.pop())
+    return {name: OrthogonalArray(reader), n.FLOW_SEGMENT: flow.astype(np.int64)}

@@ -1,6 +1,6 @@
 """From the folder of a session in the original layout to its lazy Dataset."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,6 +107,10 @@ REQUIRED: Final = (
     "object_list",
 )
 
+PATCHES: Final = ("gabor_x", "gabor_y", "gabor_size", "gabor_orientation")
+SQUARES: Final = ("square_x", "square_y")
+"""Variables that come from one place, and are wrong together."""
+
 
 class SessionReading:
     """Reads the files of one session, and collects what is wrong with all of them."""
@@ -122,6 +126,8 @@ class SessionReading:
         self.files: list[Hdf5File] = []
         ending = "dendritic_masks" if source.endswith(EXTRACT) else ""
         required = [*REQUIRED, source, *([ending] if ending else [])]
+        if n.MAX_PROJECTION in self.dropped:
+            required.remove("max_projection")
         optional = ("pupil", "matches")
         self.used = [tree.files[part] for part in (*required, *optional) if part in tree.files]
         missing = [tree.missing[part] for part in required if part in tree.missing]
@@ -157,6 +163,15 @@ class SessionReading:
             )
         return found
 
+    def part(self, names: Collection[str], function: Callable[[], Parts]) -> Parts:
+        """Return a part; nothing where it fails and all its variables are left out."""
+        try:
+            return function()
+        except FormatError:
+            if not set(names) <= set(self.dropped):
+                raise
+            return {}
+
     def hdf5(self, part: str) -> Hdf5File:
         """Open one of the HDF5 files; it is closed with the Dataset."""
         file = Hdf5File(self.tree.files[part])
@@ -174,37 +189,54 @@ class SessionReading:
             lambda: sync.read_synchronization(self.hdf5("time_synchronization")),
             lambda: rois.find_traces(self.hdf5(self.source)),
             self._masks,
-            lambda: rois.find_picture(files["max_projection"]),
-            lambda: self.hdf5("pupil") if "pupil" in files else None,
+            lambda: self.part([n.MAX_PROJECTION], self._picture),
+            lambda: self.part(n.PUPIL_VARIABLES, self._pupil_file),
             # Nothing of them is used; that they are whole is part of the session being whole.
             lambda: self.hdf5("video_0"),
             lambda: self.hdf5("video_1"),
         )
         n_frames = found[0].shape[1]
-        (rows, clocked), velocity, trace_parts, roi_parts, pupil_parts = self.all_of(
+        (rows, clocked), running, trace_parts, roi_parts, pupil_parts = self.all_of(
             lambda: self._clocked(log, lines, clocks, n_frames),
-            lambda: behavior.running_velocity(log.wheel, lines.stim_rising),
+            lambda: self.part([n.RUN_VELOCITY], lambda: self._running(log, lines)),
             lambda: rois.trace_parts(found[0], len(clocks.twop_times)),
             lambda: self._rois(found, masks),
-            lambda: self._pupil(eye, clocks, n_frames),
+            lambda: self.part(
+                n.PUPIL_VARIABLES, lambda: self._pupil(eye.get("file"), clocks, n_frames)
+            ),
         )
         patches, flow = self.all_of(
-            lambda: build_patches(rows, log),
-            lambda: square_parts(tracks, files["stimulus"], rows, log) if with_squares else {},
+            lambda: self.part(PATCHES, lambda: build_patches(rows, log)),
+            lambda: (
+                self.part(SQUARES, lambda: square_parts(tracks, files["stimulus"], rows, log))
+                if with_squares
+                else {}
+            ),
         )
-        quiet = n.RUN_VELOCITY in self.dropped
-        velocity = signals.cleaned_running(velocity, self.tree.folder.name, quiet=quiet)
         # Traces first: the order of the variables is the order in which the Dataset prints them.
         return {
             **trace_parts,
-            n.RUN_VELOCITY: velocity,
+            **running,
             **pupil_parts,
             **roi_parts,
             **clocked,
             **patches,
-            n.MAX_PROJECTION: picture,
+            **picture,
             **flow,
         }
+
+    def _picture(self) -> Parts:
+        path = self.tree.files.get("max_projection")
+        return {} if path is None else {n.MAX_PROJECTION: rois.find_picture(path)}
+
+    def _pupil_file(self) -> Parts:
+        return {"file": self.hdf5("pupil")} if "pupil" in self.tree.files else {}
+
+    def _running(self, log: StimulusLog, lines: sync.SyncLines) -> Parts:
+        velocity = behavior.running_velocity(log.wheel, lines.stim_rising)
+        quiet = n.RUN_VELOCITY in self.dropped
+        cleaned = signals.cleaned_running(velocity, self.tree.folder.name, quiet=quiet)
+        return {n.RUN_VELOCITY: cleaned}
 
     def _clocked(
         self,
@@ -287,11 +319,15 @@ class SessionReading:
                 f"those of {ids[:3]}..."
             )
         path = self.tree.files.get("matches") if self.is_tracked else None
-        tracked = rois.tracking_ids(path, ids, self.tree.session_id)
+        session_id = self.tree.session_id
+        tracked = self.part(
+            [n.TRACKING_ID], lambda: {n.TRACKING_ID: rois.tracking_ids(path, ids, session_id)}
+        )
         return {
             n.ROI: np.arange(n_rois),
             n.ROI_ID: ids,
-            n.TRACKING_ID: tracked,
+            n.TRACKING_ID: rois.tracking_ids(None, ids, session_id),
+            **tracked,
             n.ROI_MASK: OrthogonalArray(array),
             **mask_facts(array, np.arange(n_rois)),
         }

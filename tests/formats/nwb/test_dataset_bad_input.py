@@ -353,6 +353,54 @@ def test_shapes_that_do_not_fit_each_other(broken: Broken) -> None:
         assert "max_projection" not in ds
 
 
+OPTIONAL = {
+    "run_velocity": f"{RUNNING}/data",
+    "pupil_diameter": f"{PUPIL}/pupil_diameter/data",
+    "pupil_center_x": f"{PUPIL}/pupil_position_x/data",
+    "tracking_id": f"{PLANE}/tracking_id",
+    "roi_mask": f"{PLANE}/image_mask",
+    "max_projection": PROJECTION,
+    "gabor_x": f"{TRIALS}/gabor_locations_x",
+    "gabor_orientation": f"{TRIALS}/gabor_orientations",
+    "gabor_number": f"{TRIALS}/gabor_number",
+    "stop_frame_twop": f"{TRIALS}/stop_frame_twop",
+    "square_x": f"{TRIALS}/square_locations_x",
+}
+FOLLOWING = {
+    "pupil_center_x": ["pupil_center_shift"],
+    "roi_mask": ["centroid_y", "centroid_x", "area_px"],
+}
+"""What is computed of a variable, where that is read when it is first used."""
+
+
+@pytest.mark.parametrize("damage", ["group", "link", "length", "unwritten"])
+@pytest.mark.parametrize("variable", OPTIONAL)
+def test_what_is_left_out_need_not_be_right(broken: Broken, variable: str, damage: str) -> None:
+    path = OPTIONAL[variable]
+
+    def change(file: h5py.File) -> None:
+        shape, dtype = file[path].shape, file[path].dtype
+        del file[path]
+        if damage == "group":
+            file[path] = file.create_group(f"{path}_else")
+            file[path].create_group("empty")
+        elif damage == "link":
+            file[path] = h5py.SoftLink("/nowhere")
+        elif damage == "length":
+            file[path] = np.zeros((shape[0] + 3, *shape[1:], 2)[: len(shape)], dtype)
+        else:
+            file.create_dataset(path, shape, dtype, chunks=True)
+
+    mutant = broken(change)
+    options = {"include": "squares"} if variable == "square_x" else {}
+    with pytest.raises(FormatError):
+        ox.open_session(mutant, **options).load()
+    derived = FOLLOWING.get(variable, []) if damage == "unwritten" else []
+    with ox.open_session(mutant, drop_variables=[variable, *derived], **options) as ds:
+        assert variable not in ds
+        ds.load()
+
+
 @pytest.mark.parametrize("rows", ["fewer", "more"])
 def test_traces_and_roi_table_differ(broken: Broken, rows: str) -> None:
     def change(file: h5py.File) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 from PIL import Image
 
 import oscaxr as ox
@@ -27,6 +28,7 @@ from oscaxr.errors import (
 )
 from oscaxr.formats.original.dataset import REQUIRED
 from oscaxr.formats.original.files import read_tree
+from oscaxr.model.names import PUPIL_VARIABLES
 
 
 @pytest.fixture
@@ -88,6 +90,41 @@ def test_optional_files_may_be_missing(folder, part):
         assert ("pupil_diameter" in ds) == (part != "pupil")
         assert (ds.osca.n_tracked > 0) == (part != "matches")
         assert all(p.level != "error" for p in ds.osca.validate())
+
+
+@pytest.mark.parametrize(
+    ("part", "variables"),
+    [
+        ("max_projection", ["max_projection"]),
+        ("pupil", [*PUPIL_VARIABLES]),
+        ("matches", ["tracking_id"]),
+    ],
+)
+@pytest.mark.parametrize("kept", [0.6, None])
+@pytest.mark.filterwarnings("ignore::oscaxr.errors.InvalidRoiWarning")
+def test_what_is_left_out_need_not_be_whole(folder, part, variables, kept):
+    whole = opened(folder).drop_vars(variables).load()
+    path = read_tree(folder).files[part]
+    if kept is None:
+        path.unlink()
+    else:
+        os.truncate(path, int(path.stat().st_size * kept))
+        with pytest.raises(FormatError, match=path.name):
+            opened(folder)
+    found = opened(folder, drop_variables=variables)
+    xr.testing.assert_identical(found.load().drop_attrs(), whole.drop_attrs())
+    found.close()
+
+
+def test_running_that_is_left_out_need_not_fit(folder):
+    def fewer(log):
+        wheel = log["items"]["foraging"]["encoders"][0]
+        wheel["dx"] = wheel["dx"][:-5]
+
+    relog(folder, fewer)
+    with pytest.raises(FormatError, match="wheel has"):
+        opened(folder)
+    opened(folder, drop_variables="run_velocity").close()
 
 
 @pytest.mark.parametrize("part", [*REQUIRED, "dff", "pupil", "matches"])
