@@ -341,3 +341,25 @@ class ArrayReader:
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`Reader`)."""
         return np.array(take_outer(self.array, indices))
+
+
+class ReshapedRows:
+    """A reader whose first axis is split in two: (group, row in group, ...)."""
+
+    def __init__(self, reader: Reader, group: int) -> None:
+        self.reader = reader
+        self.group = group
+        self.shape = (reader.shape[0] // group, group, *reader.shape[1:])
+        self.dtype = reader.dtype
+
+    def __repr__(self) -> str:
+        return repr(self.reader)
+
+    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
+        """Read the outer product of the indices (see :class:`Reader`)."""
+        first, second = (
+            positions(index, size) for index, size in zip(indices[:2], self.shape[:2], strict=True)
+        )
+        rows = (first[:, None] * self.group + second).ravel()
+        values = self.reader.read((rows, *indices[2:]))
+        return values.reshape(len(first), len(second), *values.shape[1:])

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from oscaxr.arrays.computed import computed
-from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, Reader, positions
+from oscaxr.arrays.lazy import Array, Once, OrthogonalArray, ReshapedRows
 from oscaxr.errors import FormatError
 from oscaxr.files.hdf5_arrays import NUMBERS, TEXT, DatasetReader, Source
 from oscaxr.formats.nwb.header import TRIALS
@@ -141,28 +141,6 @@ def _scatter(flat_reader: DatasetReader, index_reader: DatasetReader) -> Array:
     out = np.full((len(stop), n.N_PATCHES), np.nan)
     out[counts > 0] = flat.reshape(-1, n.N_PATCHES)
     return out
-
-
-class ReshapedRows:
-    """A reader whose first axis is split in two: (group, row in group, ...)."""
-
-    def __init__(self, reader: Reader, group: int) -> None:
-        self.reader = reader
-        self.group = group
-        self.shape = (reader.shape[0] // group, group, *reader.shape[1:])
-        self.dtype = reader.dtype
-
-    def __repr__(self) -> str:
-        return repr(self.reader)
-
-    def read(self, indices: tuple[AxisIndex, ...]) -> Array:
-        """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
-        first, second = (
-            positions(index, size) for index, size in zip(indices[:2], self.shape[:2], strict=True)
-        )
-        rows = (first[:, None] * self.group + second).ravel()
-        values = self.reader.read((rows, *indices[2:]))
-        return values.reshape(len(first), len(second), *values.shape[1:])
 
 
 def read_squares(source: Source, n_segments: int) -> Parts:
