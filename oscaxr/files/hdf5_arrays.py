@@ -216,7 +216,9 @@ def as_words(values: Array) -> list[str]:
 
 
 def _word(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    word = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    # Text of a fixed width may be filled up with blanks.
+    return word.rstrip(" \0")
 
 
 def _conversion(dataset: h5py.Dataset) -> tuple[float, float]:

@@ -180,8 +180,13 @@ def typed(name: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def as_text(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Normalise a column of labels to fixed-width text, empty where there is none."""
-    codes, unique = pd.factorize(values, use_na_sentinel=False)
-    words = [word.decode() if isinstance(word, bytes) else str(word) for word in unique]
+    # pandas takes no numbers of the other byte order.
+    native = values.astype(values.dtype.newbyteorder("="), copy=False)
+    codes, unique = pd.factorize(native, use_na_sentinel=False)
+    words = [
+        (word.decode(errors="replace") if isinstance(word, bytes) else str(word)).rstrip(" \0")
+        for word in unique
+    ]
     words = ["" if word.lower() in ("nan", "none", "<na>") else word for word in words]
     return np.array(words or [""], dtype=np.str_)[codes]
 

@@ -111,8 +111,7 @@ def _core(source: Source) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any
     coords, attrs = _facts(source)
     clocks = recordings.read_clocks(source)
     n_stim, n_twop = (len(clocks[c]) if c in clocks else None for c in ("stim", "twop"))
-    traces = f"{header.DFF}/data"
-    dff = source.array(traces, "dF/F by (two-photon frame, ROI)", (n_twop, None), unit="dF/F")
+    dff = recordings.find_dff(source, n_twop)
     table = recordings.read_roi_table(source, None if dff is None else dff.shape[1])
     running = recordings.read_running(source, n_stim)
     columns = stimulus_table.read_segments(source, clocks)
@@ -124,7 +123,7 @@ def _core(source: Source) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any
     n_segments = len(columns["stimulus_type"])
     # Traces first: the order of the variables is the order in which the Dataset prints them.
     parts = {
-        **recordings.read_dff(source, dff),
+        **recordings.dff_parts(source, dff),
         **running,
         **recordings.read_pupil(source, clocks["twop"], source.get(f"{header.DFF}/timestamps")),
         **table,

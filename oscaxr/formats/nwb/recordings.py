@@ -6,13 +6,29 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from oscaxr.arrays.lazy import Array, ArrayReader, AxisIndex, Once, OrthogonalArray, Reader
+from oscaxr.arrays.lazy import (
+    Array,
+    ArrayReader,
+    AxisIndex,
+    Once,
+    OrthogonalArray,
+    Reader,
+    ReshapedRows,
+)
 from oscaxr.errors import FormatError
 from oscaxr.files.hdf5_arrays import DatasetReader, Source
 from oscaxr.formats.nwb.header import DFF, MAX_PROJECTION, MOVIE, PLANE, PUPIL, RUNNING, TEMPLATES
+from oscaxr.formats.nwb.pixel_masks import find_pixel_masks
 from oscaxr.model import names as n
 from oscaxr.model import signals
-from oscaxr.model.derived import MaskReader, Parts, mask_facts, pupil_shift, trace_facts
+from oscaxr.model.derived import (
+    MaskReader,
+    Parts,
+    WholeMasks,
+    mask_facts,
+    pupil_shift,
+    trace_facts,
+)
 from oscaxr.model.schema import template_spec
 
 
@@ -47,9 +63,19 @@ def _times_by_rate(source: Source, series: str, what: str) -> Array | None:
     return np.asarray(first.item() + np.arange(data.shape[0]) / rate[0])
 
 
-def read_dff(source: Source, dataset: h5py.Dataset) -> Parts:
-    """Return dF/F and what is computed from whole traces on first use."""
+def find_dff(source: Source, n_frames: int | None) -> Reader | None:
+    """Find dF/F: (time, ROI), of one ROI also (time,)."""
+    path, what = f"{DFF}/data", "dF/F by (two-photon frame, ROI)"
+    single = isinstance(found := source.get(path), h5py.Dataset) and found.ndim == 1
+    dataset = source.array(path, what, (n_frames, *([] if single else [None])), unit="dF/F")
+    if dataset is None:
+        return None
     reader = source.reader(dataset)
+    return ReshapedRows(reader, 1) if single else reader
+
+
+def dff_parts(source: Source, reader: Reader) -> Parts:
+    """Return dF/F and what is computed from whole traces on first use."""
     name = Path(source.file.path).name
     return {n.DFF: OrthogonalArray(reader), **trace_facts(reader, name)}
 
@@ -200,9 +226,8 @@ def read_roi_table(source: Source, n_traces: int | None) -> Parts:
     with source.part(n.TRACKING_ID):
         parts[n.TRACKING_ID] = _tracking_ids(source, len(ids))[rows]
     with source.part(n.ROI_MASK):
-        shape = (len(ids), None, None)
-        masks = source.array(f"{PLANE}/image_mask", "ROI masks", shape, required=False)
-        parts |= {} if masks is None else _masks(source, masks, rows)
+        masks = _find_masks(source, len(ids))
+        parts |= {} if masks is None else _masks(masks, rows)
     return parts
 
 
@@ -252,8 +277,16 @@ def _tracking_ids(source: Source, n_rows: int) -> Array:
     return untracked
 
 
-def _masks(source: Source, masks: h5py.Dataset, rows: Array) -> Parts:
-    reader = MaskReader(DatasetReader(source.file, masks))
+def _find_masks(source: Source, n_rois: int) -> WholeMasks | None:
+    """Find the ROI masks: as images, or as lists of pixels."""
+    if source.get(f"{PLANE}/image_mask") is None and source.get(f"{PLANE}/pixel_mask") is not None:
+        return find_pixel_masks(source, n_rois)
+    shape = (n_rois, None, None)
+    masks = source.array(f"{PLANE}/image_mask", "ROI masks", shape, required=False)
+    return None if masks is None else MaskReader(DatasetReader(source.file, masks))
+
+
+def _masks(reader: WholeMasks, rows: Array) -> Parts:
     array = OrthogonalArray(reader)
     if not np.array_equal(rows, np.arange(len(rows))):
         array = OrthogonalArray(reader, (rows, *array.indices[1:]))

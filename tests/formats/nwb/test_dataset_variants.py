@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
-from oscaxr.errors import DroppedFramesWarning, InvalidRoiWarning
+from oscaxr.errors import DroppedFramesWarning, FormatError, InvalidRoiWarning
 from sample_forms import planted, write_nwb_form
 
 DFF = "processing/ophys/DfOverF/RoiResponseSeries"
@@ -268,15 +268,26 @@ def test_tracking_forms(edit: Edit, reference: xr.Dataset, missing: float) -> No
 
 
 @pytest.mark.parametrize(
-    "form", ["bytes", "fixed", "text_numbers", "bool_flags", "integers", "float_frames", "NaN_text"]
+    "form",
+    [
+        "bytes",
+        "fixed",
+        "padded",
+        "text_numbers",
+        "bool_flags",
+        "integers",
+        "float_frames",
+        "NaN_text",
+    ],
 )
 def test_column_dtypes(edit: Edit, reference: xr.Dataset, form: str) -> None:
     def change(file: h5py.File) -> None:
         trials = file[TRIALS]
-        if form in ("bytes", "fixed"):
+        if form in ("bytes", "fixed", "padded"):
             for name in ("stimulus_type", "gabor_frame", "main_flow_direction"):
                 words = trials[name].asstr()[()].astype("S")
-                replace(trials, name, words if form == "fixed" else words.astype(object))
+                words = np.char.ljust(words, 40) if form == "padded" else words
+                replace(trials, name, words.astype(object) if form == "bytes" else words)
         elif form == "text_numbers":
             for name in ("unexpected", "gabor_kappa", "square_size"):
                 values = trials[name][()]
@@ -302,18 +313,105 @@ def test_column_dtypes(edit: Edit, reference: xr.Dataset, form: str) -> None:
         assert_same_session(ds, reference)
 
 
-def test_all_labels_of_a_column_missing(edit: Edit) -> None:
+@pytest.mark.parametrize("dtype", ["f8", ">f8"])
+def test_all_labels_of_a_column_missing(edit: Edit, dtype: str) -> None:
     """A column without any label may be stored as numbers, all NaN."""
 
     def change(file: h5py.File) -> None:
         trials = file[TRIALS]
         length = len(trials["gabor_frame"])
-        replace(trials, "stimulus_template_name", np.full(length, np.nan))
+        replace(trials, "stimulus_template_name", np.full(length, np.nan, dtype))
         del trials["square_number"], trials["gabor_number"], trials["square_proportion_flipped"]
 
     with ox.open_session(edit(change)) as ds:
         assert set(ds.stimulus_template_name.values) == {""}
         assert np.isnan(ds.square_number).all()
+
+
+@pytest.mark.parametrize("form", ["one value", "padded", "padded by HDF5"])
+def test_scalars_in_other_forms(edit: Edit, reference: xr.Dataset, form: str) -> None:
+    def change(file: h5py.File) -> None:
+        for name in ("identifier", "general/subject/subject_id", "general/session_id"):
+            if name not in file:
+                continue
+            word = file[name].asstr()[()]
+            del file[name]
+            if form == "one value":
+                file[name] = np.array([word], object)
+            elif form == "padded":
+                file[name] = np.bytes_(word.ljust(60))
+            else:
+                kind = h5py.h5t.C_S1.copy()
+                kind.set_size(60)
+                kind.set_strpad(h5py.h5t.STR_SPACEPAD)
+                space = h5py.h5s.create(h5py.h5s.SCALAR)
+                made = h5py.h5d.create(file.id, name.encode(), kind, space)
+                made.write(space, space, np.array(word.ljust(60), "S60"), kind)
+
+    with ox.open_session(edit(change)) as ds:
+        assert_same_session(ds, reference)
+        assert ds.session_id == reference.session_id
+        assert ds.mouse_id == reference.mouse_id
+
+
+def test_one_roi_may_have_a_trace_of_one_dim(edit: Edit, reference: xr.Dataset) -> None:
+    def change(file: h5py.File) -> None:
+        replace(file[DFF], "data", file[f"{DFF}/data"][:, 2])
+        replace(file[DFF], "rois", np.array([0]))
+        for name in ("id", "tracking_id", "image_mask"):
+            replace(file[PLANE], name, file[f"{PLANE}/{name}"][2:3])
+
+    with ox.open_session(edit(change, mask_kind="bool")) as ds:
+        assert ds.dff.dims == ("time", "roi")
+        expected = reference.isel(roi=[2])
+        np.testing.assert_allclose(ds.dff, expected.dff, rtol=1e-6)
+        np.testing.assert_allclose(ds.dff_spread, expected.dff_spread, rtol=1e-6)
+        chosen = {"time": [5, 3, 900]}
+        np.testing.assert_allclose(ds.dff.isel(chosen), expected.dff.isel(chosen), rtol=1e-6)
+        u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=0.1, post=0.5)
+        assert u.sizes["roi"] == 1
+
+
+@pytest.mark.parametrize("with_picture", [True, False])
+def test_masks_as_lists_of_pixels(edit: Edit, reference: xr.Dataset, with_picture: bool) -> None:
+    def change(file: h5py.File) -> None:
+        weights = np.asarray(file[f"{PLANE}/image_mask"][()], float)
+        roi, y, x = np.nonzero(weights)
+        pixels = np.zeros(len(x), [("x", "u4"), ("y", "u4"), ("weight", "f4")])
+        pixels["x"], pixels["y"], pixels["weight"] = x, y, weights[roi, y, x]
+        plane = file[PLANE]
+        del plane["image_mask"]
+        plane["pixel_mask"] = pixels
+        plane["pixel_mask_index"] = np.searchsorted(roi, np.arange(len(weights)), "right")
+        if not with_picture:
+            del file["processing/ophys/PlaneImages"]
+
+    with ox.open_session(edit(change, mask_kind="bool")) as ds:
+        for name in ("centroid_x", "centroid_y", "area_px"):
+            np.testing.assert_array_equal(ds[name], reference[name], err_msg=name)
+        height, width = ds.sizes["height"], ds.sizes["width"]
+        assert not with_picture or (height, width) == reference.roi_mask.shape[1:]
+        found, expected = (
+            ds.roi_mask,
+            reference.roi_mask.isel(height=slice(height), width=slice(width)),
+        )
+        np.testing.assert_array_equal(found, expected)
+        key = {"roi": [5, 1], "height": slice(None, None, 3)}
+        np.testing.assert_array_equal(found.isel(key), expected.isel(key))
+        assert found.sum() == reference.roi_mask.sum()
+
+
+def test_pixels_outside_the_field(edit: Edit) -> None:
+    def change(file: h5py.File) -> None:
+        plane = file[PLANE]
+        n_rois = len(plane["id"])
+        del plane["image_mask"]
+        kind = [("x", "u4"), ("y", "u4"), ("weight", "f4")]
+        plane["pixel_mask"] = np.array([(4000, 1, 1.0)] * 5 * n_rois, kind)
+        plane["pixel_mask_index"] = np.arange(1, n_rois + 1) * 5
+
+    with ox.open_session(edit(change)) as ds, pytest.raises(FormatError, match="outside the field"):
+        ds.roi_mask.load()
 
 
 @pytest.mark.parametrize("index", ["u1", "i8", "f8"])
