@@ -10,6 +10,7 @@ import os
 import stat
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -62,6 +63,7 @@ class StoreFiles:
         marks = [] if self.packed else [path / DIGEST, path / DOCUMENT]
         self._mark = str(next((mark for mark in marks if mark.exists()), path))
         self._stamp = stamp_of(self._mark)
+        self._content = self._marked()
 
     @contextmanager
     def opened(self, key: str) -> Iterator[Opened | None]:
@@ -106,7 +108,17 @@ class StoreFiles:
 
     def check_unchanged(self) -> None:
         """Refuse to read from another store that took the place of this one."""
-        check_unchanged(self.path, self._stamp, self._mark, DamagedExportError)
+        found = check_unchanged(self.path, self._stamp, self._mark, DamagedExportError)
+        if self._stamp.place is None:
+            # In another process than the one that opened it, size and time alone say little.
+            if self._marked() != self._content:
+                raise damaged(self.path, "it was replaced by another since it was opened")
+            self._stamp = found
+
+    def _marked(self) -> int:
+        """Return a checksum of the digest of a folder."""
+        mark = Path(self._mark)
+        return zlib.crc32(mark.read_bytes()) if mark.is_file() and not self.packed else 0
 
     def close(self) -> None:
         """Release the zip file."""

@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import os
+import pickle
 import shutil
 import zipfile
 from contextlib import suppress
@@ -29,6 +31,7 @@ from oscaxr.store.current import check_complete, provenance_of
 from oscaxr.store.open import open_exported, opened_export
 from oscaxr.store.save import save
 from oscaxr.store.writing import pack
+from oscaxr.store.zarr_read import DIGEST
 
 SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
 CHUNKS = {"time": 64, "roi": 3, "segment": 50}
@@ -560,3 +563,20 @@ def test_a_damaged_compressed_chunk_of_netcdf(copy):
         check_complete(path, deep=True)
     with pytest.raises(FormatError, match=r"copy\.nc"):
         load_all(path)
+
+
+def test_a_store_that_took_the_place_of_one_that_was_pickled(few_session, tmp_path):
+    """It has the same size and times: elsewhere, device and inode mean nothing."""
+    path = save(few_session, tmp_path / "session.zarr")
+    with open_exported(path) as ds:
+        pickled = pickle.dumps(ds.dff)
+    other = save(
+        few_session.assign(run_velocity=few_session.run_velocity + 1), tmp_path / "other.zarr"
+    )
+    status = (path / DIGEST).stat()
+    assert (other / DIGEST).stat().st_size == status.st_size
+    shutil.rmtree(path)
+    other.rename(path)
+    os.utime(path / DIGEST, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(DamagedExportError, match="replaced by another"):
+        pickle.loads(pickled).load()
