@@ -7,107 +7,24 @@ arrays. What is admitted has no state of its own that a pickle could write to.
 
 import datetime
 import gc
-import math
+import os
 import pickle
-import re
 import reprlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final
 
-import numpy as np
-
-from oscaxr.arrays.lazy import Array
 from oscaxr.errors import FormatError, UnsafePickleError
+from oscaxr.formats.original.similar_arrays import SimilarArrays
+from oscaxr.formats.original.stored_arrays import QuotedText, StoredArray, StoredDtype, array_of
+from oscaxr.formats.original.unpickler import BoundedUnpickler
 
-_BUFFER_BYTES: Final = 2**16
-_PLAIN_DTYPE: Final = re.compile(r"[<>=|]?(?:[biu][1248]|f[248]|c(?:8|16)|[SU]\d{1,6})|\?")
-
-_BYTE_ORDERS: Final[dict[str | bytes, Literal["<", ">", "=", "|"]]] = {
-    "<": "<", ">": ">", "=": "=", "|": "|", b"<": "<", b">": ">", b"=": "=", b"|": "|"
-}  # fmt: skip
-
-
-class StoredDtype:
-    """The dtype of a stored array: a code and a byte order, nothing more."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, code: Any) -> None:
-        code = code.decode("latin1") if isinstance(code, bytes) else code
-        if not isinstance(code, str) or not _PLAIN_DTYPE.fullmatch(code):
-            raise UnsafePickleError(
-                f"arrays of dtype {code!r} are not read: stimulus logs hold plain numbers and text"
-            )
-        self.value = np.dtype(code)
-
-    def __setstate__(self, state: Any) -> None:
-        # (version, byte order, subdtype, names, fields, item size, alignment, flags)
-        if not isinstance(state, tuple) or len(state) < 5 or any(x is not None for x in state[2:5]):
-            raise UnsafePickleError("arrays of records are not read: no stimulus log holds them")
-        order = _BYTE_ORDERS.get(state[1]) if isinstance(state[1], str | bytes) else None
-        if order is None:
-            raise UnsafePickleError(f"an array has the byte order {state[1]!r}")
-        self.value = self.value.newbyteorder(order)
-
-
-class StoredArray:
-    """An array as it lies in a pickle; nothing of it is interpreted before :meth:`array`."""
-
-    __slots__ = ("data", "dtype", "fortran", "shape")
-
-    def __setstate__(self, state: Any) -> None:
-        try:
-            _, self.shape, self.dtype, self.fortran, self.data = state
-        except (TypeError, ValueError) as error:
-            raise UnsafePickleError(f"an array has an unknown state ({error})") from error
-        if not isinstance(self.dtype, StoredDtype):
-            raise UnsafePickleError("an array has a dtype that is not one of plain numbers or text")
-
-    @property
-    def raw(self) -> bytes:
-        """The bytes of the array."""
-        # Python 2 wrote bytes as text, which latin-1 takes back to bytes one by one.
-        data = getattr(self, "data", None)
-        try:
-            return (
-                data.encode("latin1") if isinstance(data, str) else bytes(memoryview(data or b""))
-            )
-        except (TypeError, ValueError) as error:
-            raise FormatError(f"an array's content is not bytes ({error})") from error
-
-    def array(self) -> Array:
-        """Return the array."""
-        dtype, shape = self.dtype.value, self.shape
-        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-            raise FormatError(f"an array has the shape {shape!r}")
-        raw = self.raw
-        if len(raw) != math.prod(shape) * dtype.itemsize:
-            raise FormatError(f"an array of {dtype} and shape {shape} holds {len(raw)} bytes")
-        values = np.frombuffer(raw, dtype) if raw else np.empty(math.prod(shape), dtype)
-        try:
-            return values.reshape(shape, order="F" if self.fortran else "C")
-        except ValueError as error:
-            # Too many dims, or sizes beside a zero that no array can have.
-            raise FormatError(f"an array has the shape {reprlib.repr(shape)} ({error})") from error
-
-
-def stack(stored: Iterable[Any]) -> Array:
-    """Return many stored arrays of one shape and dtype as one array."""
-    arrays = list(stored)
-    if not all(type(one) is StoredArray for one in arrays):
-        raise FormatError("a list of arrays holds something else")
-    if not arrays:
-        return np.empty(0)
-    kinds = {(one.dtype.value.str, one.shape, bool(one.fortran)) for one in arrays}
-    if len(kinds) != 1:
-        raise FormatError(f"arrays of one list differ in dtype or shape: {sorted(kinds)[:3]}")
-    first = arrays[0]
-    shape = first.shape[::-1] if first.fortran else first.shape
-    data = b"".join([one.raw for one in arrays])
-    whole = _from_buffer(data, first.dtype, (len(arrays), *shape)).array()
-    return whole.transpose(0, *range(len(shape), 0, -1)) if first.fortran else whole
+MOST_BYTES: Final = 2**29
+_MOST_SCALAR_BYTES: Final = 1000
+_ENTRY_BYTES: Final = 100
+_LONGEST_WORDS: Final = 300
 
 
 class Ignored:
@@ -122,11 +39,19 @@ class Ignored:
 class _Admitted:
     """Something a pickle may name, or call; it has no attributes that could be set."""
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "_of_unpickler")
     _call: Any
+    _of_unpickler: bool
 
-    def __init__(self, call: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self, call: Callable[..., Any] | None = None, *, of_unpickler: bool = False
+    ) -> None:
         object.__setattr__(self, "_call", call)
+        object.__setattr__(self, "_of_unpickler", of_unpickler)
+
+    def within(self, unpickler: BoundedUnpickler) -> "_Admitted":
+        """Return this as one unpickler calls it: what makes copies has to tell it how large."""
+        return _Admitted(partial(self._call, unpickler)) if self._of_unpickler else self
 
     def __call__(self, *values: Any) -> Any:
         return self._call(*values)
@@ -138,41 +63,53 @@ class _Admitted:
         raise UnsafePickleError("a pickle tries to change what reads it")
 
 
-def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any = "C") -> StoredArray:
-    found = StoredArray()
-    found.__setstate__((1, shape, dtype, order == "F", data))
-    return found
+def _reconstruct(kind: Any, shape: Any, code: Any) -> StoredArray:
+    if kind is not _NAMED or not isinstance(shape, tuple) or not isinstance(code, str | bytes):
+        raise UnsafePickleError("an array is made of something else than others are")
+    return StoredArray()
 
 
 def _scalar(dtype: Any, data: Any = b"") -> Any:
-    return _from_buffer(data, dtype, ()).array()[()]
+    stored = array_of(data, dtype, ())
+    kind = stored.dtype.value
+    if kind.kind == "c" or kind.itemsize > _MOST_SCALAR_BYTES:
+        raise UnsafePickleError(f"single values of dtype {kind} are not read: no log holds them")
+    return stored.array()[()]
 
 
-def _encode(text: Any, encoding: Any = "latin1") -> bytes:
+def _encode(unpickler: BoundedUnpickler, text: Any, encoding: Any = "latin1") -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise UnsafePickleError(f"text is encoded as {encoding!r}, not as latin1")
+        raise UnsafePickleError(f"text is encoded as {reprlib.repr(encoding)}, not as latin1")
+    unpickler.charge(len(text))
     return text.encode("latin1")
+
+
+def _ordered(unpickler: BoundedUnpickler, pairs: Any = ()) -> dict[Any, Any]:
+    # A plain dict keeps the order too, and has no attributes that a pickle could replace.
+    keys = [key for key, _ in pairs]
+    unpickler.charge(_ENTRY_BYTES * len(keys))
+    unpickler.check_keys(keys)
+    return dict(pairs)
 
 
 _ARRAY_MODULES: Final = ("numpy.core.multiarray", "numpy._core.multiarray")
 _BUFFER_MODULES: Final = ("numpy.core.numeric", "numpy._core.numeric")
 _NAMED: Final = _Admitted()
+_RECONSTRUCT: Final = _Admitted(_reconstruct)
 _IGNORED: Final = _Admitted(lambda *_: Ignored())
-# Immutable types of the interpreter, and the helpers above.
 ADMITTED: Final[dict[tuple[str, str], Any]] = {
-    **{(module, "_reconstruct"): _Admitted(lambda *_: StoredArray()) for module in _ARRAY_MODULES},
+    **{(module, "_reconstruct"): _RECONSTRUCT for module in _ARRAY_MODULES},
     **{(module, "scalar"): _Admitted(_scalar) for module in _ARRAY_MODULES},
-    **{(module, "_frombuffer"): _Admitted(_from_buffer) for module in _BUFFER_MODULES},
+    **{(module, "_frombuffer"): _Admitted(array_of) for module in _BUFFER_MODULES},
     ("numpy", "ndarray"): _NAMED,
-    ("numpy", "dtype"): _Admitted(lambda code, *_: StoredDtype(code)),
-    ("_codecs", "encode"): _Admitted(_encode),
+    ("numpy", "dtype"): _Admitted(lambda code, align=0, copy=0: StoredDtype(code)),
+    ("_codecs", "encode"): _Admitted(_encode, of_unpickler=True),
     # What Python 3 writes for an empty array with protocols up to 2: ``bytes()``.
     ("__builtin__", "bytes"): _Admitted(lambda: b""),
-    # A plain dict keeps the order too, and has no attributes that a pickle could replace.
-    ("collections", "OrderedDict"): dict,
-    ("datetime", "datetime"): datetime.datetime,
-    ("datetime", "date"): datetime.date,
-    ("datetime", "timedelta"): datetime.timedelta,
+    ("collections", "OrderedDict"): _Admitted(_ordered, of_unpickler=True),
+    ("datetime", "datetime"): _Admitted(datetime.datetime),
+    ("datetime", "date"): _Admitted(datetime.date),
+    ("datetime", "timedelta"): _Admitted(datetime.timedelta),
     ("numpy.random", "__RandomState_ctor"): _IGNORED,
     ("numpy.random._pickle", "__randomstate_ctor"): _IGNORED,
     ("numpy.random._pickle", "__bit_generator_ctor"): _IGNORED,
@@ -181,12 +118,16 @@ ADMITTED: Final[dict[tuple[str, str], Any]] = {
 """What a stimulus log may refer to: (module, name)."""
 
 
-class _Unpickler(pickle.Unpickler):
+class _LogUnpickler(BoundedUnpickler):
     """Resolves admitted names only; refuses all others, and all references to outside."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._similar = SimilarArrays(content, self.memo, _RECONSTRUCT, _NAMED)
 
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return ADMITTED[module, name]
+            return ADMITTED[module, name].within(self)
         except KeyError:
             raise UnsafePickleError(
                 f"it refers to {module}.{name}, which no stimulus log of this dataset needs; "
@@ -194,7 +135,39 @@ class _Unpickler(pickle.Unpickler):
             ) from None
 
     def persistent_load(self, pid: Any) -> Any:
-        raise UnsafePickleError(f"it refers to an object outside the file ({pid!r})")
+        raise UnsafePickleError(f"it refers to an object outside the file ({reprlib.repr(pid)})")
+
+    def _get(self) -> None:
+        """Read what stands in the memo, or arrays, one after the other, that begin so."""
+        position = self.file.tell() - len(pickle.GET)
+        arrays, end = self._similar.take(position)
+        if not arrays or (len(arrays) > 1 and type(self.stack[-1]) is not list):
+            self.load_get()
+            self._read_text()
+        else:
+            if len(arrays) > 1:
+                self.stack[-1].extend(arrays[:-1])
+            self.append(arrays[-1])
+            self.file.seek(end)
+
+    def _get_binary(self) -> None:
+        self.load_binget()
+        self._read_text()
+
+    def _get_long_binary(self) -> None:
+        self.load_long_binget()
+        self._read_text()
+
+    def _read_text(self) -> None:
+        if type(self.stack[-1]) is QuotedText:
+            self.stack[-1] = self.stack[-1].text
+
+    dispatch: ClassVar = {
+        **BoundedUnpickler.dispatch,
+        pickle.GET[0]: _get,
+        pickle.BINGET[0]: _get_binary,
+        pickle.LONG_BINGET[0]: _get_long_binary,
+    }
 
 
 @contextmanager
@@ -211,15 +184,26 @@ def _uncollected() -> Iterator[None]:
 
 def load(path: Path) -> Any:
     """Read a pickle of plain values, without running anything that it says."""
-    with path.open("rb", buffering=_BUFFER_BYTES) as file, _uncollected():
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(size) if size <= MOST_BYTES else b""
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read ({error}).") from error
+    if size > MOST_BYTES:
+        raise FormatError(
+            f"{path} is not read as a stimulus log: it has {size:,} bytes. Those of whole sessions "
+            f"have 200,000,000, and no more than {MOST_BYTES:,} are read."
+        )
+    with _uncollected():
         try:
-            return _Unpickler(file, encoding="latin1").load()
-        except UnsafePickleError as error:
-            raise UnsafePickleError(f"{path} is not read: {error}.") from None
-        except OSError:
-            raise
+            return _LogUnpickler(content).load()
+        except FormatError as error:
+            kind = type(error)
+            words = f"It is a pickle of {len(content):,} bytes, which begins with {content[:20]!r}"
+            raise kind(f"{path} is not read as a stimulus log: {error}. {words}.") from None
         except (Exception, RecursionError) as error:
             raise FormatError(
                 f"{path} is not a stimulus log: unpickling it fails ({type(error).__name__}: "
-                f"{error}). The file is cut short or damaged: fetch it again."
+                f"{str(error)[:_LONGEST_WORDS]}). The file is cut short or damaged: fetch it again."
             ) from error

@@ -4,9 +4,8 @@ Production and pilot sessions have other names for the same things. All that is 
 collected, and raised at once.
 """
 
-import math
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,86 +14,11 @@ from typing import Any, Final
 import numpy as np
 
 from oscaxr.arrays.lazy import Array
-from oscaxr.errors import FormatError, listed
-from oscaxr.formats.original.pickles import Ignored, StoredArray, load, stack
+from oscaxr.errors import FormatError
+from oscaxr.formats.original.log_values import LogValues, as_array, as_arrays, either
+from oscaxr.formats.original.pickles import load
+from oscaxr.formats.original.stored_arrays import StoredArray
 from oscaxr.model import names as n
-
-
-class LogValues:
-    """Takes values out of a log, and collects what is wrong with it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.problems: list[str] = []
-
-    def finish(self) -> None:
-        """Raise all problems at once."""
-        if self.problems:
-            found = listed(self.problems)
-            raise FormatError(f"{self.path} is not a stimulus log of this dataset:{found}")
-
-    def checked(self, take: Callable[[], Array], what: str) -> Array:
-        """Return what a function gives; note a problem where it fails."""
-        try:
-            return take()
-        except (FormatError, TypeError, ValueError, KeyError, IndexError) as error:
-            self.problems.append(f"{what}: {error}")
-            return np.empty(0)
-
-    def column(self, found: Any, what: str, kinds: str) -> Array:
-        """Return one number a frame; note a problem where it is something else."""
-        numbers = self.checked(lambda: as_array(found), what)
-        if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in kinds):
-            self.problems.append(f"{what}: it is not one number a frame")
-            return np.empty(0)
-        return numbers
-
-    def value(self, content: Any, keys: Sequence[str], what: str, kind: type) -> Any:
-        """Return an entry under one of its names; note a problem where it is not as it should."""
-        found = either(content, *keys)
-        if not isinstance(found, kind):
-            holds = "nothing" if found is None else f"a {type(found).__name__}"
-            self.problems.append(
-                f"{what}: {' or '.join(map(repr, keys))} should be a {kind.__name__}, but there is "
-                f"{holds}"
-            )
-            return None
-        return found
-
-    def number(self, content: Any, key: str, default: float) -> float:
-        """Return a number, or a default where there is none."""
-        found = content[key] if isinstance(content, dict) and key in content else default
-        is_number = isinstance(found, int | float | np.integer | np.floating)
-        if isinstance(found, bool) or not is_number or not math.isfinite(found):
-            # Not repr: what a hostile log holds may be endless when written out.
-            self.problems.append(f"{key!r} should be a number, but is {reprlib.repr(found)}")
-            return default
-        return float(found)
-
-
-def as_array(value: Any) -> Array:
-    """Return a value of a log as an array."""
-    if isinstance(value, StoredArray):
-        return value.array()
-    if value is None or isinstance(value, dict | str | bytes | Ignored):
-        raise FormatError(f"an array was expected, not {reprlib.repr(value)}")
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise FormatError(f"an array of numbers was expected, not of {array.dtype}")
-    return array
-
-
-def as_arrays(value: Any) -> Array:
-    """Return many arrays of one shape as one array."""
-    return stack(value) if isinstance(value, list) else as_array(value)
-
-
-def either(content: Any, *keys: str) -> Any:
-    """Return the entry of a dict under the first of its names that is there, else None."""
-    if not isinstance(content, dict):
-        return None
-    return next((content[key] for key in keys if key in content), None)
-
 
 _KINDS: Final = {"g": n.GABORS, "b": n.VISFLOW}
 _DIRECTIONS: Final = {"left": n.LEFT, "right": n.RIGHT}
@@ -104,6 +28,14 @@ SESSION_KEYS: Final = ("session_params", "subj_params")
 TRACK_KEYS: Final = ("posbyframe", "posByFrame")
 _ORIENTATION_KEYS: Final = ("orisbyimg", "orisByImg")
 _PLACE_KEYS: Final = ("possize", "possizes")
+
+
+_PLACES: Final = "ABCDU"
+# Orientations scatter by some degrees, in radians; a session lasts about 4,200 s.
+_LEAST_DEVIATION: Final = 1e-6
+_MOST_SECONDS: Final = 1e6
+_MOST_ROWS: Final = 10_000
+_MOST_STIMULI: Final = 10
 
 
 _nothing: Final = partial(np.empty, 0)
@@ -141,8 +73,9 @@ def read_stimulus(values: LogValues, one: Any, number: int) -> ShownStimulus:
         lambda: as_array(either(one, "display_sequence")).reshape(-1, 2),
         f"{what}, display_sequence",
     )
-    if not np.isfinite(seconds).all():
+    if not (np.abs(seconds) < _MOST_SECONDS).all():
         values.problems.append(f"{what}: 'display_sequence' has times that are not finite")
+    n_tracks = values.checked(lambda: np.array(n_tracks_of(params)), f"{what}, tracks of squares")
     rows: dict[str, Array] = {}
     if kind == n.GABORS:
         rows = _gabor_rows(values, one, params, session, what)
@@ -154,7 +87,7 @@ def read_stimulus(values: LogValues, one: Any, number: int) -> ShownStimulus:
         kind=kind or "",
         seconds=seconds,
         frame_list=frames.astype(np.int64),
-        n_tracks=n_tracks_of(params) if kind == n.VISFLOW else 0,
+        n_tracks=int(n_tracks.max(initial=0)) if kind == n.VISFLOW else 0,
         **rows,
     )
 
@@ -168,7 +101,7 @@ def _gabor_rows(
         sweeps = values.value(one, ("sweep_params",), what, dict) or {}
         pairs = values.checked(lambda: _rows(sweeps["OriSurp"][0], 2), f"{what}, OriSurp")
         deviation = values.number(either(params, "gabor_params"), "ori_std", default=0.25)
-        if deviation <= 0:
+        if deviation < _LEAST_DEVIATION:
             values.problems.append(f"{what}: 'ori_std' is {deviation:g}, which should be above 0")
         elif pairs.size:
             rows |= {"mean_orientation": pairs[:, 0], "unexpected": pairs[:, 1]}
@@ -192,12 +125,16 @@ def _places(values: LogValues, places: Any, what: str) -> dict[str, Array]:
     def stacked(item: int) -> Array:
         return np.stack([as_array(pair[item]) for pair in places]).astype(np.float64)
 
+    if not isinstance(places, list | tuple) or len(places) != len(_PLACES):
+        places = []
     where = values.checked(lambda: stacked(0), f"{what}, possize, positions")
     size = values.checked(lambda: stacked(1), f"{what}, possize, sizes")
-    if where.ndim != 3 or where.shape[::2] != (5, 2) or size.shape != where.shape[:2]:
+    of_patches = (len(_PLACES), n.N_PATCHES)
+    if where.shape != (*of_patches, 2) or size.shape != of_patches:
         values.problems.append(
-            f"{what}: 'possize' should be positions (patch, 2) and sizes (patch) of the five "
-            f"Gabor frames A, B, C, D, U, but has shapes {where.shape} and {size.shape}"
+            f"{what}: 'possize' should be positions (patch, 2) and sizes (patch) of the "
+            f"{n.N_PATCHES} patches in the five Gabor frames A, B, C, D, U, but has shapes "
+            f"{where.shape} and {size.shape}"
         )
         return {}
     # Sizes are whole pixels in the published table.
@@ -227,11 +164,15 @@ def _flow_rows(
 
 def _pilot_flow_rows(values: LogValues, rows: Any, what: str) -> dict[str, Array]:
     def numbers() -> Array:
-        return np.array([[float(row[0]), float(row[1])] for row in rows])
+        return np.stack([as_array(row[:2]) for row in rows]).astype(np.float64)
 
     def directions() -> Array:
-        return np.array([_DIRECTIONS[row[3]] for row in rows])
+        # (Not a key before it is known to be text: to hash what is nested may take for ever.)
+        return np.array([_DIRECTIONS[row[3] if isinstance(row[3], str) else ""] for row in rows])
 
+    if not isinstance(rows, list | tuple) or len(rows) > _MOST_ROWS:
+        values.problems.append(f"{what}: 'flipdirecarray' is not a list of some rows")
+        return {}
     found = values.checked(numbers, f"{what}, flipdirecarray").reshape(-1, 2)
     direction = values.checked(directions, f"{what}, flipdirecarray, direction")
     return {"unexpected": found[:, 0], "size": found[:, 1], "direction": direction}
@@ -259,7 +200,7 @@ def n_tracks_of(params: Any) -> int:
     """Return for how many frames a stimulus has positions of its squares."""
     found = tracks_of(params)
     if isinstance(found, StoredArray):
-        return len(found.array())
+        return len(np.atleast_1d(as_array(found)))
     return len(found) if isinstance(found, list) else 0
 
 
@@ -292,24 +233,26 @@ def parse_log(content: dict[str, Any], path: Path) -> StimulusLog:
     """Take from an unpickled log what is used of it, but for the tracks of the squares."""
     values = LogValues(path)
     stimuli = values.value(content, ("stimuli",), "the stimuli", list) or []
+    n_stimuli, stimuli = len(stimuli), stimuli[:_MOST_STIMULI]
     is_pilot = any(isinstance(one, dict) and STIMULUS_KEYS[1] in one for one in stimuli)
     log = StimulusLog(
         is_pilot=is_pilot,
         fps=float(values.number(content, "fps", default=60.0)),
         pre_blank=float(values.number(content, "pre_blank_sec", default=0.0)),
-        n_dropped=_dropped(either(content, "droppedframes")),
+        n_dropped=_dropped(values, either(content, "droppedframes")),
         wheel=_wheel(values, content),
         stimuli=tuple(read_stimulus(values, one, i) for i, one in enumerate(stimuli)),
     )
     kind, expected = ("pilot", 2) if is_pilot else ("production", 3)
-    if len(stimuli) != expected:
-        values.problems.append(
-            f"it has {len(stimuli)} stimuli, where a {kind} session has {expected}"
-        )
+    if n_stimuli != expected:
+        values.problems.append(f"it has {n_stimuli} stimuli, where a {kind} session has {expected}")
     if log.fps <= 0:
         values.problems.append(f"'fps' is {log.fps:g}, which should be above 0")
-    if log.pre_blank < 0:
-        values.problems.append(f"'pre_blank_sec' is {log.pre_blank:g}, which should not be below 0")
+    if not 0 <= log.pre_blank * max(log.fps, 1) <= _MOST_SECONDS:
+        values.problems.append(
+            f"'pre_blank_sec' is {log.pre_blank:g}, which should not be below 0, nor longer than a "
+            "session"
+        )
     seeds = {reprlib.repr(seed) for one in stimuli if (seed := _seed(one)) is not None}
     if len(seeds) > 1:
         values.problems.append(f"its stimuli have different seeds: {', '.join(sorted(seeds))}")
@@ -321,10 +264,10 @@ def parse_tracks(content: dict[str, Any], path: Path) -> list[Array]:
     """Take the positions of the squares in visual flow from an unpickled log."""
     values = LogValues(path)
     tracks = []
-    for one in content["stimuli"]:
+    for one in values.value(content, ("stimuli",), "the stimuli", list) or []:
         params = either(one, *STIMULUS_KEYS)
         found = tracks_of(params)
-        if kind_of(params) == n.VISFLOW and n_tracks_of(params):
+        if kind_of(params) == n.VISFLOW and found:
             tracks.append(values.checked(partial(as_arrays, found), "tracks of squares"))
     values.finish()
     return tracks
@@ -338,7 +281,7 @@ def _wheel(values: LogValues, content: Mapping[str, Any]) -> Array:
     for where, found in {**encoders, "the log": [content]}.items():
         if isinstance(found, list) and len(found) == 1:
             dx = either(found[0], "dx")
-            if dx is None or dx == []:
+            if dx is None or (isinstance(dx, list) and not dx):
                 continue
             turns = values.column(dx, f"'dx' of {where}", "fiu")
             if turns.size:
@@ -354,10 +297,10 @@ def _seed(one: Any) -> Any:
     return either(either(either(one, *STIMULUS_KEYS), *SESSION_KEYS), "seed")
 
 
-def _dropped(found: Any) -> int | None:
+def _dropped(values: LogValues, found: Any) -> int | None:
     if not isinstance(found, list | tuple) or not found:
         return None
     frames = found[0]
     if isinstance(frames, StoredArray):
-        return int(as_array(frames).size)
+        return int(values.checked(partial(as_array, frames), "'droppedframes'").size)
     return len(frames) if isinstance(frames, list | tuple) else None

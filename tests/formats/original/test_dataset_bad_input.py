@@ -616,6 +616,41 @@ def flow(content):
             ),
             "samples in the stimulus log",
         ),
+        (lambda c: c["stimuli"].extend(c["stimuli"] * 100_000), "has 300003 stimuli, where"),
+        (lambda c: c.update(pre_blank_sec=1e308, fps=1e308), "nor longer than a session"),
+        (lambda c: c.update(droppedframes=(np.array(["text"]), [])), "'droppedframes': an array"),
+        (
+            lambda c: gabors(c)["stim_params"]["gabor_params"].update(ori_std=1e-300),
+            "'ori_std' is 1e-300",
+        ),
+        (
+            lambda c: gabors(c).update(display_sequence=np.array([[0.0, 1e300]])),
+            "times that are not finite",
+        ),
+        (
+            lambda c: gabors(c).update(display_sequence=np.array([["0", "1"]])),
+            "display_sequence: an array of numbers was expected",
+        ),
+        (
+            lambda c: gabors(c)["stim_params"]["session_params"].update(
+                possize=[[np.zeros((3, 2)), np.zeros(3)]] * 5
+            ),
+            "the 30 patches in the five Gabor frames",
+        ),
+        (
+            lambda c: gabors(c)["stim_params"]["session_params"].update(
+                possize=gabors(c)["stim_params"]["session_params"]["possize"] * 100_000
+            ),
+            "five Gabor frames",
+        ),
+        (
+            lambda c: flow(c)["stim_params"]["session_params"].update(posbyframe=np.array("text")),
+            "tracks of squares: an array of numbers",
+        ),
+        (
+            lambda c: c["items"]["foraging"]["encoders"][0].update(dx=np.float64(1)),
+            "it is not one number a frame",
+        ),
     ],
 )
 def test_a_log_that_is_not_as_described_says_what_is_wrong(folder, edit, words):
