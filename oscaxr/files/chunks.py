@@ -97,6 +97,12 @@ def _chunk_table(dataset: h5py.Dataset, stamp: Stamp | None) -> Chunked | None:
     if len(stored) != int(np.prod(grid)) or any(info.filter_mask for info in stored):
         return None
     place = np.array([info.chunk_offset for info in stored]) // np.array(chunk)
+    # HDF5 itself reads zeros where an index of chunks that is damaged has none.
+    if np.any(place >= grid) or len(np.unique(place, axis=0)) < len(place):
+        raise FormatError(
+            f"{dataset.file.filename}: the index of the chunks of {dataset.name} is damaged: fetch "
+            "the file again"
+        )
     offsets, sizes = np.empty(grid, np.int64), np.empty(grid, np.int64)
     offsets[tuple(place.T)] = [info.byte_offset for info in stored]
     sizes[tuple(place.T)] = [info.size for info in stored]

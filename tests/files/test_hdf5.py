@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -646,4 +647,22 @@ def test_a_filter_that_is_not_there_is_said_to_be_that(tmp_path):
         reader = DatasetReader(file, file.get(handle, "x"))
     with pytest.raises(FormatError, match="pip install hdf5plugin, then import hdf5plugin"):
         reader.read((slice(None),))
+    file.close()
+
+
+@pytest.mark.parametrize("wrong", [2, 8, 4000, 2**40])
+def test_a_damaged_index_of_chunks_is_an_error(tmp_path: Path, wrong: int) -> None:
+    path = tmp_path / "damaged.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=np.arange(32.0).reshape(8, 4), chunks=(2, 4))
+    # The key of the chunk that begins at row 4: its bytes, filters, and where it belongs.
+    key = struct.pack("<IIQQQ", 64, 0, 4, 0, 0)
+    content = path.read_bytes()
+    assert content.count(key) == 1
+    path.write_bytes(content.replace(key, struct.pack("<IIQQQ", 64, 0, wrong, 0, 0)))
+    file = Hdf5File(path)
+    with file.handle() as handle:
+        reader = DatasetReader(file, handle["x"])
+    with pytest.raises(FormatError, match=r"damaged\.h5: the index of the chunks of /x is damaged"):
+        reader.read((slice(None), slice(None)))
     file.close()
