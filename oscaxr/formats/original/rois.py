@@ -1,6 +1,7 @@
 """ROIs of the original layout: traces, masks by the Allen segmentation or EXTRACT, tracking."""
 
 import json
+import reprlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -85,6 +86,7 @@ IntArray = npt.NDArray[np.int64]
 _BOX: Final = ("x", "y", "width", "height")
 _EDGES: Final = ("minx", "miny", "maxx", "maxy")
 _LISTED: Final = 5
+_LARGEST_FIELD: Final = 2**14
 
 
 class BoxMasks(WholeMasks):
@@ -139,7 +141,9 @@ def _load_masks(path: Path) -> tuple[tuple[int, int], list[dict[str, Any]]]:
         image, rois = content["image"], content["rois"]
         shape = int(image["height"]), int(image["width"])
         unfit = [i for i, roi in enumerate(rois) if not {*_BOX, "id", "mask"} <= set(roi)]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if not all(0 < size <= _LARGEST_FIELD for size in shape):
+            raise ValueError(f"the image has {reprlib.repr(shape)} pixels")
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise FormatError(
             f"{path} is not a file of ROI masks ({type(error).__name__}: {error}): it is cut short "
             "or damaged"

@@ -514,6 +514,16 @@ def test_boxes_and_ids_of_masks_are_whole_numbers(folder, key, value):
         opened(folder)
 
 
+@pytest.mark.parametrize("height", [10**12, 2**70, 1e308, float("inf"), 0, -5, [1], "many"])
+def test_a_field_has_some_pixels(folder, height):
+    path = read_tree(folder).files["allen_masks"]
+    content = json.loads(path.read_text())
+    content["image"]["height"] = height
+    path.write_text(json.dumps(content))
+    with pytest.raises(FormatError, match=f"{path.name} is not a file of ROI masks"):
+        opened(folder)
+
+
 def test_a_picture_that_is_too_large_is_an_error(folder):
     path = read_tree(folder).files["max_projection"]
     Image.new("1", (20_000, 20_000)).save(path)  # of one bit each: soon written
