@@ -81,6 +81,8 @@ def mutate(source: Path, target: Path, seed: int) -> str:
     with h5py.File(target, "r+") as file:
         for _ in range(choice.choice([1, 1, 1, 2, 3])):
             names = _names(file)
+            if not names:
+                break
             change = choice.choice(CHANGES)
             name = choice.choice(names)
             try:
