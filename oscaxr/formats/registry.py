@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeVar
 import xarray as xr
 
 from oscaxr.errors import CriterionError, MissingVariableError, OptionError, SessionNotFoundError
-from oscaxr.files.remote import OPTIONS, Place, RemoteFile
+from oscaxr.files.remote import Place, RemoteFile, public_url, remote_file
 from oscaxr.formats.identity import Identity, parse_name
 from oscaxr.formats.original.files import folder_id, id_in_name, is_session_folder, read_tree
 from oscaxr.model import names as n
@@ -216,20 +216,13 @@ def location(
     """Return a local path, or the file on a server that a URL stands for."""
     if isinstance(path, RemoteFile) and storage_options is None:
         return path
-    options = dict(storage_options or {})
-    unknown = [name for name in options if name not in OPTIONS]
-    if unknown:
-        listed = "\n".join(f"  {name}: {what}" for name, what in OPTIONS.items())
-        raise CriterionError(
-            f"storage_options has {', '.join(map(repr, unknown))}, which is not known. There are:\n"
-            f"{listed}"
-        )
+    options = {} if storage_options is None else storage_options
     if is_url(path):
-        return RemoteFile(os.fspath(path), options)
+        return remote_file(os.fspath(path), options)
     if isinstance(path, str) and _SCHEME.match(path):
         raise CriterionError(
-            f"{path}: only http:// and https:// addresses are read; files of DANDI's archive on S3 "
-            "have one, too (https://dandiarchive.s3.amazonaws.com/blobs/...)"
+            f"{public_url(path)}: only http:// and https:// addresses are read; files of DANDI's "
+            "archive on S3 have one, too (https://dandiarchive.s3.amazonaws.com/blobs/...)"
         )
     if options:
         raise OptionError(
