@@ -5,6 +5,7 @@ Every error is an :class:`OscaxrError` and also the fitting built-in, so that bo
 was found, in which file or session, and what to do about it.
 """
 
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,12 +17,28 @@ from typing import Final
 _ON_COMMAND_LINE: Final = ContextVar("_ON_COMMAND_LINE", default=False)
 
 
+# User and password of an address in a text; and its query or fragment, which may be a signature.
+_ADDRESS: Final = re.compile(
+    r"(?i)\b([a-z][a-z0-9+.-]+:/+)([^\s/@'\"]*@)?([^\s?#'\"]*)([?#][^\s'\",;)]*)?"
+)
+
+
+def without_secrets(text: str) -> str:
+    """Leave out of the addresses in a text what may be secret."""
+    return _ADDRESS.sub(r"\1\3", text)
+
+
 class OscaxrError(Exception):
     """Base of all errors raised on purpose by oscaxr."""
 
     def __str__(self) -> str:
         # KeyError would print the repr of the message, newlines and quotes escaped.
-        return str(self.args[0]) if len(self.args) == 1 else super().__str__()
+        text = str(self.args[0]) if len(self.args) == 1 else super().__str__()
+        # Also where an address is given for a path, and there is said to be none.
+        return without_secrets(text)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 def listed(problems: Iterable[object], most: int | None = None) -> str:
@@ -215,7 +232,7 @@ def warn(message: str, category: type[OscaxrWarning]) -> None:
     level = 2
     while frame is not None and _is_inside(frame):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
+    warnings.warn(without_secrets(message), category, stacklevel=level)
 
 
 def _is_inside(frame: FrameType) -> bool:
