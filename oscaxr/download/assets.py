@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from oscaxr.errors import DownloadError, MissingLibraryError, SessionNotFoundError, UnsafePathError
+from oscaxr.files.remote import public_url
 
 DANDISET: Final = "000037"
 
@@ -172,6 +173,7 @@ class Archive:
             ) from error
         self.dandiset = dandiset
         self.version = version
+        self._where = f" at {public_url(api_url)}" if api_url else ""
         # The client would ask a third party for news of itself; the archive says it too.
         os.environ.setdefault("DANDI_NO_ET", "1")
         with self._asking():
@@ -212,7 +214,8 @@ class Archive:
         try:
             versions = [version.identifier for version in remote.get_versions()]
         except NotFoundError:
-            return f"The archive at {self._client.api_url} has no dandiset {self.dandiset}."
+            where = public_url(self._client.api_url)
+            return f"The archive at {where} has no dandiset {self.dandiset}."
         return (
             f"Dandiset {self.dandiset} has no version {self.version!r}. There are: "
             f"{', '.join(versions)}."
@@ -223,15 +226,21 @@ class Archive:
         """Say in one message what went wrong; the client's own log would repeat it."""
         from requests import RequestException
 
+        from oscaxr.files.http import cause
+
         log = logging.getLogger("dandi")
         level = log.level
         log.setLevel(logging.CRITICAL)
         try:
             yield
         except (RequestException, RuntimeError) as error:
+            # The client says the address in its own words; what it has to say else, we do not know.
+            inner = (error, error.__context__)
+            failed = next((one for one in inner if isinstance(one, RequestException)), None)
+            what = cause(failed) if failed else str(error)
             raise DownloadError(
-                f"The archive could not be asked about dandiset {self.dandiset}: {error}. Check "
-                "the connection, and try again later."
-            ) from error
+                f"The archive{self._where} could not be asked about dandiset {self.dandiset}: "
+                f"{what}. Check the connection, and try again later."
+            ) from None
         finally:
             log.setLevel(level)

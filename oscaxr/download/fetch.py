@@ -9,17 +9,21 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from oscaxr.download.assets import Asset, Plan, part_path
 from oscaxr.errors import DownloadError, OscaxrError, option
+from oscaxr.files.patience import PassingError
+from oscaxr.files.remote import public_url
 
 if TYPE_CHECKING:
     import requests
 
-    from oscaxr.files.http import Patience
+    from oscaxr.files.http import Client, Version
+    from oscaxr.files.patience import Patience
 
 Status = Literal["downloaded", "resumed", "verified", "failed"]
 Progress = Callable[[Asset, int], None]
@@ -63,6 +67,7 @@ def fetch(
     retries: int = 8,
     retry_wait: float = 1.0,
     timeout: float = 60.0,
+    deadline: float = 600.0,
     progress: Progress | None = None,
 ) -> list[Fetched]:
     """Download what was planned.
@@ -82,6 +87,9 @@ def fetch(
         Seconds before the first of these; doubled each time, up to a minute.
     timeout : float, optional
         Seconds without a byte after which a connection counts as dropped.
+    deadline : float, optional
+        Seconds that waiting for the server may take in all for each file, repetitions included;
+        those in which 10 kB come are not counted.
     progress : callable, optional
         Called with the asset and the number of its bytes that are there.
 
@@ -103,16 +111,18 @@ def fetch(
     A file is put together beside its place, as ``*.part``, and gets its name when it is whole and
     its digest is right. After an interruption the same call goes on where it stopped.
     """
-    from oscaxr.files.http import Patience, new_session
+    from oscaxr.files.http import Client
+    from oscaxr.files.patience import Patience
 
     root = Path(folder).expanduser()
     for asset in plan.assets:
         asset.target(root)
     _refuse_full_disk(plan, root)
     results: list[Fetched] = []
-    with new_session() as session:
-        for asset in plan.assets:
-            transfer = _Transfer(asset, session, Patience(retries, retry_wait), timeout, progress)
+    for asset in plan.assets:
+        patience = Patience(retries, retry_wait, deadline)
+        with closing(Client(patience, timeout)) as client:
+            transfer = _Transfer(asset, client, patience, progress)
             try:
                 results.append(_fetch_one(transfer, root, overwrite=overwrite))
             except (OscaxrError, OSError) as error:
@@ -164,8 +174,8 @@ def _fetch_one(transfer: "_Transfer", root: Path, *, overwrite: bool) -> Fetched
             # What was there may be of another version: once from the beginning.
             return _fetch_one(transfer, root, overwrite=overwrite)
         raise DownloadError(
-            f"what came from {asset.url} is not the file of the archive ({problem}). It is "
-            "thrown away. Try again; should it happen again, report it to the archive."
+            f"what came from {public_url(asset.url)} is not the file of the archive ({problem}). "
+            "It is thrown away. Try again; should it happen again, report it to the archive."
         )
     part.replace(target)
     return Fetched(asset, target, "resumed" if resumed else "downloaded", checked)
@@ -195,15 +205,16 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Transfer:
     """One file that comes over: from where, how patiently, and who is told how far it is."""
 
     asset: Asset
-    session: "requests.Session"
+    client: "Client"
     patience: "Patience"
-    timeout: float
     progress: Progress | None
+    version: "Version | None" = None
+    """What the server said of the state of the file, of which a part is there."""
 
     def report(self, done: int) -> None:
         """Tell how many bytes are there."""
@@ -215,10 +226,7 @@ class _Transfer:
         asset = self.asset
 
         def gave_up(reason: str) -> DownloadError:
-            return DownloadError(
-                f"{asset.url}: {reason}. {_size(part)} of {asset.size} bytes are there; they are "
-                "kept."
-            )
+            return self.failure(f"{reason}. {_size(part)} of {asset.size} bytes are there")
 
         if _size(part) > asset.size:
             part.unlink()
@@ -227,50 +235,50 @@ class _Transfer:
             self.patience.insist(lambda: self._append(part), gave_up, lambda: _size(part))
         self.report(asset.size)
 
+    def failure(self, what: str) -> DownloadError:
+        """Return an error of this file."""
+        return DownloadError(f"{public_url(self.asset.url)}: {what}")
+
     def _append(self, part: Path) -> None:
         """Ask once, for the bytes that are not there yet."""
-        from oscaxr.files import http
+        from oscaxr.files.http import Version
 
         asset = self.asset
         start = _size(part)
         self.report(start)
         headers = {"Range": f"bytes={start}-"} if start else {}
-        asked = {"headers": headers, "timeout": self.timeout}
-        with http.answer(self.session, asset.url, shown=asset.url, **asked) as response:
-            start = _start_of(response, asset, start)
-            with part.open("r+b") as file:
-                file.seek(start)
-                file.truncate()
-                for piece in http.body(response, _PIECE_BYTES):
-                    start += len(piece)
-                    if start > asset.size:
-                        file.truncate(0)
-                        raise DownloadError(
-                            f"{asset.url}: more bytes come than the {asset.size} that the archive "
-                            "says"
-                        )
-                    file.write(piece)
-                    self.report(start)
+        if start and self.version is not None:
+            headers |= self.version.condition
+        with self.client.answer(asset.url, headers) as response, part.open("r+b") as file:
+            start, version = self._start_of(response, start), Version.of(response)
+            if start and self.version is not None and not self.version.is_in(version):
+                file.truncate(0)
+                raise PassingError("the file was replaced on the server")
+            self.version = version
+            file.seek(start)
+            file.truncate()
+            for piece in self.client.pieces(response):
+                start += len(piece)
+                if start > asset.size:
+                    file.truncate(0)
+                    raise self.failure(f"more bytes come than the {asset.size} of the archive")
+                file.write(piece)
+                self.report(start)
         if start < asset.size:
-            raise http.PassingError(f"the answer ended after {start} of {asset.size} bytes")
+            raise PassingError(f"the answer ended after {start} of {asset.size} bytes")
 
+    def _start_of(self, response: "requests.Response", start: int) -> int:
+        """Return at which byte of the file an answer begins; refuse what is not the file."""
+        from oscaxr.files.http import Part, part_of, status_of
 
-def _start_of(response: "requests.Response", asset: Asset, start: int) -> int:
-    """Return at which byte of the file an answer begins; refuse answers that are not the file."""
-    from oscaxr.files.http import content_range
-
-    if response.status_code == 200:
-        # All of it, also where a part was asked for.
-        length = response.headers.get("Content-Length", "")
-        found: tuple[int, int] | None = (0, int(length) if length.isdecimal() else asset.size)
-    elif response.status_code == 206:
-        found = content_range(response)
-    else:
-        status = f"{response.status_code} {response.reason}"
-        raise DownloadError(f"{asset.url}: the server answered {status}")
-    if found is None or found[1] != asset.size or found[0] not in (0, start):
-        said_size = "a part of unknown place" if found is None else f"{found[1]} bytes"
-        raise DownloadError(
-            f"{asset.url}: the server offers {said_size}, where the archive says {asset.size} bytes"
-        )
-    return found[0]
+        size = self.asset.size
+        if response.status_code not in (200, 206):
+            raise self.failure(f"the server answered {status_of(response)}")
+        found = part_of(response)
+        if response.status_code == 200:
+            # All of it, also where a part was asked for; it need not say how much that is.
+            found = found or Part(0, size, size)
+        if found is None or found.total != size or found.start not in (0, start):
+            said = "a part of unknown place" if found is None else f"{found.total} bytes"
+            raise self.failure(f"the server offers {said}, where the archive says {size} bytes")
+        return found.start

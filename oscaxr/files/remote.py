@@ -19,6 +19,8 @@ OPTIONS: Final[Mapping[str, str]] = {
     "headers": "mapping of HTTP headers, e.g. {'Authorization': 'token ...'}",
     "auth": "(user, password)",
     "timeout": "seconds without an answer after which a request is given up (30)",
+    "deadline": "seconds that waiting for a server may take in all, repetitions included; those in "
+    "which 10 kB come are not counted (300)",
     "retries": "how often a request that failed is repeated (5)",
     "retry_wait": "seconds before the first repetition, doubled each time (0.5)",
     "block_size": f"bytes fetched at least at a time ({BLOCK_SIZE})",
@@ -26,7 +28,7 @@ OPTIONS: Final[Mapping[str, str]] = {
 }
 """What ``storage_options`` may hold."""
 
-_LEAST: Final = {"timeout": 0.001, "retry_wait": 0.0}
+_LEAST: Final = {"timeout": 0.001, "deadline": 0.001, "retry_wait": 0.0}
 _LEAST_WHOLE: Final = {"retries": 0, "block_size": 1, "cache_size": 1}
 _MOST: Final = 2**40
 # What HTTP has no place for in a header.

@@ -62,9 +62,9 @@ def open_session(
         - ``chunks``: as for :func:`xarray.open_dataset`: dask arrays of these chunks; ``{}`` takes
           the file's.
         - ``storage_options``: how to read from a server: ``headers`` (mapping) or ``auth`` (user,
-          password) where it needs a login; ``timeout`` (s), ``retries``, ``retry_wait`` (s);
-          ``block_size`` (bytes fetched at least at a time), ``cache_size`` (bytes kept in a
-          temporary file for each open file).
+          password) where it needs a login; ``timeout``, ``deadline`` (s), ``retries``,
+          ``retry_wait`` (s); ``block_size`` (bytes fetched at least at a time), ``cache_size``
+          (bytes kept in a temporary file for each open file).
         - ``fluorescence`` (original layout): whether ``dff`` holds dF/F (``"dff"``, the default)
           or raw fluorescence (``"raw"``), which its attributes then say.
         - ``segmentation`` (original layout): which ROIs. Dendritic planes have those that EXTRACT

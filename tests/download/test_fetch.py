@@ -1,11 +1,15 @@
 """Downloads with the dandi client, from a real server on this machine that can be made to fail."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pandas as pd
 import pytest
@@ -20,6 +24,7 @@ from oscaxr.errors import (
     SessionNotFoundError,
     UnsafePathError,
 )
+from scripted_server import ETAG, ScriptedServer
 from small_sessions import small_spec
 
 dandi = pytest.importorskip("dandi")
@@ -186,6 +191,10 @@ def test_archive_out_of_order(server, caplog):
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1:1"):
         plan(api_url="http://127.0.0.1:1/api")
     assert not caplog.records
+    word = uuid4().hex  # (a traceback quotes these lines)
+    with pytest.raises(DownloadError, match="refused the connection") as caught:
+        plan(api_url=f"http://user:{word}@127.0.0.1:1/api?token={word}")
+    assert word not in "".join(traceback.format_exception(caught.value))
 
 
 # -- fetching -----------------------------------------------------------------------------------
@@ -279,6 +288,59 @@ def test_connections_that_are_cut_are_taken_up(server, stored, tmp_path):
     (result,) = fetch(planned, tmp_path, **QUICK)
     assert result.path.read_bytes() == stored[planned.assets[0].path].read_bytes()
     assert [status for _, _, status in server.asked] == [200] + [206] * 5
+
+
+@pytest.fixture
+def scripted():
+    """A server that answers as a script says, and a plan of its one file."""
+    content = os.urandom(300_000)
+    server = ScriptedServer(content)
+    digests = {"sha2-256": hashlib.sha256(content).hexdigest()}
+    asset = Asset("sub-1/a.nwb", len(content), "1", f"{server.url}/a?token=s3cr3t", digests)
+    yield server, Plan("000037", "draft", (asset,))
+    server.close()
+
+
+def test_states_of_a_file_are_not_joined(scripted, tmp_path):
+    server, planned = scripted
+    other = os.urandom(len(server.content))
+
+    def answer(handler):
+        start, stop = handler.span
+        if handler.number == 0:
+            handler.send(
+                body=server.content[:100_000], headers={**ETAG, "Content-Length": "300000"}
+            )
+            handler.hang_up()
+        elif handler.number == 1:
+            # This server knows no conditions.
+            handler.send(206, other[start:stop], {"ETag": '"two"'})
+        else:
+            handler.send(content=other, headers={"ETag": '"two"'})
+
+    server.act(answer)
+    # There is no digest that would tell.
+    (result,) = fetch(digest_free(planned), tmp_path, **QUICK)
+    assert result.path.read_bytes() == other
+    assert [one.get("if-range") for one in server.told] == [None, '"one"', None]
+
+
+def test_deadline_and_secrets(scripted, tmp_path):
+    server, planned = scripted
+    server.act(lambda handler: handler.drip(b"HTTP/1.1 100 Continue\r\n\r\n" for _ in range(999)))
+    begin = time.perf_counter()
+    with pytest.raises(DownloadError, match=r"took longer than deadline=0\.5 s") as caught:
+        fetch(planned, tmp_path, **QUICK, deadline=0.5)
+    assert time.perf_counter() - begin < 4
+    assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_compressed_answers_are_refused(scripted, tmp_path):
+    server, planned = scripted
+    server.act(lambda handler: handler.send(headers={"Content-Encoding": "gzip"}))
+    with pytest.raises(DownloadError, match="compresses what it sends"):
+        fetch(planned, tmp_path, **QUICK)
+    assert len(server.told) == 1
 
 
 @pytest.mark.parametrize("fault", ["500", "429", "drop"])

@@ -73,6 +73,7 @@ def test_names(url, name):
         *(("timeout", value) for value in (0, -1, "1", None, True, float("nan"), float("inf"))),
         *(("retries", value) for value in (-1, 1.5, "3")),
         *(("retry_wait", value) for value in (-0.1, [])),
+        *(("deadline", value) for value in (0, "")),
         *(("block_size", value) for value in (0, 1.0)),
         *(("cache_size", value) for value in (-1, 2**70)),
         *(("auth", value) for value in (SECRET, (SECRET,), (SECRET, 3), 3)),
