@@ -8,12 +8,19 @@ from typing import Any, Final, Protocol, TypeVar
 
 import xarray as xr
 
-from oscaxr.errors import CriterionError, MissingVariableError, OptionError, SessionNotFoundError
+from oscaxr.errors import (
+    CriterionError,
+    FormatError,
+    MissingVariableError,
+    OptionError,
+    SessionNotFoundError,
+)
 from oscaxr.files.remote import Place, RemoteFile, public_url, remote_file
 from oscaxr.formats.identity import Identity, parse_name
 from oscaxr.formats.original.files import folder_id, id_in_name, is_session_folder, read_tree
 from oscaxr.model import names as n
-from oscaxr.options import OpenOptions, check_honoured, dropped_names, parts_of
+from oscaxr.options import DEFAULTS, OpenOptions, check_honoured, dropped_names, parts_of
+from oscaxr.store.foreign import is_nwb, why_not_nwb
 from oscaxr.store.layout import SUFFIXES, format_named
 from oscaxr.store.layout import Format as StoreFormat
 
@@ -118,6 +125,35 @@ class _Original:
         return open_original(Path(places[0]), options, facts)
 
 
+class _NwbInZarr:
+    """What is found and recognised, so that it is named as what it is; it is not read."""
+
+    name = "NWB in Zarr"
+    looks_like = ""
+    options = frozenset(DEFAULTS)
+    held: Mapping[str, object] = {}
+    heavy_parts = ""
+
+    def recognises(self, place: Place) -> bool:
+        if isinstance(place, RemoteFile):
+            return place.name.lower().endswith(".nwb.zarr")
+        return is_nwb(place)
+
+    def find(self, folder: Path, folders: Collection[str], files: Collection[str]) -> list[Path]:
+        named = [folder / name for name in folders if name.lower().endswith((".nwb", ".zarr"))]
+        return [path for path in named if is_nwb(path)]
+
+    def named(self, place: Place) -> Identity | None:
+        # A session that is there in a form that is read is opened in that.
+        return None
+
+    def identity(self, place: Place) -> Identity:
+        raise FormatError(why_not_nwb(place))
+
+    def open(self, places: Places, options: OpenOptions, facts: Facts | None) -> xr.Dataset:
+        raise FormatError(why_not_nwb(places[0]))
+
+
 class _Export:
     """What :func:`oscaxr.save` wrote: the format that is written, too."""
 
@@ -192,16 +228,17 @@ class _Export:
 
 NWB: Final[Format] = _Nwb()
 ORIGINAL: Final[Format] = _Original()
+NWB_IN_ZARR: Final[Format] = _NwbInZarr()
 ZARR: Final = _Export("an export in zarr", "zarr", on_servers=False)
 NETCDF: Final = _Export("an export in netCDF", "netcdf", on_servers=True)
 
 # In the order in which they are preferred where a session lies in a folder in several formats.
-FORMATS: Final[Sequence[Format]] = (NWB, ORIGINAL, ZARR, NETCDF)
+FORMATS: Final[Sequence[Format]] = (NWB, ORIGINAL, NWB_IN_ZARR, ZARR, NETCDF)
 EXPORTS: Final = (ZARR, NETCDF)
 # By which variable each heavy part is known.
 _PART_VARIABLES: Final = {"squares": "square_x", "templates": "template_", "movie": n.MOVIE}
 # A name that is plainly an export's counts before what any file, or folder, could be.
-_ASKED: Final[Sequence[Format]] = (*EXPORTS, NWB, ORIGINAL)
+_ASKED: Final[Sequence[Format]] = (NWB_IN_ZARR, *EXPORTS, NWB, ORIGINAL)
 
 
 def is_url(path: object) -> bool:
@@ -240,7 +277,7 @@ def format_of(place: Place) -> Format:
             if one.recognises(place):
                 return one
         found = "it is a folder" if os.path.isdir(place) else "it is no regular file"  # noqa: PTH112
-    expected = "; ".join(one.looks_like for one in FORMATS)
+    expected = "; ".join(one.looks_like for one in FORMATS if one.looks_like)
     raise SessionNotFoundError(
         f"cannot open {place} as a session: {found}. Check the path. Sessions are {expected}. "
         "oscaxr.open_session(session_id, datadir=...) looks for one; oscaxr.find_sessions(folder) "

@@ -90,7 +90,7 @@ def _sources_below(
     ]
     sources += [SessionSource((path,), table=table, options=options) for path in found.unreadable]
     if not sources:
-        expected = ", ".join(one.looks_like for one in FORMATS)
+        expected = ", ".join(one.looks_like for one in FORMATS if one.looks_like)
         raise SessionNotFoundError(
             f"There is no session below {folder}, at any depth; looked for {expected}. Check the "
             "path, or make sessions with oscaxr.sample."
@@ -140,7 +140,7 @@ def named_sources(
         format_ = _format_of_word(path)
         if format_ is None:
             below = places_below(path, lambda error: problems.append(str(error)))
-            for one in FORMATS if every else (NWB, ORIGINAL):
+            for one in [one for one in FORMATS if every or one not in EXPORTS]:
                 places[one] += below[one]
         elif format_ in EXPORTS:
             name = path.name if every else _stem(path)
@@ -178,7 +178,7 @@ def _format_of_word(path: Path) -> Format | None:
     if not path.exists():
         raise SessionNotFoundError(f"{path}: there is no such file or folder. Check the path.")
     if not is_named:
-        expected = ", ".join(one.looks_like for one in FORMATS)
+        expected = ", ".join(one.looks_like for one in FORMATS if one.looks_like)
         raise CriterionError(
             f"{path} is nothing to convert: give {expected}, folders of these, or tables (.csv)"
         )

@@ -27,6 +27,7 @@ from oscaxr.model import names as n
 from oscaxr.model.dataset import check_structure, validate
 from oscaxr.model.facts import FACT_BY_NAME
 from oscaxr.store.checks import BLIND_BYTES, MAX_RATIO, damaged
+from oscaxr.store.foreign import refuse_foreign
 from oscaxr.store.layout import (
     FORMAT,
     LAYOUT,
@@ -231,20 +232,8 @@ def _export_file(path: Place) -> ExportFile:
         return NetcdfFile(path)
     if not path.is_file() and not path.is_dir():
         raise damaged(path, "cannot open it as an export: it is no file and no folder")
-    if any((path / name).is_file() for name in (".zgroup", ".zmetadata")):
-        raise ForeignExportError(
-            f"{path} was not written by oscaxr: it is zarr of format 2. Open it with plain xarray: "
-            "xr.open_zarr."
-        )
-    if format_named(path) != "netcdf":
-        return ZarrFile(path)
-    with path.open("rb") as file:
-        if file.read(3) == b"CDF":
-            raise ForeignExportError(
-                f"{path} was not written by oscaxr: it is netCDF of version 3. Open it with plain "
-                "xarray: xr.open_dataset."
-            )
-    return NetcdfFile(path)
+    refuse_foreign(path)
+    return NetcdfFile(path) if format_named(path) == "netcdf" else ZarrFile(path)
 
 
 def layouts_of(path: PathLike, *, plain: Layout | None = None) -> dict[str, Layout]:
