@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,8 +24,13 @@ DANDISET: Final = "000037"
 VERSION: Final = "0.240209.1623"
 
 PART_SUFFIX: Final = ".part"
-# Separators and drives of other systems, and characters that no file name should have.
-_STRANGE: Final = re.compile(r'[\\:*?"<>|\x00-\x1f\x7f]')
+# Separators and drives of other systems; what Windows takes off a name, or takes for a device.
+_STRANGE: Final = re.compile(
+    r'.*[\\:*?"<>|].*|.*[ .]| .*'
+    r"|(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\xb9\xb2\xb3]) *(\..*)?",
+    re.IGNORECASE,
+)
+_LONGEST_NAME: Final = 255
 
 
 @dataclass(frozen=True)
@@ -76,22 +82,28 @@ class Asset:
         Raises
         ------
         UnsafePathError
-            If that leads out of the folder, or through a link.
+            If that leads out of the folder, or through a link, or some systems do not take it.
         """
         parts = self.path.split("/")
-        if any(part in ("", ".", "..") or _STRANGE.search(part) for part in parts):
+        if not all(map(_is_plain_name, parts)):
             raise UnsafePathError(
-                f"The archive names a file {self.path!r}, which is no plain path below a folder. "
-                "It is not downloaded: report it to the archive."
+                f"The archive names a file {reprlib.repr(self.path)}, which is no plain path below "
+                "a folder on every system. It is not downloaded: report it to the archive."
             )
         _, *places = accumulate(parts, Path.joinpath, initial=folder)
         target = places[-1]
-        for path in (*places, part_path(target)):
-            if path.is_symlink():
-                raise UnsafePathError(
-                    f"{path} is a symbolic link to {path.readlink()}. Nothing is written through "
-                    f"links below {folder}: remove it, or download into another folder."
-                )
+        try:
+            links = [path for path in (*places, part_path(target)) if path.is_symlink()]
+        except OSError as error:
+            raise UnsafePathError(
+                f"{reprlib.repr(self.path)} cannot be written below {folder} ({error.strerror}). "
+                "Download into a folder with a shorter path."
+            ) from error
+        if links:
+            raise UnsafePathError(
+                f"{links[0]} is a symbolic link to {links[0].readlink()}. Nothing is written "
+                f"through links below {folder}: remove it, or download into another folder."
+            )
         return target
 
     def bytes_there(self, folder: Path) -> int:
@@ -149,6 +161,17 @@ class Plan:
         for one in assets:
             one["bytes"] = one.pop("size")
         return {**vars(self), "bytes": self.size, "assets": assets}
+
+
+def _is_plain_name(name: str) -> bool:
+    """Say whether a name stands for a file or folder of that name, on every system."""
+    # (What is not printable has no encoding, or turns the writing about.)
+    return (
+        name not in ("", ".", "..")
+        and name.isprintable()
+        and not _STRANGE.fullmatch(name)
+        and len((name + PART_SUFFIX).encode()) <= _LONGEST_NAME
+    )
 
 
 def part_path(target: Path) -> Path:

@@ -7,15 +7,17 @@ is not the range asked for to what it has, and waits for minutes before it gives
 
 import hashlib
 import os
+import reprlib
 import shutil
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
+from unicodedata import normalize
 
 from oscaxr.download.assets import Asset, Plan, part_path
-from oscaxr.errors import DownloadError, OscaxrError, option
+from oscaxr.errors import DownloadError, OscaxrError, UnsafePathError, option
 from oscaxr.files.patience import PassingError
 from oscaxr.files.remote import public_url
 
@@ -104,7 +106,7 @@ def fetch(
         If any file failed, once all others are done: all reasons are listed, and ``.results`` says
         what became of each. Also, before anything is downloaded, if the disk is too small.
     UnsafePathError
-        If a file would be written outside the folder, or through a link.
+        If a file would be written outside the folder, through a link, or over another one.
 
     Notes
     -----
@@ -114,9 +116,8 @@ def fetch(
     from oscaxr.files.http import Client
     from oscaxr.files.patience import Patience
 
-    root = Path(folder).expanduser()
-    for asset in plan.assets:
-        asset.target(root)
+    root = _folder_of(folder)
+    _refuse_same_places(plan, root)
     _refuse_full_disk(plan, root)
     results: list[Fetched] = []
     for asset in plan.assets:
@@ -125,7 +126,7 @@ def fetch(
             transfer = _Transfer(asset, client, patience, progress)
             try:
                 results.append(_fetch_one(transfer, root, overwrite=overwrite))
-            except (OscaxrError, OSError) as error:
+            except (OscaxrError, OSError, ValueError) as error:
                 results.append(Fetched(asset, root / asset.path, "failed", reason=str(error)))
     failed = [result for result in results if result.status == "failed"]
     if failed:
@@ -138,8 +139,44 @@ def fetch(
     return results
 
 
+def _folder_of(folder: str | os.PathLike[str]) -> Path:
+    """Return the folder to download into; refuse what cannot be one."""
+    try:
+        root = Path(folder).expanduser()
+        os.fsencode(root)
+        there = _existing(root)
+        why = "" if there.is_dir() else f"{there} is no folder"
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+    if why:
+        raise DownloadError(
+            f"{reprlib.repr(folder)} is no folder to download into: {why}. Give another one."
+        )
+    return root
+
+
+def _existing(path: Path) -> Path:
+    """Return the innermost folder of a path that is there."""
+    return next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+
+
+def _refuse_same_places(plan: Plan, root: Path) -> None:
+    """Refuse files of which one would be written over another, on some systems at least."""
+    places: dict[str, Asset] = {}
+    for asset in plan.assets:
+        target = asset.target(root)
+        for path in (target, part_path(target)):
+            other = places.setdefault(normalize("NFC", str(path)).casefold(), asset)
+            if other != asset:
+                raise UnsafePathError(
+                    f"The archive names files {other.path!r} and {asset.path!r}, of which one "
+                    "would be written over the other on some systems. Download them one at a time, "
+                    "into different folders."
+                )
+
+
 def _refuse_full_disk(plan: Plan, root: Path) -> None:
-    there = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
+    there = _existing(root)
     needed = sum(asset.size - asset.bytes_there(root) for asset in plan.assets)
     free = shutil.disk_usage(there).free
     if needed > free:
@@ -166,7 +203,11 @@ def _fetch_one(transfer: "_Transfer", root: Path, *, overwrite: bool) -> Fetched
     asset.target(root)  # once more, now that the folders are there
     part = part_path(target)
     resumed = 0 < _size(part) <= asset.size
-    transfer.complete(part)
+    try:
+        transfer.complete(part)
+    finally:
+        if not _size(part) and asset.size:
+            part.unlink(missing_ok=True)
     checked, problem = _check(part, asset)
     if problem:
         part.unlink()

@@ -419,6 +419,23 @@ UNSAFE = [
     "C:/sub-408021_ses-758519303_behavior+ophys.nwb",
     "a\0b/sub-408021_ses-758519303_behavior+ophys.nwb",
     "",
+    # Devices on Windows, which also takes off spaces and full stops.
+    *("CON", "aux.nwb", "sub-1/NUL", "com1.tar.nwb", "LPT\xb9.nwb", "conin$"),
+    *("sub-1./a.nwb", "sub-1 /a.nwb", " sub-1/a.nwb"),
+    # What has no encoding, breaks lines, or turns the writing about.
+    *("\ud800.nwb", "\udcff.nwb", "a\u2028b.nwb", "\u202ebwn.a", "a\x9bb.nwb"),
+    # Names that are too long, with the ending of what is not complete.
+    *("a" * 251, "a" * 5000 + "/b.nwb", "\xe9" * 126),
+]
+PLAIN = [
+    "~root/a.nwb",
+    "-rf",
+    "console.nwb",
+    "nul\xe9.nwb",
+    ".hidden",
+    "a" * 250,
+    "\xe9" * 125,
+    "a b",
 ]
 
 
@@ -440,6 +457,52 @@ def test_unsafe_paths_are_refused_when_planning(tmp_path):
             plan_of(server)
     finally:
         server.close()
+
+
+@pytest.mark.parametrize("path", PLAIN)
+def test_other_paths_are_taken(path, tmp_path, scripted):
+    server, planned = scripted
+    asset = replace(planned.assets[0], path=path)
+    (result,) = fetch(replace(planned, assets=(asset,)), tmp_path, **QUICK)
+    assert result.path == tmp_path / path
+    assert result.path.read_bytes() == server.content
+
+
+def test_path_that_is_too_long_as_a_whole(tmp_path):
+    planned = Plan(
+        "000037", "draft", (Asset("a/" * 3000 + "b", 3, "x", "http://127.0.0.1:1/", {}),)
+    )
+    with pytest.raises(UnsafePathError, match=r"cannot be written below .* name too long"):
+        fetch(planned, tmp_path / "in", **QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pair", [("a", "A"), ("a.nwb", "a.nwb.part"), ("\xe9", "e\u0301")])
+def test_files_of_one_place_are_refused(pair, tmp_path):
+    assets = tuple(Asset(path, 3, path, "http://127.0.0.1:1/", {}) for path in pair)
+    with pytest.raises(UnsafePathError, match="one would be written over the other"):
+        fetch(Plan("000037", "draft", assets), tmp_path / "in", **QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+FOLDERS = ["a\0b", "a" * 300, "a/" * 3000, "\ud800", "~nosuchuser/x", "/dev/null/x", 5, None, b"x"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_what_is_no_folder(folder, tmp_path, monkeypatch, scripted):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DownloadError):
+        fetch(scripted[1], folder, **QUICK)
+    assert list(tmp_path.iterdir()) == []
+    assert scripted[0].told == []
+
+
+def test_nothing_is_left_where_nothing_came(tmp_path, scripted):
+    server, planned = scripted
+    server.act(lambda handler: handler.send(404, b""))
+    with pytest.raises(DownloadError, match="404"):
+        fetch(planned, tmp_path, **QUICK)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("what", ["folder", "file", "part"])
