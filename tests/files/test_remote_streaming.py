@@ -396,6 +396,41 @@ def test_facts_of_the_table(url, open_url, spec):
     assert (int(ds.mouse), int(ds.session)) == (1, 1)
 
 
+def addresses_without_names(server, url):
+    """The addresses of a file of the archive that do not say what it is called."""
+    blob = next(blob for blob in server.blobs if f"/{blob.blob_id}/" in url)
+    return server.download_url(blob.path), url.rpartition("/")[0]
+
+
+@pytest.mark.parametrize("which", ["download", "blob"])
+def test_addresses_without_names_have_the_facts_of_the_table(which, server, url, tmp_path, spec):
+    address = addresses_without_names(server, url)[which == "blob"]
+    table = ox.sample.mouse.sample_session_table([spec])
+    written = tmp_path / "mouse_df.csv"
+    table.to_csv(written, index=False)
+    options = {"storage_options": QUICK}
+    with ox.open_session(address, **options) as ds:
+        assert int(ds.session_id) == 758519303
+        assert int(ds.get("mouse", -1)) == -1
+        plain = ds.run_velocity.values
+    for form in (table, written):
+        with ox.open_session(address, table=form, **options) as ds:
+            assert (int(ds.mouse), int(ds.session)) == (1, 1)
+            np.testing.assert_array_equal(ds.run_velocity, plain)
+            (source,) = ds.encoding["remote_sources"]
+            assert source.url == address
+    with ox.open_sessions([address], table=table, progress=False, **options) as tree:
+        (node,) = tree.leaves
+        assert (node.path, int(node["mouse"])) == ("/mouse_1/session_1", 1)
+    counts = ox.map_sessions(
+        ox.n_tracked, [address], table=table, scheduler="synchronous", progress=False, **options
+    )
+    assert counts.values.tolist() == [4]
+    other = ox.sample.mouse.sample_session_table([small_spec(session_id=759189643)])
+    with pytest.raises(SessionNotFoundError, match=f"{address}.*758519303"):
+        ox.open_session(address, table=other, **options)
+
+
 def test_closing_closes(server, url):
     ds = ox.open_session(url, storage_options=QUICK)
     file = reader_of(ds).file
