@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final, Literal
 from unicodedata import normalize
 
 from oscaxr.download.assets import Asset, Plan, part_path
-from oscaxr.errors import DownloadError, OscaxrError, UnsafePathError, option
+from oscaxr.errors import DownloadError, OptionError, OscaxrError, UnsafePathError, option
 from oscaxr.files.patience import PassingError
-from oscaxr.files.remote import public_url
+from oscaxr.files.remote import is_number, public_url
 
 if TYPE_CHECKING:
     import requests
@@ -105,6 +105,8 @@ def fetch(
     DownloadError
         If any file failed, once all others are done: all reasons are listed, and ``.results`` says
         what became of each. Also, before anything is downloaded, if the disk is too small.
+    OptionError
+        If a number is none, or below zero.
     UnsafePathError
         If a file would be written outside the folder, through a link, or over another one.
 
@@ -116,6 +118,7 @@ def fetch(
     from oscaxr.files.http import Client
     from oscaxr.files.patience import Patience
 
+    _check_numbers(retries=retries, retry_wait=retry_wait, timeout=timeout, deadline=deadline)
     root = _folder_of(folder)
     _refuse_same_places(plan, root)
     _refuse_full_disk(plan, root)
@@ -137,6 +140,16 @@ def fetch(
             results,
         )
     return results
+
+
+def _check_numbers(**given: float) -> None:
+    """Refuse what would fail for each file anew, or never end."""
+    for name, value in given.items():
+        kinds = int if name == "retries" else int | float
+        least = 0.0 if name in ("retries", "retry_wait") else 0.001
+        if not is_number(value, kinds, least):
+            what = "a whole number from 0 on" if kinds is int else "a number of seconds"
+            raise OptionError(f"{option(name, value)}: give {what}")
 
 
 def _folder_of(folder: str | os.PathLike[str]) -> Path:

@@ -113,7 +113,7 @@ def _check_options(options: Mapping[str, Any]) -> None:
         name
         for least, kinds in ((_LEAST, int | float), (_LEAST_WHOLE, int))
         for name, smallest in least.items()
-        if name in options and not _is_number(options[name], kinds, smallest)
+        if name in options and not is_number(options[name], kinds, smallest)
     ]
     auth, headers = options.get("auth"), options.get("headers")
     if auth is not None and not (
@@ -135,6 +135,7 @@ def _check_options(options: Mapping[str, Any]) -> None:
         raise CriterionError(f"storage_options has values that cannot be used. Give{listed}")
 
 
-def _is_number(value: Any, kinds: Any, least: float) -> bool:
+def is_number(value: Any, kinds: Any, least: float) -> bool:
+    """Say whether a value is a finite number of a kind, and not below the least one."""
     is_one = isinstance(value, kinds) and not isinstance(value, bool)
     return is_one and math.isfinite(value) and least <= value <= _MOST

@@ -21,6 +21,7 @@ from oscaxr.errors import (
     CriterionError,
     DownloadError,
     MissingLibraryError,
+    OptionError,
     SessionNotFoundError,
     UnsafePathError,
 )
@@ -495,6 +496,19 @@ def test_what_is_no_folder(folder, tmp_path, monkeypatch, scripted):
         fetch(scripted[1], folder, **QUICK)
     assert list(tmp_path.iterdir()) == []
     assert scripted[0].told == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("retries", -1), ("retries", 1.5), ("retry_wait", -1), ("retry_wait", None)),
+        *(("timeout", 0), ("timeout", float("nan")), ("deadline", -3), ("deadline", "5")),
+    ],
+)
+def test_numbers_that_cannot_be_used(name, value, tmp_path, scripted):
+    with pytest.raises(OptionError, match=f"{name}=.*: give a "):
+        fetch(scripted[1], tmp_path / "in", **{name: value})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_where_nothing_came(tmp_path, scripted):
