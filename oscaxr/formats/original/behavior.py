@@ -69,7 +69,7 @@ def _find_columns(file: Hdf5File) -> tuple[dict[str, tuple[DatasetReader, int]],
         for block in (name for name in blocks if name.endswith("_values")):
             values = source.get(f"{keys[0]}/{block}")
             items = source.get(f"{keys[0]}/{block.removesuffix('_values')}_items")
-            labels = as_words(items[()]) if isinstance(items, h5py.Dataset) else []
+            labels = as_words(source.read(items)) if isinstance(items, h5py.Dataset) else []
             # Objects are stored as pickles, which are not read.
             is_table = isinstance(values, h5py.Dataset) and values.dtype.kind in "fiu"
             if not is_table or values.shape[1:] != (len(labels),):

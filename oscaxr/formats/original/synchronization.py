@@ -82,9 +82,10 @@ def read_sync(file: Hdf5File) -> SyncLines:
     with open_source(file, "a sync file") as source:
         data = source.must("data", "events: sample count, state of the lines", (None, None), "ui")
         if data.shape[1] < 2:
-            source.problems.append("data has one column: the state of the lines is missing")
-        counts = data[:, 0].astype(np.int64)
-        states = data[:, data.shape[1] - 1].astype(np.uint32)
+            source.problems.append("data has no two columns: the state of the lines is missing")
+            source.finish()
+        events = source.read(data)
+        counts, states = events[:, 0].astype(np.int64), events[:, -1].astype(np.uint32)
         labels, rate, rising_rate, counter_bits = _describe(source.text("meta"), file.path)
         rising_label = next((name for name in _RISING_LABELS if name in labels), STIM_VSYNC)
         source.problems += [

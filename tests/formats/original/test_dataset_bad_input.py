@@ -116,6 +116,16 @@ def test_what_is_left_out_need_not_be_whole(folder, part, variables, kept):
     found.close()
 
 
+@pytest.mark.parametrize(("part", "name"), [("sync", "data"), ("pupil", "pupil_data/block0_items")])
+def test_more_is_claimed_than_a_file_can_hold(folder, part, name):
+    with h5py.File(read_tree(folder).files[part], "r+") as file:
+        shape, dtype = (10**12, *file[name].shape[1:]), file[name].dtype
+        del file[name]
+        file.create_dataset(name, shape, dtype, chunks=True)
+    with pytest.raises(FormatError, match="never written"):
+        opened(folder)
+
+
 def test_running_that_is_left_out_need_not_fit(folder):
     def fewer(log):
         wheel = log["items"]["foraging"]["encoders"][0]
