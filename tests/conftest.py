@@ -131,7 +131,7 @@ def open_both(request: pytest.FixtureRequest) -> Iterator[Callable[..., xr.Datas
 @pytest.fixture(scope="session")
 def original_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Write a somatic and a dendritic session in the original layout. Not to be changed."""
-    ids = {"soma": (408021, 758519303), "dend": (413663, 764704289)}
+    ids = {"soma": (900001, 900000001), "dend": (900002, 900000004)}
     datadir = tmp_path_factory.mktemp("original")
     folders = {}
     for plane, (mouse_id, session_id) in ids.items():

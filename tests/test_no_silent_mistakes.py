@@ -23,7 +23,7 @@ def ds():
 
 @pytest.fixture(scope="module")
 def other():
-    return ox.sample.session(n_rois=6, n_tracked=3, scale=0.05, session_id=759189643)
+    return ox.sample.session(n_rois=6, n_tracked=3, scale=0.05, session_id=900000002)
 
 
 def test_another_sessions_segments_and_frames(ds, other):
@@ -35,7 +35,7 @@ def test_another_sessions_segments_and_frames(ds, other):
         lambda: ds.osca.convert_frames(segments.start_frame_twop, "stim"),
         lambda: ds.osca.segments_at(segments.start_frame_twop),
     ):
-        with pytest.raises(SessionMismatchError, match="759189643"):
+        with pytest.raises(SessionMismatchError, match="900000002"):
             call()
 
 
@@ -126,8 +126,8 @@ def test_infinite_responses_have_no_error_streamed_or_not(tmp_path, monkeypatch)
 def test_a_file_named_for_another_session_or_mouse(tmp_path):
     path = ox.sample.write_nwb(small_spec(), tmp_path)
     for wrong in (
-        path.name.replace("758519303", "759189643"),
-        path.name.replace("408021", "413663"),
+        path.name.replace("900000001", "900000002"),
+        path.name.replace("900001", "900002"),
     ):
         copy = tmp_path / wrong
         copy.write_bytes(path.read_bytes())
@@ -180,7 +180,7 @@ def test_words_that_are_no_clocks(ds):
         with pytest.raises(WindowError):
             call()
     with pytest.raises(CriterionError, match="whole number"):
-        ox.open_session(758519303.5, datadir=".")
+        ox.open_session(900000001.5, datadir=".")
 
 
 def test_each_part_comes_from_the_first_file_that_has_it(tmp_path):
@@ -193,7 +193,7 @@ def test_each_part_comes_from_the_first_file_that_has_it(tmp_path):
             del file[f"intervals/trials/square_locations_{axis}"]
             del file[f"intervals/trials/square_locations_{axis}_index"]
     with (
-        ox.open_session(758519303, datadir=tmp_path, include="all") as ds,
+        ox.open_session(900000001, datadir=tmp_path, include="all") as ds,
         ox.open_session(second, include="squares") as expected,
     ):
         xr.testing.assert_equal(ds.pupil_center_shift, expected.pupil_center_shift)
@@ -201,7 +201,7 @@ def test_each_part_comes_from_the_first_file_that_has_it(tmp_path):
         assert "template_gabors" in ds
     with h5py.File(first, "r+") as file:
         del file["processing/ophys/DfOverF"]
-    with ox.open_session(758519303, datadir=tmp_path) as ds:
+    with ox.open_session(900000001, datadir=tmp_path) as ds:
         assert ds.sizes["roi"] == small_spec().n_rois
 
 

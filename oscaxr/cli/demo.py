@@ -18,10 +18,11 @@ from oscaxr import __version__, plot
 from oscaxr import sample as samples
 from oscaxr.cli import console
 from oscaxr.cli.plot import check_format, save
-from oscaxr.errors import TargetExistsError, option
+from oscaxr.errors import TargetExistsError, few, option
 from oscaxr.files.atomic import atomic_target, explained
 from oscaxr.progress import progress_bar
 from oscaxr.sample.mouse import FileFormat
+from oscaxr.sample.place import why_not_ours
 from oscaxr.sample.spec import Layout
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def demo(
     figure: Annotated[Path, typer.Option(metavar="PATH", help="Where to save the figure.")] = Path(
         "oscaxr-demo.png"
     ),
+    overwrite: console.OverwriteOption = False,
 ) -> None:
     """Make small sample sessions, compare what was expected with what was not, draw a figure.
 
@@ -95,6 +97,7 @@ def demo(
     """
     with ExitStack() as opened:
         check_format(figure)
+        console.check_target(figure, overwrite=overwrite)
         with progress_bar("writing sample sessions") as progress:
             folder, written = demo_sessions(out, progress)
         how = "written" if written else "already there, unchanged"
@@ -106,7 +109,7 @@ def demo(
             _run(words, code.format(**where), shown, names)
         _compare(names)
         with console.working("drawing"):
-            save(draw(names["sessions"], names["u"]), figure, overwrite=True)
+            save(draw(names["sessions"], names["u"]), figure, overwrite=overwrite)
         console.tell(f"Figure: {figure.absolute()}\n", "bold")
         console.tell(_HINTS)
 
@@ -259,7 +262,7 @@ def demo_sessions(
                 for path in made:
                     path.rename(chosen / path.name)
         else:
-            with atomic_target(chosen, overwrite=folder is None) as temporary:
+            with atomic_target(chosen, overwrite=folder is None, check=_check_ours) as temporary:
                 _write(temporary, progress)
     return chosen, True
 
@@ -267,6 +270,17 @@ def demo_sessions(
 def _write(folder: Path, progress: Callable[[int, int], None] | None) -> None:
     samples.write_mouse(folder, progress=progress, **DESCRIPTION)
     (folder / MANIFEST).write_text(_described(folder))
+
+
+def _check_ours(folder: Path) -> None:
+    """Refuse to replace a folder that holds anything but the demo's sessions."""
+    files = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    others = [path.name for path in files if path.name != MANIFEST and why_not_ours(path)]
+    if others or not folder.is_dir():
+        raise TargetExistsError(
+            f"{folder} holds what is not recognised as the demo's: {few(others, 5) or 'a file'}. "
+            f"Nothing in it was touched. Remove it, or give another folder with {option('out')}."
+        )
 
 
 def is_intact(folder: Path) -> bool:

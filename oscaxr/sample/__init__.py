@@ -11,7 +11,8 @@ from oscaxr.sample.mouse import mouse_specs, sample_session_table, session_path,
 from oscaxr.sample.nwb import NwbForm, sample_path, write_nwb
 from oscaxr.sample.original import write_original
 from oscaxr.sample.original_folder import OriginalForm, original_path
-from oscaxr.sample.spec import SampleError, SampleExistsError, SampleSpec
+from oscaxr.sample.place import SampleExistsError
+from oscaxr.sample.spec import SampleError, SampleSpec
 from oscaxr.sample.synthesis import SampleSession, make_session
 
 __all__ = [

@@ -8,24 +8,25 @@ from typing import Any, Final, Literal
 
 import pandas as pd
 
-from oscaxr.errors import option
 from oscaxr.model.facts import FACTS, SessionTable
+from oscaxr.model.synthetic import SESSION_IDS, WORDS
 from oscaxr.sample.nwb import sample_path, write_nwb
 from oscaxr.sample.original import write_original
 from oscaxr.sample.original_folder import original_path
+from oscaxr.sample.place import check_place, taking_place
 from oscaxr.sample.planted_rois import allen_rows, bad_rois
-from oscaxr.sample.spec import Progress, SampleError, SampleExistsError, SampleSpec, taking_place
+from oscaxr.sample.spec import Progress, SampleError, SampleSpec
 
 FileFormat = Literal["nwb", "original"]
 
 _WRITERS: Final[dict[str, Callable[..., Path]]] = {"nwb": write_nwb, "original": write_original}
 TABLE_NAME: Final = "mouse_df.csv"
 _PUBLISHED: Final = {fact.name: fact.column for fact in FACTS}
-_IDS: Final = (758519303, 759189643, 759660390)
+_IDS: Final = SESSION_IDS[:3]
 _STARTS: Final = (
-    datetime(2018, 9, 26, 17, 29, 17, tzinfo=UTC),
-    datetime(2018, 9, 27, 18, 26, 32, tzinfo=UTC),
-    datetime(2018, 10, 1, 17, 28, 33, tzinfo=UTC),
+    datetime(2001, 1, 5, 17, 29, 17, tzinfo=UTC),
+    datetime(2001, 1, 6, 18, 26, 32, tzinfo=UTC),
+    datetime(2001, 1, 10, 17, 28, 33, tzinfo=UTC),
 )
 
 
@@ -129,7 +130,7 @@ def sample_session_table(specs: Iterable[SampleSpec]) -> pd.DataFrame:
             "any_files": 1,
             "included": "yes",
             "stimulus_seed": spec.seed,
-            "notes": "synthetic",
+            "notes": WORDS,
         }
         for spec in specs
     ]
@@ -160,7 +161,7 @@ def session_path(
     Examples
     --------
     >>> session_path(SampleSpec(), "data", "original").name
-    'ophys_session_758519303'
+    'ophys_session_900000001'
     """
     path: Callable[..., Path] = sample_path if format == "nwb" else original_path
     return path(spec, folder, **parts)
@@ -192,7 +193,8 @@ def write_mouse(
     format : {"nwb", "original"}, optional
         NWB files, or folders in the format from before.
     overwrite : bool, optional
-        Whether to replace sessions that are already there.
+        Whether to replace samples that are already there, and their table. Nothing else ever is:
+        then nothing is written.
     progress : callable, optional
         Called with the number of steps done and the number of all steps.
     **form
@@ -206,7 +208,7 @@ def write_mouse(
     Raises
     ------
     SampleExistsError
-        If a session or the table is there and `overwrite` is false.
+        If a session or the table is there and `overwrite` is false, or is no sample.
     SampleError
         If the sessions or the form of the files cannot be made.
     """
@@ -218,12 +220,7 @@ def write_mouse(
     table_path = Path(folder).expanduser() / TABLE_NAME
     parts = {"parts": form["parts"]} if "parts" in form else {}
     targets = [table_path, *(session_path(spec, folder, format, **parts) for spec in specs)]
-    there = [f"\n- {path}" for path in targets if path.exists()]
-    if there and not overwrite:
-        raise SampleExistsError(
-            f"Already there (give {option('overwrite', True)} to replace them, or another folder):"
-            f"{''.join(there)}"
-        )
+    check_place(targets, overwrite=overwrite)
     for number, spec in enumerate(specs):
 
         def report(done: int, total: int, before: int = number) -> None:
@@ -235,6 +232,6 @@ def write_mouse(
         own = mates | form if format == "original" else form
         _WRITERS[format](spec, folder, **own, overwrite=overwrite, progress=report)
     table = sample_session_table(specs)
-    with taking_place(table_path, overwrite=True) as partial:
+    with taking_place(table_path, overwrite=overwrite) as partial:
         table.rename(columns=_PUBLISHED).to_csv(partial, index=False)
     return table

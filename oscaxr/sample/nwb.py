@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
+from oscaxr.model.synthetic import ATTRS, WORDS
+from oscaxr.sample.place import mark_file, taking_place
 from oscaxr.sample.planted_rois import BLOCK_FRAMES, MASK_DTYPES, MaskKind
 from oscaxr.sample.spec import (
     Layout,
@@ -19,7 +21,6 @@ from oscaxr.sample.spec import (
     hdf5_storage,
     not_among,
     refuse,
-    taking_place,
     tell_steps,
 )
 from oscaxr.sample.synthesis import SampleSession, make_session
@@ -244,11 +245,11 @@ def build_file(session: SampleSession, form: NwbForm) -> Any:
 
     spec = session.spec
     file = NWBFile(
-        session_description="synthetic session with the structure of a Credit Assignment session",
+        session_description=WORDS,
         identifier=str(spec.session_id),
         session_start_time=spec.start,
         session_id=str(spec.session_id),
-        institution="none: synthetic data",
+        institution=str(ATTRS["institution"]),
         subject=Subject(
             subject_id=str(spec.mouse_id),
             species="Mus musculus",
@@ -292,7 +293,7 @@ def sample_path(
     Examples
     --------
     >>> sample_path(SampleSpec(), "data").as_posix()
-    'data/sub-408021/sub-408021_ses-758519303_behavior+ophys.nwb'
+    'data/sub-900001/sub-900001_ses-900000001_behavior+ophys.nwb'
     """
     held = "obj-raw_behavior+image+ophys" if parts == "obj-raw" else parts
     mouse = f"sub-{spec.mouse_id}"
@@ -338,7 +339,7 @@ def write_nwb(
     folder : path-like
         Data directory; the file goes into the mouse's folder below it.
     overwrite : bool, optional
-        Whether to replace a file that is already there.
+        Whether to replace a sample that is already there; another file never is.
     progress : callable, optional
         Called with the number of steps done and the number of all steps.
     **form
@@ -352,7 +353,7 @@ def write_nwb(
     Raises
     ------
     SampleExistsError
-        If the file is there and `overwrite` is false.
+        If the file is there and `overwrite` is false, or it is no sample.
     SampleError
         If an option has no meaning; all problems are listed.
 
@@ -362,7 +363,7 @@ def write_nwb(
     >>> spec = SampleSpec(scale=0.01, n_rois=2, n_tracked=0, field_shape=(64, 64))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_nwb(spec, folder).name
-    'sub-408021_ses-758519303_behavior+ophys.nwb'
+    'sub-900001_ses-900000001_behavior+ophys.nwb'
     """
     import h5py
     from pynwb import NWBHDF5IO
@@ -377,6 +378,7 @@ def write_nwb(
         h5py.File(partial_path, mode="w-") as target,
         NWBHDF5IO(file=target, mode="w") as writer,
     ):
+        mark_file(target)
         writer.write(build_file(session, asked))
         tell_steps(_fill(target, session, asked), progress)
     return path

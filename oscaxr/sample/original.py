@@ -17,7 +17,8 @@ from oscaxr.sample.original_rois import (
     write_traces,
 )
 from oscaxr.sample.pickler import Python2Pickler
-from oscaxr.sample.spec import Progress, SampleSpec, taking_place, tell_steps
+from oscaxr.sample.place import mark_folder, taking_place
+from oscaxr.sample.spec import Progress, SampleSpec, tell_steps
 from oscaxr.sample.stimulus_log import make_log
 from oscaxr.sample.synthesis import SampleSession, make_session
 from oscaxr.sample.timeline import COUNTS_PER_SECOND, Clocks, Counts
@@ -42,7 +43,8 @@ def write_original(
     datadir : path-like
         Data directory; the folder goes below ``prod`` or ``pilot``.
     overwrite : bool, optional
-        Whether to replace a folder that is already there.
+        Whether to replace a sample that is already there; a folder that holds anything else, or
+        whose files were changed, never is.
     progress : callable, optional
         Called with the number of steps done and the number of all steps.
     **form
@@ -56,7 +58,7 @@ def write_original(
     Raises
     ------
     SampleExistsError
-        If the folder is there and `overwrite` is false.
+        If the folder is there and `overwrite` is false, or holds more than a sample.
     SampleError
         If an option has no meaning; all problems are listed.
 
@@ -74,7 +76,7 @@ def write_original(
     >>> with tempfile.TemporaryDirectory() as datadir:
     ...     folder = write_original(spec, datadir)
     ...     sorted(path.name for path in folder.glob("*_s*"))
-    ['758519303_408021_20180926_stim.pkl', '758519303_408021_20180926_sync.h5']
+    ['900000001_900001_20010105_stim.pkl', '900000001_900001_20010105_sync.h5']
     """
     if isinstance(session, SampleSpec):
         session = make_session(session)
@@ -89,6 +91,7 @@ def write_original(
         _write_behavior(session, tree)
         _write_rois(session, tree, asked)
         tell_steps(write_traces(session, tree, asked), progress)
+        mark_folder(folder)
     return path
 
 

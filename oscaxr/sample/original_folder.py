@@ -35,14 +35,6 @@ class OriginalForm:
         """Raise a SampleError that lists what has no meaning for the session."""
         problems = not_among(self)
         problems += [
-            f"{name} is {value}; names of this format have {digits} digits"
-            for name, value, digits in (
-                ("session_id", spec.session_id, 9),
-                ("mouse_id", spec.mouse_id, 6),
-            )
-            if len(str(value)) != digits
-        ]
-        problems += [
             f"mates has session {mate.session_id} of mouse {mate.mouse_id}; give sessions of mouse "
             f"{spec.mouse_id} with other numbers than {spec.session_number}"
             for mate in self.mates
@@ -69,7 +61,7 @@ def original_path(spec: SampleSpec, datadir: str | os.PathLike[str]) -> Path:
     Examples
     --------
     >>> original_path(SampleSpec(), "data").as_posix()
-    'data/prod/mouse_408021/ophys_session_758519303'
+    'data/prod/mouse_900001/ophys_session_900000001'
     """
     mouse = f"mouse_{spec.mouse_id}"
     folder = Path(datadir).expanduser()

@@ -4,20 +4,17 @@ Everything random in a session is drawn from streams named here, so that any par
 of traces, the masks, the squares) can be made alone and is always the same.
 """
 
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
-from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
-from uuid import uuid4
 
 import numpy as np
 
-from oscaxr.errors import OscaxrError, option
+from oscaxr.errors import OscaxrError
 from oscaxr.model import names as n
+from oscaxr.model.synthetic import MOUSE_IDS, SESSION_IDS
 
 BlockName = Literal["gabors", "left", "right"]
 Layout = Literal["gzip", "chunked", "contiguous"]
@@ -57,8 +54,9 @@ _CHOICES: Final[dict[str, Sequence[Any]]] = {
 # Smallest and largest value. A shorter session cannot hold an unexpected run between two expected.
 _RANGES: Final = {
     "seed": (0, inf),
-    "mouse_id": (1, 999_999),
-    "session_id": (1, 999_999_999),
+    # No recorded session has such an id: a sample cannot be taken for one, nor lie in its place.
+    "mouse_id": (MOUSE_IDS[0], MOUSE_IDS[-1]),
+    "session_id": (SESSION_IDS[0], SESSION_IDS[-1]),
     "session_number": (1, inf),
     "n_rois": (1, inf),
     "n_bad_rois": (0, inf),
@@ -71,10 +69,6 @@ _RANGES: Final = {
 
 class SampleError(OscaxrError, ValueError):
     """A synthetic session, or a file of it, was described in a way that cannot be made."""
-
-
-class SampleExistsError(OscaxrError, FileExistsError):
-    """A sample file is already there and was not to be overwritten."""
 
 
 def refuse(what: str, problems: Iterable[str]) -> None:
@@ -93,28 +87,6 @@ def not_among(form: object, more: Mapping[str, Sequence[Any]] | None = None) -> 
         for name, values in {**typed, **(more or {})}.items()
         if getattr(form, name) not in values
     ]
-
-
-@contextmanager
-def taking_place(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a path to write to, which takes its place when it is complete, never before."""
-    if path.exists() and not overwrite:
-        raise SampleExistsError(
-            f"{path} is already there; give {option('overwrite', True)} to replace it, or another "
-            "folder."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden, and of another ending than a session's: nobody takes it for one.
-    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
-    old = partial.with_suffix(".old")
-    try:
-        yield partial
-        if path.is_dir():
-            path.rename(old)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True) if partial.is_file() else shutil.rmtree(partial, True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def hdf5_storage(
@@ -152,7 +124,7 @@ class SampleSpec:
     seed : int, optional
         Seed of all random numbers, zero or more.
     mouse_id, session_id : int, optional
-        The 6-digit and 9-digit ids.
+        The 6-digit and 9-digit ids, which begin with a 9: no recorded session has such.
     mouse_number, session_number : int, optional
         Numbers in the session table. Responses to unexpected Gabors grow with the session number.
     n_rois : int, optional
@@ -205,8 +177,8 @@ class SampleSpec:
     """
 
     seed: int = 0
-    mouse_id: int = 408021
-    session_id: int = 758519303
+    mouse_id: int = MOUSE_IDS[0]
+    session_id: int = SESSION_IDS[0]
     mouse_number: int = 1
     session_number: int = 1
     n_rois: int = 20
@@ -224,8 +196,8 @@ class SampleSpec:
     line: Literal["L23-Cux2", "L5-Rbp4"] = "L23-Cux2"
     depth: int = 175
     sex: Literal["M", "F"] = "M"
-    birth: datetime = datetime(2018, 6, 23, tzinfo=UTC)
-    start: datetime = datetime(2018, 9, 26, 17, 29, 17, tzinfo=UTC)
+    birth: datetime = datetime(2000, 10, 2, tzinfo=UTC)
+    start: datetime = datetime(2001, 1, 5, 17, 29, 17, tzinfo=UTC)
 
     def __post_init__(self) -> None:
         problems = not_among(self, _CHOICES)

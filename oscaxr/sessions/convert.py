@@ -152,8 +152,8 @@ def convert(
     >>> for _ in range(2):
     ...     for one in convert(path, folder / "exports"):
     ...         print(one.session, one.status)
-    sub-408021_ses-758519303 written
-    sub-408021_ses-758519303 verified
+    sub-900001_ses-900000001 written
+    sub-900001_ses-900000001 verified
     """
     check_errors(errors)
     asked = check_options(options)

@@ -106,7 +106,7 @@ def open_session(
     >>> import oscaxr as ox
     >>> folder = tempfile.mkdtemp()
     >>> path = ox.sample.write_nwb(ox.sample.SampleSpec(n_rois=4, n_tracked=2, scale=0.02), folder)
-    >>> with ox.open_session(758519303, datadir=folder) as ds:
+    >>> with ox.open_session(900000001, datadir=folder) as ds:
     ...     dict(ds.dff.sizes)["roi"]
     4
     """

@@ -17,7 +17,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "dendritic": {"layout": "gzip", "dtype": "float64", "chunks": None},
 }
 MASKS = "processing/ophys/ImageSegmentation/PlaneSegmentation/image_mask"
-FIRST_ID = 758519303
+FIRST_ID = 900000001
 
 
 def session_spec(rois: int, scale: float, **more: Any) -> ox.sample.SampleSpec:

@@ -24,7 +24,7 @@ from small_sessions import small_spec
 SCRIPT = Path(sys.executable).parent / ("oscaxr.exe" if os.name == "nt" else "oscaxr")
 pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="oscaxr is not installed here")
 
-NAMES = [f"sub-408021_ses-{number}" for number in (758519303, 759189643, 759660390)]
+NAMES = [f"sub-900001_ses-{number}" for number in (900000001, 900000002, 900000003)]
 
 
 def command(*args: object) -> list[str]:
@@ -328,7 +328,7 @@ def test_sessions_in_the_original_layout_are_converted(original_folders, tmp_pat
     datadir = original_folders["soma"].parents[2]
     done = convert_here(datadir, tmp_path / "all")
     assert done.exit_code == 0, done.output
-    names = ["sub-408021_ses-758519303.zarr", "sub-413663_ses-764704289.zarr"]
+    names = ["sub-900001_ses-900000001.zarr", "sub-900002_ses-900000004.zarr"]
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == names
     again = convert_here(original_folders["dend"], tmp_path / "all")
     assert again.exit_code == 0, again.output
@@ -345,11 +345,11 @@ def test_nwb_files_come_before_the_original_layout(original_folders, tmp_path):
     folder = original_folders["soma"]
     both = tmp_path / "both"
     shutil.copytree(folder, both / "prod" / folder.parent.name / folder.name)
-    spec = small_spec(mouse_id=408021, session_id=758519303)
+    spec = small_spec(mouse_id=900001, session_id=900000001)
     ox.sample.write_nwb(spec, both)
     done = convert_here(both, tmp_path / "out")
     assert done.exit_code == 0, done.output
-    with ox.open_session(tmp_path / "out" / "sub-408021_ses-758519303.zarr") as export:
+    with ox.open_session(tmp_path / "out" / "sub-900001_ses-900000001.zarr") as export:
         assert export.attrs["source_format"] == "nwb"
 
 

@@ -109,10 +109,10 @@ def as_values(texts: list[str], dtype: np.dtype) -> np.ndarray:
 
 
 def test_a_table_too_long_is_refused_before_anything_is_read(first, tmp_path, monkeypatch):
-    monkeypatch.setattr(pandas_frames, "MAX_ROWS", 1000)
+    monkeypatch.setattr(pandas_frames, "MAX_ROWS", 500)
     out = tmp_path / "u.csv"
     text = refused("extract", first, "gabor_frame=U", "-o", out)
-    assert "is too long; the longest has 1,000" in text
+    assert "is too long; the longest has 500" in text
     assert "7 roi" in text
     assert not out.exists()
     told("extract", first, "gabor_frame=U", "-o", out, "--stats", "mean")

@@ -50,8 +50,8 @@ def test_every_way_to_name_a_session(data, first, bare):
         told_json("segments", *words, "gabor_frame=U", **env)
         for words, env in [
             ((first,), {}),
-            ((758519303, "--datadir", data), {}),
-            ((758519303, "--datadir", bare), {}),
+            ((900000001, "--datadir", data), {}),
+            ((900000001, "--datadir", bare), {}),
             ((*numbered, "--datadir", data), {}),
             ((*numbered, "--datadir", bare, "--table", table), {}),
             ((*numbered, "--run-type", "prod"), {"OSCAXR_DATADIR": str(data)}),
@@ -59,7 +59,7 @@ def test_every_way_to_name_a_session(data, first, bare):
         ]
     ]
     assert all(one == found[0] for one in found)
-    assert found[0]["selected"] == 4
+    assert found[0]["selected"] == 2
 
 
 @pytest.mark.slow
@@ -79,7 +79,7 @@ def test_a_table_in_the_environment_that_lacks_the_session(data, first, tmp_path
     assert "Note: the session table" in done.stderr
     assert "OSCAXR_TABLE" in done.stderr
     # On the command line it was asked for.
-    assert "758519303" in refused("info", first, "--table", other)
+    assert "900000001" in refused("info", first, "--table", other)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_table_in_the_environment_that_lacks_the_session(data, first, tmp_path
         (("gabor_frame=U",), "say which session"),
         (("a.nwb", "b.nwb"), "not NAME=VALUE (written without spaces): a.nwb b.nwb"),
         (("a.nwb", "--mouse", 1), "give the session once"),
-        ((758519303,), "OSCAXR_DATADIR"),
+        ((900000001,), "OSCAXR_DATADIR"),
         (("--mouse", 1, "--session", 1), "--datadir"),
         (("a.nwb", "--datadir", "/nowhere"), "does not exist"),
         (("a.nwb", "--run-type", "odd"), "prod"),
@@ -102,7 +102,7 @@ def test_sessions_that_are_not_said_well(words, says):
 def test_sessions_that_are_not_there(data, bare):
     assert "there is no file no.nwb" in refused("info", "no.nwb")
     assert f"`oscaxr sessions {data}`" in refused("info", data)
-    assert "Nearest ids: 758519303" in refused("info", 758519304, "--datadir", bare)
+    assert "Nearest ids: 900000003" in refused("info", 900000009, "--datadir", bare)
     assert "has no session with mouse 4" in refused(
         "info", "--mouse", 4, "--session", 1, "--datadir", data
     )
@@ -133,7 +133,7 @@ def test_a_session_on_a_server(first, tmp_path):
 # -- info -----------------------------------------------------------------------------------------
 def test_info(first):
     text = told("info", first)
-    assert text.startswith("Session 758519303\n")
+    assert text.startswith("Session 900000001\n")
     for words in (str(first), "two-photon", " Hz, ", "3 of them tracked", "not known: mouse"):
         assert words in text
     assert re.search(r"^  gabors +\d+ +\d+ +1 +", text, re.MULTILINE)
@@ -194,7 +194,7 @@ def test_sessions_of_a_folder_and_of_a_table(data, bare):
     assert listed.splitlines()[-1] == "3 of 3 sessions"
     assert max(map(len, listed.splitlines())) <= 80
     found = told_json("sessions", data)
-    assert [row["session_id"] for row in found] == [758519303, 759189643, 759660390]
+    assert [row["session_id"] for row in found] == [900000001, 900000002, 900000003]
     assert {row["plane"] for row in found} == {"soma"}
     assert all(Path(row["path"]).is_file() for row in found)
     # Without a table, what files know.
@@ -306,7 +306,7 @@ def test_segments_into_a_table(first, tmp_path):
     }
     assert read.columns.tolist() == [words.get(name, name) for name in wanted]
     assert read["start_time"].tolist() == wanted["start_time_sec"].tolist()
-    assert read["gabor_frame"].tolist() == ["U"] * 4
+    assert read["gabor_frame"].tolist() == ["U"] * 2
     before = out.read_text()
     assert "--overwrite" in refused("segments", first, "-o", out)
     assert out.read_text() == before
@@ -354,7 +354,7 @@ def test_validate_sound_sessions(data, first):
         found = told_json("validate", first, "--level", level)
         assert (found["level"], found["checked"], found["unsound"]) == (level, 1, 0)
         assert found["sessions"][0] == {
-            "session": "sub-408021_ses-758519303", "sound": True, "problems": [],
+            "session": "sub-900001_ses-900000001", "sound": True, "problems": [],
         }  # fmt: skip
 
 
@@ -372,7 +372,7 @@ def test_validate_finds_problems(first, tmp_path):
     assert "values.zarr: NOT SOUND" in done.stdout
     assert "error: stop_time: is not after start_time in segment(s) 3" in done.stdout
     assert "error: run_velocity: is missing" in done.stdout
-    assert "sub-408021_ses-758519303: sound" in done.stdout
+    assert "sub-900001_ses-900000001: sound" in done.stdout
     assert "3 sessions checked, 2 with problems" in done.stdout
     # Values are not looked at.
     assert invoke("validate", tmp_path / "values.zarr", "--level", "structure").exit_code == 0
@@ -418,17 +418,17 @@ def test_sessions_in_the_original_layout(tmp_path):
     )  # fmt: skip
     (tmp_path / "mouse_df.csv").unlink()
     found = told_json("sessions", tmp_path)
-    assert [row["session_id"] for row in found] == [758519303, 759189643, 759660390]
+    assert [row["session_id"] for row in found] == [900000001, 900000002, 900000003]
     folder = found[0]["path"]
     assert "the session table does" in refused("sessions", tmp_path, "--min-rois", 3)
     done = invoke("validate", tmp_path)
     assert done.exit_code == 0
     assert done.stdout.count(": sound\n") == 3
     done = invoke("validate", folder)
-    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "sub-408021_ses-758519303: sound")
-    for words in ((folder,), (758519303, "--datadir", tmp_path)):
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "sub-900001_ses-900000001: sound")
+    for words in ((folder,), (900000001, "--datadir", tmp_path)):
         done = invoke("info", *words, "--json")
-        assert json.loads(done.stdout)["facts"]["session_id"] == 758519303
+        assert json.loads(done.stdout)["facts"]["session_id"] == 900000001
         files = [file["path"] for file in json.loads(done.stdout)["files"]]
         assert all(file.startswith(folder) for file in files)
         assert any(file.endswith("_stim.pkl") for file in files)

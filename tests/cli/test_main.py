@@ -208,6 +208,15 @@ def test_demo_never_touches_what_it_did_not_write(tmp_path):
     assert sorted({path.name for path in tmp_path.iterdir()} - {"cache"}) == ["notes.txt"]
 
 
+def test_the_figure_replaces_no_other_unasked(tmp_path):
+    (tmp_path / "oscaxr-demo.png").write_text("mine")
+    done = run_here("demo", cwd=tmp_path)
+    assert is_one_clear_message(done)
+    assert "--overwrite" in done.stderr
+    assert (tmp_path / "oscaxr-demo.png").read_text() == "mine"
+    assert not (tmp_path / "cache" / "oscaxr").exists()
+
+
 def test_figure_format_is_checked_before_any_work(tmp_path):
     done = run_here("demo", "--figure", "figure.docx", cwd=tmp_path)
     assert is_one_clear_message(done)
@@ -289,6 +298,22 @@ def test_damaged_sessions_in_the_cache_are_written_again(demo_data, tmp_path, mo
     (chosen / demo_data.MANIFEST).unlink()
     with pytest.raises(TargetExistsError, match="Nothing in it was touched"):
         demo_data.demo_sessions(chosen)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "sub-1/sub-1_ses-900000001_behavior+ophys.nwb"])
+def test_what_is_of_no_demo_stays_in_the_cache(demo_data, tmp_path, monkeypatch, name):
+    chosen = tmp_path / "cache" / "demo"
+    monkeypatch.setattr(demo_data, "cache_folder", lambda: chosen)
+    (chosen / name).parent.mkdir(parents=True)
+    (chosen / name).write_text("mine")
+    with pytest.raises(TargetExistsError, match="Nothing in it was touched"):
+        demo_data.demo_sessions()
+    assert (chosen / name).read_text() == "mine"
+    shutil.rmtree(chosen)
+    chosen.write_text("mine")
+    with pytest.raises(TargetExistsError, match="Nothing in it was touched"):
+        demo_data.demo_sessions()
+    assert chosen.read_text() == "mine"
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"version": 1}', "\0", '{"files": 3}'])

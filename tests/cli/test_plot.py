@@ -80,7 +80,7 @@ def test_the_title_says_what_is_shown(first, mouse, tmp_path):
     svg = tmp_path / "a.svg"
     told("plot", first, "responses", "gabor_frame=D,U", "start_time=0:", "-o", svg)
     text = svg.read_text()
-    assert "session 758519303" in text
+    assert "session 900000001" in text
     assert "gabor_frame=D,U, start_time=0:inf" in text
     paths = sorted(mouse.glob("data/**/*.nwb"))
     told("plot", *paths[:2], "tracked", "--table", mouse / "data" / "mouse_df.csv",

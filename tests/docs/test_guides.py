@@ -12,6 +12,7 @@ import pytest
 
 import oscaxr as ox
 from archive_server import ArchiveServer
+from sample_forms import as_recorded
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -25,12 +26,13 @@ GUIDES = [page for page in sorted((DOCS / "guide").glob("*.md")) if snippets_of(
 
 
 @pytest.fixture
-def archive(tmp_path, sample_path, monkeypatch):
+def archive(tmp_path_factory, sample_path, monkeypatch):
     """Let the dandi client take a server on this machine for the archive."""
     consts = pytest.importorskip("dandi.consts")
     pytest.importorskip("fsspec")
     server = ArchiveServer(version=ox.download.VERSION)
-    server.add(f"sub-408021/{sample_path.name}", sample_path)
+    recorded = as_recorded(sample_path, tmp_path_factory.mktemp("recorded"))
+    server.add(f"sub-408021/{recorded.name}", recorded)
     instance = consts.DandiInstance("dandi", None, server.api)
     monkeypatch.setitem(consts.known_instances, "dandi", instance)
     yield server

@@ -30,8 +30,8 @@ from small_sessions import small_spec
 
 dandi = pytest.importorskip("dandi")
 
-MOUSE = 408021
-SESSIONS = (758519303, 759189643)
+MOUSE = 900001
+SESSIONS = (900000001, 900000002)
 QUICK = {"retries": 2, "retry_wait": 0.01, "timeout": 1.0}
 SCRIPT = Path(sys.executable).parent / ("oscaxr.exe" if os.name == "nt" else "oscaxr")
 
@@ -59,7 +59,7 @@ def stored(tmp_path_factory):
     files[name(SESSIONS[0], "obj-raw_behavior+image+ophys")] = raw
     early = folder / "early.nwb"
     early.write_bytes(b"early" * 1000)
-    files[name("20181113T183120", mouse=411424)] = early
+    files[name("20181113T183120", mouse=900003)] = early
     return files
 
 
@@ -84,7 +84,7 @@ def server(whole, monkeypatch):
 def table():
     specs = [
         small_spec(session_id=session, session_number=number)
-        for number, session in enumerate([*SESSIONS, 760000000], start=1)
+        for number, session in enumerate([*SESSIONS, 900000008], start=1)
     ]
     return ox.sample.mouse.sample_session_table(specs)
 
@@ -156,26 +156,26 @@ def test_by_table(server, table):
     assert [asset.label for asset in planned.assets] == ["mouse 1, session 1", "mouse 1, session 2"]
     assert planned.missing == ()
     planned = plan_of(server, table=table)
-    assert planned.missing == ("mouse 1, session 3 (760000000)",)
+    assert planned.missing == ("mouse 1, session 3 (900000008)",)
     assert len(planned.assets) == 2
-    with pytest.raises(SessionNotFoundError, match=r"None of the sessions.*760000000"):
+    with pytest.raises(SessionNotFoundError, match=r"None of the sessions.*900000008"):
         plan_of(server, table=table, sessions=[3])
 
 
 def test_by_table_and_start_time(server, table):
     row = table.iloc[[0]].assign(
-        session_id=780000000, mouse_id=411424, mouse=2, dandi_session_time="20181113T183120"
+        session_id=900000005, mouse_id=900003, mouse=2, dandi_session_time="20181113T183120"
     )
     both = pd.concat([table, row])
     planned = plan_of(server, table=both, mice=[2])
-    assert paths(planned) == [name("20181113T183120", mouse=411424)]
-    assert planned.assets[0].session_id == 780000000
+    assert paths(planned) == [name("20181113T183120", mouse=900003)]
+    assert planned.assets[0].session_id == 900000005
 
 
 def test_what_is_not_there(server, table):
     with pytest.raises(CriterionError, match="mice=1 are numbers of the session table"):
         plan_of(server, mice=[1])
-    with pytest.raises(SessionNotFoundError, match=r"sessions=999999999: not found.*758519303"):
+    with pytest.raises(SessionNotFoundError, match=r"sessions=999999999: not found.*900000001"):
         plan_of(server, sessions=[999999999])
     with pytest.raises(SessionNotFoundError, match=r"mice=7: not found. There are 1\."):
         plan_of(server, table=table, mice=[7])
@@ -411,14 +411,14 @@ def test_disk_too_small(server, tmp_path, monkeypatch):
 
 # -- paths that lead elsewhere ------------------------------------------------------------------
 UNSAFE = [
-    "../sub-408021_ses-758519303_behavior+ophys.nwb",
-    "sub-408021/../../sub-408021_ses-758519303_behavior+ophys.nwb",
-    "/tmp/sub-408021_ses-758519303_behavior+ophys.nwb",
-    "sub-408021//sub-408021_ses-758519303_behavior+ophys.nwb",
-    "./sub-408021_ses-758519303_behavior+ophys.nwb",
-    "..\\x/sub-408021_ses-758519303_behavior+ophys.nwb",
-    "C:/sub-408021_ses-758519303_behavior+ophys.nwb",
-    "a\0b/sub-408021_ses-758519303_behavior+ophys.nwb",
+    "../sub-900001_ses-900000001_behavior+ophys.nwb",
+    "sub-900001/../../sub-900001_ses-900000001_behavior+ophys.nwb",
+    "/tmp/sub-900001_ses-900000001_behavior+ophys.nwb",
+    "sub-900001//sub-900001_ses-900000001_behavior+ophys.nwb",
+    "./sub-900001_ses-900000001_behavior+ophys.nwb",
+    "..\\x/sub-900001_ses-900000001_behavior+ophys.nwb",
+    "C:/sub-900001_ses-900000001_behavior+ophys.nwb",
+    "a\0b/sub-900001_ses-900000001_behavior+ophys.nwb",
     "",
     # Devices on Windows, which also takes off spaces and full stops.
     *("CON", "aux.nwb", "sub-1/NUL", "com1.tar.nwb", "LPT\xb9.nwb", "conin$"),
@@ -582,7 +582,7 @@ def test_command(server, table, stored, tmp_path, monkeypatch):
     assert name(SESSIONS[0]).rpartition("/")[2] in done.stdout
     total = sum(stored[name(session)].stat().st_size for session in SESSIONS) / 1e6
     assert f"2 files, {total:.1f} MB; {total:.1f} MB to download" in done.stdout
-    assert done.stderr == f"Note: not in version {VERSION}: mouse 1, session 3 (760000000)\n"
+    assert done.stderr == f"Note: not in version {VERSION}: mouse 1, session 3 (900000008)\n"
     planned = json.loads(run(server, *args, "--dry-run", "--json").stdout)
     assert planned["bytes"] == sum(asset["bytes"] for asset in planned["assets"]) > 0
     assert not (tmp_path / "data").exists()
@@ -602,7 +602,7 @@ def test_command_says_what_went_wrong(server, tmp_path):
     server.always = "404"
     done = run(server, *args)
     assert done.exit_code == 1
-    assert "Error: sub-408021/" in done.stderr
+    assert "Error: sub-900001/" in done.stderr
     assert "404" in done.stderr
     assert "Run the same command again" in done.stderr
     failed = run(server, *args, "--json")

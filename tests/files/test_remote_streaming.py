@@ -29,7 +29,7 @@ pytest.importorskip("fsspec")
 pytest.importorskip("requests")
 
 QUICK = {"retries": 2, "retry_wait": 0.01, "timeout": 1.0}
-NAME = "sub-408021/sub-408021_ses-758519303_behavior+ophys.nwb"
+NAME = "sub-900001/sub-900001_ses-900000001_behavior+ophys.nwb"
 
 
 @pytest.fixture(scope="module")
@@ -364,12 +364,12 @@ def test_garbage_is_collected_while_reading(url, open_url):
 
 @pytest.mark.slow
 def test_open_sessions(server, url, sample_path, tmp_path):
-    other = ox.sample.write_nwb(small_spec(session_id=759189643, session_number=2), tmp_path)
-    second = server.add(f"sub-408021/{other.name}", other, {})
+    other = ox.sample.write_nwb(small_spec(session_id=900000002, session_number=2), tmp_path)
+    second = server.add(f"sub-900001/{other.name}", other, {})
     with ox.open_sessions([url, second], storage_options=QUICK, progress=False) as tree:
         assert [node.path for node in tree.leaves] == [
-            "/mouse_408021/session_758519303",
-            "/mouse_408021/session_759189643",
+            "/mouse_900001/session_900000001",
+            "/mouse_900001/session_900000002",
         ]
         rates = ox.map_sessions(ox.n_tracked, tree, scheduler="synchronous", progress=False)
     assert rates.values.tolist() == [4, 4]
@@ -410,7 +410,7 @@ def test_addresses_without_names_have_the_facts_of_the_table(which, server, url,
     table.to_csv(written, index=False)
     options = {"storage_options": QUICK}
     with ox.open_session(address, **options) as ds:
-        assert int(ds.session_id) == 758519303
+        assert int(ds.session_id) == 900000001
         assert int(ds.get("mouse", -1)) == -1
         plain = ds.run_velocity.values
     for form in (table, written):
@@ -426,8 +426,8 @@ def test_addresses_without_names_have_the_facts_of_the_table(which, server, url,
         ox.n_tracked, [address], table=table, scheduler="synchronous", progress=False, **options
     )
     assert counts.values.tolist() == [4]
-    other = ox.sample.mouse.sample_session_table([small_spec(session_id=759189643)])
-    with pytest.raises(SessionNotFoundError, match=f"{address}.*758519303"):
+    other = ox.sample.mouse.sample_session_table([small_spec(session_id=900000002)])
+    with pytest.raises(SessionNotFoundError, match=f"{address}.*900000001"):
         ox.open_session(address, table=other, **options)
 
 

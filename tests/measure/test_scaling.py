@@ -37,7 +37,7 @@ def ds():
             "tracking_id": ("roi", [-1, 2, 0, -1, 1, 3]),
             "time": np.arange(400) / 30.0,
             "stim_time": np.arange(300) / 60.0,
-            "session_id": 758519303,
+            "session_id": 900000001,
         },
     )
 
@@ -151,10 +151,10 @@ def test_other_rois_are_refused(ds):
 
 
 def test_other_session_is_refused(ds):
-    data = ds.dff.assign_coords(session_id=759189643)
-    with pytest.raises(SessionMismatchError, match=r"759189643.*758519303"):
+    data = ds.dff.assign_coords(session_id=900000002)
+    with pytest.raises(SessionMismatchError, match=r"900000002.*900000001"):
         scale(data, ds)
-    assert scale(ds.dff.assign_coords(session_id=758519303), ds).attrs["scaled"] == 1
+    assert scale(ds.dff.assign_coords(session_id=900000001), ds).attrs["scaled"] == 1
 
 
 def test_what_cannot_be_scaled_says_why(ds):

@@ -16,7 +16,7 @@ Figure = pytest.importorskip("matplotlib.figure").Figure
 @pytest.fixture(scope="module")
 def mouse():
     return [
-        ox.sample.session(small_spec(session_number=k, session_id=758519300 + k)) for k in (1, 2, 3)
+        ox.sample.session(small_spec(session_number=k, session_id=900000000 + k)) for k in (1, 2, 3)
     ]
 
 
@@ -29,9 +29,9 @@ def matches(target, sources):
         {"matrix": (("source_session", "matrix_row", "matrix_column"), list(sources.values()))},
         coords={
             "source_session": list(sources),
-            "source_session_id": ("source_session", [758519300 + k for k in sources]),
+            "source_session_id": ("source_session", [900000000 + k for k in sources]),
             "session": target,
-            "session_id": 758519300 + target,
+            "session_id": 900000000 + target,
         },
     )
 
@@ -59,9 +59,9 @@ def test_sessions_without_a_number_go_by_their_ids(mouse, ax):
     nameless = [ds.drop_vars("session") for ds in mouse]
     drawn = plot.registered_masks(nameless, ax, matrices=matches(2, {1: SHIFT, 3: np.eye(3)}))
     assert list(drawn.contours) == [
-        "session 758519301",
-        "session 758519302 (target)",
-        "session 758519303",
+        "session 900000001",
+        "session 900000002 (target)",
+        "session 900000003",
     ]
 
 

@@ -94,7 +94,7 @@ def test_every_form_reads_back(tiny: SampleSession, tmp_path: Path, name: str) -
     np.testing.assert_array_equal(found["roi_id"], tiny.roi_id)
     kind = form.get("mask_kind", "uint8")
     np.testing.assert_array_equal(found["masks"], tiny.masks(kind=kind))
-    assert (found["subject"], found["session"]) == ("408021", "758519303")
+    assert (found["subject"], found["session"]) == ("900001", "900000001")
     if "no_tracking" not in forms:
         np.testing.assert_array_equal(found["tracking_id"], tiny.tracking_id)
     else:
@@ -199,7 +199,7 @@ def test_a_broken_write_leaves_nothing(tiny: SampleSession, tmp_path: Path) -> N
 
     with pytest.raises(RuntimeError, match="stopped at 1"):
         write_nwb(tiny, tmp_path, progress=fail)
-    assert not list((tmp_path / "sub-408021").iterdir())
+    assert not list((tmp_path / "sub-900001").iterdir())
 
 
 def test_wrong_forms_are_all_named(tiny: SampleSession, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from example_sessions import SHARED
 from how_many import examples
 from oscaxr.errors import OscaxrError
+from oscaxr.model.synthetic import MOUSE_IDS, SESSION_IDS
 from oscaxr.sample import SampleError, SampleSession, SampleSpec, make_session, mouse_specs
 from oscaxr.sample.mouse_behavior import decay_filter
 from oscaxr.sample.planted_rois import make_masks
@@ -136,7 +137,7 @@ def test_real_size_has_the_real_counts() -> None:
 
 @pytest.mark.parametrize("rate", [30.08, 30.15])
 def test_clocks(rate: float) -> None:
-    spec = replace(SMALL, twop_rate=rate, late_frames=0.001)
+    spec = replace(SMALL, twop_rate=rate, late_frames=0.001, seed=3)
     timeline = make_timeline(spec)
     table, stim, twop = timeline.segments, timeline.stim_times, timeline.twop_times
     assert np.diff(stim).min() > 0
@@ -205,7 +206,9 @@ def test_equal_specs_give_equal_sessions() -> None:
         np.testing.assert_array_equal(values, second[name], err_msg=name)
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"session_id": 759189643}, {"mouse_id": 411400}])
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"session_id": 900_000_002}, {"mouse_id": 900_002}]
+)
 def test_other_specs_give_other_sessions(change: dict) -> None:
     first, other = make_session(SMALL), make_session(replace(SMALL, **change))
     assert not np.array_equal(first.traces(0, 50), other.traces(0, 50))
@@ -386,7 +389,7 @@ def test_dropped_frames(dropped: float) -> None:
 
 
 def test_pupil() -> None:
-    session = make_session(replace(SMALL, scale=0.2))
+    session = make_session(replace(SMALL, scale=0.2, seed=3))
     diameter, x = session.pupil_diameter, session.pupil_center_x
     assert len(diameter) == session.n_twop_frames
     assert 0.002 < np.isnan(diameter).mean() < 0.05
@@ -401,8 +404,27 @@ def test_a_wrong_spec_lists_all_its_problems() -> None:
         SampleSpec(n_rois=3, n_tracked=4, scale=0.0, gabor_kappa=8, seed=-1)
     message = str(caught.value)
     assert isinstance(caught.value, OscaxrError)
-    for word in ("n_tracked is 4", "scale is 0.0", "gabor_kappa is 8", "seed is -1", "758519303"):
+    for word in ("n_tracked is 4", "scale is 0.0", "gabor_kappa is 8", "seed is -1", "900000001"):
         assert word in message
+
+
+@pytest.mark.parametrize(
+    "ids", [{"session_id": 758519303}, {"mouse_id": 408021}, {"session_id": 10**9}]
+)
+def test_ids_of_recorded_sessions_are_refused(ids: dict[str, int]) -> None:
+    (name,) = ids
+    with pytest.raises(SampleError, match=f"{name} is {ids[name]}; give 90"):
+        SampleSpec(**ids)
+
+
+def test_no_recorded_session_has_an_id_of_samples() -> None:
+    tables = sorted((SHARED / "data").glob("mouse_df*.csv"))
+    if not tables:
+        pytest.skip("no published session tables")
+    for path in tables:
+        table = pd.read_csv(path)
+        assert table["sessid"].max() < SESSION_IDS[0]
+        assert table["mouseid"].max() < MOUSE_IDS[0]
 
 
 @pytest.mark.parametrize("scale", [0.004, 0.007, 0.05])

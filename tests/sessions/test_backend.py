@@ -52,7 +52,7 @@ def test_engine_is_guessed_from_the_ending(sample_path: Path) -> None:
     engine = OscaxrBackendEntrypoint()
     assert engine.guess_can_open(sample_path)
     assert engine.guess_can_open("a/B.NWB")
-    assert engine.guess_can_open("a/Ophys_session_758519303")
+    assert engine.guess_can_open("a/Ophys_session_900000001")
     for other in ("a.nc", b"a.nwb", 3, None, "nwb", "a\0b", "ophys_session_1"):
         assert not engine.guess_can_open(other)
 
@@ -60,7 +60,7 @@ def test_engine_is_guessed_from_the_ending(sample_path: Path) -> None:
 def test_guessing_does_not_look_at_the_disk(tmp_path: Path) -> None:
     circle = tmp_path / "circle"
     circle.symlink_to(circle)
-    named = tmp_path / "ophys_session_758519303"
+    named = tmp_path / "ophys_session_900000001"
     named.symlink_to(tmp_path / "elsewhere")
     assert not OscaxrBackendEntrypoint().guess_can_open(circle)
     assert OscaxrBackendEntrypoint().guess_can_open(named)
@@ -450,7 +450,7 @@ def test_templates_and_movie_of_other_files(
 ) -> None:
     folder = several_files["obj-raw"].parents[1]
     with (
-        ox.open_session(758519303, datadir=folder, include=("templates", "movie")) as ds,
+        ox.open_session(900000001, datadir=folder, include=("templates", "movie")) as ds,
         ox.open_session(several_files["obj-raw"], include=["movie", "templates"]) as raw,
     ):
         assert Path(ds.encoding["source"]) == several_files["behavior+image+ophys"].resolve()

@@ -13,7 +13,7 @@ from oscaxr.errors import CriterionError, FailedSessionsWarning, SessionsFailedE
 from oscaxr.sessions import convert as module
 from oscaxr.store.current import provenance_of
 
-NAMES = [f"sub-408021_ses-{number}" for number in (758519303, 759189643, 759660390)]
+NAMES = [f"sub-900001_ses-{number}" for number in (900000001, 900000002, 900000003)]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from oscaxr.errors import (
 )
 
 SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
-IDS = [758519303, 759189643, 759660390]
+IDS = [900000001, 900000002, 900000003]
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +85,14 @@ def test_by_id_and_by_number(nwb, exports, number):
 
 def test_an_export_of_another_session_than_the_table_says(exports, nwb):
     table = ox.session_table(nwb / "mouse_df.csv").assign(mouse_id=1)
-    with pytest.raises(SessionMismatchError, match="mouse_id is 408021 in the file, but 1"):
+    with pytest.raises(SessionMismatchError, match="mouse_id is 900001 in the file, but 1"):
         ox.open_session(exports / "deep" / str(IDS[0]) / "any name.zarr", table=table)
 
 
 def test_one_export_as_the_folder(exports):
     path = exports / "deep" / str(IDS[0]) / "any name.zarr"
     with ox.open_sessions(path) as tree:
-        assert [node.path for node in tree.leaves] == [f"/mouse_408021/session_{IDS[0]}"]
+        assert [node.path for node in tree.leaves] == [f"/mouse_900001/session_{IDS[0]}"]
 
 
 @pytest.mark.slow
@@ -129,8 +129,8 @@ def test_published_numbers_are_not_mixed_with_counted_ones(nwb, exports, tmp_pat
     with ox.open_sessions(tmp_path) as tree:
         assert {node.path for node in tree.leaves} == {
             "/mouse_6/session_4",
-            f"/mouse_408021/session_{IDS[0]}",
-            f"/mouse_408021/session_{IDS[2]}",
+            f"/mouse_900001/session_{IDS[0]}",
+            f"/mouse_900001/session_{IDS[2]}",
         }
 
 

@@ -29,8 +29,8 @@ def mouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mouse")
     table = ox.sample.write_mouse(folder, scale=0.01, n_rois=3, n_tracked=2)
     other = ox.sample.SampleSpec(
-        mouse_id=413663,
-        session_id=764704289,
+        mouse_id=900002,
+        session_id=900000004,
         mouse_number=6,
         n_rois=3,
         n_tracked=0,
@@ -63,13 +63,13 @@ def path_of(folder: Path, session_id: int) -> Path:
 
 
 def test_all_ways_are_the_same(mouse: Path, table: Path) -> None:
-    path = path_of(mouse, 759189643)
+    path = path_of(mouse, 900000002)
     frame = ox.session_table(table)
-    with ox.open_session(759189643, datadir=mouse, table=table) as expected:
-        assert int(expected.session_id) == 759189643
+    with ox.open_session(900000002, datadir=mouse, table=table) as expected:
+        assert int(expected.session_id) == 900000002
         for ds in (
-            ox.open_session("759189643", datadir=str(mouse), table=str(table)),
-            ox.open_session(np.int64(759189643), datadir=mouse, table=frame),
+            ox.open_session("900000002", datadir=str(mouse), table=str(table)),
+            ox.open_session(np.int64(900000002), datadir=mouse, table=frame),
             ox.open_session(mouse=1, session=2, datadir=mouse, table=table),
             ox.open_session(path, table=table),
             ox.open_session(str(path), table=pd.read_csv(table)),
@@ -81,11 +81,11 @@ def test_all_ways_are_the_same(mouse: Path, table: Path) -> None:
 def test_facts_of_the_table(mouse: Path, table: Path) -> None:
     with (
         ox.open_session(mouse=6, session=1, datadir=mouse, table=table) as ds,
-        ox.open_session(764704289, datadir=mouse) as bare,
+        ox.open_session(900000004, datadir=mouse) as bare,
     ):
         for name, value in (
-            ("session_id", 764704289),
-            ("mouse_id", 413663),
+            ("session_id", 900000004),
+            ("mouse_id", 900002),
             ("mouse", 6),
             ("session", 1),
             ("plane", "dend"),
@@ -107,7 +107,7 @@ def test_table_of_found_sessions(mouse: Path) -> None:
     """Without the published table, the sessions found may be numbered."""
     found = ox.find_sessions(mouse)
     with ox.open_session(mouse=2, session=1, datadir=mouse, table=found) as ds:
-        assert int(ds.session_id) == 764704289
+        assert int(ds.session_id) == 900000004
 
 
 def test_table_of_2021(mouse: Path, table: Path, tmp_path: Path) -> None:
@@ -133,15 +133,15 @@ def test_run_type_tells_numbers_apart(mouse: Path, table: Path) -> None:
     frame = pd.read_csv(table)
     pilot = frame.iloc[[1]].assign(session_id=712483302, run_type="pilot")
     frame = pd.concat([frame, pilot], ignore_index=True)
-    with pytest.raises(AmbiguousSessionError, match="759189643"):
+    with pytest.raises(AmbiguousSessionError, match="900000002"):
         ox.open_session(mouse=1, session=2, datadir=mouse, table=frame)
     with ox.open_session(mouse=1, session=2, run_type="prod", datadir=mouse, table=frame) as ds:
-        assert int(ds.session_id) == 759189643
+        assert int(ds.session_id) == 900000002
 
 
 def test_options_are_passed_on(mouse: Path) -> None:
     with ox.open_session(
-        758519303, datadir=mouse, drop_variables=["roi_mask"], chunks={"time": -1}
+        900000001, datadir=mouse, drop_variables=["roi_mask"], chunks={"time": -1}
     ) as ds:
         assert "roi_mask" not in ds
         assert ds.dff.chunks is not None
@@ -154,8 +154,8 @@ def test_options_are_passed_on(mouse: Path) -> None:
     ("asked", "words"),
     [
         ({}, "say which session"),
-        ({"session_id": 758519303, "mouse": 1}, "not both"),
-        ({"session_id": 758519303}, "datadir="),
+        ({"session_id": 900000001, "mouse": 1}, "not both"),
+        ({"session_id": 900000001}, "datadir="),
         ({"mouse": 1, "session": 1}, "datadir="),
         ({"mouse": 1, "session": 1, "datadir": "."}, "table="),
     ],
@@ -167,9 +167,9 @@ def test_incomplete_questions(asked: dict[str, object], words: str) -> None:
 
 
 def test_unknown_session(mouse: Path, table: Path) -> None:
-    with pytest.raises(SessionNotFoundError, match=r"no session with session id 758519304") as e:
-        ox.open_session(758519304, datadir=mouse, table=table)
-    assert "758519303" in str(e.value)
+    with pytest.raises(SessionNotFoundError, match=r"no session with session id 900000009") as e:
+        ox.open_session(900000009, datadir=mouse, table=table)
+    assert "900000002" in str(e.value)
     with pytest.raises(SessionNotFoundError, match=r"mouse 1, session 9"):
         ox.open_session(mouse=1, session=9, datadir=mouse, table=table)
     with pytest.raises(SessionNotFoundError, match=r"mice in the table are 1, 6"):
@@ -178,16 +178,16 @@ def test_unknown_session(mouse: Path, table: Path) -> None:
 
 def test_no_file_and_what_was_searched(mouse: Path, table: Path, tmp_path: Path) -> None:
     with pytest.raises(SessionNotFoundError) as caught:
-        ox.open_session(758519304, datadir=mouse)
+        ox.open_session(900000009, datadir=mouse)
     message = str(caught.value)
-    for words in (str(mouse), "sub-*_ses-758519304*.nwb", "4 NWB files", "758519303"):
+    for words in (str(mouse), "sub-*_ses-900000009*.nwb", "4 NWB files", "900000001"):
         assert words in message
     with pytest.raises(SessionNotFoundError, match="0 NWB files"):
-        ox.open_session(758519303, datadir=tmp_path, table=table)
+        ox.open_session(900000001, datadir=tmp_path, table=table)
     with pytest.raises(SessionNotFoundError, match="does not exist"):
-        ox.open_session(758519303, datadir=tmp_path / "no")
+        ox.open_session(900000001, datadir=tmp_path / "no")
     with pytest.raises(SessionNotFoundError, match="is a file"):
-        ox.open_session(758519303, datadir=table)
+        ox.open_session(900000001, datadir=table)
     with pytest.raises(SessionNotFoundError, match="no such file"):
         ox.open_session(tmp_path / "no.nwb", table=table)
 
@@ -196,7 +196,7 @@ def test_table_that_is_none(mouse: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
     for bad in (tmp_path / "bad.csv", tmp_path / "missing.csv", pd.DataFrame({"session_id": [1]})):
         with pytest.raises(TableError):
-            ox.open_session(758519303, datadir=mouse, table=bad)
+            ox.open_session(900000001, datadir=mouse, table=bad)
 
 
 # -- files and table that do not agree -----------------------------------------------------------
@@ -213,31 +213,31 @@ def edit(path: Path, place: str, value: str) -> None:
     [("general/session_id", "111111111"), ("general/subject/subject_id", "999999")],
 )
 def test_ids_of_file_and_table_disagree(copy: Path, place: str, value: str) -> None:
-    path = path_of(copy, 758519303)
+    path = path_of(copy, 900000001)
     edit(path, place, value)
     with pytest.raises(SessionMismatchError) as caught:
-        ox.open_session(758519303, datadir=copy, table=copy / "mouse_df.csv")
+        ox.open_session(900000001, datadir=copy, table=copy / "mouse_df.csv")
     message = str(caught.value)
     assert value in message
-    assert ("758519303" if "session" in place else "408021") in message
+    assert ("900000001" if "session" in place else "900001") in message
     assert path.name in message
 
 
 def test_file_in_the_name_of_another_mouse(copy: Path) -> None:
-    path = path_of(copy, 758519303)
-    path.rename(path.with_name(path.name.replace("408021", "408022")))
-    with pytest.raises(SessionMismatchError, match=r"mouse 408021.*408022"):
-        ox.open_session(758519303, datadir=copy, table=copy / "mouse_df.csv")
+    path = path_of(copy, 900000001)
+    path.rename(path.with_name(path.name.replace("900001", "408022")))
+    with pytest.raises(SessionMismatchError, match=r"mouse 900001.*408022"):
+        ox.open_session(900000001, datadir=copy, table=copy / "mouse_df.csv")
 
 
 def test_path_of_a_session_not_in_the_table(mouse: Path, table: Path) -> None:
     frame = pd.read_csv(table).iloc[1:]
-    with pytest.raises(SessionNotFoundError, match="758519303"):
-        ox.open_session(path_of(mouse, 758519303), table=frame)
+    with pytest.raises(SessionNotFoundError, match="900000001"):
+        ox.open_session(path_of(mouse, 900000001), table=frame)
 
 
 def test_path_of_a_file_without_session_id(copy: Path) -> None:
-    path = path_of(copy, 758519303)
+    path = path_of(copy, 900000001)
     edit(path, "general/session_id", "first")
     with pytest.raises(SessionNotFoundError, match="no session id"):
         ox.open_session(path, table=copy / "mouse_df.csv")
@@ -246,25 +246,25 @@ def test_path_of_a_file_without_session_id(copy: Path) -> None:
 
 
 def test_two_candidates(copy: Path) -> None:
-    path = path_of(copy, 758519303)
+    path = path_of(copy, 900000001)
     (copy / "again").mkdir()
     shutil.copy(path, copy / "again" / path.name)
     with pytest.raises(AmbiguousSessionError) as caught:
-        ox.open_session(758519303, datadir=copy)
+        ox.open_session(900000001, datadir=copy)
     assert str(path) in str(caught.value)
     assert "again" in str(caught.value)
     # A narrower folder, or the path, says which.
-    with ox.open_session(758519303, datadir=copy / "again") as ds:
+    with ox.open_session(900000001, datadir=copy / "again") as ds:
         assert "again" in ds.encoding["source"]
     with ox.open_session(path) as ds:
         assert ds.encoding["source"] == str(path.resolve())
 
 
 def test_unreadable_file(copy: Path) -> None:
-    path = path_of(copy, 758519303)
+    path = path_of(copy, 900000001)
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(FormatError, match=r"truncated"):
-        ox.open_session(758519303, datadir=copy)
+        ox.open_session(900000001, datadir=copy)
     with pytest.raises(FormatError, match=r"truncated"):
         ox.open_session(path, table=copy / "mouse_df.csv")
 
@@ -275,7 +275,7 @@ def test_unreadable_file(copy: Path) -> None:
 @pytest.mark.parametrize("with_table", [True, False])
 def test_files_named_by_start_time(mouse: Path, table: Path, with_table: bool) -> None:
     sessions = table if with_table else None
-    with ox.open_session(764704289, datadir=mouse, table=sessions) as ds:
+    with ox.open_session(900000004, datadir=mouse, table=sessions) as ds:
         assert "T" in Path(ds.encoding["source"]).name.split("_ses-")[1]
 
 
@@ -288,9 +288,9 @@ def test_several_files_of_both_styles(tmp_path: Path) -> None:
     table = ox.sample.sample_session_table([spec])
     for sessions in (table, None):
         with ox.open_session(
-            758519303, datadir=tmp_path, table=sessions, include="templates"
+            900000001, datadir=tmp_path, table=sessions, include="templates"
         ) as ds:
-            assert "ses-758519303_behavior+ophys" in ds.encoding["source"]
+            assert "ses-900000001_behavior+ophys" in ds.encoding["source"]
             assert "template_gabors" in ds
             assert ds.attrs["source_files"].count(".nwb") == 2
 

@@ -10,9 +10,9 @@ from command_line import invoke
 from oscaxr.errors import FormatError, OscaxrWarning
 
 FORMS = {
-    "version 2": (2, "sub-1_ses-758519303.nwb.zarr", True),
-    "version 3": (3, "sub-1_ses-758519303.nwb.zarr", True),
-    "named .nwb": (2, "sub-1_ses-758519303.nwb", True),
+    "version 2": (2, "sub-1_ses-900000001.nwb.zarr", True),
+    "version 3": (3, "sub-1_ses-900000001.nwb.zarr", True),
+    "named .nwb": (2, "sub-1_ses-900000001.nwb", True),
     "version 3, named .nwb": (3, "session.NWB", True),
     "named .zarr": (3, "session.zarr", True),
     "attributes lost": (2, "session.nwb.zarr", False),
@@ -57,7 +57,7 @@ def test_finding(store, tmp_path, sample_path):
         ox.open_session(759189643, datadir=folder)
     # The form that is read is opened, whatever lies beside it.
     (folder / sample_path.name).symlink_to(sample_path)
-    with ox.open_session(758519303, datadir=folder) as ds:
+    with ox.open_session(900000001, datadir=folder) as ds:
         assert ds.sizes["roi"] == 7
 
 

@@ -561,9 +561,9 @@ def test_find_sessions(tmp_path):
 
 def test_find_sessions_in_the_original_layout(original_folders):
     table = find_sessions(original_folders["soma"].parents[2])
-    assert table.session_id.tolist() == [758519303, 764704289]
-    assert table.mouse_id.tolist() == [408021, 413663]
-    assert table.date.tolist() == [20180926, 20180926]
+    assert table.session_id.tolist() == [900000001, 900000004]
+    assert table.mouse_id.tolist() == [900001, 900002]
+    assert table.date.tolist() == [20010105, 20010105]
     assert table.path.tolist() == [str(original_folders[plane]) for plane in ("soma", "dend")]
 
 

@@ -421,7 +421,7 @@ class TestDigest:
             found = open_exported(path)
         with found as ds:
             xr.testing.assert_identical(ds, few_session)
-        assert provenance_of(path)["session_id"] == 758519303
+        assert provenance_of(path)["session_id"] == 900000001
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -179,7 +179,7 @@ class TestOthers:
         )
         found = saved(tree, tmp_path, suffix)
         assert_strictly_identical(found, tree)
-        assert found["mouse_6/session_1"].encoding["provenance"]["session_id"] == 758519303
+        assert found["mouse_6/session_1"].encoding["provenance"]["session_id"] == 900000001
         found.close()
 
 
@@ -539,7 +539,7 @@ def test_opens_with_plain_xarray_without_warnings(memory_session, whole):
         total, coords, data, session = line.split()
         assert float(total) == pytest.approx(float(memory_session.dff.sum()))
         assert [int(coords), int(data)] == counts
-        assert session == "758519303"
+        assert session == "900000001"
 
 
 class TestRefusals:

@@ -200,11 +200,11 @@ def test_by_folder_engine_id_and_table(original_folders):
     with xr.open_dataset(folder, engine="oscaxr") as by_engine, xr.open_dataset(folder) as guessed:
         assert by_engine.attrs == guessed.attrs
         assert by_engine.dff.variable.identical(guessed.dff.variable)
-    with ox.open_session(758519303, datadir=datadir) as by_id:
+    with ox.open_session(900000001, datadir=datadir) as by_id:
         assert by_id.attrs["source_format"] == "original"
     table = ox.find_sessions(datadir)
     with ox.open_session(mouse=2, session=1, datadir=datadir, table=table) as numbered:
-        assert numbered.session_id == 764704289
+        assert numbered.session_id == 900000004
     with ox.open_sessions(table, datadir=datadir) as tree:
         assert [node.path for node in tree.leaves] == ["/mouse_1/session_1", "/mouse_2/session_1"]
     with ox.open_sessions(datadir) as tree:
@@ -213,7 +213,7 @@ def test_by_folder_engine_id_and_table(original_folders):
         assert {node.attrs["segmentation"] for node in tree.leaves} == {"allen"}
         assert {node.attrs["fluorescence"] for node in tree.leaves} == {"raw"}
     rois = ox.map_sessions(n_rois, datadir, scheduler="synchronous", segmentation="allen")
-    assert rois.sel(session_id=764704289) == tree["mouse_2/session_1"].sizes["roi"]
+    assert rois.sel(session_id=900000004) == tree["mouse_2/session_1"].sizes["roi"]
 
 
 def test_it_is_lazy_pickles_and_closes(original_folders, open_files):
@@ -284,7 +284,7 @@ def opened(spec, folder: Path, *forms, **options):
     ids=["python 2, protocol 0", "python 3, protocol 5", "glitches", "chunked float64"],
 )
 def test_variants_open_to_the_same_session(original_folders, tmp_path, forms, options):
-    plain = small_spec(mouse_id=408021, session_id=758519303, n_bad_rois=5)
+    plain = small_spec(mouse_id=900001, session_id=900000001, n_bad_rois=5)
     with (
         ox.open_session(original_folders["soma"]) as expected,
         opened(plain, tmp_path, *forms, **options) as ds,
