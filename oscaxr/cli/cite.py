@@ -38,6 +38,8 @@ def cite(
         else:
             tell(f"For {work['notes']}", "bold")
             tell(fill(as_text(work), break_long_words=False, break_on_hyphens=False))
+    if not bibtex:
+        tell("\nSample sessions are synthetic: for them, cite this software alone.")
 
 
 def works() -> list[dict[str, Any]]:

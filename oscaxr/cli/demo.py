@@ -217,6 +217,8 @@ def draw(sessions: Sequence[xr.Dataset], unexpected: xr.DataArray) -> "Figure":
         (sorted_rois, "C  U responses of each ROI"),
         (tracked, "D  U responses of tracked ROIs"),
     ):
+        # Said once, above the figure; there is no room beside the titles.
+        ax.set_title("", loc="right")
         ax.set_title(title, loc="left", fontweight="bold", fontsize="medium", pad=20)
     return figure
 

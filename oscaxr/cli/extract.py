@@ -20,6 +20,7 @@ from oscaxr.errors import CriterionError, ExportError, MissingVariableError, Win
 from oscaxr.formats.registry import EXPORTS, named_like
 from oscaxr.measure.statistics import Stat
 from oscaxr.model import names as n
+from oscaxr.model.synthetic import is_synthetic
 from oscaxr.progress import progress_bar
 from oscaxr.select.alignment import tracked as tracked_rois
 from oscaxr.select.criteria import Explanation, select_segments
@@ -139,6 +140,7 @@ def extract(
             "criteria": list(map(asdict, steps)),
             "selected": selected.sizes[n.SEGMENT],
             "sequences": windows.sizes[n.SEQUENCE],
+            "synthetic": is_synthetic(ds),
         }
     if as_json:
         console.print_json(told)
@@ -230,4 +232,5 @@ def _tell(told: Mapping[str, Any], steps: Explanation) -> None:
         + (f" over {sizes}" if sizes else "")
         + (f", of {n_sequences:,} sequences" if n.SEQUENCE not in told["sizes"] else "")
         + (f"; {dropped:,} dropped at the ends of the recording" if dropped else "")
+        + "; synthetic data" * told["synthetic"]
     )

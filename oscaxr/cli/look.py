@@ -155,7 +155,12 @@ def _segment_lines(found: dict[str, Any]) -> list[str]:
 _SEGMENT_COUNTS: Final = ("segments", "unexpected", "blocks")
 # What is said of a session, a line each, as far as it is known.
 _TITLE: Final = (
-    (("session_id", "Session {}"), ("mouse", "mouse {}"), ("session", "session {}")),
+    (
+        ("session_id", "Session {}"),
+        ("mouse", "mouse {}"),
+        ("session", "session {}"),
+        ("synthetic", "SYNTHETIC: made up, not recorded"),
+    ),
     (
         ("mouse_id", "mouse id {}"),
         ("run_type", "{}"),

@@ -11,6 +11,7 @@ from oscaxr.cli import console
 from oscaxr.cli.session_options import RunType, TableOption, given, takes
 from oscaxr.errors import CriterionError, option
 from oscaxr.model.facts import MISSING_INT
+from oscaxr.model.synthetic import SESSION_IDS
 from oscaxr.sessions.asked import table_in
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.table import default_sessions
@@ -99,7 +100,10 @@ def sessions(
     cells = [[_cell(name, row[name]) for name in columns] for row in rows]
     if cells:
         console.tell(console.table_text(list(columns.values()), cells, _WORDS))
-    console.tell(f"{len(found)} of {len(there)} sessions")
+    made_up = int(found["session_id"].between(SESSION_IDS[0], SESSION_IDS[-1]).sum())
+    console.tell(
+        f"{len(found)} of {len(there)} sessions" + f", {made_up} of them synthetic" * bool(made_up)
+    )
 
 
 def choose(table: pd.DataFrame, criteria: dict[str, Any], *, published: bool) -> pd.DataFrame:

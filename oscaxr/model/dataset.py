@@ -12,6 +12,7 @@ import xarray as xr
 
 from oscaxr.errors import FormatError, OscaxrError, SchemaError, listed
 from oscaxr.model import names as n
+from oscaxr.model import synthetic
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import (
     DATASET_ATTRS,
@@ -67,7 +68,7 @@ def session_dataset(
         data_vars,
         coordinates,
         {
-            **DATASET_ATTRS,
+            **(synthetic.ATTRS if attrs.get("synthetic") else DATASET_ATTRS),
             "source_format": attrs["source_format"],
             **{f"{clock}_fps": frame_rate(parts, clock) for clock in ("twop", "stim")},
             "n_frames_twop": len(parts[n.TIME]),

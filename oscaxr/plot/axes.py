@@ -11,6 +11,7 @@ import xarray as xr
 from oscaxr.errors import CriterionError, MissingVariableError, OscaxrError
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
+from oscaxr.model.synthetic import is_synthetic
 from oscaxr.select.alignment import session_items
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F0
 EXPECTED: Final = PALETTE[0]
 UNEXPECTED: Final = PALETTE[1]
 FAINT: Final = "0.65"
+SYNTHETIC: Final = "synthetic data"
 STIMULUS_COLORS: Final[Mapping[str, str]] = {
     n.GABORS: PALETTE[2],
     n.VISFLOW: PALETTE[4],
@@ -169,6 +171,13 @@ def axis_label(attrs: Mapping[Any, Any], name: Hashable = None) -> str:
 def event_line(ax: "Axes") -> "Line2D":
     """Draw the line at the reference frame."""
     return ax.axvline(0, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+
+
+def say_synthetic(ax: "Axes", *shown: xr.Dataset | xr.DataArray) -> None:
+    """Say above axes that what they show is synthetic, where any of it is."""
+    # To the right, where a title of the user's own leaves it.
+    if any(map(is_synthetic, shown)):
+        ax.set_title(SYNTHETIC, loc="right", fontsize="small", color="0.4")
 
 
 def say_missing(ax: "Axes", name: str) -> None:

@@ -85,6 +85,7 @@ def roi_masks(ds: xr.Dataset, ax: "Axes | None" = None, *, mark_invalid: bool = 
         y, x = pixels.centroids()[~valid].T
         (rings,) = ax.plot(x, y, "ok", fillstyle="none", markersize=9, markeredgewidth=0.8)
     marks.label_field(ax, pixels.shape)
+    parts.say_synthetic(ax, ds)
     shown = [Patch(color=color, label=label) for inside, color, label in kinds if inside.any()]
     parts.beside_legend(ax, shown)
     return Artists(image=image, invalid=rings)
@@ -161,6 +162,7 @@ def roi_contours(
     contours = marks.draw_outlines(ax, paths, color)
     highlighted = None
     marks.label_field(ax, pixels.shape)
+    parts.say_synthetic(ax, ds)
     if position is not None:
         label = f"{'ROI' if dim == n.ROI else 'tracked ROI'} {highlight}"
         highlighted = marks.draw_outlines(
@@ -219,6 +221,7 @@ def max_projection(ds: xr.Dataset, ax: "Axes | None" = None, *, contours: bool =
     ax = parts.own_axes(ax, marks.FIELD_SIZE)
     image = _draw_projection(ax, ds)
     marks.label_field(ax, image.get_size())
+    parts.say_synthetic(ax, ds)
     return Artists(image=image, contours=None)
 
 

@@ -87,6 +87,7 @@ def session_overview(ds: xr.Dataset, axes: "parts.Panels" = None, *, bins: int =
     if bins < 1:
         raise CriterionError(f"bins={bins}: a trace has 1 point or more")
     axes = parts.own_rows(axes, ROWS, _HEIGHT_RATIOS)
+    parts.say_synthetic(axes[0], ds)
     stimuli = _stimulus_bar(ds, axes[0])
     lines = {}
     clocks = (n.TIME, n.STIM_TIME)
@@ -276,9 +277,11 @@ def behavior_responses(
         }
         first = ax is rows[0]
         found[name] = responses(windows, ax, legend=named and first, gabor_frames=shade)
-        if shade is not None and not first:
-            # The letters stand above the first row only.
-            ax.child_axes[-1].set_visible(False)
+        if not first:
+            # Letters and words stand above the first row only.
+            ax.set_title("", loc="right")
+            if shade is not None:
+                ax.child_axes[-1].set_visible(False)
     rows[-1].set_xlim(rows[0].get_xlim())
     rows[-1].set_xlabel(rows[0].get_xlabel())
     rows[0].set_xlabel("")

@@ -1,6 +1,6 @@
 """The ROI masks of several sessions in the field of one of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
@@ -78,14 +78,14 @@ def registered_masks(
     """
     if isinstance(sessions, dict):
         wanted = "registered masks as arrays, by name"
-        pixels = {
-            str(name): marks.mask_pixels(require_kind(part, xr.DataArray, wanted))
-            for name, part in sessions.items()
-        }
+        arrays = sessions.values()
+        shown: Sequence[Any] = [require_kind(part, xr.DataArray, wanted) for part in arrays]
+        pixels = dict(zip(map(str, sessions), map(marks.mask_pixels, shown), strict=True))
         if not pixels:
             raise CriterionError("no masks were given to draw")
     else:
-        pixels = _register(sessions, matrices)
+        shown = sessions_in(sessions)
+        pixels = _register(shown, matrices)
     shapes = {name: part.shape for name, part in pixels.items()}
     if len(set(shapes.values())) > 1:
         raise SchemaError(
@@ -104,15 +104,15 @@ def registered_masks(
         paths = marks.outlines(part)
         contours[name] = marks.draw_outlines(ax, paths, colors[k], label=label, thicker=thicker)
     marks.label_field(ax, shape)
+    parts.say_synthetic(ax, *shown)
     parts.beside_legend(ax, list(map(marks.line_for_legend, contours.values(), colors)))
     return Artists(image=image, contours=contours)
 
 
 def _register(
-    sessions: Any, matrices: xr.Dataset | Mapping[int, Any] | None
+    opened: list[xr.Dataset], matrices: xr.Dataset | Mapping[int, Any] | None
 ) -> dict[str, marks.MaskPixels]:
     """Return the pixels of the masks of each session in the target's field."""
-    opened = sessions_in(sessions)
     if not opened:
         raise CriterionError("no sessions were given to draw")
     by_number: dict[int, xr.Dataset] = {}

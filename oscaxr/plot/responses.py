@@ -126,6 +126,7 @@ def responses(
     if legend and any(groups):
         axes.roomy_legend(ax, len(groups), title)
     event = axes.event_line(ax)
+    axes.say_synthetic(ax, *parts.values())
     shading = None
     if gabor_frames is not None:
         wanted = "sequences to shade Gabor frames"

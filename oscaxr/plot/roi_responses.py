@@ -116,6 +116,7 @@ def heatmap(
     if colorbar and figure is not None:
         label = axes.axis_label(data.attrs, data.name)
         bar = figure.colorbar(image, ax=ax, label=label, extend="both", pad=0.02)
+    axes.say_synthetic(ax, data)
     labels = mean[rows].values[order]
     return Artists(image=image, colorbar=bar, event=axes.event_line(ax), order=labels)
 
@@ -252,6 +253,7 @@ def tracked_over_sessions(
     ax.set_xlabel(axes.axis_label(data[SESSION].attrs, SESSION))
     ax.set_ylabel(axes.axis_label(data.attrs, data.name))
     axes.tidy(ax)
+    axes.say_synthetic(ax, data)
     # The lines are too faint to be recognised in the legend.
     for handle in axes.roomy_legend(ax, 2).legend_handles:
         if handle is not None:

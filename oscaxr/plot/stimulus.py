@@ -11,6 +11,7 @@ import xarray as xr
 import oscaxr.plot.axes as parts
 from oscaxr.errors import CriterionError, few
 from oscaxr.model import names as n
+from oscaxr.model.synthetic import is_synthetic
 from oscaxr.plot.axes import Artists, require_kind, require_rel_time, require_session
 from oscaxr.select.frames import stimulus_images
 from oscaxr.select.references import find_references
@@ -74,7 +75,7 @@ def stimulus_frames(
     >>> ds = ox.sample.session(n_rois=2, scale=0.02, include="templates")
     >>> drawn = stimulus_frames(ds, axes=Figure().subplots(3, 3))
     >>> len(drawn.images), drawn.images[0].get_array().shape
-    (9, (30, 48))
+    (8, (30, 48))
     """
     require_session(ds, (*_KIND, "start_frame_stim"), "stimulus frames")
     if segments is not None and frames is not None:
@@ -88,6 +89,9 @@ def stimulus_frames(
         raise CriterionError(f"{wanted.size} stimulus frames: one picture shows 1 to {_MOST}")
     images = stimulus_images(ds, wanted)
     titles = _titles(ds, images, "segment" if by_segment else "frame")
+    if is_synthetic(ds):
+        # Each is titled: there is no room beside.
+        titles[0] = f"{parts.SYNTHETIC}\n{titles[0]}"
     count, height, width = images.shape
     columns = min(_COLUMNS, count)
     rows = -(-count // columns)

@@ -63,7 +63,9 @@ def session(
     parts |= mask_facts(ArrayReader(parts[n.ROI_MASK]), parts[n.ROI])
     parts |= pupil_shift(ArrayReader(made.pupil_center_x), ArrayReader(made.pupil_center_y))
     coords, attrs = facts_from_row(sample_session_table([spec]).iloc[0])
-    return session_dataset(where, parts, coords, {**attrs, "source_format": "memory"})
+    return session_dataset(
+        where, parts, coords, {**attrs, "synthetic": 1, "source_format": "memory"}
+    )
 
 
 def _recorded(made: SampleSession) -> dict[str, Any]:

@@ -347,7 +347,7 @@ def provenance_from(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     """Return what an export says about where it came from."""
     added = [key for key in attrs if key.startswith(PREFIX) and key != LAYOUT]
     found = {key.removeprefix(PREFIX): attrs[key] for key in added}
-    plain = restore_attrs(found, {"session_id": "int"})
+    plain = restore_attrs(found, {"session_id": "int", "synthetic": "int"})
     return {
         str(key): json.loads(value) if key in JSON_FACTS else value for key, value in plain.items()
     }

@@ -16,6 +16,7 @@ import xarray as xr
 from oscaxr.errors import OscaxrError, UnsafeTargetError, few
 from oscaxr.files.remote import RemoteSource
 from oscaxr.files.sources import Source, source_paths
+from oscaxr.model import synthetic
 from oscaxr.model.schema import DATASET_ATTRS
 from oscaxr.store.layout import (
     LAYOUT,
@@ -68,10 +69,12 @@ class Origin:
     ) -> dict[str, Any]:
         """Return the attributes that say where exported data come from, waiting for digests."""
         sources = [self._facts(path) for path in self.paths[group]]
+        is_sample = self._is_synthetic(group)
+        about = {**DATASET_ATTRS, **ds.attrs, **(synthetic.ATTRS if is_sample else {})}
         facts: dict[str, Any] = {
             "version": version("oscaxr"),
-            "dandiset": str(ds.attrs.get("dandiset", DATASET_ATTRS["dandiset"])),
-            "citation": str(ds.attrs.get("references", DATASET_ATTRS["references"])),
+            "dandiset": str(about["dandiset"]),
+            "citation": str(about["references"]),
             "sources": json.dumps(sources, ensure_ascii=False),
             "parameters": json.dumps(dict(parameters), ensure_ascii=False, default=as_plain),
         }
@@ -81,6 +84,8 @@ class Origin:
             original = [one for found in before.values() for one in found.get("sources", [])]
             facts["exported_from"] = json.dumps(exports, ensure_ascii=False)
             facts["sources"] = json.dumps(_unique([*original, *others]), ensure_ascii=False)
+        if is_sample:
+            facts["synthetic"] = 1
         if "dandiset_version" in ds.attrs:
             facts["dandiset_version"] = str(ds.attrs["dandiset_version"])
         session = ds.coords.get("session_id")
@@ -89,6 +94,14 @@ class Origin:
         if timestamp:
             facts["created"] = datetime.now(UTC).isoformat(timespec="seconds")
         return {PREFIX + key: value for key, value in facts.items()}
+
+    def _is_synthetic(self, group: str) -> bool:
+        """Say whether anything in a group, or below it, is of a sample session."""
+        return any(
+            synthetic.is_synthetic(ds)
+            for name, ds in self.groups.items()
+            if group in ("", name) or name.startswith(f"{group}/")
+        )
 
     def _facts(self, path: Source) -> dict[str, Any]:
         """Return name, size and digest of a file."""

@@ -222,6 +222,7 @@ def test_extract_tells_programs_what_it_did(first, session, tmp_path):
         "variables": ["dff"],
         "sizes": {"roi": 7, "sequence": count, "rel_time": 60},
         "total": session.sizes["segment"],
+        "synthetic": True,
         "criteria": [
             {
                 "criterion": "stimulus = ['gabors'] (implied)",

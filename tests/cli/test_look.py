@@ -133,7 +133,7 @@ def test_a_session_on_a_server(first, tmp_path):
 # -- info -----------------------------------------------------------------------------------------
 def test_info(first):
     text = told("info", first)
-    assert text.startswith("Session 900000001\n")
+    assert text.startswith("Session 900000001, SYNTHETIC: made up, not recorded\n")
     for words in (str(first), "two-photon", " Hz, ", "3 of them tracked", "not known: mouse"):
         assert words in text
     assert re.search(r"^  gabors +\d+ +\d+ +1 +", text, re.MULTILINE)
@@ -191,7 +191,7 @@ def test_info_reads_no_traces(first, monkeypatch):
 def test_sessions_of_a_folder_and_of_a_table(data, bare):
     listed = told("sessions", data)
     assert listed == told("sessions", data / "mouse_df.csv")
-    assert listed.splitlines()[-1] == "3 of 3 sessions"
+    assert listed.splitlines()[-1] == "3 of 3 sessions, 3 of them synthetic"
     assert max(map(len, listed.splitlines())) <= 80
     found = told_json("sessions", data)
     assert [row["session_id"] for row in found] == [900000001, 900000002, 900000003]
@@ -236,8 +236,8 @@ def test_sessions_that_are_not_in_the_table_are_named(data, tmp_path):
     table = pd.read_csv(data / "mouse_df.csv")
     table[table["sess_n"] != 2].to_csv(tmp_path / "part.csv", index=False)
     done = invoke("sessions", data, "--table", tmp_path / "part.csv")
-    assert done.stdout.splitlines()[-1] == "2 of 2 sessions"
-    assert "759189643" in done.stderr
+    assert done.stdout.splitlines()[-1] == "2 of 2 sessions, 2 of them synthetic"
+    assert "900000002" in done.stderr
 
 
 def test_sessions_that_cannot_be_listed(bare, tmp_path):

@@ -123,7 +123,8 @@ def test_images_of_frames(ds):
 def test_one_image_of_each_kind(ds):
     rows = Figure().subplots(3, 3)
     drawn = plot.stimulus_frames(ds, axes=rows)
-    kinds = {ax.get_title().split("\n")[0] for ax in rows.flat}
+    assert rows.flat[0].get_title().startswith("synthetic data\n")
+    kinds = {ax.get_title().removeprefix("synthetic data\n").split("\n")[0] for ax in rows.flat}
     # The sample's template is short: it has no U.
     wanted = {f"Gabors, {letter}" for letter in "ABCDG"} | {"gray screen"}
     assert kinds - {""} == wanted | {"flow, left (nasal)", "flow, right (temp)"}

@@ -310,7 +310,7 @@ def test_whole_sessions_keep_what_runs_over_rois(mouse):
             np.testing.assert_array_equal(part[name], own[name])
         assert float(part["twop_fps"]) == ds.attrs["twop_fps"]
     assert not {"time", "segment"} & set(aligned.dims)
-    assert aligned.attrs["dandiset"] == "DANDI:000037"
+    assert aligned.attrs["dandiset"] == mouse[0].attrs["dandiset"]
     with pytest.raises(TrackingError, match="extract sequences first"):
         align_tracked([ds["dff"] for ds in mouse])
 

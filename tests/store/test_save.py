@@ -717,9 +717,9 @@ class TestOptions:
                 "sha256": hashlib.sha256(sample_path.read_bytes()).hexdigest(),
             }
         ]
-        assert facts["session_id"] == 758519303
-        assert facts["dandiset"] == "DANDI:000037"
-        assert "Gillon" in facts["citation"]
+        assert facts["session_id"] == 900000001
+        assert facts["dandiset"] == ds.attrs["dandiset"]
+        assert facts["citation"] == ds.attrs["references"]
         assert facts == twice.encoding["provenance"]
         assert dated.encoding["provenance"]["created"].endswith("+00:00")
         assert dated.encoding["provenance"]["sources"][0]["sha256"] == ""

@@ -17,6 +17,7 @@ from oscaxr.formats.identity import check_ids, line_of, parse_name, with_table
 from oscaxr.formats.nwb import header, recordings, stimulus_table
 from oscaxr.model import names as n
 from oscaxr.model.dataset import session_dataset
+from oscaxr.model.synthetic import MARK
 from oscaxr.options import OpenOptions, dropped_names, parts_of
 
 _KIND = (
@@ -147,9 +148,11 @@ def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     texts = {name: source.text(path) for name, path in header.TEXTS.items()}
     if "session_id" not in coords:
         texts["session_name"] = ids["session_id"]
-    attrs = {name: text for name, text in texts.items() if text}
+    attrs: dict[str, Any] = {name: text for name, text in texts.items() if text}
     if line := line_of(texts["genotype"]):
         coords["line"] = line
+    if MARK in source.handle.attrs:
+        attrs["synthetic"] = 1
     version = source.handle.attrs.get("nwb_version", "")
     attrs["nwb_version"] = version.decode() if isinstance(version, bytes) else str(version)
     return coords, attrs

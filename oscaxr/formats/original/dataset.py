@@ -57,7 +57,10 @@ def open_original(
             "segmentation": "extr" if ending else "allen",
             "source_files": ", ".join(sorted(path.name for path in reading.used)),
         }
-        ds = session_dataset(where, reading.parts(), coords, attrs, reading.dropped)
+        parts = reading.parts()
+        if reading.is_sample:
+            attrs["synthetic"] = 1
+        ds = session_dataset(where, parts, coords, attrs, reading.dropped)
     except BaseException:
         reading.close()
         raise
@@ -123,6 +126,7 @@ class SessionReading:
         self.options = options
         self.dropped = dropped_names(options.get("drop_variables"))
         self.is_tracked = is_tracked
+        self.is_sample = False
         self.files: list[Hdf5File] = []
         ending = "dendritic_masks" if source.endswith(EXTRACT) else ""
         required = [*REQUIRED, source, *([ending] if ending else [])]
@@ -195,6 +199,7 @@ class SessionReading:
             lambda: self.hdf5("video_0"),
             lambda: self.hdf5("video_1"),
         )
+        self.is_sample = lines.is_sample
         n_frames = found[0].shape[1]
         (rows, clocked), running, trace_parts, roi_parts, pupil_parts = self.all_of(
             lambda: self._clocked(log, lines, clocks, n_frames),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from oscaxr.errors import FormatError
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import open_source
+from oscaxr.model.synthetic import MARK
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -37,6 +38,7 @@ class SyncLines:
     stim_falling: FloatArray
     photodiode_rising: FloatArray
     photodiode_falling: FloatArray
+    is_sample: bool = False
 
     def monitor_delay(self) -> float:
         """Return how long after its pulse a frame was on the screen, from the photodiode."""
@@ -84,6 +86,7 @@ def read_sync(file: Hdf5File) -> SyncLines:
         if data.shape[1] < 2:
             source.problems.append("data has no two columns: the state of the lines is missing")
             source.finish()
+        is_sample = MARK in source.handle.attrs
         events = source.read(data)
         counts, states = events[:, 0].astype(np.int64), events[:, -1].astype(np.uint32)
         labels, rate, rising_rate, counter_bits = _describe(source.text("meta"), file.path)
@@ -109,6 +112,7 @@ def read_sync(file: Hdf5File) -> SyncLines:
         stim_falling=edges(STIM_VSYNC, -1),
         photodiode_rising=edges(PHOTODIODE, 1),
         photodiode_falling=edges(PHOTODIODE, -1),
+        is_sample=is_sample,
     )
 
 
