@@ -165,6 +165,10 @@ class InvalidRoiWarning(OscaxrWarning):
     """Some ROIs have NaN or infinite values in their traces."""
 
 
+class UnknownFactsWarning(OscaxrWarning):
+    """Sessions were left out of a choice since the session table does not say whether they fit."""
+
+
 class UncheckedExportWarning(OscaxrWarning):
     """What is opened carries no digest: changes and damage of it are not noticed."""
 

@@ -13,6 +13,7 @@ from oscaxr.sessions.table_columns import (
     PILOT_SESSIONS_WITHOUT_DATA,
     PILOT_STIMULI,
     PRODUCTION_STIMULI,
+    fits_by_column,
     many,
     pilot_omissions,
     rows_with,
@@ -135,6 +136,10 @@ def default_sessions(
 
     Notes
     -----
+    A session that the table says too little of (an empty ``pass_fail``, ``included`` or ``n_rois``,
+    ...) is not chosen by it, and an :class:`~oscaxr.errors.UnknownFactsWarning` names it, unless
+    something else is against it.
+
     The defaults are those of ``sess_per_mouse`` in the dataset's published tool
     (``sess_util/sess_gen_util.py`` of OpenScope_CA_Analysis), whose scripts set `min_rois` to 5;
     no published production session has fewer than 15. All sessions count, there and here: analyses
@@ -163,10 +168,12 @@ def default_sessions(
         "mouse": mouse,
     }
     needed = [*["n_rois"] * (min_rois is not None), *["run_type"] * (stimulus is not None)]
-    keep = rows_with(table, criteria, *needed)
-    keep &= ~table["session_id"].isin(list(omit_sessions)) & ~table["mouse"].isin(list(omit_mice))
+    fits = fits_by_column(table, criteria, *needed)
+    omissions = {"session_id": list(omit_sessions), "mouse": list(omit_mice)}
+    for column, omitted in omissions.items():
+        fits[column] = fits.get(column, True) & ~table[column].isin(omitted)
     if min_rois is not None:
-        keep &= table["n_rois"] >= min_rois
+        fits["n_rois"] = table["n_rois"] >= min_rois
     if stimulus is not None:
         wanted = wanted_stimuli(stimulus, gabor_kappa, main_flow_direction, square_size)
         mice = [mouse for mouse, shown in PILOT_STIMULI.items() if shown & wanted]
@@ -174,8 +181,9 @@ def default_sessions(
         shown = is_pilot & table["mouse"].isin(mice)
         if PRODUCTION_STIMULI & wanted:
             shown |= ~is_pilot
-        keep &= shown & ~table["session_id"].isin(PILOT_SESSIONS_WITHOUT_DATA)
-    return table[keep]
+        fits["session_id"] &= ~table["session_id"].isin(PILOT_SESSIONS_WITHOUT_DATA)
+        fits["run_type"] = fits.get("run_type", True) & shown
+    return table[rows_with(table, fits)]
 
 
 def session_row(
@@ -225,7 +233,7 @@ def session_row(
     """
     table = session_table(table)
     criteria = {"session_id": session_id, "mouse": mouse, "session": session, "run_type": run_type}
-    rows = table[rows_with(table, criteria)]
+    rows = table[rows_with(table, fits_by_column(table, criteria))]
     if len(rows) == 1:
         return rows.iloc[0]
     asked = ", ".join(

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from oscaxr.errors import CriterionError, TableError, few
+from oscaxr.errors import CriterionError, TableError, UnknownFactsWarning, few, listed, warn
 from oscaxr.model import names as n
 from oscaxr.model.facts import (
     FACT_BY_NAME,
@@ -179,10 +179,10 @@ def wanted_stimuli(
     raise CriterionError(f"stimulus is {stimulus!r}; it can be {n.GABORS!r} or {n.VISFLOW!r}.")
 
 
-def rows_with(
+def fits_by_column(
     table: pd.DataFrame, criteria: Mapping[str, Any], *more_columns: str
-) -> "pd.Series[bool]":
-    """Say which rows meet criteria, values or collections of them by column, None for any."""
+) -> "dict[str, pd.Series[bool]]":
+    """Say which rows meet each criterion, a value or values by column, None for any."""
     values = {column: many(value) for column, value in criteria.items() if value is not None}
     absent = sorted({*values, *more_columns} - set(table))
     if absent:
@@ -190,11 +190,34 @@ def rows_with(
             f"The session table lacks the columns {', '.join(absent)} of the criteria: pass None "
             f"for these, or use the published table. Columns found: {', '.join(table.columns)}."
         )
-    keep = pd.Series(data=True, index=table.index)
     for column, wanted in values.items():
-        allowed = FACT_BY_NAME[column].allowed
-        _check_words(column, wanted, allowed or wanted)
-        keep &= table[column].isin(wanted)
+        _check_words(column, wanted, FACT_BY_NAME[column].allowed or wanted)
+    return {column: table[column].isin(wanted) for column, wanted in values.items()}
+
+
+def rows_with(table: pd.DataFrame, fits: "Mapping[str, pd.Series[bool]]") -> "pd.Series[bool]":
+    """Say which rows meet all criteria; report those of which the table does not say so."""
+    keep = pd.Series(data=True, index=table.index)
+    may_fit = keep.copy()
+    unknown = {}
+    for column, fit in fits.items():
+        keep &= fit
+        unknown[column] = ~fit & table[column].isin(["", MISSING_INT])
+        may_fit &= fit | unknown[column]
+    left_out = may_fit & ~keep
+    if left_out.any():
+        empty = pd.DataFrame(unknown)[left_out]
+        lines = [
+            f"session {row.session_id} (mouse {row.mouse}, session {row.session}): "
+            f"{', '.join(empty.columns[is_empty])}"
+            for row, is_empty in zip(table[left_out].itertuples(), empty.to_numpy(), strict=True)
+        ]
+        warn(
+            f"{len(lines)} session(s) are left out, since the session table does not say whether "
+            f"they meet the criteria. Empty are:{listed(lines)}\nFill in the table, or leave "
+            "these criteria out (None).",
+            UnknownFactsWarning,
+        )
     return keep
 
 

@@ -217,7 +217,6 @@ def test_sessions_are_filtered_as_by_the_library(shared):
         (("--run-type", "pilot", "--mouse", "1,3-4"),
          ((table.run_type == "pilot") & table.mouse.isin([1, 3, 4])).sum()),
         (("--session", "1-3"), table.session.isin([1, 2, 3]).sum()),
-        (("--min-rois", 500), (table.n_rois >= 500).sum()),
         (("--published",), len(ox.default_sessions(table))),
         (("--published", "--run-type", "pilot"), len(ox.default_sessions(table, run_type="pilot"))),
     ]  # fmt: skip
@@ -225,6 +224,9 @@ def test_sessions_are_filtered_as_by_the_library(shared):
         found = told_json("sessions", path, *options)
         assert len(found) == count, options
         assert count > 0, options
+    done = invoke("sessions", path, "--min-rois", 500, "--json")
+    assert len(json.loads(done.stdout)) == (table.n_rois >= 500).sum()
+    assert "session 714893802 (mouse 1, session 3): n_rois" in done.stderr
     text = told("sessions", path, "--run-type", "pilot")
     assert max(map(len, text.splitlines())) <= 80
     # What is not known is null, and a dash.

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import warnings
 from itertools import product
 
 import h5py
@@ -20,6 +21,7 @@ from oscaxr.errors import (
     OscaxrWarning,
     SessionNotFoundError,
     TableError,
+    UnknownFactsWarning,
 )
 from oscaxr.formats.identity import site_date
 from oscaxr.model.facts import FACT_BY_NAME, FACTS, PUBLISHED, facts_from_row
@@ -293,6 +295,71 @@ def test_defaults(table, old_table):
     assert default_sessions(table, omit_sessions=[758519303]).session_id.tolist() == [761730740]
     assert default_sessions(table, omit_mice=[2]).session_id.tolist() == [758519303]
     assert default_sessions(old_table).session_id.tolist() == [758519303]
+
+
+EMPTY = {
+    "pass_fail": "",
+    "included": "",
+    "all_files": -1,
+    "any_files": -1,
+    "n_rois": -1,
+    "run_type": "",
+}
+
+
+@pytest.mark.parametrize("column", EMPTY)
+def test_sessions_that_the_table_says_too_little_of_are_reported(table, column):
+    table.loc[0, column] = EMPTY[column]
+    with pytest.warns(UnknownFactsWarning) as caught:
+        assert default_sessions(table).session_id.tolist() == [761730740]
+    (said,) = caught
+    assert "1 session(s) are left out" in str(said.message)
+    assert f"session 758519303 (mouse 1, session 1): {column}\n" in str(said.message)
+    assert said.filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # It does not fit for another reason, or need not.
+        found = default_sessions(table, mouse=2)
+        assert found.session_id.tolist() == [761730740]
+        assert default_sessions(table, omit_sessions=[758519303]).equals(found)
+        assert default_sessions(table, omit_mice=[1]).equals(found)
+        name = "min_rois" if column == "n_rois" else column
+        assert 758519303 in default_sessions(table, **{name: None}).session_id.tolist()
+
+
+def test_rows_of_one_label_are_told_apart(table):
+    table.loc[0, "n_rois"] = -1
+    table.index = [7, 7, 7]
+    with pytest.warns(UnknownFactsWarning, match=r"1 session.*\n.*session 758519303 .*: n_rois\n"):
+        assert default_sessions(table).session_id.tolist() == [761730740]
+
+
+def test_all_that_is_empty_is_named(table):
+    table.loc[[0, 1], "pass_fail"] = ""
+    table.loc[0, "n_rois"] = -1
+    table.loc[1, "line"] = ""
+    with pytest.warns(UnknownFactsWarning) as caught:
+        assert default_sessions(table, line="L5").session_id.tolist() == [761730740]
+    assert "session 759666166 (mouse 2, session 1): pass_fail, line\n" in str(caught[0].message)
+    assert "758519303" not in str(caught[0].message), "it is of the other line"
+    with pytest.warns(UnknownFactsWarning, match=r"mouse 1, session 1\): pass_fail, n_rois\n"):
+        assert default_sessions(table).session_id.tolist() == [761730740]
+
+
+def test_a_run_type_that_is_not_known(old_table):
+    old_table.loc[4, "run_type"] = ""
+    with pytest.warns(UnknownFactsWarning, match="758519303.*: run_type"):
+        assert default_sessions(old_table).empty
+    flow = {"stimulus": "visflow", "square_size": 256, "run_type": None}
+    with pytest.warns(UnknownFactsWarning, match="758519303.*: run_type"):
+        assert default_sessions(old_table, **flow).session_id.tolist() == [
+            715244457, 720519615, 724421207,
+        ]  # fmt: skip
+    with (
+        pytest.warns(UnknownFactsWarning, match="758519303.*: run_type"),
+        pytest.raises(SessionNotFoundError),
+    ):
+        session_row(old_table, session_id=758519303, run_type="prod")
 
 
 def test_stimuli_of_pilot_and_production_mice(old_table):
