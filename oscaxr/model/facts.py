@@ -154,18 +154,30 @@ def typed_fact(value: Any, spec: FactSpec) -> int | float | str:
         return text
     if spec.kind == "float" and not text:
         return math.nan
-    number = float(value) if text else float(MISSING_INT)
-    if math.isnan(number):
-        raise ValueError("it is no number")
+    if pd.api.types.is_bool(value):
+        text = str(int(value))
+    number = _number(text) if text else MISSING_INT
     if spec.kind == "float":
-        return number
+        return float(number)
     whole = int(number)
     fits = spec.kind != "flag" or whole in (0, 1, MISSING_INT)
+    fits &= abs(whole) < 2**63 if isinstance(number, int) else abs(number) < 2**53
     if whole != number or whole < _LEAST.get(spec.kind, whole) or not fits:
         raise ValueError("it is not such a number")
     if spec.kind == "date" and whole != MISSING_INT:
         _check_moment(str(whole), spec.kind)
     return whole
+
+
+def _number(text: str) -> int | float:
+    """Read a number; a whole one exactly, however long it is."""
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("it is no number")
+    return number
 
 
 def _check_moment(text: str, kind: FactKind) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from oscaxr.errors import AmbiguousSessionError, SessionNotFoundError, TableError, listed
+from oscaxr.errors import AmbiguousSessionError, SessionNotFoundError, listed
 from oscaxr.model.facts import LINES
 from oscaxr.sessions.table_columns import (
     PILOT_SESSIONS_WITHOUT_DATA,
@@ -21,6 +21,7 @@ from oscaxr.sessions.table_columns import (
     wanted_stimuli,
     with_numbers,
 )
+from oscaxr.sessions.table_file import read_rows
 
 __all__ = ["default_sessions", "pilot_omissions", "session_row", "session_table"]
 
@@ -66,18 +67,7 @@ def session_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     if isinstance(source, pd.DataFrame):
         return typed_table(source, "The DataFrame")
     path = Path(source).expanduser()
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise TableError(
-            f"The session table {path} cannot be read: {error}. Give the path of mouse_df.csv."
-        ) from error
-    if not isinstance(table.index, pd.RangeIndex):
-        raise TableError(
-            f"The session table {path} has rows with more fields than its header has columns "
-            f"({', '.join(table.columns)}). Check for commas in unquoted notes."
-        )
-    return typed_table(with_numbers(table), f"The session table {path}")
+    return typed_table(with_numbers(read_rows(path)), f"The session table {path}")
 
 
 def default_sessions(

@@ -1,0 +1,53 @@
+"""A session table as it lies in its file: rows of text, none of them lost on the way."""
+
+import io
+import re
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from oscaxr.errors import TableError, few
+
+# The published table has 50 sessions and 10 kB.
+_MOST_BYTES: Final = 64 * 2**20
+# How a row begins that stray quotes have made part of a cell.
+_ROW_IN_CELL: Final = re.compile(r"[\r\n]\s*\"?(\d{6,})\"?\s*,")
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read a table as text, its columns named as in the file, even if two have one name."""
+    try:
+        # Without names: two columns of one name would be given different ones.
+        rows = pd.read_csv(
+            io.StringIO(_text(path), newline=""), dtype=str, keep_default_na=False, header=None
+        )
+    except (OSError, ValueError) as error:
+        raise TableError(
+            f"The session table {path} cannot be read: {error}. Give the path of mouse_df.csv, and "
+            "check for commas in unquoted notes."
+        ) from error
+    rows = rows.fillna("")
+    table = rows.iloc[1:].reset_index(drop=True).set_axis(rows.iloc[0].tolist(), axis=1)
+    hidden = [number for text in rows.to_numpy().ravel() for number in _ROW_IN_CELL.findall(text)]
+    if hidden:
+        raise TableError(
+            f"The session table {path} has cells that run over several lines and hold the rows of "
+            f"{few(dict.fromkeys(hidden))}: a quote is missing, or one too many."
+        )
+    return table
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file, which must be no other kind of file."""
+    content = b""
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            content += block
+            if b"\0" in block or len(content) > _MOST_BYTES:
+                raise ValueError(
+                    "it is not a table in UTF-8 (there are NUL bytes)"
+                    if b"\0" in block
+                    else f"it has more than {_MOST_BYTES >> 20} MiB"
+                )
+    return content.decode("utf-8-sig")
