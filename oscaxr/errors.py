@@ -239,6 +239,17 @@ def warn(message: str, category: type[OscaxrWarning]) -> None:
     warnings.warn(without_secrets(message), category, stacklevel=level)
 
 
+def warn_once(message: str, category: type[OscaxrWarning]) -> None:
+    """Give a warning, unless this process has given it before."""
+    # Python's own memory of what it has said is lost whenever any library changes the filters.
+    if message not in _SAID:
+        warn(message, category)
+        _SAID.add(message)
+
+
+_SAID: Final[set[str]] = set()
+
+
 def _is_inside(frame: FrameType) -> bool:
     library = str(frame.f_globals.get("__name__", "")).partition(".")[0]
     return library in ("oscaxr", "xarray", "dask", "contextlib")

@@ -60,6 +60,12 @@ def no_waiting_for_the_disk() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def nothing_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test hear what is said once in a process."""
+    monkeypatch.setattr(ox.errors, "_SAID", set())
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of the project's example sessions: $OSCAXR_SHARED, or ../shared."""

@@ -38,6 +38,8 @@ CRITERIA = {
 }
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*listed as invalid")
+
 # Of each layout one, and the one of float64; the others with the slow tests.
 QUICK = (("nwb", 758519303), ("nwb", 759660390), ("original", 764704289))
 
@@ -64,7 +66,8 @@ def case(request, shared):
 class Case:
     """One session with what the published code says of it.
 
-    `ds` has the ROIs that the published code keeps, `whole` all of them.
+    `ds` has the ROIs that the published code keeps, `whole` all of them: extraction is to leave out
+    those that it leaves out.
     """
 
     def __init__(self, layout, number, ds, folder):
@@ -95,9 +98,9 @@ class Case:
 
     def u(self, name="dff", **options):
         """Sequences around the U segments, 1 s before and after."""
-        segments = self.ds.osca.select(**CRITERIA["gab_U"])
+        segments = self.whole.osca.select(**CRITERIA["gab_U"])
         options = {"pre": 1, "post": 1, **options}
-        return self.ds.osca.sequences(name, segments, **options)
+        return self.whole.osca.sequences(name, segments, **options)
 
 
 @pytest.mark.parametrize("name", CRITERIA)

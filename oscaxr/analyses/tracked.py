@@ -9,6 +9,7 @@ from oscaxr.analyses.unexpected_index import unexpected_index
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.measure.transform import integrate
 from oscaxr.model import names as n
+from oscaxr.model.invalid_rois import Invalid
 from oscaxr.select.alignment import align_tracked, session_items
 from oscaxr.select.alignment import tracked as tracked_rois
 from oscaxr.select.criteria import select_segments
@@ -30,6 +31,7 @@ def unexpected_index_of(
     permutations: int = 1000,
     seed: int = 0,
     tracked: bool = False,
+    invalid: Invalid = "drop",
     **criteria: Any,
 ) -> xr.Dataset:
     """Return the unexpected-stimulus index of every ROI of a session.
@@ -50,6 +52,8 @@ def unexpected_index_of(
         order or company sessions are analysed.
     tracked : bool, optional
         Take the tracked ROIs only, in tracking order.
+    invalid : {"drop", "keep"}, optional
+        As for :func:`oscaxr.sequences`: whether ROIs that the files list as invalid are left out.
     **criteria
         Further criteria on both kinds of segment (:func:`oscaxr.select_segments`), such as
         ``gabor_kappa=16`` or, for visual flow, ``run_start=True``.
@@ -104,10 +108,10 @@ def unexpected_index_of(
             raise CriterionError(
                 f"session {session} has no {kind} segments of {stimulus} ({own | criteria})"
             )
-        windows = sequences(source, n.DFF, segments, pre=pre, post=post)
+        windows = sequences(source, n.DFF, segments, pre=pre, post=post, invalid=invalid)
         responses.append(reduced(windows, integrate))
     mixed = seed if session is None else (seed, session)
-    result = unexpected_index(*responses, permutations=permutations, seed=mixed)
+    result = unexpected_index(*responses, permutations=permutations, seed=mixed, invalid=invalid)
     return result.assign_attrs(seed=seed, stimulus=stimulus, pre_s=float(pre), post_s=float(post))
 
 

@@ -9,6 +9,7 @@ import xarray as xr
 
 from oscaxr.errors import CriterionError, MissingVariableError, SessionMismatchError
 from oscaxr.model import names as n
+from oscaxr.model.invalid_rois import Invalid, without_invalid
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,6 +36,7 @@ def unexpected_index(
     permutations: int = 1000,
     seed: int | Sequence[int] = 0,
     dim: Hashable = n.SEQUENCE,
+    invalid: Invalid = "drop",
 ) -> xr.Dataset:
     """Compare unexpected with expected responses: d-prime, and its percentile among permutations.
 
@@ -50,6 +52,9 @@ def unexpected_index(
         Seed of the shuffling, zero or more. The same seed gives the same shuffles for every ROI.
     dim : str, optional
         The dim that is shuffled, and goes.
+    invalid : {"drop", "keep"}, optional
+        What to do with ROIs that the session's files list as invalid (``listed_invalid``; original
+        layout): leave them out, with a note of how many, or keep them.
 
     Returns
     -------
@@ -98,6 +103,7 @@ def unexpected_index(
         raise CriterionError(f"permutations={permutations}: at least one is needed")
     if np.min(seed) < 0:
         raise CriterionError(f"seed={seed!r}: it is zero or more")
+    expected, unexpected = (without_invalid(one, invalid) for one in (expected, unexpected))
     bare = [array.drop_vars(_along(array, dim)) for array in (expected, unexpected)]
     parts = xr.apply_ufunc(
         _compare,

@@ -163,7 +163,7 @@ def _roi_dim(sequences: xr.DataArray) -> str | None:
 def _columns(sequences: xr.DataArray) -> dict[str, Any]:
     """Return the levels of the one column, with their values."""
     attrs = sequences.attrs
-    valid = sequences.coords.get(n.VALID)
+    invalid = sequences.coords.get(n.LISTED_INVALID)
     baseline = re.search(r"first ([\d.]+) s", str(attrs.get("baseline", "")))
     processed = {
         "scaled": _YES_NO[int(attrs.get("scaled", 0))],
@@ -172,7 +172,7 @@ def _columns(sequences: xr.DataArray) -> dict[str, Any]:
     }
     columns: dict[str, Any] = {"datatype": DATATYPES[str(sequences.name)]}
     if sequences.name == n.DFF:
-        removed = valid is None or bool(valid.all())
+        removed = invalid is None or not invalid.any()
         smoothing = str(attrs.get("smoothed_frames", 0) or "no")
         columns |= {"bad_rois_removed": _YES_NO[int(removed)], **processed}
         columns |= {"smoothing": smoothing, "fluorescence": n.DFF}

@@ -21,6 +21,7 @@ from oscaxr.formats.registry import EXPORTS, named_like
 from oscaxr.measure.statistics import Stat
 from oscaxr.model import names as n
 from oscaxr.model.synthetic import is_synthetic
+from oscaxr.model.invalid_rois import Invalid
 from oscaxr.progress import progress_bar
 from oscaxr.select.alignment import tracked as tracked_rois
 from oscaxr.select.criteria import Explanation, select_segments
@@ -105,6 +106,9 @@ def extract(
     edge: Annotated[
         Edge, typer.Option(help="What to do with windows that leave the recording.")
     ] = "drop",
+    invalid: Annotated[
+        Invalid, typer.Option(help="What to do with ROIs that the files list as invalid.")
+    ] = "drop",
     overwrite: console.OverwriteOption = False,
     as_json: console.JsonOption = False,
 ) -> None:
@@ -126,10 +130,11 @@ def extract(
     with asked.open(others) as ds:
         selected, steps = chosen_segments(ds, criteria)
         source = tracked_rois(ds) if tracked else ds
-        windows = take_windows(source, selected, **options, edge=edge, integrate=integrate)
+        policies: dict[str, Any] = {"edge": edge, "invalid": invalid}
+        windows = take_windows(source, selected, **options, **policies, integrate=integrate)
         result: xr.Dataset | xr.DataArray = windows
         if stats is not None:
-            result = statistics(windows, stats, error, by_roi=by_roi)
+            result = statistics(windows, stats, error, by_roi=by_roi, invalid=invalid)
         _write(result, out, list(criteria), overwrite=overwrite)
         told = {
             "path": out,
@@ -187,7 +192,12 @@ def take_windows(
 
 
 def statistics(
-    windows: xr.DataArray, stat: Any, error: str | None = None, *, by_roi: bool = False
+    windows: xr.DataArray,
+    stat: Any,
+    error: str | None = None,
+    *,
+    by_roi: bool = False,
+    invalid: Invalid = "drop",
 ) -> xr.Dataset:
     """Average windows over sequences, and then over ROIs if there are any."""
     rois = [dim for dim in (n.ROI, n.TRACKING_ID) if dim in windows.dims]
@@ -195,7 +205,8 @@ def statistics(
         raise MissingVariableError(f"{windows.name} has no ROIs: {option('by_roi')} is about them")
     dims = [n.SEQUENCE, *([] if by_roi else rois)]
     with console.working("averaging"):
-        return measure.stats(windows, dims, stat=stat, error=error or "sem").compute()
+        found = measure.stats(windows, dims, stat=stat, error=error or "sem", invalid=invalid)
+        return found.compute()
 
 
 def _is_table(path: Path) -> bool:

@@ -15,6 +15,7 @@ from oscaxr.arrays.windows import WindowReader, chunk_rows, window_reader
 from oscaxr.arrays.xarray_internals import data_of
 from oscaxr.errors import CriterionError, MissingVariableError, option
 from oscaxr.model import names as n
+from oscaxr.model.invalid_rois import Invalid, without_invalid
 
 Stat = Literal["mean", "median"]
 
@@ -40,6 +41,8 @@ def stats(
     dim: Hashable | Sequence[Hashable],
     stat: Stat = "mean",
     error: str | None = "sem",
+    *,
+    invalid: Invalid = "drop",
 ) -> xr.Dataset:
     """Average along the given dims, one after the other, with the error along the last.
 
@@ -57,6 +60,9 @@ def stats(
         For the mean ``"sem"`` (ddof 1) or ``"std"`` (ddof 0); for the median ``"mad"`` (median
         absolute deviation, without a constant) or ``"quartiles"`` (25th and 75th percentiles),
         which may also be said as ``"sem"`` and ``"std"``. None leaves the error out.
+    invalid : {"drop", "keep"}, optional
+        What to do with ROIs that the session's files list as invalid (``listed_invalid``; original
+        layout): leave them out, with a note of how many, or keep them.
 
     Returns
     -------
@@ -68,7 +74,8 @@ def stats(
     Raises
     ------
     CriterionError
-        If `stat`, or `error` for that statistic, is not known, or `dim` names a dim twice.
+        If `stat`, or `error` for that statistic, is not known, or `dim` names a dim twice; or if
+        all ROIs are listed as invalid.
     MissingVariableError
         If `data` has no such dim.
 
@@ -88,7 +95,11 @@ def stats(
     dims = _dims(dim)
     kind = _error_kind(stat, error)
     arrays = {"": data} if isinstance(data, xr.DataArray) else dict(data.data_vars)
-    found = {name: array for name, array in arrays.items() if set(dims) <= {*array.dims}}
+    found = {
+        name: without_invalid(array, invalid)
+        for name, array in arrays.items()
+        if set(dims) <= {*array.dims}
+    }
     if not found:
         raise MissingVariableError(f"statistics along {list(dims)}: the dims are {[*data.dims]}")
     variables = {

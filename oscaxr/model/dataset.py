@@ -244,13 +244,7 @@ def validate(ds: xr.Dataset, *, traces: bool = False) -> Report:
             problems.append(Problem("warning", n.RUN_VELOCITY, message))
     problems += _check_readable(ds, broken)
     if traces and n.VALID in ds.coords and n.VALID not in broken:
-        invalid = ds[n.ROI].values[~ds[n.VALID].values]
-        if len(invalid):
-            what = "have NaN or infinite values"
-            if n.INVALID_REASON in ds.coords:
-                what = "are bad (see invalid_reason)"
-            message = f"{len(invalid)} ROI(s) {what}: {_some(invalid)}"
-            problems.append(Problem("warning", n.DFF, message))
+        problems += _check_traces(ds)
     return Report(problems)
 
 
@@ -281,6 +275,25 @@ def _check_rois(ds: xr.Dataset) -> Iterator[Problem]:
         yield Problem("error", n.TRACKING_ID, message)
     elif tracked.size and not np.array_equal(tracked, np.arange(tracked.size)):
         yield Problem("note", n.TRACKING_ID, "does not count from 0 without gaps")
+
+
+def _check_traces(ds: xr.Dataset) -> Iterator[Problem]:
+    invalid = ~ds[n.VALID].values
+    if not invalid.any():
+        return
+    what = "have NaN or infinite values"
+    if n.INVALID_REASON in ds.coords:
+        what = "are bad (see invalid_reason)"
+    labels = ds[n.ROI].values
+    message = f"{invalid.sum()} ROI(s) {what}: {_some(labels[invalid])}"
+    if n.LISTED_INVALID in ds.coords:
+        invalid &= ~ds[n.LISTED_INVALID].values
+    if invalid.any():
+        message += (
+            f". No file lists {_some(labels[invalid])} as invalid, so sequences and statistics "
+            "keep them; ds.isel(roi=ds.valid) leaves them out"
+        )
+    yield Problem("warning", n.DFF, message)
 
 
 def _check_segments(ds: xr.Dataset) -> list[Problem]:

@@ -187,7 +187,7 @@ class _Told:
             what = f"are bad, which NWB files leave out ({found})"
         warn(
             f"{self.source}: {len(invalid)} of {len(valid)} ROIs {what}; they are marked "
-            f"valid=False (roi {listed}). Leave them out with ds.isel(roi=ds.valid).",
+            f"valid=False (roi {listed}). ds.isel(roi=ds.valid) leaves them out everywhere.",
             InvalidRoiWarning,
         )
 

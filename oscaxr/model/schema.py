@@ -135,6 +135,7 @@ _COORDS = (
     _roi(n.TRACKING_ID, "int", "position of the ROI in the tracking order", required=True),
     _roi(n.VALID, "bool", "ROI trace is fit for analysis"),
     _roi(n.INVALID_REASON, "str", "why the ROI is not fit for analysis"),
+    _roi(n.LISTED_INVALID, "bool", "the session's files list the ROI as invalid"),
     _roi("centroid_y", "float", "centroid of the ROI mask, row", "px"),
     _roi("centroid_x", "float", "centroid of the ROI mask, column", "px"),
     _roi("area_px", "int", "number of pixels in the ROI mask", "px"),
@@ -215,6 +216,8 @@ _COMMENTS: Final = {
     "of the other reasons in invalid_reason",
     n.INVALID_REASON: "empty where it is; only in sessions of the original layout, since NWB files "
     "leave such ROIs out",
+    n.LISTED_INVALID: "such ROIs are left out of sequences and statistics; only in sessions of the "
+    "original layout whose ROIs were matched over sessions",
     n.ALIGNED_FRAME_TWOP: "as aligned through the photodiode; only in sessions of the original "
     "layout",
     "unexpected": "0 or 1, NaN for gray screen; a Gabor sequence is 1 from A to G when its "

@@ -8,6 +8,7 @@ import xarray as xr
 
 from oscaxr.errors import MissingVariableError
 from oscaxr.model import names as n
+from oscaxr.model.invalid_rois import Invalid
 from oscaxr.select.criteria import segment_part
 from oscaxr.select.references import find_references
 from oscaxr.select.sequences import reduced, sequences
@@ -25,6 +26,7 @@ def responses(
     by_roi: bool = False,
     scale: bool = False,
     interpolate: bool = False,
+    invalid: Invalid = "drop",
 ) -> xr.Dataset:
     """Return a table with one row a segment: stimulus columns and mean responses.
 
@@ -42,6 +44,8 @@ def responses(
         Keep the mean response of every ROI instead of their mean.
     scale, interpolate : bool, optional
         As for :func:`oscaxr.sequences`; dF/F is never interpolated.
+    invalid : {"drop", "keep"}, optional
+        As for :func:`oscaxr.sequences`: whether ROIs that the files list as invalid are left out.
 
     Returns
     -------
@@ -80,9 +84,16 @@ def responses(
         columns = segment_part(ds).sel({n.SEGMENT: found.labels})
     table = columns.drop_vars(list(columns.data_vars))
     for name in wanted:
-        filled = interpolate and name != n.DFF
         windows = sequences(
-            ds, name, found.labels, pre=pre, post=post, edge="nan", scale=scale, interpolate=filled
+            ds,
+            name,
+            found.labels,
+            pre=pre,
+            post=post,
+            edge="nan",
+            scale=scale,
+            interpolate=interpolate and name != n.DFF,
+            invalid=invalid,
         )
         table[name] = _mean(windows, by_roi)
     return table

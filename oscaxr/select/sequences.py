@@ -23,6 +23,7 @@ from oscaxr.errors import (
 )
 from oscaxr.model import names as n
 from oscaxr.model import traces
+from oscaxr.model.invalid_rois import LEFT_OUT, Invalid, check_invalid, without_invalid
 from oscaxr.model.schema import SEQUENCES
 from oscaxr.model.segments import CLOCK_DIMS, Clock, check_clock, is_whole, recording_frames
 from oscaxr.renamed import refuse_keywords
@@ -54,6 +55,7 @@ def sequences(
     clock: Clock | None = None,
     interpolate: bool = False,
     scale: bool = False,
+    invalid: Invalid = "drop",
     **unknown: Any,
 ) -> Any:
     """Extract windows around segments, frames or times.
@@ -87,6 +89,9 @@ def sequences(
         Fill NaNs of a running or pupil trace beforehand, linearly over frames.
     scale : bool, optional
         Subtract the variable's median and divide by its spread, over the whole recording.
+    invalid : {"drop", "keep"}, optional
+        What to do with ROIs that the session's files list as invalid (``listed_invalid``; original
+        layout): leave them out, or keep them.
 
     Returns
     -------
@@ -94,7 +99,8 @@ def sequences(
         One variable as an array, several as a Dataset, of dims (..., sequence, rel_time). Lazy:
         read when it is used. Along ``sequence`` lie the segments' coordinates (the index is the
         segment number, or the position in `frames` or `times`), ``reference_frame`` and, with
-        ``rel_time``, the true ``time`` of every frame. ROIs keep ``roi_id`` and ``tracking_id``;
+        ``rel_time``, the true ``time`` of every frame. The attribute ``invalid_rois_left_out`` says
+        how many ROIs were, if any. ROIs keep ``roi_id`` and ``tracking_id``;
         what is computed from the whole recording (``valid``, the masks' geometry) stays with the
         session.
 
@@ -113,6 +119,8 @@ def sequences(
     -----
     DroppedSequencesWarning
         Naming the sequences that ``edge="drop"`` left out.
+    InvalidRoiWarning
+        Once a session, if ROIs were left out.
 
     Notes
     -----
@@ -134,6 +142,7 @@ def sequences(
         raise CriterionError(
             'sequences needs the name of what is to be extracted first: sequences("dff", segments)'
         )
+    check_invalid(invalid)
     names = [name] if isinstance(name, str) else list(name)
     on = _common_clock(ds, names, clock)
     found = find_references(ds, on, segments=segments, frames=frames, times=times)
@@ -148,11 +157,16 @@ def sequences(
     if not is_whole(ds, on):
         _check_steps(coords[n.TIME].values, fps)
     told = {"fps": fps, "clock": on, "interpolated": int(interpolate), "scaled": int(scale)}
-    arrays = [_extract(ds, one, windows, coords, told) for one in names]
+    arrays = [_extract(_with_rois(ds, one, invalid), one, windows, coords, told) for one in names]
     if isinstance(name, str):
         return arrays[0]
     rates = {key: value for key, value in ds.attrs.items() if key.endswith("_fps")}
     return xr.Dataset({array.name: array for array in arrays}, attrs=rates)
+
+
+def _with_rois(ds: xr.Dataset, name: str, invalid: Invalid) -> xr.Dataset:
+    """Return the session with those ROIs that a variable's windows are to have."""
+    return without_invalid(ds, invalid) if n.LISTED_INVALID in ds[name].coords else ds
 
 
 def _check_steps(times: Array, fps: float) -> None:
@@ -204,6 +218,8 @@ def _extract(
     source = variable.transpose(CLOCK_DIMS[own], ...)
     dims = (*source.dims[1:], n.SEQUENCE, n.REL_TIME)
     attrs = {**variable.attrs, **told}
+    if n.LISTED_INVALID in variable.coords and LEFT_OUT in ds.attrs:
+        attrs[LEFT_OUT] = ds.attrs[LEFT_OUT]
     data = _data(source.variable, windows)
     if told["scaled"]:
         attrs["units"] = "1"

@@ -59,7 +59,7 @@ def sequences(case: Case) -> Work:
     second = round(ds.attrs["twop_fps"])
     rows = ds.roi.values
     return Work(
-        lambda: ds.osca.sequences("dff", unexpected, pre=1, post=1).values,
+        lambda: ds.osca.sequences("dff", unexpected, pre=1, post=1, invalid="keep").values,
         lambda: floors.original_windows(folder, frames, second, second),
         lambda ours, floor: same_arrays(ours, floor[rows]),
     )

@@ -297,3 +297,13 @@ def test_the_source_is_not_overwritten(first, tmp_path):
     assert "is what the data are still read from" in text
     with ox.open_session(export) as ds:
         assert "dff" in ds
+
+
+def test_rois_listed_as_invalid_are_left_out_unless_they_are_asked_for(original_folders, tmp_path):
+    words = ("extract", original_folders["soma"], "gabor_frame=U", "--stats", "mean", "--by-roi")
+    for options, count in (((), 7), (("--invalid", "keep"), 12)):
+        out = tmp_path / f"{count}.nc"
+        done = invoke(*words, *options, "-o", out)
+        assert ("listed as invalid" in done.stderr) == (count == 7)
+        with xr.open_dataset(out) as found:
+            assert found.sizes["roi"] == count

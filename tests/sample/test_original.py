@@ -819,7 +819,9 @@ def test_both_formats_open_to_the_same_values(facts: dict[str, Any], tmp_path: P
         nwb = opened.load()
     fit = original.isel(roi=original.valid.values)
     # Unfit ROIs keep their rows, and only this layout says why they are, and how frames align.
-    assert set(original.variables) - set(nwb.variables) == {"invalid_reason", "aligned_frame_twop"}
+    only_here = {"invalid_reason", "listed_invalid", "aligned_frame_twop"}
+    only_here -= set() if spec.n_tracked else {"listed_invalid"}
+    assert set(original.variables) - set(nwb.variables) == only_here
     assert not set(nwb.variables) - set(original.variables)
     for name in sorted(set(nwb.variables) - {"roi"}):
         wanted, found = nwb[name].values, fit[name].values

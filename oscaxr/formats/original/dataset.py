@@ -325,14 +325,15 @@ class SessionReading:
             )
         path = self.tree.files.get("matches") if self.is_tracked else None
         session_id = self.tree.session_id
-        tracked = self.part(
-            [n.TRACKING_ID], lambda: {n.TRACKING_ID: rois.tracking_ids(path, ids, session_id)}
-        )
+        of_matches = (n.TRACKING_ID, n.LISTED_INVALID)
+        matched = self.part(of_matches, lambda: rois.matched(path, ids, session_id))
+        if self.source.startswith("raw"):
+            # The list is that of the ROIs whose dF/F is bad.
+            matched.pop(n.LISTED_INVALID, None)
         return {
             n.ROI: np.arange(n_rois),
             n.ROI_ID: ids,
-            n.TRACKING_ID: rois.tracking_ids(None, ids, session_id),
-            **tracked,
+            **(matched or rois.matched(None, ids, session_id)),
             n.ROI_MASK: OrthogonalArray(array),
             **mask_facts(array, np.arange(n_rois)),
         }

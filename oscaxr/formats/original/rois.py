@@ -205,30 +205,33 @@ def find_extract_masks(file: Hdf5File) -> MaskReader:
         return MaskReader(DatasetReader(file, data))
 
 
-def tracking_ids(path: Path | None, roi_id: IntArray, session_id: int) -> IntArray:
-    """Return the position of each ROI in the tracking order."""
+def matched(path: Path | None, roi_id: IntArray, session_id: int) -> Parts:
+    """Return the position of each ROI in the tracking order, and which are listed as invalid."""
     tracked = np.full(len(roi_id), n.UNTRACKED, np.int64)
     if path is None:
-        return tracked
+        return {n.TRACKING_ID: tracked}
     matches = read_matches(path)
     if int(matches["session_id"]) != session_id:
         raise FormatError(f"{path} is of session {int(matches['session_id'])}, not {session_id}")
-    index, ids = matches["roi_index"].values, matches[n.ROI_ID].values
-    beyond = index[index >= len(roi_id)]
-    if beyond.size:
-        raise FormatError(
-            f"{path} names ROIs up to {beyond.max()}, but the session has {len(roi_id)}"
-        )
-    # Dendritic ROIs have no ids but their index; the file gives them 10,000 a session.
-    differ = np.flatnonzero((roi_id[index] != ids) & (roi_id[index] != ids % 10_000))
-    if differ.size:
-        first = differ[0]
-        raise FormatError(
-            f"{path}: {differ.size} tracked ROIs have other ids than the traces (the first: ROI "
-            f"{index[first]} is {roi_id[index[first]]}, not {ids[first]})"
-        )
+    index, bad = matches["roi_index"].values, matches["bad_roi_index"].values
+    for what, rows, ids in (
+        ("tracked", index, matches[n.ROI_ID].values),
+        ("bad", bad, matches["bad_roi_id"].values),
+    ):
+        if rows.size and rows.max() >= len(roi_id):
+            raise FormatError(
+                f"{path} names {what} ROIs up to {rows.max()}, but the session has {len(roi_id)}"
+            )
+        # Dendritic ROIs have no ids but their index; the file gives them 10,000 a session.
+        differ = np.flatnonzero((roi_id[rows] != ids) & (roi_id[rows] != ids % 10_000))
+        if differ.size:
+            first = differ[0]
+            raise FormatError(
+                f"{path}: {differ.size} {what} ROIs have other ids than the traces (the first: ROI "
+                f"{rows[first]} is {roi_id[rows[first]]}, not {ids[first]})"
+            )
     tracked[index] = np.arange(len(index))
-    return tracked
+    return {n.TRACKING_ID: tracked, n.LISTED_INVALID: np.isin(np.arange(len(roi_id)), bad)}
 
 
 def find_picture(path: Path) -> Any:

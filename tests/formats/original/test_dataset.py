@@ -18,7 +18,7 @@ from small_sessions import small_spec
 
 # By definition: Gabor frame G has the orientation of its sequence; bad ROIs have reasons; the
 # alignment of the clocks is known; names tell the run type.
-ONLY_ORIGINAL = {"invalid_reason", "aligned_frame_twop", "run_type"}
+ONLY_ORIGINAL = {"invalid_reason", "listed_invalid", "aligned_frame_twop", "run_type"}
 ONLY_NWB = {"line"}
 DIFFERENT = {"gabor_mean_orientation"}
 ORIGINAL_ATTRS = {"date", "segmentation", "fluorescence"}

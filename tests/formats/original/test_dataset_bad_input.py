@@ -97,7 +97,7 @@ def test_optional_files_may_be_missing(folder, part):
     [
         ("max_projection", ["max_projection"]),
         ("pupil", [*PUPIL_VARIABLES]),
-        ("matches", ["tracking_id"]),
+        ("matches", ["tracking_id", "listed_invalid"]),
     ],
 )
 @pytest.mark.parametrize("kept", [0.6, None])
@@ -559,11 +559,25 @@ def test_tracked_rois_must_be_those_of_the_traces(folder):
     path = read_tree(folder).files["matches"]
     text = path.read_text()
     path.write_text(re.sub(r'("dff-ordered_roi_index": {"0": )\d+', r"\g<1>9999", text))
-    with pytest.raises(FormatError, match="names ROIs up to 9999"):
+    with pytest.raises(FormatError, match="names tracked ROIs up to 9999"):
         opened(folder)
     path.write_text(text.replace('_roi_id": {"0": ', '_roi_id": {"0": 1', 1))
-    with pytest.raises(FormatError, match="other ids than the traces"):
+    with pytest.raises(FormatError, match="tracked ROIs have other ids than the traces"):
         opened(folder)
+
+
+def test_rois_listed_as_bad_must_be_those_of_the_traces(folder):
+    path = read_tree(folder).files["matches"]
+    content = json.loads(path.read_text())
+    bad = content["bad_rois"]
+    for column, words in (
+        ("dff_local_bad_roi_idx", "names bad ROIs up to 9999"),
+        ("sess_1_bad_roi_id", "1 bad ROIs have other ids than the traces"),
+    ):
+        changed = {**bad, column: {**bad[column], "0": 9999}}
+        path.write_text(json.dumps({**content, "bad_rois": changed}))
+        with pytest.raises(FormatError, match=words):
+            opened(folder)
 
 
 # -- the stimulus log -----------------------------------------------------------------------------

@@ -1,0 +1,48 @@
+"""Which ROIs a session's own files list as invalid, and results without them."""
+
+from typing import Literal, TypeVar
+
+import numpy as np
+import xarray as xr
+
+from oscaxr.errors import CriterionError, InvalidRoiWarning, option, warn_once
+from oscaxr.model import names as n
+
+Data = TypeVar("Data", xr.DataArray, xr.Dataset)
+Invalid = Literal["drop", "keep"]
+
+LEFT_OUT = "invalid_rois_left_out"
+"""The attribute of results that says how many were left out."""
+
+
+def check_invalid(invalid: str) -> None:
+    """Refuse a word that is no policy for invalid ROIs."""
+    if invalid not in ("drop", "keep"):
+        raise CriterionError(f"{option('invalid', invalid)}: it is 'drop' or 'keep'")
+
+
+def without_invalid(data: Data, invalid: Invalid) -> Data:
+    """Leave out the ROIs that the files list as invalid, with a note of how many."""
+    check_invalid(invalid)
+    listed = data.coords.get(n.LISTED_INVALID)
+    # One ROI that was picked is what was asked for.
+    if invalid == "keep" or listed is None or listed.ndim != 1 or not listed.values.any():
+        return data
+    count, total = int(np.count_nonzero(listed.values)), listed.size
+    session = f"session {data['session_id'].item()}" if "session_id" in _scalars(data) else "here"
+    if count == total:
+        raise CriterionError(
+            f"{session}: all {total} ROIs are listed as invalid in its files, so none would be "
+            f"left: {option('invalid', 'keep')} keeps them"
+        )
+    warn_once(
+        f"{session}: {count} of {total} ROIs are listed as invalid in its files and left out, as "
+        "published (invalid='keep' keeps them).",
+        InvalidRoiWarning,
+    )
+    kept = data.isel({listed.dims[0]: ~listed.values})
+    return kept.assign_attrs({LEFT_OUT: count})
+
+
+def _scalars(data: xr.DataArray | xr.Dataset) -> set[object]:
+    return {name for name, coord in data.coords.items() if not coord.dims}
