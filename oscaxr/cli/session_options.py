@@ -208,6 +208,10 @@ class Asked:
         if words and not words[0].isdecimal():
             return self._open_path(words[0], options)
         table = self.numbered_table(required=numbered)
+        is_optional = words and not self._is_given("table") and self.run_type is None
+        if is_optional and table is not None and int(words[0]) not in table["session_id"].values:
+            self._say_not_in_table()
+            table = None
         return self._open(words[0] if words else None, table, options)
 
     def _open(self, word: str | None, table: Any, options: Mapping[str, Any]) -> xr.Dataset:
@@ -262,15 +266,23 @@ class Asked:
         try:
             return self._open(path, self.table, options)
         except SessionNotFoundError:
-            source = self.context.get_parameter_source("table")
-            if self.table is None or (source and source.name == "COMMANDLINE"):
+            if self.table is None or self._is_given("table"):
                 raise
         opened = replace(self, run_type=None)._open(path, None, options)
+        self._say_not_in_table()
+        return opened
+
+    def _is_given(self, name: str) -> bool:
+        source = self.context.get_parameter_source(name)
+        return source is not None and source.name == "COMMANDLINE"
+
+    def _say_not_in_table(self) -> None:
+        which = "OSCAXR_TABLE" if self.table else "found in the data folder"
+        path = self.table or table_in(self.datadir or Path())
         note(
-            f"the session table {self.table} (OSCAXR_TABLE) does not have this session: its facts "
+            f"the session table {path} ({which}) does not have this session: its facts "
             "are those that the file knows."
         )
-        return opened
 
 
 def check_path(path: Path) -> None:

@@ -3,13 +3,20 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from oscaxr.errors import CriterionError, SessionNotFoundError
+from oscaxr.errors import (
+    CriterionError,
+    OscaxrError,
+    OscaxrWarning,
+    SessionNotFoundError,
+    few,
+    warn,
+)
 from oscaxr.formats.registry import (
     EXPORTS,
     FORMATS,
@@ -25,7 +32,7 @@ from oscaxr.formats.registry import (
 from oscaxr.options import PathLike
 from oscaxr.sessions.find import say_problems, sessions_below, table_of, without_originals_of_nwb
 from oscaxr.sessions.open import SessionSource, Table, data_folder, id_or_path, plain, typed_table
-from oscaxr.sessions.owners import Found, FoundSession, sessions_at
+from oscaxr.sessions.owners import FoundSession, sessions_at
 from oscaxr.sessions.table import session_row
 from oscaxr.sessions.table import session_table as read_table
 
@@ -130,36 +137,43 @@ def named_sources(
     # With `every`, exports below folders too, and each form in which a session is there.
     tables = [path for path in words if path.suffix.lower() == ".csv"]
     beside = [path / TABLE_NAME for path in words if table_in(path)]
-    at_hand = [typed_table(path) for path in ([default_table] if default_table else beside)]
-    places: dict[Format, list[Path]] = {one: [] for one in FORMATS}
+    known = None if table is None else typed_table(table)
+    own = [default_table] if default_table else beside
+    at_hand = [] if known is not None else [typed_table(path) for path in (*own, *tables)]
     problems: list[str] = []
-    sources: list[SessionSource] = []
-    for path in words:
-        if path in tables:
-            continue
-        format_ = _format_of_word(path)
-        if format_ is None:
-            below = places_below(path, lambda error: problems.append(str(error)))
-            for one in [one for one in FORMATS if every or one not in EXPORTS]:
-                places[one] += below[one]
-        elif format_ in EXPORTS:
-            name = path.name if every else _stem(path)
-            sources.append(SessionSource((path,), options=options, name=name))
-        else:
-            places[format_].append(path)
+    others = [path for path in words if path not in tables]
+    below_folders = [one for one in FORMATS if every or one not in EXPORTS]
+    places, exports = _by_format(others, below_folders, problems)
     found = sessions_at({one: _each_once(paths) for one, paths in places.items()})
     say_problems(", ".join(map(str, words)), [*problems, *found.problems])
     found = found if every else without_originals_of_nwb(found)
-    if table is not None:
-        sources += _sources_of(found, options, table=typed_table(table))
-    else:
-        sources += _sources_of(found, options, at_hand=at_hand + list(map(typed_table, tables)))
+    # All of them have to be in a table that was given; one at hand may have them.
+    rows = RowsAtHand(at_hand, [str(path) for path in own])
+    sources = [
+        SessionSource(
+            (path,),
+            table=known,
+            facts=rows.of(_stated_id(path)) if at_hand else None,
+            options=options,
+            name=path.name if every else _stem(path),
+        )
+        for path in exports
+    ]
+    sources += [
+        source_of(one, options, table=known, facts=rows.of(one.identity.session_id))
+        for one in found.sessions
+    ]
+    sources += [
+        SessionSource((path,), options=options, problem=reason, name=_stem(path) or path.name)
+        for path, reason in found.unreadable.items()
+    ]
+    rows.say_missing()
     have = {one.session_id for one in sources if one.session_id is not None}
     for path in tables:
         folder = Path(datadir or path.parent).expanduser().resolve()
         is_searched = any(word.resolve() in (folder, *folder.parents) for word in words)
-        rows = many_sources(path, datadir=folder, options=options)
-        sources += [one for one in rows if not (is_searched and one.session_id in have)]
+        listed = many_sources(path, datadir=folder, options=options)
+        sources += [one for one in listed if not (is_searched and one.session_id in have)]
     if not sources:
         expected = ", ".join(one.looks_like for one in (NWB, ORIGINAL))
         raise SessionNotFoundError(
@@ -168,6 +182,25 @@ def named_sources(
         )
     unique = list({(one.name, one.places): one for one in sources}.values())
     return unique if every else _without_equal_names(unique)
+
+
+def _by_format(
+    words: Sequence[Path], below_folders: Sequence[Format], problems: list[str]
+) -> tuple[dict[Format, list[Path]], list[Path]]:
+    """Return the places that were named or lie below folders, and the exports that were named."""
+    places: dict[Format, list[Path]] = {one: [] for one in FORMATS}
+    exports: list[Path] = []
+    for path in words:
+        format_ = _format_of_word(path)
+        if format_ is None:
+            below = places_below(path, lambda error: problems.append(str(error)))
+            for one in below_folders:
+                places[one] += below[one]
+        elif format_ in EXPORTS:
+            exports.append(path)
+        else:
+            places[format_].append(path)
+    return places, exports
 
 
 def _format_of_word(path: Path) -> Format | None:
@@ -193,30 +226,39 @@ def _stem(path: Path) -> str:
     return path.name.removesuffix(".zip").rpartition(".")[0]
 
 
-def _sources_of(
-    found: Found,
-    options: Mapping[str, Any],
-    *,
-    table: pd.DataFrame | None = None,
-    at_hand: Sequence[pd.DataFrame] = (),
-) -> list[SessionSource]:
-    """Return what was found as sessions to be opened, with their rows of a table at hand."""
-    # All of them have to be in a table that was given.
-    sources = [
-        source_of(one, options, table=table, facts=_row_in(at_hand, one.identity.session_id))
-        for one in found.sessions
-    ]
-    return sources + [
-        SessionSource((path,), options=options, problem=reason, name=_stem(path) or path.name)
-        for path, reason in found.unreadable.items()
-    ]
+def _stated_id(path: Path) -> int | None:
+    """Return the session id that an export states; what cannot be read fails when it is opened."""
+    try:
+        return format_of(path).identity(path).session_id
+    except OscaxrError:
+        return None
 
 
-def _row_in(tables: Sequence[pd.DataFrame], session_id: int | None) -> dict[str, Any] | None:
-    for table in tables:
-        if session_id in table["session_id"].values:
-            return plain(session_row(table, session_id=session_id))
-    return None
+@dataclass
+class RowsAtHand:
+    """Rows of session tables that nobody gave: a session that has none does without."""
+
+    tables: Sequence[pd.DataFrame]
+    places: Sequence[str]
+    missing: list[str] = field(default_factory=list)
+
+    def of(self, session_id: int | None) -> dict[str, Any] | None:
+        """Return the row of a session."""
+        for table in self.tables:
+            if session_id in table["session_id"].values:
+                return plain(session_row(table, session_id=session_id))
+        self.missing.append(str(session_id or "one without an id"))
+        return None
+
+    def say_missing(self) -> None:
+        """Say which sessions had no row, if there are tables that may have had one."""
+        if self.missing and self.places:
+            warn(
+                f"{len(self.missing)} session(s) are not in the session table "
+                f"{', '.join(self.places)}, which was found, not given: {few(self.missing)}. Their "
+                "facts are those that their files know",
+                OscaxrWarning,
+            )
 
 
 def _without_equal_names(found: list[SessionSource]) -> list[SessionSource]:

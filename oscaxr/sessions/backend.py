@@ -5,9 +5,10 @@ from typing import Any, Unpack
 
 import xarray as xr
 
+from oscaxr.errors import OptionError
 from oscaxr.formats.registry import EXPORTS, is_published_name, is_url, named_like
 from oscaxr.options import OpenOptions, PathLike, check_options
-from oscaxr.sessions.open import SessionReader, path_of
+from oscaxr.sessions.open import SessionReader, Table, path_of
 from oscaxr.sessions.tree import open_sessions
 
 
@@ -15,7 +16,8 @@ class OscaxrBackendEntrypoint(SessionReader):
     """Opens sessions of the OpenScope Credit Assignment dataset as lazy Datasets.
 
     ``xr.open_dataset(place, engine="oscaxr")`` gives what :func:`oscaxr.open_session` gives for the
-    same place and options: an NWB file or its URL, a folder in the original layout, or an export.
+    same place, options and ``table=``: an NWB file or its URL, a folder in the original layout, or
+    an export.
     ``xr.open_datatree(place, engine="oscaxr")`` opens all sessions of a folder, as
     :func:`oscaxr.open_sessions`, or an export of a tree.
     """
@@ -24,7 +26,11 @@ class OscaxrBackendEntrypoint(SessionReader):
     url = "https://doi.org/10.1038/s41597-023-02214-y"
 
     def open_datatree(  # type: ignore[override] # xarray's base class names no options
-        self, filename_or_obj: PathLike, **options: Unpack[OpenOptions]
+        self,
+        filename_or_obj: PathLike,
+        *,
+        table: Table | None = None,
+        **options: Unpack[OpenOptions],
     ) -> xr.DataTree:
         """Open the sessions of a folder, or an export of a tree.
 
@@ -32,6 +38,8 @@ class OscaxrBackendEntrypoint(SessionReader):
         ----------
         filename_or_obj : path-like
             Folder to search, at any depth, or what :func:`oscaxr.save` made of a tree.
+        table : path-like or pandas.DataFrame, optional
+            The session table, which has to have all of the sessions.
         **options
             As for :func:`oscaxr.open_session`.
 
@@ -42,11 +50,16 @@ class OscaxrBackendEntrypoint(SessionReader):
         """
         asked = path_of(filename_or_obj)
         if is_url(asked):
-            return open_sessions(asked, progress=False, **options)
+            return open_sessions(asked, table=table, progress=False, **options)
         path = Path(asked).expanduser()
         export = named_like(path, EXPORTS) if path.exists() else None
         tree = export.open_tree(path, check_options(options)) if export else None
-        return open_sessions(path, progress=False, **options) if tree is None else tree
+        if tree is None:
+            return open_sessions(path, table=table, progress=False, **options)
+        if table is not None:
+            tree.close()
+            raise OptionError(f"table=: {path} is an export of a tree, which has its facts")
+        return tree
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Say whether a path looks like a session: by its name alone.

@@ -140,6 +140,7 @@ class SessionReader(BackendEntrypoint):
         "drop_variables",
         "files",
         "facts",
+        "table",
         # xarray's opener takes these itself.
         *(name for name in DEFAULTS if name not in ("chunks", "drop_variables")),
     )
@@ -151,12 +152,15 @@ class SessionReader(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         files: Sequence[PathLike] = (),
         facts: Mapping[str, Any] | None = None,
+        table: Table | None = None,
         **options: Any,
     ) -> xr.Dataset:
         """Open a session, lazily."""
         checked = check_options({"drop_variables": drop_variables, **options})
         storage = checked.get("storage_options")
         places = [location(path_of(path), storage) for path in (filename_or_obj, *files)]
+        if table is not None:
+            facts = SessionSource((places[0],), table=typed_table(table)).known_facts()
         return open_places(places, checked, facts)
 
 
@@ -187,7 +191,7 @@ class SessionSource:
         """Open the session."""
         if self.problem:
             raise OscaxrError(self.problem)
-        facts = self.facts if self.table is None else self._row(self.table)
+        facts = self.known_facts()
         places = self.places
         if not places:
             assert self.session_id is not None
@@ -215,8 +219,10 @@ class SessionSource:
             number = None
         return number or (str(place) if isinstance(place, RemoteFile) else place.resolve())
 
-    def _row(self, table: pd.DataFrame) -> dict[str, Any]:
-        """Return the row of the table, by the session's own id."""
+    def known_facts(self) -> Mapping[str, Any] | None:
+        """Return its row of the session table, by its own id; an error if the table lacks it."""
+        if self.table is None:
+            return self.facts
         number, told = self.session_id, ""
         if number is None:
             place = self.places[0]
@@ -228,7 +234,7 @@ class SessionSource:
                     "told. Open it without table=, or by session id with datadir=."
                 )
         try:
-            return plain(session_row(table, session_id=number, run_type=self.run_type))
+            return plain(session_row(self.table, session_id=number, run_type=self.run_type))
         except SessionNotFoundError as error:
             raise SessionNotFoundError(f"{told}{error}") from error
 

@@ -78,7 +78,10 @@ def test_a_table_in_the_environment_that_lacks_the_session(data, first, tmp_path
     assert done.exit_code == 0
     assert "Note: the session table" in done.stderr
     assert "OSCAXR_TABLE" in done.stderr
+    done = invoke("info", 900000001, "--datadir", data, OSCAXR_TABLE=str(other))
+    assert (done.exit_code, "Note: the session table" in done.stderr) == (0, True)
     # On the command line it was asked for.
+    assert "900000001" in refused("info", 900000001, "--datadir", data, "--table", other)
     assert "900000001" in refused("info", first, "--table", other)
 
 

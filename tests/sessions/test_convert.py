@@ -5,11 +5,12 @@ import os
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 import oscaxr as ox
-from oscaxr.errors import CriterionError, FailedSessionsWarning, SessionsFailedError
+from oscaxr.errors import CriterionError, FailedSessionsWarning, OscaxrWarning, SessionsFailedError
 from oscaxr.sessions import convert as module
 from oscaxr.store.current import provenance_of
 
@@ -94,6 +95,33 @@ def test_facts_of_a_table(data, paths, tmp_path):
     assert provenance_of(one.target)["parameters"]["dtype"] == "float32"
     with ox.open_session(one.target) as export:
         assert (int(export.mouse), int(export.session)) == (1, 2)
+
+
+def test_a_table_has_to_have_exports_too(data, paths, tmp_path):
+    with ox.open_session(paths[1]) as ds:
+        export = ox.save(ds, tmp_path / "one.zarr")
+    (one,) = convert(export, tmp_path / "out", table=data / "table.csv")
+    with ox.open_session(one.target) as again:
+        assert (int(again.mouse), int(again.session)) == (1, 2)
+    rows = pd.read_csv(data / "table.csv")
+    rows[rows["sess_n"] == 3].to_csv(tmp_path / "other.csv", index=False)
+    for source in (export, paths[1]):
+        with pytest.raises(SessionsFailedError, match="no session with session id"):
+            convert(source, tmp_path / "none", table=tmp_path / "other.csv")
+
+
+def test_a_table_that_is_found_need_not_have_all(data, paths, tmp_path):
+    for path in paths[:2]:
+        shutil.copy(path, tmp_path)
+    rows = pd.read_csv(data / "table.csv")
+    rows[rows["sess_n"] == 2].to_csv(tmp_path / "mouse_df.csv", index=False)
+    with pytest.warns(OscaxrWarning, match=r"1 session\(s\) are not in .*mouse_df"):
+        done = convert(tmp_path, tmp_path / "out")
+    numbers = []
+    for one in done:
+        with ox.open_session(one.target) as ds:
+            numbers.append(int(ds.get("session", -1)))
+    assert numbers == [-1, 2]
 
 
 def test_what_cannot_be_asked_for(paths, tmp_path):

@@ -1,6 +1,7 @@
 """Every place opens alike, by function and engine, with options checked once for all formats."""
 
 import io
+import shutil
 from pathlib import Path
 
 import h5py
@@ -55,8 +56,31 @@ def test_the_table_counts_for_every_place(places, form):
     spec = small_spec()
     row = {"sessid": spec.session_id, "mouseid": spec.mouse_id, "mouse_n": 4, "sess_n": 2}
     table = ox.session_table(pd.DataFrame([row]))
-    with ox.open_session(places[form], table=table) as ds:
+    with (
+        ox.open_session(places[form], table=table) as ds,
+        xr.open_dataset(places[form], engine="oscaxr", table=table) as by_engine,
+    ):
         assert (int(ds.mouse), int(ds.session)) == (4, 2)
+        assert (int(by_engine.mouse), int(by_engine.session)) == (4, 2)
+
+
+@pytest.mark.parametrize("name", ["s.h5", "without_suffix", "S.NWB"])
+def test_the_table_counts_whatever_the_name(places, tmp_path, name):
+    spec = small_spec()
+    row = {"sessid": spec.session_id, "mouseid": spec.mouse_id, "mouse_n": 4, "sess_n": 2}
+    path = Path(shutil.copy(places["nwb"], tmp_path / name))
+    with ox.open_session(path, table=pd.DataFrame([row])) as ds:
+        assert int(ds.mouse) == 4
+    # The table may be called anything, too.
+    pd.DataFrame([{**row, "sessid": 759189643}]).to_csv(tmp_path / "rows", index=False)
+    for open_it in (
+        lambda: ox.open_session(path, table=tmp_path / "rows"),
+        lambda: xr.open_dataset(path, engine="oscaxr", table=tmp_path / "rows"),
+        lambda: ox.open_sessions([path], table=tmp_path / "rows"),
+        lambda: xr.open_datatree(places["nwb"].parent, engine="oscaxr", table=tmp_path / "rows"),
+    ):
+        with pytest.raises(ox.errors.SessionNotFoundError, match="no session with session id"):
+            open_it()
 
 
 @every_format
