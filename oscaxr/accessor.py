@@ -9,6 +9,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 import xarray as xr
 
 from oscaxr.bridges import pandas_frames, pynapple
+from oscaxr.errors import AccessorError
 from oscaxr.measure import activity, quality, scaling, statistics, transform
 from oscaxr.model import traces
 from oscaxr.model.dataset import validate
@@ -65,6 +66,10 @@ def _registered(kind: type, register: Callable[[str], Any]) -> Callable[[type[A]
     return registered
 
 
+def _names(accessor: object) -> list[str]:
+    return [name for name in dir(type(accessor)) if not name.startswith("_")]
+
+
 class _Accessor:
     """What traces and sequences can do, as an array or as a Dataset of several variables."""
 
@@ -72,8 +77,18 @@ class _Accessor:
         self._object = wrapped
 
     def __repr__(self) -> str:
-        names = [name for name in dir(type(self)) if not name.startswith("_")]
-        return f"oscaxr on this {type(self._object).__name__}: {', '.join(names)}"
+        return f"oscaxr on this {type(self._object).__name__}: {', '.join(_names(self))}"
+
+    def __getattr__(self, name: str) -> Any:
+        kind = type(self._object).__name__
+        if not name.startswith("_") and hasattr(DatasetAccessor, name):
+            hint = f"call it on the session, ds.osca.{name}(...)"
+            if name == "select":
+                hint += ", or choose among sequences, u.isel(sequence=u.gabor_frame == 'U')"
+            raise AccessorError(f"a {kind} has no .osca.{name}: {hint}")
+        if not name.startswith("_") and hasattr(DataArrayAccessor, name):
+            raise AccessorError(f"a {kind} has no .osca.{name}: take one variable, ds['dff']")
+        raise AttributeError(f".osca of a {kind} has no {name!r}; it has {', '.join(_names(self))}")
 
     scale = _method(scaling.scale)
     scale_parameters = _method(scaling.scale_parameters)
@@ -148,3 +163,40 @@ class DatasetAccessor(_Accessor):
     def n_tracked(self) -> int:
         """Number of tracked ROIs."""
         return alignment.n_tracked(self._object)
+
+
+@_registered(xr.DataTree, xr.register_datatree_accessor)
+class DataTreeAccessor:
+    """What the session of a node can do; a tree of several sessions says how to reach them.
+
+    Parameters
+    ----------
+    wrapped : xarray.DataTree
+        A node.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> ds = ox.sample.session(n_rois=4, n_tracked=4, scale=0.02)
+    >>> tree = xr.DataTree.from_dict({"/mouse_1/session_1": ds})
+    >>> tree["/mouse_1/session_1"].osca.n_tracked
+    4
+    """
+
+    def __init__(self, wrapped: xr.DataTree) -> None:
+        self._node = wrapped
+
+    def __repr__(self) -> str:
+        return f"oscaxr on the session of this node, {self._node.path}"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if self._node.has_data:
+            return getattr(self._node.to_dataset().osca, name)
+        paths = [leaf.path for leaf in self._node.leaves]
+        raise AccessorError(
+            f".osca.{name}: node {self._node.path} is no session, but has {len(paths)}. Take one, "
+            f"tree[{paths[0]!r}].osca.{name}, or all: ox.map_sessions(lambda ds: ds.osca.{name}"
+            "(...), tree)"
+        )

@@ -92,6 +92,10 @@ class RenamedError(OscaxrError, AttributeError, TypeError):
     """Something has another name now; the message says which."""
 
 
+class AccessorError(OscaxrError, AttributeError):
+    """What was asked of ``.osca`` is done by another kind of object; the message says by which."""
+
+
 class CriterionError(OscaxrError, ValueError):
     """A selection criterion is unknown or has a value outside the experiment's domain."""
 

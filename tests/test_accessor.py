@@ -204,6 +204,42 @@ def test_no_state_is_kept(ds):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("of", "name", "says"),
+    [
+        ("sequences", "select", r"ds\.osca\.select\(\.\.\.\), or choose .*u\.isel\(sequence="),
+        ("sequences", "validate", r"a DataArray has no \.osca\.validate: call it on the session"),
+        ("session", "to_hierarchical_frame", r"take one variable, ds\['dff'\]"),
+        ("session", "segment_tabel", "'segment_tabel'; it has .*segment_table"),
+    ],
+)
+def test_what_is_done_by_something_else_is_said(ds, of, name, says):
+    objects = {"session": ds, "sequences": ds.osca.sequences(segments=[3], post=0.3)}
+    with pytest.raises(AttributeError, match=says):
+        getattr(objects[of].osca, name)
+    assert not hasattr(objects[of].osca, name)
+
+
+def test_criteria_on_a_dataset_of_sequences_are_explained(ds):
+    u = ds.osca.sequences(["dff", "pupil_diameter"], [3], post=0.3)
+    with pytest.raises(ox.errors.CriterionError, match=r"u\.isel\(sequence="):
+        u.osca.select(gabor_frame="U")
+
+
+def test_nodes_of_a_tree_are_sessions_and_the_tree_says_so(ds):
+    tree = xr.DataTree.from_dict({f"/mouse_1/session_{k}": ds for k in (1, 2)})
+    node = tree["/mouse_1/session_2"]
+    same(node.osca.select(gabor_frame="U"), ds.osca.select(gabor_frame="U"))
+    assert node.osca.n_tracked == ds.osca.n_tracked
+    assert "/mouse_1/session_2" in repr(node.osca)
+    for empty in (tree, tree["/mouse_1"]):
+        with pytest.raises(ox.errors.AccessorError, match="is no session, but has 2") as caught:
+            empty.osca.select(gabor_frame="U")
+        assert "tree['/mouse_1/session_1'].osca.select" in str(caught.value)
+        assert "map_sessions" in str(caught.value)
+        assert not hasattr(empty.osca, "select")
+
+
 def test_a_clash_of_names_warns():
     script = """
 import warnings, xarray as xr

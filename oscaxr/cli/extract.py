@@ -16,7 +16,7 @@ from oscaxr.bridges.pandas_frames import check_rows, write_long_table
 from oscaxr.cli import console
 from oscaxr.cli.look import left_of
 from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, takes_segments
-from oscaxr.errors import CriterionError, ExportError, MissingVariableError, WindowError, option
+from oscaxr.errors import CriterionError, ExportError, MissingVariableError, option
 from oscaxr.formats.registry import EXPORTS, named_like
 from oscaxr.measure.statistics import Stat
 from oscaxr.model import names as n
@@ -176,14 +176,9 @@ def take_windows(
 ) -> xr.DataArray:
     """Take windows of a variable, and work on them without holding all of them."""
     windows: xr.DataArray = sequences(ds, variable, segments, pre=pre, post=post, **options)
-    length = windows.sizes[n.SEQUENCE]
-    if not length:
-        raise WindowError(
-            f"none of the {segments.sizes[n.SEGMENT]} windows lies within the recording: shorten "
-            f"{option('pre')} or {option('post')}, or use {option('edge', 'nan')}"
-        )
     if baseline is None and not integrate:
         return windows
+    length = windows.sizes[n.SEQUENCE]
     step = max(1, length * _BLOCK_BYTES // max(1, windows.nbytes))
     windows = windows.chunk({n.SEQUENCE: step})
     if baseline is not None:

@@ -271,6 +271,7 @@ _SEQUENCE_COORDS = (
         n.SEQUENCE,
         "int",
         "segment number of the sequence, or its position among the frames asked for",
+        comment=".sel(sequence=...) takes these labels, .isel(sequence=...) positions",
         dims=(n.SEQUENCE,),
     ),
     _index(n.REL_TIME, "float", "time from the reference frame", "s", dims=(n.REL_TIME,)),

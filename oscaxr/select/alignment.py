@@ -55,6 +55,11 @@ def tracked(ds: xr.Dataset) -> xr.Dataset:
     if n.TRACKING_ID not in ds.coords or ds[n.TRACKING_ID].dims != (n.ROI,):
         if n.TRACKING_ID in ds.dims:
             return ds
+        if n.ROI not in ds.dims:
+            raise TrackingError(
+                f"no coordinate 'tracking_id' over ROIs, and no ROIs (dims: {list(ds.dims)}): "
+                "align before the mean over ROIs is taken; that over 'sequence' alone keeps them"
+            )
         raise TrackingError(f"no coordinate 'tracking_id' over ROIs (coords: {list(ds.coords)})")
     ids = ds[n.TRACKING_ID].values
     rows = np.flatnonzero(ids != n.UNTRACKED)

@@ -176,7 +176,10 @@ def select_segments(
 def segment_part(ds: xr.Dataset) -> xr.Dataset:
     """Return the part of a session that runs over segments: stimulus table and patches."""
     if n.SEGMENT not in ds.dims:
-        raise CriterionError(f"no dim 'segment' in {tuple(ds.sizes)}: give a session or selection")
+        hint = "give a session or selection"
+        if n.SEQUENCE in ds.dims:
+            hint = "of sequences, take u.isel(sequence=u.gabor_frame == 'U')"
+        raise CriterionError(f"no dim 'segment' in {tuple(ds.sizes)}: {hint}")
     part = ds.drop_dims(set(ds.dims) - {n.SEGMENT, n.PATCH})
     if any(part.variables[name].chunks is not None for name in part.coords):
         # All at once: each column on its own would be a graph, or a pool of processes, of its own.

@@ -50,6 +50,7 @@ def find_references(
     if len(given) != 1:
         found = " and ".join(given) or "none"
         raise WindowError(f"give one of segments, frames and times (found: {found})")
+    _check_kind(given[0], asked[given[0]])
     check_same_session(ds, asked[given[0]])
     # Variables, not coordinates: making a DataArray of each costs more than reading the windows.
     facts = {name: ds.variables[name] for name in ds.coords if not ds.variables[name].dims}
@@ -71,6 +72,19 @@ def find_references(
     return ReferenceFrames(values.astype(np.int64), labels, "frames number", length, None, coords)
 
 
+def _check_kind(given: str, value: Any) -> None:
+    """Refuse frames given as segments, and the like, where a name tells them apart."""
+    name, kind = str(getattr(value, "name", "")), given
+    if isinstance(value, xr.Dataset) or name in (n.SEGMENT, n.SEQUENCE):
+        name, kind = name or "a selection", "segments"
+    elif "_frame_" in name or name == "reference_frame":
+        kind = "frames"
+    elif name in ("start_time", "stop_time", *CLOCK_DIMS.values()):
+        kind = "times"
+    if kind != given:
+        raise WindowError(f"{name}: these are {kind}, not {given}; give them as {kind}=")
+
+
 def _of_segments(
     ds: xr.Dataset, clock: Clock, segments: Any, facts: Mapping[Hashable, xr.Variable]
 ) -> ReferenceFrames:
@@ -79,8 +93,6 @@ def _of_segments(
         table = segment_part(segments)
         numbers = table[n.SEGMENT].values
     else:
-        if "_frame_" in str(getattr(segments, "name", "")):
-            raise WindowError(f"{segments.name} are frames, not segments: give them as frames=")
         numbers = whole_numbers(segments, "segments (give a selection of them, or their numbers)")
         table = segment_part(ds)
     known = ds.indexes[n.SEGMENT] if n.SEGMENT in ds.indexes else table.indexes[n.SEGMENT]
@@ -89,7 +101,7 @@ def _of_segments(
         missing = np.asarray(numbers)[positions < 0]
         raise WindowError(
             f"{len(missing)} segment(s) are not in this session's table of {len(known)} segments: "
-            f"{few(missing)}"
+            f"{few(missing)}. If these are frames, give them as frames="
         )
     if not isinstance(segments, xr.Dataset):
         table = table.isel({n.SEGMENT: positions})
@@ -119,9 +131,12 @@ def _of_times(
     timestamps = ds[CLOCK_DIMS[clock]].values
     outside = values[~((values >= timestamps[0]) & (values <= timestamps[-1]))]
     if outside.size:
+        in_s = values / 1000
+        is_ms = ((in_s >= timestamps[0]) & (in_s <= timestamps[-1])).all()
+        hint = ". Times are seconds: these seem to be milliseconds, or frames" if is_ms else ""
         raise WindowError(
             f"{outside.size} time(s) lie outside the recording ({timestamps[0]:.3f} to "
-            f"{timestamps[-1]:.3f} s): {', '.join(f'{time:g}' for time in outside[:10])}"
+            f"{timestamps[-1]:.3f} s): {', '.join(f'{time:g}' for time in outside[:10])}{hint}"
         )
     frames = nearest_frames(timestamps, values)
     carried = _carried(times)

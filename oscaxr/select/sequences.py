@@ -107,9 +107,10 @@ def sequences(
     Raises
     ------
     WindowError
-        If the window is empty, or leaves the recording under ``edge="raise"``; if a segment, frame
-        or time does not exist; if several variables run on different clocks; or if the session was
-        cut along a clock and `times` are not given.
+        If the window is empty, is longer than the recording (or whole thousands of seconds: those
+        are milliseconds), or leaves the recording under ``edge="raise"``; if ``edge="drop"`` would
+        leave no window of any; if a segment, frame or time does not exist; if several variables run
+        on different clocks; or if the session was cut along a clock and `times` are not given.
     SessionMismatchError
         If the segments, frames or times are of another session.
     MissingVariableError
@@ -245,6 +246,7 @@ def _offsets(
     before, after = (int(count) for count in pad)
     if not np.isfinite(pre) or (post is not None and not np.isfinite(post)):
         raise WindowError(f"{option('pre', pre)} and {option('post', post)}: give finite seconds")
+    _check_seconds({"pre": pre, "post": post}, found.n_frames / fps)
     first = -int(np.round(pre * fps)) - before
     length = None
     if post is not None:
@@ -262,6 +264,18 @@ def _offsets(
             f"window: frames {first} to {stop} (exclusive) at {fps:.2f} Hz. It is to end later."
         )
     return np.arange(first, stop), length
+
+
+def _check_seconds(given: Mapping[str, float | None], recorded: float) -> None:
+    """Refuse windows that can only be meant in milliseconds."""
+    for name, value in given.items():
+        size = abs(value or 0)
+        if size > recorded or (size > _LONG_WINDOW and size % 1000 == 0):
+            raise WindowError(
+                f"{option(name, value)} is a window of {size:g} s in a recording of {recorded:.0f} "
+                "s: pre and post are seconds. For milliseconds, give "
+                f"{option(name, (value or 0) / 1000)}"
+            )
 
 
 def _within(
@@ -285,6 +299,11 @@ def _within(
     )
     if edge == "raise":
         raise WindowError(f"{message}. Shorten pre or post, or {option('edge', 'drop')} or 'nan'.")
+    if outside.all():
+        raise WindowError(
+            f"{message}: none of the {len(outside)} windows is left. Shorten {option('pre')} or "
+            f"{option('post')}; {option('edge', 'nan')} keeps them, filled with NaN"
+        )
     warn(
         f"{message} and were dropped. {option('edge', 'nan')} keeps them, filled with NaN.",
         DroppedSequencesWarning,
@@ -358,6 +377,8 @@ def _coords(
     return {**{str(name): coord for name, coord in found.coords.items()}, **variables}
 
 
+# Longer windows than this, s, in whole thousands, are meant in milliseconds.
+_LONG_WINDOW: Final = 100.0
 # Of windows on dask, a block has about this many bytes.
 _DASK_BYTES: Final = 32 * 2**20
 # Windows are read and reduced this many bytes at a time.

@@ -21,6 +21,7 @@ from oscaxr.errors import (
     MissingVariableError,
     SessionMismatchError,
     TrackingError,
+    WindowError,
 )
 
 # The package's function of the same name hides the module.
@@ -318,6 +319,6 @@ def test_over_tracked_rois_and_sessions(mouse):
 
 
 def test_of_windows_that_all_leave_the_recording(mouse):
-    with pytest.warns(DroppedSequencesWarning):
-        found = unexpected_index_of(mouse[0], pre=1e5, permutations=5)
-    assert found["index"].isnull().all()
+    for pre, says in ((1e5, "For milliseconds"), (220, "none of the")):
+        with pytest.raises(WindowError, match=says):
+            unexpected_index_of(mouse[0], pre=pre, permutations=5)

@@ -246,9 +246,10 @@ def test_windows_that_leave_the_recording(first, tmp_path):
     told(*words, "-o", tmp_path / "nan.csv", "--edge", "nan")
     assert pd.read_csv(tmp_path / "nan.csv")["dff"].isna().any()
     assert "Shorten pre or post" in refused(*words, "-o", tmp_path / "r.nc", "--edge", "raise")
-    done = invoke("extract", first, "gabor_frame=U", "--pre", 500, "-o", tmp_path / "none.nc")
-    assert done.exit_code == 1
-    assert "none of the" in done.stderr
+    for post, says in ((80, "none of the"), (500, "For milliseconds, give --post 0.5")):
+        done = invoke("extract", first, "gabor_frame=U", "--post", post, "-o", tmp_path / "none.nc")
+        assert done.exit_code == 1
+        assert says in done.stderr
     assert not (tmp_path / "none.nc").exists()
 
 

@@ -234,3 +234,10 @@ def test_files_stay_lazy_and_close(sample_path):
         t.dff.isel(time=slice(5)), ds.dff.isel(time=slice(5)).sel(roi=t.roi.values)
     )
     t.close()
+
+
+def test_means_over_rois_are_explained():
+    mouse = [ox.sample.session(spec) for spec in ox.sample.mouse_specs(scale=0.02, n_rois=4)]
+    means = [ds.osca.sequences(segments=[3, 4], post=0.3).mean(("sequence", "roi")) for ds in mouse]
+    with pytest.raises(ox.errors.TrackingError, match="align before the mean over ROIs is taken"):
+        ox.align_tracked(means)

@@ -153,3 +153,28 @@ def test_what_is_kept(ds):
     assert found.coords["segment"].values.tolist() == [4, 6]
     assert found.coords["session_id"].dims == ()
     assert isinstance(found.coords["session_id"], xr.Variable)
+
+
+@pytest.mark.parametrize("wrap", [lambda array: array, lambda array: array.to_series()])
+def test_what_is_given_as_something_else_is_told_by_its_name(ds, wrap):
+    chosen = ox.select_segments(ds, gabor_frame="A")
+    columns = {
+        "segments": chosen.segment,
+        "frames": chosen.start_frame_twop,
+        "times": chosen.start_time,
+    }
+    for kind, column in columns.items():
+        for given in columns.keys() - {kind}:
+            with pytest.raises(WindowError, match=f"are {kind}, not {given}; give them as {kind}="):
+                references(ds, **{given: wrap(column)})
+    for given in ("frames", "times"):
+        with pytest.raises(WindowError, match=f"are segments, not {given}"):
+            references(ds, **{given: chosen})
+
+
+def test_numbers_without_a_name_get_a_hint(ds):
+    chosen = ox.select_segments(ds, gabor_frame="A")
+    with pytest.raises(WindowError, match="If these are frames, give them as frames="):
+        references(ds, segments=chosen.start_frame_twop.values)
+    with pytest.raises(WindowError, match="seem to be milliseconds"):
+        references(ds, times=chosen.start_time.values * 1000)

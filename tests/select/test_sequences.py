@@ -136,6 +136,10 @@ def test_sequences_equal_a_loop(each, lookups, source, data):
     last = np.full(len(frames), stop) if lengths is None else np.asarray(lengths, dtype=int) - n_pre
     frames = np.asarray(frames, dtype=int)
     whole = (frames - n_pre >= 0) & (frames + last < total)
+    if edge == "drop" and len(offsets) and len(frames) and not whole.any():
+        with pytest.raises(WindowError, match=f"none of the {len(frames)} windows is left"):
+            ox.sequences(session, name, **options)
+        return
     if edge == "drop" and len(offsets):
         wanted, times = wanted[whole], times[whole]
     with warnings.catch_warnings(record=True) as caught:
@@ -281,8 +285,43 @@ def test_the_warning_comes_once_for_several_variables_and_names_segments(ds):
 
 def test_many_dropped_sequences_are_named_in_short(ds):
     with pytest.warns(DroppedSequencesWarning, match=r"0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\.\)"):
-        u = ox.sequences(ds, "dff", frames=np.zeros(100, int), pre=1, post=1)
-    assert u.sizes["sequence"] == 0
+        u = ox.sequences(ds, "dff", frames=np.r_[np.zeros(100, int), 300], pre=1, post=1)
+    assert u.sizes["sequence"] == 1
+
+
+def test_a_selection_of_which_no_window_is_left_is_refused(ds):
+    with pytest.raises(WindowError, match="none of the 2 windows is left"):
+        ox.sequences(ds, "dff", frames=[0, 1], pre=1, post=1)
+    assert ox.sequences(ds, "dff", frames=[0, 1], pre=1, post=1, edge="nan").sizes["sequence"] == 2
+    # What was empty before stays so.
+    nothing = ox.select_segments(ds, gabor_frame="U").isel(segment=[])
+    assert ox.sequences(ds, "dff", nothing, pre=1, post=1).sizes["sequence"] == 0
+
+
+@pytest.mark.parametrize("edge", ["drop", "nan", "raise"])
+@pytest.mark.parametrize(
+    ("window", "hint"),
+    [
+        ({"post": 600}, "post=0.6"),
+        ({"pre": 500, "post": 1}, "pre=0.5"),
+        ({"post": -700}, "t=-0.7"),
+    ],
+)
+def test_windows_in_milliseconds_are_refused(ds, window, hint, edge):
+    with pytest.raises(WindowError, match=rf"seconds. For milliseconds, give .*{hint}"):
+        ox.sequences(ds, "dff", frames=[300], edge=edge, **window)
+    with pytest.raises(WindowError, match="For milliseconds"):
+        ox.responses(ds, ds.segment.values[:2], **window)
+
+
+def test_whole_thousands_are_milliseconds_in_a_long_recording():
+    times = np.arange(70_000) / 30
+    trace = xr.DataArray(np.zeros(len(times)), dims="time", coords={"time": times})
+    long = xr.Dataset({"pupil_diameter": trace}, attrs={"twop_fps": 30.0, "n_frames_twop": 70_000})
+    options = {"frames": [35_000], "edge": "nan"}
+    with pytest.raises(WindowError, match=r"give post=1\.0"):
+        ox.sequences(long, "pupil_diameter", post=1000, **options)
+    assert ox.sequences(long, "pupil_diameter", post=150, **options).sizes["rel_time"] == 4500
 
 
 def test_whole_segments_of_unequal_length(ds):
