@@ -6,6 +6,7 @@ from typing import Any as _Any
 
 from oscaxr import accessor as accessor  # registers ds.osca and da.osca
 from oscaxr import analyses
+from oscaxr.bridges.long_tables import to_frame
 from oscaxr.bridges.pandas_frames import from_hierarchical_frame, to_hierarchical_frame
 from oscaxr.bridges.pynapple import to_numpy, to_pynapple
 from oscaxr.errors import OscaxrError, OscaxrWarning
@@ -77,6 +78,7 @@ __all__ = [
     "save",
     "convert",
     "open_exported",
+    "to_frame",
     "to_hierarchical_frame",
     "from_hierarchical_frame",
     "to_pynapple",

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 import xarray as xr
 
-from oscaxr.bridges import pandas_frames, pynapple
+from oscaxr.bridges import long_tables, pandas_frames, pynapple
 from oscaxr.errors import AccessorError
 from oscaxr.measure import activity, quality, scaling, statistics, transform
 from oscaxr.model import traces
@@ -97,6 +97,7 @@ class _Accessor:
     integrate = _method(transform.integrate)
     interpolate = _method(traces.interpolate)
     stats = _method(statistics.stats)
+    to_frame = _method(long_tables.to_frame)
     tracked = _method(alignment.tracked)
     active_rois = _method(activity.active_rois)
     plateau_traces = _method(activity.plateau_traces)

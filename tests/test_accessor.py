@@ -77,6 +77,7 @@ CASES = {
         "validate": {},
     },
     "sequences of several": {
+        "to_frame": {"columns": ["gabor_frame"]},
         "scale": {"ds": "the session"},
         "baseline": {"window": 0.1},
         "smooth": {"frames": 3},
@@ -90,6 +91,7 @@ CASES = {
         "integrate": {},
         "stats": {"dim": ("sequence", "roi"), "error": "std"},
         "to_hierarchical_frame": {},
+        "to_frame": {},
     },
     "trace": {
         "tracked": {},

@@ -12,7 +12,7 @@ import xarray as xr
 from rich.filesize import decimal
 
 from oscaxr import measure, save
-from oscaxr.bridges.pandas_frames import check_rows, write_long_table
+from oscaxr.bridges.long_tables import CSV_HINT, check_rows, write_long_table
 from oscaxr.cli import console
 from oscaxr.cli.look import left_of
 from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, takes_segments
@@ -218,7 +218,7 @@ def _write(
     table = result if isinstance(result, xr.Dataset) else result.to_dataset()
     of_sequences = {name for name, one in table.coords.items() if one.dims == (n.SEQUENCE,)}
     columns = [name for name in criteria if name in of_sequences - {n.SEQUENCE, n.SEGMENT}]
-    check_rows(table)
+    check_rows(table, CSV_HINT)
     with (
         progress_bar(f"writing {out.name}") as report,
         console.new_file(out, overwrite=overwrite) as temporary,

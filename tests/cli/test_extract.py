@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import oscaxr as ox
 from command_line import invoke, refused, told, told_json
 from how_many import examples
-from oscaxr.bridges import pandas_frames
+from oscaxr.bridges import long_tables
 from oscaxr.cli import extract as extract_command
 
 
@@ -83,8 +83,8 @@ def test_the_long_table_equals_loops(tmp_path_factory, dims, sizes, dtype, block
     columns = ("gabor_frame",) if "sequence" in dims else ()
     reports = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pandas_frames, "_BLOCK_ROWS", block_rows)
-        pandas_frames.write_long_table(data, path, columns, lambda *done: reports.append(done))
+        patch.setattr(long_tables, "_BLOCK_ROWS", block_rows)
+        long_tables.write_long_table(data, path, columns, lambda *done: reports.append(done))
     wanted = by_loops(data, columns)
     read = columns_of(path)
     assert list(read) == list(wanted[0])
@@ -109,7 +109,7 @@ def as_values(texts: list[str], dtype: np.dtype) -> np.ndarray:
 
 
 def test_a_table_too_long_is_refused_before_anything_is_read(first, tmp_path, monkeypatch):
-    monkeypatch.setattr(pandas_frames, "MAX_ROWS", 500)
+    monkeypatch.setattr(long_tables, "MAX_ROWS", 500)
     out = tmp_path / "u.csv"
     text = refused("extract", first, "gabor_frame=U", "-o", out)
     assert "is too long; the longest has 500" in text
