@@ -77,7 +77,9 @@ def check_honoured(
     ]
     if useless:
         raise OptionError(
-            f"{' and '.join(useless)}: {place} is {format_name}, which has no such choice. Of the "
+            f"{' and '.join(useless)}: {place} is {format_name}, which has no such choice: traces "
+            "and ROIs are those that it holds (NWB files: dF/F; of dendrites the ROIs by EXTRACT, "
+            "of somata those by the Allen segmentation). Of the "
             f"options of opening, it honours {', '.join(o for o in DEFAULTS if o in honoured)}."
         )
 

@@ -143,6 +143,13 @@ def remove(path: Path) -> None:
     """Remove a file or a folder with all that is in it, as far as possible."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
+        # That holds a handle for each level; where handles ran out, one at a time may do.
+        for folder, _, names in os.walk(path, topdown=False):
+            for name in names:
+                with suppress(OSError):
+                    Path(folder, name).unlink()
+            with suppress(OSError):
+                Path(folder).rmdir()
     else:
         with suppress(OSError):
             path.unlink()
@@ -199,9 +206,13 @@ def atomic_target(
     check_free()
     with ExitStack() as held:
         held.callback(remove, lock)
+        parts = (temporary.with_name(temporary.name + ".d"), temporary)
+        # Once while the lock is held, and again when its handle is free for it.
+        for part in parts:
+            held.callback(remove, part)
         with explained(f"could not write {shown}"):
             held.enter_context(_take_lock(lock))
-        for part in (temporary.with_name(temporary.name + ".d"), temporary):
+        for part in parts:
             held.callback(remove, part)
         yield temporary
         with explained(f"could not complete {shown}"):

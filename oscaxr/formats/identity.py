@@ -16,7 +16,7 @@ _LINE_OF_GENOTYPE: Final = {"Cux2": LINES[0], "Rbp4": LINES[1]}
 
 _NAME: Final = re.compile(
     r"sub-(?P<mouse>\d+)_ses-(?:(?P<id>\d{9,})|(?P<time>\d{8}T\d{6}))"
-    r"(?:_obj-(?P<obj>[A-Za-z0-9]+))?(?:_(?P<parts>[a-z]+(?:\+[a-z]+)*))?\.nwb"
+    r"(?:_obj-(?P<obj>[A-Za-z0-9]+))?(?:_(?P<parts>[a-z]+(?:\+[a-z]+)*))?\.(?i:nwb)"
 )
 
 

@@ -1,5 +1,6 @@
 """How each variable is stored: dtype, chunks, attributes. Decided here, for both file formats."""
 
+import itertools
 import math
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -111,6 +112,9 @@ def prepare(
         name, digest = str(key), None
         try:
             found, dtype, extra = _encoded(name, variable, layout.dtypes[name], file_format)
+            letters = [_letters_dim(width, ds.sizes) for width in found.dims[variable.ndim :]]
+            if letters:
+                found.dims = (*variable.dims, *letters)
         except ExportContentError as error:
             problems.append(str(error))
             continue
@@ -226,11 +230,16 @@ def _time_attrs(name: str, variable: xr.Variable, dtype: np.dtype[Any]) -> dict[
 
 
 def _as_characters(variable: xr.Variable, attrs: dict[str, Any]) -> _Encoded:
-    """Return text as netCDF keeps it: characters along one more dim."""
+    """Return text as netCDF keeps it: characters along one more dim, named by its length yet."""
     characters = as_characters(variable.values)
-    # So that a reader, too, finds one dim a length.
-    dims = (*variable.dims, f"string{characters.shape[-1]}")
+    dims = (*variable.dims, characters.shape[-1])
     return xr.Variable(dims, characters, variable.attrs), np.dtype("S1"), attrs
+
+
+def _letters_dim(width: Hashable, taken: Mapping[Hashable, int]) -> str:
+    """Return the dim of so many letters: a reader finds one a length, and no dim of the data."""
+    names = (f"string{width}{'_' * k}" for k in itertools.count())
+    return next(name for name in names if name not in taken)
 
 
 def as_characters(values: Array, width: int = 0) -> Array:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oscaxr as ox
 from example_sessions import SHARED
 from oscaxr.errors import (
     AmbiguousSessionError,
@@ -23,6 +24,7 @@ from oscaxr.formats.identity import Identity, parse_name, utc_stamp
 from oscaxr.formats.nwb.header import read_identity
 from oscaxr.sessions.find import find_sessions, say_problems, sessions_below
 from oscaxr.sessions.owners import find_places
+from small_sessions import small_spec
 
 SESSIONS = SHARED / "sessions"
 
@@ -423,3 +425,11 @@ def test_example_sessions():
         assert identity.session_id == files.identity.session_id
         assert 0 < identity.n_tracked < identity.n_rois
         assert find_places(SESSIONS, files.identity.session_id) == files.paths
+
+
+def test_names_in_capitals_say_as_much(tmp_path):
+    path = ox.sample.write_nwb(small_spec(), tmp_path / "data")
+    named = path.rename(path.with_suffix(".NWB"))
+    (tmp_path / "data" / "sub-1_ses-999999999_behavior+ophys.NWB").write_bytes(b"never read")
+    with ox.open_session(small_spec().session_id, datadir=tmp_path) as ds:
+        assert ds.encoding["source"] == str(named)

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import hypothesis
 import hypothesis.extra.numpy as hypothesis_numpy
@@ -831,3 +832,35 @@ def test_memory_is_bounded(tmp_path, suffix, monkeypatch):
     np.testing.assert_array_equal(found["dff"].values, values)
     assert max(read) <= 2**16
     assert sum(read) == values.nbytes
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+@pytest.mark.parametrize(
+    "variable",
+    [("string1", ["a", "b"]), ("string3", ["abc", "b"]), (("string2", "string2_"), [["ab"]])],
+)
+def test_texts_along_a_dim_that_is_called_as_netcdf_calls_their_letters(variable, suffix, tmp_path):
+    ds = xr.Dataset(
+        {"words": variable, "others": ("i", ["abc", "a"]), "number": ("string2", [1.0])}
+    )
+    with open_exported(save(ds, tmp_path / f"s.{suffix}")) as back:
+        xr.testing.assert_identical(back.load(), ds)
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "zarr.zip", "nc"])
+def test_nothing_is_left_when_handles_run_out(suffix, tmp_path):
+    resource = pytest.importorskip("resource")
+    ds = xr.Dataset({f"x{k}": ("i", np.arange(5000) + k) for k in range(40)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    failed = 0
+    for spare in range(12):
+        held = len(list(Path("/dev/fd").iterdir())) - 1
+        resource.setrlimit(resource.RLIMIT_NOFILE, (held + spare, hard))
+        try:
+            ox.save(ds, tmp_path / f"s.{suffix}", overwrite=True)
+        except ExportError:
+            failed += 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert {path.name for path in tmp_path.iterdir()} <= {f"s.{suffix}"}
+    assert failed
