@@ -16,6 +16,11 @@ from typing import Final
 
 _ON_COMMAND_LINE: Final = ContextVar("_ON_COMMAND_LINE", default=False)
 
+Told = tuple[str, type["OscaxrWarning"]]
+"""A warning: its words and its kind."""
+
+_COLLECTED: ContextVar[list[Told] | None] = ContextVar("_COLLECTED", default=None)
+
 
 # User and password of an address in a text; and its query or fragment, which may be a signature.
 _ADDRESS: Final = re.compile(
@@ -236,6 +241,10 @@ def warn(message: str, category: type[OscaxrWarning]) -> None:
     >>> caught[0].category.__name__
     'OscaxrWarning'
     """
+    collected = _COLLECTED.get()
+    if collected is not None:
+        collected.append((message, category))
+        return
     frame: FrameType | None = sys._getframe(1)
     level = 2
     while frame is not None and _is_inside(frame):
@@ -252,6 +261,17 @@ def warn_once(message: str, category: type[OscaxrWarning]) -> None:
 
 
 _SAID: Final[set[str]] = set()
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[Told]]:
+    """Keep what this thread warns of for later: what others do to the filters cannot lose it."""
+    told: list[Told] = []
+    token = _COLLECTED.set(told)
+    try:
+        yield told
+    finally:
+        _COLLECTED.reset(token)
 
 
 def _is_inside(frame: FrameType) -> bool:

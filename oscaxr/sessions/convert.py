@@ -17,8 +17,9 @@ from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.progress import Report, progress_bar
 from oscaxr.sessions.asked import named_sources
 from oscaxr.sessions.open import SessionSource
+from oscaxr.sessions.tasks import NoResult
 from oscaxr.sessions.tree import Errors, check_errors, tell_failures
-from oscaxr.sessions.workers import NoResult, run_each
+from oscaxr.sessions.workers import run_each
 
 Format = Literal["zarr", "zarr.zip", "nc"]
 Status = Literal["written", "replaced", "verified", "failed"]

@@ -17,8 +17,9 @@ from oscaxr.options import DEFAULTS, PathLike, check_options
 from oscaxr.progress import progress_bar
 from oscaxr.sessions.asked import many_sources
 from oscaxr.sessions.open import SessionSource, Table
+from oscaxr.sessions.tasks import NoResult
 from oscaxr.sessions.tree import Errors, check_errors, facts_of, node_of, tell_failures, tree_of
-from oscaxr.sessions.workers import NoResult, run_each
+from oscaxr.sessions.workers import run_each
 
 Array = np.ndarray[Any, Any]
 
@@ -176,6 +177,11 @@ def map_sessions(
     Processes start with the libraries loaded and nothing else, have the present environment and
     working folder, use one thread each for linear algebra, and end with the call. In a script, what
     uses them stands below ``if __name__ == "__main__":``.
+
+    All that was started has ended before this returns or raises. After an error or Ctrl-C, what
+    waits is not begun; what runs in threads or on a cluster, where nothing can stop it, is waited
+    for. Warnings of oscaxr in threads are given by this function in the end, since there filters of
+    warnings hold for all threads at once: set them around the call, not in `func`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Where many tasks run, and what comes of each: processes, threads, this one, or a cluster."""
+"""Where many tasks run: in processes, in threads, here, or on a cluster."""
 
 import multiprocessing
 import os
@@ -6,23 +6,30 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any, Final
-from uuid import uuid4
 
 import numpy as np
 
 from oscaxr.arrays.columns import VARIABLE as THREADS_VARIABLE
-from oscaxr.errors import CriterionError, WorkersError
+from oscaxr.errors import CriterionError, Told, WorkersError, collected_warnings, warn
 from oscaxr.progress import Report
+from oscaxr.sessions.cluster import on_cluster
+from oscaxr.sessions.tasks import NoResult, Run, call, call_sent, later_interrupts
 
 # A task that was running when a worker died is tried again, alone in a pool, this often.
 RETRIES: Final = 2
@@ -38,16 +45,6 @@ _PRELOADED: Final = (
 # As many workers as cores, each with as many threads for linear algebra, hinder each other.
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
-# What a client of a cluster that takes no more work says of itself.
-_CLOSED: Final = ("closing", "closed")
-
-
-@dataclass(frozen=True)
-class NoResult:
-    """Stands for the result of a task that gave none."""
-
-    reason: str
-
 
 def run_each(
     function: Callable[[Any], Any],
@@ -60,101 +57,28 @@ def run_each(
     """Call a function with each of many items, one task an item."""
     if workers is not None and workers < 1:
         raise CriterionError(f"workers={workers}: at least one is needed")
-    run = _Run(function, items, report)
+    run = Run(function, items, report)
     report(0, len(items))
     if hasattr(scheduler, "scheduler_info"):
-        _on_cluster(run, scheduler)
+        on_cluster(run, scheduler)
     elif scheduler is None or scheduler == "processes":
         _in_processes(run, workers)
     elif scheduler == "threads":
-        from dask.system import CPU_COUNT
-
-        with ThreadPoolExecutor(workers or CPU_COUNT) as pool:
-            _here(run, pool.map)
+        _in_threads(run, workers)
     elif scheduler == "synchronous":
-        _here(run, map)
+        for number, item in enumerate(run.items):
+            run.done(number, call(run.function, item))
     else:
         words = "'processes', 'threads', 'synchronous', or a distributed.Client"
         raise CriterionError(f"scheduler={scheduler!r}: it is {words}")
     return [run.results[number] for number in range(len(items))]
 
 
-class _Run:
-    """The tasks of one call, and what has come of them so far."""
-
-    def __init__(
-        self, function: Callable[[Any], Any], items: Sequence[Any], report: Report
-    ) -> None:
-        self.function = function
-        self.items = items
-        self.report = report
-        self.results: dict[int, Any] = {}
-
-    def check_pickles(self) -> None:
-        """Find out before anything runs."""
-        from cloudpickle import dumps
-
-        try:
-            dumps(self.function)
-        except Exception as error:
-            raise CriterionError(
-                f"the function cannot be sent to other processes: {type(error).__name__}: {error}. "
-                "Give it plain values, or use scheduler='threads'"
-            ) from error
-
-    def pickled(self, number: int) -> bytes:
-        """Return a task as it is sent to another process."""
-        from cloudpickle import dumps
-
-        task: bytes = dumps((self.function, self.items[number]))
-        return task
-
-    def done(self, number: int, result: Any) -> None:
-        """Take in the result of a task."""
-        self.results[number] = result
-        self.report(len(self.results), len(self.items))
-
-    def done_elsewhere(self, number: int, pickled: bytes) -> None:
-        """Take in the result of a task that ran in another process."""
-        self.done(number, pickle.loads(pickled))  # noqa: S301 (made by our own worker)
-
-
-def _call(function: Callable[[Any], Any], item: Any) -> Any:
-    """Do a task."""
-    try:
-        return function(item)
-    # An exit would end this process or the worker, and with it the other tasks.
-    except (Exception, SystemExit) as error:
-        return NoResult(f"{type(error).__name__}: {error}")
-
-
-def _call_sent(pickled: bytes) -> bytes:
-    """Do a task in another process."""
-    from cloudpickle import dumps
-
-    result = _call(_unpacked_call, pickled)
-    try:
-        # Here, so that a result that does not pickle is this task's failure alone.
-        return bytes(dumps(result))
-    except Exception as error:
-        reason = (
-            "what the function returned cannot be sent back by the worker: "
-            f"{type(error).__name__}: {error}. Return numbers, arrays or tables, or use "
-            "scheduler='threads'"
-        )
-        return pickle.dumps(NoResult(reason))
-
-
-def _unpacked_call(pickled: bytes) -> Any:
-    function, item = pickle.loads(pickled)  # noqa: S301 (made by our own parent)
-    return function(item)
-
-
 def _call_in_pool(pickled: bytes) -> bytes:
     """Do a task in a process of a pool, which hears Ctrl-C only while it works."""
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        return _call_sent(pickled)
+        return call_sent(pickled)
     except KeyboardInterrupt:
         # Its parent has heard it too, and says so: no trace from each worker.
         return pickle.dumps(NoResult("interrupted"))
@@ -163,13 +87,33 @@ def _call_in_pool(pickled: bytes) -> bytes:
 
 
 # -- threads and processes of this machine --------------------------------------------------------
-def _here(run: _Run, apply: Callable[..., Iterable[Any]]) -> None:
-    # What waits in threads is cancelled, should this be interrupted.
-    for number, result in enumerate(apply(partial(_call, run.function), run.items)):
-        run.done(number, result)
+def _in_threads(run: Run, workers: int | None) -> None:
+    from dask.system import CPU_COUNT
+
+    told: list[Told] = []
+    pool = ThreadPoolExecutor(workers or CPU_COUNT)
+    # Filters of warnings hold for all threads at once. Two that set them aside for a while, as
+    # xarray does in a mean, may put back each other's: here they are as they were in the end.
+    with warnings.catch_warnings():
+        try:
+            with later_interrupts():
+                tasks = pool.map(partial(_call_listening, run.function), run.items)
+            for number, (result, said) in enumerate(tasks):
+                run.done(number, result)
+                told += said
+        finally:
+            _end(pool)
+    for message, category in told:
+        warn(message, category)
 
 
-def _in_processes(run: _Run, workers: int | None) -> None:
+def _call_listening(function: Callable[[Any], Any], item: Any) -> tuple[Any, list[Told]]:
+    """Do a task in a thread; return what was warned of as well, to be said by the caller's."""
+    with collected_warnings() as told:
+        return call(function, item), told
+
+
+def _in_processes(run: Run, workers: int | None) -> None:
     from dask.system import CPU_COUNT
 
     run.check_pickles()
@@ -190,7 +134,7 @@ def _in_processes(run: _Run, workers: int | None) -> None:
             run.done(number, NoResult(reason))
 
 
-def _in_one_pool(run: _Run, numbers: Collection[int], workers: int) -> set[int]:
+def _in_one_pool(run: Run, numbers: Collection[int], workers: int) -> set[int]:
     """Run tasks in processes; return those that were running when one of these died."""
     from dask.system import CPU_COUNT
 
@@ -203,7 +147,9 @@ def _in_one_pool(run: _Run, numbers: Collection[int], workers: int) -> set[int]:
     try:
         while True:
             for number in islice(waiting, workers - len(running)):
-                running[pool.submit(_call_in_pool, run.pickled(number))] = number
+                pickled = run.pickled(number)
+                with later_interrupts():
+                    running[pool.submit(_call_in_pool, pickled)] = number
             if not running:
                 return set()
             for future in wait_for(running, return_when=FIRST_COMPLETED).done:
@@ -212,6 +158,13 @@ def _in_one_pool(run: _Run, numbers: Collection[int], workers: int) -> set[int]:
     except BrokenProcessPool:
         return set(running.values())
     finally:
+        _end(pool)
+
+
+def _end(pool: Executor) -> None:
+    """Wait until a pool has ended, however often Ctrl-C is pressed meanwhile."""
+    # (Interrupted, the joining of a thread takes it for ended, up to Python 3.12.)
+    with later_interrupts():
         pool.shutdown(cancel_futures=True)
 
 
@@ -242,15 +195,19 @@ def _context() -> BaseContext:
 
 
 def _check_that_workers_start() -> None:
-    with ProcessPoolExecutor(1, _context()) as pool:
-        try:
-            pool.submit(os.getpid).result()
-        except BrokenProcessPool as error:
-            raise WorkersError(
-                "no worker process could be started (what they said stands above). A script that "
-                "uses processes is read by each of them, so what it does has to stand below "
-                "if __name__ == '__main__':. Or use scheduler='threads'."
-            ) from error
+    pool = ProcessPoolExecutor(1, _context())
+    try:
+        with later_interrupts():
+            started = pool.submit(os.getpid)
+        started.result()
+    except BrokenProcessPool as error:
+        raise WorkersError(
+            "no worker process could be started (what they said stands above). A script that "
+            "uses processes is read by each of them, so what it does has to stand below "
+            "if __name__ == '__main__':. Or use scheduler='threads'."
+        ) from error
+    finally:
+        _end(pool)
 
 
 def _begin_worker(environment: Mapping[str, str]) -> None:
@@ -267,56 +224,3 @@ def _begin_worker(environment: Mapping[str, str]) -> None:
 def _end_with(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)
-
-
-# -- a cluster ------------------------------------------------------------------------------------
-def _on_cluster(run: _Run, client: Any) -> None:
-    if client.status in _CLOSED:
-        raise WorkersError(f"the client is {client.status}: make another distributed.Client")
-    run.check_pickles()
-    blamed = _round_on_cluster(run, client, range(len(run.items)))
-    if len(blamed) == 1:
-        # The engine has tried it several times, and lost no other: it is the one.
-        alone = blamed
-    else:
-        # Tasks that waited at the same workers are blamed with the one that killed them.
-        alone = {}
-        for number in blamed:
-            alone |= _round_on_cluster(run, client, [number])
-    for number, reason in alone.items():
-        run.done(number, NoResult(reason))
-
-
-def _round_on_cluster(run: _Run, client: Any, numbers: Collection[int]) -> dict[int, str]:
-    """Run tasks on a cluster; return those whose workers died again and again, and the reason."""
-    from distributed import KilledWorker
-    from distributed import as_completed as completed_on_cluster
-
-    futures = {
-        client.submit(
-            _call_sent,
-            run.pickled(number),
-            key=f"oscaxr-{uuid4().hex}-{number}",
-            pure=False,
-        ): number
-        for number in numbers
-    }
-    killed = {}
-    try:
-        for future in completed_on_cluster(futures):
-            number = futures[future]
-            if future.status == "finished":
-                run.done_elsewhere(number, future.result())
-                continue
-            error = future.exception() if future.status == "error" else None
-            if isinstance(error, KilledWorker):
-                killed[number] = f"the workers that ran it died each time: {error}"
-            else:
-                why = repr(error) if error else "was its client or its scheduler closed?"
-                run.done(number, NoResult(f"{future.status} on the cluster: {why}"))
-    finally:
-        # Of use when interrupted; what is done is not held by the cluster any longer either.
-        # One that was closed meanwhile has cancelled all, and takes no orders.
-        if client.status not in _CLOSED:
-            client.cancel(list(futures))
-    return killed

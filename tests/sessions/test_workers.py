@@ -1,71 +1,29 @@
 """Many tasks in processes, threads, here and on a cluster: what comes of each, whoever dies."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from command_line import without_ignored
-from oscaxr.errors import CriterionError, WorkersError
-from oscaxr.sessions.workers import RETRIES, NoResult, run_each
-
-
-def double(item):
-    return 2 * item
+from oscaxr.errors import CriterionError, OscaxrWarning, warn
+from oscaxr.sessions.tasks import NoResult
+from oscaxr.sessions.workers import RETRIES, run_each
+from tasks import Bound, attempts, dies_on_two, double, fails_awkwardly_on_two, lock_on_two
 
 
 def fails_on_two(item):
     if item == 2:
         raise ValueError("no luck")
     return item
-
-
-class Awkward(Exception):
-    """An error that cannot be sent from one process to another."""
-
-    def __init__(self):
-        super().__init__("not to be sent")
-        self.lock = threading.Lock()
-
-
-def fails_awkwardly_on_two(item):
-    if item == 2:
-        raise Awkward
-    return item
-
-
-def lock_on_two(item):
-    return threading.Lock() if item == 2 else item
-
-
-def dies_on_two(item, folder):
-    """Leave a trace of each attempt, and take some time, so that others run beside it."""
-    (folder / f"{item}-{os.getpid()}").touch()
-    if item == 2:
-        time.sleep(0.1)
-        os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.2)
-    return item
-
-
-def attempts(folder, item):
-    return len(list(folder.glob(f"{item}-*")))
-
-
-class Bound:
-    """A function with its arguments, as a class that pickles by its name."""
-
-    def __init__(self, function, *args):
-        self.function, self.args = function, args
-
-    def __call__(self, item):
-        return self.function(item, *self.args)
 
 
 SCHEDULERS = ["synchronous", "threads", "processes"]
@@ -175,6 +133,135 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     assert "if __name__ == '__main__'" in done.stderr.splitlines()[-1]
 
 
+# -- all that was started has ended ---------------------------------------------------------------
+def naps(item, folder):
+    (folder / f"{item} begun").touch()
+    time.sleep(0.3)
+    (folder / f"{item} ended").touch()
+
+
+@pytest.fixture
+def begun():
+    """Return what counts the tasks that began, and fails where anything of them goes on."""
+    before = set(threading.enumerate())
+
+    def count(folder):
+        counts = [len(list(folder.glob(f"* {word}"))) for word in ("begun", "ended")]
+        assert counts[0] == counts[1]
+        left = set(threading.enumerate()) - before
+        assert not [one for one in left if "ThreadPool" in one.name or "Executor" in one.name]
+        assert not multiprocessing.active_children()
+        return counts[0]
+
+    return count
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+def test_an_error_on_the_way_ends_all(tmp_path, begun, scheduler):
+    def fail(done, total):
+        if done:
+            raise RuntimeError("no luck")
+
+    with pytest.raises(RuntimeError, match="no luck"):
+        run_each(Bound(naps, tmp_path), range(20), scheduler=scheduler, workers=2, report=fail)
+    assert begun(tmp_path) <= 4
+
+
+@pytest.fixture
+def press():
+    """Return a function that presses Ctrl-C, some times, once there is something in a folder."""
+
+    def interrupt(number, frame):
+        # One that comes late would end the tests.
+        while frame is not None and frame.f_code is not run_each.__code__:
+            frame = frame.f_back
+        if frame is not None:
+            raise KeyboardInterrupt
+
+    def presses(folder, times, after):
+        while not list(folder.iterdir()):
+            time.sleep(0.005)
+        time.sleep(after)
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.04)
+
+    threads = []
+
+    def start(folder, times, after=0.0):
+        threads.append(threading.Thread(target=presses, args=(folder, times, after)))
+        threads[0].start()
+
+    usual = signal.signal(signal.SIGINT, interrupt)
+    yield start
+    threads[0].join()
+    signal.signal(signal.SIGINT, usual)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to this process")
+@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+def test_control_c_ends_all_however_often_it_is_pressed(tmp_path, press, begun, scheduler, times):
+    press(tmp_path, times)
+    with pytest.raises(KeyboardInterrupt):
+        run_each(Bound(naps, tmp_path), range(20), scheduler=scheduler, workers=2)
+    assert begun(tmp_path) <= 4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to this process")
+@pytest.mark.parametrize("moment", range(30))
+def test_control_c_at_any_time_leaves_no_process(tmp_path, press, begun, moment):
+    (tmp_path / "at once").touch()
+    folder = tmp_path / "traces"
+    folder.mkdir()
+    press(tmp_path, 2, moment / 100)
+    with pytest.raises(KeyboardInterrupt):
+        run_each(Bound(naps, folder), range(20), workers=2)
+    assert begun(folder) <= 4
+
+
+# -- warnings in threads, whose filters are the same for all --------------------------------------
+def test_a_warning_is_not_lost_to_what_another_thread_ignores():
+    ignored, told = threading.Event(), threading.Event()
+
+    def work(item):
+        if item == "ignore":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ignored.set()
+                assert told.wait(20)
+        else:
+            assert ignored.wait(20)
+            warn("mind the gap", OscaxrWarning)
+            told.set()
+
+    with pytest.warns(OscaxrWarning, match="mind the gap"):
+        assert run_each(work, ["ignore", "warn"], scheduler="threads", workers=2) == [None, None]
+
+
+def test_filters_that_threads_leave_otherwise_are_put_back():
+    events = [threading.Event() for _ in range(3)]
+    entered, entered_too, left = events
+
+    def work(item):
+        if item == "first":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                entered.set()
+                assert entered_too.wait(20)
+            left.set()
+        else:
+            assert entered.wait(20)
+            with warnings.catch_warnings():
+                entered_too.set()
+                assert left.wait(20)
+
+    before = list(warnings.filters)
+    assert run_each(work, ["first", "then"], scheduler="threads", workers=2) == [None, None]
+    assert warnings.filters == before
+
+
 INTERRUPTED = """
 import sys, time, pathlib
 import oscaxr.sessions.workers as w
@@ -216,95 +303,6 @@ def test_control_c_stops_the_workers(tmp_path):
     started = {name for name in names if " " not in name}
     assert len(started) == 2
     assert names == started | {f"{name} stopped" for name in started}
-
-
-# -- a real cluster -------------------------------------------------------------------------------
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    """A client of a cluster of two processes that gives up on a task after one more death."""
-    distributed = pytest.importorskip("distributed")
-    dask = pytest.importorskip("dask")
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
-            local_directory=str(tmp_path_factory.mktemp("cluster")), silence_logs="CRITICAL",
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):  # fmt: skip
-        yield client
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_failures_on_a_cluster(client):
-    told = []
-    found = run_each(
-        fails_awkwardly_on_two, [1, 2, 3], scheduler=client, report=lambda *n: told.append(n)
-    )
-    assert found == [1, NoResult("Awkward: not to be sent"), 3]
-    assert told[-1] == (3, 3)
-    found = run_each(lock_on_two, [1, 2, 3], scheduler=client)
-    assert found[::2] == [1, 3]
-    assert "cannot be sent back by the worker" in found[1].reason
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_a_worker_of_a_cluster_that_dies_again_and_again(client, tmp_path):
-    found = run_each(Bound(dies_on_two, tmp_path), [1, 2, 3, 4, 5], scheduler=client)
-    assert found[:1] + found[2:] == [1, 3, 4, 5]
-    assert "died each time" in found[1].reason
-    assert attempts(tmp_path, 2) >= 2
-
-
-def sleeps(item, folder):
-    (folder / str(item)).touch()
-    time.sleep(1)
-    return item
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_a_client_that_is_closed(client, tmp_path):
-    own = type(client)(client.cluster, set_as_default=False)
-
-    def close(done, total):
-        if done:
-            own.close()
-
-    found = run_each(Bound(sleeps, tmp_path), range(6), scheduler=own, report=close)
-    kept = [number for number, one in enumerate(found) if one == number]
-    assert 1 <= len(kept) < 6
-    lost = [one.reason for one in found if isinstance(one, NoResult)]
-    assert len(lost) == 6 - len(kept)
-    assert all("cancelled on the cluster: was its client" in reason for reason in lost)
-    with pytest.raises(WorkersError, match="make another"):
-        run_each(double, [1], scheduler=own)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_control_c_cancels_what_waits_on_a_cluster(client, tmp_path):
-    def interrupt():
-        while not list(tmp_path.iterdir()):
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    client.wait_for_workers(2)
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        run_each(Bound(sleeps, tmp_path), range(20), scheduler=client)
-    thread.join()
-    until = time.monotonic() + 20
-    while client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)):
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    time.sleep(1.5)
-    # What a worker has been given already, it does.
-    assert len(list(tmp_path.iterdir())) <= 4
-    assert run_each(double, [1, 2], scheduler=client) == [2, 4]
 
 
 def own_threads(_):
