@@ -81,6 +81,10 @@ class RemoteError(OscaxrError, ConnectionError):
     """A server cannot be reached, refuses, does not serve ranges, or drops the connection."""
 
 
+class PlaceError(OscaxrError, ValueError):
+    """A path can be none of a file on this computer: an address, NUL, a user who is not known."""
+
+
 class UnsafePathError(OscaxrError, ValueError):
     """A path that comes from elsewhere leads out of the folder that it is meant for."""
 

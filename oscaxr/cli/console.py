@@ -19,6 +19,7 @@ from rich.text import Text
 
 from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError, command_line_words, option
 from oscaxr.files.atomic import atomic_target, explained
+from oscaxr.paths import local_path
 
 FAILED: Final = 1
 PROBLEMS: Final = 3
@@ -41,6 +42,8 @@ OverwriteOption = Annotated[
 def tell(text: str = "", style: str | None = None, *, to_messages: bool = False) -> None:
     """Print text as it is: nothing in it is markup, and lines are not broken."""
     console = Console(stderr=to_messages, highlight=False)
+    # Names of files need not be text.
+    text = text.encode(errors="backslashreplace").decode()
     console.print(text, style=style, markup=False, soft_wrap=True)
 
 
@@ -114,7 +117,7 @@ def _show_warnings_as_notes() -> None:
 
 def check_target(path: Path, *, overwrite: bool) -> None:
     """Refuse a target that is there already, before any work is done."""
-    if path.exists() and not overwrite:
+    if local_path(path).exists() and not overwrite:
         raise TargetExistsError(
             f"{path} exists already. Give another path, or {option('overwrite', True)} to replace "
             "it."

@@ -20,6 +20,7 @@ from oscaxr.cli import console
 from oscaxr.cli.plot import check_format, save
 from oscaxr.errors import TargetExistsError, few, option
 from oscaxr.files.atomic import atomic_target, explained
+from oscaxr.paths import local_path
 from oscaxr.progress import progress_bar
 from oscaxr.sample.mouse import FileFormat
 from oscaxr.sample.place import why_not_ours
@@ -245,7 +246,7 @@ def demo_sessions(
     """Return the folder of the demo's sessions, written if they are not there and intact."""
     # They appear when they are complete, the list of their fingerprints last, so that a demo that
     # is stopped half-way leaves nothing that would be taken for sessions.
-    chosen = cache_folder() if folder is None else folder.absolute()
+    chosen = cache_folder() if folder is None else local_path(folder).absolute()
     if is_intact(chosen):
         return chosen, False
     occupied = chosen.exists() and (not chosen.is_dir() or any(chosen.iterdir()))

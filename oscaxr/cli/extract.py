@@ -20,8 +20,8 @@ from oscaxr.errors import CriterionError, ExportError, MissingVariableError, opt
 from oscaxr.formats.registry import EXPORTS, named_like
 from oscaxr.measure.statistics import Stat
 from oscaxr.model import names as n
-from oscaxr.model.synthetic import is_synthetic
 from oscaxr.model.invalid_rois import Invalid
+from oscaxr.model.synthetic import is_synthetic
 from oscaxr.progress import progress_bar
 from oscaxr.select.alignment import tracked as tracked_rois
 from oscaxr.select.criteria import Explanation, select_segments

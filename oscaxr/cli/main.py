@@ -1,5 +1,6 @@
 """The command ``oscaxr`` and its sub-commands."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, Final
@@ -74,7 +75,13 @@ class Command(TyperCommand):
         for option in (word.partition("=")[0] for word in args):
             if option in OPTIONS and option not in own:
                 ctx.fail(f"{option} is now {OPTIONS[option]}")
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, [_with_home(word) for word in args])
+
+
+def _with_home(word: str) -> str:
+    """Put the home folder in place of ``~``, also where a shell does not: in ``--out=~/u.nc``."""
+    option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    return option + equals + os.path.expanduser(value)  # noqa: PTH111 (it need be no path)
 
 
 app = typer.Typer(

@@ -20,6 +20,7 @@ from oscaxr.download.assets import Asset, Plan, part_path
 from oscaxr.errors import DownloadError, OptionError, OscaxrError, UnsafePathError, option
 from oscaxr.files.patience import PassingError
 from oscaxr.files.remote import is_number, public_url
+from oscaxr.paths import local_path
 
 if TYPE_CHECKING:
     import requests
@@ -155,8 +156,7 @@ def _check_numbers(**given: float) -> None:
 def _folder_of(folder: str | os.PathLike[str]) -> Path:
     """Return the folder to download into; refuse what cannot be one."""
     try:
-        root = Path(folder).expanduser()
-        os.fsencode(root)
+        root = local_path(folder)
         there = _existing(root)
         why = "" if there.is_dir() else f"{there} is no folder"
     except (OSError, ValueError, RuntimeError, TypeError) as error:

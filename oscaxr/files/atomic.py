@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from oscaxr.errors import ExportError, OscaxrError, TargetExistsError
+from oscaxr.errors import ExportError, OscaxrError, TargetExistsError, UnsafeTargetError
 
 try:
     import fcntl as _fcntl
@@ -141,7 +141,10 @@ def _running_system() -> str:
 
 def remove(path: Path) -> None:
     """Remove a file or a folder with all that is in it, as far as possible."""
-    if path.is_dir() and not path.is_symlink():
+    with suppress(OSError):
+        if not path.is_dir() or path.is_symlink():
+            path.unlink()
+            return
         shutil.rmtree(path, ignore_errors=True)
         # That holds a handle for each level; where handles ran out, one at a time may do.
         for folder, _, names in os.walk(path, topdown=False):
@@ -150,9 +153,6 @@ def remove(path: Path) -> None:
                     Path(folder, name).unlink()
             with suppress(OSError):
                 Path(folder).rmdir()
-    else:
-        with suppress(OSError):
-            path.unlink()
 
 
 def flush(path: Path) -> None:
@@ -197,6 +197,11 @@ def atomic_target(
             raise TargetExistsError(
                 f"{shown} exists already. Give another path, or overwrite=True to replace it."
             )
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UnsafeTargetError(
+                f"{shown} is no file or folder, but a device or a pipe ({path}): it is not "
+                "replaced. Give another path."
+            )
         if path.exists() and check is not None:
             check(path)
 
@@ -230,7 +235,7 @@ def explained(failure: str, advice: str = "") -> Iterator[None]:
     """Say of what the system refuses what it was for."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, UnicodeError) as error:
         if isinstance(error, OscaxrError):
             raise
         raise ExportError(f"{failure}: {error}{advice}") from error

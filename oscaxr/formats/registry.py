@@ -20,6 +20,7 @@ from oscaxr.formats.identity import Identity, parse_name
 from oscaxr.formats.original.files import folder_id, id_in_name, is_session_folder, read_tree
 from oscaxr.model import names as n
 from oscaxr.options import DEFAULTS, OpenOptions, check_honoured, dropped_names, parts_of
+from oscaxr.paths import local_path
 from oscaxr.store.foreign import is_nwb, why_not_nwb
 from oscaxr.store.layout import SUFFIXES, format_named
 from oscaxr.store.layout import Format as StoreFormat
@@ -264,9 +265,9 @@ def location(
     if options:
         raise OptionError(
             f"storage_options= is for files on a server (http://, https://), but {path} is "
-            f"{format_of(Path(path).expanduser()).name} on this machine"
+            f"{format_of(local_path(path)).name} on this machine"
         )
-    return Path(path).expanduser()
+    return local_path(path)
 
 
 def format_of(place: Place) -> Format:

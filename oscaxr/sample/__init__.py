@@ -32,4 +32,5 @@ __all__ = [
     "session_path",
     "SampleError",
     "SampleExistsError",
+    "SampleWriteError",
 ]

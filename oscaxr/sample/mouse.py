@@ -10,6 +10,7 @@ import pandas as pd
 
 from oscaxr.model.facts import FACTS, SessionTable
 from oscaxr.model.synthetic import SESSION_IDS, WORDS
+from oscaxr.paths import local_path
 from oscaxr.sample.nwb import sample_path, write_nwb
 from oscaxr.sample.original import write_original
 from oscaxr.sample.original_folder import original_path
@@ -217,7 +218,7 @@ def write_mouse(
     specs = mouse_specs(
         seed=seed, scale=scale, n_rois=n_rois, n_tracked=n_tracked, n_bad_rois=n_bad_rois
     )
-    table_path = Path(folder).expanduser() / TABLE_NAME
+    table_path = local_path(folder) / TABLE_NAME
     parts = {"parts": form["parts"]} if "parts" in form else {}
     targets = [table_path, *(session_path(spec, folder, format, **parts) for spec in specs)]
     check_place(targets, overwrite=overwrite)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from oscaxr.model import names as n
 from oscaxr.model.synthetic import ATTRS, WORDS
+from oscaxr.paths import local_path
 from oscaxr.sample.place import mark_file, taking_place
 from oscaxr.sample.planted_rois import BLOCK_FRAMES, MASK_DTYPES, MaskKind
 from oscaxr.sample.spec import (
@@ -297,7 +298,7 @@ def sample_path(
     """
     held = "obj-raw_behavior+image+ophys" if parts == "obj-raw" else parts
     mouse = f"sub-{spec.mouse_id}"
-    return Path(folder).expanduser() / mouse / f"{mouse}_ses-{spec.session_id}_{held}.nwb"
+    return local_path(folder) / mouse / f"{mouse}_ses-{spec.session_id}_{held}.nwb"
 
 
 def _fill(target: Any, session: SampleSession, form: NwbForm) -> Iterator[tuple[int, int]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from oscaxr.paths import local_path
 from oscaxr.sample.spec import Layout, SampleSpec, not_among, refuse
 
 
@@ -64,7 +65,7 @@ def original_path(spec: SampleSpec, datadir: str | os.PathLike[str]) -> Path:
     'data/prod/mouse_900001/ophys_session_900000001'
     """
     mouse = f"mouse_{spec.mouse_id}"
-    folder = Path(datadir).expanduser()
+    folder = local_path(datadir)
     return folder / spec.run_type / mouse / f"ophys_session_{spec.session_id}"
 
 

@@ -30,6 +30,7 @@ from oscaxr.formats.registry import (
     places_below,
 )
 from oscaxr.options import PathLike
+from oscaxr.paths import local_path
 from oscaxr.sessions.find import say_problems, sessions_below, table_of, without_originals_of_nwb
 from oscaxr.sessions.open import SessionSource, Table, data_folder, id_or_path, plain, typed_table
 from oscaxr.sessions.owners import FoundSession, sessions_at
@@ -52,7 +53,7 @@ def many_sources(
     if is_url(sessions):
         sessions = [sessions]
     if isinstance(sessions, str | os.PathLike):
-        path = Path(sessions).expanduser()
+        path = local_path(sessions)
         if path.is_dir() and not is_session(path):
             return _sources_below(path, options, known)
         sessions = read_table(path) if path.suffix.lower() == ".csv" else [path]
@@ -170,7 +171,7 @@ def named_sources(
     rows.say_missing()
     have = {one.session_id for one in sources if one.session_id is not None}
     for path in tables:
-        folder = Path(datadir or path.parent).expanduser().resolve()
+        folder = local_path(datadir or path.parent).resolve()
         is_searched = any(word.resolve() in (folder, *folder.parents) for word in words)
         listed = many_sources(path, datadir=folder, options=options)
         sources += [one for one in listed if not (is_searched and one.session_id in have)]

@@ -8,6 +8,7 @@ import xarray as xr
 from oscaxr.errors import OptionError
 from oscaxr.formats.registry import EXPORTS, is_published_name, is_url, named_like
 from oscaxr.options import OpenOptions, PathLike, check_options
+from oscaxr.paths import local_path
 from oscaxr.sessions.open import SessionReader, Table, path_of
 from oscaxr.sessions.tree import open_sessions
 
@@ -51,7 +52,7 @@ class OscaxrBackendEntrypoint(SessionReader):
         asked = path_of(filename_or_obj)
         if is_url(asked):
             return open_sessions(asked, table=table, progress=False, **options)
-        path = Path(asked).expanduser()
+        path = local_path(asked)
         export = named_like(path, EXPORTS) if path.exists() else None
         tree = export.open_tree(path, check_options(options)) if export else None
         if tree is None:

@@ -11,9 +11,10 @@ from typing import Any, Final, Literal, Unpack, get_args
 import numpy as np
 
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, TargetExistsError, option
-from oscaxr.files.atomic import clean, files_of
+from oscaxr.files.atomic import clean, explained, files_of
 from oscaxr.formats.registry import EXPORTS, named_like
 from oscaxr.options import OpenOptions, PathLike, check_options
+from oscaxr.paths import local_path
 from oscaxr.progress import Report, progress_bar
 from oscaxr.sessions.asked import named_sources
 from oscaxr.sessions.open import SessionSource
@@ -165,7 +166,7 @@ def convert(
     paths = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     with progress_bar("converting sessions", show=progress) as report:
         found = named_sources(
-            [Path(path).expanduser() for path in paths],
+            [local_path(path) for path in paths],
             table=table,
             default_table=default_table,
             datadir=datadir,
@@ -182,7 +183,7 @@ def convert(
 
 def check_folder(folder: PathLike) -> Path:
     """Return the folder for exports, and refuse one that is named like an export itself."""
-    path = Path(folder).expanduser()
+    path = local_path(folder)
     if named_like(path, EXPORTS):
         raise CriterionError(f"{path} is named like one export, but is the folder for them")
     return path
@@ -193,7 +194,8 @@ def run_jobs(
 ) -> list[Converted]:
     """Convert sessions, in several processes where there is more than one."""
     scheduler = "synchronous" if workers == 1 or len(jobs) == 1 else "processes"
-    clean(folder)
+    with explained(f"cannot write exports to {folder}"):
+        clean(folder)
     try:
         results = run_each(convert_one, jobs, scheduler=scheduler, workers=workers, report=report)
     finally:

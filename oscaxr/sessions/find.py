@@ -11,6 +11,7 @@ import pandas as pd
 from oscaxr.errors import AmbiguousSessionError, OscaxrError, OscaxrWarning, warn
 from oscaxr.formats.identity import Identity
 from oscaxr.formats.registry import NWB, ORIGINAL, places_below
+from oscaxr.paths import local_path
 from oscaxr.sessions.owners import Found, FoundSession, sessions_at
 from oscaxr.sessions.table import session_table
 
@@ -94,7 +95,7 @@ def say_problems(datadir: object, problems: Sequence[str]) -> None:
 def sessions_below(datadir: str | Path) -> Found:
     """Find the sessions below a folder, those in the original layout only if there is no NWB."""
     problems: list[str] = []
-    places = places_below(Path(datadir).expanduser(), lambda error: problems.append(str(error)))
+    places = places_below(local_path(datadir), lambda error: problems.append(str(error)))
     found = sessions_at(places)
     found.problems[:0] = problems
     return without_originals_of_nwb(found)

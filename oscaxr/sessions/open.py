@@ -16,6 +16,7 @@ from oscaxr.errors import CriterionError, OscaxrError, SessionNotFoundError
 from oscaxr.files.remote import Place, RemoteFile
 from oscaxr.formats.registry import format_of, location, open_places
 from oscaxr.options import DEFAULTS, OpenOptions, PathLike, check_options
+from oscaxr.paths import local_path
 from oscaxr.sessions.owners import find_places
 from oscaxr.sessions.table import session_row
 from oscaxr.sessions.table import session_table as read_table
@@ -278,7 +279,7 @@ def data_folder(datadir: PathLike | None) -> Path:
     """Return the folder to look in."""
     if datadir is None:
         raise CriterionError("say where to look: give datadir=, the folder of the files")
-    return Path(datadir).expanduser()
+    return local_path(datadir)
 
 
 def _as_id(value: Any) -> int:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from oscaxr.errors import AmbiguousSessionError, SessionNotFoundError, listed
 from oscaxr.model.facts import LINES
+from oscaxr.paths import local_path
 from oscaxr.sessions.table_columns import (
     PILOT_SESSIONS_WITHOUT_DATA,
     PILOT_STIMULI,
@@ -66,7 +67,7 @@ def session_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     """
     if isinstance(source, pd.DataFrame):
         return typed_table(source, "The DataFrame")
-    path = Path(source).expanduser()
+    path = local_path(source)
     return typed_table(with_numbers(read_rows(path)), f"The session table {path}")
 
 

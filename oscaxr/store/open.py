@@ -26,6 +26,7 @@ from oscaxr.formats.identity import with_table
 from oscaxr.model import names as n
 from oscaxr.model.dataset import check_structure, validate
 from oscaxr.model.facts import FACT_BY_NAME
+from oscaxr.paths import local_path
 from oscaxr.store.checks import BLIND_BYTES, MAX_RATIO, damaged
 from oscaxr.store.foreign import refuse_foreign
 from oscaxr.store.layout import (
@@ -203,7 +204,7 @@ def existing(path: PathLike | RemoteFile) -> Place:
     """Return where an export really is."""
     if isinstance(path, RemoteFile):
         return path
-    place = Path(path).expanduser().resolve()
+    place = local_path(path).resolve()
     if not place.exists():
         raise SessionNotFoundError(f"cannot open {place}: there is no such file or folder")
     return place

@@ -15,11 +15,13 @@ from oscaxr.errors import (
     ExportContentError,
     ExportError,
     MissingVariableError,
+    PlaceError,
     UnsafeTargetError,
     few,
 )
 from oscaxr.files.atomic import atomic_target, explained
 from oscaxr.model import names as n
+from oscaxr.paths import local_path
 from oscaxr.progress import Report, progress_bar
 from oscaxr.store.encoding import Chunks, group_attrs, prepare, with_dtypes
 from oscaxr.store.layout import (
@@ -179,16 +181,14 @@ def save(
 
 def _place(path: PathLike, overwrite: bool) -> Path:
     """Return where to write, on this computer and not through a link."""
-    if "://" in os.fspath(path):
-        raise ExportError(
-            f"cannot save to {path}: exports are written to folders of this computer. Save to a "
-            "folder, and copy it there."
-        )
-    target = Path(path).expanduser()
+    try:
+        target = local_path(path)
+    except PlaceError as error:
+        raise ExportError(f"cannot save to {path}: {error}") from error
     if target.is_symlink() and (overwrite or not target.exists()):
         raise UnsafeTargetError(
-            f"{target} is a link, to {target.resolve()}: what a link leads to is not replaced or "
-            "made. Save to another path, or to that one itself."
+            f"{target} is a link, to {os.path.realpath(target)}: what a link leads to is not "
+            "replaced or made. Save to another path, or to that one itself."
         )
     return target
 

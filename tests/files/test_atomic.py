@@ -253,6 +253,35 @@ def test_a_folder_that_cannot_be_made(tmp_path, suffix, old):
         save(old, tmp_path / "file" / "below" / f"s{suffix}")
 
 
+@posix
+def test_what_is_neither_file_nor_folder_is_not_replaced(tmp_path):
+    """Root may replace a device, which all programs need."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link"):
+        with (
+            pytest.raises(UnsafeTargetError, match="a device or a pipe"),
+            atomic_target(tmp_path / name, overwrite=True),
+        ):
+            raise AssertionError("it begins to write")
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+@posix
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("name", ["n" * 240, "n\udcff"])
+def test_a_name_that_the_system_or_a_library_refuses(tmp_path, suffix, name, old):
+    """The name under which an export is put together is longer than its own."""
+    path = tmp_path / f"{name}{suffix}"
+    try:
+        save(old, path)
+    except ExportError:
+        assert not list(tmp_path.iterdir())
+    else:
+        assert which(path) == "old"
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_disk_that_is_found_full_at_the_end(tmp_path, suffix, old, new, monkeypatch):
     path = save(old, tmp_path / f"s{suffix}")

@@ -14,6 +14,7 @@ import xarray as xr
 
 from oscaxr.errors import FormatError, SessionMismatchError, listed
 from oscaxr.model import names as n
+from oscaxr.paths import local_path
 
 PathLike = str | os.PathLike[str]
 Table = dict[str, list[Any]]
@@ -175,7 +176,7 @@ class _Parsed:
     """The content of one matching file, checked; all problems are raised together."""
 
     def __init__(self, path: PathLike) -> None:
-        self.path = Path(path).expanduser()
+        self.path = local_path(path)
         self.problems: list[str] = []
         content = _load(self.path)
         given = [_EXAMPLES] if _EXAMPLES in content else []
