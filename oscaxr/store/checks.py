@@ -46,7 +46,7 @@ _NUMBERS: Final = frozenset(
 )
 _FIXED_WIDTH: Final = {"fixed_length_utf32": ("U", 4), "null_terminated_bytes": ("S", 1)}
 _RATIOS: Final = {"gzip": 1100, "zlib": 1100, "zstd": 50_000, "bzip2": 10**6}
-_CHECKSUM_BYTES: Final = 4
+SUM_BYTES: Final = 4
 _CHECKSUM: Final = "crc32c"
 # What the index of a shard says of a chunk that is not there.
 _ABSENT: Final = 2**64 - 1
@@ -254,7 +254,7 @@ class ChunkGuard:
             found = absent if index is None else index[wanted].reshape(-1, 2).tolist()
             for place, (start, length) in zip(chunks, found, strict=True):
                 if opened is not None and (start, length) != (_ABSENT, _ABSENT):
-                    self._check_chunk(place, opened, start, length, checksums)
+                    self.check_chunk(place, opened, start, length, checksums)
                 elif self.complete:
                     missing = f"is missing (it should be in {key}; exports have every chunk)"
                     raise damaged(self.store, f"{_named(place)} of {self.plan.path} {missing}")
@@ -267,42 +267,45 @@ class ChunkGuard:
         if self.plan.per_shard is None:
             return np.array([0, size], np.uint64).reshape(*self._counts, 2)
         length = 16 * math.prod(self._counts)
-        end = size - length - _CHECKSUM_BYTES
+        end = size - length - SUM_BYTES
         if end < 0:
-            raise self._damaged(f"the index of {key}", f"it is cut short, to {size} bytes")
+            raise self.damaged(f"the index of {key}", f"it is cut short, to {size} bytes")
         index = np.frombuffer(opened.read(end, length), "<u8").reshape(-1, 2)
         there = index[index[:, 0] != _ABSENT]
         there = there[np.argsort(there[:, 0])]
         if there.size and (int(there.max()) > end or int(there[-1].sum()) > end):
-            raise self._damaged(f"a chunk of {key}", f"it is cut short, to {size} bytes")
+            raise self.damaged(f"a chunk of {key}", f"it is cut short, to {size} bytes")
         if (there[:-1].sum(axis=1) > there[1:, 0]).any():
-            raise self._damaged(f"the index of {key}", "its chunks overlap")
+            raise self.damaged(f"the index of {key}", "its chunks overlap")
         return index.reshape(*self._counts, 2)
 
-    def _check_chunk(
+    def check_chunk(
         self, place: Place, opened: Opened, start: int, length: int, checksums: bool
     ) -> None:
-        plan, what = self.plan, _named(place)
-        stored = length - _CHECKSUM_BYTES * plan.checksum
+        """Prove one chunk; its checksum too, on request."""
+        plan = self.plan
+        stored = length - SUM_BYTES * plan.checksum
         limit = MAX_DOCUMENT_BYTES if plan.text else plan.chunk_bytes
         if stored <= 0 or start + length > opened.size:
-            raise self._damaged(what, f"it is cut short, to {length} bytes")
+            raise self.damaged(place, f"it is cut short, to {length} bytes")
         # What cannot be made smaller becomes only a little longer.
         if stored > limit + limit // 8 + 2**12:
-            raise self._damaged(what, f"it has {stored} bytes")
-        check_claim(self.store, f"{what} of {plan.path}", plan.chunk_bytes, stored)
+            raise self.damaged(place, f"it has {stored} bytes")
+        check_claim(self.store, f"{_named(place)} of {plan.path}", plan.chunk_bytes, stored)
         checksums = checksums and plan.checksum
         whole = checksums or plan.text or stored * _RATIOS.get(plan.codec, 0) > BLIND_BYTES
         whole |= plan.codec == "gzip"  # which says at its end how long it is
         raw = opened.read(start, length if whole else min(length, 18))
         if problem := _unfit(plan, raw[:stored], stored):
-            raise self._damaged(what, problem)
+            raise self.damaged(place, problem)
         if checksums:
-            written = int.from_bytes(raw[-_CHECKSUM_BYTES:], "little")
-            if import_module("google_crc32c").value(raw[:-_CHECKSUM_BYTES]) != written:
-                raise self._damaged(what, f"{length} bytes have not the checksum they had")
+            written = int.from_bytes(raw[-SUM_BYTES:], "little")
+            if import_module("google_crc32c").value(raw[:-SUM_BYTES]) != written:
+                raise self.damaged(place, f"{length} bytes have not the checksum they had")
 
-    def _damaged(self, what: str, reason: str) -> DamagedExportError:
+    def damaged(self, what: Place | str, reason: str) -> DamagedExportError:
+        """Return the error of a chunk, or of something else, that is not what it should be."""
+        what = what if isinstance(what, str) else _named(what)
         return damaged(self.store, f"{what} of {self.plan.path} is damaged or cut short ({reason})")
 
 

@@ -183,7 +183,9 @@ def _place(path: PathLike, overwrite: bool) -> Path:
     """Return where to write, on this computer and not through a link."""
     try:
         target = local_path(path)
-    except PlaceError as error:
+        # Libraries that read exports take no other names.
+        str(target.absolute()).encode()
+    except (PlaceError, UnicodeEncodeError) as error:
         raise ExportError(f"cannot save to {path}: {error}") from error
     if target.is_symlink() and (overwrite or not target.exists()):
         raise UnsafeTargetError(

@@ -6,6 +6,7 @@ zarr reads text and packed stores. What zarr does not see is proven first (see
 nothing is kept open; a store that was closed reads again.
 """
 
+import base64
 import os
 import stat
 import threading
@@ -20,14 +21,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from oscaxr.arrays.lazy import Array, AxisIndex, Once, Run, read_increasing, read_runs, runs_of
 from oscaxr.errors import DamagedExportError, OscaxrError
 from oscaxr.files.hdf5 import check_unchanged, stamp_of
 from oscaxr.store.checks import (
     MAX_DOCUMENT_BYTES,
+    SUM_BYTES,
     ArrayPlan,
     ChunkGuard,
     Opened,
+    Place,
     array_plan,
     damaged,
     read_json,
@@ -225,22 +230,23 @@ class ZarrFile:
         foreign = not any(plan.checksum for plan in plans.values())
         complete = LAYOUT in attrs and not foreign
         digest = self._digest
+        sums = {} if digest is None else digest["groups"].get(group, {}).get("chunks", {})
         return StoredGroup(
             attrs,
-            {name: self._variable(plan, complete) for name, plan in plans.items()},
+            {name: self._variable(plan, complete, sums.get(name)) for name, plan in plans.items()},
             {name: self._nodes[names.get(name, group)] for name in ["", *sorted(names)]},
             None if digest is None else {**digest, **digest["groups"].get(group, {})},
             foreign,
         )
 
-    def _variable(self, plan: ArrayPlan, complete: bool) -> StoredVariable:
+    def _variable(self, plan: ArrayPlan, complete: bool, sums: str | None) -> StoredVariable:
         dims = plan.node.get("dimension_names") or []
         is_named = isinstance(dims, list) and all(isinstance(dim, str) for dim in dims)
         if not is_named or len(dims) != len(plan.shape):
             raise damaged(
                 self.files.path, f"{plan.path} has shape {plan.shape} and the dims {dims}"
             )
-        reader = ZarrReader(plan, self.files, complete=complete)
+        reader = ZarrReader(plan, self.files, complete=complete, sums=sums)
         return StoredVariable(tuple(dims), dict(plan.node.get("attributes") or {}), reader)
 
     def close(self) -> None:
@@ -256,14 +262,17 @@ def _is_name(part: str) -> bool:
 class ZarrReader:
     """An array of a zarr store, as the source of a lazy array."""
 
-    def __init__(self, plan: ArrayPlan, files: StoreFiles, *, complete: bool) -> None:
+    def __init__(
+        self, plan: ArrayPlan, files: StoreFiles, *, complete: bool, sums: str | None = None
+    ) -> None:
         self.plan = plan
         self.files = files
+        self._sums = None if sums is None else _sums_from(sums, plan.grid)
         self.path = files.path
         self.shape = plan.shape
         self.dtype = plan.dtype
         self.chunk_shape = plan.chunk_shape
-        self._guard = ChunkGuard(plan, files.path, files.opened, complete=complete)
+        self._guard = _Guard(plan, files, complete=complete, sums=self._sums)
         # Not a method: the reader would be part of a reference cycle, and outlive its session.
         self._array = Once(partial(_open_array, plan, files), in_each_process=True)
 
@@ -272,8 +281,15 @@ class ZarrReader:
 
     def check_all(self, *, checksums: bool = False) -> None:
         """Refuse chunks that are missing or cut short; on request, those that were changed."""
-        guard = ChunkGuard(self.plan, self.path, self.files.opened, complete=True)
+        guard = _Guard(self.plan, self.files, complete=True, sums=self._sums)
         guard.check(map(range, self.plan.grid), checksums=checksums)
+
+    def chunk_sums(self) -> str:
+        """Return the checksums of all chunks, in order; refuse those that have not theirs."""
+        sums = np.zeros(self.plan.grid, "<u4")
+        guard = _Guard(self.plan, self.files, complete=True, sums=sums, collect=True)
+        guard.check(map(range, self.plan.grid))
+        return base64.b64encode(sums.tobytes()).decode()
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
@@ -293,6 +309,40 @@ class ZarrReader:
                 f"a chunk of {self.plan.path} is damaged or cut short "
                 f"({type(error).__name__}: {error})",
             ) from error
+
+
+def _sums_from(text: str, grid: tuple[int, ...]) -> Array:
+    return np.frombuffer(base64.b64decode(text, validate=True), "<u4").reshape(grid)
+
+
+class _Guard(ChunkGuard):
+    """Proves of a chunk, too, that it is the one that was written to its place."""
+
+    # A copy that was not finished over an older one has chunks of both, and each its checksum.
+    def __init__(
+        self,
+        plan: ArrayPlan,
+        files: StoreFiles,
+        *,
+        complete: bool,
+        sums: Array | None,
+        collect: bool = False,
+    ) -> None:
+        super().__init__(plan, files.path, files.opened, complete=complete)
+        self.sums = sums
+        self.collect = collect
+
+    def check_chunk(
+        self, place: Place, opened: Opened, start: int, length: int, checksums: bool
+    ) -> None:
+        super().check_chunk(place, opened, start, length, checksums)
+        if self.sums is None or not checksums:
+            return
+        found = int.from_bytes(opened.read(start + length - SUM_BYTES, SUM_BYTES), "little")
+        if self.collect:
+            self.sums[place] = found
+        elif self.sums[place] != found:
+            raise self.damaged(place, "it is whole, but not the one that was written")
 
 
 def _chunks_of(runs: list[Run], width: int) -> Iterator[int]:

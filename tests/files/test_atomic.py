@@ -270,7 +270,7 @@ def test_what_is_neither_file_nor_folder_is_not_replaced(tmp_path):
 
 @posix
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("name", ["n" * 240, "n\udcff"])
+@pytest.mark.parametrize("name", ["n" * 240, "n\udcff"], ids=["long", "no text"])
 def test_a_name_that_the_system_or_a_library_refuses(tmp_path, suffix, name, old):
     """The name under which an export is put together is longer than its own."""
     path = tmp_path / f"{name}{suffix}"

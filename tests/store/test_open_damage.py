@@ -146,6 +146,33 @@ def test_any_changed_byte_of_a_zarr_chunk_is_found(tmp_path, few_session, option
     check_complete(path, deep=True)
 
 
+@pytest.mark.parametrize("options", [{}, {"compression": False}])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_whole_chunk_in_the_place_of_another_is_found(tmp_path, memory_session, options, packed):
+    """Also of values that are too large for a digest of their own."""
+    suffix = ".zarr.zip" if packed else ".zarr"
+    chunks = {"time": 256, "roi": 7}
+    ds = memory_session[["dff"]]
+    older = save(ds + 1, tmp_path / f"older{suffix}", chunks=chunks, **options)
+    path = save(ds, tmp_path / f"s{suffix}", chunks=chunks, **options)
+    assert ds["dff"].nbytes > layout.DIGESTED_BYTES
+    if packed:
+        folder, other = tmp_path / "folder", tmp_path / "older"
+        for one, place in ((path, folder), (older, other)):
+            zipfile.ZipFile(one).extractall(place)
+            one.unlink()
+    else:
+        folder, other = path, older
+    load_all(path) if not packed else None
+    file = chunk_files(folder / "dff")[0]
+    file.write_bytes((other / file.relative_to(folder)).read_bytes())
+    if packed:
+        pack(folder, path)
+    for read in (load_all, lambda where: check_complete(where, deep=True)):
+        with pytest.raises(DamagedExportError, match="not the one that was written"):
+            read(path)
+
+
 @pytest.mark.parametrize("where", ["shard", "file"])
 def test_a_chunk_that_is_cut_short(copy, where):
     path = copy(".zarr")
