@@ -27,7 +27,7 @@ MAX_FUNCTION_LINES = 60
 # "" is the package's own __init__.py. A room that is not in this table is an error: it has to be
 # given a place first.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "options", "paths", "progress", "renamed"),
+    ("atomic", "errors", "options", "paths", "progress", "renamed"),
     ("arrays",),
     ("model",),
     ("files", "select", "measure", "sample"),

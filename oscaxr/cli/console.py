@@ -17,8 +17,8 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from oscaxr.atomic import atomic_target, explained
 from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError, command_line_words, option
-from oscaxr.files.atomic import atomic_target, explained
 from oscaxr.paths import local_path
 
 FAILED: Final = 1

@@ -16,10 +16,10 @@ from rich.filesize import decimal
 import oscaxr as ox
 from oscaxr import __version__, plot
 from oscaxr import sample as samples
+from oscaxr.atomic import atomic_target, explained
 from oscaxr.cli import console
 from oscaxr.cli.plot import check_format, save
 from oscaxr.errors import TargetExistsError, few, option
-from oscaxr.files.atomic import atomic_target, explained
 from oscaxr.paths import local_path
 from oscaxr.progress import progress_bar
 from oscaxr.sample.mouse import FileFormat

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal, Unpack, get_args
 
 import numpy as np
 
+from oscaxr.atomic import clean, explained, files_of
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, TargetExistsError, option
-from oscaxr.files.atomic import clean, explained, files_of
 from oscaxr.formats.registry import EXPORTS, named_like
 from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.paths import local_path

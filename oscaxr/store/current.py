@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import xarray as xr
 
+from oscaxr.atomic import newest
 from oscaxr.errors import DamagedExportError, OscaxrError, listed
-from oscaxr.files.atomic import newest
 from oscaxr.files.remote import Place
 from oscaxr.formats.identity import Identity, known_sex, site_date, utc_stamp
 from oscaxr.model import names as n

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from oscaxr.atomic import atomic_target, explained
 from oscaxr.errors import (
     CriterionError,
     ExportContentError,
@@ -19,7 +20,6 @@ from oscaxr.errors import (
     UnsafeTargetError,
     few,
 )
-from oscaxr.files.atomic import atomic_target, explained
 from oscaxr.model import names as n
 from oscaxr.paths import local_path
 from oscaxr.progress import Report, progress_bar

@@ -22,8 +22,8 @@ import xarray as xr
 
 from oscaxr.arrays.lazy import Array, OrthogonalArray
 from oscaxr.arrays.xarray_internals import innermost
+from oscaxr.atomic import newest
 from oscaxr.errors import DamagedExportError, ExportContentError, ExportError
-from oscaxr.files.atomic import newest
 from oscaxr.model import names as n
 from oscaxr.progress import Report
 from oscaxr.store import zarr_read

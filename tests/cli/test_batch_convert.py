@@ -17,7 +17,7 @@ import xarray as xr
 
 import oscaxr as ox
 from command_line import without_ignored
-from oscaxr.files.atomic import leftovers
+from oscaxr.atomic import leftovers
 from oscaxr.store.current import provenance_of
 from small_sessions import small_spec
 

@@ -14,9 +14,9 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
+from oscaxr.atomic import atomic_target, clean, exchange, leftovers
 from oscaxr.errors import ExportError, TargetExistsError, UnsafeTargetError
 from oscaxr.files import atomic
-from oscaxr.files.atomic import atomic_target, clean, exchange, leftovers
 from oscaxr.store.open import open_exported
 from oscaxr.store.save import save
 
@@ -390,7 +390,7 @@ class TestPieces:
         code = """
             import sys, time
             from pathlib import Path
-            from oscaxr.files.atomic import atomic_target
+            from oscaxr.atomic import atomic_target
             with atomic_target(Path(sys.argv[1])) as temporary:
                 temporary.touch()
                 print("here", flush=True)
