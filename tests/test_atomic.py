@@ -14,9 +14,9 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
+from oscaxr import atomic
 from oscaxr.atomic import atomic_target, clean, exchange, leftovers
 from oscaxr.errors import ExportError, TargetExistsError, UnsafeTargetError
-from oscaxr.files import atomic
 from oscaxr.store.open import open_exported
 from oscaxr.store.save import save
 

@@ -32,5 +32,4 @@ __all__ = [
     "session_path",
     "SampleError",
     "SampleExistsError",
-    "SampleWriteError",
 ]

@@ -2,16 +2,15 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import pandas as pd
 
-from oscaxr.errors import OscaxrError, few, listed, option
+from oscaxr.atomic import atomic_target
+from oscaxr.errors import ExportError, OscaxrError, TargetExistsError, few, listed, option
 from oscaxr.model.facts import FACTS
 from oscaxr.model.synthetic import MARK, WORDS
 
@@ -41,21 +40,22 @@ def check_place(paths: Iterable[Path], *, overwrite: bool) -> None:
 @contextmanager
 def taking_place(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give a path to write to, which takes its place when it is complete, never before."""
-    check_place([path], overwrite=overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden, and of another ending than a session's: nobody takes it for one.
-    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
-    old = partial.with_suffix(".old")
-    try:
-        yield partial
-        # Writing takes long enough for something else to come.
+
+    def check(_: Path = path) -> None:
         check_place([path], overwrite=overwrite)
-        if path.is_dir():
-            path.rename(old)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True) if partial.is_file() else shutil.rmtree(partial, True)
-        shutil.rmtree(old, ignore_errors=True)
+
+    try:
+        check()
+        # Writing takes long enough for something else to come.
+        with atomic_target(path, overwrite=overwrite, check=check) as partial:
+            yield partial
+    except TargetExistsError:
+        check()
+        raise
+    except OSError as error:
+        if isinstance(error, OscaxrError):
+            raise
+        raise ExportError(f"cannot write {path}: {error}") from error
 
 
 # -- what samples are recognised by ---------------------------------------------------------------

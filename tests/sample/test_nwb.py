@@ -1,12 +1,14 @@
 """Sample sessions as NWB files: every form, as pynwb and h5py read it."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
 from example_sessions import SHARED
+from oscaxr import atomic
 from oscaxr.sample import (
     SampleError,
     SampleExistsError,
@@ -15,6 +17,7 @@ from oscaxr.sample import (
     make_session,
     sample_path,
     write_nwb,
+    write_original,
 )
 from sample_forms import write_nwb_form
 
@@ -208,3 +211,15 @@ def test_wrong_forms_are_all_named(tiny: SampleSession, tmp_path: Path) -> None:
     for word in ("layout is 'zip'", "mask_kind is 'x'", "chunks is (0, 1)"):
         assert word in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("write", [write_nwb, write_original])
+def test_what_a_killed_one_left_is_removed_by_the_next(tmp_path: Path, write: Any) -> None:
+    spec = SampleSpec(scale=0.01, n_rois=2, n_tracked=0, field_shape=(64, 64))
+    path = write(spec, tmp_path)
+    left = path.with_name(f".{path.name}.oscaxr-0123abcd.partial")
+    left.write_bytes(b"half")
+    left.with_suffix(".lock").write_text(atomic._running_system())
+    again = write(spec, tmp_path, overwrite=True)
+    assert again == path
+    assert list(path.parent.iterdir()) == [path]
