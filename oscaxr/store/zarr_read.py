@@ -267,7 +267,7 @@ class ZarrReader:
     ) -> None:
         self.plan = plan
         self.files = files
-        self._sums = None if sums is None else _sums_from(sums, plan.grid)
+        self._sums = None if sums is None else _sums_from(sums, plan, files.path)
         self.path = files.path
         self.shape = plan.shape
         self.dtype = plan.dtype
@@ -311,8 +311,14 @@ class ZarrReader:
             ) from error
 
 
-def _sums_from(text: str, grid: tuple[int, ...]) -> Array:
-    return np.frombuffer(base64.b64decode(text, validate=True), "<u4").reshape(grid)
+def _sums_from(text: str, plan: ArrayPlan, path: str) -> Array:
+    """Read the checksums of all chunks of an array, as the digest of its store has them."""
+    try:
+        return np.frombuffer(base64.b64decode(text, validate=True), "<u4").reshape(plan.grid)
+    except ValueError as error:
+        raise damaged(
+            path, f"the digest lists other chunks than {plan.path} has: {error}"
+        ) from error
 
 
 class _Guard(ChunkGuard):

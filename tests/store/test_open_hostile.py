@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+import hostile_zarr
 from hostile_payload import Payload
-from hostile_zarr import ATTACKS, DIGEST, ZIPS, Attack, Store, zeros_deflated
+from hostile_zarr import ATTACKS, DIGEST, ZIPS, Store, zeros_deflated
 from oscaxr.store.save import save
 from small_sessions import FEW_VARIABLES, only
 from watched import MEGABYTES, OUTSIDE, SECONDS, assert_met, complaints, harm, watch
@@ -64,12 +65,9 @@ def make(case: str, goods: dict[str, Path], folder: Path) -> Path:
     place = folder / case
     (place / OUTSIDE).mkdir(parents=True)
     (place / OUTSIDE / "canary").write_text("not to be read")
-    store = Store(goods[kind], place / f"{name}.zarr", place / OUTSIDE)
-    one: Attack = ATTACKS[name]
-    one.change(store)
-    if one.seal and kind == "own":
-        store.seal()
-    return store.root
+    path = place / f"{name}.zarr"
+    hostile_zarr.make(goods[kind], path, place / OUTSIDE, ATTACKS[name], seal=kind == "own")
+    return path
 
 
 def outcomes(
