@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -146,9 +147,9 @@ def _struck(work: Work, anvil: "_Anvil", folder: Path, number: int) -> Outcome:
         work.put(kind, folder)
     whole = anvil.seconds(kind, folder.with_name(f"{number}-whole"))
     delay = choice.random() * _LATEST * whole
-    killed = anvil.strike(kind, folder, delay)
-    wrong = []
+    wrong, killed = [], False
     try:
+        killed = anvil.strike(kind, folder, delay)
         left = list(which(folder))
         if left not in ([["old"], ["new"]] if there else [[], ["new"]]):
             wrong.append(f"left: {left or 'nothing'}")
@@ -205,7 +206,7 @@ class _Anvil:
         self._process.stdin.flush()
         status = int(self._process.stdout.readline())
         if status not in (0, -signal.SIGKILL):
-            raise RuntimeError(f"{kind} ended with {status}")
+            raise RuntimeError(f"{kind} ended with {status}: {_trace(folder).read_text()}")
         return status != 0
 
 
@@ -236,8 +237,15 @@ def _work(work: Work, kind: str, folder: Path) -> None:
         name, more, _ = KINDS[kind]
         getattr(work, name)(folder, "new", *more)
         status = 0
+    except BaseException:
+        _trace(folder).write_text(traceback.format_exc())
     finally:
         os._exit(status)
+
+
+def _trace(folder: Path) -> Path:
+    """Return where a task that fails says why: beside its folder."""
+    return folder.with_name(f"{folder.name}.txt")
 
 
 def _status(child: int, delay: float) -> int:
