@@ -125,6 +125,13 @@ def take_outer(values: Array, indices: tuple[slice | Array, ...]) -> Array:
     return values
 
 
+def check_readable(reader: Reader) -> None:
+    """Raise what reading would, as far as that shows without the values."""
+    getattr(reader, "check", lambda: None)()
+    if hasattr(reader, "reader"):
+        check_readable(reader.reader)
+
+
 class OrthogonalArray(ExplicitlyIndexedNDArrayMixin):
     """A lazily indexed array whose axes are indexed independently of each other."""
 

@@ -173,7 +173,9 @@ class Source:
         """Read a dataset whole, naming it should the file be damaged there."""
         check_written(self.file.path, dataset, self.file.size)
         try:
-            return np.asarray(dataset[()])
+            values = np.asarray(dataset[()])
+            # Text of a fixed width may be filled up with blanks.
+            return np.char.rstrip(values, b" \0") if values.dtype.kind == "S" else values
         except (OSError, MemoryError) as error:
             raise FormatError(
                 f"{self.file.path}: cannot read {dataset.name} ({error}). {remedy_for(error)}"
@@ -216,9 +218,7 @@ def as_words(values: Array) -> list[str]:
 
 
 def _word(value: Any) -> str:
-    word = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    # Text of a fixed width may be filled up with blanks.
-    return word.rstrip(" \0")
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _conversion(dataset: h5py.Dataset) -> tuple[float, float]:
@@ -270,6 +270,10 @@ class DatasetReader:
 
     def __repr__(self) -> str:
         return f"{Path(self.file.path).name}:{self.name}"
+
+    def check(self) -> None:
+        """Raise what reading would, as far as that shows without the values."""
+        self._storage()
 
     def read(self, indices: Indices) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""

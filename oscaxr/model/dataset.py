@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from oscaxr.arrays.lazy import OrthogonalArray, check_readable
+from oscaxr.arrays.xarray_internals import innermost
 from oscaxr.errors import FormatError, OscaxrError, SchemaError, listed
 from oscaxr.model import names as n
 from oscaxr.model import synthetic
@@ -249,13 +251,18 @@ def validate(ds: xr.Dataset, *, traces: bool = False) -> Report:
 
 
 def _check_readable(ds: xr.Dataset, broken: Collection[str]) -> Iterator[Problem]:
-    """Read a little of what may refuse to be read, for reasons that show when it is."""
-    for name in (n.PUPIL_DIAMETER, n.PUPIL_CENTER_X, n.PUPIL_CENTER_Y, n.DFF):
-        if name in ds and name not in broken:
-            try:
-                np.asarray(ds[name][:1].values)
-            except OscaxrError as error:
-                yield Problem("error", name, str(error))
+    """Find what will refuse to be read; a value is read of what hides how it is read."""
+    for name in map(str, ds.data_vars):
+        if name in broken:
+            continue
+        data = innermost(ds.variables[name])
+        try:
+            if isinstance(data, OrthogonalArray):
+                check_readable(data.reader)
+            elif ds.variables[name].chunks is not None:
+                np.asarray(ds[name].isel(dict.fromkeys(ds[name].dims, slice(1))))
+        except OscaxrError as error:
+            yield Problem("error", name, str(error))
 
 
 def _check_clock(ds: xr.Dataset, clock: str) -> Iterator[Problem]:

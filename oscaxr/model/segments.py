@@ -184,8 +184,7 @@ def as_text(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     native = values.astype(values.dtype.newbyteorder("="), copy=False)
     codes, unique = pd.factorize(native, use_na_sentinel=False)
     words = [
-        (word.decode(errors="replace") if isinstance(word, bytes) else str(word)).rstrip(" \0")
-        for word in unique
+        word.decode(errors="replace") if isinstance(word, bytes) else str(word) for word in unique
     ]
     words = ["" if word.lower() in ("nan", "none", "<na>") else word for word in words]
     return np.array(words or [""], dtype=np.str_)[codes]

@@ -133,6 +133,10 @@ class SameClock:
         self.chunk_shape = getattr(reader, "chunk_shape", None)
         self._checked = Once(partial(_check_times, own, times, what))
 
+    def check(self) -> None:
+        """Raise what reading would, as far as that shows without the values."""
+        self._checked()
+
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
         self._checked()
