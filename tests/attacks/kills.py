@@ -20,7 +20,7 @@ import xarray as xr
 import oscaxr as ox
 from tests.attacks import Outcome
 
-CASES = 240
+CASES = 340
 QUICK = range(4)
 _ROOT = Path(__file__).resolve().parents[2]
 # Of the time that a whole one takes, the blow falls at a random part, or somewhat after its end.
