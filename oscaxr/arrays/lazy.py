@@ -272,9 +272,12 @@ class Once:
 
     def __call__(self) -> Any:
         """Return the value, computing it the first time."""
+        if self._process != os.getpid():
+            # A thread that is missing here may have held the lock.
+            self._lock, self._process = threading.Lock(), os.getpid()
+            self._done = self._done and not self.in_each_process
         with self._lock:
-            if not self._done or (self.in_each_process and self._process != os.getpid()):
-                self._process = os.getpid()
+            if not self._done:
                 self._value = self.function()
                 self._done = True
         return self._value

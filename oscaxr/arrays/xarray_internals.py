@@ -5,6 +5,7 @@ form in xarray. Should a release of xarray change them, this is what has to foll
 """
 
 import asyncio
+import os
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +29,14 @@ from xarray.core.indexing import OuterIndexer as OuterIndexer
 from xarray.core.indexing import VectorizedIndexer as VectorizedIndexer
 
 NETCDF_LOCK = NETCDF4_PYTHON_LOCK
+
+if hasattr(os, "register_at_fork"):
+    # A process that is forked while another thread reads would wait for that thread for ever.
+    os.register_at_fork(
+        before=NETCDF_LOCK.acquire,  # that of HDF5 is part of it
+        after_in_parent=NETCDF_LOCK.release,
+        after_in_child=NETCDF_LOCK.release,
+    )
 
 
 class IndexedOnRead(BackendArray):

@@ -1,10 +1,13 @@
 """Datasets of HDF5 files in every storage form, read lazily, against h5py and numpy."""
 
+import os
 import pickle
 import shutil
+import signal
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -665,4 +668,36 @@ def test_a_damaged_index_of_chunks_is_an_error(tmp_path: Path, wrong: int) -> No
         reader = DatasetReader(file, handle["x"])
     with pytest.raises(FormatError, match=r"damaged\.h5: the index of the chunks of /x is damaged"):
         reader.read((slice(None), slice(None)))
+    file.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("name", ["chunked", "whole"])
+def test_a_process_that_is_forked_while_another_thread_reads(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "data.h5"
+    with h5py.File(path, "w") as written:
+        written.create_dataset("chunked", data=VALUES, chunks=True, compression="lzf")
+        written["whole"] = VALUES
+    file = Hdf5File(path)
+    with file.handle() as handle:
+        reader = DatasetReader(file, handle[name])
+    reading, forked = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with file.handle():
+            reading.set()
+            forked.wait(0.3)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    reading.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        whole = tuple(slice(0, size, 1) for size in SHAPE)
+        os._exit(0 if np.array_equal(reader.read(whole), VALUES) else 1)
+    forked.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
     file.close()
