@@ -188,7 +188,13 @@ class DataTreeAccessor:
         self._node = wrapped
 
     def __repr__(self) -> str:
-        return f"oscaxr on the session of this node, {self._node.path}"
+        if self._node.has_data:
+            return f"oscaxr on the session of this node, {self._node.path}"
+        lines = [
+            f"{leaf.path}  ({', '.join(f'{dim}: {size}' for dim, size in leaf.sizes.items())})"
+            for leaf in self._node.leaves
+        ]
+        return f"oscaxr on {len(lines)} session(s):\n" + "\n".join(lines)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

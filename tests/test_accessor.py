@@ -234,6 +234,10 @@ def test_nodes_of_a_tree_are_sessions_and_the_tree_says_so(ds):
     same(node.osca.select(gabor_frame="U"), ds.osca.select(gabor_frame="U"))
     assert node.osca.n_tracked == ds.osca.n_tracked
     assert "/mouse_1/session_2" in repr(node.osca)
+    first, *lines = repr(tree.osca).splitlines()
+    assert first == "oscaxr on 2 session(s):"
+    assert [line.split()[0] for line in lines] == [leaf.path for leaf in tree.leaves]
+    assert f"roi: {ds.sizes['roi']}" in lines[0]
     for empty in (tree, tree["/mouse_1"]):
         with pytest.raises(ox.errors.AccessorError, match="is no session, but has 2") as caught:
             empty.osca.select(gabor_frame="U")
