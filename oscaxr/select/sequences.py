@@ -139,7 +139,7 @@ def sequences(
     (('roi', 'sequence', 'rel_time'), 60)
     """
     refuse_keywords("sequences", unknown)
-    if isinstance(name, xr.Dataset | xr.DataArray):
+    if isinstance(name, xr.Dataset | xr.DataArray) or not np.iterable(name):
         raise CriterionError(
             'sequences needs the name of what is to be extracted first: sequences("dff", segments)'
         )
@@ -244,9 +244,7 @@ def _offsets(
     if np.shape(pad) != (2,) or not all(isinstance(k, int | np.integer) for k in pad):
         raise WindowError(f"pad={pad!r}: it is two numbers of frames, (before, after)")
     before, after = (int(count) for count in pad)
-    if not np.isfinite(pre) or (post is not None and not np.isfinite(post)):
-        raise WindowError(f"{option('pre', pre)} and {option('post', post)}: give finite seconds")
-    _check_seconds({"pre": pre, "post": post}, found.n_frames / fps)
+    _check_seconds({"pre": pre, "post": 0 if post is None else post}, found.n_frames / fps)
     first = -int(np.round(pre * fps)) - before
     length = None
     if post is not None:
@@ -266,15 +264,18 @@ def _offsets(
     return np.arange(first, stop), length
 
 
-def _check_seconds(given: Mapping[str, float | None], recorded: float) -> None:
-    """Refuse windows that can only be meant in milliseconds."""
+def _check_seconds(given: Mapping[str, float], recorded: float) -> None:
+    """Refuse windows that are no seconds, or can only be meant in milliseconds."""
     for name, value in given.items():
-        size = abs(value or 0)
+        is_real = isinstance(value, int | float | np.integer | np.floating)
+        if not is_real or not abs(value) < 1e12:
+            raise WindowError(f"{option(name, value)}: give finite seconds")
+        size = abs(value)
         if size > recorded or (size > _LONG_WINDOW and size % 1000 == 0):
             raise WindowError(
                 f"{option(name, value)} is a window of {size:g} s in a recording of {recorded:.0f} "
                 "s: pre and post are seconds. For milliseconds, give "
-                f"{option(name, (value or 0) / 1000)}"
+                f"{option(name, value / 1000)}"
             )
 
 

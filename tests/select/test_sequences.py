@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from oscaxr.arrays.computed import unscaled
 from oscaxr.arrays.windows import window_reader
 from oscaxr.arrays.xarray_internals import innermost
 from oscaxr.errors import (
+    CriterionError,
     DroppedSequencesWarning,
     MissingVariableError,
     OscaxrError,
@@ -527,3 +529,18 @@ def test_columns_of_a_dask_session_are_computed_together(sample_path):
     with ox.open_session(sample_path, chunks={}) as ds, dask.config.set(scheduler=counting):
         ds.osca.select(gabor_frame="U", unexpected=1)
         assert len(calls) == 1
+
+
+@pytest.mark.parametrize("odd", ["1", None, [1], {}, 10**400, float("nan"), 1j])
+def test_windows_that_are_no_seconds(memory_session: xr.Dataset, odd: Any) -> None:
+    with pytest.raises(WindowError, match="give finite seconds"):
+        memory_session.osca.sequences("dff", frames=[300], pre=odd, post=0.1)
+    if odd is not None:
+        with pytest.raises(WindowError, match="give finite seconds"):
+            memory_session.osca.sequences("dff", frames=[300], pre=0, post=odd)
+
+
+@pytest.mark.parametrize("odd", [3.5, None, 10, True])
+def test_what_is_no_name(memory_session: xr.Dataset, odd: Any) -> None:
+    with pytest.raises(CriterionError, match="needs the name of what is to be extracted"):
+        memory_session.osca.sequences(odd, frames=[300], pre=0, post=0.1)
