@@ -20,7 +20,7 @@ from oscaxr.errors import OscaxrError
 from tests.attacks import Outcome
 
 CASES = 240
-QUICK = range(0, CASES, 30)
+QUICK = range(0, CASES, 60)
 
 FORMS = ("contiguous", "gzip", "original", "zarr", "zarr.zip", "nc")
 FRAMES = xr.DataArray(np.add.outer([500, 90, 700], np.arange(20)), dims=("window", "frame"))

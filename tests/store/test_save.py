@@ -847,7 +847,9 @@ def test_texts_along_a_dim_that_is_called_as_netcdf_calls_their_letters(variable
         xr.testing.assert_identical(back.load(), ds)
 
 
-@pytest.mark.parametrize("suffix", ["zarr", "zarr.zip", "nc"])
+@pytest.mark.parametrize(
+    "suffix", ["zarr", *(pytest.param(one, marks=pytest.mark.slow) for one in ("zarr.zip", "nc"))]
+)
 def test_nothing_is_left_when_handles_run_out(suffix, tmp_path):
     resource = pytest.importorskip("resource")
     ds = xr.Dataset({f"x{k}": ("i", np.arange(5000) + k) for k in range(40)})
