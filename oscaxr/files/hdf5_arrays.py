@@ -98,9 +98,14 @@ class Source:
         return item
 
     def _check_unit(self, item: h5py.Dataset, path: str, unit: str) -> None:
-        if not np.isfinite(_conversion(item)).all():
-            self.problems.append(f"{path} has a conversion or an offset that is no number")
-        stored = _word(item.attrs.get("unit", "")).strip()
+        factor, offset = _conversion(item)
+        if not np.isfinite(offset) or not 0 < abs(factor) < np.inf:
+            self.problems.append(f"{path} has a conversion or an offset that is no number, or 0")
+        stated = np.ravel(item.attrs.get("unit", ""))
+        if stated.size != 1 or not isinstance(stated[0], str | bytes):
+            self.problems.append(f"{path} has a unit that is no word: {stated.tolist()}")
+            return
+        stored = _word(stated[0]).strip()
         plain = stored.lower().replace(" per ", "/").replace(" / ", "/")
         if unit and plain in _OTHER_UNITS.difference(_UNITS[unit]):
             self.problems.append(

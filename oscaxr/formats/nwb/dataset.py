@@ -145,7 +145,10 @@ def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
         source.problems.append(
             f"{header.IDS['mouse_id']} should be the mouse id, but is {ids['mouse_id']!r}"
         )
-    texts = {name: source.text(path) for name, path in header.TEXTS.items()}
+    texts = dict.fromkeys(header.TEXTS, "")
+    for name, path in header.TEXTS.items():
+        with source.part(name):
+            texts[name] = source.text(path)
     if "session_id" not in coords:
         texts["session_name"] = ids["session_id"]
     attrs: dict[str, Any] = {name: text for name, text in texts.items() if text}

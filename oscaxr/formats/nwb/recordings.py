@@ -16,7 +16,7 @@ from oscaxr.arrays.lazy import (
     ReshapedRows,
 )
 from oscaxr.errors import FormatError
-from oscaxr.files.hdf5_arrays import DatasetReader, Source
+from oscaxr.files.hdf5_arrays import NUMBERS, DatasetReader, Source
 from oscaxr.formats.nwb.header import DFF, MAX_PROJECTION, MOVIE, PLANE, PUPIL, RUNNING, TEMPLATES
 from oscaxr.formats.nwb.pixel_masks import find_pixel_masks
 from oscaxr.model import names as n
@@ -57,7 +57,8 @@ def _times_by_rate(source: Source, series: str, what: str) -> Array | None:
         return None
     rate = np.ravel(start.attrs.get("rate", np.nan))
     first = source.values(f"{series}/starting_time", what, start.shape, unit="s")
-    if first is None or first.size != 1 or rate.size != 1 or not 0 < rate[0] < np.inf:
+    is_rate = rate.size == 1 and rate.dtype.kind in NUMBERS and 0 < rate[0] < np.inf
+    if first is None or first.size != 1 or not is_rate:
         source.problems.append(f"{series}/starting_time has no time, or no rate above 0 ({what})")
         return None
     return np.asarray(first.item() + np.arange(data.shape[0]) / rate[0])
@@ -116,11 +117,12 @@ def read_pupil(source: Source, times: Array, clock: h5py.Dataset | None = None) 
 
 def _own_clock(source: Source, series: str, what: str, clock: h5py.Dataset | None) -> Reader | None:
     """Return what reads the times of a time series, unless they are those of the clock."""
-    stamps = source.get(f"{series}/timestamps")
-    if isinstance(stamps, h5py.Dataset):
-        return None if stamps == clock else DatasetReader(source.file, stamps)
-    times = _times_by_rate(source, series, what)
-    return None if times is None else ArrayReader(times)
+    path = f"{series}/timestamps"
+    if source.get(path) is None:
+        times = _times_by_rate(source, series, what)
+        return None if times is None else ArrayReader(times)
+    stamps = source.array(path, f"times of the {what}", (None,), unit="s")
+    return None if stamps is None or stamps == clock else source.reader(stamps)
 
 
 class SameClock:
@@ -154,8 +156,10 @@ def _check_times(own: Reader, times: Array, what: str) -> None:
         apart = np.abs(found - times)
         differs = (
             f"differs from the two-photon clock at {np.count_nonzero(apart)} of {len(times)} "
-            f"frames, by up to {apart.max():.4g} s"
+            f"frames, by up to {np.max(apart, where=~np.isnan(apart), initial=0):.4g} s"
         )
+        if np.isnan(apart).any():
+            differs += f", and is missing at {np.count_nonzero(np.isnan(apart))}"
     raise FormatError(
         f"{what} has a clock of its own that {differs}: its values are not of those frames. Leave "
         "the pupil out (drop_variables), or fetch the file again."

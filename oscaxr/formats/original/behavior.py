@@ -72,7 +72,7 @@ def _find_columns(file: Hdf5File) -> tuple[dict[str, tuple[DatasetReader, int]],
             labels = as_words(source.read(items)) if isinstance(items, h5py.Dataset) else []
             # Objects are stored as pickles, which are not read.
             is_table = isinstance(values, h5py.Dataset) and values.dtype.kind in "fiu"
-            if not is_table or values.shape[1:] != (len(labels),):
+            if not is_table or (values.shape or ())[1:] != (len(labels),):
                 unfit.append(block)
                 continue
             for name, column in COLUMNS.items():

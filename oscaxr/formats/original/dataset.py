@@ -171,10 +171,10 @@ class SessionReading:
         """Return a part; nothing where it fails and all its variables are left out."""
         try:
             return function()
-        except FormatError:
-            if not set(names) <= set(self.dropped):
-                raise
-            return {}
+        except FormatError as error:
+            if set(names) <= set(self.dropped):
+                return {}
+            raise type(error)(f"{error} (Without it: drop_variables={list(names)}.)") from error
 
     def hdf5(self, part: str) -> Hdf5File:
         """Open one of the HDF5 files; it is closed with the Dataset."""

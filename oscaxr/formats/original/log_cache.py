@@ -22,6 +22,7 @@ from oscaxr.formats.original.stimulus_log import (
     parse_log,
     parse_tracks,
 )
+from oscaxr.paths import local_path
 
 Result = TypeVar("Result")
 Tracks = Callable[[], list[Array]]
@@ -40,7 +41,7 @@ def decode(path: Path, keep: bool | str | os.PathLike[Any] = False) -> tuple[Sti
     """Return the stimulus log of a session, and how to get the tracks of the squares."""
     if keep is False:
         return parse_log(load_log(path), path), partial(_read_tracks, path)
-    folder = Path(keep) if not isinstance(keep, bool) else _cache_folder()
+    folder = _cache_folder() if keep is True else local_path(keep)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     entry = folder / f"{digest}-{_VERSION}.npz"

@@ -564,6 +564,73 @@ def test_pupil_by_a_clock_of_its_own(broken: Broken, length: str) -> None:
         assert not ds.osca.validate().at_level("error")
 
 
+@pytest.mark.parametrize("rate", ["fast", h5py.Empty("f8"), 0.0, -30.0, np.nan, [30.0, 30.0]])
+@pytest.mark.parametrize("series", [RUNNING, f"{PUPIL}/pupil_diameter"])
+def test_rates_that_are_none(broken: Broken, rate: Any, series: str) -> None:
+    def change(file: h5py.File) -> None:
+        times = file[f"{series}/timestamps"][()]
+        for other in ("pupil_position_x", "pupil_position_y"):
+            replace(file, f"{PUPIL}/{other}/timestamps", file[f"{DFF}/timestamps"][()])
+        replace(file, f"{DFF}/timestamps", file[f"{DFF}/timestamps"][()])
+        del file[f"{series}/timestamps"]
+        file[f"{series}/starting_time"] = times[0]
+        file[f"{series}/starting_time"].attrs["rate"] = rate
+
+    assert f"{series}/starting_time has no time, or no rate" in refusal(broken(change))
+
+
+@pytest.mark.parametrize("kind", ["group", "text", "milliseconds", "gaps"])
+def test_clocks_of_the_pupil_that_are_none(broken: Broken, kind: str) -> None:
+    path = f"{PUPIL}/pupil_diameter/timestamps"
+
+    def change(file: h5py.File) -> None:
+        times = file[f"{DFF}/timestamps"][()]
+        for other in (DFF, f"{PUPIL}/pupil_position_x", f"{PUPIL}/pupil_position_y"):
+            replace(file, f"{other}/timestamps", times)
+        own = {"text": np.full(len(times), b"a"), "gaps": np.where(times > 5, np.nan, times)}
+        replace(file, path, own.get(kind, times))
+        if kind == "milliseconds":
+            file[path].attrs["unit"] = "ms"
+        if kind == "group":
+            del file[path]
+            file.create_group(path)
+
+    mutant = broken(change)
+    if kind == "gaps":
+        with ox.open_session(mutant) as ds, pytest.raises(FormatError, match="is missing at"):
+            ds.pupil_diameter.load()
+    else:
+        assert path in refusal(mutant)
+    with ox.open_session(mutant, drop_variables="pupil_diameter") as ds:
+        ds.load()
+
+
+@pytest.mark.parametrize("unit", [5, h5py.Empty("f8"), ["cm/s", "m/s"]], ids=str)
+def test_units_that_are_no_words(broken: Broken, unit: Any) -> None:
+    def change(file: h5py.File) -> None:
+        file[f"{RUNNING}/data"].attrs["unit"] = unit
+
+    assert "has a unit that is no word" in refusal(broken(change))
+
+
+def test_a_conversion_to_nothing(broken: Broken) -> None:
+    def change(file: h5py.File) -> None:
+        file[f"{DFF}/data"].attrs["conversion"] = 0.0
+
+    assert "no number, or 0" in refusal(broken(change))
+
+
+@pytest.mark.parametrize("name", ["age", "genotype"])
+def test_facts_that_are_left_out_need_not_be_right(broken: Broken, name: str) -> None:
+    def change(file: h5py.File) -> None:
+        del file[f"general/subject/{name}"]
+        file[f"general/subject/{name}"] = h5py.SoftLink("/nowhere")
+
+    mutant = broken(change)
+    assert f"general/subject/{name}" in refusal(mutant)
+    ox.open_session(mutant, drop_variables=name).close()
+
+
 def test_all_problems_at_once(broken: Broken) -> None:
     def change(file: h5py.File) -> None:
         file[f"{RUNNING}/timestamps"][10] = -1.0

@@ -21,6 +21,7 @@ from oscaxr.errors import (
     CriterionError,
     FormatError,
     MissingVariableError,
+    OscaxrError,
     OscaxrWarning,
     SessionMismatchError,
     SessionNotFoundError,
@@ -124,6 +125,25 @@ def test_more_is_claimed_than_a_file_can_hold(folder, part, name):
         file.create_dataset(name, shape, dtype, chunks=True)
     with pytest.raises(FormatError, match="never written"):
         opened(folder)
+
+
+def test_a_table_of_the_pupil_without_values(folder):
+    with h5py.File(read_tree(folder).files["pupil"], "r+") as file:
+        del file["pupil_data/block0_values"]
+        file["pupil_data/block0_values"] = h5py.Empty("f8")
+    with pytest.raises(FormatError, match=r"lacks the column.*drop_variables=\['pupil_diameter'"):
+        opened(folder)
+    opened(folder, drop_variables=PUPIL_VARIABLES).close()
+
+
+@pytest.mark.parametrize("keep", ["s3://bucket/kept", "https://me:secret@host/x", "a\0b", b"x", 5])
+def test_decoded_logs_are_kept_on_this_computer(folder, keep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OscaxrError) as caught:
+        opened(folder, keep_decoded=keep)
+    assert "secret" not in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_running_that_is_left_out_need_not_fit(folder):
