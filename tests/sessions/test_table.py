@@ -432,6 +432,7 @@ CRITERION_COLUMN = {
 DEFAULTS = {"run_type": "prod", "pass_fail": "P", "included": "yes", "all_files": 1, "any_files": 1}
 
 
+@pytest.mark.filterwarnings("ignore::oscaxr.errors.UnknownFactsWarning")
 @settings(max_examples=examples(60), deadline=None)
 @given(st.lists(rows, max_size=12), st.data())
 def test_defaults_are_a_row_by_row_filter(some_rows, data):
