@@ -33,13 +33,16 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "include": (),
     "keep_decoded": False,
 }
+# Not of how, but of which session is opened.
+_WHICH: Final = ("session_id", "mouse", "session", "run_type", "datadir", "table")
 _WORDS: Final = {"fluorescence": get_args(Fluorescence), "segmentation": get_args(Segmentation)}
 
 
 def check_options(options: Mapping[str, Any]) -> OpenOptions:
     """Return the options as they were given, none misspelt and none of an unknown value."""
     if not set(options) <= set(DEFAULTS):
-        refuse_keywords("open_session", [name for name in options if name in KEYWORDS])
+        old = [name for name in options if name in KEYWORDS]
+        refuse_keywords("open_session", old, [*DEFAULTS, *_WHICH])
     problems = []
     for name, value in options.items():
         if name not in DEFAULTS:

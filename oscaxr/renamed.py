@@ -1,6 +1,7 @@
 """Names that have changed: what is now in their place, said by the error that an old one raises."""
 
 from collections.abc import Collection
+from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, NoReturn
@@ -22,47 +23,76 @@ NAMES: Final = {
 }
 """What to write for a name that ``oscaxr`` had."""
 
-KEYWORDS: Final = {
+_OPENING: Final = {
     "sessions": 'table="mouse_df.csv"',
     "runtype": 'run_type="prod"',
-    # Of the published tool: which session,
     "mouse_df": 'table="mouse_df.csv"',
     "mouse_n": "mouse=1",
     "sess_n": "session=1",
     "sessid": "session_id=758519303",
+    "sess_id": "session_id=758519303",
     "fluor": 'fluorescence="raw"',
     "dend": 'segmentation="extr"',
     "full_table": 'include="squares"',
-    # which segments,
+}
+_SELECTING: Final = {
     "stimtype": 'stimulus="gabors"',
+    "stim": 'stimulus="gabors"',
     "gabk": "gabor_kappa=16",
     "gabfr": 'gabor_frame="U"',
     "gab_ori": "gabor_mean_orientation=90",
     "unexp": "unexpected=1",
     "visflow_dir": 'main_flow_direction="right"',
     "visflow_size": "square_size=128",
+    "bri_dir": 'main_flow_direction="right"',
+    "bri_size": "square_size=128",
     "remconsec": "run_start=True",
+}
+_EXTRACTING: Final = {
+    "padding": "pad=(1, 1)",
+    "ch_fl": 'edge="drop"',
+    "fr_type": 'clock="twop"',
+}
+_CALLS: Final = (
+    ("oscaxr.open_session({})", _OPENING),
+    ("ds.osca.select({})", _SELECTING),
+    ("ds.osca.sequences(..., {})", _EXTRACTING),
+)
+_ELSEWHERE: Final = {
     "by": "the index of oscaxr.segment_table(ds), or its columns start_frame_twop and block",
-    # and which frames of them.
-    "ch_fl": 'edge="drop" of sequences(..., pre=1, post=1)',
-    "fr_type": 'clock="twop" of sequences(...)',
+    "plane": 'oscaxr.default_sessions(..., plane="soma")',
+    "line": 'oscaxr.default_sessions(..., line="L5")',
+    "layer": 'oscaxr.default_sessions(..., line="L5")',
     "integ": "sequences(...).osca.integrate()",
     "baseline": "sequences(...).osca.baseline(0.5)",
     "smooth": "sequences(...).osca.smooth(5)",
+    "rel_time": "window=(-0.5, 0)",
 }
+
+KEYWORDS: Final = {**_OPENING, **_SELECTING, **_EXTRACTING, **_ELSEWHERE}
 """What to write for a keyword that there was, or that the published tool has."""
 
 OPTIONS: Final = {"--sessions": "--table mouse_df.csv", "--runtype": "--run-type prod"}
 """What to write for an option of the command line."""
 
 
-def refuse_keywords(function: str, unknown: Collection[str]) -> None:
+def renamed_keyword(name: str, accepted: Collection[str]) -> str:
+    """Say what an old keyword is now, and of which call where it is none of those accepted."""
+    now = KEYWORDS[name]
+    if now.partition("=")[0] not in accepted:
+        now = next((call.format(now) for call, words in _CALLS if name in words), now)
+    return f"{name}= is now {now}"
+
+
+def refuse_keywords(function: str, unknown: Collection[str], accepted: Collection[str]) -> None:
     """Refuse keywords that a function does not have, the old ones with their new names."""
-    old = [f"{name}= is now {KEYWORDS[name]}" for name in sorted(unknown) if name in KEYWORDS]
+    old = [renamed_keyword(name, accepted) for name in sorted(unknown) if name in KEYWORDS]
     if old:
         raise RenamedError(f"{function}: {'; '.join(old)}")
     for name in unknown:
-        raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+        near = get_close_matches(name, accepted, n=1)
+        hint = f" (do you mean {near[0]}?)" if near else ""
+        raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
 
 
 class OnceAFunction(ModuleType):

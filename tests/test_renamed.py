@@ -9,7 +9,7 @@ import pytest
 import command_line
 import oscaxr as ox
 from oscaxr import download
-from oscaxr.errors import OscaxrError
+from oscaxr.errors import OscaxrError, RenamedError
 from oscaxr.renamed import NAMES
 
 
@@ -66,6 +66,41 @@ def test_words_of_the_published_tool_in_extraction(memory_session, words, says):
         memory_session.osca.sequences("dff", [3], posts=0.3)
     with pytest.raises(OscaxrError, match=r'sequences\("dff", segments\)'):
         memory_session.osca.sequences(memory_session.osca.select(gabor_frame="U"))
+
+
+@pytest.mark.parametrize(
+    ("call", "words", "says"),
+    [
+        ("sequences", {"gabfr": 1}, r'gabfr= is now ds\.osca\.select\(gabor_frame="U"\)'),
+        ("sequences", {"sess_id": 1}, r"sess_id= is now oscaxr\.open_session\(session_id="),
+        ("sequences", {"padding": (1, 1)}, r"padding= is now pad=\(1, 1\)"),
+        ("responses", {"gabk": 16}, r"gabk= is now ds\.osca\.select\(gabor_kappa=16\)"),
+        ("responses", {"ch_fl": [1, 1]}, r"ch_fl= is now ds\.osca\.sequences\(\.\.\., edge="),
+        ("select", {"stim": "gabors"}, r"stim= is now stimulus="),
+        ("select", {"bri_dir": "right"}, r"bri_dir= is now main_flow_direction="),
+        ("select", {"bri_size": 128}, r"bri_size= is now square_size="),
+        ("select", {"sess_n": 1}, r"sess_n= is now oscaxr\.open_session\(session=1\)"),
+    ],
+)
+def test_words_of_another_call_say_which(memory_session, call, words, says):
+    given = {"sequences": ("dff", [3]), "responses": ([3],), "select": ()}[call]
+    with pytest.raises(OscaxrError, match=says):
+        getattr(memory_session.osca, call)(*given, **words)
+
+
+def test_words_that_only_other_calls_have(memory_session):
+    with pytest.raises(RenamedError, match=r"gabk= is now ds\.osca\.select\(gabor_kappa=16\)"):
+        ox.open_session(1, gabk=16)
+    with pytest.raises(RenamedError, match=r"layer= is now oscaxr\.default_sessions\(.*line="):
+        ox.open_session(1, layer="L5")
+    with pytest.raises(RenamedError, match=r"mouse_n= is now mouse=1; stimtype= is now stimulus="):
+        ox.default_sessions("mouse_df.csv", mouse_n=1, stimtype="gabors")
+    u = memory_session.osca.sequences("run_velocity", [3], post=0.3)
+    for method in (u.osca.baseline, u.osca.integrate):
+        with pytest.raises(RenamedError, match=r"rel_time= is now window=\(-0\.5, 0\)"):
+            method(rel_time=slice(0, 0.1))
+        with pytest.raises(TypeError, match=r"'windows' \(do you mean window\?\)"):
+            method(windows=(0, 0.1))
 
 
 @pytest.mark.parametrize("word", ["mouse_n", "sess_n", "mouse_df", "sessid", "fluor"])

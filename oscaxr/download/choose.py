@@ -193,7 +193,7 @@ def plan(
     237993128
     >>> fetch(sessions, "data")  # doctest: +SKIP
     """
-    refuse_keywords("plan", unknown)
+    refuse_keywords("plan", unknown, plan.__kwdefaults__ or ())
     asked = {"mice": _numbers("mice", mice), "sessions": _numbers("sessions", sessions)}
     typed, where = None, "The table"
     if table is not None:

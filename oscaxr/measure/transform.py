@@ -1,7 +1,7 @@
 """What is done to responses between scaling and statistics: baseline, smooth, integrate, fill."""
 
 from collections.abc import Callable, Hashable
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Never, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -9,6 +9,7 @@ import xarray as xr
 from oscaxr.errors import CriterionError, MissingVariableError, WindowError
 from oscaxr.measure.statistics import mean, median
 from oscaxr.model import names as n
+from oscaxr.renamed import refuse_keywords
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)
 
@@ -20,9 +21,11 @@ Window = tuple[float, float]
 
 def baseline(
     data: Data,
+    /,
     window: float | Window = 0.5,
     *,
     stat: Literal["mean", "median"] = "mean",
+    **unknown: Never,
 ) -> Data:
     """Subtract from each sequence its mean or median over a baseline window.
 
@@ -62,6 +65,7 @@ def baseline(
     >>> baseline(u, 1.0).values
     array([[-1.,  1.,  7.]])
     """
+    refuse_keywords("baseline", unknown, ("window", "stat"))
     if stat not in ("mean", "median"):
         raise CriterionError(f"stat={stat!r} is not known; it may be 'mean' or 'median'")
     reduce = mean if stat == "mean" else median
@@ -148,7 +152,9 @@ def smooth(data: Data, frames: int) -> Data:
     return one(data)
 
 
-def integrate(data: Data, window: Window | None = None, *, skipna: bool = False) -> Data:
+def integrate(
+    data: Data, /, window: Window | None = None, *, skipna: bool = False, **unknown: Never
+) -> Data:
     """Integrate over a window: the sum over ``rel_time``, divided by the frame rate.
 
     Parameters
@@ -185,6 +191,7 @@ def integrate(data: Data, window: Window | None = None, *, skipna: bool = False)
     >>> integrate(u).values
     array([2.])
     """
+    refuse_keywords("integrate", unknown, ("window", "skipna"))
 
     def one(array: xr.DataArray) -> xr.DataArray:
         rate = frame_rate(array)

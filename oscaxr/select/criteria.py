@@ -13,7 +13,7 @@ import xarray as xr
 from oscaxr.errors import CriterionError, few, listed
 from oscaxr.model import names as n
 from oscaxr.model.segments import first_of_consecutive
-from oscaxr.renamed import KEYWORDS
+from oscaxr.renamed import KEYWORDS, renamed_keyword
 
 Array = np.ndarray[Any, Any]
 Criterion = Any
@@ -207,7 +207,7 @@ def _shown(name: str, value: Any, implied: bool) -> str:
 
 def _unknown(name: str, columns: Collection[str]) -> str:
     if name in KEYWORDS:
-        return f"{name}= is now {KEYWORDS[name]}"
+        return renamed_keyword(name, [*columns, "stimulus", "run_start"])
     near = get_close_matches(name, columns, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown criterion {name!r}{hint} (there are: {', '.join(sorted(columns))}, stimulus)"

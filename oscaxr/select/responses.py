@@ -1,7 +1,7 @@
 """One row a segment: what was shown, and how the mouse and its ROIs responded."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import numpy as np
 import xarray as xr
@@ -9,6 +9,7 @@ import xarray as xr
 from oscaxr.errors import MissingVariableError
 from oscaxr.model import names as n
 from oscaxr.model.invalid_rois import Invalid
+from oscaxr.renamed import refuse_keywords
 from oscaxr.select.criteria import segment_part
 from oscaxr.select.references import find_references
 from oscaxr.select.sequences import reduced, sequences
@@ -18,6 +19,7 @@ RESPONSES: Final = (n.DFF, n.RUN_VELOCITY, n.PUPIL_DIAMETER)
 
 def responses(
     ds: xr.Dataset,
+    /,
     segments: Any,
     *,
     pre: float = 0.0,
@@ -27,6 +29,7 @@ def responses(
     scale: bool = False,
     interpolate: bool = False,
     invalid: Invalid = "drop",
+    **unknown: Never,
 ) -> xr.Dataset:
     """Return a table with one row a segment: stimulus columns and mean responses.
 
@@ -73,6 +76,7 @@ def responses(
     >>> list(table.data_vars)
     ['dff', 'run_velocity', 'pupil_diameter']
     """
+    refuse_keywords("responses", unknown, responses.__kwdefaults__ or ())
     wanted = [names] if isinstance(names, str) else list(names)
     missing = [name for name in wanted if name not in ds]
     if missing:

@@ -138,7 +138,7 @@ def sequences(
     >>> u.dims, u.sizes["rel_time"]
     (('roi', 'sequence', 'rel_time'), 60)
     """
-    refuse_keywords("sequences", unknown)
+    refuse_keywords("sequences", unknown, sequences.__kwdefaults__ or ())
     if isinstance(name, xr.Dataset | xr.DataArray) or not np.iterable(name):
         raise CriterionError(
             'sequences needs the name of what is to be extracted first: sequences("dff", segments)'

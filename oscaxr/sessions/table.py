@@ -3,13 +3,14 @@
 from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import pandas as pd
 
 from oscaxr.errors import AmbiguousSessionError, SessionNotFoundError, listed
 from oscaxr.model.facts import LINES
 from oscaxr.paths import local_path
+from oscaxr.renamed import refuse_keywords
 from oscaxr.sessions.table_columns import (
     PILOT_SESSIONS_WITHOUT_DATA,
     PILOT_STIMULI,
@@ -90,6 +91,7 @@ def default_sessions(
     square_size: float | Collection[float] | None = None,
     omit_sessions: Collection[int] = (),
     omit_mice: Collection[int] = (),
+    **unknown: Never,
 ) -> pd.DataFrame:
     """Choose the sessions that published analyses use by default.
 
@@ -145,6 +147,7 @@ def default_sessions(
     ...                  run_type=None).session_id.tolist()
     [2]
     """
+    refuse_keywords("default_sessions", unknown, default_sessions.__kwdefaults__ or ())
     table = session_table(table)
     lines = None if line is None else [_LINE_WORDS.get(word, word) for word in many(line)]
     criteria = {
