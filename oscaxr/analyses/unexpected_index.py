@@ -9,7 +9,7 @@ import xarray as xr
 
 from oscaxr.errors import CriterionError, MissingVariableError, SessionMismatchError
 from oscaxr.model import names as n
-from oscaxr.model.invalid_rois import Invalid, without_invalid
+from oscaxr.model.invalid_rois import KEPT, Invalid, without_invalid
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,7 +36,7 @@ def unexpected_index(
     permutations: int = 1000,
     seed: int | Sequence[int] = 0,
     dim: Hashable = n.SEQUENCE,
-    invalid: Invalid = "drop",
+    invalid: Invalid | None = None,
 ) -> xr.Dataset:
     """Compare unexpected with expected responses: d-prime, and its percentile among permutations.
 
@@ -54,7 +54,9 @@ def unexpected_index(
         The dim that is shuffled, and goes.
     invalid : {"drop", "keep"}, optional
         What to do with ROIs that the session's files list as invalid (``listed_invalid``; original
-        layout): leave them out, with a note of how many, or keep them.
+        layout): leave them out, with a note of how many, or keep them. By default they are kept
+        where they were when the sequences were extracted (the attribute ``invalid_rois_kept``),
+        and else left out.
 
     Returns
     -------
@@ -103,6 +105,8 @@ def unexpected_index(
         raise CriterionError(f"permutations={permutations}: at least one is needed")
     if np.min(seed) < 0:
         raise CriterionError(f"seed={seed!r}: it is zero or more")
+    if invalid is None and any(KEPT in one.attrs for one in (expected, unexpected)):
+        invalid = "keep"
     expected, unexpected = (without_invalid(one, invalid) for one in (expected, unexpected))
     bare = [array.drop_vars(_along(array, dim)) for array in (expected, unexpected)]
     parts = xr.apply_ufunc(

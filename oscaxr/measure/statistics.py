@@ -42,7 +42,7 @@ def stats(
     stat: Stat = "mean",
     error: str | None = "sem",
     *,
-    invalid: Invalid = "drop",
+    invalid: Invalid | None = None,
 ) -> xr.Dataset:
     """Average along the given dims, one after the other, with the error along the last.
 
@@ -62,7 +62,9 @@ def stats(
         which may also be said as ``"sem"`` and ``"std"``. None leaves the error out.
     invalid : {"drop", "keep"}, optional
         What to do with ROIs that the session's files list as invalid (``listed_invalid``; original
-        layout): leave them out, with a note of how many, or keep them.
+        layout): leave them out, with a note of how many, or keep them. By default they are kept
+        where they were when the sequences were extracted (the attribute ``invalid_rois_kept``),
+        and else left out.
 
     Returns
     -------

@@ -12,7 +12,8 @@ Data = TypeVar("Data", xr.DataArray, xr.Dataset)
 Invalid = Literal["drop", "keep"]
 
 LEFT_OUT = "invalid_rois_left_out"
-"""The attribute of results that says how many were left out."""
+KEPT = "invalid_rois_kept"
+"""The attributes of results that say how many were left out, or were kept as asked."""
 
 
 def check_invalid(invalid: str) -> None:
@@ -21,14 +22,18 @@ def check_invalid(invalid: str) -> None:
         raise CriterionError(f"{option('invalid', invalid)}: it is 'drop' or 'keep'")
 
 
-def without_invalid(data: Data, invalid: Invalid) -> Data:
-    """Leave out the ROIs that the files list as invalid, with a note of how many."""
+def without_invalid(data: Data, invalid: Invalid | None) -> Data:
+    """Leave out the ROIs that the files list as invalid, or keep them, with a note of how many."""
+    if invalid is None:
+        invalid = "keep" if KEPT in data.attrs else "drop"
     check_invalid(invalid)
     listed = data.coords.get(n.LISTED_INVALID)
     # One ROI that was picked is what was asked for.
-    if invalid == "keep" or listed is None or listed.ndim != 1 or not listed.values.any():
+    if listed is None or listed.ndim != 1 or not listed.values.any():
         return data
     count, total = int(np.count_nonzero(listed.values)), listed.size
+    if invalid == "keep":
+        return data.assign_attrs({KEPT: count})
     session = f"session {data['session_id'].item()}" if "session_id" in _scalars(data) else "here"
     if count == total:
         raise CriterionError(
@@ -41,6 +46,7 @@ def without_invalid(data: Data, invalid: Invalid) -> Data:
         InvalidRoiWarning,
     )
     kept = data.isel({listed.dims[0]: ~listed.values})
+    kept.attrs.pop(KEPT, None)
     return kept.assign_attrs({LEFT_OUT: count})
 
 

@@ -23,7 +23,7 @@ from oscaxr.errors import (
 )
 from oscaxr.model import names as n
 from oscaxr.model import traces
-from oscaxr.model.invalid_rois import LEFT_OUT, Invalid, check_invalid, without_invalid
+from oscaxr.model.invalid_rois import KEPT, LEFT_OUT, Invalid, check_invalid, without_invalid
 from oscaxr.model.schema import SEQUENCES
 from oscaxr.model.segments import CLOCK_DIMS, Clock, check_clock, is_whole, recording_frames
 from oscaxr.renamed import refuse_keywords
@@ -99,10 +99,10 @@ def sequences(
         One variable as an array, several as a Dataset, of dims (..., sequence, rel_time). Lazy:
         read when it is used. Along ``sequence`` lie the segments' coordinates (the index is the
         segment number, or the position in `frames` or `times`), ``reference_frame`` and, with
-        ``rel_time``, the true ``time`` of every frame. The attribute ``invalid_rois_left_out`` says
-        how many ROIs were, if any. ROIs keep ``roi_id`` and ``tracking_id``;
-        what is computed from the whole recording (``valid``, the masks' geometry) stays with the
-        session.
+        ``rel_time``, the true ``time`` of every frame. The attribute ``invalid_rois_left_out``, or
+        ``invalid_rois_kept``, says how many ROIs were, if any. ROIs keep ``roi_id`` and
+        ``tracking_id``; what is computed from the whole recording (``valid``, the masks' geometry)
+        stays with the session.
 
     Raises
     ------
@@ -218,9 +218,8 @@ def _extract(
         variable = traces.interpolate(variable)
     source = variable.transpose(CLOCK_DIMS[own], ...)
     dims = (*source.dims[1:], n.SEQUENCE, n.REL_TIME)
-    attrs = {**variable.attrs, **told}
-    if n.LISTED_INVALID in variable.coords and LEFT_OUT in ds.attrs:
-        attrs[LEFT_OUT] = ds.attrs[LEFT_OUT]
+    noted = {key: ds.attrs[key] for key in (LEFT_OUT, KEPT) if key in ds.attrs}
+    attrs = {**variable.attrs, **told, **noted}
     data = _data(source.variable, windows)
     if told["scaled"]:
         attrs["units"] = "1"

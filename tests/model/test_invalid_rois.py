@@ -37,7 +37,7 @@ def test_sequences_have_the_rois_that_the_nwb_file_would_have(original_folders, 
         # Once a session: another warning would be an error.
         everything = taken(ds, invalid="keep")
         again = taken(ds)
-        means = ox.stats(everything, "sequence")
+        means = ox.stats(everything, "sequence", invalid="drop")
         assert u.attrs["invalid_rois_left_out"] == 5
         assert means["mean"].attrs["invalid_rois_left_out"] == 5
         assert "invalid_rois_left_out" not in everything.attrs
@@ -50,12 +50,36 @@ def test_sequences_have_the_rois_that_the_nwb_file_would_have(original_folders, 
         assert ox.stats(everything, "sequence", invalid="keep").sizes["roi"] == 12
 
 
+@quiet
+def test_what_was_kept_when_it_was_extracted_stays(original_folders):
+    with ox.open_session(original_folders["soma"]) as ds:
+        kept = taken(ds, invalid="keep")
+        assert kept.attrs["invalid_rois_kept"] == 5
+        found = ox.stats(kept, "sequence")
+        assert found.sizes["roi"] == 12
+        assert found["mean"].attrs["invalid_rois_kept"] == 5
+        one, other = (kept.osca.integrate().isel(sequence=part) for part in (slice(5), slice(5, 9)))
+        index = analyses.unexpected_index(one, other, permutations=20)
+        assert index.sizes["roi"] == 12
+        # Computing may drop the attributes of one of the two.
+        index = analyses.unexpected_index(one, other.drop_attrs(), permutations=20)
+        assert index.sizes["roi"] == 12
+        fewer = ox.stats(kept, "sequence", invalid="drop")
+        assert fewer.sizes["roi"] == 7
+        assert "invalid_rois_kept" not in fewer["mean"].attrs
+        assert kept.attrs["invalid_rois_kept"] == 5
+        assert "invalid_rois_kept" not in taken(ds).attrs
+        assert "invalid_rois_kept" not in ds.attrs
+
+
 def bad_of(ds: xr.Dataset) -> np.ndarray:
     return ds.listed_invalid.values
 
 
 def nwb_like(u: xr.DataArray) -> xr.Variable:
-    attrs = {key: value for key, value in u.attrs.items() if key != "invalid_rois_left_out"}
+    attrs = {key: value for key, value in u.attrs.items() if key != "invalid_rois_left_out"} | {
+        "invalid_rois_kept": 5
+    }
     return xr.Variable(u.dims, u.values, attrs)
 
 
@@ -74,7 +98,7 @@ def test_responses_and_indices_leave_them_out(original_folders):
             taken(ds, invalid="keep").osca.integrate().isel(sequence=part)
             for part in (slice(5), slice(5, None))
         ]
-        assert analyses.unexpected_index(*kept, permutations=20).sizes["roi"] == 7
+        assert analyses.unexpected_index(*kept, permutations=20, invalid="drop").sizes["roi"] == 7
         assert analyses.unexpected_index(*kept, permutations=20, invalid="keep").sizes["roi"] == 12
         fewer = taken(ds).osca.integrate()
         with pytest.raises(SessionMismatchError, match="not of the same ROIs"):
