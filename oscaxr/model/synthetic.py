@@ -15,9 +15,12 @@ MARK: Final = "oscaxr_sample"
 WORDS: Final = "synthetic: made by oscaxr.sample, not recorded"
 """What stands in the notes of the session table, and wherever else the words are free."""
 
+SIGN: Final = "synthetic"
+"""Attribute of a sample session's Dataset, and of what is extracted from it: 1."""
+
 ATTRS: Final[dict[str, str | int]] = {
     "title": "SYNTHETIC session, with the structure of an OpenScope Credit Assignment session",
-    "synthetic": 1,
+    SIGN: 1,
     "dandiset": "none: synthetic data",
     "institution": "none: synthetic data",
     "references": "none: synthetic data, made by the software oscaxr; nothing was recorded",
@@ -30,7 +33,7 @@ _IDS: Final = {"session_id": SESSION_IDS, "mouse_id": MOUSE_IDS}
 
 def is_synthetic(data: xr.Dataset | xr.DataArray) -> bool:
     """Say whether any of the data are of a sample session: computing may drop the attribute."""
-    if data.attrs.get("synthetic"):
+    if data.attrs.get(SIGN):
         return True
     ids = {name: np.asarray(data.coords[name]) for name in _IDS if name in data.coords}
     return any(

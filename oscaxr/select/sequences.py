@@ -26,6 +26,7 @@ from oscaxr.model import traces
 from oscaxr.model.invalid_rois import KEPT, LEFT_OUT, Invalid, check_invalid, without_invalid
 from oscaxr.model.schema import SEQUENCES
 from oscaxr.model.segments import CLOCK_DIMS, Clock, check_clock, is_whole, recording_frames
+from oscaxr.model.synthetic import SIGN
 from oscaxr.renamed import refuse_keywords
 from oscaxr.select.frames import clock_of, frame_lookup
 from oscaxr.select.references import ReferenceFrames, find_references
@@ -161,8 +162,8 @@ def sequences(
     arrays = [_extract(_with_rois(ds, one, invalid), one, windows, coords, told) for one in names]
     if isinstance(name, str):
         return arrays[0]
-    rates = {key: value for key, value in ds.attrs.items() if key.endswith("_fps")}
-    return xr.Dataset({array.name: array for array in arrays}, attrs=rates)
+    whole = {key: v for key, v in ds.attrs.items() if key.endswith("_fps") or key == SIGN}
+    return xr.Dataset({array.name: array for array in arrays}, attrs=whole)
 
 
 def _with_rois(ds: xr.Dataset, name: str, invalid: Invalid) -> xr.Dataset:
@@ -218,7 +219,7 @@ def _extract(
         variable = traces.interpolate(variable)
     source = variable.transpose(CLOCK_DIMS[own], ...)
     dims = (*source.dims[1:], n.SEQUENCE, n.REL_TIME)
-    noted = {key: ds.attrs[key] for key in (LEFT_OUT, KEPT) if key in ds.attrs}
+    noted = {key: ds.attrs[key] for key in (LEFT_OUT, KEPT, SIGN) if key in ds.attrs}
     attrs = {**variable.attrs, **told, **noted}
     data = _data(source.variable, windows)
     if told["scaled"]:

@@ -79,6 +79,9 @@ def test_example_sessions_stand_for_recorded_ones(shared: Path) -> None:
 def test_what_is_computed_of_samples(memory_session: xr.Dataset) -> None:
     ds = memory_session
     u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=0.1, post=0.3)
+    both = ds.osca.sequences(["dff", "run_velocity"], [3], post=0.3, clock="twop")
+    for one in (u, both, both.run_velocity, u.osca.integrate(), ox.stats(u, "sequence")):
+        assert one.attrs["synthetic"] == 1
     mean = u.mean(keep_attrs=False)
     for one in (u, mean, ox.stats(u, dim="sequence"), ds.osca.select(stimulus="gabors")):
         assert is_synthetic(one)
