@@ -7,10 +7,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from oscaxr.arrays.percentiles import nan_percentiles
-from oscaxr.errors import CriterionError, MissingVariableError
+from oscaxr.errors import CriterionError, MissingVariableError, option
 from oscaxr.measure.quality import few_rows, full_traces, labelled_by_roi, map_rois
 from oscaxr.model import names as n
-from oscaxr.model.segments import recording_frames
+from oscaxr.model.segments import is_finite, recording_frames
 
 ACTIVE_STD: Final = 3.0
 PLATEAU_STD: Final = 3.0
@@ -61,6 +61,7 @@ def active_rois(
     >>> active_rois(xr.DataArray(trace, dims=("time", "roi"))).values
     array([False,  True])
     """
+    _check_threshold(threshold)
     dff = full_traces(ds)
     frames = None if stimulus is None else _stimulus_frames(ds, stimulus, dff.sizes[n.TIME])
 
@@ -121,6 +122,7 @@ def plateau_traces(
     array([1.        , 1.        , 5.10310363, 5.10310363, 5.10310363,
            5.10310363, 1.        ])
     """
+    _check_threshold(threshold)
     dff = full_traces(ds)
     dtype = dff.dtype if np.issubdtype(dff.dtype, np.floating) else np.dtype(np.float64)
     values = np.empty(dff.shape, dtype=dtype)
@@ -176,6 +178,14 @@ def _stimulus_frames(
     np.add.at(edges, np.clip(ds["stop_frame_twop"].values[shown], 0, n_time), -1)
     inside: npt.NDArray[np.bool_] = np.cumsum(edges[:-1]) > 0
     return inside
+
+
+def _check_threshold(threshold: Any) -> None:
+    """Refuse what is no number of standard deviations."""
+    if not is_finite(threshold):
+        raise CriterionError(
+            f"{option('threshold', threshold)}: give a finite number of standard deviations"
+        )
 
 
 def _has_transient(

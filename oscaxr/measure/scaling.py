@@ -72,7 +72,7 @@ def scale(data: Data, ds: xr.Dataset | None = None) -> Data:
     >>> scale(run, run.to_dataset()).values
     array([-1. , -0.5,  0. ,  0.5,  1. ])
     """
-    if ds is None:
+    if not isinstance(ds, xr.Dataset):
         raise MissingVariableError("to scale, give the session: scale(data, ds)")
     if isinstance(data, xr.DataArray):
         return _scale_one(data, _variable_name(data, data.name), ds)

@@ -6,9 +6,10 @@ from typing import Any, Final, Literal, Never, TypeVar
 import numpy as np
 import xarray as xr
 
-from oscaxr.errors import CriterionError, MissingVariableError, WindowError
+from oscaxr.errors import CriterionError, MissingVariableError, WindowError, option
 from oscaxr.measure.statistics import mean, median
 from oscaxr.model import names as n
+from oscaxr.model.segments import check_seconds
 from oscaxr.renamed import refuse_keywords
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)
@@ -71,10 +72,11 @@ def baseline(
     reduce = mean if stat == "mean" else median
 
     def one(array: xr.DataArray) -> xr.DataArray:
-        if isinstance(window, tuple):
-            asked = f"rel_time from {window[0]} to {window[1]} s"
+        if not isinstance(window, int | float | str | np.generic):
             first = _within(array, window)
+            asked = f"rel_time from {window[0]} to {window[1]} s"
         else:
+            _check_window(array, window=window)
             n_frames = int(np.round(window * frame_rate(array)))
             asked = f"the first {window} s ({n_frames} frames)"
             available = array.sizes[n.REL_TIME]
@@ -123,6 +125,8 @@ def smooth(data: Data, frames: int) -> Data:
     >>> smooth(xr.DataArray([0.0, 3.0, 6.0, 0.0], dims="time"), 3).values
     array([1.5, 3. , 3. , 3. ])
     """
+    if not isinstance(frames, int | np.integer):
+        raise WindowError(f"{option('frames', frames)}: give a whole number of frames, an odd one")
     if frames < 1 or frames % 2 == 0:
         raise WindowError(
             f"frames={frames}: it must be odd, so that the mean lies about its frame; take "
@@ -208,8 +212,14 @@ def integrate(
     return result
 
 
-def _within(array: xr.DataArray, window: Window) -> xr.DataArray:
+def _within(array: xr.DataArray, window: Any) -> xr.DataArray:
     """Return the frames of a window whose end is excluded, all of which have to be there."""
+    if not isinstance(window, tuple | list | np.ndarray) or len(window) != 2:
+        raise WindowError(
+            f"{option('window', window)}: give where it begins and ends, two numbers of seconds: "
+            "window=(0, 0.6)"
+        )
+    _check_window(array, **{"window[0]": window[0], "window[1]": window[1]})
     rate = frame_rate(array)
     start, stop = (int(np.round(edge * rate)) for edge in window)
     frames = np.round(array[n.REL_TIME].values * rate)
@@ -220,6 +230,11 @@ def _within(array: xr.DataArray, window: Window) -> xr.DataArray:
             f"which {np.count_nonzero(inside)} are there: sequences last {_extent(array)}"
         )
     return array.isel({n.REL_TIME: inside})
+
+
+def _check_window(array: xr.DataArray, **edges: Any) -> None:
+    """Refuse what is no seconds, or so far beyond the sequences that it is milliseconds."""
+    check_seconds(edges, array.sizes[n.REL_TIME] / frame_rate(array), "sequences", times=20)
 
 
 def frame_rate(array: xr.DataArray) -> float:

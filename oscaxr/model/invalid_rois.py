@@ -16,9 +16,9 @@ KEPT = "invalid_rois_kept"
 """The attributes of results that say how many were left out, or were kept as asked."""
 
 
-def check_invalid(invalid: str) -> None:
+def check_invalid(invalid: object) -> None:
     """Refuse a word that is no policy for invalid ROIs."""
-    if invalid not in ("drop", "keep"):
+    if not isinstance(invalid, str) or invalid not in ("drop", "keep"):
         raise CriterionError(f"{option('invalid', invalid)}: it is 'drop' or 'keep'")
 
 

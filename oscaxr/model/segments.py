@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import FormatError, WindowError
+from oscaxr.errors import FormatError, WindowError, option
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
 
@@ -24,12 +24,36 @@ Clock = Literal["twop", "stim"]
 
 CLOCK_DIMS: Final[dict[Clock, str]] = {"twop": n.TIME, "stim": n.STIM_TIME}
 DIM_CLOCKS: Final[dict[str, Clock]] = {n.TIME: "twop", n.STIM_TIME: "stim"}
+# Longer windows than this, s, in whole thousands, are meant in milliseconds.
+_LONG_WINDOW: Final = 100.0
 
 
 def check_clock(clock: Any, keyword: str = "clock") -> None:
     """Refuse a word that is no clock."""
-    if clock not in CLOCK_DIMS:
+    if not isinstance(clock, str) or clock not in CLOCK_DIMS:
         raise WindowError(f"{keyword}={clock!r}: it is {' or '.join(map(repr, CLOCK_DIMS))}")
+
+
+def is_finite(value: Any) -> bool:
+    """Say whether something is a number that any computation can take."""
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    return is_number and bool(abs(value) < 1e12)
+
+
+def check_seconds(
+    given: Mapping[str, Any], lasting: float, what: str = "a recording", times: float = 1
+) -> None:
+    """Refuse windows that are no seconds, or can only be meant in milliseconds."""
+    for name, value in given.items():
+        if not is_finite(value):
+            raise WindowError(f"{option(name, value)}: give finite seconds")
+        size = abs(value)
+        if size > times * lasting or (size > _LONG_WINDOW and size % 1000 == 0):
+            raise WindowError(
+                f"{option(name, value)} is a window of {size:g} s in {what} of {lasting:.4g} s: "
+                f"{' and '.join(given)} are seconds. For milliseconds, give "
+                f"{option(name, value / 1000)}"
+            )
 
 
 def is_whole(ds: xr.Dataset, clock: Clock) -> bool:

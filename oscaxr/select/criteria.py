@@ -80,8 +80,8 @@ def select_segments(
     run_start : bool or list of bool, optional
         True keeps, of the segments that fulfil all other criteria, the first of each run of
         consecutive ones (a run ends with its block); ``[False]`` keeps those that are not first,
-        and False, as None, all of them. (The coordinate of this name is about all segments: it
-        tells where expected turns to unexpected, or back.)
+        and False, as None or ``[True, False]``, all of them. (The coordinate of this name is about
+        all segments: it tells where expected turns to unexpected, or back.)
     explain : bool, optional
         Also return how many segments each criterion left.
     **criteria
@@ -127,11 +127,11 @@ def select_segments(
     problems: list[str] = []
     if stimulus is not None and criteria.get("stimulus_type") is not None:
         problems.append("give stimulus= or stimulus_type=, not both: they are the same")
-    if run_start not in (None, True, False, [True], [False]):
-        problems.append(
-            f"run_start = {run_start!r}: not known; True keeps the first of each run, [False] the "
-            "others, False all"
-        )
+    keep_first = None
+    try:
+        keep_first = _of_runs(run_start)
+    except CriterionError as error:
+        problems.append(str(error))
     given = {"stimulus_type": stimulus, **criteria} if stimulus is not None else dict(criteria)
     given = {name: value for name, value in given.items() if value is not None}
     segments = segment_part(ds)
@@ -162,15 +162,31 @@ def select_segments(
     if problems:
         raise CriterionError(f"cannot select segments:{listed(problems)}")
     positions = np.flatnonzero(keep)
-    if run_start:
+    if keep_first is not None:
         numbers, block = (columns[name].values[positions] for name in (n.SEGMENT, n.BLOCK))
         in_order = np.argsort(numbers, kind="stable")
         first = np.empty(len(positions), bool)
         first[in_order] = first_of_consecutive(numbers[in_order], block[in_order])
-        positions = positions[first == (run_start != [False])]
+        positions = positions[first == keep_first]
         steps.append(Step(f"run_start = {run_start}", len(positions)))
     selected = segments.isel({n.SEGMENT: positions})
     return (selected, Explanation(steps)) if explain else selected
+
+
+def _of_runs(run_start: Any) -> bool | None:
+    """Say whether to keep the first of each run, the others, or (None) all."""
+    run_start = _unwrapped(run_start)
+    if isinstance(run_start, tuple):
+        raise CriterionError(_no_range("run_start", run_start))
+    if isinstance(run_start, bool | None):
+        return run_start or None
+    wanted = _listed(run_start)
+    if not wanted or not all(isinstance(item, bool) for item in wanted):
+        raise CriterionError(
+            f"run_start = {run_start!r}: not known; True keeps the first of each run, [False] the "
+            "others, False all"
+        )
+    return wanted[0] if len(set(wanted)) == 1 else None
 
 
 def segment_part(ds: xr.Dataset) -> xr.Dataset:
@@ -219,10 +235,7 @@ def _fulfils(name: str, column: Array, value: Any) -> Array:
         return _from_callable(name, column, value)
     if isinstance(value, tuple):
         if name in _WORDS or name in n.NUMBER_DOMAINS or column.dtype.kind not in "iuf":
-            raise CriterionError(
-                f"{name} = {value!r}: a tuple is a range (min, max), and {name} has none; give a "
-                f"list: {name}={[*value]!r}"
-            )
+            raise CriterionError(_no_range(name, value))
         return _in_range(name, column, value)
     wanted = _listed(value)
     if name in _WORDS:
@@ -230,6 +243,13 @@ def _fulfils(name: str, column: Array, value: Any) -> Array:
     if column.dtype.kind in "iufb":
         return np.isin(column, _numbers(name, wanted))
     return np.isin(column, [str(item) for item in wanted])
+
+
+def _no_range(name: str, value: tuple[Any, ...]) -> str:
+    return (
+        f"{name} = {value!r}: a tuple is a range (min, max), and {name} has none; give a list: "
+        f"{name}={[*value]!r}"
+    )
 
 
 def _from_callable(name: str, column: Array, function: Callable[[Array], Any]) -> Array:
@@ -283,14 +303,19 @@ def _words(name: str, wanted: list[Any]) -> list[str]:
 
 
 def _numbers(name: str, wanted: list[Any]) -> list[float]:
-    odd = [item for item in wanted if not isinstance(item, int | float)]
+    odd = [item for item in wanted if not isinstance(item, int | float) or _is_huge(item)]
     known = n.NUMBER_DOMAINS.get(name)
     if known is not None and not odd:
-        odd = [item for item in wanted if float(item) not in known]
+        odd = [item for item in wanted if item not in known]
     if odd:
         allowed = "numbers" if known is None else ", ".join(f"{number:g}" for number in known)
         raise CriterionError(f"{name} = {_quoted(odd)}: not known; allowed are {allowed}")
     return [float(item) for item in wanted]
+
+
+def _is_huge(item: float) -> bool:
+    """Say whether a whole number is too large to become a float."""
+    return isinstance(item, int) and item.bit_length() > 1000
 
 
 def _quoted(items: Iterable[Any]) -> str:

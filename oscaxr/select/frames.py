@@ -67,10 +67,8 @@ def convert_frames(ds: xr.Dataset, frames: Any, to: Clock) -> xr.DataArray:
     source: Clock = "stim" if to == "twop" else "twop"
     length = recording_frames(ds, source)
     recording_frames(ds, to)
-    wanted = frames if isinstance(frames, xr.DataArray) else _as_array(frames)
+    wanted = _as_array(frames)
     numbers = np.asarray(wanted.values)
-    if numbers.dtype.kind not in "iu":
-        raise WindowError(f"frames are whole numbers, but these are {numbers.dtype}")
     check_inside(numbers, length, source)
     lookup = frame_lookup(ds, to)
     return wanted.copy(data=lookup[numbers]).assign_attrs(
@@ -90,7 +88,10 @@ def check_inside(frames: Array, length: int, clock: Clock) -> None:
 
 def one_dimensional(values: Any, what: str) -> Array:
     """Return values as an array of one dim."""
-    array = np.atleast_1d(np.asarray(values))
+    try:
+        array = np.atleast_1d(np.asarray(values))
+    except ValueError as error:
+        raise WindowError(f"{what} should be one-dimensional, not rows of rows: {error}") from error
     if array.ndim != 1:
         raise WindowError(f"{what} should be one-dimensional, but has shape {array.shape}")
     return array
@@ -105,8 +106,14 @@ def whole_numbers(values: Any, what: str) -> Array:
 
 
 def _as_array(values: Any) -> xr.DataArray:
-    array = np.asarray(values)
-    return xr.DataArray(array.astype(np.int64) if not array.size else array)
+    """Return frames of any shape as an array, whole numbers all."""
+    array: xr.DataArray = values
+    if not isinstance(values, xr.DataArray):
+        plain = np.asarray(values)
+        array = xr.DataArray(plain if plain.size else plain.astype(np.int64))
+    if array.dtype.kind not in "iu":
+        raise WindowError(f"frames are whole numbers, but these are {array.dtype}")
+    return array
 
 
 def frame_lookup(ds: xr.Dataset, to: Clock) -> Array:
@@ -162,7 +169,7 @@ def segments_at(ds: xr.Dataset, frames: Any, clock: Clock = "twop") -> xr.DataAr
     """
     check_clock(clock)
     check_same_session(ds, frames)
-    wanted = frames if isinstance(frames, xr.DataArray) else _as_array(frames)
+    wanted = _as_array(frames)
     start, stop = ds[f"start_frame_{clock}"].values, ds[f"stop_frame_{clock}"].values
     # A selection may have been put into another order.
     in_time = np.argsort(start, kind="stable")

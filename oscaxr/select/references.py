@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from oscaxr.arrays.xarray_internals import data_of
-from oscaxr.errors import WindowError, few
+from oscaxr.errors import WindowError, few, option
 from oscaxr.model import names as n
 from oscaxr.model.segments import CLOCK_DIMS, Clock, nearest_frames, recording_frames
 from oscaxr.model.traces import check_same_session
@@ -127,7 +127,10 @@ def _of_segments(
 def _of_times(
     ds: xr.Dataset, clock: Clock, times: Any, facts: Mapping[Hashable, xr.Variable]
 ) -> ReferenceFrames:
-    values = one_dimensional(times, "times").astype(np.float64)
+    given = one_dimensional(times, "times")
+    if given.dtype.kind not in "iuf" and given.size:
+        raise WindowError(f"{option('times', few(given))}: give numbers of seconds")
+    values = given.astype(np.float64)
     timestamps = ds[CLOCK_DIMS[clock]].values
     outside = values[~((values >= timestamps[0]) & (values <= timestamps[-1]))]
     if outside.size:

@@ -25,7 +25,14 @@ from oscaxr.model import names as n
 from oscaxr.model import traces
 from oscaxr.model.invalid_rois import KEPT, LEFT_OUT, Invalid, check_invalid, without_invalid
 from oscaxr.model.schema import SEQUENCES
-from oscaxr.model.segments import CLOCK_DIMS, Clock, check_clock, is_whole, recording_frames
+from oscaxr.model.segments import (
+    CLOCK_DIMS,
+    Clock,
+    check_clock,
+    check_seconds,
+    is_whole,
+    recording_frames,
+)
 from oscaxr.model.synthetic import SIGN
 from oscaxr.renamed import refuse_keywords
 from oscaxr.select.frames import clock_of, frame_lookup
@@ -140,12 +147,13 @@ def sequences(
     (('roi', 'sequence', 'rel_time'), 60)
     """
     refuse_keywords("sequences", unknown, sequences.__kwdefaults__ or ())
-    if isinstance(name, xr.Dataset | xr.DataArray) or not np.iterable(name):
+    is_one = isinstance(name, str | xr.Dataset | xr.DataArray) or not np.iterable(name)
+    names: list[Any] = [name] if is_one else list(name)
+    if not all(isinstance(one, str) for one in names):
         raise CriterionError(
             'sequences needs the name of what is to be extracted first: sequences("dff", segments)'
         )
     check_invalid(invalid)
-    names = [name] if isinstance(name, str) else list(name)
     on = _common_clock(ds, names, clock)
     found = find_references(ds, on, segments=segments, frames=frames, times=times)
     if times is None:
@@ -244,7 +252,11 @@ def _offsets(
     if np.shape(pad) != (2,) or not all(isinstance(k, int | np.integer) for k in pad):
         raise WindowError(f"pad={pad!r}: it is two numbers of frames, (before, after)")
     before, after = (int(count) for count in pad)
-    _check_seconds({"pre": pre, "post": 0 if post is None else post}, found.n_frames / fps)
+    if max(map(abs, pad)) > found.n_frames:
+        raise WindowError(
+            f"pad={tuple(pad)}: these are numbers of frames, of a recording of {found.n_frames}"
+        )
+    check_seconds({"pre": pre, "post": 0 if post is None else post}, found.n_frames / fps)
     first = -int(np.round(pre * fps)) - before
     length = None
     if post is not None:
@@ -262,21 +274,6 @@ def _offsets(
             f"window: frames {first} to {stop} (exclusive) at {fps:.2f} Hz. It is to end later."
         )
     return np.arange(first, stop), length
-
-
-def _check_seconds(given: Mapping[str, float], recorded: float) -> None:
-    """Refuse windows that are no seconds, or can only be meant in milliseconds."""
-    for name, value in given.items():
-        is_real = isinstance(value, int | float | np.integer | np.floating)
-        if not is_real or not abs(value) < 1e12:
-            raise WindowError(f"{option(name, value)}: give finite seconds")
-        size = abs(value)
-        if size > recorded or (size > _LONG_WINDOW and size % 1000 == 0):
-            raise WindowError(
-                f"{option(name, value)} is a window of {size:g} s in a recording of {recorded:.0f} "
-                "s: pre and post are seconds. For milliseconds, give "
-                f"{option(name, value / 1000)}"
-            )
 
 
 def _within(
@@ -378,8 +375,6 @@ def _coords(
     return {**{str(name): coord for name, coord in found.coords.items()}, **variables}
 
 
-# Longer windows than this, s, in whole thousands, are meant in milliseconds.
-_LONG_WINDOW: Final = 100.0
 # Of windows on dask, a block has about this many bytes.
 _DASK_BYTES: Final = 32 * 2**20
 # Windows are read and reduced this many bytes at a time.

@@ -210,3 +210,12 @@ def test_published_activity(name):
     differ = ~np.isclose(found, golden["plateau"], rtol=1e-5)
     assert differ.sum() <= dff.sizes["roi"]
     assert (found.values[differ] == 1).all()
+
+
+@pytest.mark.parametrize("threshold", [10**400, "a", None, np.nan])
+def test_thresholds(threshold):
+    ds = xr.DataArray(np.zeros((9, 1)), dims=("time", "roi"))
+    with pytest.raises(CriterionError, match="standard deviations"):
+        active_rois(ds, threshold=threshold)
+    with pytest.raises(CriterionError, match="standard deviations"):
+        plateau_traces(ds, threshold=threshold)
