@@ -19,7 +19,7 @@ PARTS: Final = ("squares", "templates", "movie")
 class OpenOptions(TypedDict, total=False):
     """Options of :func:`oscaxr.open_session`, of its like, and of ``engine="oscaxr"``."""
 
-    include: str | Collection[str]
+    include: str | Collection[str] | None
     drop_variables: str | Iterable[str] | None
     chunks: Any
     storage_options: Mapping[str, Any] | None
@@ -51,7 +51,14 @@ def check_options(options: Mapping[str, Any]) -> OpenOptions:
             problems.append(f"{name}={value!r}: there is no such option{hint}")
         elif name in _WORDS and value is not None and value not in _WORDS[name]:
             problems.append(f"{name}={value!r}: it is {' or '.join(map(repr, _WORDS[name]))}")
-    unknown = [word for word in _words(options.get("include", ())) if word not in (*PARTS, "all")]
+    include, dropped = (options.get(name) or () for name in ("include", "drop_variables"))
+    problems += [
+        f"{name}={value!r}: give a name, or several"
+        for name, value in (("include", include), ("drop_variables", dropped))
+        if not _are_names(value)
+    ]
+    is_named = _are_names(include)
+    unknown = [word for word in _words(include) if word not in (*PARTS, "all")] if is_named else []
     if unknown:
         problems.append(
             f"include={options['include']!r}: unknown part(s) {', '.join(map(repr, unknown))}; "
@@ -87,15 +94,21 @@ def check_honoured(
         )
 
 
-def parts_of(include: str | Collection[str]) -> tuple[tuple[str, ...], bool]:
+def parts_of(include: str | Collection[str] | None) -> tuple[tuple[str, ...], bool]:
     """Return the parts that `include=` asks for, and whether by name (or by "all", if there)."""
-    words = _words(include)
+    words = _words(include or ())
     return (PARTS, False) if "all" in words else (words, True)
 
 
 def dropped_names(drop_variables: str | Iterable[str] | None) -> tuple[str, ...]:
     """Return the names to leave out as a tuple."""
     return (drop_variables,) if isinstance(drop_variables, str) else tuple(drop_variables or ())
+
+
+def _are_names(value: Any) -> bool:
+    # What can be gone through only once is left to where it is used.
+    several = value if isinstance(value, Collection) else ()
+    return isinstance(value, Iterable) and all(isinstance(name, str) for name in several)
 
 
 def _words(include: str | Collection[str]) -> tuple[str, ...]:

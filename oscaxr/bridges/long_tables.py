@@ -34,7 +34,7 @@ _TELLING: Final = (
 
 
 def to_frame(
-    data: xr.DataArray | xr.Dataset, *, columns: Sequence[str] | None = None
+    data: xr.DataArray | xr.Dataset, *, columns: str | Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Return a long pandas table: one row a value, with the labels that tell them apart.
 
@@ -42,7 +42,7 @@ def to_frame(
     ----------
     data : xarray.DataArray or xarray.Dataset
         Sequences, integrated responses, statistics: in any order of dims.
-    columns : sequence of str, optional
+    columns : str or sequence of str, optional
         Coordinates to have as columns, beside the labels of the dims: ``"tracking_id"``,
         ``"time"``, ``"mouse_id"``, ... By default those columns of the stimulus table, of
         ``stimulus_type``, ``unexpected``, ``gabor_frame``, ``gabor_kappa``,
@@ -60,7 +60,7 @@ def to_frame(
     MissingVariableError
         If there is no coordinate of one of these names.
     ExportContentError
-        If the table would have more than 20 million rows.
+        If the table would have more than 20 million rows, or the array is named like a coordinate.
 
     Notes
     -----
@@ -77,9 +77,18 @@ def to_frame(
     ['sequence', 'roi', 'unexpected', 'gabor_frame', 'gabor_mean_orientation', 'dff']
     """
     if isinstance(data, xr.DataArray):
+        if data.name in data.coords or data.name in data.dims:
+            raise ExportContentError(
+                f"the array is named {data.name!r}, as one of its coordinates or dims: name its "
+                "column differently, data.rename('value')"
+            )
         data = data.to_dataset(name="value" if data.name is None else data.name)
+    if not isinstance(data, xr.Dataset):
+        raise ExportContentError(
+            f"no table of a {type(data).__name__}: give a DataArray or a Dataset"
+        )
     check_rows(data, "Select, average or integrate first, or take part of it at a time.")
-    wanted = _telling(data) if columns is None else list(columns)
+    wanted = _telling(data) if columns is None else _names(columns)
     missing = [name for name in wanted if name not in data.coords]
     if missing:
         raise MissingVariableError(
@@ -91,6 +100,14 @@ def to_frame(
     sizes = {dim: data.sizes[dim] for dim in dims}
     names = dict.fromkeys([*sizes, *wanted, *data.data_vars])
     return pd.DataFrame({name: _column(_variable(data, name), sizes) for name in names})
+
+
+def _names(columns: Any) -> list[str]:
+    """Return the names of columns, one or several, as a list."""
+    names = [columns] if isinstance(columns, str) or not np.iterable(columns) else list(columns)
+    if not all(isinstance(name, str) for name in names):
+        raise MissingVariableError(f"columns={columns!r}: give the names of coordinates")
+    return names
 
 
 def _telling(table: xr.Dataset) -> list[str]:

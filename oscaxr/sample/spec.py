@@ -58,8 +58,9 @@ _RANGES: Final = {
     "mouse_id": (MOUSE_IDS[0], MOUSE_IDS[-1]),
     "session_id": (SESSION_IDS[0], SESSION_IDS[-1]),
     "session_number": (1, inf),
-    "n_rois": (1, inf),
-    "n_bad_rois": (0, inf),
+    # Real sessions have up to some hundreds; of more than these, the masks alone fill a disk.
+    "n_rois": (1, 100_000),
+    "n_bad_rois": (0, 100_000),
     "scale": (0.004, 10),
     "twop_rate": (5, 100),
     "dropped": (0, 0.2),
@@ -201,12 +202,16 @@ class SampleSpec:
 
     def __post_init__(self) -> None:
         problems = not_among(self, _CHOICES)
+        numbers = {name: getattr(self, name) for name in (*_RANGES, "n_tracked")}
+        kinds = int | float | np.integer | np.floating
+        odd = {name for name, value in numbers.items() if not isinstance(value, kinds)}
+        problems += [f"{name} is {numbers[name]!r}; give a number" for name in sorted(odd)]
         for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
+            value = numbers[name]
+            if name not in odd and not low <= value <= high:
                 limit = "or more" if high == inf else f"to {high}"
                 problems.append(f"{name} is {value}; give {low} {limit}")
-        if not 0 <= self.n_tracked <= self.n_rois:
+        if not odd & {"n_rois", "n_tracked"} and not 0 <= self.n_tracked <= self.n_rois:
             problems.append(f"n_tracked is {self.n_tracked}; give 0 to n_rois ({self.n_rois})")
         if min(self.field_shape) < _SMALLEST_FIELD:
             problems.append(

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Unpack, get_args
+from typing import Any, Final, Literal, Unpack, cast, get_args
 
 import numpy as np
 
@@ -163,7 +163,12 @@ def convert(
     if format not in get_args(Format):
         allowed = ", ".join(map(repr, get_args(Format)))
         raise CriterionError(f"format={format!r}: it is one of {allowed}")
-    paths = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    is_one = isinstance(sources, str | os.PathLike) or not isinstance(sources, Iterable)
+    paths: list[Any] = [sources] if is_one else [*cast("Iterable[PathLike]", sources)]
+    try:
+        precision = None if dtype is None else str(np.dtype(dtype))
+    except (TypeError, ValueError) as error:
+        raise CriterionError(f"dtype={dtype!r}: {error}. Give e.g. 'float32'.") from error
     with progress_bar("converting sessions", show=progress) as report:
         found = named_sources(
             [local_path(path) for path in paths],
@@ -172,7 +177,6 @@ def convert(
             datadir=datadir,
             options=asked,
         )
-        precision = None if dtype is None else str(np.dtype(dtype))
         how = (precision, overwrite, verify, f"{option('overwrite', True)} replaces it.")
         jobs = [Job(one, root / f"{one.name}.{format}", *how) for one in found]
         results = run_jobs(jobs, root, workers, report)

@@ -257,7 +257,7 @@ def plain(row: "Mapping[Any, Any] | pd.Series[Any]") -> dict[str, Any]:
 
 def typed_table(table: Table) -> pd.DataFrame:
     """Return a session table, typed and checked, from a path or a frame."""
-    return read_table(table if isinstance(table, pd.DataFrame) else Path(table))
+    return read_table(table if isinstance(table, pd.DataFrame) else local_path(table))
 
 
 def id_or_path(

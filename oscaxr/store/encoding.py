@@ -160,9 +160,12 @@ def with_dtypes(
     """Note the dtypes that data variables are to be stored in."""
     if dtype is None:
         return layout
-    if not isinstance(dtype, Mapping):
-        dtype = {key: dtype for key, variable in ds.data_vars.items() if variable.dtype.kind == "f"}
-    wanted = {str(key): np.dtype(value) for key, value in dtype.items()}
+    floating = [key for key, variable in ds.data_vars.items() if variable.dtype.kind == "f"]
+    try:
+        given = dtype if isinstance(dtype, Mapping) else dict.fromkeys(floating, np.dtype(dtype))
+        wanted = {str(key): np.dtype(value) for key, value in given.items()}
+    except (TypeError, ValueError) as error:
+        raise ExportContentError(f"dtype={dtype!r}: {error}. Give e.g. 'float32'.") from error
     problems = [f"no data variable {key}" for key in wanted if key not in ds.data_vars]
     problems += [
         f"cannot change {key} from {ds[key].dtype} to {value}"

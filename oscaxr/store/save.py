@@ -143,12 +143,13 @@ def save(
         group: choose(ds, variables=variables, roi=roi, segments=segments) if ds.variables else ds
         for group, ds in groups.items()
     }
+    fitting = _chunks_by_group(chosen, chunks)
     layouts = {
         group: with_dtypes(ds, layout_of(ds, kind=kind, name=name), dtype)
         for group, ds in chosen.items()
     }
     parameters = {
-        "variables": [variables] if isinstance(variables, str) else variables and list(variables),
+        "variables": None if variables is None else _names(variables),
         "dtype": dtype if dtype is None or isinstance(dtype, Mapping) else str(np.dtype(dtype)),
         "chunks": chunks,
         "compression": compression,
@@ -162,7 +163,9 @@ def save(
         # Where all is one file, chunks need not share one.
         sharded = file_format == "zarr" and not packed
         parts = {
-            group: Part(ds, prepare(ds, layout, file_format, chunks, sharded=sharded), layout)
+            group: Part(
+                ds, prepare(ds, layout, file_format, fitting[group], sharded=sharded), layout
+            )
             for (group, ds), layout in zip(chosen.items(), layouts.values(), strict=True)
         }
         make = writer_of(temporary, file_format, packed, compression)
@@ -230,6 +233,26 @@ def _groups(obj: Exportable) -> tuple[dict[str, xr.Dataset], Kind, str | None]:
     )
 
 
+def _chunks_by_group(
+    groups: Mapping[str, xr.Dataset], chunks: Chunks | None
+) -> dict[str, Chunks | None]:
+    """Return the chunks that concern each group; what is in none is refused with the largest."""
+    if chunks is None:
+        return dict.fromkeys(groups)
+    if not isinstance(chunks, Mapping):
+        raise ExportContentError(f"chunks={chunks!r}: give lengths by dim, e.g. {{'time': 1000}}")
+    largest = max(groups, key=lambda group: len(groups[group].dims))
+    there = {name for ds in groups.values() for name in (*ds.dims, *ds.variables)}
+    return {
+        group: {
+            key: value
+            for key, value in chunks.items()
+            if key in ds.dims or key in ds.variables or (key not in there and group == largest)
+        }
+        for group, ds in groups.items()
+    }
+
+
 def _attrs(
     parts: Mapping[str, Part], origin: Origin, parameters: Mapping[str, Any], timestamp: bool
 ) -> dict[str, dict[str, Any]]:
@@ -260,7 +283,7 @@ def choose(
 ) -> xr.Dataset:
     """Return the part of a Dataset that is asked for; still lazy."""
     if variables is not None:
-        wanted = [variables] if isinstance(variables, str) else list(variables)
+        wanted = _names(variables)
         if missing := [name for name in wanted if name not in ds.variables]:
             raise MissingVariableError(
                 f"variables={variables!r}: there is no {', '.join(map(repr, missing))}; there are "
@@ -280,11 +303,22 @@ def choose(
     return ds
 
 
+def _names(variables: Any) -> list[Any]:
+    """Return the names of variables, one or several, as a list."""
+    is_one = isinstance(variables, str) or not np.iterable(variables)
+    names = [variables] if is_one else list(variables)
+    if not all(isinstance(name, str) for name in names):
+        raise MissingVariableError(f"variables={variables!r}: give the names of data variables")
+    return names
+
+
 def _take(ds: xr.Dataset, dim: str, wanted: Any, option: str) -> xr.Dataset:
     if dim not in ds.dims or dim not in ds.xindexes:
         raise CriterionError(
             f"{option}= chooses along {dim!r}, but this has the dims {', '.join(map(str, ds.dims))}"
         )
+    if isinstance(wanted, Mapping | set | frozenset):
+        raise CriterionError(f"{option}={wanted!r}: give labels in a list, or a slice of them")
     asked, size = np.atleast_1d(np.asarray(wanted)), ds.sizes[dim]
     index, labels = ds.get_index(dim), pd.Index(asked.ravel())
     if asked.ndim > 1:

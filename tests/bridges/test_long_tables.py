@@ -53,3 +53,25 @@ def test_what_is_not_there_and_what_is_too_long(u, monkeypatch):
     monkeypatch.setattr(long_tables, "MAX_ROWS", 100)
     with pytest.raises(ExportContentError, match=r"is too long; .* average or integrate first"):
         ox.to_frame(u)
+
+
+@pytest.mark.parametrize("columns", [5, [["time"]], [5]])
+def test_columns_that_are_no_names(columns):
+    with pytest.raises(MissingVariableError, match=r"columns=.*names of coordinates"):
+        ox.to_frame(_small(), columns=columns)
+
+
+def test_one_column():
+    assert "b" in ox.to_frame(_small(), columns="b")
+
+
+def test_what_makes_no_table():
+    with pytest.raises(ExportContentError, match="no table of a ndarray"):
+        ox.to_frame(np.zeros(3))
+    for name in ("a", "b"):
+        with pytest.raises(ExportContentError, match=f"named '{name}', as one of its coord"):
+            ox.to_frame(_small().rename(name))
+
+
+def _small():
+    return xr.DataArray([1.0, 2.0], {"b": ("a", [3, 4])}, "a", name="x")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import FormatError, SessionMismatchError, listed
+from oscaxr.errors import FormatError, SessionMismatchError, SessionNotFoundError, listed
 from oscaxr.model import names as n
 from oscaxr.paths import local_path
 
@@ -69,6 +69,8 @@ def read_matches(path: PathLike) -> xr.Dataset:
     ------
     FormatError
         If the file is not a matching file; all problems are listed.
+    SessionNotFoundError
+        If there is no such file.
     SessionMismatchError
         If the file's name states another session than its content.
 
@@ -347,6 +349,10 @@ class _Parsed:
 def _load(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SessionNotFoundError(f"there is no matching file {path}") from error
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read as a matching file: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not a JSON file: {error}") from error
     if isinstance(content, dict):

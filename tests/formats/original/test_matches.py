@@ -9,7 +9,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oscaxr.errors import FormatError, SessionMismatchError
+from oscaxr.errors import FormatError, SessionMismatchError, SessionNotFoundError
 from oscaxr.formats.original.matches import read_match_examples, read_matches, rows_without_bad
 from oscaxr.select.alignment import align_tracked
 
@@ -296,3 +296,11 @@ def test_matrices_of_the_real_files_undo_each_other(real_files):
     ]
     assert np.median(back) < 1 < np.median([way(matrices[key]) for key in keys])
     assert max(back) < 5
+
+
+def test_places_without_a_matching_file(tmp_path):
+    with pytest.raises(FormatError, match="cannot be read"):
+        read_matches("")
+    for missing in ("\udc80", tmp_path / "none.json"):
+        with pytest.raises(SessionNotFoundError, match="no matching file"):
+            read_matches(missing)
