@@ -366,6 +366,7 @@ OPTIONAL = {
     "stop_frame_twop": f"{TRIALS}/stop_frame_twop",
     "square_x": f"{TRIALS}/square_locations_x",
 }
+DAMAGE = ("group", "length", "unwritten")
 FOLLOWING = {
     "pupil_center_x": ["pupil_center_shift"],
     "roi_mask": ["centroid_y", "centroid_x", "area_px"],
@@ -373,7 +374,10 @@ FOLLOWING = {
 """What is computed of a variable, where that is read when it is first used."""
 
 
-@pytest.mark.parametrize("damage", ["group", "link", "length", "unwritten"])
+@pytest.mark.parametrize(
+    "damage",
+    ["link", *(pytest.param(one, marks=pytest.mark.slow) for one in DAMAGE)],
+)
 @pytest.mark.parametrize("variable", OPTIONAL)
 def test_what_is_left_out_need_not_be_right(broken: Broken, variable: str, damage: str) -> None:
     path = OPTIONAL[variable]

@@ -101,7 +101,7 @@ def test_optional_files_may_be_missing(folder, part):
         ("matches", ["tracking_id", "listed_invalid"]),
     ],
 )
-@pytest.mark.parametrize("kept", [0.6, None])
+@pytest.mark.parametrize("kept", [0.6, pytest.param(None, marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore::oscaxr.errors.InvalidRoiWarning")
 def test_what_is_left_out_need_not_be_whole(folder, part, variables, kept):
     whole = opened(folder).drop_vars(variables).load()
