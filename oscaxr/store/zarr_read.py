@@ -122,8 +122,11 @@ class StoreFiles:
 
     def _marked(self) -> int:
         """Return a checksum of the digest of a folder."""
-        mark = Path(self._mark)
-        return zlib.crc32(mark.read_bytes()) if mark.is_file() and not self.packed else 0
+        # (Not of a link, nor of what is too long to be one: that is refused when it is read.)
+        is_own = os.path.realpath(self._mark) == self._mark and Path(self._mark).is_file()
+        if self.packed or not is_own or Path(self._mark).stat().st_size > MAX_DOCUMENT_BYTES:
+            return 0
+        return zlib.crc32(Path(self._mark).read_bytes())
 
     def close(self) -> None:
         """Release the zip file."""
