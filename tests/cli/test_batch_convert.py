@@ -354,6 +354,7 @@ def test_nwb_files_come_before_the_original_layout(original_folders, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*not in the session table:oscaxr.errors.OscaxrWarning")
 @pytest.mark.parametrize("form", ["nwb", "original"])
 def test_the_table_in_the_folder_is_heeded(tmp_path, monkeypatch, form):
     monkeypatch.delenv("OSCAXR_TABLE", raising=False)

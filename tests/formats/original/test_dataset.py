@@ -251,6 +251,7 @@ def test_an_export_comes_back_identical(original_folders, tmp_path, ending):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::oscaxr.errors.InvalidRoiWarning")
 def test_sessions_of_a_mouse_are_aligned_on_their_tracked_rois(tmp_path):
     table = ox.sample.write_mouse(
         tmp_path, scale=0.02, n_rois=(6, 6, 6), n_tracked=3, n_bad_rois=2, format="original"
