@@ -87,13 +87,10 @@ def _normalise(raw: dict[str, Array], clocks: dict[str, Array]) -> dict[str, Arr
     }
     for clock, times in clocks.items():
         names = (f"start_frame_{clock}", f"stop_frame_{clock}")
-        if all(name in raw for name in names):
-            first, last = (table.typed(name, raw[name]) for name in names)
-        else:
-            first, last = table.frames_from_times(
-                columns["start_time"], columns["stop_time"], times
-            )
-        columns |= dict(zip(names, (first, last), strict=True))
+        if not all(name in raw for name in names):
+            computed = table.frames_from_times(columns["start_time"], columns["stop_time"], times)
+            columns |= dict(zip(names, computed, strict=True))
+        columns |= {name: table.typed(name, raw[name]) for name in names if name in raw}
     return columns
 
 

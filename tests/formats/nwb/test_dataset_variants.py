@@ -313,6 +313,17 @@ def test_column_dtypes(edit: Edit, reference: xr.Dataset, form: str) -> None:
         assert_same_session(ds, reference)
 
 
+def test_frames_that_are_there_stay_where_others_are_missing(edit: Edit) -> None:
+    def change(file: h5py.File) -> None:
+        del file[f"{TRIALS}/stop_frame_twop"]
+        frames = file[f"{TRIALS}/start_frame_twop"]
+        frames[5] = frames[5] + 1
+
+    path = edit(change)
+    with ox.open_session(path) as ds, h5py.File(path) as file:
+        np.testing.assert_array_equal(ds.start_frame_twop, file[f"{TRIALS}/start_frame_twop"][()])
+
+
 @pytest.mark.parametrize("dtype", ["f8", ">f8"])
 def test_all_labels_of_a_column_missing(edit: Edit, dtype: str) -> None:
     """A column without any label may be stored as numbers, all NaN."""
