@@ -234,7 +234,9 @@ def _within(array: xr.DataArray, window: Any) -> xr.DataArray:
 
 def _check_window(array: xr.DataArray, **edges: Any) -> None:
     """Refuse what is no seconds, or so far beyond the sequences that it is milliseconds."""
-    check_seconds(edges, array.sizes[n.REL_TIME] / frame_rate(array), "sequences", times=20)
+    lasting = array.sizes[n.REL_TIME] / frame_rate(array)
+    # Sequences of a few frames may be asked for a second, which is none of milliseconds.
+    check_seconds(edges, lasting, "sequences", times=max(20.0, 10.0 / max(lasting, 1e-9)))
 
 
 def frame_rate(array: xr.DataArray) -> float:
