@@ -47,14 +47,18 @@ class Source:
         self.dropped = dropped
         """Names of variables that are left out."""
         self.problems: list[str] = []
+        self._broken: set[str] = set()
 
     def get(self, path: str) -> Any:
         """Return a group or dataset, or None where there is none; note links that lead nowhere."""
+        if path in self._broken:
+            return None
         try:
             return self.file.get(self.handle, path)
         except UnsafeLinkError:
             raise
         except FormatError as error:
+            self._broken.add(path)
             self.problems.append(str(error).removeprefix(f"{self.file.path}: "))
             return None
 
@@ -69,9 +73,8 @@ class Source:
 
     def need(self, path: str, what: str) -> Any:
         """Return a group or dataset; note a problem where there is none."""
-        known = len(self.problems)
         item = self.get(path)
-        if item is None and len(self.problems) == known:
+        if item is None and path not in self._broken:
             self.problems.append(f"{path} is missing ({what})")
         return item
 
