@@ -122,11 +122,16 @@ class StoreFiles:
 
     def _marked(self) -> int:
         """Return a checksum of the digest of a folder."""
-        # (Not of a link, nor of what is too long to be one: that is refused when it is read.)
-        is_own = os.path.realpath(self._mark) == self._mark and Path(self._mark).is_file()
-        if self.packed or not is_own or Path(self._mark).stat().st_size > MAX_DOCUMENT_BYTES:
+        if self.packed:
             return 0
-        return zlib.crc32(Path(self._mark).read_bytes())
+        try:
+            with self.opened(Path(self._mark).name) as opened:
+                if opened is None or opened.size > MAX_DOCUMENT_BYTES:
+                    return 0
+                return zlib.crc32(opened.read(0, opened.size))
+        except DamagedExportError:
+            # It is refused when it is read.
+            return 0
 
     def close(self) -> None:
         """Release the zip file."""
