@@ -236,6 +236,8 @@ NETCDF: Final = _Export("an export in netCDF", "netcdf", on_servers=True)
 # In the order in which they are preferred where a session lies in a folder in several formats.
 FORMATS: Final[Sequence[Format]] = (NWB, ORIGINAL, NWB_IN_ZARR, ZARR, NETCDF)
 EXPORTS: Final = (ZARR, NETCDF)
+LOOKS: Final = tuple(one.looks_like for one in FORMATS if one.looks_like)
+"""How what is read looks, for messages about what is not."""
 # By which variable each heavy part is known.
 _PART_VARIABLES: Final = {"squares": "square_x", "templates": "template_", "movie": n.MOVIE}
 # A name that is plainly an export's counts before what any file, or folder, could be.
@@ -278,7 +280,7 @@ def format_of(place: Place) -> Format:
             if one.recognises(place):
                 return one
         found = "it is a folder" if os.path.isdir(place) else "it is no regular file"  # noqa: PTH112
-    expected = "; ".join(one.looks_like for one in FORMATS if one.looks_like)
+    expected = "; ".join(LOOKS)
     raise SessionNotFoundError(
         f"cannot open {place} as a session: {found}. Check the path. Sessions are {expected}. "
         "oscaxr.open_session(session_id, datadir=...) looks for one; oscaxr.find_sessions(folder) "

@@ -20,6 +20,7 @@ from oscaxr.errors import (
 from oscaxr.formats.registry import (
     EXPORTS,
     FORMATS,
+    LOOKS,
     NWB,
     ORIGINAL,
     Format,
@@ -98,7 +99,7 @@ def _sources_below(
     ]
     sources += [SessionSource((path,), table=table, options=options) for path in found.unreadable]
     if not sources:
-        expected = ", ".join(one.looks_like for one in FORMATS if one.looks_like)
+        expected = ", ".join(LOOKS)
         raise SessionNotFoundError(
             f"There is no session below {folder}, at any depth; looked for {expected}. Check the "
             "path, or make sessions with oscaxr.sample."
@@ -212,7 +213,7 @@ def _format_of_word(path: Path) -> Format | None:
     if not path.exists():
         raise SessionNotFoundError(f"{path}: there is no such file or folder. Check the path.")
     if not is_named:
-        expected = ", ".join(one.looks_like for one in FORMATS if one.looks_like)
+        expected = ", ".join(LOOKS)
         raise CriterionError(
             f"{path} is nothing to convert: give {expected}, folders of these, or tables (.csv)"
         )
