@@ -4,7 +4,6 @@ import json
 import math
 import shutil
 import threading
-import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +21,6 @@ import xarray as xr
 
 from oscaxr.arrays.lazy import Array, OrthogonalArray
 from oscaxr.arrays.xarray_internals import innermost
-from oscaxr.atomic import newest
 from oscaxr.errors import DamagedExportError, ExportContentError, ExportError
 from oscaxr.model import names as n
 from oscaxr.progress import Report
@@ -39,6 +37,7 @@ from oscaxr.store.layout import (
     values_digest,
 )
 from oscaxr.store.netcdf import NetcdfWriter
+from oscaxr.store.zarr_folder import Use, zarr_folder
 
 BLOCK_BYTES: Final = 32 * 2**20
 
@@ -151,8 +150,14 @@ class ZarrWriter:
         self._compression = compression
         self._packed = packed
         self.folder = path.with_name(path.name + ".d") if packed else path
-        self._root = zarr.open_group(self.folder, mode="w", zarr_format=3)
+        self._use = Use()
+        self._store = zarr_folder(self.folder, self._use)
         self._arrays: dict[tuple[str, str], Any] = {}
+        try:
+            self._root = zarr.open_group(self._store, mode="w", zarr_format=3)
+        except BaseException:
+            self.close()
+            raise
 
     def create(self, group: str, stored: list[Stored]) -> None:
         """Create a group and its arrays, empty."""
@@ -175,12 +180,7 @@ class ZarrWriter:
 
     def write(self, group: str, one: Stored, region: Region, values: Array) -> None:
         """Write a block of a variable."""
-        try:
-            self._arrays[group, one.name][region or ...] = values
-        except BaseException:
-            # Zarr goes on with its other chunks, and would write into a folder that is removed.
-            _wait_until_unchanged(self.folder)
-            raise
+        self._arrays[group, one.name][region or ...] = values
 
     def finish(self, attrs: Mapping[str, dict[str, Any]]) -> zarr_read.ZarrFile:
         """Write the attributes of the groups, and gather all metadata."""
@@ -190,7 +190,7 @@ class ZarrWriter:
             for group, values in attrs.items():
                 # In one go: every change of an attribute writes the metadata anew.
                 (self._root[group] if group else self._root).update_attributes(values)
-            zarr.consolidate_metadata(self._root.store)
+            zarr.consolidate_metadata(self._store)
         return zarr_read.ZarrFile(self.folder)
 
     def read_back(self, group: str, found: StoredGroup) -> dict[str, str]:
@@ -213,9 +213,10 @@ class ZarrWriter:
             pack(self.folder, self._path)
 
     def close(self) -> None:
-        """Release what is open."""
+        """Release what is open; where something failed, wait for what zarr still does."""
         self._arrays.clear()
-        self._root.store.close()
+        self._use.end()
+        self._store.close()
 
     def _compressors(self, one: Stored) -> list[Any]:
         from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec
@@ -234,17 +235,6 @@ class ZarrWriter:
             shuffle="bitshuffle" if width > 1 else "noshuffle",
         )
         return [blosc, checksum]
-
-
-def _wait_until_unchanged(folder: Path) -> None:
-    before, now = -1, 0
-    while before != now:
-        before = now
-        time.sleep(0.2)
-        try:
-            now = newest(folder)
-        except FileNotFoundError:
-            now = time.time_ns()
 
 
 @contextmanager

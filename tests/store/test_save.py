@@ -1,8 +1,10 @@
 """What is saved comes back identical, in every format, and opens with plain xarray."""
 
+import asyncio
 import pickle
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -847,12 +849,33 @@ def test_texts_along_a_dim_that_is_called_as_netcdf_calls_their_letters(variable
         xr.testing.assert_identical(back.load(), ds)
 
 
+def test_nothing_is_written_once_an_export_has_failed(tmp_path, monkeypatch):
+    from zarr.storage import LocalStore
+
+    as_it_is = LocalStore.set
+
+    async def some_fail_others_are_slow(store, key, value):
+        if key.endswith("c/0"):
+            raise OSError(f"no place for {key}")
+        await asyncio.sleep(0.5)
+        await as_it_is(store, key, value)
+
+    ds = xr.Dataset({"x": ("i", np.arange(4000))})
+    monkeypatch.setattr(LocalStore, "set", some_fail_others_are_slow)
+    with pytest.raises(ExportError, match="no place for"):
+        ox.save(ds, tmp_path / "s.zarr", chunks={"i": 1000})
+    time.sleep(0.7)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "suffix", ["zarr", *(pytest.param(one, marks=pytest.mark.slow) for one in ("zarr.zip", "nc"))]
 )
 def test_nothing_is_left_when_handles_run_out(suffix, tmp_path):
     resource = pytest.importorskip("resource")
     ds = xr.Dataset({f"x{k}": ("i", np.arange(5000) + k) for k in range(40)})
+    # What zarr and the netCDF library load and start once is there before handles are few.
+    ox.save(ds, tmp_path / f"s.{suffix}")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     failed = 0
     for spare in range(12):
