@@ -19,6 +19,33 @@ from oscaxr.select.frames import check_inside, one_dimensional, whole_numbers
 Array = np.ndarray[Any, Any]
 
 
+class SequenceLabels(pd.Index):
+    """Labels along ``sequence`` that say what they are where one is asked for that is not there."""
+
+    # An index of xarray's own kind would not line up with the plain ones of other arrays.
+    @property
+    def _constructor(self) -> type[pd.Index]:
+        return SequenceLabels
+
+    def get_loc(self, key: Any) -> Any:
+        """Return the position of a label."""
+        try:
+            return super().get_loc(key)
+        except KeyError:
+            raise KeyError(
+                f"no sequence is labelled {key!r}: the {len(self)} labels along 'sequence' are "
+                f"numbers of segments (or of the frames or times given): {few(self.tolist())}. "
+                f"By position: .isel(sequence={key!r})"
+            ) from None
+
+
+def labelled(labels: Array) -> pd.Index:
+    """Return an index of labels along ``sequence``."""
+    index = pd.Index(labels)
+    index.__class__ = SequenceLabels
+    return index
+
+
 @dataclass(frozen=True)
 class ReferenceFrames:
     """Reference frames and what is known about each."""

@@ -36,7 +36,7 @@ from oscaxr.model.segments import (
 from oscaxr.model.synthetic import SIGN
 from oscaxr.renamed import refuse_keywords
 from oscaxr.select.frames import clock_of, frame_lookup
-from oscaxr.select.references import ReferenceFrames, find_references
+from oscaxr.select.references import ReferenceFrames, find_references, labelled
 
 Array = np.ndarray[Any, Any]
 Edge = Literal["drop", "nan", "raise"]
@@ -361,8 +361,8 @@ def _coords(
 ) -> dict[Hashable, xr.Variable]:
     frames = windows.frames()
     times = ds.variables[CLOCK_DIMS[clock]].values[np.maximum(frames, 0)]
-    values: dict[str, tuple[tuple[str, ...], Array]] = {
-        n.SEQUENCE: ((n.SEQUENCE,), found.labels),
+    values: dict[str, tuple[tuple[str, ...], Any]] = {
+        n.SEQUENCE: ((n.SEQUENCE,), labelled(found.labels)),
         n.REL_TIME: ((n.REL_TIME,), rel_time),
         n.REL_FRAME: ((n.REL_TIME,), windows.offsets),
         "reference_frame": ((n.SEQUENCE,), found.frames),

@@ -1,5 +1,7 @@
 """Reference frames: from segments, frames and times, with what is known about each."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -178,3 +180,27 @@ def test_numbers_without_a_name_get_a_hint(ds):
         references(ds, segments=chosen.start_frame_twop.values)
     with pytest.raises(WindowError, match="seem to be milliseconds"):
         references(ds, times=chosen.start_time.values * 1000)
+
+
+# -- labels -----------------------------------------------------------------------------------
+def test_a_label_that_is_not_there_is_explained(ds):
+    u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=0.2, post=0.2)
+    for part in (u, u[:, 1:], u.isel(sequence=u.reference_frame > 0), u - 1, u.mean("roi")):
+        with pytest.raises(KeyError) as caught:
+            part.sel(sequence=-1)
+        said = str(caught.value.__cause__)
+        assert "numbers of segments" in said
+        assert ".isel(sequence=-1)" in said
+    assert u.sel(sequence=int(u.segment[1])).identical(u[:, 1])
+
+
+def test_labels_line_up_with_plain_ones(ds):
+    u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=0.2, post=0.2)
+    plain = u.assign_coords(sequence=("sequence", u.sequence.values, u.sequence.attrs))
+    assert type(plain.indexes["sequence"]) is pd.Index
+    assert u.identical(plain)
+    assert pickle.loads(pickle.dumps(u)).identical(u)
+    assert (u + plain).sizes == u.sizes
+    assert (plain[:, 2:] + u).sequence.values.tolist() == u.sequence.values[2:].tolist()
+    whole = xr.concat([plain[:, :2], u[:, 2:]], "sequence")
+    assert whole.identical(u)
