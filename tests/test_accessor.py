@@ -246,6 +246,7 @@ def test_nodes_of_a_tree_are_sessions_and_the_tree_says_so(ds):
         assert not hasattr(empty.osca, "select")
 
 
+@pytest.mark.slow
 def test_a_clash_of_names_warns():
     script = """
 import warnings, xarray as xr

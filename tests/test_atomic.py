@@ -145,7 +145,8 @@ def start(path, at=2.0, limit=0, *, ready=False, rows=15_000):
 
 @posix
 @pytest.mark.parametrize("suffix", SLOWER)
-@pytest.mark.parametrize("at", [pytest.param(0.0, marks=pytest.mark.slow), 0.5])
+@pytest.mark.parametrize("at", [0.0, 0.5])
+@pytest.mark.slow
 def test_killed_in_the_middle(tmp_path, suffix, at, old, new):
     path = save(old, tmp_path / f"s{suffix}")
     with start(path, at) as child:

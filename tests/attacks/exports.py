@@ -22,7 +22,7 @@ from tests.attacks import Outcome
 from watched import OUTSIDE, Try, harm, watch
 
 CASES = 400
-QUICK = range(0, 12, 4)
+QUICK = range(0, 12, 8)
 _CHUNKS = {"time": 128, "roi": 4}
 # Whether it is a tree, its ending, and how it is saved.
 FORMS: dict[str, tuple[bool, str, dict[str, Any]]] = {

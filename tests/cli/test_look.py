@@ -70,6 +70,7 @@ def test_facts_of_the_table_come_with_a_path_too(data, first):
     assert "mouse" not in told_json("info", first)["facts"]
 
 
+@pytest.mark.slow
 def test_a_table_in_the_environment_that_lacks_the_session(data, first, tmp_path):
     other = tmp_path / "other.csv"
     table = pd.read_csv(data / "mouse_df.csv")

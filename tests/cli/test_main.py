@@ -99,6 +99,7 @@ def test_sample_names_a_next_step_that_runs(sampled):
     names["ds"].close()
 
 
+@pytest.mark.slow
 def test_sample_does_not_overwrite_unless_told(sampled):
     folder, _ = sampled
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nwb")}
@@ -250,6 +251,7 @@ def test_sessions_in_an_empty_folder_stay_in_that_folder(demo_data, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_a_demo_that_is_stopped_leaves_nothing(demo_data, tmp_path):
     def stop(done: int, total: int) -> None:
         if done > total / 2:

@@ -183,6 +183,7 @@ def test_what_is_not_there(server, table):
         plan_of(server, mice=[])
 
 
+@pytest.mark.slow
 def test_archive_out_of_order(server, caplog):
     server.api_fault = 500
     # The client keeps what a server says of itself: it is asked here for the first time.
@@ -389,6 +390,7 @@ def test_server_that_ignores_ranges(server, stored, tmp_path):
     assert [status for _, _, status in server.asked] == [200, 200]
 
 
+@pytest.mark.slow
 def test_stalled_and_slow(server, tmp_path):
     planned = plan_of(server, sessions=SESSIONS[0], movies=True)
     server.always = "stall"

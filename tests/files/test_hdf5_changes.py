@@ -22,7 +22,12 @@ def exports(tmp_path_factory, few_session):
     return {kind: ox.save(few_session, folder / f"s.{kind}") for kind in ("zarr", "zarr.zip", "nc")}
 
 
-@pytest.fixture(params=PLACES)
+@pytest.fixture(
+    params=[
+        pytest.param(one, marks=[pytest.mark.slow] * (one not in ("contiguous", "zarr", "nc")))
+        for one in PLACES
+    ]
+)
 def place(request, tmp_path, sample_paths, exports, original_folders):
     """A copy of a session, and the file of it that tells of changes."""
     kind = request.param

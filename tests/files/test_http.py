@@ -331,7 +331,14 @@ def _drip_redirects(handler):
 
 
 @pytest.mark.parametrize(
-    "script", [_drip_headers, _drip_body, _drip_interim, _drip_redirects, "later"]
+    "script",
+    [
+        *(_drip_headers, _drip_body),
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in (_drip_interim, _drip_redirects, "later")
+        ),
+    ],
 )
 def test_deadline_that_drops_of_data_do_not_put_off(script, server):
     if script == "later":

@@ -402,7 +402,7 @@ def addresses_without_names(server, url):
     return server.download_url(blob.path), url.rpartition("/")[0]
 
 
-@pytest.mark.parametrize("which", ["download", "blob"])
+@pytest.mark.parametrize("which", ["download", pytest.param("blob", marks=pytest.mark.slow)])
 def test_addresses_without_names_have_the_facts_of_the_table(which, server, url, tmp_path, spec):
     address = addresses_without_names(server, url)[which == "blob"]
     table = ox.sample.mouse.sample_session_table([spec])

@@ -32,6 +32,7 @@ def test_without_matplotlib(monkeypatch, u):
     assert isinstance(caught.value, ImportError)
 
 
+@pytest.mark.slow
 def test_importing_plot_does_not_import_matplotlib():
     import subprocess
 

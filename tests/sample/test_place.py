@@ -161,6 +161,7 @@ def test_all_that_is_in_the_way_is_named_at_once(copy: Path) -> None:
     assert str(caught.value).count("\n  - ") == 3
 
 
+@pytest.mark.slow
 def test_samples_are_replaced(copy: Path) -> None:
     before = {find(copy): find(copy).stat().st_ino for find in (NWB, TABLE, ORIGINAL)}
     # A file that is gone is none that could be lost.

@@ -97,6 +97,7 @@ def test_facts_of_a_table(data, paths, tmp_path):
         assert (int(export.mouse), int(export.session)) == (1, 2)
 
 
+@pytest.mark.slow
 def test_a_table_has_to_have_exports_too(data, paths, tmp_path):
     with ox.open_session(paths[1]) as ds:
         export = ox.save(ds, tmp_path / "one.zarr")
@@ -110,6 +111,7 @@ def test_a_table_has_to_have_exports_too(data, paths, tmp_path):
             convert(source, tmp_path / "none", table=tmp_path / "other.csv")
 
 
+@pytest.mark.slow
 def test_a_table_that_is_found_need_not_have_all(data, paths, tmp_path):
     for path in paths[:2]:
         shutil.copy(path, tmp_path)

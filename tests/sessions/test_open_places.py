@@ -147,6 +147,7 @@ def test_dff_is_asked_of_what_is_known_to_hold_it(places, form):
         ox.open_session(places[form], fluorescence="dff")
 
 
+@pytest.mark.slow
 def test_parts_are_asked_of_exports_too(places, tmp_path):
     with ox.open_session(places["nwb"], include="squares") as ds:
         path = ox.save(ds, tmp_path / "s.zarr")
@@ -199,6 +200,7 @@ def test_old_words_of_opening_name_the_new(places):
         ox.open_session(places["nwb"], sessions="mouse_df.csv")
 
 
+@pytest.mark.slow
 def test_home_is_where_its_sign_says(places, tmp_path, monkeypatch):
     home, here = tmp_path / "home", tmp_path / "here"
     monkeypatch.setenv("HOME", str(home))

@@ -146,7 +146,9 @@ def test_any_changed_byte_of_a_zarr_chunk_is_found(tmp_path, few_session, option
     check_complete(path, deep=True)
 
 
-@pytest.mark.parametrize("options", [{}, {"compression": False}])
+@pytest.mark.parametrize(
+    "options", [{}, pytest.param({"compression": False}, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_whole_chunk_in_the_place_of_another_is_found(tmp_path, memory_session, options, packed):
     """Also of values that are too large for a digest of their own."""

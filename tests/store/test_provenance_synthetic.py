@@ -44,6 +44,7 @@ def test_sequences_and_means(few_session: xr.Dataset, target: Path) -> None:
         assert_honest(provenance_of(path))
 
 
+@pytest.mark.slow
 def test_a_tree(few_session: xr.Dataset, target: Path) -> None:
     recorded = few_session.drop_vars("session_id").assign_attrs(DATASET_ATTRS)
     del recorded.attrs["synthetic"]
@@ -59,6 +60,7 @@ def test_a_tree(few_session: xr.Dataset, target: Path) -> None:
                 assert about["dandiset"] == DATASET_ATTRS["dandiset"]
 
 
+@pytest.mark.slow
 def test_a_recorded_session(sample_path: Path, target: Path, tmp_path: Path) -> None:
     with ox.open_session(as_recorded(sample_path, tmp_path)) as ds:
         ox.save(ds, target, variables=["run_velocity"])

@@ -115,6 +115,7 @@ class TestSession:
         ds = few_session.isel(roi=slice(0), segment=slice(0))
         assert_strictly_identical(saved(ds, tmp_path, suffix), ds)
 
+    @pytest.mark.slow
     def test_again_from_the_export(self, tmp_path, suffix, few_session):
         found = saved(few_session, tmp_path, suffix)
         again = saved(found, tmp_path / "again", suffix)
@@ -647,6 +648,7 @@ class TestStorage:
         assert found["pupil_diameter"].encoding["preferred_chunks"] == {"time": 100}
         assert_strictly_identical(found, few_session)
 
+    @pytest.mark.slow
     def test_float32(self, few_session, tmp_path, suffix):
         found = saved(few_session, tmp_path, suffix, dtype="float32")
         assert found["dff"].dtype == np.float32
@@ -677,6 +679,7 @@ class TestOptions:
         with pytest.raises(ox.OscaxrError, match="'nothing'"):
             saved(everything, tmp_path, suffix, variables="nothing")
 
+    @pytest.mark.slow
     def test_odd_subsets(self, memory_session, few_session, tmp_path, suffix):
         path = tmp_path / f"s{suffix}"
         u = memory_session.osca.sequences("dff", [3, 4], pre=0, post=0.2)
@@ -868,9 +871,8 @@ def test_nothing_is_written_once_an_export_has_failed(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "suffix", ["zarr", *(pytest.param(one, marks=pytest.mark.slow) for one in ("zarr.zip", "nc"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["zarr", "zarr.zip", "nc"])
 def test_nothing_is_left_when_handles_run_out(suffix, tmp_path):
     resource = pytest.importorskip("resource")
     ds = xr.Dataset({f"x{k}": ("i", np.arange(5000) + k) for k in range(40)})

@@ -17,6 +17,8 @@ from xarray.tests.test_backends import DatasetIOBase
 import oscaxr as ox
 from oscaxr.errors import ExportContentError
 
+pytestmark = pytest.mark.slow
+
 # Importing xarray's tests asks all others, too, to close files before they are collected.
 xr.set_options(warn_for_unclosed_files=False)
 

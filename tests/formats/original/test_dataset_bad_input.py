@@ -554,6 +554,7 @@ def test_a_field_has_some_pixels(folder, height):
         opened(folder)
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_too_large_is_an_error(folder):
     path = read_tree(folder).files["max_projection"]
     Image.new("1", (20_000, 20_000)).save(path)  # of one bit each: soon written

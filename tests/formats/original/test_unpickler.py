@@ -57,7 +57,10 @@ def test_a_large_number_in_the_memo_takes_no_memory(tmp_path, put):
     assert taken(tmp_path, content) < MILLION
 
 
-@pytest.mark.parametrize("code", [b"\x8d", b"\x8e", b"\x96", b"\x95"])
+@pytest.mark.parametrize(
+    "code",
+    [b"\x8d", *(pytest.param(one, marks=pytest.mark.slow) for one in (b"\x8e", b"\x96", b"\x95"))],
+)
 def test_bytes_that_are_not_there_take_no_memory(tmp_path, code):
     for size in (2**31, 2**40, 2**62, 2**64 - 1):
         content = b"\x80\x05" + code + struct.pack("<Q", size) + b"abc"
