@@ -48,9 +48,14 @@ def urls(server, sample_paths):
     }
 
 
-@pytest.fixture
-def url(server, urls):
+@pytest.fixture(autouse=True)
+def in_order(server):
+    """Each test finds a server that does as it should."""
     server.reset()
+
+
+@pytest.fixture
+def url(urls):
     return urls["gzip"]
 
 
@@ -79,7 +84,6 @@ def reader_of(ds):
 # -- the same as the local file -----------------------------------------------------------------
 @pytest.mark.parametrize("layout", EACH_LAYOUT)
 def test_identical_to_the_local_file(layout, server, urls, sample_paths, open_url):
-    server.reset()
     remote = open_url(urls[layout], storage_options={**QUICK, "block_size": 1000})
     with ox.open_session(sample_paths[layout]) as local:
         xr.testing.assert_identical(remote.load(), local.load())
@@ -88,7 +92,6 @@ def test_identical_to_the_local_file(layout, server, urls, sample_paths, open_ur
 
 @pytest.mark.parametrize("layout", EACH_LAYOUT)
 def test_sequences_and_table(layout, server, urls, sample_paths, open_url):
-    server.reset()
     remote = open_url(urls[layout])
     with ox.open_session(sample_paths[layout]) as local:
         windows = [
@@ -126,7 +129,6 @@ def opened(server, urls, sample_paths):
 @pytest.mark.slow
 @given(data=st.data())
 def test_any_index_reads_what_the_local_file_has(data, server, opened):
-    server.reset()
     remote, local = data.draw(st.sampled_from(opened))
     n_time, n_roi = local.sizes["time"], local.sizes["roi"]
     rows = data.draw(
@@ -266,7 +268,6 @@ def test_no_such_file(server, url, open_url):
 
 
 def test_not_hdf5(server, tmp_path, open_url):
-    server.reset()
     page = tmp_path / "page.nwb"
     page.write_text("<html>Sign in</html>" * 200)
     with pytest.raises(FormatError, match="not an HDF5 file") as caught:
