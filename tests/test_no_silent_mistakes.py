@@ -110,7 +110,7 @@ def test_infinite_responses_have_no_error_streamed_or_not(tmp_path, monkeypatch)
     with ox.open_session(path) as ds:
         u = ds.osca.sequences("dff", ds.osca.select(stimulus="gabors"), post=0.3)
         read = u.osca.stats("sequence")
-        monkeypatch.setattr("oscaxr.measure.statistics.LOADED_BYTES", 1)
+        monkeypatch.setattr("oscaxr.arrays.window_variable.LOADED_BYTES", 1)
         again = ds.osca.sequences("dff", ds.osca.select(stimulus="gabors"), post=0.3)
         streamed = again.osca.stats("sequence")
     xr.testing.assert_allclose(read, streamed, rtol=1e-9)

@@ -97,25 +97,25 @@ def nan_percentiles(
 
 
 def partitioned_percentiles(values: npt.NDArray[Any], percentiles: FloatArray) -> FloatArray:
-    """Compute percentiles of one trace without NaN, reordering it in place."""
+    """Compute percentiles along the last axis of values without NaN, reordering them in place."""
     # One partition about the middle rank, then one in each half for the ranks on that side: much
     # less work than asking for all ranks at once. The value above a rank is the least of those up
     # to the next rank that is in place.
-    size = values.size
+    size = values.shape[-1]
     if not size:
-        return np.full(len(percentiles), np.nan)
+        return np.full((len(percentiles), *values.shape[:-1]), np.nan)
     virtual = (size - 1) * (np.asarray(percentiles, dtype=np.float64) / 100)
     lower = np.floor(virtual).astype(np.intp)
     ranks = sorted(set(lower.tolist()))
     _partition(values, ranks, 0, size)
     ends = [*ranks[1:], size - 1]
     above = {
-        rank: values[rank + 1 : end + 1].min() if rank + 1 < size else values[rank]
+        rank: values[..., rank + 1 : end + 1].min(-1) if rank + 1 < size else values[..., rank]
         for rank, end in zip(ranks, ends, strict=True)
     }
-    low = values[lower].astype(np.float64)
+    low = np.moveaxis(values[..., lower], -1, 0).astype(np.float64)
     high = np.array([above[rank] for rank in lower.tolist()], dtype=np.float64)
-    return _between(low, high, virtual - lower)
+    return _between(low, high, (virtual - lower).reshape(-1, *[1] * (values.ndim - 1)))
 
 
 def sorted_percentiles(
@@ -132,12 +132,15 @@ def sorted_percentiles(
     found = np.empty((len(percentiles), *counts.shape))
     for index, percentile in enumerate(percentiles):
         virtual = last * (percentile / 100)
-        lower = np.floor(virtual).astype(np.intp)
-        upper = np.minimum(lower + 1, last)
+        lower, upper = (round_(virtual).astype(np.intp) for round_ in (np.floor, np.ceil))
         low = np.take_along_axis(lines, lower[..., np.newaxis], axis=-1)[..., 0]
         high = np.take_along_axis(lines, upper[..., np.newaxis], axis=-1)[..., 0]
+        with np.errstate(invalid="ignore"):
+            # A median is the mean of two values, which one of them may make infinite.
+            middle = low / 2 + high / 2
+        between = middle if percentile == 50 else _between(low, high, virtual - lower)
         # Where a line has one value only, or none, both neighbours are the same.
-        found[index] = np.where(low == high, low, _between(low, high, virtual - lower))
+        found[index] = np.where(low == high, low, between)
     return found
 
 
@@ -147,7 +150,7 @@ def _partition(values: npt.NDArray[Any], ranks: list[int], start: int, stop: int
         return
     middle = len(ranks) // 2
     rank = ranks[middle]
-    values[start:stop].partition(rank - start)
+    values[..., start:stop].partition(rank - start, axis=-1)
     _partition(values, ranks[:middle], start, rank)
     _partition(values, ranks[middle + 1 :], rank + 1, stop)
 

@@ -33,8 +33,13 @@ def accumulate(
     def add(start: int) -> npt.NDArray[np.float64]:
         low, high = max(start, first), min(start + step, last + 1)
         part = slice(*np.searchsorted(rising, (low, high)))
-        weights = _weights(offset[part], rising[part] - low, (frames.shape[1], high - low))
-        block = np.asarray(source[low:high]).reshape(high - low, n_columns)
+        here: Any = slice(low, high)
+        places, length = rising[part] - low, high - low
+        if rows == 1 and len(few := np.unique(rising[part])) < length / 2:
+            # Where frames are stored each by itself, those of other windows need not be read.
+            here, places, length = few, np.searchsorted(few, rising[part]), len(few)
+        weights = _weights(offset[part], places, (frames.shape[1], length))
+        block = np.asarray(source[here]).reshape(length, n_columns)
         return _block_sums(weights, block, shift, deviations)
 
     # Sums of values and of their squares, and how many there are; each (offset, column).

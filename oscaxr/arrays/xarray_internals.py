@@ -13,6 +13,7 @@ import xarray as xr
 from xarray.backends.common import BackendArray
 from xarray.backends.locks import HDF5_LOCK as HDF5_LOCK
 from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
+from xarray.core import duck_array_ops
 from xarray.core.indexing import (
     CopyOnWriteArray,
     MemoryCachedArray,
@@ -80,3 +81,18 @@ def is_in_memory(variable: xr.Variable) -> bool:
     """Whether the values are there, so that no file is read for them."""
     data = innermost(variable)
     return variable.chunks is None and isinstance(data, np.ndarray | PandasIndexingAdapter)
+
+
+_REDUCTIONS = ("mean", "sum", "std", "var", "median")
+
+
+def reduction_name(function: Any) -> str | None:
+    """Return which of xarray's own reductions this is, None for any other function."""
+    return next(
+        (name for name in _REDUCTIONS if function is getattr(duck_array_ops, name, None)), None
+    )
+
+
+def with_variable(array: xr.DataArray, variable: xr.Variable) -> xr.DataArray:
+    """Return an array with a variable as it is: a subclass stays one, lazy data stay lazy."""
+    return array._replace(variable=variable)

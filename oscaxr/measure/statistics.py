@@ -1,17 +1,15 @@
 """Centre and spread of responses, along one dim after the other; never all windows at once."""
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from oscaxr.arrays.computed import unscaled
 from oscaxr.arrays.percentiles import sorted_percentiles
-from oscaxr.arrays.window_sums import accumulate
-from oscaxr.arrays.windows import window_reader
-from oscaxr.arrays.xarray_internals import data_of
+from oscaxr.arrays.window_variable import moments, percentiles
+from oscaxr.arrays.xarray_internals import with_variable
 from oscaxr.errors import CriterionError, MissingVariableError, option
 from oscaxr.model import names as n
 from oscaxr.model.invalid_rois import Invalid, without_invalid
@@ -128,30 +126,12 @@ def _one(
     data: xr.DataArray, dims: tuple[Hashable, ...], stat: Stat, kind: str | None
 ) -> dict[str, xr.DataArray]:
     """Return the statistic and its errors by name."""
-    *before, last = dims
-    centre = mean if stat == "mean" else median
-    moments = None
-    if stat == "mean" and dims[0] == n.SEQUENCE:
-        moments = sequence_moments(data, deviations=kind is not None and last == n.SEQUENCE)
-    units = data
-    for dim in before:
-        units = moments.mean if moments and dim == n.SEQUENCE else centre(units, dim)
-    streamed = moments is not None and last == n.SEQUENCE
-    middle = moments.mean if moments and streamed else centre(units, last)
-    found: dict[str, xr.DataArray] = {stat: middle}
-    if kind in ("sem", "std"):
-        squares, count = (
-            (moments.squares, moments.counts)
-            if moments and streamed
-            else _sum_and_count((units - middle) ** 2, last)
-        )
-        # Around an infinite mean there is no deviation to speak of.
-        found[kind] = _deviation(squares, count, kind).where(np.isfinite(middle))
-    elif kind == "mad":
-        found[kind] = median(abs(units - middle), last)
-    elif kind == "quartiles":
-        found["q25"] = _percentile(units, last, 25.0)
-        found["q75"] = _percentile(units, last, 75.0)
+    found: dict[str, xr.DataArray] = {}
+    if dims[0] == n.SEQUENCE:
+        found = _streamed(data, stat, kind if len(dims) == 1 else None)
+    if found and len(dims) > 1:
+        found = _in_memory(found[stat], dims[1:], stat, kind)
+    found = found or _in_memory(data, dims, stat, kind)
     long_name = data.attrs.get("long_name", data.name)
     for name, value in found.items():
         value.attrs = dict(data.attrs)
@@ -161,11 +141,54 @@ def _one(
     return found
 
 
-def _deviation(squares: xr.DataArray, count: xr.DataArray, kind: str) -> xr.DataArray:
+def _in_memory(
+    units: xr.DataArray, dims: Sequence[Hashable], stat: Stat, kind: str | None
+) -> dict[str, xr.DataArray]:
+    """Average along one dim after the other; return the last average and its errors."""
+    *before, last = dims
+    centre = mean if stat == "mean" else median
+    for dim in before:
+        units = centre(units, dim)
+    middle = centre(units, last)
+    found: dict[str, xr.DataArray] = {stat: middle}
+    if kind in ("sem", "std"):
+        squares, count = _sum_and_count((units - middle) ** 2, last)
+        found[kind] = _deviation(squares, count, kind, middle)
+    elif kind == "mad":
+        found[kind] = median(abs(units - middle), last)
+    elif kind == "quartiles":
+        found["q25"] = _percentile(units, last, 25.0)
+        found["q75"] = _percentile(units, last, 75.0)
+    return found
+
+
+def _streamed(data: xr.DataArray, stat: Stat, kind: str | None) -> dict[str, xr.DataArray]:
+    """Average over very many lazy windows, never all at once; nothing of any other data."""
+    found: dict[str, xr.Variable] = {}
+    if stat == "mean":
+        deviations = kind is not None
+        if streamed := moments(data.variable, deviations=deviations):
+            found["mean"] = streamed.mean
+            if kind is not None:
+                found[kind] = _deviation(streamed.squares, streamed.counts, kind, streamed.mean)
+    else:
+        wanted = (50.0, 25.0, 75.0)[: 3 if kind == "quartiles" else 1]
+        if ranked := percentiles(data.variable, wanted, deviation=kind == "mad"):
+            found = dict(zip(("median", "q25", "q75"), ranked.percentiles, strict=False))
+            found |= {} if ranked.deviation is None else {"mad": ranked.deviation}
+    if not found or n.SEQUENCE in found[stat].dims:
+        return {}
+    along = [name for name, coord in data.coords.items() if n.SEQUENCE in coord.dims]
+    template = data.drop_vars(along).isel({n.SEQUENCE: 0})
+    return {name: with_variable(template, part) for name, part in found.items()}
+
+
+def _deviation(squares: Any, count: Any, kind: str, middle: Any) -> Any:
+    """Return the standard deviation, or error of the mean, of arrays or of variables alike."""
     known = count.where(count > 0)
-    if kind == "std":
-        return cast("xr.DataArray", np.sqrt(squares / known))
-    return cast("xr.DataArray", np.sqrt(squares / (known - 1).where(known > 1) / known))
+    found = squares / known if kind == "std" else squares / (known - 1).where(known > 1) / known
+    # Around an infinite mean there is no deviation to speak of.
+    return (found**0.5).where(abs(middle) < np.inf)
 
 
 def _sum_and_count(data: xr.DataArray, dim: Hashable) -> tuple[xr.DataArray, xr.DataArray]:
@@ -209,64 +232,3 @@ def _error_kind(stat: str, error: str | None) -> str | None:
         known = [*sorted(ERRORS[stat]), None]
         raise CriterionError(f"{option('error', error)} is not known for the {stat}: {known}")
     return ERRORS[stat][error]
-
-
-# -- very many windows, never all of them at once -------------------------------------------------
-# Fewer bytes than this are simply read, and kept for what comes next.
-LOADED_BYTES = 100_000_000
-
-
-class Moments(NamedTuple):
-    """Mean over sequences, sum of squared deviations from it, and count of values."""
-
-    mean: xr.DataArray
-    squares: xr.DataArray
-    counts: xr.DataArray
-
-
-def sequence_moments(data: xr.DataArray, *, deviations: bool = True) -> Moments | None:
-    """Accumulate the mean and deviation over the sequences of a lazy array of windows."""
-    # The recording is read once, block by block; within a block, each offset of the window adds its
-    # frames through one row of a sparse matrix. Values are shifted by an early frame of their ROI
-    # before they are squared, so that nothing is lost to cancellation.
-    if data.nbytes < LOADED_BYTES or n.SEQUENCE not in data.dims:
-        return None
-    scaling = unscaled(data.variable)
-    if scaling is None:
-        return _moments(data, deviations)
-    source, center, spread = scaling
-    found = _moments(data.copy(deep=False, data=data_of(source)), deviations)
-    if found is None:
-        return None
-    dims = found.mean.dims
-    mean = ((found.mean - center) / spread).transpose(*dims)
-    return Moments(mean, (found.squares / spread**2).transpose(*dims), found.counts)
-
-
-def _moments(data: xr.DataArray, deviations: bool) -> Moments | None:
-    found = window_reader(data.variable)
-    if found is None:
-        return None
-    reader, array = found
-    if any(isinstance(index, np.ndarray) and index.ndim > 1 for index in array.indices):
-        return None
-    sequences, offsets, *rest = (_as_slice(index) for index in array.indices)
-    parts = accumulate(reader, sequences, offsets, tuple(rest), deviations)
-    # Dims of the reader with several positions, in its own order, without the sequences.
-    natural = [dim for _, dim in sorted(zip(array.order, data.dims, strict=True))]
-    natural.remove(n.SEQUENCE)
-    dims = [dim for dim in data.dims if dim != n.SEQUENCE]
-    along = [name for name, coord in data.coords.items() if n.SEQUENCE in coord.dims]
-    template = data.drop_vars(along)
-    coords = {name: coord for name, coord in template.coords.items() if set(coord.dims) <= {*dims}}
-    arrays = (
-        xr.DataArray(
-            part.reshape([data.sizes[dim] for dim in natural]), dims=natural, coords=coords
-        ).transpose(*dims)
-        for part in parts
-    )
-    return Moments(*arrays)
-
-
-def _as_slice(index: Any) -> Any:
-    return slice(index, index + 1) if isinstance(index, int) else index

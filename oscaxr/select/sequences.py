@@ -10,8 +10,9 @@ import xarray as xr
 
 from oscaxr.arrays.computed import scaled
 from oscaxr.arrays.lazy import OrthogonalArray
+from oscaxr.arrays.window_variable import WindowVariable
 from oscaxr.arrays.windows import WindowReader, Windows
-from oscaxr.arrays.xarray_internals import cached, innermost
+from oscaxr.arrays.xarray_internals import cached, innermost, with_variable
 from oscaxr.errors import (
     CriterionError,
     DroppedSequencesWarning,
@@ -242,7 +243,8 @@ def _extract(
         if key in ds.variables and key not in WHOLE_RECORDING
     }
     kept = {key: coord for key, coord in own_coords.items() if not set(coord.dims) & clocks}
-    return xr.DataArray(data, {**kept, **coords}, dims, name=name, attrs=attrs)
+    found = xr.DataArray(data, {**kept, **coords}, dims, name=name, attrs=attrs)
+    return with_variable(found, WindowVariable(dims, data, attrs))
 
 
 def _offsets(

@@ -1,0 +1,75 @@
+"""Percentiles over very many windows of a recording, which is gone through a few ROIs at a time."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from oscaxr.arrays.columns import column_reader, map_columns, stored_width
+from oscaxr.arrays.percentiles import partitioned_percentiles, sorted_percentiles
+from oscaxr.arrays.windows import WindowReader
+
+FloatArray = npt.NDArray[np.float64]
+
+# Traces that are held at a time, turned over.
+BUDGET_BYTES: Final = 200 * 2**20
+_MEDIAN: Final = (50.0,)
+
+
+def window_percentiles(
+    reader: WindowReader,
+    indices: tuple[Any, ...],
+    percentiles: Sequence[float],
+    *,
+    deviation: bool = False,
+) -> tuple[FloatArray, FloatArray | None]:
+    """Return percentiles over windows, (percentile, offset, column), and the MAD if asked for."""
+    sequences, offsets, *rest = indices
+    frames = reader.windows.frames(sequences, offsets).T
+    source = reader.source.isel(dict(zip(reader.source.dims[1:], rest, strict=True)))
+    clock, missing = str(source.dims[0]), frames < 0
+    first, last = int(frames[~missing].min(initial=0)), int(frames.max(initial=0))
+    traces = xr.DataArray(source.isel({clock: slice(first, last + 1)}))
+    places, some_missing = np.maximum(frames - first, 0), bool(missing.any())
+
+    def kernel(rows: npt.NDArray[Any], _: slice) -> FloatArray:
+        found = np.empty((len(percentiles) + deviation, len(places), len(rows)))
+        for index, row in enumerate(rows):
+            lines = row.take(places)
+            if some_missing:
+                lines[missing] = np.nan
+            found[:, :, index] = _of_lines(lines, percentiles, deviation=deviation)
+        return found
+
+    parts = map_columns(
+        column_reader(traces, clock),
+        traces.shape[0],
+        traces.shape[1],
+        kernel,
+        budget_bytes=BUDGET_BYTES,
+        align=stored_width(traces, clock),
+    )
+    found = np.concatenate([np.empty((len(percentiles) + deviation, len(places), 0)), *parts], -1)
+    return found[: len(percentiles)], found[-1] if deviation else None
+
+
+def _of_lines(
+    lines: npt.NDArray[Any], percentiles: Sequence[float], *, deviation: bool
+) -> FloatArray:
+    """Return percentiles of each line of one ROI's windows, then the MAD if asked for."""
+    if not np.isfinite(lines).all():
+        found = sorted_percentiles(lines, percentiles)
+        if not deviation:
+            return found
+        middle = sorted_percentiles(lines, _MEDIAN)[0]
+        with np.errstate(invalid="ignore"):
+            return np.stack([*found, *sorted_percentiles(abs(lines - middle[:, None]), _MEDIAN)])
+    found = partitioned_percentiles(lines, np.array(percentiles))
+    if not deviation:
+        return found
+    middle = partitioned_percentiles(lines, np.array(_MEDIAN))[0]
+    return np.stack(
+        [*found, *partitioned_percentiles(abs(lines - middle[:, None]), np.array(_MEDIAN))]
+    )
