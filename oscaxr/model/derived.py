@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +12,7 @@ import xarray as xr
 from oscaxr.arrays import percentiles
 from oscaxr.arrays.columns import column_reader, finite_columns, stored_width, thread_count
 from oscaxr.arrays.computed import computed
-from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, Reader
+from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, Reader, read_increasing
 from oscaxr.errors import InvalidRoiWarning, warn
 from oscaxr.model import names as n
 from oscaxr.model import signals
@@ -63,6 +64,12 @@ def geometry(masks: Array) -> dict[str, Array]:
         }
 
 
+def _rows_at_a_time(reader: Any, n_bytes: int, mask_bytes: int) -> int:
+    """Return how many masks to take at a time: all of those that are stored together."""
+    together: int = getattr(reader, "rows_together", 1)
+    return max(1, n_bytes // max(1, mask_bytes) // together) * together
+
+
 class WholeMasks:
     """Boolean ROI masks as a reader: whole masks are decoded, whatever is asked of the field."""
 
@@ -70,6 +77,8 @@ class WholeMasks:
     shape: tuple[int, ...]
     dtype = np.dtype(bool)
     mask_bytes: int
+    # Masks that are stored together are decoded together.
+    rows_together = 1
 
     def decoder(self) -> Callable[[Array], Array]:
         """Return what decodes the masks of some rows."""
@@ -77,19 +86,23 @@ class WholeMasks:
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        return read_increasing(self._read, indices)
+
+    def _read(self, indices: tuple[AxisIndex, ...]) -> Array:
         rois, height, width = indices
         rows = np.arange(self.shape[0])[rois]
         field = np.broadcast_to(np.False_, self.shape[1:])[height][:, width].shape
         masks = np.empty((len(rows), *field), bool)
-        step = max(1, MASK_BLOCK_BYTES // self.mask_bytes)
+        block = rows // _rows_at_a_time(self, MASK_BLOCK_BYTES, self.mask_bytes)
+        bounds = np.flatnonzero(np.diff(block, prepend=-1, append=-1)).tolist()
         decode = self.decoder()
 
-        def fill(start: int) -> None:
-            block = decode(rows[start : start + step])
-            masks[start : start + step] = block[:, height][:, :, width]
+        def fill(bound: tuple[int, int]) -> None:
+            part = slice(*bound)
+            masks[part] = decode(rows[part])[:, height][:, :, width]
 
         with ThreadPoolExecutor(thread_count()) as pool:
-            for _ in pool.map(fill, range(0, len(rows), step)):
+            for _ in pool.map(fill, pairwise(bounds)):
                 pass
         return masks
 
@@ -101,6 +114,8 @@ class MaskReader(WholeMasks):
         self.reader = reader
         self.shape = reader.shape
         self.mask_bytes = int(np.prod(reader.shape[1:])) * reader.dtype.itemsize
+        stored = getattr(reader, "chunk_shape", None)
+        self.rows_together = stored[0] if stored else 1
 
     def __repr__(self) -> str:
         return repr(self.reader)
@@ -201,7 +216,7 @@ def mask_facts(reader: Reader, rows: Array) -> Parts:
 
 def _geometry(reader: Reader, rows: Array) -> dict[str, Array]:
     whole = tuple(slice(0, size, 1) for size in reader.shape[1:])
-    step = max(1, BLOCK_BYTES // max(1, int(np.prod(reader.shape[1:]))))
+    step = _rows_at_a_time(reader, BLOCK_BYTES, int(np.prod(reader.shape[1:])))
     blocks = [
         geometry(reader.read((rows[i : i + step], *whole))) for i in range(0, len(rows), step)
     ]

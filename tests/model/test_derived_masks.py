@@ -125,6 +125,35 @@ def test_many_masks_are_decoded_in_blocks() -> None:
     np.testing.assert_array_equal(reader.read((rows, *whole)), slow_masks(weights[rows]))
 
 
+class Stored(ArrayReader):
+    """Masks that are stored seven at a time; counts how often each seven were read."""
+
+    chunk_shape = (7, 16, 16)
+
+    def __init__(self, array: np.ndarray) -> None:
+        super().__init__(array)
+        self.read_often = np.zeros(-(-len(array) // 7), int)
+
+    def read(self, indices: Any) -> np.ndarray:
+        self.read_often[np.unique(np.arange(len(self.array))[indices[0]] // 7)] += 1
+        return super().read(indices)
+
+
+def test_masks_that_are_stored_together_are_read_once() -> None:
+    weights = np.random.default_rng(1).uniform(0, 0.4, (70, 128, 128))
+    rows = np.array([69, 3, 4, 5, 0, 0, 68])
+    whole = (slice(0, 128, 1), slice(0, 128, 1))
+    for wanted in (slice(0, 70, 1), rows):
+        stored = Stored(weights)
+        found = MaskReader(stored).read((wanted, *whole))
+        np.testing.assert_array_equal(found, slow_masks(weights[wanted]))
+        assert stored.read_often.max() == 1
+    stored = Stored(weights)
+    area = xr.Variable("roi", mask_facts(MaskReader(stored), np.arange(70))["area_px"]).values
+    np.testing.assert_array_equal(area, slow_masks(weights).sum((1, 2)))
+    assert stored.read_often.max() == 1
+
+
 def test_facts_follow_the_order_of_the_rows() -> None:
     masks = slow_masks(WEIGHTS)
     rows = np.array([8, 4, 0])
