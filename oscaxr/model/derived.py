@@ -23,6 +23,8 @@ MIN_TOTAL_WEIGHT: Final = 3.0
 """An ROI whose weights sum to less than this is empty."""
 # Masks are decoded this many bytes at a time: they are gone over twice while in the cache.
 MASK_BLOCK_BYTES: Final = 1_000_000
+# Of masks that are stored together no more than this.
+TOGETHER_BYTES: Final = 128_000_000
 
 
 def to_boolean(weights: Array) -> Array:
@@ -115,7 +117,8 @@ class MaskReader(WholeMasks):
         self.shape = reader.shape
         self.mask_bytes = int(np.prod(reader.shape[1:])) * reader.dtype.itemsize
         stored = getattr(reader, "chunk_shape", None)
-        self.rows_together = stored[0] if stored else 1
+        most = max(1, TOGETHER_BYTES // max(1, self.mask_bytes))
+        self.rows_together = min(stored[0], most) if stored else 1
 
     def __repr__(self) -> str:
         return repr(self.reader)
