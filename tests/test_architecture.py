@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("files", "select", "measure", "sample"),
     ("formats.identity",),
+    ("formats.published",),
     ("formats.nwb", "formats.original", "store"),
     ("formats.registry",),
     ("sessions", "bridges", "analyses"),

@@ -3,15 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from oscaxr.errors import SessionMismatchError
 from oscaxr.model.facts import FACT_BY_NAME, LINES, MISSING_INT, facts_from_row
 
-# Pacific standard time. Recordings are made by day, so daylight saving time moves no date.
-_SITE_OFFSET: Final = timedelta(hours=-8)
 _LINE_OF_GENOTYPE: Final = {"Cux2": LINES[0], "Rbp4": LINES[1]}
 
 _NAME: Final = re.compile(
@@ -64,23 +62,40 @@ def line_of(genotype: str) -> str:
     return lines[0] if len(lines) == 1 else ""
 
 
-def utc_stamp(time: str) -> str:
-    """Turn an ISO time (UTC, if it has no offset) into a time stamp; empty where it is none."""
+def utc_start(time: str, *, utc_digits: bool) -> datetime | None:
+    """Return when an ISO time is, in UTC (its own, if it has no offset); None where it is none.
+
+    With `utc_digits`, its digits are UTC whatever its offset says.
+    """
     try:
         moment = datetime.fromisoformat(time)
-    except ValueError:
-        return ""
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC)
-    return moment.strftime("%Y%m%dT%H%M%S")
+        if utc_digits or moment.tzinfo is None:
+            return moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
-def site_date(start: str) -> int:
-    """Return the day at the recording site of a time stamp."""
-    if not start:
-        return MISSING_INT
-    moment = datetime.strptime(f"{start}+0000", "%Y%m%dT%H%M%S%z") + _SITE_OFFSET
-    return int(moment.strftime("%Y%m%d"))
+def stamp_of(moment: datetime | None) -> str:
+    """Return a moment in UTC as a time stamp, ``yyyymmddThhmmss``; empty where there is none."""
+    # (Not by strftime, which writes early years with fewer digits.)
+    return "" if moment is None else re.sub("[-:]", "", moment.isoformat()[:19])
+
+
+def at_site(moment: datetime | None) -> datetime | None:
+    """Return a moment as the clocks at the recording site, in Los Angeles' time, had it."""
+    from zoneinfo import ZoneInfo
+
+    try:
+        return None if moment is None else moment.astimezone(ZoneInfo("America/Los_Angeles"))
+    except OverflowError:
+        return None
+
+
+def site_date(moment: datetime | None) -> int:
+    """Return the day at the recording site, ``yyyymmdd``."""
+    local = at_site(moment)
+    return MISSING_INT if local is None else int(stamp_of(local)[:8])
 
 
 # -- names of the dandiset's files -----------------------------------------------------------------

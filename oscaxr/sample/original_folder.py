@@ -87,7 +87,7 @@ class Tree:
         """Return the path of a file of the session, such as ``sync.h5``."""
         spec = self.spec
         # The day where the session was, not in UTC.
-        return self.folder / f"{spec.session_id}_{spec.mouse_id}_{spec.start:%Y%m%d}_{ending}"
+        return self.folder / f"{spec.session_id}_{spec.mouse_id}_{spec.site_start:%Y%m%d}_{ending}"
 
     def experiment_file(self, ending: str) -> Path:
         """Return the path of a file of the recording, such as ``dff.h5``."""

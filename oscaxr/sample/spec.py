@@ -262,6 +262,13 @@ class SampleSpec:
         """Genotype of the mouse line."""
         return GENOTYPES[self.line]
 
+    @property
+    def site_start(self) -> datetime:
+        """Start of the session by the clocks of Los Angeles, where sessions were recorded."""
+        from zoneinfo import ZoneInfo
+
+        return self.start.astimezone(ZoneInfo("America/Los_Angeles"))
+
     def random(self, stream: int, part: int = 0) -> np.random.Generator:
         """Return the generator of one stream of random numbers of the session.
 

@@ -67,7 +67,8 @@ def find_sessions(datadir: str | Path) -> pd.DataFrame:
     Files do not say the published numbers: ``mouse`` counts the mice found, by mouse id, and
     ``session`` the sessions found of each mouse, by start. They equal the published numbers only
     where all sessions of all production mice are there. ``line`` follows from the genotype
-    (Cux2 or Rbp4), ``date`` is the day at the recording site, taken as 8 h behind UTC.
+    (Cux2 or Rbp4), ``date`` is the day in Los Angeles. Files of the dataset have the digits
+    of UTC beside another offset, which is not heeded.
 
     Examples
     --------

@@ -11,7 +11,8 @@ import xarray as xr
 from oscaxr.atomic import newest
 from oscaxr.errors import DamagedExportError, OscaxrError, listed
 from oscaxr.files.remote import Place
-from oscaxr.formats.identity import Identity, known_sex, site_date, utc_stamp
+from oscaxr.formats.identity import Identity, known_sex, site_date, stamp_of
+from oscaxr.formats.published import session_start
 from oscaxr.model import names as n
 from oscaxr.store.encoding import with_dtypes
 from oscaxr.store.layout import JSON_FACTS, PREFIX, PROVENANCE, PathLike, layout_of, provenance_from
@@ -45,15 +46,17 @@ def session_identity(path: Place) -> Identity:
     """Return what an export says of its session; of anything but a session, it is an error."""
     with read_group(path, check=check_session) as ds:
         facts = {str(name): coord.values[()] for name, coord in ds.coords.items() if not coord.dims}
-        start = utc_stamp(str(ds.attrs.get("session_start_time", "")))
         day = str(ds.attrs.get("date", "")).replace("-", "")
         tracked = ds.variables.get("tracking_id")
         noted = ds.encoding.get(PROVENANCE, {})
         stated = facts.get("session_id", noted.get("session_id"))
+        session_id = None if stated is None else int(stated)
+        mouse_id = int(facts["mouse_id"]) if "mouse_id" in facts else None
+        start = session_start(str(ds.attrs.get("session_start_time", "")), session_id, mouse_id)
         return Identity(
-            session_id=None if stated is None else int(stated),
-            mouse_id=int(facts["mouse_id"]) if "mouse_id" in facts else None,
-            start=start,
+            session_id=session_id,
+            mouse_id=mouse_id,
+            start=stamp_of(start),
             date=int(day) if day.isdecimal() else site_date(start),
             sex=known_sex(str(ds.attrs.get("sex", ""))),
             line=str(facts.get("line", "")),

@@ -1,5 +1,6 @@
 """All sample sessions of one mouse, and the session table that goes with them."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import h5py
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import oscaxr as ox
 from example_sessions import SHARED
 from oscaxr.model.facts import PUBLISHED
 from oscaxr.sample import SampleExistsError, mouse_specs, sample_session_table, write_mouse
@@ -51,3 +53,14 @@ def test_session_table_has_the_published_columns() -> None:
     np.testing.assert_allclose(table["age_weeks"], published.loc[:2, "age_weeks"])
     for column in ("session_id", "mouse_id", "dandi_session_time", "date", "date_of_birth"):
         assert not set(table[column]) & set(published[column]), "of no recorded session"
+
+
+@pytest.mark.parametrize("write", [ox.sample.write_nwb, ox.sample.write_original])
+def test_day_of_an_evening_session_is_that_in_los_angeles(write, tmp_path: Path) -> None:
+    start = datetime(2001, 1, 6, 1, 51, 48, tzinfo=UTC)
+    spec = ox.sample.SampleSpec(scale=0.01, n_rois=2, n_tracked=1, start=start, dropped=0.0)
+    table = sample_session_table([spec])
+    assert table["date"].tolist() == [20010105]
+    with ox.open_session(write(spec, tmp_path), table=table) as ds:
+        assert ds.attrs["date"] == "2001-01-05"
+        assert ds.attrs["dandi_session_time"] == "2001-01-06T01:51:48+00:00"

@@ -20,7 +20,7 @@ from oscaxr.errors import (
     SessionMismatchError,
     SessionNotFoundError,
 )
-from oscaxr.formats.identity import Identity, parse_name, utc_stamp
+from oscaxr.formats.identity import Identity, parse_name, site_date, stamp_of, utc_start
 from oscaxr.formats.nwb.header import read_identity
 from oscaxr.sessions.find import find_sessions, say_problems, sessions_below
 from oscaxr.sessions.owners import find_places
@@ -141,12 +141,34 @@ def test_both_styles():
         ("2018-09-26T17:29:17Z", STAMP),
         ("2018-09-26T17:29:17.250000", STAMP),
         ("2018-09-26T23:29:17-07:00", "20180927T062917"),
+        ("0900-09-26T23:29:17+00:00", "09000926T232917"),
         ("", ""),
         ("yesterday", ""),
+        ("0001-01-01T00:00:00+14:00", ""),
     ],
 )
-def test_utc_stamp(time, stamp):
-    assert utc_stamp(time) == stamp
+def test_start_by_its_offset(time, stamp):
+    assert stamp_of(utc_start(time, utc_digits=False)) == stamp
+
+
+def test_start_by_its_digits():
+    for offset in ("", "Z", "-07:00", "+14:00"):
+        assert stamp_of(utc_start(f"2018-09-26T17:29:17.9{offset}", utc_digits=True)) == STAMP
+    assert utc_start("tomorrow", utc_digits=True) is None
+
+
+@pytest.mark.parametrize(
+    ("time", "day"),
+    [
+        ("2018-07-02T06:59:59Z", 20180701),
+        ("2018-07-02T07:00:00Z", 20180702),  # 7 h behind in summer
+        ("2018-12-02T07:59:59Z", 20181201),
+        ("2018-12-02T08:00:00Z", 20181202),
+        ("0001-01-01T00:00:00Z", -1),
+    ],
+)
+def test_day_in_los_angeles(time, day):
+    assert site_date(utc_start(time, utc_digits=False)) == day
 
 
 # -- what a file states ---------------------------------------------------------------------------

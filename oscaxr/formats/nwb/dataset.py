@@ -149,8 +149,12 @@ def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     for name, path in header.TEXTS.items():
         with source.part(name):
             texts[name] = source.text(path)
-    if "session_id" not in coords:
+    number = header.session_id_of(ids["session_id"], texts["identifier"])
+    if number is None:
         texts["session_name"] = ids["session_id"]
+    else:
+        coords["session_id"] = number
+    texts |= header.start_attrs(texts["session_start_time"], number, coords.get("mouse_id"))
     attrs: dict[str, Any] = {name: text for name, text in texts.items() if text}
     if line := line_of(texts["genotype"]):
         coords["line"] = line

@@ -1,5 +1,6 @@
 """Where things are in an NWB file, and what it says about itself: the ids and few facts inside."""
 
+import re
 from pathlib import Path
 
 import h5py
@@ -9,7 +10,16 @@ from oscaxr.errors import SessionNotFoundError
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import Source, open_source
 from oscaxr.files.remote import RemoteFile
-from oscaxr.formats.identity import Identity, known_sex, line_of, site_date, utc_stamp
+from oscaxr.formats.identity import (
+    Identity,
+    at_site,
+    known_sex,
+    line_of,
+    site_date,
+    stamp_of,
+    utc_start,
+)
+from oscaxr.formats.published import session_start
 
 DFF = "processing/ophys/DfOverF/RoiResponseSeries"
 PLANE = "processing/ophys/ImageSegmentation/PlaneSegmentation"
@@ -28,6 +38,7 @@ TEXTS = {
     "session_start_time": "session_start_time",
     "identifier": "identifier",
 }
+_DRAFT_ID = re.compile(r"(\d{9})(_with_stim(_and_stack)?)?")
 
 
 def read_identity(path: str | Path | RemoteFile) -> Identity:
@@ -39,11 +50,13 @@ def read_identity(path: str | Path | RemoteFile) -> Identity:
     try:
         with open_source(file, "an NWB file that says whose it is") as source:
             texts = {name: source.text(path) for name, path in (IDS | TEXTS).items()}
-            start = utc_stamp(texts["session_start_time"])
+            session_id = session_id_of(texts["session_id"], texts["identifier"])
+            mouse_id = _number(texts["mouse_id"])
+            start = session_start(texts["session_start_time"], session_id, mouse_id)
             return Identity(
-                session_id=_number(texts["session_id"]),
-                mouse_id=_number(texts["mouse_id"]),
-                start=start,
+                session_id=session_id,
+                mouse_id=mouse_id,
+                start=stamp_of(start),
                 date=site_date(start),
                 sex=known_sex(texts["sex"]),
                 line=line_of(texts["genotype"]),
@@ -52,6 +65,31 @@ def read_identity(path: str | Path | RemoteFile) -> Identity:
             )
     finally:
         file.close()
+
+
+def session_id_of(session_id: str, identifier: str) -> int | None:
+    """Return the session id: drafts of 2021 and 2022 have it as their identifier only."""
+    draft = None if session_id.strip() else _DRAFT_ID.fullmatch(identifier.strip())
+    return _number(draft[1] if draft else session_id)
+
+
+def start_attrs(stored: str, session_id: int | None, mouse_id: int | None) -> dict[str, str]:
+    """Return what a session's Dataset says of its start, of which its file has this text."""
+    start = session_start(stored, session_id, mouse_id)
+    local = at_site(start)
+    if start is None or local is None:
+        return {}
+    said = {
+        "dandi_session_time": start.isoformat(timespec="seconds"),
+        "date": local.date().isoformat(),
+    }
+    if start != utc_start(stored, utc_digits=False):
+        said["session_start_time"] = start.isoformat()
+        said["session_start_time_comment"] = (
+            f"stored as {stored}; in the files of this dataset the digits are UTC, whatever the "
+            "offset says"
+        )
+    return said
 
 
 def _number(text: str) -> int | None:

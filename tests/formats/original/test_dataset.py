@@ -21,8 +21,9 @@ from small_sessions import small_spec
 ONLY_ORIGINAL = {"invalid_reason", "listed_invalid", "aligned_frame_twop", "run_type"}
 ONLY_NWB = {"line"}
 DIFFERENT = {"gabor_mean_orientation"}
-ORIGINAL_ATTRS = {"date", "segmentation", "fluorescence"}
-NWB_ATTRS = {"session_start_time", "age", "identifier", "genotype", "nwb_version", "sex"}
+ORIGINAL_ATTRS = {"segmentation", "fluorescence"}
+NWB_ATTRS = {"session_start_time", "dandi_session_time", "age", "identifier", "genotype", "sex"}
+NWB_ATTRS |= {"nwb_version"}
 
 
 @pytest.fixture(
