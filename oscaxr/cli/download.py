@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from oscaxr.cli import console
 from oscaxr.cli.session_options import table_option, takes
 from oscaxr.cli.sessions import numbers
-from oscaxr.download import VERSION, Asset, Fetched, Plan, fetch, plan
+from oscaxr.download import VERSION, Asset, Fetched, Plan, fetch, plan, refresh
 from oscaxr.errors import DownloadError
 from oscaxr.progress import progress_bar
 
@@ -76,6 +76,14 @@ def download(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that differ from the archive's.")
     ] = False,
+    refresh_list: Annotated[
+        bool,
+        typer.Option(
+            "--refresh",
+            help="Ask the archive for its list of files first, and keep it. The list of the "
+            "version that is fetched otherwise comes with oscaxr.",
+        ),
+    ] = False,
     as_json: console.JsonOption = False,
 ) -> None:
     """Download sessions of DANDI 000037.
@@ -89,7 +97,10 @@ def download(
     downloaded all the same) or nothing could be done; 2 for a wrong command
     line; 130 when interrupted.
     """
-    with console.working("asking the archive"):
+    with console.working("planning"):
+        if refresh_list:
+            kept = refresh(what["version"], api_url=what["api_url"])
+            console.note(f"the archive's list of files is kept in {kept}")
         planned = plan(**what)
     if dry_run and as_json:
         console.print_json(planned.to_dict())

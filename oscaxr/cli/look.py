@@ -14,6 +14,7 @@ from oscaxr.cli import console
 from oscaxr.cli.session_options import Asked, CriteriaArgument, takes_segments, takes_session
 from oscaxr.errors import CriterionError
 from oscaxr.files.sources import source_paths
+from oscaxr.formats.published import file_of
 from oscaxr.model import names as n
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import SEGMENT_COLUMNS, SESSION
@@ -76,13 +77,24 @@ def _files(ds: xr.Dataset) -> list[dict[str, Any]]:
     """Return the files and folders of a session, without what lies in another of them."""
     sources = source_paths(ds)
     paths = {source for source in sources if isinstance(source, Path)}
-    return [
+    found: list[dict[str, Any]] = [
         {"path": source, "bytes": console.bytes_at(source)}
         if isinstance(source, Path)
         else {"path": source.url, "bytes": source.size}
         for source in sources
         if not (isinstance(source, Path) and paths & set(source.parents))
     ]
+    for one in found:
+        if listed := file_of(one["path"]):
+            one["published_bytes"] = listed.size
+    return found
+
+
+def _size_line(file: dict[str, Any]) -> str:
+    """Say how large a file is, and the archive's of that name where it is another."""
+    here, published = file["bytes"], file.get("published_bytes")
+    other = "" if published in (None, here) else f"; {decimal(published)} in the archive"
+    return f"{file['path']}  ({decimal(here)}{other})"
 
 
 def _segments(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
@@ -120,7 +132,7 @@ def _tell_info(found: dict[str, Any], ds: xr.Dataset) -> None:
     for line in known:
         console.tell(f"  {line}")
     sections = {
-        "Files": [f"{one['path']}  ({decimal(one['bytes'])})" for one in found["files"]],
+        "Files": [_size_line(one) for one in found["files"]],
         "Recording": _recording_lines(found),
         "Segments": _segment_lines(found["segments"]),
         "Missing": _missing_lines(found["missing"]),

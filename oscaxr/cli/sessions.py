@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 import pandas as pd
 import typer
+from rich.filesize import decimal
 
 from oscaxr.cli import console
 from oscaxr.cli.session_options import RunType, TableOption, given, takes
@@ -104,6 +105,14 @@ def sessions(
     console.tell(
         f"{len(found)} of {len(there)} sessions" + f", {made_up} of them synthetic" * bool(made_up)
     )
+    if "published_bytes" in found:
+        known_size = found["published_bytes"] >= 0
+        other = found[known_size & (found["bytes"] != found["published_bytes"])]
+        for row in other.to_dict("records"):
+            console.note(
+                f"session {row['session_id']} has files of {decimal(row['bytes'])}, those of the "
+                f"archive have {decimal(row['published_bytes'])}: {row['path']}"
+            )
 
 
 def choose(table: pd.DataFrame, criteria: dict[str, Any], *, published: bool) -> pd.DataFrame:
@@ -169,7 +178,8 @@ def read_sessions(source: Path | None, table: Path | None) -> pd.DataFrame:
             f"the session table {table} does not have {', '.join(map(str, unknown))}, found "
             f"in {source}: left out of the list"
         )
-    return listed.merge(found[["session_id", "path", "n_files"]], on="session_id")
+    here = ["session_id", "path", "n_files", "bytes", "published_bytes"]
+    return listed.merge(found[here], on="session_id")
 
 
 def _cell(column: str, value: Any) -> str:

@@ -3,5 +3,6 @@
 from oscaxr.download.assets import DANDISET, VERSION, Asset, Plan
 from oscaxr.download.choose import plan
 from oscaxr.download.fetch import Fetched, fetch
+from oscaxr.download.listing import refresh
 
-__all__ = ["DANDISET", "VERSION", "Asset", "Fetched", "Plan", "fetch", "plan"]
+__all__ = ["DANDISET", "VERSION", "Asset", "Fetched", "Plan", "fetch", "plan", "refresh"]

@@ -55,6 +55,8 @@ class Asset:
         The session in words, e.g. ``"mouse 1, session 3"``.
     note : str
         What is particular about the choice of this file; mostly empty.
+    blob_id : str
+        The id of its bytes in the archive, which its address on S3 has; empty where not known.
     """
 
     path: str
@@ -66,6 +68,7 @@ class Asset:
     session_id: int | None = None
     label: str = ""
     note: str = ""
+    blob_id: str = ""
 
     def target(self, folder: Path) -> Path:
         """Return where the file goes below a folder.
@@ -216,8 +219,7 @@ class Archive:
                 raise SessionNotFoundError(self._no_version(remote)) from error
         self._assets = {asset.identifier: asset for asset in found}
         return [
-            Asset(asset.path, asset.size, asset.identifier, asset.base_download_url)
-            for asset in found
+            Asset(a.path, a.size, a.identifier, a.base_download_url, blob_id=a.blob) for a in found
         ]
 
     def with_digests(self, assets: Iterable[Asset]) -> list[Asset]:

@@ -9,6 +9,7 @@ from typing import Any, Final, Never
 import pandas as pd
 
 from oscaxr.download.assets import DANDISET, VERSION, Archive, Asset, Plan
+from oscaxr.download.listing import assets_at_hand
 from oscaxr.errors import CriterionError, SessionNotFoundError, few, option
 from oscaxr.formats.identity import Identity, parse_name
 from oscaxr.renamed import refuse_keywords
@@ -177,10 +178,13 @@ def plan(
     UnsafePathError
         If a file has a path that leads out of the folder that it is downloaded into.
     DownloadError
-        If the archive cannot be reached.
+        If the archive has to be asked, and cannot be reached.
 
     Notes
     -----
+    The pinned version is planned without the archive, by the list of its files that comes with
+    oscaxr, and so are those that :func:`refresh` has listed; others are asked for.
+
     Of a session's files, the smallest one is taken that holds what is asked for: mostly
     ``*_behavior+ophys.nwb``, with templates ``*_behavior+image+ophys.nwb``, with movies
     ``*_obj-raw*.nwb``.
@@ -188,9 +192,9 @@ def plan(
     Examples
     --------
     >>> from oscaxr.download import fetch, plan
-    >>> sessions = plan(mice=[408021], sessions=[758519303])  # doctest: +SKIP
-    >>> sessions.size  # doctest: +SKIP
-    237993128
+    >>> sessions = plan(mice=[408021], sessions=[758519303])
+    >>> sessions.size
+    240014960
     >>> fetch(sessions, "data")  # doctest: +SKIP
     """
     refuse_keywords("plan", unknown, plan.__kwdefaults__ or ())
@@ -200,8 +204,9 @@ def plan(
         typed = read_table(table if isinstance(table, pd.DataFrame) else Path(table))
         if run_type is not None and "run_type" in typed:
             typed = typed[typed["run_type"] == run_type]
-    archive = Archive(DANDISET, version, api_url)
-    assets = archive.list_assets()
+    at_hand = assets_at_hand(version, api_url)
+    archive = Archive(DANDISET, version, api_url) if at_hand is None else None
+    assets = archive.list_assets() if archive else at_hand or []
     names = [parse_name(asset.path.rpartition("/")[2]) for asset in assets]
     files = [(one, name) for one, name in zip(assets, names, strict=True) if name is not None]
     if typed is None:
@@ -221,7 +226,8 @@ def plan(
         )
     for asset in chosen:
         asset.target(Path())
-    return Plan(DANDISET, version, tuple(archive.with_digests(chosen)), tuple(missing))
+    complete = archive.with_digests(chosen) if archive else chosen
+    return Plan(DANDISET, version, tuple(complete), tuple(missing))
 
 
 def _numbers(word: str, values: Any) -> list[int] | None:

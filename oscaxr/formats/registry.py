@@ -16,7 +16,8 @@ from oscaxr.errors import (
     SessionNotFoundError,
 )
 from oscaxr.files.remote import Place, RemoteFile, public_url, remote_file
-from oscaxr.formats.identity import Identity, parse_name
+from oscaxr.formats import published
+from oscaxr.formats.identity import Identity
 from oscaxr.formats.original.files import folder_id, id_in_name, is_session_folder, read_tree
 from oscaxr.model import names as n
 from oscaxr.options import DEFAULTS, OpenOptions, check_honoured, dropped_names, parts_of
@@ -81,7 +82,7 @@ class _Nwb:
         return [folder / name for name in files if name.lower().endswith(".nwb")]
 
     def named(self, place: Place) -> Identity | None:
-        return parse_name(place.name)
+        return published.named(place)
 
     def identity(self, place: Place) -> Identity:
         from oscaxr.formats.nwb.header import read_identity

@@ -10,7 +10,9 @@ import pandas as pd
 
 from oscaxr.errors import AmbiguousSessionError, OscaxrError, OscaxrWarning, warn
 from oscaxr.formats.identity import Identity
+from oscaxr.formats.published import file_of
 from oscaxr.formats.registry import NWB, ORIGINAL, places_below
+from oscaxr.model.facts import MISSING_INT
 from oscaxr.paths import local_path
 from oscaxr.sessions.owners import Found, FoundSession, sessions_at
 from oscaxr.sessions.table import session_table
@@ -28,7 +30,10 @@ FOUND_COLUMNS: Final = (
     "n_rois_tracked",
     "path",
     "n_files",
+    "bytes",
+    "published_bytes",
 )
+_COUNTS: Final = dict.fromkeys(("n_files", "bytes", "published_bytes"), "int64")
 # What is called otherwise in an identity.
 _COLUMN_OF: Final = {"start": "dandi_session_time", "n_tracked": "n_rois_tracked"}
 
@@ -48,7 +53,9 @@ def find_sessions(datadir: str | Path) -> pd.DataFrame:
         :func:`oscaxr.session_table` that files can tell (``session_id``, ``dandi_session_time``,
         ``mouse``, ``mouse_id``, ``sex``, ``date``, ``line``, ``session``, ``n_rois``,
         ``n_rois_tracked``), ``path`` (str, the session's first NWB file, or its folder in the
-        original layout, or its export, where there is none) and ``n_files``.
+        original layout, or its export, where there is none), ``n_files``, ``bytes`` (of its NWB
+        files; -1 for other forms) and ``published_bytes`` (what the archive's files of the same
+        names have, without asking it; -1 where it has none of such a name).
 
     Raises
     ------
@@ -126,13 +133,24 @@ def table_of(found: Found) -> pd.DataFrame:
             found.problems.append(f"{one.path} states no session id or no mouse id: left out")
             continue
         facts = {_COLUMN_OF.get(name, name): value for name, value in vars(identity).items()}
-        rows.append({**facts, "path": str(one.path), "n_files": len(one.paths)})
+        rows.append({**facts, "path": str(one.path), "n_files": len(one.paths), **_sizes(one)})
     table = pd.DataFrame(rows, columns=[c for c in FOUND_COLUMNS if c not in ("mouse", "session")])
     order = ["mouse_id", "date", "dandi_session_time", "session_id"]
     table = table.sort_values(order, ignore_index=True)
     table["mouse"] = table.groupby("mouse_id").ngroup() + 1
     table["session"] = table.groupby("mouse_id").cumcount() + 1
-    return session_table(table[list(FOUND_COLUMNS)].astype({"path": "str", "n_files": "int64"}))
+    return session_table(table[list(FOUND_COLUMNS)].astype({"path": "str", **_COUNTS}))
+
+
+def _sizes(found: FoundSession) -> dict[str, int]:
+    """Return how large the files of a session are, here and in the archive."""
+    if found.format is not NWB:
+        return {"bytes": MISSING_INT, "published_bytes": MISSING_INT}
+    listed = [file_of(path) for path in found.paths]
+    return {
+        "bytes": sum(path.stat().st_size for path in found.paths if path.is_file()),
+        "published_bytes": MISSING_INT if None in listed else sum(x.size for x in listed if x),
+    }
 
 
 def _read(found: FoundSession, problems: list[str]) -> Identity:

@@ -212,9 +212,7 @@ class SessionSource:
             return self.session_id
         place = self.places[0]
         try:
-            named = format_of(place).named(place)
-            number = named.session_id if named else None
-            number = number or format_of(place).identity(place).session_id
+            number = _id_at(place)
         except OscaxrError:
             # It fails by itself, beside the others.
             number = None
@@ -228,7 +226,7 @@ class SessionSource:
         if number is None:
             place = self.places[0]
             told = f"{place}: "
-            number = format_of(place).identity(place).session_id
+            number = _id_at(place)
             if number is None:
                 raise SessionNotFoundError(
                     f"{place} states no session id, so its row of the session table cannot be "
@@ -238,6 +236,13 @@ class SessionSource:
             return plain(session_row(self.table, session_id=number, run_type=self.run_type))
         except SessionNotFoundError as error:
             raise SessionNotFoundError(f"{told}{error}") from error
+
+
+def _id_at(place: Place) -> int | None:
+    """Return the session id of a place: by its name, opened only where that does not say."""
+    format_ = format_of(place)
+    name = format_.named(place)
+    return (name and name.session_id) or format_.identity(place).session_id
 
 
 def path_of(what: Any) -> PathLike:

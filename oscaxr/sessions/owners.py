@@ -16,6 +16,7 @@ from oscaxr.errors import (
     listed,
 )
 from oscaxr.formats.identity import Identity
+from oscaxr.formats.published import smallest_of
 from oscaxr.formats.registry import EXPORTS, FORMATS, NWB, ORIGINAL, Format, places_below
 
 _LISTED = 10
@@ -254,7 +255,10 @@ def _not_found_message(
         said.append(f"Sessions of mouse {mouse}: {', '.join(map(str, same_mouse))}.")
     if not wanted.start and any(name.start for name in names):
         said.append("Some files are named by start time: give a session table, which has it.")
-    said.append("Check datadir, or download the session.")
+    published = smallest_of(wanted.session_id) if wanted.session_id else None
+    how = f": oscaxr download --sessions {wanted.session_id}" if published else ""
+    how += f" fetches {published.size / 1e6:.1f} MB" if published else ""
+    said.append(f"Check datadir, or download the session{how}.")
     if problems:
         said.append(f"Could not be read:{listed(problems, _LISTED)}")
     return " ".join(said)

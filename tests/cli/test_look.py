@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,6 +133,29 @@ def test_a_session_on_a_server(first, tmp_path):
         server.close()
     told("extract", first, "gabor_frame=U", "-o", tmp_path / "here.csv")
     assert (tmp_path / "there.csv").read_text() == (tmp_path / "here.csv").read_text()
+
+
+def test_what_the_archive_has_of_a_session(first, tmp_path):
+    path = tmp_path / "sub-408021" / "sub-408021_ses-758519303_behavior+ophys.nwb"
+    path.parent.mkdir()
+    shutil.copy(first, path)
+    with h5py.File(path, "r+") as file:
+        for name, number in (("session_id", 758519303), ("subject/subject_id", 408021)):
+            del file["general"][name]
+            file["general"][name] = str(number)
+    size = path.stat().st_size
+    assert told_json("info", path)["files"] == [
+        {"path": str(path), "bytes": size, "published_bytes": 240014960}
+    ]
+    assert "; 240.0 MB in the archive)" in told("info", path)
+    (row,) = told_json("sessions", tmp_path)
+    assert (row["bytes"], row["published_bytes"]) == (size, 240014960)
+    done = invoke("sessions", tmp_path)
+    assert re.search(
+        "Note: session 758519303 has files of .* those of the archive have 240.0 MB", done.stderr
+    )
+    text = refused("info", 759189643, "--datadir", tmp_path)
+    assert "oscaxr download --sessions 759189643 fetches 212.0 MB" in text
 
 
 # -- info -----------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ GUIDES = [page for page in sorted((DOCS / "guide").glob("*.md")) if snippets_of(
 
 @pytest.fixture
 def archive(tmp_path_factory, sample_path, monkeypatch):
-    """Let the dandi client take a server on this machine for the archive."""
+    """Let the dandi client, and plans, take a server on this machine for the archive."""
     consts = pytest.importorskip("dandi.consts")
     pytest.importorskip("fsspec")
     server = ArchiveServer(version=ox.download.VERSION)
@@ -35,6 +35,7 @@ def archive(tmp_path_factory, sample_path, monkeypatch):
     server.add(f"sub-408021/{recorded.name}", recorded)
     instance = consts.DandiInstance("dandi", None, server.api)
     monkeypatch.setitem(consts.known_instances, "dandi", instance)
+    monkeypatch.setattr("oscaxr.download.listing.API_URL", server.api)
     yield server
     server.close()
 

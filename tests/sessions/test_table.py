@@ -601,11 +601,17 @@ def test_find_sessions(tmp_path):
         tmp_path, 300000001, 500001, "2018-10-19T00:18:29+00:00", "Rbp4-Cre_KL100;Ai93"
     )
     first = make_session(tmp_path, 300000002, 500001, "2018-10-16T10:00:00-07:00", "Rbp4-Cre", 0)
-    make_session(tmp_path, 300000002, 500001, "2018-10-16T10:00:00-07:00", "", suffix="_obj-raw")
+    second = make_session(
+        tmp_path, 300000002, 500001, "2018-10-16T10:00:00-07:00", "", suffix="_obj-raw"
+    )
     other = make_session(
         tmp_path, 300000009, 400001, "2018-10-16T17:00:00+00:00", "Cux2-CreERT2;Camk2a-tTA"
     )
     table = find_sessions(tmp_path)
+
+    def size(path):
+        return path.stat().st_size
+
     assert table.to_dict("list") == {
         "session_id": [300000009, 300000002, 300000001],
         "dandi_session_time": ["20181016T170000", "20181016T170000", "20181019T001829"],
@@ -619,6 +625,8 @@ def test_find_sessions(tmp_path):
         "n_rois_tracked": [2, -1, 2],
         "path": [str(other), str(first), str(late)],
         "n_files": [1, 2, 1],
+        "bytes": [size(other), size(first) + size(second), size(late)],
+        "published_bytes": [-1, -1, -1],
     }
     pd.testing.assert_frame_equal(session_table(table), table)
     assert session_row(table, mouse=2, session=2)["session_id"] == 300000001
@@ -633,6 +641,17 @@ def test_find_sessions_in_the_original_layout(original_folders):
     assert table.mouse_id.tolist() == [900001, 900002]
     assert table.date.tolist() == [20010105, 20010105]
     assert table.path.tolist() == [str(original_folders[plane]) for plane in ("soma", "dend")]
+
+
+def test_find_sessions_knows_what_the_archive_has(tmp_path):
+    start = "2018-09-26T17:29:17-07:00"
+    path = make_session(tmp_path, 758519303, 408021, start, "Cux2")
+    make_session(tmp_path, 759189643, 408021, start, "Cux2")
+    table = find_sessions(tmp_path).set_index("session_id")
+    assert table["published_bytes"].to_dict() == {758519303: 240014960, 759189643: 211951336}
+    assert table["bytes"][758519303] == path.stat().st_size
+    make_session(tmp_path, 758519303, 408021, start, "Cux2", suffix="_obj-other")
+    assert find_sessions(tmp_path)["published_bytes"].tolist() == [-1, 211951336]
 
 
 def test_find_sessions_in_an_empty_folder(tmp_path):

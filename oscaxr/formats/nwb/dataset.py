@@ -13,8 +13,9 @@ from oscaxr.errors import FormatError
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import Source, open_source
 from oscaxr.files.remote import RemoteFile
-from oscaxr.formats.identity import check_ids, line_of, parse_name, with_table
+from oscaxr.formats.identity import check_ids, line_of, with_table
 from oscaxr.formats.nwb import header, recordings, stimulus_table
+from oscaxr.formats.published import named
 from oscaxr.model import names as n
 from oscaxr.model.dataset import session_dataset
 from oscaxr.model.synthetic import MARK
@@ -37,7 +38,7 @@ def open_nwb(
     try:
         with open_source(file, _KIND, dropped) as source:
             parts, coords, attrs = _core(source)
-        if name := parse_name(file.path):
+        if name := named(file.path):
             check_ids(file.path, coords, vars(name))
         coords, attrs = with_table(file.path, coords, attrs, facts)
         # Images, tracks and the pupil may lie in any file of the session.
