@@ -15,6 +15,7 @@ from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from oscaxr.errors import OscaxrWarning, warn
 from oscaxr.files.remote import public_url
@@ -42,7 +43,7 @@ class PublishedFile:
         """Last part of its path."""
         return self.path.rpartition("/")[2]
 
-    @cached_property
+    @property
     def identity(self) -> Identity:
         """Whose it is, by its name."""
         return parse_name(self.name) or Identity()
@@ -142,9 +143,8 @@ def _from_json(text: str) -> PublishedFiles:
 # -- what they tell -------------------------------------------------------------------------------
 def file_of(place: str | os.PathLike[str]) -> PublishedFile | None:
     """Return the file of the archive that has this name, or the id that is in this address."""
-    path = public_url(os.fspath(place))
-    name = _name_in(path)
-    keys = [*reversed(_ID.findall((path if "://" in path else name).lower()))]
+    address, name = _address_and_name(place)
+    keys = [*reversed(_ID.findall((address or name).lower()))]
     for listed in _lists():
         found = [listed.by_id[key] for key in keys if key in listed.by_id]
         if name in listed.by_name or found:
@@ -152,14 +152,24 @@ def file_of(place: str | os.PathLike[str]) -> PublishedFile | None:
     return None
 
 
+def name_of(place: str | os.PathLike[str]) -> str:
+    """Return the name of a file: the archive's, where its address has only an id."""
+    listed = file_of(place)
+    return listed.name if listed else _address_and_name(place)[1]
+
+
 def named(place: str | os.PathLike[str]) -> Identity | None:
     """Return whose a file is by its name, or as a file of the archive; None for others."""
-    listed = file_of(place)
-    return listed.identity if listed else parse_name(_name_in(public_url(os.fspath(place))))
+    return parse_name(name_of(place))
 
 
-def _name_in(path: str) -> str:
-    return re.split(r"[/\\]", path)[-1]
+def _address_and_name(place: str | os.PathLike[str]) -> tuple[str, str]:
+    """Return the address of a file on a server, empty for one here, and the name of any."""
+    text = os.fspath(place)
+    if "://" in text:
+        address = public_url(text)
+        return address, unquote(address).rstrip("/").rpartition("/")[2]
+    return "", Path(text).name
 
 
 def smallest_of(session_id: int) -> PublishedFile | None:

@@ -72,7 +72,8 @@ class _Nwb:
     held: Mapping[str, object] = {"fluorescence": "dff"}
     heavy_parts = (
         "templates come with files named *behavior+image+ophys.nwb, movies with *obj-raw*.nwb; a "
-        "session opened by its id with datadir= is looked for in all of its files"
+        "session opened by its id with datadir= is looked for in all of its files, and several "
+        "files can be given as a list"
     )
 
     def recognises(self, place: Place) -> bool:
@@ -307,7 +308,13 @@ def is_session(path: Path) -> bool:
 
 def open_places(places: Places, options: OpenOptions, facts: Facts | None = None) -> xr.Dataset:
     """Open the session that lies at these places, in whatever format, lazily."""
-    format_, *_ = [format_of(place) for place in places]
+    format_, *others = [format_of(place) for place in places]
+    if others and {format_, *others} != {NWB}:
+        listed = ", ".join(f"{place} is {format_of(place).name}" for place in places)
+        raise CriterionError(
+            f"Several places are one session only where all of them are its NWB files; {listed}. "
+            "Open them one by one."
+        )
     check_honoured(options, format_.options, format_.name, places[0], format_.held)
     ds = format_.open(places, options, facts)
     include = options.get("include", ())

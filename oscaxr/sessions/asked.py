@@ -79,7 +79,24 @@ def many_sources(
         raise CriterionError(
             f"sessions= is a {type(sessions).__name__}: give rows of a table, ids, paths, a folder"
         )
-    return [id_or_path(asked, datadir, known, options) for asked in sessions]
+    return _joined([id_or_path(asked, datadir, known, options) for asked in sessions])
+
+
+def _joined(sources: Sequence[SessionSource]) -> list[SessionSource]:
+    """Make one of those that are different files of one session, as their names say."""
+    joined: dict[object, SessionSource] = {}
+    parts: set[object] = set()
+    for number, one in enumerate(sources):
+        own = NWB.named(one.places[0]) if len(one.places) == 1 else None
+        key: object = number
+        if own and own.session_id is not None:
+            part = (own.session_id, own.mouse_id, own.obj, own.parts)
+            # Two that are the same part are copies, and fail as a session that is asked for twice.
+            key = number if part in parts else part[:2]
+            parts.add(part)
+        before = joined.get(key)
+        joined[key] = replace(before, places=before.places + one.places) if before else one
+    return list(joined.values())
 
 
 def _sources_below(

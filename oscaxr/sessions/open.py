@@ -25,7 +25,7 @@ Table = PathLike | pd.DataFrame
 
 
 def open_session(
-    session_id: int | PathLike | None = None,
+    session_id: int | PathLike | Sequence[PathLike] | None = None,
     *,
     mouse: int | None = None,
     session: int | None = None,
@@ -38,11 +38,12 @@ def open_session(
 
     Parameters
     ----------
-    session_id : int or path-like, optional
+    session_id : int, path-like or list of path-like, optional
         The 9-digit session id, or the path of an NWB file, of a session's folder in the original
         layout (``ophys_session_<id>``), or of what :func:`oscaxr.save` wrote (``.zarr``,
         ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved). Or the
-        ``https://`` URL of an NWB file, of which only what is used is fetched.
+        ``https://`` URL of an NWB file, of which only what is used is fetched. Several NWB files
+        of one session, in a list, are joined: what the first ones lack is taken from the others.
     mouse, session : int, optional
         Number of the mouse and of its session, as in the session table, instead of the id.
     run_type : {"prod", "pilot"}, optional
@@ -226,7 +227,9 @@ class SessionSource:
         if number is None:
             place = self.places[0]
             told = f"{place}: "
-            number = _id_at(place)
+            # A file here has to state it; one on a server is not asked where its address tells.
+            is_remote = isinstance(place, RemoteFile)
+            number = _id_at(place) if is_remote else format_of(place).identity(place).session_id
             if number is None:
                 raise SessionNotFoundError(
                     f"{place} states no session id, so its row of the session table cannot be "
@@ -274,6 +277,11 @@ def id_or_path(
 ) -> SessionSource:
     """Return the session of an id or a path; its row is looked up when it is opened."""
     known: dict[str, Any] = {"table": table, "options": options, "run_type": run_type}
+    if isinstance(asked, list | tuple):
+        if not asked:
+            raise CriterionError("session_id=[]: give the paths of a session's files")
+        storage = options.get("storage_options")
+        return SessionSource(tuple(location(path_of(x), storage) for x in asked), **known)
     is_path = not asked.isdecimal() if isinstance(asked, str) else isinstance(asked, os.PathLike)
     if not is_path:
         return SessionSource((), _as_id(asked), data_folder(datadir), **known)

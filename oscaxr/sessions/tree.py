@@ -38,7 +38,8 @@ def open_sessions(
     sessions : pandas.DataFrame, path-like, or iterable of int or path-like
         Rows of the session table (:func:`oscaxr.session_table`, queried at will), the path of a
         session table (``.csv``), a folder to scan (for NWB files, folders in the original layout
-        and exports, at any depth), or session ids and paths or URLs of files.
+        and exports, at any depth), or session ids and paths or URLs of files. Different files of
+        one session are joined, where their names or addresses say that they are.
     datadir : path-like, optional
         Folder below which the sessions' files are looked for.
     table : path-like or pandas.DataFrame, optional

@@ -125,7 +125,9 @@ def test_whose_digits_are_utc(session_id, mouse_id, expected):
         f"https://dandiarchive.s3.amazonaws.com/blobs/012/3ab/{BLOB}",
         f"https://dandiarchive.s3.amazonaws.com/blobs/012/3ab/{BLOB}?X-Amz-Signature=secret",
         f"https://example.org/{NAME}",
+        f"https://example.org/{NAME.replace('+', '%2B')}?x=1#y",
         Path("data") / NAME,
+        Path("da?ta#1") / NAME,
     ],
 )
 def test_addresses_and_names_say_whose_a_file_is(place, kept):

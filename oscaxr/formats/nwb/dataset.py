@@ -15,7 +15,7 @@ from oscaxr.files.hdf5_arrays import Source, open_source
 from oscaxr.files.remote import RemoteFile
 from oscaxr.formats.identity import check_ids, line_of, with_table
 from oscaxr.formats.nwb import header, recordings, stimulus_table
-from oscaxr.formats.published import named
+from oscaxr.formats.published import name_of
 from oscaxr.model import names as n
 from oscaxr.model.dataset import session_dataset
 from oscaxr.model.synthetic import MARK
@@ -38,13 +38,12 @@ def open_nwb(
     try:
         with open_source(file, _KIND, dropped) as source:
             parts, coords, attrs = _core(source)
-        if name := named(file.path):
-            check_ids(file.path, coords, vars(name))
+        header.check_same_session(file.path, coords, paths)
         coords, attrs = with_table(file.path, coords, attrs, facts)
         # Images, tracks and the pupil may lie in any file of the session.
         for word in (*wanted, *(["pupil"] if n.PUPIL_DIAMETER not in parts else [])):
             parts |= _find_part(word, paths, parts, coords, dropped, files)
-        attrs["source_files"] = ", ".join(path.name for path in paths)
+        attrs["source_files"] = ", ".join(map(name_of, paths))
         attrs["source_format"] = "nwb"
         ds = session_dataset(file.path, parts, coords, attrs, dropped)
     except BaseException:

@@ -1,7 +1,9 @@
 """Where things are in an NWB file, and what it says about itself: the ids and few facts inside."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -13,13 +15,14 @@ from oscaxr.files.remote import RemoteFile
 from oscaxr.formats.identity import (
     Identity,
     at_site,
+    check_ids,
     known_sex,
     line_of,
     site_date,
     stamp_of,
     utc_start,
 )
-from oscaxr.formats.published import session_start
+from oscaxr.formats.published import named, session_start
 
 DFF = "processing/ophys/DfOverF/RoiResponseSeries"
 PLANE = "processing/ophys/ImageSegmentation/PlaneSegmentation"
@@ -71,6 +74,21 @@ def session_id_of(session_id: str, identifier: str) -> int | None:
     """Return the session id: drafts of 2021 and 2022 have it as their identifier only."""
     draft = None if session_id.strip() else _DRAFT_ID.fullmatch(identifier.strip())
     return _number(draft[1] if draft else session_id)
+
+
+def check_same_session(
+    where: str, ids: Mapping[str, Any], paths: Sequence[Path | RemoteFile]
+) -> None:
+    """Refuse a file whose name or address is another session's, and other files that are of one.
+
+    These are opened only where their names do not say whose they are.
+    """
+    check_ids(where, ids, vars(named(where) or Identity()))
+    for path in paths if len(paths) > 1 else ():
+        own = named(path) or Identity()
+        own = own if own.session_id is not None else read_identity(path)
+        stated = {name: value for name in IDS if (value := getattr(own, name)) is not None}
+        check_ids(str(path), stated, ids)
 
 
 def start_attrs(stored: str, session_id: int | None, mouse_id: int | None) -> dict[str, str]:
