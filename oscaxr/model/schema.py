@@ -223,7 +223,8 @@ _COMMENTS: Final = {
     "unexpected": "0 or 1, NaN for gray screen; a Gabor sequence is 1 from A to G when its "
     "fourth frame is U",
     "gabor_frame": "A B C D/U, then G for the gray frame that ends a sequence; empty elsewhere",
-    "gabor_mean_orientation": "U is 90 degrees on from the D it replaces; NaN where not Gabor",
+    "gabor_mean_orientation": "U is 90 degrees on from the D it replaces; G, "
+    "without patches, has that of its D or U; NaN where not Gabor",
     "start_frame_stim_template": "-1 where unknown",
     n.BLOCK: "numbered from 0 through the session, gray screens included",
     "run_start": "alike in block and in being expected or unexpected",

@@ -201,8 +201,8 @@ def _gabor_block(spec: SampleSpec, rng: np.random.Generator) -> Columns:
     letters = np.tile(_LETTERS, (sequences, 1))
     letters[unexpected, 3] = "U"
     orientations = np.repeat(orientation[:, np.newaxis], 5, axis=1)
-    orientations[unexpected, 3] += 90.0
-    orientations[letters == "G"] = np.nan
+    # G has no patches, but keeps what its sequence had last.
+    orientations[unexpected, 3:] += 90.0
     return _block(
         5 * sequences,
         stimulus_type=n.GABORS,

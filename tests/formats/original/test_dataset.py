@@ -16,11 +16,10 @@ from oscaxr.select.frames import convert_frames
 from sample_forms import photodiode_glitches, repickled, startup_spike, write_original_form
 from small_sessions import small_spec
 
-# By definition: Gabor frame G has the orientation of its sequence; bad ROIs have reasons; the
-# alignment of the clocks is known; names tell the run type.
+# By definition: bad ROIs have reasons; the alignment of the clocks is known; names tell the run
+# type.
 ONLY_ORIGINAL = {"invalid_reason", "listed_invalid", "aligned_frame_twop", "run_type"}
 ONLY_NWB = {"line"}
-DIFFERENT = {"gabor_mean_orientation"}
 ORIGINAL_ATTRS = {"segmentation", "fluorescence"}
 NWB_ATTRS = {"session_start_time", "dandi_session_time", "age", "identifier", "genotype", "sex"}
 NWB_ATTRS |= {"nwb_version"}
@@ -60,7 +59,7 @@ def test_the_same_session_in_both_layouts_has_the_same_values(both):
     original, nwb = both
     assert set(original.variables) - set(nwb.variables) <= ONLY_ORIGINAL
     assert set(nwb.variables) - set(original.variables) == ONLY_NWB
-    for name in set(nwb.variables) & set(original.variables) - DIFFERENT:
+    for name in set(nwb.variables) & set(original.variables):
         xr.testing.assert_identical(original[name].variable, nwb[name].variable)
         assert original[name].dtype == nwb[name].dtype, name
     assert {k: dict(v.sizes) for k, v in original.data_vars.items()} == {
@@ -78,14 +77,27 @@ def test_facts_differ_only_in_what_the_layouts_know(both):
     assert differ == ORIGINAL_ATTRS | NWB_ATTRS | {"source_format", "source_files"}
 
 
-def test_gray_gabor_frames_have_the_orientation_of_their_sequence(both):
-    original, nwb = both
-    gray = nwb.gabor_frame.values == "G"
-    name = "gabor_mean_orientation"
-    np.testing.assert_array_equal(original[name].values[~gray], nwb[name].values[~gray])
-    assert np.isnan(nwb[name].values[gray]).all()
-    last = np.flatnonzero(gray) - 1
-    np.testing.assert_array_equal(original[name].values[gray], original[name].values[last])
+def test_gray_gabor_frames_keep_what_their_sequence_had_last(both):
+    patches = ox.model.names.GABOR_PATCH_VARIABLES
+    for ds in both:
+        gray = ds.gabor_frame.values == "G"
+        last = np.flatnonzero(gray) - 1
+        assert set(ds.gabor_frame.values[last]) == {"D", "U"}
+        for name in ("gabor_kappa", "unexpected", "gabor_mean_orientation"):
+            np.testing.assert_array_equal(ds[name].values[gray], ds[name].values[last])
+        for name in ("gabor_number", *patches):
+            assert np.isnan(ds[name].values[gray]).all()
+
+
+def test_an_orientation_selects_the_same_segments_in_both_layouts(both):
+    for orientation in (90, 135):
+        one, other = (ds.osca.select(gabor_mean_orientation=orientation) for ds in both)
+        assert one.segment.values.tolist() == other.segment.values.tolist() != []
+        frames = one.gabor_frame.values
+        # Those of U included: it is turned, and the gray frame after it is as U.
+        assert {"A", "B", "C", "G"} < set(frames)
+        shown = one.osca.select(gabor_frame=["A", "B", "C", "D", "U"])
+        assert shown.segment.values.tolist() == one.segment.values[frames != "G"].tolist()
 
 
 def test_every_operation_gives_the_same_on_both(both):
