@@ -1,6 +1,7 @@
 """What the mouse did: arousal, running velocity and pupil."""
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -8,16 +9,18 @@ from numpy.typing import NDArray
 
 from oscaxr.model import names as n
 from oscaxr.model import signals
-from oscaxr.sample.spec import BEHAVIOR, SampleSpec
+from oscaxr.sample.spec import BEHAVIOR, MOUSE_ROIS, SampleSpec
 from oscaxr.sample.timeline import COUNTS_PER_SECOND, Timeline
 
 _KNOT_RATE: Final = 5.0  # of the slow signals, Hz
-_JUMPS: Final = 0.00004  # of the running velocity, per frame
+_FRAMES_WITH_A_JUMP: Final = 25_000  # of the running velocity, at least
 # Neither jumps nor gaps of fewer frames outlast the median filter.
 _SHORTEST_LASTING: Final = 3
 _LONGEST_USUAL_GAP: Final = 4
 _BLINK_INTERVAL: Final = 15.0  # s
 _PUPIL_DELAY: Final = 0.1  # s, of the eye camera
+_RUNNER: Final = 0.12  # share of mice that run most of the time
+_SMALLEST_PUPIL: Final = 0.1  # mm, diameter
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +90,7 @@ def _drop_frames(velocity: NDArray[np.float64], spec: SampleSpec, rng: np.random
     size = len(velocity)
     # Slots of 20 frames keep the jumps apart, from each other and from both ends.
     slots = rng.permutation(np.arange(1, size // 20 - 1))
-    n_jumps = int(_JUMPS * size)
+    n_jumps = int(size >= _FRAMES_WITH_A_JUMP)
     jumps = slots[:n_jumps] * 20
     velocity[_intervals(size, jumps, np.full(n_jumps, _SHORTEST_LASTING))] += 120.0
 
@@ -103,18 +106,32 @@ def _drop_frames(velocity: NDArray[np.float64], spec: SampleSpec, rng: np.random
     velocity[_intervals(size, gaps, lengths[: len(gaps)])] = np.nan
 
 
+def _running_effort(
+    effort: NDArray[np.float64], spec: SampleSpec, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Make rest (0) and bouts of running (up to 1) from a signal of unit standard deviation."""
+    # Mice differ more than the sessions of one; most are at rest most of the time.
+    kind, share = spec.random(MOUSE_ROIS, 1).random(2)
+    share = 0.9 + 0.08 * share if kind < _RUNNER else 0.03 + 0.37 * share**2
+    threshold = -NormalDist().inv_cdf(share) + rng.normal(0.0, 0.15)
+    return np.asarray(1.0 - np.exp(-0.8 * np.maximum(effort - threshold, 0.0)))
+
+
 def _pupil_pixels(
     slow: NDArray[np.float64],
+    running: NDArray[np.float64],
     knots: NDArray[np.float64],
     timeline: Timeline,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Make the pupil in the frames of the eye camera, from the slow signal at its knots."""
+    """Make the pupil in the frames of the eye camera, from slow signals at their knots."""
     # The camera tells late what it sees: a frame holds what was the case 0.1 s before.
     times = timeline.clocks.eye_rise / COUNTS_PER_SECOND - _PUPIL_DELAY
-    diameter = 0.9 + 0.09 * np.interp(times, knots, slow) + 0.03 * _slow_signal(times, 2.0, rng)
+    diameter = rng.uniform(0.36, 0.54) + 0.22 * np.interp(times, knots, running)
+    diameter += 0.06 * np.interp(times, knots, slow) + 0.03 * _slow_signal(times, 2.0, rng)
     diameter += 0.06 * _after_unexpected(times, timeline)
     diameter += rng.normal(0.0, 0.008, len(times))
+    diameter = diameter.clip(_SMALLEST_PUPIL)
     center_x = 3.28 + 0.06 * _slow_signal(times, 1.0, rng)
     center_y = 3.28 + 0.04 * _slow_signal(times, 1.0, rng)
     center_x += rng.normal(0.0, 0.006, len(times))
@@ -134,18 +151,20 @@ def make_behavior(spec: SampleSpec, timeline: Timeline) -> Behavior:
     knots = np.arange(twop_times[0] - 1.0, twop_times[-1] + 2.0, 1.0 / _KNOT_RATE)
     slow = _slow_signal(knots, 20.0, rng)
 
-    effort = np.interp(stim_times, knots, slow) + _slow_signal(stim_times, 4.0, rng)
-    velocity = 12.0 * np.logaddexp(0.0, 1.0 + 0.9 * effort)
-    velocity -= 3.0 * _after_unexpected(stim_times, timeline)
+    effort = (slow + _slow_signal(knots, 4.0, rng)) / np.sqrt(2.0)
+    running = _running_effort(effort, spec, rng)
+    velocity = rng.uniform(28.0, 50.0) * np.interp(stim_times, knots, running)
+    # A mouse slows down when something unexpected happens.
+    velocity *= 1.0 - 0.3 * _after_unexpected(stim_times, timeline)
     # The median filter halves what noise there is.
-    velocity += rng.normal(0.0, 1.1, len(velocity))
+    velocity += rng.normal(0.0, 2.0, len(velocity))
     _drop_frames(velocity, spec, rng)
     clock = timeline.clocks.stim_rise / COUNTS_PER_SECOND
     # What the wheel's log holds when the mouse runs so.
     degrees = np.degrees(np.nan_to_num(velocity) * np.diff(clock) / signals.CM_PER_RADIAN)
     wheel = np.append(0.0, degrees).astype(np.float32)
 
-    pixels = _pupil_pixels(slow, knots, timeline, rng)
+    pixels = _pupil_pixels(slow, running, knots, timeline, rng)
     seen = np.ascontiguousarray(pixels[timeline.clocks.pupil_frames].T)
     diameter, center_x, center_y = seen * n.MM_PER_PUPIL_PIXEL
     return Behavior(

@@ -1,7 +1,7 @@
 """The ROIs of a session: ids, tracking, masks, what each responds to, and so its dF/F."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,49 @@ MASK_DTYPES: Final[dict[MaskKind, str]] = {"bool": "bool", "uint8": "uint8", "we
 # What a segment can be to an ROI, the rows of `Tuning.weights`.
 KINDS: Final = ("A", "B", "C", "D", "U", "G", "flow", "flow_unexpected", "grayscreen")
 
-_MASK_REACH = 14  # pixels from a mask's centre to its farthest pixel, halo and shift included
-_HALO = 1.5
-_HALO_WEIGHT = 0.05
+# Pixels from a mask's centre to its farthest pixel, halo included, and from there to the border.
+_LONGEST_REACH: Final = 28
+_BORDER: Final = 3
+_HALO: Final = 1.5
+_HALO_WEIGHT: Final = 0.05
+
+
+class _Spread(NamedTuple):
+    """Distribution of a property over ROIs: log-logistic, as skewed as the recorded ones."""
+
+    median: float
+    shape: float
+    lowest: float
+    highest: float
+
+    def at(self, quantile: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the values at these quantiles, 0 to 1."""
+        odds = quantile / (1.0 - quantile)
+        return np.clip(self.median * odds**self.shape, self.lowest, self.highest)
+
+
+class _Plane(NamedTuple):
+    """What the ROIs of an imaging plane are like."""
+
+    area: _Spread  # pixels
+    noise: _Spread  # dF/F
+    event_size: _Spread  # standard deviations of the noise
+
+
+_PLANES: Final = {
+    "soma": _Plane(
+        area=_Spread(190.0, 0.25, 25.0, 900.0),
+        noise=_Spread(0.065, 0.12, 0.03, 0.16),
+        event_size=_Spread(2.2, 0.85, 0.2, 60.0),
+    ),
+    "dend": _Plane(
+        area=_Spread(29.0, 0.35, 9.0, 300.0),
+        noise=_Spread(0.18, 0.2, 0.05, 0.6),
+        event_size=_Spread(1.0, 0.5, 0.1, 15.0),
+    ),
+}
+_EVENT_RATE: Final = 0.08  # Hz, of spontaneous transients
+_RESTING_LEVEL: Final = 0.15  # median of a silent trace, standard deviations of the noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +76,7 @@ class Tuning:
 
     weights: NDArray[np.float64]
     preferred_orientation: NDArray[np.float64]
-    event_rate: NDArray[np.float64]
+    event_size: NDArray[np.float64]
     decay_time: NDArray[np.float64]
     noise: NDArray[np.float64]
     arousal: NDArray[np.float64]
@@ -59,7 +99,8 @@ class Masks:
         properties = self.center_y, self.center_x, self.long_axis, self.short_axis, self.angle
         each = (one[start:stop, np.newaxis, np.newaxis] for one in properties)
         center_y, center_x, long_axis, short_axis, angle = each
-        reach = np.arange(-_MASK_REACH, _MASK_REACH + 1)
+        farthest = int(np.sqrt(_HALO) * long_axis.max(initial=0.0)) + 1
+        reach = np.arange(-farthest, farthest + 1)
         pixel_y = np.round(center_y).astype(np.int64) + reach[:, np.newaxis]
         pixel_x = np.round(center_x).astype(np.int64) + reach
         offset_y, offset_x = pixel_y - center_y, pixel_x - center_x
@@ -125,11 +166,14 @@ def _properties(spec: SampleSpec) -> tuple[NDArray[np.float64], NDArray[np.bool_
 def make_masks(spec: SampleSpec) -> Masks:
     """Place the ROIs of a session in its field."""
     numbers, _ = _properties(spec)
-    margin = _MASK_REACH + 3
     height, width = spec.field_shape
+    # In a small field, so are the largest masks.
+    reach = min(_LONGEST_REACH, min(height, width) // 3 - 2)
+    margin = reach + _BORDER
     shift_y, shift_x = field_shift(spec)
-    area = 25.0 + 115.0 * numbers[:, 2]
     elongation = 1.0 + 1.2 * numbers[:, 3]
+    largest = np.pi * (reach - 1) ** 2 / _HALO / elongation
+    area = np.minimum(_PLANES[spec.plane].area.at(numbers[:, 2]), largest)
     return Masks(
         center_y=margin + (height - 1 - 2 * margin) * numbers[:, 0] + shift_y,
         center_x=margin + (width - 1 - 2 * margin) * numbers[:, 1] + shift_x,
@@ -163,7 +207,7 @@ def make_tuning(spec: SampleSpec) -> Tuning:
         suppressed,
         flow_driven,
         flow_unexpected,
-        event_rate,
+        activity,
         decay_time,
         noise,
         arousal,
@@ -174,22 +218,24 @@ def make_tuning(spec: SampleSpec) -> Tuning:
     is_suppressed = ~responds & (suppressed < 0.06)
 
     weights = np.zeros((len(KINDS), spec.n_rois))
-    drive = np.where(gabor_driven < 0.5, 0.1 + 0.4 * gabor_driven, 0.02)
+    drive = np.where(gabor_driven < 0.5, 0.04 + 0.16 * gabor_driven, 0.01)
     weights[:4] = 0.3 * drive
     weights[(4 * frame).astype(np.int64), np.arange(spec.n_rois)] = drive
     weights[3, is_suppressed] = 0.35
     # U replaces D: ROIs that do not tell them apart respond to it as to D.
     weights[4] = weights[3] + np.where(responds, (0.4 + 0.4 * unexpected) * growth, 0.0)
     weights[4, is_suppressed] = 0.0
-    weights[6] = np.where(flow_driven < 0.4, 0.05 + 0.1 * flow_driven, 0.01)
+    weights[6] = np.where(flow_driven < 0.4, 0.02 + 0.05 * flow_driven, 0.01)
     weights[7] = weights[6] + np.where(responds_to_flow, 0.35 + 0.5 * flow_unexpected, 0.0)
+    plane = _PLANES[spec.plane]
+    noise_std = plane.noise.at(noise)
     return Tuning(
         weights=weights,
         preferred_orientation=180.0 * orientation,
-        event_rate=0.03 * 6.0**event_rate,
+        event_size=noise_std * plane.event_size.at(activity),
         decay_time=0.3 + 0.4 * decay_time,
-        noise=0.09 + 0.06 * noise,
-        arousal=0.05 * (arousal - 0.3),
+        noise=noise_std,
+        arousal=0.3 * noise_std * (arousal - 0.3),
         planted={
             "unexpected_gabors": responds,
             "unexpected_flow": responds_to_flow,
@@ -235,13 +281,11 @@ class TraceModel:
         """Transients that begin in one block of frames, (frame, roi)."""
         frames, rois = BLOCK_FRAMES, self.spec.n_rois
         rng = self.spec.random(TRACE_INPUT, block)
-        rates = self.tuning.event_rate
-        count = rng.poisson(rates.sum() * frames / self.spec.twop_rate)
-        when = rng.integers(0, frames, count)
-        which = np.searchsorted(np.cumsum(rates / rates.sum()), rng.random(count))
+        count = rng.poisson(_EVENT_RATE * rois * frames / self.spec.twop_rate)
+        when, which = rng.integers(0, frames, count), rng.integers(0, rois, count)
         impulses = np.zeros((frames, rois))
-        sizes = 0.2 + rng.exponential(0.6, count)
-        np.add.at(impulses, (when, np.minimum(which, rois - 1)), sizes)
+        sizes = self.tuning.event_size[which] * (0.25 + rng.exponential(0.75, count))
+        np.add.at(impulses, (when, which), sizes)
 
         low, high = np.searchsorted(self.onsets, [block * frames, (block + 1) * frames])
         rows = slice(int(low), int(high))
@@ -250,10 +294,11 @@ class TraceModel:
         driven = self.tuning.weights[self.kinds[rows]] * gain
         driven *= rng.standard_exponential(driven.shape)
         np.add.at(impulses, self.onsets[rows] - block * frames, driven)
-        # One large transient in each minute or so: without any, in a short session, the trace of a
-        # quiet ROI would be noise alone, which the published rules take for an unfit ROI.
-        span = min(frames, max(1, self.shape[0] - block * frames))
-        impulses[rng.integers(0, span, rois), np.arange(rois)] += 2.0
+        if block == 0:
+            # One large transient: without any, in a short session, the trace of a quiet ROI would
+            # be noise alone, which the published rules take for an unfit ROI.
+            when = rng.integers(0, max(1, min(frames, self.shape[0]) // 2), rois)
+            impulses[when, np.arange(rois)] += 10.0 * self.tuning.noise
         return impulses
 
     def _block(self, block: int) -> NDArray[np.float64]:
@@ -270,6 +315,7 @@ class TraceModel:
         keep = np.exp(-1.0 / (self.tuning.decay_time * self.spec.twop_rate))
         traces = decay_filter(risen, keep, _TAIL_PASSES)[_HISTORY:]
         noise = self.spec.random(TRACE_NOISE, block).standard_normal((frames, rois))
+        noise += _RESTING_LEVEL
         noise *= self.tuning.noise
         traces += noise
         slow = np.zeros(frames)

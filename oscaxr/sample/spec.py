@@ -147,10 +147,12 @@ class SampleSpec:
     field_shape : tuple of int, optional
         Height and width of the microscope's field, pixels.
     dropped : float, optional
-        Fraction of running frames that are missing (NaN). Above 0.0003 the session is past the
-        tolerance, and some of the gaps are longer than five frames.
+        Fraction of running frames that are missing (NaN): by default 7 frames of a session of real
+        length, none of a short one. Above 0.0003 the session is past the tolerance, and some of the
+        gaps are longer than five frames.
     late_frames : float, optional
-        Fraction of stimulus frames that stayed on the screen for two refreshes.
+        Fraction of stimulus frames that stayed on the screen for two refreshes; none by default, as
+        in the recordings.
     plane : {"soma", "dend"}, optional
         Imaging plane.
     line : {"L23-Cux2", "L5-Rbp4"}, optional
@@ -191,8 +193,8 @@ class SampleSpec:
     gabor_kappa: int = 16
     square_size: int = 128
     field_shape: tuple[int, int] = (512, 512)
-    dropped: float = 0.0001
-    late_frames: float = 0.00002
+    dropped: float = 0.00003
+    late_frames: float = 0.0
     plane: Literal["soma", "dend"] = "soma"
     line: Literal["L23-Cux2", "L5-Rbp4"] = "L23-Cux2"
     depth: int = 175

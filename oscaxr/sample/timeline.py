@@ -28,8 +28,11 @@ _TWOP_TAIL: Final = 5.285
 _MONITOR_DELAY: Final = 0.035
 # The stimulus computer raises its line when it has read the wheel, and drops it after the flip.
 _RISE_BEFORE_FALL: Final = 0.009
-_RISE_JITTER: Final = 2e-4
-_CLOCK_JITTER: Final = 2e-5
+_RISE_JITTER: Final = 6e-5
+_GABOR_JITTER: Final = 1.5e-3  # patches are drawn when a segment starts
+_LARGEST_JITTER: Final = 3e-3
+_FLIP_JITTER: Final = 2e-5
+_TWOP_JITTER: Final = 2e-6
 _EVENT_JITTER: Final = 1e-4
 _FIRST_BODY_FRAME: Final = 8.21
 _FIRST_EYE_FRAME: Final = 8.34
@@ -91,8 +94,8 @@ class Clocks:
         return self.camera_frames(self.eye_rise) + round(0.1 * rate)
 
 
-def make_clocks(spec: SampleSpec, rng: np.random.Generator) -> Clocks:
-    """Make the pulses of a session."""
+def make_clocks(spec: SampleSpec, gabor_starts: Counts, rng: np.random.Generator) -> Clocks:
+    """Make the pulses of a session; Gabor segments start at some of the stimulus frames."""
     # One pulse more than there are usable frames: the last has no frame after it.
     ticks = spec.n_stim_frames
     refreshes = np.ones(ticks)
@@ -105,9 +108,11 @@ def make_clocks(spec: SampleSpec, rng: np.random.Generator) -> Clocks:
 
     first_frame = round(_TWOP_LEAD * spec.twop_rate)
     flips += _FIRST_TWOP + (first_frame + 0.5) / spec.twop_rate - _MONITOR_DELAY - flips[1]
-    fall = flips + rng.normal(0.0, _CLOCK_JITTER, ticks + 1)
-    twop += rng.normal(0.0, _CLOCK_JITTER, n_twop + 1)
-    rise = fall - _RISE_BEFORE_FALL + rng.normal(0.0, _RISE_JITTER, ticks + 1).clip(-4e-3, 4e-3)
+    fall = flips + rng.normal(0.0, _FLIP_JITTER, ticks + 1)
+    twop += rng.normal(0.0, _TWOP_JITTER, n_twop + 1)
+    jitter = rng.normal(0.0, _RISE_JITTER, ticks + 1)
+    jitter[gabor_starts] = rng.normal(0.0, _GABOR_JITTER, len(gabor_starts))
+    rise = fall - _RISE_BEFORE_FALL + jitter.clip(-_LARGEST_JITTER, _LARGEST_JITTER)
     seen = fall[::FLIPS_PER_EVENT]
     events = seen + _MONITOR_DELAY + rng.normal(0.0, _EVENT_JITTER, len(seen))
     # The stop flash waits for the sync square's next regular flip.
@@ -250,9 +255,9 @@ def make_timeline(spec: SampleSpec) -> Timeline:
     blocks[-1]["num_frames_stim"][:] -= 1
     table = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
-    clocks = make_clocks(spec, rng)
-    clock, twop = clocks.stim_clock, clocks.stim_to_twop
     edges = np.concatenate([[0], np.cumsum(table.pop("num_frames_stim"))]).astype(np.int64)
+    clocks = make_clocks(spec, edges[:-1][table["stimulus_type"] == n.GABORS], rng)
+    clock, twop = clocks.stim_clock, clocks.stim_to_twop
     frames = np.diff(edges)
     # No frame follows the last one, which is taken to last one more.
     twop_edges = np.append(twop, twop[-1] + 1)[edges]
