@@ -57,7 +57,9 @@ _RANGES: Final = {
     # No recorded session has such an id: a sample cannot be taken for one, nor lie in its place.
     "mouse_id": (MOUSE_IDS[0], MOUSE_IDS[-1]),
     "session_id": (SESSION_IDS[0], SESSION_IDS[-1]),
+    "mouse_number": (1, inf),
     "session_number": (1, inf),
+    "depth": (0, inf),
     # Real sessions have up to some hundreds; of more than these, the masks alone fill a disk.
     "n_rois": (1, 100_000),
     "n_bad_rois": (0, 100_000),
@@ -86,7 +88,7 @@ def not_among(form: object, more: Mapping[str, Sequence[Any]] | None = None) -> 
     return [
         f"{name} is {getattr(form, name)!r}; give one of {list(values)}"
         for name, values in {**typed, **(more or {})}.items()
-        if getattr(form, name) not in values
+        if isinstance(getattr(form, name), np.ndarray) or getattr(form, name) not in values
     ]
 
 
@@ -111,6 +113,47 @@ def tell_steps(steps: Iterable[tuple[int, int]], progress: Progress | None) -> N
     for done, total in steps:
         if progress is not None:
             progress(done, total)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _unfit_numbers(spec: "SampleSpec") -> list[str]:
+    """Say which numbers are none, or out of their range."""
+    kinds = get_type_hints(SampleSpec)
+    limits = {**_RANGES, "n_tracked": (0, spec.n_rois if _is_whole(spec.n_rois) else inf)}
+    problems = []
+    for name, (low, high) in limits.items():
+        value = getattr(spec, name)
+        is_fraction = kinds[name] is float and isinstance(value, float | np.floating)
+        if not _is_whole(value) and not is_fraction:
+            kind = "number" if kinds[name] is float else "whole number"
+            problems.append(f"{name} is {value!r}; give a {kind}")
+        elif not low <= value <= high:
+            limit = "or more" if high == inf else f"to {high}"
+            problems.append(f"{name} is {value}; give {low} {limit}")
+    return problems
+
+
+def _unfit_dates(spec: "SampleSpec") -> list[str]:
+    """Say which dates are none, or say not where."""
+    dates: dict[str, Any] = {"start": spec.start, "birth": spec.birth}
+    return [
+        f"{name} is {date!r}; give datetime(..., tzinfo=UTC), with a time zone"
+        for name, date in dates.items()
+        if not isinstance(date, datetime) or date.tzinfo is None
+    ]
+
+
+def _unfit_field(shape: Any) -> list[str]:
+    """Say what is wrong with the shape of a field, if anything."""
+    is_pair = isinstance(shape, tuple | list) and len(shape) == 2
+    if is_pair and all(_is_whole(size) and size >= _SMALLEST_FIELD for size in shape):
+        return []
+    return [
+        f"field_shape is {shape!r}; give height and width, {_SMALLEST_FIELD} pixels or more each"
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,24 +246,8 @@ class SampleSpec:
     start: datetime = datetime(2001, 1, 5, 17, 29, 17, tzinfo=UTC)
 
     def __post_init__(self) -> None:
-        problems = not_among(self, _CHOICES)
-        numbers = {name: getattr(self, name) for name in (*_RANGES, "n_tracked")}
-        kinds = int | float | np.integer | np.floating
-        odd = {name for name, value in numbers.items() if not isinstance(value, kinds)}
-        problems += [f"{name} is {numbers[name]!r}; give a number" for name in sorted(odd)]
-        for name, (low, high) in _RANGES.items():
-            value = numbers[name]
-            if name not in odd and not low <= value <= high:
-                limit = "or more" if high == inf else f"to {high}"
-                problems.append(f"{name} is {value}; give {low} {limit}")
-        if not odd & {"n_rois", "n_tracked"} and not 0 <= self.n_tracked <= self.n_rois:
-            problems.append(f"n_tracked is {self.n_tracked}; give 0 to n_rois ({self.n_rois})")
-        if min(self.field_shape) < _SMALLEST_FIELD:
-            problems.append(
-                f"field_shape is {self.field_shape}; give {_SMALLEST_FIELD} pixels or more"
-            )
-        if self.start.tzinfo is None or self.birth.tzinfo is None:
-            problems.append("start and birth have no time zone; give datetime(..., tzinfo=UTC)")
+        problems = [*not_among(self, _CHOICES), *_unfit_numbers(self), *_unfit_dates(self)]
+        problems += _unfit_field(self.field_shape)
         refuse(f"Cannot make the sample session {self.session_id}", problems)
 
     @property

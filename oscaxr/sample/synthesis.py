@@ -209,8 +209,8 @@ def make_session(spec: SampleSpec) -> SampleSession:
       are regular to 1e-5 s;
     - masks: 180 to 240 pixels on average in somata, about 35 in dendrites, 6 to 1,108 over all
       (smaller where the field is);
-    - SNR (:func:`oscaxr.snr`): median ratio 2.7 to 3.9 in somata and 2.36 to 2.58 in dendrites, median
-      signal 0.18 to 0.28 and 0.39 to 0.59.
+    - SNR (:func:`oscaxr.snr`): median ratio 2.7 to 3.9 in somata and 2.36 to 2.58 in dendrites,
+      median signal 0.18 to 0.28 and 0.39 to 0.59.
 
     Examples
     --------
