@@ -1,5 +1,6 @@
 """Datasets of an HDF5 file: checked as a layout asks, and as the sources of lazy arrays."""
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,19 +17,30 @@ from oscaxr.files.chunks import Indices, Storage
 from oscaxr.files.contiguous import read_contiguous
 from oscaxr.files.hdf5 import Hdf5File, check_written, remedy_for
 
-# Ways to write the units that are expected, and others that are known and mean other numbers.
-_UNITS: Final = {
-    "s": ("s", "sec", "second", "seconds"),
-    "cm/s": ("cm/s", "cm/sec", "cm/second", "centimeters/second", "centimeters/s", "cm s-1"),
-    "mm": ("mm", "millimeter", "millimeters", "millimetre", "millimetres"),
-    "dF/F": ("df/f", "dff", "1", "ratio", "fraction"),
+# Ways to write the units that are expected, and words of which other known units are made. What
+# is neither ("1", "a.u.", "unknown") says nothing.
+_SAME: Final = {
+    word: words[0]
+    for words in (
+        ("s", "sec", "secs", "second", "seconds"),
+        ("cm", "centimeter", "centimeters", "centimetre", "centimetres"),
+        ("mm", "millimeter", "millimeters", "millimetre", "millimetres"),
+        ("dff", "df/f", "ratio", "fraction"),
+    )
+    for word in words
 }
-_OTHER_UNITS: Final = frozenset(
-    {"ms", "millisecond", "milliseconds", "us", "microseconds", "minutes", "frames"}
-    | {"m/s", "m/sec", "meters/second", "meters/s", "m s-1", "mm/s", "km/h", "degrees/s", "deg/s"}
-    | {"m", "meter", "meters", "metre", "metres", "cm", "centimeters", "um", "micrometers"}
-    | {"px", "pixel", "pixels", "%", "percent", "degree", "degrees", "volt", "volts", "v"}
-).union(*_UNITS.values()) - {"1"}
+_KNOWN_WORDS: Final = frozenset(
+    {"ms", "millisecond", "milliseconds", "us", "microsecond", "microseconds"}
+    | {"min", "minute", "minutes", "h", "hr", "hour", "hours"}
+    | {"frame", "frames", "sample", "samples", "hz", "px", "pixel", "pixels"}
+    | {"%", "percent", "v", "volt", "volts"}
+    | {"m", "meter", "meters", "metre", "metres"}
+    | {"um", "micrometer", "micrometers", "micron", "microns"}
+    | {"km", "kilometer", "kilometers", "mile", "miles", "mph", "kmh"}
+    | {"in", "inch", "inches", "ft", "foot", "feet", "yard", "yards"}
+    | {"deg", "degree", "degrees", "rad", "radian", "radians"}
+    | {"turn", "turns", "rotation", "rotations", "rpm"}
+).union(_SAME.values())
 
 NUMBERS: Final = "fiub"
 TEXT: Final = "t"
@@ -109,11 +121,12 @@ class Source:
             self.problems.append(f"{path} has a unit that is no word: {stated.tolist()}")
             return
         stored = _word(stated[0]).strip()
-        plain = stored.lower().replace(" per ", "/").replace(" / ", "/")
-        if unit and plain in _OTHER_UNITS.difference(_UNITS[unit]):
+        plain = _plain_unit(stored)
+        is_known = _KNOWN_WORDS.issuperset(plain.split("/"))
+        if unit and is_known and plain != _plain_unit(unit):
             self.problems.append(
-                f"{path} is in {stored}, where {unit} is expected ({', '.join(_UNITS[unit])}): "
-                "convert the values, or mend the attribute if only that is wrong"
+                f"{path} is in {stored}, where {unit} is expected: convert the values, or mend the "
+                "attribute if only that is wrong"
             )
 
     def reader(self, dataset: h5py.Dataset) -> Reader:
@@ -227,6 +240,13 @@ def as_words(values: Array) -> list[str]:
 
 def _word(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _plain_unit(unit: str) -> str:
+    """Write a unit in the one way: quotients with a slash, short words, no capitals."""
+    words = re.sub(r"\s*/\s*| per ", "/", unit.lower())
+    words = re.sub(r"[ *.·](\w+)(?:\^?-1|⁻¹)$", r"/\1", words)
+    return _SAME.get(words) or "/".join(_SAME.get(word, word) for word in words.split("/"))
 
 
 def _conversion(dataset: h5py.Dataset) -> tuple[float, float]:

@@ -514,6 +514,15 @@ def test_repeated_ids(broken: Broken) -> None:
     [
         (f"{RUNNING}/data", "m/s", "cm/s"),
         (f"{RUNNING}/data", "Meters per second", "cm/s"),
+        (f"{RUNNING}/data", "inch/s", "cm/s"),
+        (f"{RUNNING}/data", "in/s", "cm/s"),
+        (f"{RUNNING}/data", "feet / minute", "cm/s"),
+        (f"{RUNNING}/data", "m*s^-1", "cm/s"),
+        (f"{RUNNING}/data", "mph", "cm/s"),
+        (f"{RUNNING}/data", "radians per sec", "cm/s"),
+        (f"{RUNNING}/data", "cm/min", "cm/s"),
+        (f"{RUNNING}/data", "cm", "cm/s"),
+        (f"{PUPIL}/pupil_diameter/data", "inches", "mm"),
         (f"{PUPIL}/pupil_diameter/data", "meters", "mm"),
         (f"{PUPIL}/pupil_position_x/data", b"px", "mm"),
         (f"{DFF}/data", "percent", "dF/F"),
@@ -524,6 +533,18 @@ def test_other_units(broken: Broken, place: str, unit: str | bytes, expected: st
     message = refusal(broken(lambda file: file[place].attrs.update(unit=unit)))
     words = unit.decode() if isinstance(unit, bytes) else unit
     assert f"{place} is in {words}, where {expected} is expected" in message
+
+
+@pytest.mark.parametrize(
+    ("place", "unit"),
+    [
+        *((f"{RUNNING}/data", unit) for unit in ("cm s-1", "cm*s^-1", "Centimetres per sec")),
+        *((f"{DFF}/data", unit) for unit in ("dF / F", "Ratio", "1")),
+        *((f"{PUPIL}/pupil_diameter/data", unit) for unit in ("Millimetres", "1", "a.u.")),
+    ],
+)
+def test_other_words_for_units(broken: Broken, place: str, unit: str) -> None:
+    ox.open_session(broken(lambda file: file[place].attrs.update(unit=unit))).close()
 
 
 def test_conversions_that_are_none(broken: Broken) -> None:
