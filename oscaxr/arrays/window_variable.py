@@ -5,6 +5,7 @@
 windows, are read as any lazy variable is.
 """
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from oscaxr.arrays.xarray_internals import reduction_name
 
 # Fewer bytes than this are simply read, and kept for what comes next.
 LOADED_BYTES = 100_000_000
+SMALLEST_PART = 50
 
 
 class Moments(NamedTuple):
@@ -131,9 +133,13 @@ class WindowVariable(xr.Variable):
 def _source(variable: xr.Variable) -> _Source | None:
     windows, *factors = unscaled(variable) or (variable,)
     found = window_reader(windows)
-    if found is None or windows.nbytes < LOADED_BYTES or windows.dtype.kind != "f":
+    if found is None or windows.dtype.kind != "f":
         return None
     reader, array = found
+    # A part of very many, as one of several groups, is not loaded, either, unless it is small.
+    n_bytes = math.prod(reader.shape) * reader.dtype.itemsize
+    if n_bytes < LOADED_BYTES or windows.nbytes < LOADED_BYTES / SMALLEST_PART:
+        return None
     if isinstance(array.indices[0], int) or any(
         np.ndim(index) > 1 for index in array.indices if not isinstance(index, slice)
     ):

@@ -1,12 +1,14 @@
 """Windows of frames around reference frames, as a lazy array over (sequence, rel_time, ...)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from oscaxr.arrays.lazy import Array, AxisIndex, OrthogonalArray
+from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray
 from oscaxr.arrays.xarray_internals import innermost
 
 
@@ -42,9 +44,12 @@ class Windows:
 class WindowReader:
     """Reads windows of a variable when they are indexed."""
 
-    def __init__(self, source: xr.Variable, windows: Windows) -> None:
+    def __init__(self, source: xr.Variable, windows: Windows, groups: Once | None = None) -> None:
         self.source = source
         self.windows = windows
+        # Numbers of the groups that sequences may be reduced by, and what is kept of these.
+        self.groups = groups
+        self._kept: dict[str, Once] = {}
         # xarray's own lazy sources read lists of frames well, but not matrices of them.
         self.by_matrix = isinstance(innermost(source), OrthogonalArray | np.ndarray)
         self.shape = (len(windows.reference), len(windows.offsets), *source.shape[1:])
@@ -55,6 +60,10 @@ class WindowReader:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "WindowReader":
         return self
+
+    def kept(self, what: str, compute: Callable[["WindowReader"], Any]) -> Any:
+        """Return what is computed of all windows, once."""
+        return self._kept.setdefault(what, Once(partial(compute, self)))()
 
     def __repr__(self) -> str:
         return f"windows of {self.source.dims}"

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Literal
 
 import numpy as np
 import xarray as xr
 
 from oscaxr.arrays.computed import scaled
-from oscaxr.arrays.lazy import OrthogonalArray
+from oscaxr.arrays.lazy import Once, OrthogonalArray
+from oscaxr.arrays.window_sums import group_numbers
 from oscaxr.arrays.window_variable import WindowVariable
 from oscaxr.arrays.windows import WindowReader, Windows
 from oscaxr.arrays.xarray_internals import cached, innermost, with_variable
@@ -230,7 +232,9 @@ def _extract(
     dims = (*source.dims[1:], n.SEQUENCE, n.REL_TIME)
     noted = {key: ds.attrs[key] for key in (LEFT_OUT, KEPT, SIGN) if key in ds.attrs}
     attrs = {**variable.attrs, **told, **noted}
-    data = _data(source.variable, windows)
+    along = [coord for coord in coords.values() if coord.dims == (n.SEQUENCE,)]
+    groups = Once(partial(group_numbers, along, len(windows.reference)))
+    data = _data(source.variable, windows, groups)
     if told["scaled"]:
         attrs["units"] = "1"
         factors = traces.scale_factors(ds, name, interpolate=bool(told["interpolated"]))
@@ -244,7 +248,7 @@ def _extract(
     }
     kept = {key: coord for key, coord in own_coords.items() if not set(coord.dims) & clocks}
     found = xr.DataArray(data, {**kept, **coords}, dims, name=name, attrs=attrs)
-    return with_variable(found, WindowVariable(dims, data, attrs))
+    return found if found.chunks else with_variable(found, WindowVariable(dims, data, attrs))
 
 
 def _offsets(
@@ -311,13 +315,13 @@ def _within(
     return found.keep(~outside), None if length is None else length[~outside]
 
 
-def _data(source: xr.Variable, windows: Windows) -> Any:
+def _data(source: xr.Variable, windows: Windows, groups: Once) -> Any:
     """Return the windows as data of dims (..., sequence, rel_time): lazy, dask, or in memory."""
     n_others = source.ndim - 1
     order = (*range(2, n_others + 2), 0, 1)
     if source.chunks is not None:
         return _dask_windows(source, windows)
-    array = OrthogonalArray(WindowReader(source, windows), order=order)
+    array = OrthogonalArray(WindowReader(source, windows, groups), order=order)
     if isinstance(innermost(source), np.ndarray):
         return array.get_duck_array()
     return cached(array)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 import oscaxr as ox
 from how_many import examples
-from oscaxr.arrays import window_variable
+from oscaxr.arrays import window_sums, window_variable
 from oscaxr.arrays.window_variable import WindowVariable
 
 REDUCTIONS = {
@@ -139,6 +139,27 @@ def test_values_of_every_kind_equal_a_loop(streamed, values, starts, length, q):
             expected = loops[name](kept) if kept else np.nan
         place = {"roi": roi, "rel_time": offset}
         np.testing.assert_allclose(found[name].isel(place).values, expected, 1e-10, 1e-12)
+
+
+def test_groups_are_reduced_in_one_reading(ds, streamed, monkeypatch):
+    asked = []
+    sums = window_sums._sums
+    monkeypatch.setattr(window_sums, "_sums", lambda *args: asked.append(args) or sums(*args))
+    gabors = ds.osca.select(stimulus="gabors")
+    u, same = (ds.osca.sequences("dff", gabors, pre=0, post=0.2) for _ in range(2))
+    expected = in_memory(same)
+    for name in ("by frame", "by two"):
+        assert_same(REDUCTIONS[name](u), REDUCTIONS[name](expected), ds.dff.dtype)
+    assert len(asked) == 1
+    part = {"roi": [3, 1], "rel_time": slice(None, None, -2)}
+    for one, other in ((u, expected), (pickle.loads(pickle.dumps(u)), expected)):
+        assert_same(
+            one.isel(part).groupby("unexpected").std(),
+            other.isel(part).groupby("unexpected").std(),
+            ds.dff.dtype,
+        )
+    # What is no whole group is read for itself.
+    assert_same(u[:, 1:].mean("sequence"), expected[:, 1:].mean("sequence"), ds.dff.dtype)
 
 
 def window_variable_of(source, starts, length):

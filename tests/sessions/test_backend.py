@@ -373,7 +373,7 @@ def test_dask_schedulers(sample_paths: dict[str, Path], scheduler: str) -> None:
     with dask.config.set(scheduler=scheduler, num_workers=1 + (scheduler != "processes")):
         (computed,) = dask.compute(found)
     for name, variable in expected.items():
-        xr.testing.assert_identical(computed[name], variable.load())
+        assert computed[name].identical(variable.load())
 
 
 def test_open_mfdataset(sample_paths: dict[str, Path]) -> None:
