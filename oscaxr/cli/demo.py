@@ -24,7 +24,7 @@ from oscaxr.paths import local_path
 from oscaxr.progress import progress_bar
 from oscaxr.sample.mouse import FileFormat
 from oscaxr.sample.place import why_not_ours
-from oscaxr.sample.spec import Layout
+from oscaxr.sample.spec import Layout, Plane
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,19 +51,30 @@ def sample(
         FileFormat,
         typer.Option("--format", help="NWB files, or folders in the format from before NWB."),
     ] = "nwb",
+    plane: Annotated[
+        Plane, typer.Option(help="Imaging plane: of somata, or of dendrites.")
+    ] = "soma",
     layout: Annotated[
-        Layout, typer.Option(help="How the large arrays are stored in the files.")
-    ] = "gzip",
+        Layout | None,
+        typer.Option(
+            help="How the large arrays are stored in the files.",
+            show_default="as published: somata contiguous, dendrites gzip",
+        ),
+    ] = None,
     overwrite: console.OverwriteOption = False,
 ) -> None:
     """Write three synthetic sessions of one mouse, and their session table.
 
     The files are NWB files laid out as those of DANDI 000037, or folders of the format from before.
     Equal options give equal sessions, in both formats.
+
+    Of real size are --scale 1 --rois 628 (somata; 15 s and 0.9 GB a session) and --scale 1
+    --rois 942 --plane dend (dendrites; a minute or two and 1 GB a session).
     """
     sizes: dict[str, Any] = {"scale": scale, "n_rois": rois, "n_tracked": tracked}
-    sizes |= {"seed": seed, "n_bad_rois": bad_rois}
-    form: dict[str, Any] = {"format": file_format, "layout": layout, "overwrite": overwrite}
+    sizes |= {"seed": seed, "n_bad_rois": bad_rois, "plane": plane}
+    form: dict[str, Any] = {"format": file_format, "overwrite": overwrite}
+    form |= {} if layout is None else {"layout": layout}
     with progress_bar("writing sample sessions") as progress:
         samples.write_mouse(folder, **sizes, **form, progress=progress)
     console.tell("Wrote")
@@ -231,6 +242,9 @@ DESCRIPTION: Final[dict[str, Any]] = {
     "scale": 0.3,
     "n_rois": [40, 36, 44],
     "n_tracked": 24,
+    # Smaller than as published: they stay in the user's cache folder.
+    "layout": "gzip",
+    "dtype": "float32",
 }
 MANIFEST: Final = "demo.json"
 

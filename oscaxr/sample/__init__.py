@@ -8,7 +8,8 @@ seeded: equal descriptions give equal sessions.
 
 from oscaxr.sample.memory import session
 from oscaxr.sample.mouse import mouse_specs, sample_session_table, session_path, write_mouse
-from oscaxr.sample.nwb import NwbForm, sample_path, write_nwb
+from oscaxr.sample.nwb import sample_path, write_nwb
+from oscaxr.sample.nwb_form import NwbForm
 from oscaxr.sample.original import write_original
 from oscaxr.sample.original_folder import OriginalForm, original_path
 from oscaxr.sample.place import SampleExistsError

@@ -16,7 +16,7 @@ from oscaxr.sample.original import write_original
 from oscaxr.sample.original_folder import original_path
 from oscaxr.sample.place import check_place, taking_place
 from oscaxr.sample.planted_rois import allen_rows, bad_rois
-from oscaxr.sample.spec import Progress, SampleError, SampleSpec
+from oscaxr.sample.spec import Plane, Progress, SampleError, SampleSpec
 
 FileFormat = Literal["nwb", "original"]
 
@@ -176,6 +176,7 @@ def write_mouse(
     n_rois: int | Sequence[int] = (14, 12, 16),
     n_tracked: int | None = None,
     n_bad_rois: int = 0,
+    plane: Plane = "soma",
     format: FileFormat = "nwb",
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -191,6 +192,8 @@ def write_mouse(
         See :func:`mouse_specs`.
     n_bad_rois : int, optional
         Number of unfit ROIs of each session, which only the original layout has.
+    plane : {"soma", "dend"}, optional
+        Imaging plane.
     format : {"nwb", "original"}, optional
         NWB files, or folders in the format from before.
     overwrite : bool, optional
@@ -216,7 +219,12 @@ def write_mouse(
     if format not in _WRITERS:
         raise SampleError(f"format is {format!r}; give one of {list(_WRITERS)}.")
     specs = mouse_specs(
-        seed=seed, scale=scale, n_rois=n_rois, n_tracked=n_tracked, n_bad_rois=n_bad_rois
+        seed=seed,
+        scale=scale,
+        n_rois=n_rois,
+        n_tracked=n_tracked,
+        n_bad_rois=n_bad_rois,
+        plane=plane,
     )
     table_path = local_path(folder) / TABLE_NAME
     parts = {"parts": form["parts"]} if "parts" in form else {}

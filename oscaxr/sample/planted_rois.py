@@ -19,8 +19,13 @@ from oscaxr.sample.spec import (
 )
 from oscaxr.sample.timeline import Columns
 
-MaskKind = Literal["bool", "uint8", "weights"]
-MASK_DTYPES: Final[dict[MaskKind, str]] = {"bool": "bool", "uint8": "uint8", "weights": "float32"}
+MaskKind = Literal["bool", "uint8", "float64", "weights"]
+MASK_DTYPES: Final[dict[MaskKind, str]] = {
+    "bool": "bool",
+    "uint8": "uint8",
+    "float64": "float64",
+    "weights": "float32",
+}
 
 # What a segment can be to an ROI, the rows of `Tuning.weights`.
 KINDS: Final = ("A", "B", "C", "D", "U", "G", "flow", "flow_unexpected", "grayscreen")

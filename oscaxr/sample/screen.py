@@ -17,6 +17,8 @@ GABOR_SIZES: Final = (204, 408)
 SPATIAL_FREQUENCY: Final = 0.04  # cycles per degree
 PATCH_PHASE: Final = 0.25  # of a cycle
 
+# Outside a barrel-shaped mask the images are black.
+_BULGE: Final = 0.12  # of half the screen, by which the barrel is narrower at its ends
 _SETS: Final = {letter: position for position, letter in enumerate("ABCDU")}
 
 
@@ -103,6 +105,13 @@ def _screen(shape: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.flo
     return x[np.newaxis, :], y[:, np.newaxis]
 
 
+def _seen(shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell which pixels lie within the barrel that is seen of the screen, warped for the mouse."""
+    x, y = _screen(shape)
+    x, y = x / (WINDOW[0] / 2), y / (WINDOW[1] / 2)
+    return (np.abs(x) <= 1 - _BULGE * y**2) & (np.abs(y) <= 1 - _BULGE * x**2)
+
+
 def _gabor_image(patches: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Draw one image from (x, y, size, orientation) of each patch."""
     screen_x, screen_y = _screen(shape)
@@ -119,7 +128,7 @@ def _gabor_image(patches: NDArray[np.float64], shape: tuple[int, int]) -> NDArra
 def make_templates(
     spec: SampleSpec, segments: Columns, patches: Patches, shape: tuple[int, int], frames: int
 ) -> dict[str, NDArray[np.uint8]]:
-    """Draw the first images of each stimulus template, small."""
+    """Draw the first images of each stimulus template, small; black outside the barrel."""
     gray = np.full((1, *shape, 1), 127, dtype=np.uint8)
     rows = np.flatnonzero(segments["stimulus_type"] == n.GABORS)[:frames]
     columns = np.stack([patches.x, patches.y, patches.size, patches.orientation])[:, rows]
@@ -143,4 +152,5 @@ def make_templates(
             image[(near_x & near_y).any(axis=0)] = 255
         templates[name] = images
     templates["grayscreen"] = gray
-    return templates
+    is_seen = _seen(shape)[..., np.newaxis]
+    return {name: images * is_seen for name, images in templates.items()}

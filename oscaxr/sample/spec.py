@@ -17,6 +17,7 @@ from oscaxr.model import names as n
 from oscaxr.model.synthetic import MOUSE_IDS, SESSION_IDS
 
 BlockName = Literal["gabors", "left", "right"]
+Plane = Literal["soma", "dend"]
 Layout = Literal["gzip", "chunked", "contiguous"]
 Progress = Callable[[int, int], None]
 
@@ -238,7 +239,7 @@ class SampleSpec:
     field_shape: tuple[int, int] = (512, 512)
     dropped: float = 0.00003
     late_frames: float = 0.0
-    plane: Literal["soma", "dend"] = "soma"
+    plane: Plane = "soma"
     line: Literal["L23-Cux2", "L5-Rbp4"] = "L23-Cux2"
     depth: int = 175
     sex: Literal["M", "F"] = "M"

@@ -113,7 +113,7 @@ class SampleSession(Timeline, Behavior):
         ----------
         start, stop : int, optional
             Range of ROI rows; all of them by default.
-        kind : {"bool", "uint8", "weights"}, optional
+        kind : {"bool", "uint8", "float64", "weights"}, optional
             Form of the masks; weights have a halo below 0.1, which is no part of the mask.
 
         Returns

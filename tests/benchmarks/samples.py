@@ -6,17 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 import oscaxr as ox
 
 FORMS: dict[str, dict[str, Any]] = {
-    "contiguous": {"layout": "contiguous", "dtype": "float64"},
-    "gzip": {"layout": "gzip", "dtype": "float32"},
-    # Chunks as HDF5 chooses them, for the masks too.
-    "dendritic": {"layout": "gzip", "dtype": "float64", "chunks": None},
+    # As published files of somata and of dendrites are.
+    "contiguous": {},
+    "dendritic": {},
+    "gzip": {"layout": "gzip", "dtype": "float32", "chunks": (2048, 32)},
 }
-MASKS = "processing/ophys/ImageSegmentation/PlaneSegmentation/image_mask"
 FIRST_ID = 900000001
 
 
@@ -41,24 +38,9 @@ def session_file(folder: Path, layout: str, rois: int, scale: float) -> Path:
     if not path.exists():
         with beside(folder) as made:
             written = ox.sample.write_nwb(spec, made, **FORMS[layout])
-            if layout == "dendritic":
-                store_masks_as_float64(written)
             path.parent.mkdir(parents=True, exist_ok=True)
             written.replace(path)
     return path
-
-
-def store_masks_as_float64(path: Path) -> None:
-    """Replace the masks by float64, compressed, in the chunks that HDF5 chooses."""
-    with h5py.File(path, "r+") as file:
-        narrow = file[MASKS]
-        attrs = dict(narrow.attrs)
-        del file[MASKS]
-        wide = file.create_dataset(MASKS, narrow.shape, "float64", chunks=True, compression="gzip")
-        step = wide.chunks[0]
-        for start in range(0, len(wide), step):
-            wide[start : start + step] = narrow[start : start + step]
-        wide.attrs.update(attrs)
 
 
 def original_folder(folder: Path, rois: int, scale: float) -> Path:

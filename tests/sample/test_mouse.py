@@ -64,3 +64,14 @@ def test_day_of_an_evening_session_is_that_in_los_angeles(write, tmp_path: Path)
     with ox.open_session(write(spec, tmp_path), table=table) as ds:
         assert ds.attrs["date"] == "2001-01-05"
         assert ds.attrs["dandi_session_time"] == "2001-01-06T01:51:48+00:00"
+
+
+def test_a_mouse_of_dendrites_has_their_files(tmp_path: Path) -> None:
+    table = write_mouse(tmp_path, scale=0.01, n_rois=2, n_tracked=1, plane="dend")
+    assert set(table["plane"]) == {"dend"}
+    paths = list(tmp_path.rglob("*.nwb"))
+    assert len(paths) == 3
+    for path in paths:
+        with h5py.File(path) as file:
+            masks = file["processing/ophys/ImageSegmentation/PlaneSegmentation/image_mask"]
+            assert (masks.dtype, masks.compression) == ("float64", "gzip")

@@ -1,5 +1,6 @@
 """Sample sessions as NWB files: every form, as pynwb and h5py read it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+import oscaxr as ox
 from example_sessions import SHARED
 from oscaxr import atomic
 from oscaxr.sample import (
@@ -19,7 +21,7 @@ from oscaxr.sample import (
     write_nwb,
     write_original,
 )
-from sample_forms import write_nwb_form
+from sample_forms import PUPIL, ROI_TABLE, TRACES, TRIALS, write_nwb_form
 
 TINY = SampleSpec(scale=0.01, n_rois=5, n_tracked=3, field_shape=(48, 56))
 
@@ -59,8 +61,9 @@ VARIANTS = {
     "default": {},
     "contiguous": {"layout": "contiguous", "dtype": "float64"},
     "chunked": {"layout": "chunked", "chunks": (500, 2), "mask_kind": "bool"},
-    "shuffled": {"shuffle": True, "dtype": "float64", "chunks": (300, 5)},
-    "free chunks": {"chunks": None, "mask_kind": "weights"},
+    "shuffled": {"layout": "gzip", "shuffle": True, "chunks": (300, 5)},
+    "small chunks": {"layout": "gzip", "chunks": (300, 2), "dtype": "float32"},
+    "free chunks": {"layout": "gzip", "mask_kind": "weights"},
     "old": {
         "forms": [
             *("no_pupil_position", "no_frame_columns", "no_full_table", "repeated_timestamps"),
@@ -73,7 +76,7 @@ VARIANTS = {
 }
 
 # What is written by the same steps as another form.
-REPEATED = VARIANTS.keys() - {"chunked", "image"}
+REPEATED = VARIANTS.keys() - {"chunked", "small chunks", "image"}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ def test_every_form_reads_back(tiny: SampleSession, tmp_path: Path, name: str) -
     assert path == sample_path(TINY, tmp_path, **naming)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     found = read_with_pynwb(path)
-    dtype = form.get("dtype", "float32")
+    dtype = form.get("dtype", "float64")
     np.testing.assert_array_equal(found["dff"], tiny.traces().astype(dtype))
     assert found["dff"].dtype == dtype
     np.testing.assert_array_equal(found["times"], tiny.twop_times)
@@ -135,45 +138,125 @@ def test_every_form_reads_back(tiny: SampleSession, tmp_path: Path, name: str) -
 
 @pytest.mark.slow
 def test_storage_is_as_asked(tiny: SampleSession, tmp_path: Path) -> None:
-    traces = "processing/ophys/DfOverF/RoiResponseSeries"
-    with h5py.File(write_nwb(tiny, tmp_path / "a")) as file:
-        data = file[f"{traces}/data"]
+    gzip = {"layout": "gzip", "chunks": (2048, 32)}
+    with h5py.File(write_nwb(tiny, tmp_path / "a", **gzip)) as file:
+        data = file[f"{TRACES}/data"]
         assert (data.compression, data.shuffle) == ("gzip", False)
         assert data.chunks == (min(2048, tiny.n_twop_frames), 5)
-        assert isinstance(file[traces].get("timestamps", getlink=True), h5py.SoftLink)
+        assert isinstance(file[TRACES].get("timestamps", getlink=True), h5py.SoftLink)
         assert file["intervals/trials/square_locations_x"].compression == "gzip"
-    with h5py.File(write_nwb(tiny, tmp_path / "b", layout="contiguous", dtype="float64")) as file:
-        data = file[f"{traces}/data"]
+    with h5py.File(write_nwb(tiny, tmp_path / "b", layout="contiguous")) as file:
+        data = file[f"{TRACES}/data"]
         assert (data.chunks, data.compression) == (None, None)
         assert data.id.get_offset() is not None
         assert (
             file["processing/ophys/ImageSegmentation/PlaneSegmentation/image_mask"].chunks is None
         )
-    with h5py.File(write_nwb(tiny, tmp_path / "c", shuffle=True)) as file:
-        assert file[f"{traces}/data"].shuffle
+    with h5py.File(write_nwb(tiny, tmp_path / "c", **gzip, shuffle=True)) as file:
+        assert file[f"{TRACES}/data"].shuffle
 
 
-def layout_of(path: Path) -> tuple[dict[str, tuple], list[str]]:
+def stored(path: Path) -> dict[str, tuple]:
+    """Tell of each dataset of a file how it is stored, and of each link where it points."""
     found: dict[str, tuple] = {}
+
+    def visit(group: h5py.Group) -> None:
+        for key, item in group.items():
+            link = group.get(key, getlink=True)
+            name = f"{group.name}/{key}".replace("//", "/")
+            if isinstance(link, h5py.SoftLink):
+                found[name] = (link.path,)
+            elif isinstance(item, h5py.Group):
+                visit(item)
+            else:
+                filters = item.compression, item.compression_opts, item.shuffle
+                is_text = h5py.check_string_dtype(item.dtype) is not None
+                kind = "text" if is_text else item.dtype
+                found[name] = (item.ndim, kind, item.chunks is None, filters)
+
     with h5py.File(path) as file:
-
-        def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-            if isinstance(item, h5py.Dataset):
-                found[name] = (item.ndim, item.dtype.kind, item.attrs.get("unit"))
-
-        file.visititems(visit)
-        colnames = list(file["intervals/trials"].attrs["colnames"])
-    # What describes rig and animal is free; the data are not.
-    kept = ("intervals", "processing", "stimulus/templates", "session_", "general/session_id")
-    return {name: value for name, value in found.items() if name.startswith(kept)}, colnames
+        for group in ("intervals", "processing"):
+            visit(file[group])
+    return found
 
 
-def test_layout_is_that_of_the_example_files(tiny: SampleSession, tmp_path: Path) -> None:
-    paths = sorted((SHARED / "sessions").glob("*/*image+ophys.nwb"))
+@pytest.mark.parametrize("plane", ["soma", "dend"])
+def test_files_are_stored_as_the_published_ones(tmp_path: Path, plane: str) -> None:
+    session_id = {"soma": 758519303, "dend": 764704289}[plane]
+    paths = sorted((SHARED / "sessions_real").glob(f"*/*{session_id}*.nwb"))
     if not paths:
         pytest.skip("no example sessions")
-    mine = layout_of(write_nwb(tiny, tmp_path, parts="behavior+image+ophys"))
-    assert mine == layout_of(paths[0])
+    mine = stored(write_nwb(replace(TINY, plane=plane), tmp_path))
+    theirs = stored(paths[0])
+    # The names of what describes the rig are free.
+    plane_link = "/processing/ophys/ImageSegmentation/PlaneSegmentation/imaging_plane"
+    assert theirs.pop(plane_link) != mine.pop(plane_link)
+    assert {name: mine[name] for name in theirs} == theirs
+    # What those examples lack: the full table, and what was drawn of each patch.
+    further = {"gabor_orientations": "int16", "square_locations_x": "int32"}
+    further["square_locations_y"] = "int32"
+    none = (None, None, False)
+    for name, dtype in further.items():
+        dims = 2 if name.startswith("square") else 1
+        assert mine.pop(f"/{TRIALS}/{name}") == (dims, dtype, True, none)
+        assert mine.pop(f"/{TRIALS}/{name}_index") == (1, "int32", True, none)
+    assert mine.keys() == theirs.keys()
+
+
+def test_chunks_of_dendrites_are_those_of_h5py(tmp_path: Path) -> None:
+    path = write_nwb(replace(TINY, plane="dend", n_rois=40), tmp_path)
+    with h5py.File(path) as file, h5py.File(tmp_path / "x", "w") as other:
+        for number, name in enumerate((f"{TRACES}/data", f"{ROI_TABLE}/image_mask")):
+            made = other.create_dataset(str(number), file[name].shape, "f8", chunks=True)
+            assert made.chunks == file[name].chunks
+
+
+@pytest.mark.parametrize("draft", [False, True])
+def test_what_a_header_says(tiny: SampleSession, tmp_path: Path, draft: bool) -> None:
+    ends = {"behavior+ophys": "", "behavior+image+ophys": "_with_stim"}
+    for parts, ending in ends.items():
+        path = write_nwb(tiny, tmp_path, parts=parts, draft=draft, template_frames=2)
+        with h5py.File(path) as file:
+            assert file["identifier"].asstr()[()] == f"900000001{ending}"
+            assert ("session_id" in file["general"]) != draft
+            made = file["file_create_date"].asstr()[:].tolist()
+            assert len(made) == 2
+            assert file["session_start_time"].asstr()[()] < made[0] < made[1]
+            assert list(file["general/devices"]) == ["2p_microscope"]
+            (plane,) = file["general/optophysiology"].values()
+            assert "optical_channel" in plane
+            types = {one.attrs["neurodata_type"] for one in file[PUPIL].values()}
+            assert types == {"TimeSeries", "SpatialSeries"}
+
+
+def test_templates_and_when_they_were_shown(tiny: SampleSession, tmp_path: Path) -> None:
+    table = tiny.segments
+    path = write_nwb(tiny, tmp_path, parts="behavior+image+ophys", template_frames=70)
+    with h5py.File(path) as file, ox.open_session(path, include="templates") as ds:
+        shown = file["stimulus/presentation"]
+        assert set(shown) == set(file["stimulus/templates"]) == set(table["stimulus_template_name"])
+        for name, series in shown.items():
+            link = series.get("indexed_timeseries", getlink=True)
+            assert link.path == f"/stimulus/templates/{name}"
+            template = file[link.path]["data"][:]
+            assert template.shape[1:] == (30, 48, 1)
+            np.testing.assert_array_equal(ds[f"template_{name}"], template[..., 0])
+            # A barrel: black in the corners, not in the middle of the sides.
+            assert not template[:, [0, 0, -1, -1], [0, -1, 0, -1]].any()
+            assert template[:, [0, 15, 15, -1], [24, 0, -1, 24]].any()
+            image, times = series["data"][:], series["timestamps"][:]
+            assert len(image) == len(times)
+            assert image.max() < len(template)
+            rows = np.flatnonzero(table["stimulus_template_name"] == name)
+            if name.startswith("visflow"):
+                np.testing.assert_array_equal(image, np.arange(70))
+                of_segment = np.searchsorted(table["start_time"], times, side="right") - 1
+                np.testing.assert_array_equal(of_segment, rows[image // 60])
+            else:
+                kept = table["start_frame_stim_template"][rows] < 70
+                np.testing.assert_array_equal(times, table["start_time"][rows[kept]])
+                wanted = table["start_frame_stim_template"][rows[kept]]
+                np.testing.assert_array_equal(image, wanted)
 
 
 @pytest.mark.slow

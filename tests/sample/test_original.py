@@ -815,7 +815,7 @@ def test_both_formats_open_to_the_same_values(facts: dict[str, Any], tmp_path: P
     with pytest.warns(InvalidRoiWarning, match="5 of 11 ROIs"):
         original = ox.open_session(folder, **options).load()
     original.close()
-    with ox.open_session(write_nwb(session, tmp_path), **options) as opened:
+    with ox.open_session(write_nwb(session, tmp_path, dtype="float32"), **options) as opened:
         nwb = opened.load()
     fit = original.isel(roi=original.valid.values)
     # Unfit ROIs keep their rows, and only this layout says why they are, and how frames align.
@@ -838,7 +838,8 @@ def test_both_formats_open_to_the_same_values(facts: dict[str, Any], tmp_path: P
             np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12, err_msg=name)
         else:
             np.testing.assert_array_equal(found, wanted, err_msg=name)
-        assert found.dtype == wanted.dtype, name
+        # NWB files store the tracks of squares in more bytes than they need.
+        assert found.dtype == ("int16" if name in ("square_x", "square_y") else wanted.dtype), name
         assert fit[name].attrs == nwb[name].attrs, name
     for name in ("stim_fps", "twop_fps"):
         assert original.attrs[name] == pytest.approx(nwb.attrs[name], rel=1e-12)

@@ -61,7 +61,9 @@ def test_the_same_session_in_both_layouts_has_the_same_values(both):
     assert set(nwb.variables) - set(original.variables) == ONLY_NWB
     for name in set(nwb.variables) & set(original.variables):
         xr.testing.assert_identical(original[name].variable, nwb[name].variable)
-        assert original[name].dtype == nwb[name].dtype, name
+        # NWB files store the tracks of squares in more bytes than they need.
+        is_track = name in ("square_x", "square_y")
+        assert original[name].dtype == ("int16" if is_track else nwb[name].dtype), name
     assert {k: dict(v.sizes) for k, v in original.data_vars.items()} == {
         k: dict(v.sizes) for k, v in nwb.data_vars.items()
     }
