@@ -103,6 +103,33 @@ def test_words_that_only_other_calls_have(memory_session):
             method(windows=(0, 0.1))
 
 
+@pytest.mark.parametrize(
+    ("call", "given"),
+    [
+        *((call, ()) for call in ("segment_table", "blocks", "tracked")),
+        ("patches", ([3],)),
+        ("patches_around", ([300],)),
+        ("segments_at", ([300],)),
+        ("convert_frames", ([300], "stim")),
+        ("stimulus_images", ([300],)),
+    ],
+)
+def test_whatever_selects_answers_them(memory_session, call, given):
+    words = {"pre": 0, "post": 0.3} if call == "patches_around" else {}
+    method = getattr(memory_session.osca, call)
+    with pytest.raises(RenamedError, match=r"gabfr= is now .*gabor_frame=\"U\""):
+        method(*given, **words, gabfr=3)
+    with pytest.raises(TypeError, match="'gabors'"):
+        method(*given, **words, gabors=3)
+
+
+def test_whatever_opens_answers_them(tmp_path):
+    calls = (ox.session_table, ox.find_sessions, ox.open_exported, ox.align_tracked)
+    for call in calls:
+        with pytest.raises(RenamedError, match=rf"{call.__name__}: sess_n= is now .*session=1"):
+            call(tmp_path, sess_n=1)
+
+
 @pytest.mark.parametrize("word", ["mouse_n", "sess_n", "mouse_df", "sessid", "fluor"])
 def test_words_of_the_published_tool_in_opening(word):
     with pytest.raises(OscaxrError, match=f"{word}= is now"):

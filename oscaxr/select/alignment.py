@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import numpy as np
 import xarray as xr
 
 from oscaxr.errors import SchemaError, TrackingError, listed
 from oscaxr.model import names as n
+from oscaxr.renamed import refuse_keywords
 from oscaxr.select.stacking import SESSION, SESSION_ID, TRACKED_ROI, side_by_side, stacked
 
 Array = np.ndarray[Any, Any]
@@ -21,7 +22,7 @@ _OWN_DIMS: Final = frozenset({n.TIME, n.STIM_TIME, n.SEGMENT, n.FLOW_SEGMENT, n.
 _ARRAY: Final = "_aligned"
 
 
-def tracked(ds: xr.Dataset) -> xr.Dataset:
+def tracked(ds: xr.Dataset, /, **unknown: Never) -> xr.Dataset:
     """Keep the tracked ROIs, in tracking order, with ``tracking_id`` as their dim.
 
     Parameters
@@ -52,6 +53,7 @@ def tracked(ds: xr.Dataset) -> xr.Dataset:
     >>> ox.tracked(ds).tracking_id.values
     array([0, 1, 2])
     """
+    refuse_keywords("tracked", unknown, ())
     if n.TRACKING_ID not in ds.coords or ds[n.TRACKING_ID].dims != (n.ROI,):
         if n.TRACKING_ID in ds.dims:
             return ds
@@ -99,7 +101,9 @@ def n_tracked(ds: xr.Dataset) -> int:
     return int((ds[n.TRACKING_ID] != n.UNTRACKED).sum())
 
 
-def align_tracked(sessions: Any, *, dim: str = SESSION, stack: bool | None = None) -> Any:
+def align_tracked(
+    sessions: Any, *, dim: str = SESSION, stack: bool | None = None, **unknown: Never
+) -> Any:
     """Lay sessions side by side, joined exactly on the labels of their tracked ROIs.
 
     Parameters
@@ -167,6 +171,7 @@ def align_tracked(sessions: Any, *, dim: str = SESSION, stack: bool | None = Non
     >>> dict(aligned.sizes), aligned.session.values
     ({'session': 3, 'tracking_id': 2, 'rel_frame': 18}, array([1, 2, 3]))
     """
+    refuse_keywords("align_tracked", unknown, ("dim", "stack"))
     given = session_items(sessions)
     if not given:
         raise TrackingError("no sessions were given")

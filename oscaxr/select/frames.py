@@ -1,6 +1,6 @@
 """From one clock to the other, and from frames to the segments and the images shown then."""
 
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 import xarray as xr
@@ -17,6 +17,7 @@ from oscaxr.model.segments import (
     recording_frames,
 )
 from oscaxr.model.traces import check_same_session
+from oscaxr.renamed import refuse_keywords
 
 Array = np.ndarray[Any, Any]
 
@@ -30,7 +31,7 @@ def clock_of(ds: xr.Dataset, name: str) -> Clock:
     return clocks[0]
 
 
-def convert_frames(ds: xr.Dataset, frames: Any, to: Clock) -> xr.DataArray:
+def convert_frames(ds: xr.Dataset, /, frames: Any, to: Clock, **unknown: Never) -> xr.DataArray:
     """Convert frames of one clock to the nearest frames of the other.
 
     Parameters
@@ -62,6 +63,7 @@ def convert_frames(ds: xr.Dataset, frames: Any, to: Clock) -> xr.DataArray:
     >>> bool((abs(stim - ds.start_frame_stim) <= 2).all())
     True
     """
+    refuse_keywords("convert_frames", unknown, ("to",))
     check_clock(to, "to")
     check_same_session(ds, frames)
     source: Clock = "stim" if to == "twop" else "twop"
@@ -139,7 +141,9 @@ def frame_lookup(ds: xr.Dataset, to: Clock) -> Array:
     return np.where(outside, -1, nearest_frames(clock, times))
 
 
-def segments_at(ds: xr.Dataset, frames: Any, clock: Clock = "twop") -> xr.DataArray:
+def segments_at(
+    ds: xr.Dataset, /, frames: Any, clock: Clock = "twop", **unknown: Never
+) -> xr.DataArray:
     """Return the segment that each frame falls into.
 
     Parameters
@@ -167,6 +171,7 @@ def segments_at(ds: xr.Dataset, frames: Any, clock: Clock = "twop") -> xr.DataAr
     >>> ox.segments_at(ds, ds.start_frame_twop.values[:3]).values
     array([0, 1, 2])
     """
+    refuse_keywords("segments_at", unknown, ("clock",))
     check_clock(clock)
     check_same_session(ds, frames)
     wanted = _as_array(frames)
@@ -183,7 +188,7 @@ def segments_at(ds: xr.Dataset, frames: Any, clock: Clock = "twop") -> xr.DataAr
 
 
 # -- the images that were on the screen ----------------------------------------------------------
-def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
+def stimulus_images(ds: xr.Dataset, /, frames: Any, **unknown: Never) -> xr.DataArray:
     """Return the template image shown at each stimulus frame.
 
     Parameters
@@ -220,6 +225,7 @@ def stimulus_images(ds: xr.Dataset, frames: Any) -> xr.DataArray:
     ...
     oscaxr.errors.MissingVariableError: this session has no stimulus templates: ...
     """
+    refuse_keywords("stimulus_images", unknown, ())
     templates = [str(name) for name in ds.data_vars if str(name).startswith("template_")]
     if not templates:
         raise MissingVariableError(

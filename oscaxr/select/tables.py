@@ -1,6 +1,6 @@
 """The stimulus table as tables: pandas, blocks, onset pairs, parameters of each patch."""
 
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from oscaxr.model import names as n
 from oscaxr.model.schema import SEGMENT_COLUMNS
 from oscaxr.model.segments import Clock, check_clock
 from oscaxr.model.traces import check_same_session
+from oscaxr.renamed import refuse_keywords
 from oscaxr.select.criteria import segment_part, select_segments
 from oscaxr.select.frames import segments_at
 
@@ -29,7 +30,7 @@ _LENGTHS = {
 }
 
 
-def segment_table(ds: xr.Dataset) -> pd.DataFrame:
+def segment_table(ds: xr.Dataset, /, **unknown: Never) -> pd.DataFrame:
     """Return the stimulus table as pandas, with the published columns in their order.
 
     Parameters
@@ -48,12 +49,13 @@ def segment_table(ds: xr.Dataset) -> pd.DataFrame:
     >>> ox.segment_table(ox.sample.session(n_rois=4, scale=0.02)).columns[:3].tolist()
     ['stimulus_type', 'stimulus_template_name', 'unexpected']
     """
+    refuse_keywords("segment_table", unknown, ())
     segments = segment_part(ds)
     columns = {key: segments[name].values for key, name in SEGMENT_COLUMNS if name in segments}
     return pd.DataFrame(columns, index=pd.Index(segments[n.SEGMENT].values, name=n.SEGMENT))
 
 
-def blocks(ds: xr.Dataset, *, stimulus: Any = None) -> xr.Dataset:
+def blocks(ds: xr.Dataset, /, *, stimulus: Any = None, **unknown: Never) -> xr.Dataset:
     """Return the blocks of consecutive segments of one stimulus type.
 
     Parameters
@@ -81,6 +83,7 @@ def blocks(ds: xr.Dataset, *, stimulus: Any = None) -> xr.Dataset:
     >>> blocks.sizes["block"]
     2
     """
+    refuse_keywords("blocks", unknown, ("stimulus",))
     segments = select_segments(ds, stimulus=stimulus)
     _check_whole_blocks(segments)
     number = segments[n.BLOCK].values
@@ -182,7 +185,7 @@ def onset_pairs(ds: xr.Dataset, /, *, stimulus: Any = None, **criteria: Any) -> 
     )
 
 
-def patches(ds: xr.Dataset, segments: Any) -> xr.Dataset:
+def patches(ds: xr.Dataset, /, segments: Any, **unknown: Never) -> xr.Dataset:
     """Return the parameters of each Gabor patch, for given segments in the given order.
 
     Parameters
@@ -213,6 +216,7 @@ def patches(ds: xr.Dataset, segments: Any) -> xr.Dataset:
     >>> ox.patches(ds, ds.osca.select(gabor_frame="A").segment[:2]).gabor_size.sizes["patch"]
     30
     """
+    refuse_keywords("patches", unknown, ())
     names = [name for name in n.GABOR_PATCH_VARIABLES if name in ds]
     if not names:
         raise MissingVariableError("this session has no Gabor patch parameters")
@@ -222,9 +226,9 @@ def patches(ds: xr.Dataset, segments: Any) -> xr.Dataset:
     wanted = segments if isinstance(segments, xr.DataArray) else xr.DataArray(segments)
     table = ds[names]
     positions = table.indexes[n.SEGMENT].get_indexer(pd.Index(wanted.values.ravel()))
-    unknown = (positions < 0) & (wanted.values.ravel() != -1)
-    if unknown.any():
-        missing = few(np.unique(wanted.values.ravel()[unknown]))
+    absent = (positions < 0) & (wanted.values.ravel() != -1)
+    if absent.any():
+        missing = few(np.unique(wanted.values.ravel()[absent]))
         raise CriterionError(f"segments {missing} are not in this session's table")
     index = wanted.variable.copy(data=np.maximum(positions, 0).reshape(wanted.shape))
     taken = table.drop_vars(
@@ -239,7 +243,14 @@ def patches(ds: xr.Dataset, segments: Any) -> xr.Dataset:
 
 
 def patches_around(
-    ds: xr.Dataset, frames: Any, *, pre: float, post: float, clock: Clock = "twop"
+    ds: xr.Dataset,
+    /,
+    frames: Any,
+    *,
+    pre: float,
+    post: float,
+    clock: Clock = "twop",
+    **unknown: Never,
 ) -> xr.Dataset:
     """Return the parameters of each Gabor patch around reference frames.
 
@@ -272,6 +283,7 @@ def patches_around(
     >>> patches_around(ds, frames, pre=0, post=0.3).gabor_x.dims
     ('sequence', 'rel_time', 'patch')
     """
+    refuse_keywords("patches_around", unknown, ("pre", "post", "clock"))
     check_clock(clock)
     check_same_session(ds, frames)
     fps = float(ds.attrs[f"{clock}_fps"])

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import pandas as pd
 
@@ -14,6 +14,7 @@ from oscaxr.formats.published import file_of
 from oscaxr.formats.registry import NWB, ORIGINAL, places_below
 from oscaxr.model.facts import MISSING_INT
 from oscaxr.paths import local_path
+from oscaxr.renamed import refuse_keywords
 from oscaxr.sessions.owners import Found, FoundSession, sessions_at
 from oscaxr.sessions.table import session_table
 
@@ -38,7 +39,7 @@ _COUNTS: Final = dict.fromkeys(("n_files", "bytes", "published_bytes"), "int64")
 _COLUMN_OF: Final = {"start": "dandi_session_time", "n_tracked": "n_rois_tracked"}
 
 
-def find_sessions(datadir: str | Path) -> pd.DataFrame:
+def find_sessions(datadir: str | Path, **unknown: Never) -> pd.DataFrame:
     """Make a session table from the sessions below a folder.
 
     Parameters
@@ -83,6 +84,7 @@ def find_sessions(datadir: str | Path) -> pd.DataFrame:
     >>> len(find_sessions(tempfile.mkdtemp()))
     0
     """
+    refuse_keywords("find_sessions", unknown, ())
     found = sessions_below(datadir)
     table = table_of(found)
     doubtful = [one.problem for one in found.sessions if one.problem]

@@ -33,7 +33,7 @@ _LISTED: Final = 12
 _PASSED: Final = "P"
 
 
-def session_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
+def session_table(source: str | Path | pd.DataFrame, **unknown: Never) -> pd.DataFrame:
     """Read a session table, and check and type its columns.
 
     Parameters
@@ -66,6 +66,7 @@ def session_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     >>> table.query("plane == 'soma' and session <= 3").session_id.tolist()
     [758519303]
     """
+    refuse_keywords("session_table", unknown, ())
     if isinstance(source, pd.DataFrame):
         return typed_table(source, "The DataFrame")
     path = local_path(source)

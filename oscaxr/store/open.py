@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import xarray as xr
 from xarray.backends import BackendEntrypoint
@@ -27,6 +27,7 @@ from oscaxr.model import names as n
 from oscaxr.model.dataset import check_structure, validate
 from oscaxr.model.facts import FACT_BY_NAME
 from oscaxr.paths import local_path
+from oscaxr.renamed import refuse_keywords
 from oscaxr.store.checks import BLIND_BYTES, MAX_RATIO, damaged
 from oscaxr.store.foreign import refuse_foreign
 from oscaxr.store.layout import (
@@ -58,6 +59,7 @@ def open_exported(
     chunks: Any = None,
     cache: bool | None = None,
     drop_variables: str | Iterable[str] | None = None,
+    **unknown: Never,
 ) -> Any:
     """Open an export.
 
@@ -82,6 +84,7 @@ def open_exported(
     ExportError
         If what is there is not a complete export, or one of a later version.
     """
+    refuse_keywords("open_exported", unknown, ("chunks", "cache", "drop_variables"))
     place = existing(path)
     layouts = layouts_of(place, plain=_PLAIN_LAYOUT)
     layout = layouts[""]
