@@ -69,7 +69,7 @@ def sample(
     Equal options give equal sessions, in both formats.
 
     Of real size are --scale 1 --rois 628 (somata; 15 s and 0.9 GB a session) and --scale 1
-    --rois 942 --plane dend (dendrites; a minute or two and 1 GB a session).
+    --rois 942 --plane dend (dendrites; a minute and 1 GB a session).
     """
     sizes: dict[str, Any] = {"scale": scale, "n_rois": rois, "n_tracked": tracked}
     sizes |= {"seed": seed, "n_bad_rois": bad_rois, "plane": plane}
