@@ -55,7 +55,7 @@ def stored(tmp_path_factory):
         ),
     }
     raw = folder / "raw.nwb"
-    raw.write_bytes(os.urandom(3_000_000))  # no download looks into a file
+    raw.write_bytes(os.urandom(6_000_000))  # no download looks into a file
     files[name(SESSIONS[0], "obj-raw_behavior+image+ophys")] = raw
     early = folder / "early.nwb"
     early.write_bytes(b"early" * 1000)
