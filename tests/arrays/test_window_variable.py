@@ -73,8 +73,14 @@ def not_loaded(u: xr.DataArray) -> bool:
     return window_variable._source(u.variable) is not None
 
 
-@pytest.mark.parametrize("scale", [False, True])
-@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize(
+    ("cut", "scale"),
+    [
+        pytest.param(cut, scale, marks=[pytest.mark.slow] * (scale and cut != "some"))
+        for cut in CUTS
+        for scale in (False, True)
+    ],
+)
 def test_every_reduction_is_that_of_values_in_memory(ds, streamed, cut, scale):
     gabors = ds.osca.select(stimulus="gabors", gabor_frame=["D", "U"])
 

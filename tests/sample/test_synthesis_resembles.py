@@ -103,7 +103,10 @@ def test_areas_of_masks(plane: str, lowest: float, highest: float) -> None:
 
 @pytest.mark.parametrize(
     ("plane", "ratios", "signals"),
-    [("soma", (2.7, 3.9), (0.18, 0.28)), ("dend", (2.36, 2.58), (0.39, 0.59))],
+    [
+        ("soma", (2.7, 3.9), (0.18, 0.28)),
+        pytest.param("dend", (2.36, 2.58), (0.39, 0.59), marks=pytest.mark.slow),
+    ],
 )
 def test_quality_of_traces(plane: str, ratios: tuple, signals: tuple) -> None:
     for found in quality(plane):
@@ -162,6 +165,7 @@ def test_behavior_is_distributed_as_recorded(
         assert bins[1].min() - 1 <= bins[0].min() <= bins[0].max() <= bins[1].max() + 1
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("plane", PLANES)
 @pytest.mark.parametrize(
