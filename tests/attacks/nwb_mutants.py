@@ -223,7 +223,8 @@ def other_dtype(choice: random.Random, file: h5py.File, name: str) -> None:
     kind = choice.choice(["f4", ">f8", "f2", "i1", "u8", ">i2", "?", "S3", "S40", "c16", "O"])
     if kind == "O":
         _put(file, name, np.full(values.shape, "text", object), dtype=h5py.string_dtype())
-    elif values.dtype.kind == "O":
+    elif values.dtype.kind in "OS":
+        # Text is no number of every width.
         _put(file, name, np.ones(values.shape, kind))
     else:
         with np.errstate(invalid="ignore"):
