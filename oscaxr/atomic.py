@@ -67,6 +67,9 @@ class Leftover:
     def abandoned(self) -> bool:
         """Whether nobody is writing it any more."""
         with suppress(OSError):
+            if self.kind == "lock" and not self.path.stat().st_size:
+                # Nothing was begun under it. Should it be just now, age will tell of that.
+                return True
             if self.lock.exists():
                 held = _is_held(self.lock)
                 if held is not None:

@@ -370,9 +370,10 @@ class TestPieces:
         assert list(tmp_path.iterdir()) == []
 
     @posix
-    def test_a_lock_alone_is_removed_too(self, tmp_path):
-        """Killed between the lock and the first byte."""
-        left = self.leave(tmp_path, "s.zarr", system=atomic._running_system())
+    @pytest.mark.parametrize("written", [True, False])
+    def test_a_lock_alone_is_removed_too(self, tmp_path, written):
+        """Killed between the lock and the first byte, of the export or of the lock itself."""
+        left = self.leave(tmp_path, "s.zarr", system=atomic._running_system() * written)
         left.rmdir()
         assert clean(tmp_path) == [left.with_suffix(".lock")]
         assert list(tmp_path.iterdir()) == []
