@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from oscaxr.download.assets import DANDISET, VERSION, Archive, Asset
-from oscaxr.errors import DownloadError
+from oscaxr.errors import DownloadError, ExportError
 from oscaxr.formats.published import API_URL, PublishedFile, PublishedFiles, keep, list_of
 
 _SHA256: Final = "sha2-256"
@@ -55,7 +55,7 @@ def refresh(version: str = VERSION, *, api_url: str | None = None) -> Path:
     listed = PublishedFiles(version, tuple(map(_listed, assets)), _address(api_url))
     try:
         return keep(listed)
-    except OSError as error:
+    except (ExportError, OSError) as error:
         raise DownloadError(f"The list of the archive's files cannot be kept: {error}") from error
 
 

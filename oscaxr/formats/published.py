@@ -7,7 +7,6 @@ folder, one for each version and archive, and count before the one of the packag
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
+from oscaxr.atomic import atomic_target
 from oscaxr.errors import OscaxrWarning, warn
 from oscaxr.files.remote import public_url
 from oscaxr.formats.identity import Identity, parse_name, utc_start
@@ -111,19 +111,15 @@ def kept_folder() -> Path:
 def keep(listed: PublishedFiles) -> Path:
     """Keep a list for this process and those to come."""
     where = re.sub(r"[^\w.]+", "-", f"{public_url(listed.api_url)}-{listed.version}")
-    folder = kept_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{where}.json"
+    target = kept_folder() / f"{where}.json"
     content = {
         "version": listed.version,
         "api_url": listed.api_url,
         "license": "CC-BY-4.0",
         "assets": [asdict(one) for one in listed.files],
     }
-    # Beside its place and renamed: another process may do the same.
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as made:
-        Path(made, target.name).write_text(json.dumps(content, indent=0), "utf-8")
-        Path(made, target.name).replace(target)
+    with atomic_target(target, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(content, indent=0), "utf-8")
     _lists.cache_clear()
     return target
 
