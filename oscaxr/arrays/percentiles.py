@@ -96,7 +96,9 @@ def nan_percentiles(
     return found[:, 0] if values.ndim == 1 else found
 
 
-def partitioned_percentiles(values: npt.NDArray[Any], percentiles: FloatArray) -> FloatArray:
+def partitioned_percentiles(
+    values: npt.NDArray[Any], percentiles: Sequence[float] | FloatArray
+) -> FloatArray:
     """Compute percentiles along the last axis of values without NaN, reordering them in place."""
     # One partition about the middle rank, then one in each half for the ranks on that side: much
     # less work than asking for all ranks at once. The value above a rank is the least of those up

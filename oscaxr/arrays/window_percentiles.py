@@ -1,6 +1,6 @@
 """Percentiles over very many windows of a recording, which is gone through a few ROIs at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -59,17 +59,11 @@ def _of_lines(
     lines: npt.NDArray[Any], percentiles: Sequence[float], *, deviation: bool
 ) -> FloatArray:
     """Return percentiles of each line of one ROI's windows, then the MAD if asked for."""
-    if not np.isfinite(lines).all():
-        found = sorted_percentiles(lines, percentiles)
-        if not deviation:
-            return found
-        middle = sorted_percentiles(lines, _MEDIAN)[0]
-        with np.errstate(invalid="ignore"):
-            return np.stack([*found, *sorted_percentiles(abs(lines - middle[:, None]), _MEDIAN)])
-    found = partitioned_percentiles(lines, np.array(percentiles))
+    whole = np.isfinite(lines).all()
+    ranked: Callable[..., FloatArray] = partitioned_percentiles if whole else sorted_percentiles
+    found = ranked(lines, percentiles)
     if not deviation:
         return found
-    middle = partitioned_percentiles(lines, np.array(_MEDIAN))[0]
-    return np.stack(
-        [*found, *partitioned_percentiles(abs(lines - middle[:, None]), np.array(_MEDIAN))]
-    )
+    with np.errstate(invalid="ignore"):
+        distances = abs(lines - ranked(lines, _MEDIAN)[0][:, np.newaxis])
+    return np.stack([*found, *ranked(distances, _MEDIAN)])
