@@ -80,6 +80,9 @@ def _sums(
     source: xr.Variable, frames: npt.NDArray[Any], groups: npt.NDArray[Any], deviations: bool
 ) -> tuple[npt.NDArray[np.float64], Any]:
     """Return sums of values and squares, and counts, (3, group, offset, column); and the shift."""
+    # Within a block of the recording, each offset of the windows of a group adds its frames through
+    # one row of a sparse matrix. Values are shifted by an early frame of their ROI before they are
+    # squared, so that nothing is lost to cancellation.
     n_columns = int(np.prod(source.shape[1:]))
     n_groups, n_offsets = int(groups.max(initial=0)) + 1, frames.shape[1]
     rows = chunk_rows(source)
@@ -130,8 +133,8 @@ def _block_sums(
     return np.stack([total, squares, count])
 
 
-def _weights(offset: npt.NDArray[Any], frame: npt.NDArray[Any], shape: tuple[int, int]) -> Any:
-    """Return how often each frame of a block stands at each offset: sparse (offset, frame)."""
+def _weights(place: npt.NDArray[Any], frame: npt.NDArray[Any], shape: tuple[int, int]) -> Any:
+    """Return how often each frame of a block stands at each place: sparse (place, frame)."""
     from scipy.sparse import coo_array
 
-    return coo_array((np.ones(len(frame)), (offset, frame)), shape=shape).tocsr()
+    return coo_array((np.ones(len(frame)), (place, frame)), shape=shape).tocsr()
