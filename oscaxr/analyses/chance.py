@@ -1,0 +1,271 @@
+"""What chance gives: permutations, p values and their intervals, the same for every analysis."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from oscaxr.errors import CriterionError, RenamedError
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+Tail = Literal["two", "high", "low"]
+
+ALPHA: Final = 0.05
+"""What is significant, before it is divided by the number of comparisons."""
+
+BLOCK_BYTES: Final = 64_000_000
+"""Memory for the permutations of one block, and what they are applied to."""
+
+BOOTSTRAPS: Final = 10_000
+"""The papers' number of bootstrap samples."""
+
+# Permutations drawn at once: few enough to stay in the processor's cache.
+_DRAWN: Final = 1_000
+# Sums are equal if they differ by less than this share of the largest.
+_ROUNDING: Final = 1e-12
+_TAILS: Final = ("two", "high", "low")
+_PUBLISHED_TAILS: Final = {"2": "two", "hi": "high", "lo": "low"}
+
+
+# -- random numbers ------------------------------------------------------------------------------
+def seed_of(seed: int | None) -> int:
+    """Return a seed, drawn anew for None: it belongs in the attributes of the result."""
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
+    if not _is_whole(seed) or seed < 0:
+        raise CriterionError(f"seed={seed!r}: it is a whole number, zero or more, or None")
+    return int(seed)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def generator(seed: int, *identity: int) -> np.random.Generator:
+    """Return the random numbers of a session, or a group: the same whatever else is analysed.
+
+    `identity` is what it is known by, such as the session id; it is mixed into the seed.
+    """
+    return np.random.default_rng((seed, *identity) if identity else seed)
+
+
+def check_permutations(permutations: int) -> int:
+    """Return a number of permutations, at least one."""
+    if not _is_whole(permutations) or permutations < 1:
+        raise CriterionError(f"permutations={permutations!r}: at least one is needed")
+    return int(permutations)
+
+
+def blocks(permutations: int, bytes_each: int) -> Iterator[int]:
+    """Divide permutations into blocks of bounded memory, and yield how many each has."""
+    step = max(1, BLOCK_BYTES // max(1, bytes_each))
+    for start in range(0, permutations, step):
+        yield min(step, permutations - start)
+
+
+def choices(random: np.random.Generator, count: int, n: int, k: int) -> Indices:
+    """Choose `k` of `n` at random, `count` times, each choice as likely as any other: (count, k).
+
+    The first steps of a shuffle (Fisher and Yates) of all permutations at once.
+    """
+    bounds = n - np.arange(k, dtype=np.uint64)
+    keys = random.integers(1 << 32, size=(count, k), dtype=np.uint32)
+    steps = ((keys * bounds) >> np.uint64(32)).astype(np.intp).T + np.arange(k)[:, None]
+    swapped = steps * count + np.arange(count)
+    pool = np.repeat(np.arange(n, dtype=np.int16 if n < 2**15 else np.int32), count)
+    chosen = np.empty((k, count), pool.dtype)
+    for step, places in enumerate(swapped):
+        chosen[step] = pool[places]
+        pool[places] = pool[step * count : (step + 1) * count]
+    return chosen.T.astype(np.intp)
+
+
+def choice_sums(random: np.random.Generator, permutations: int, values: Floats, k: int) -> Floats:
+    """Return the sums of `k` of the values (n,), chosen at random `permutations` times."""
+    n = len(values)
+    # To choose the others is the same, and takes fewer steps where they are few.
+    fewer = min(k, n - k)
+    sums = np.empty(permutations)
+    done = 0
+    for count in blocks(permutations, max(BLOCK_BYTES // _DRAWN, 8 * n + 48 * fewer)):
+        sums[done : done + count] = values[choices(random, count, n, fewer)].sum(axis=1)
+        done += count
+    return sums if fewer == k else np.asarray(values.sum() - sums)
+
+
+def difference_null(
+    random: np.random.Generator, permutations: int, values: Floats, n_second: int
+) -> Floats:
+    """Return the difference of means, second minus first, of values (n,) in random groups."""
+    n = len(values)
+    # Centred values lose nothing by rounding where the mean is far from zero.
+    centred = values - values.mean()
+    sums = choice_sums(random, permutations, centred, n_second)
+    return np.asarray(sums / n_second - (centred.sum() - sums) / (n - n_second))
+
+
+def label_blocks(
+    random: np.random.Generator, permutations: int, n: int, k: int, columns: int
+) -> Iterator[Floats]:
+    """Yield random labels, (permutations of a block, n): `k` of each row are 1, the others 0.
+
+    They are to be multiplied with values of `columns` columns.
+    """
+    for count in blocks(permutations, 8 * (3 * n + 4 * columns)):
+        labels = np.zeros((count, n))
+        done = 0
+        while done < count:
+            part = labels[done : done + _DRAWN]
+            np.put_along_axis(part, choices(random, len(part), n, k), 1.0, axis=1)
+            done += len(part)
+        yield labels
+
+
+def swap_sums(random: np.random.Generator, permutations: int, values: Floats) -> Floats:
+    """Return sums of values (n, columns) over a random half: each row is in it or not, by a coin.
+
+    Of shape (permutations, columns). Where the values are what exchanging the two members of a
+    pair changes, this is what exchanging them at random changes.
+    """
+    n, columns = values.shape
+    sums = np.empty((permutations, columns))
+    done = 0
+    for count in blocks(permutations, 12 * n + 8 * columns):
+        # Of a dtype whose stream does not depend on how many are drawn at once.
+        coins = random.integers(2, size=(count, n), dtype=np.uint32)
+        sums[done : done + count] = coins.astype(np.float64) @ values
+        done += count
+    return sums
+
+
+def bootstrap(
+    random: np.random.Generator,
+    values: Floats,
+    statistic: Callable[[Floats], Floats],
+    samples: int = BOOTSTRAPS,
+) -> Floats:
+    """Return a statistic of rows of the values (n, ...), drawn with replacement: (samples, ...).
+
+    The statistic takes (samples of a block, n, ...) and reduces the second dim.
+    """
+    n = len(values)
+    parts = [
+        statistic(values[random.integers(n, size=(count, n))])
+        for count in blocks(samples, 24 * max(1, values.size))
+    ]
+    return np.concatenate(parts)
+
+
+# -- p values ------------------------------------------------------------------------------------
+def check_tail(tail: str) -> Tail:
+    """Return which tails of a null distribution count."""
+    if tail in _TAILS:
+        return cast("Tail", tail)
+    if str(tail) in _PUBLISHED_TAILS:
+        raise RenamedError(f'tail={tail!r} is now tail="{_PUBLISHED_TAILS[str(tail)]}"')
+    raise CriterionError(f"tail={tail!r}: it is 'two', 'high' or 'low'")
+
+
+def check_comparisons(comparisons: int) -> int:
+    """Return a number of comparisons, at least one."""
+    if not _is_whole(comparisons) or comparisons < 1:
+        raise CriterionError(f"comparisons={comparisons!r}: a whole number, at least 1, is needed")
+    return int(comparisons)
+
+
+def share_below(observed: Any, null: Floats) -> Floats:
+    """Return the share of a null (permutation, ...) below what was observed, ties counting half.
+
+    Equal within rounding is equal. NaN where the observed value or a permuted one is NaN.
+    """
+    observed = np.asarray(observed, np.float64)
+    largest = np.maximum(np.abs(observed), np.abs(null).max(axis=0))
+    rounding = np.where(np.isfinite(largest), _ROUNDING * largest, 0.0)
+    below = (null < observed - rounding).mean(axis=0)
+    not_above = (null <= observed + rounding).mean(axis=0)
+    unknown = np.isnan(observed) | np.isnan(null).any(axis=0)
+    return np.where(unknown, np.nan, (below + not_above) / 2)
+
+
+def raw_p(share: Any, tail: Tail = "two") -> Floats:
+    """Return the share of the null at least as extreme, in the nearer tail if both count."""
+    share = np.asarray(share, np.float64)
+    sides = {"two": np.minimum(share, 1 - share), "high": 1 - share, "low": share}
+    return np.asarray(sides[check_tail(tail)])
+
+
+def corrected_p(raw: Any, tail: Tail = "two", comparisons: int = 1) -> Floats:
+    """Return p of a share of the null: for both tails, and all comparisons (Bonferroni)."""
+    factor = check_comparisons(comparisons) * (2 if check_tail(tail) == "two" else 1)
+    return np.minimum(np.asarray(raw, np.float64) * factor, 1.0)
+
+
+def check_resolution(
+    permutations: int, tail: Tail = "two", comparisons: int = 1, alpha: float = ALPHA
+) -> None:
+    """Refuse permutations too few for any to lie beyond the corrected bounds."""
+    share = alpha / check_comparisons(comparisons) / (2 if check_tail(tail) == "two" else 1)
+    # Rounding is no reason to refuse the number that the message asks for.
+    least = int(np.ceil(1 / share - 1e-9))
+    if permutations < least:
+        raise CriterionError(
+            f"{permutations} permutations cannot resolve p < {alpha:g} in {comparisons} "
+            f"comparison(s), tail={tail!r}: {least} or more are needed. Give more permutations, or "
+            "fewer comparisons"
+        )
+
+
+def null_interval(
+    null: Floats, tail: Tail = "two", comparisons: int = 1, alpha: float = ALPHA
+) -> Floats:
+    """Return the lower bound, the median and the upper bound of a null (permutation, ...).
+
+    Of shape (..., 3). What lies outside is significant after correction; with one tail, the other
+    bound is the null's extreme. NaN where a permuted value is NaN.
+    """
+    check_resolution(len(null), tail, comparisons, alpha)
+    outside = 100 * alpha / comparisons
+    bounds: dict[str, tuple[float, float, float]] = {
+        "two": (outside / 2, 50.0, 100 - outside / 2),
+        "high": (0.0, 50.0, 100 - outside),
+        "low": (outside, 50.0, 100.0),
+    }
+    return np.moveaxis(np.percentile(null, bounds[check_tail(tail)], axis=0), 0, -1)
+
+
+def q_values(p: Any) -> Floats:
+    """Return q of each p (Benjamini and Hochberg): the false discovery rate if it counts; NaN stay.
+
+    All p of the array are of one family.
+    """
+    from scipy.stats import false_discovery_control
+
+    p = np.asarray(p, np.float64)
+    known = ~np.isnan(p)
+    q = np.full(p.shape, np.nan)
+    if known.any():
+        q[known] = false_discovery_control(p[known])
+    return q
+
+
+# -- counts --------------------------------------------------------------------------------------
+def binomial_interval(n: Any, share: Any, comparisons: int = 1, alpha: float = ALPHA) -> Floats:
+    """Return lower bound, median and upper bound of the share of `n` that has a probability."""
+    from scipy.stats import binom
+
+    outside = alpha / check_comparisons(comparisons)
+    n, share = (np.asarray(part, np.float64)[..., None] for part in (n, share))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(binom.ppf([outside / 2, 0.5, 1 - outside / 2], n, share) / n, np.float64)
+
+
+def binomial_raw_p(count: Any, n: Any, share: float) -> Floats:
+    """Return how likely a count at least as extreme is, on its own side, if `share` is true."""
+    from scipy.stats import binom
+
+    count = np.asarray(count)
+    return np.asarray(
+        np.minimum(binom.cdf(count, n, share), binom.sf(count - 1, n, share)), np.float64
+    )
