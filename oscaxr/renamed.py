@@ -72,6 +72,17 @@ _ELSEWHERE: Final = {
 KEYWORDS: Final = {**_OPENING, **_SELECTING, **_EXTRACTING, **_ELSEWHERE}
 """What to write for a keyword that there was, or that the published tool has."""
 
+_WORDS: Final = {
+    "split": {
+        "by_exp": "unexpected",
+        "unexp_lock": "unexpected_onset",
+        "exp_lock": "expected_onset",
+        "stim_onset": "stimulus_onset",
+        "stim_offset": "stimulus_offset",
+    },
+}
+"""What the published tool's values of a keyword are here."""
+
 OPTIONS: Final = {"--sessions": "--table mouse_df.csv", "--runtype": "--run-type prod"}
 """What to write for an option of the command line."""
 
@@ -82,6 +93,12 @@ def renamed_keyword(name: str, accepted: Collection[str]) -> str:
     if now.partition("=")[0] not in accepted:
         now = next((call.format(now) for call, words in _CALLS if name in words), now)
     return f"{name}= is now {now}"
+
+
+def refuse_word(name: str, value: Any) -> None:
+    """Refuse a word of the published tool for a keyword, with the one that it is here."""
+    if isinstance(value, str) and value in _WORDS[name]:
+        raise RenamedError(f"{name}={value!r} is now {name}={_WORDS[name][value]!r}")
 
 
 def refuse_keywords(function: str, unknown: Collection[str], accepted: Collection[str]) -> None:
