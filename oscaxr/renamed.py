@@ -8,6 +8,24 @@ from typing import Any, Final, NoReturn
 
 from oscaxr.errors import RenamedError
 
+_USI: Final = (
+    "visual flow is integrated from 0 to 1 s of each segment (it was 0.6 s), or as the papers do, "
+    'with split="unexpected_onset"; and permutations, of which there were 1000, are to be asked for'
+)
+ANALYSES: Final = {
+    "unexpected_index": (
+        "oscaxr.analyses.discrimination_index (expected, unexpected, permutations=1000, seed=0)"
+    ),
+    "unexpected_index_of": (
+        f"oscaxr.analyses.usi (ds, stimulus, permutations=1000, seed=0): {_USI}"
+    ),
+    "tracked_unexpected_index": (
+        "oscaxr.analyses.usi (ds, stimulus, permutations=1000, seed=0, tracked=True) of each "
+        f"session, and oscaxr.align_tracked of what that gives: {_USI}"
+    ),
+}
+"""What to write for a name that ``oscaxr.analyses`` had."""
+
 NAMES: Final = {
     "sessions": 'oscaxr.session_table("mouse_df.csv")',
     "session_row": "oscaxr.sessions.table.session_row",
@@ -17,9 +35,7 @@ NAMES: Final = {
     "onset_pairs": "oscaxr.select.tables.onset_pairs (or the method: ds.osca.onset_pairs)",
     "patches_around": "oscaxr.select.tables.patches_around (or the method: ds.osca.patches_around)",
     "convert_frames": "oscaxr.select.frames.convert_frames (or the method: ds.osca.convert_frames)",
-    "unexpected_index": "oscaxr.analyses.unexpected_index",
-    "unexpected_index_of": "oscaxr.analyses.unexpected_index_of",
-    "tracked_unexpected_index": "oscaxr.analyses.tracked_unexpected_index",
+    **ANALYSES,
 }
 """What to write for a name that ``oscaxr`` had."""
 

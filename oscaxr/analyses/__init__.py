@@ -1,7 +1,18 @@
 """The analyses of the papers: sessions in, small labelled arrays out."""
 
-from oscaxr.analyses.splits import split
-from oscaxr.analyses.tracked import tracked_unexpected_index, unexpected_index_of
-from oscaxr.analyses.unexpected_index import unexpected_index
+from typing import NoReturn as _NoReturn
 
-__all__ = ["split", "tracked_unexpected_index", "unexpected_index", "unexpected_index_of"]
+from oscaxr.analyses.discrimination import discrimination_index
+from oscaxr.analyses.splits import split
+from oscaxr.analyses.usi import usi
+from oscaxr.errors import RenamedError as _RenamedError
+from oscaxr.renamed import ANALYSES as _ANALYSES
+
+
+def __getattr__(name: str) -> _NoReturn:
+    if name in _ANALYSES:
+        raise _RenamedError(f"oscaxr.analyses.{name} is now {_ANALYSES[name]}")
+    raise AttributeError(f"module 'oscaxr.analyses' has no attribute {name!r}")
+
+
+__all__ = ["discrimination_index", "split", "usi"]

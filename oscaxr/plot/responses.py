@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 import oscaxr.plot.axes as axes
-from oscaxr.analyses.tracked import EXPECTED_UNEXPECTED
+from oscaxr.analyses.splits import split
 from oscaxr.errors import CriterionError, MissingVariableError, WindowError
 from oscaxr.measure.quality import roi_dim
 from oscaxr.measure.statistics import mean, stats
@@ -15,8 +15,6 @@ from oscaxr.measure.transform import baseline as subtract_baseline
 from oscaxr.model import names as n
 from oscaxr.plot.axes import Artists
 from oscaxr.plot.stimulus import shade_gabor_frames
-from oscaxr.select.criteria import select_segments
-from oscaxr.select.sequences import sequences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -263,7 +261,8 @@ def expected_unexpected(
     Raises
     ------
     CriterionError
-        If `stimulus` is neither of these, or the two are different quantities.
+        If `stimulus` is neither of these, the session has no segments of one kind, or the two are
+        different quantities.
     PlotInputError
         If `data` are neither a session nor two arrays.
     WindowError
@@ -286,13 +285,13 @@ def expected_unexpected(
     """
     words = ("expected", "unexpected")
     if isinstance(data, xr.Dataset):
-        if stimulus not in EXPECTED_UNEXPECTED:
-            raise CriterionError(f"stimulus={stimulus!r} is none of {sorted(EXPECTED_UNEXPECTED)}")
         # Visual flow is unexpected from the first segment of a run on: the first are compared.
-        first = True if stimulus == n.VISFLOW else None
-        kinds = EXPECTED_UNEXPECTED[stimulus]
-        chosen = [select_segments(data, stimulus=stimulus, run_start=first, **k) for k in kinds]
-        pair = [sequences(data, name, part, pre=pre, post=post, scale=scale) for part in chosen]
+        found = split(
+            data, "unexpected", stimulus,
+            name=name, window=(-pre, post), integrated=False, scale=scale,
+            gabor_kappa=None, square_size=None, run_start=stimulus == n.VISFLOW,
+        )  # fmt: skip
+        pair = list(found.values())
         if stimulus == n.GABORS:
             words = ("expected (D)", "unexpected (U)")
     else:

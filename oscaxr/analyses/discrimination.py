@@ -1,0 +1,376 @@
+"""How each ROI tells two groups of responses apart: an index and its permutation percentile."""
+
+from collections.abc import Hashable, Iterator
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from oscaxr.analyses.chance import (
+    BLOCK_BYTES,
+    blocks,
+    check_permutations,
+    choices,
+    generator,
+    seed_of,
+)
+from oscaxr.errors import CriterionError, MissingVariableError, SessionMismatchError
+from oscaxr.model import names as n
+from oscaxr.model.invalid_rois import KEPT, Invalid, without_invalid
+
+Floats = npt.NDArray[np.float64]
+Operation = Literal["d-prime", "diff", "rel_diff"]
+
+OPERATIONS: Final = ("d-prime", "diff", "rel_diff")
+"""The indices of the papers."""
+GROUP: Final = "group"
+"""The dim of two groups of responses."""
+
+SIGNIFICANT_PERCENTILES: Final = (2.5, 97.5)
+"""An index whose percentile lies outside of these is significant."""
+
+# Sums over shuffled sequences are taken from centred responses of unit variance, so this bounds
+# the rounding of their means and variances whatever the unit of the responses.
+_ROUNDING: Final = 1e-13
+# Variances below this are rounding: the two groups of responses are constant.
+_NO_VARIANCE: Final = 1e-12
+
+# Permutations at once, so that what is computed of them stays in the processor's cache.
+_AT_ONCE: Final = 250
+
+_IDENTITY: Final = ("mouse_id", "session_id", n.ROI, n.ROI_ID, n.TRACKING_ID)
+_OTHER_SEQUENCE: Final = "_second_sequence"
+
+
+def discrimination_index(
+    first: xr.DataArray,
+    second: xr.DataArray,
+    *,
+    operation: Operation = "d-prime",
+    permutations: int = 0,
+    seed: int | None = None,
+    dim: Hashable = n.SEQUENCE,
+    invalid: Invalid | None = None,
+) -> xr.Dataset:
+    """Compare two groups of responses of each ROI: an index, and its percentile among permutations.
+
+    Parameters
+    ----------
+    first, second : xarray.DataArray
+        Integrated responses, such as the groups of :func:`split`, of dims (roi, sequence) or
+        (tracking_id, sequence) in any order, in memory or on dask. They may differ in the number
+        of sequences only. Any other dims are kept likewise.
+    operation : {"d-prime", "diff", "rel_diff"}, optional
+        What is computed of the means m and variances v (ddof 0) of the two groups:
+        (m2 - m1) / sqrt((v2 + v1) / 2), m2 - m1, or (m2 - m1) / (m2 + m1).
+    permutations : int, optional
+        How often the labels are shuffled over the sequences; 0 gives the index alone.
+    seed : int, optional
+        Seed of the shuffling, zero or more; drawn anew by default. The session id, where it is a
+        coordinate, is mixed into it, so that the shuffles of different sessions are independent.
+        The same seed gives the same shuffles for every ROI.
+    dim : str, optional
+        The dim that is shuffled, and goes.
+    invalid : {"drop", "keep"}, optional
+        What to do with ROIs that the session's files list as invalid (``listed_invalid``; original
+        layout): leave them out, with a note of how many, or keep them. By default they are kept
+        where they were when the sequences were extracted (the attribute ``invalid_rois_kept``),
+        and else left out.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over the dims that are left:
+
+        - ``index`` (float64): without unit; for ``"diff"`` in that of the responses;
+        - ``percentile`` (float64, 0 to 100) of the index among those of the permutations;
+        - ``significant`` (bool): the percentile is below 2.5 or above 97.5;
+        - ``n_sequences`` (int64, with the dim ``group``): how many responses there were.
+
+        Without permutations, no percentile and significance. The attributes ``operation``,
+        ``permutations`` and ``seed`` say how it was made.
+
+    Raises
+    ------
+    MissingVariableError
+        If an array lacks `dim`.
+    SessionMismatchError
+        If the two are not of the same ROIs, in the same order, of the same session.
+    CriterionError
+        If `operation` is not known, or `permutations` or `seed` is no number that it may be.
+
+    Notes
+    -----
+    The definitions of Gillon, Pina et al. (2024): permutations whose index equals the actual one
+    count half (within rounding: a tie is one whatever the order of summation).
+
+    A NaN response is left out of its ROI alone, whose labels are then shuffled over the others, so
+    that all permutations have as many responses of each group as the ROI really has. Where nothing
+    is left of either group, or a response is infinite, ``index`` and ``percentile`` are NaN, and so
+    they are of what has no such index: d-prime of responses that are all equal, the relative
+    difference of means whose sum is 0. Two constant, different groups have an infinite d-prime.
+
+    A result depends on the responses of its own ROI and on the seed, not on how many ROIs are
+    given at once, on chunks or on the memory available. Memory is bounded, beyond the responses
+    themselves, by blocks of permutations.
+
+    Examples
+    --------
+    >>> expected = xr.DataArray([[1.0, 2.0, 3.0, 2.0, 1.0, 3.0]], dims=("roi", "sequence"))
+    >>> unexpected = xr.DataArray([[7.0, 8.0, 9.0]], dims=("roi", "sequence"))
+    >>> found = discrimination_index(expected, unexpected, permutations=200, seed=0)
+    >>> found["index"].values.round(3), found["significant"].values
+    (array([7.348]), array([ True]))
+    """
+    if operation not in OPERATIONS:
+        words = ", ".join(map(repr, OPERATIONS))
+        raise CriterionError(f"operation={operation!r} is not known; it may be {words}")
+    _require(first, second, dim)
+    told: dict[str, Any] = {"operation": operation, "permutations": 0}
+    if permutations != 0:
+        told |= {"permutations": check_permutations(permutations), "seed": seed_of(seed)}
+    if invalid is None and any(KEPT in one.attrs for one in (first, second)):
+        invalid = "keep"
+    first, second = (without_invalid(one, invalid) for one in (first, second))
+    bare = [array.drop_vars(_along(array, dim)) for array in (first, second)]
+    session = first.coords.get("session_id")
+    kwargs = {
+        "operation": operation,
+        "permutations": told["permutations"],
+        "seed": (told.get("seed", 0), *([int(session)] if session is not None else [])),
+    }
+    parts = xr.apply_ufunc(
+        _compare,
+        bare[0],
+        bare[1].rename({dim: _OTHER_SEQUENCE}),
+        kwargs=kwargs,
+        input_core_dims=[[dim], [_OTHER_SEQUENCE]],
+        output_core_dims=[[], [], [], [GROUP]],
+        join="exact",
+        dask="parallelized",
+        output_dtypes=[np.float64, np.float64, np.bool_, np.int64],
+        dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {GROUP: 2}},
+    )
+    dims = [other for other in first.dims if other != dim]
+    result = xr.Dataset(
+        {
+            name: part.transpose(GROUP, *dims, missing_dims="ignore").assign_attrs(attrs)
+            for (name, attrs), part in zip(_ATTRS.items(), parts, strict=True)
+        },
+        attrs=told,
+    )
+    if operation == "diff":
+        result["index"].attrs["units"] = first.attrs.get("units", "1")
+    result = result.assign_coords({GROUP: ["first", "second"]})
+    return result if told["permutations"] else result.drop_vars(["percentile", "significant"])
+
+
+_ATTRS: Final[dict[str, dict[str, str]]] = {
+    "index": {"long_name": "discrimination index", "units": "1"},
+    "percentile": {
+        "long_name": "percentile of the index",
+        "units": "1",
+        "comment": "in the distribution of the index over permutations, ties counting half",
+    },
+    "significant": {
+        "long_name": "index is significant",
+        "comment": "percentile below 2.5 or above 97.5",
+    },
+    "n_sequences": {"long_name": "number of responses"},
+}
+
+
+def _require(first: xr.DataArray, second: xr.DataArray, dim: Hashable) -> None:
+    """Refuse arrays that cannot be of the same ROIs."""
+    both = (first, second)
+    for name, array in zip(("first", "second"), both, strict=True):
+        if dim not in array.dims:
+            raise MissingVariableError(
+                f"the {name} responses have no dim {dim!r}, but {array.dims}"
+            )
+    problems = []
+    sizes = [{str(d): size for d, size in one.sizes.items() if d != dim} for one in both]
+    if sizes[0] != sizes[1]:
+        problems.append(f"their sizes are {sizes[0]} and {sizes[1]}")
+    else:
+        names = {*_IDENTITY, *sizes[0]}
+        problems += [
+            f"their coordinates {name!r} differ"
+            for name in sorted(names)
+            if name in first.coords
+            and name in second.coords
+            and not first[name].variable.equals(second[name].variable)
+        ]
+    if problems:
+        raise SessionMismatchError(
+            f"the two groups of responses are not of the same ROIs: {'; '.join(problems)}. "
+            "Take both from one session, in the same way"
+        )
+
+
+def _along(array: xr.DataArray, dim: Hashable) -> list[Hashable]:
+    return [name for name, coord in array.coords.items() if dim in coord.dims]
+
+
+class _Columns(NamedTuple):
+    """Responses (sequence, ROI) of ROIs that lack the same sequences, centred, of unit variance."""
+
+    # The last `n_second` are of the second group. The responses are `scale` x (values + `offset`).
+    values: Floats
+    n_second: int
+    offset: Floats
+    scale: Floats
+
+
+def _compare(
+    first: Floats,
+    second: Floats,
+    operation: Operation,
+    permutations: int,
+    seed: tuple[int, ...],
+) -> tuple[npt.NDArray[Any], ...]:
+    """Return index, percentile, significance and counts of arrays of dims (..., sequence)."""
+    shape = first.shape[:-1]
+    n_first = first.shape[-1]
+    n_columns = int(np.prod(shape))
+    found = np.full((2, n_columns), np.nan)
+    counts = np.zeros((n_columns, 2), np.int64)
+    step = max(1, BLOCK_BYTES // (8 * 4 * max(1, n_first + second.shape[-1])))
+    flat = [part.reshape(n_columns, part.shape[-1]) for part in (first, second)]
+    for start in range(0, n_columns, step):
+        block = slice(start, start + step)
+        responses = np.concatenate([part[block].T for part in flat], dtype=np.float64)
+        present = ~np.isnan(responses)
+        counts[block] = np.stack([present[:n_first].sum(0), present[n_first:].sum(0)], axis=1)
+        for rows, columns in _patterns(responses, present, n_first, operation):
+            group = _standardised(responses[np.ix_(rows, columns)], int((rows >= n_first).sum()))
+            found[0, start + columns] = _index(group, operation)
+            if permutations:
+                random = generator(*seed)
+                percentile = _percentile(group, operation, permutations, random)
+                found[1, start + columns] = percentile
+    index, percentile = found
+    percentile[np.isnan(index)] = np.nan
+    low, high = SIGNIFICANT_PERCENTILES
+    significant = (percentile < low) | (percentile > high)
+    flat_results = (index, percentile, significant)
+    return *(part.reshape(shape) for part in flat_results), counts.reshape(*shape, 2)
+
+
+def _patterns(
+    responses: Floats, present: npt.NDArray[np.bool_], n_first: int, operation: Operation
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """Yield the sequences and the ROIs that have just these, leaving out those without an index."""
+    # Infinite responses have no mean; equal ones no variance and no difference.
+    usable = ~np.isinf(responses).any(axis=0)
+    usable &= present[:n_first].any(axis=0) & present[n_first:].any(axis=0)
+    if operation == "d-prime":
+        least = np.where(present, responses, np.inf).min(axis=0, initial=np.inf)
+        usable &= (present & (responses != least)).any(axis=0)
+    columns = np.flatnonzero(usable)
+    if not columns.size:
+        return
+    if present[:, columns].all():
+        yield np.arange(len(present)), columns
+        return
+    patterns, inverse = np.unique(present[:, columns], axis=1, return_inverse=True)
+    for number, pattern in enumerate(patterns.T):
+        yield np.flatnonzero(pattern), columns[inverse.ravel() == number]
+
+
+def _standardised(values: Floats, n_second: int) -> _Columns:
+    """Centre each column and give it unit variance; constant ones become zeros."""
+    largest = _or_one(np.abs(values).max(axis=0))
+    values = values / largest
+    centre = values.mean(axis=0)
+    values -= np.where(np.ptp(values, axis=0) == 0, values[0], centre)
+    deviation = _or_one(np.abs(values).max(axis=0))
+    values /= deviation
+    spread = _or_one(np.sqrt(np.mean(np.square(values), axis=0)))
+    scale = deviation * spread
+    return _Columns(values / spread, n_second, centre / scale, largest * scale)
+
+
+def _or_one(values: Floats) -> Floats:
+    return np.where(values > 0, values, 1.0)
+
+
+def _index(group: _Columns, operation: Operation) -> Floats:
+    """Return the index of each column."""
+    parts = group.values[: -group.n_second], group.values[-group.n_second :]
+    if operation != "d-prime":
+        index, _ = _of_sums(parts[1].sum(axis=0), group.values.sum(axis=0), group, operation)
+        return index * group.scale if operation == "diff" else index
+    means = [part.mean(axis=0) for part in parts]
+    # The mean of equal values may be off by a bit, and their variance then not quite 0.
+    variances = [np.where(np.ptp(part, axis=0) == 0, 0.0, part.var(axis=0)) for part in parts]
+    with np.errstate(divide="ignore"):
+        return np.asarray((means[1] - means[0]) / np.sqrt((variances[0] + variances[1]) / 2))
+
+
+def _percentile(
+    group: _Columns, operation: Operation, permutations: int, random: np.random.Generator
+) -> Floats:
+    """Return the percentile of each column's index among those of shuffled labels."""
+    values, n_second = group.values, group.n_second
+    n_columns = values.shape[1]
+    if operation == "d-prime":
+        values = np.concatenate([values, np.square(values)], axis=1)
+    totals = values.sum(axis=0)
+    index, denominator = _of_sums(values[-n_second:].sum(axis=0), totals, group, operation)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        tolerance = _ROUNDING * (1 / np.abs(denominator) + np.abs(index) / np.square(denominator))
+    tolerance = np.where(denominator == 0, 0.0, tolerance)
+    low, high = index - tolerance, index + tolerance
+    below, not_above, unknown = np.zeros((3, n_columns))
+    for sums in _shuffled_sums(random, permutations, values, n_second):
+        shuffled, _ = _of_sums(sums, totals, group, operation)
+        below += (shuffled < low).sum(axis=0)
+        not_above += (shuffled <= high).sum(axis=0)
+        unknown += np.isnan(shuffled).sum(axis=0)
+    percentile: Floats = (below + not_above) * (50.0 / permutations)
+    return np.where(unknown > 0, np.nan, percentile)
+
+
+def _shuffled_sums(
+    random: np.random.Generator, permutations: int, values: Floats, k: int
+) -> Iterator[Floats]:
+    """Yield, block by block, the sums of `k` rows chosen at random: (permutation, column)."""
+    from scipy.sparse import csr_array
+
+    n_rows, n_columns = values.shape
+    # To choose the others is the same, and takes fewer steps where they are few.
+    fewer = min(k, n_rows - k)
+    each = max(BLOCK_BYTES // _AT_ONCE, 64 * fewer + 8 * n_rows + 48 * n_columns)
+    for count in blocks(permutations, each):
+        chosen = choices(random, count, n_rows, fewer).astype(np.int32).ravel()
+        starts = np.arange(0, chosen.size + 1, fewer, dtype=np.int32)
+        # Few of the labels are 1: a sparse product is twice as fast as a dense one.
+        labels = csr_array((np.ones(chosen.size), chosen, starts), shape=(count, n_rows))
+        sums = np.asarray(labels @ values)
+        yield sums if fewer == k else values.sum(axis=0) - sums
+
+
+def _of_sums(
+    sums: Floats, totals: Floats, group: _Columns, operation: Operation
+) -> tuple[Floats, Floats]:
+    """Return the index, but for its unit, and what was divided by, from sums over the second."""
+    n_rows, n_columns = group.values.shape
+    second = sums / group.n_second
+    first = (totals - sums) / (n_rows - group.n_second)
+    difference = second[..., :n_columns] - first[..., :n_columns]
+    if operation == "diff":
+        return difference, np.ones_like(difference)
+    if operation == "rel_diff":
+        denominator = second + first + 2 * group.offset
+        rounding = _ROUNDING * (1 + np.abs(2 * group.offset))
+        denominator = np.where(np.abs(denominator) > rounding, denominator, np.nan)
+    else:
+        # Sums of responses and of their squares are side by side.
+        squares = (second + first)[..., n_columns:]
+        means = np.square(second[..., :n_columns]) + np.square(first[..., :n_columns])
+        variance = (squares - means) / 2
+        denominator = np.sqrt(np.where(variance < _NO_VARIANCE, 0.0, variance))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return difference / denominator, denominator
