@@ -3,6 +3,7 @@
 from typing import NoReturn as _NoReturn
 
 from oscaxr.analyses.discrimination import discrimination_index
+from oscaxr.analyses.mean_responses import frame_responses, mean_traces, response_difference
 from oscaxr.analyses.splits import split
 from oscaxr.analyses.usi import usi
 from oscaxr.errors import RenamedError as _RenamedError
@@ -15,4 +16,11 @@ def __getattr__(name: str) -> _NoReturn:
     raise AttributeError(f"module 'oscaxr.analyses' has no attribute {name!r}")
 
 
-__all__ = ["discrimination_index", "split", "usi"]
+__all__ = [
+    "discrimination_index",
+    "frame_responses",
+    "mean_traces",
+    "response_difference",
+    "split",
+    "usi",
+]
