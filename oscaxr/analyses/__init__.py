@@ -2,6 +2,7 @@
 
 from typing import NoReturn as _NoReturn
 
+from oscaxr.analyses.behaviour import block_responses
 from oscaxr.analyses.discrimination import discrimination_index
 from oscaxr.analyses.mean_responses import frame_responses, mean_traces, response_difference
 from oscaxr.analyses.splits import split
@@ -17,6 +18,7 @@ def __getattr__(name: str) -> _NoReturn:
 
 
 __all__ = [
+    "block_responses",
     "discrimination_index",
     "frame_responses",
     "mean_traces",

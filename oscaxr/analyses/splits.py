@@ -50,7 +50,8 @@ REFERENCE: Final[dict[str, dict[str, Any]]] = {n.GABORS: {"gabor_frame": ["D", "
 
 Numbers = npt.NDArray[np.int64]
 
-_RESPONSE: Final[dict[str, Window]] = {n.GABORS: (0.0, 0.6), n.VISFLOW: (0.0, 1.0)}
+RESPONSE: Final[dict[str, Window]] = {n.GABORS: (0.0, 0.6), n.VISFLOW: (0.0, 1.0)}
+"""Where the response to a segment begins and ends, s."""
 _AROUND: Final[Window] = (-2.0, 2.0)
 
 
@@ -193,7 +194,7 @@ def _window(window: Any, split: str, stimulus: str) -> Window:
     """Return where the windows begin and end."""
     is_cut = split != "unexpected"
     if window is None:
-        return _AROUND if is_cut else _RESPONSE[stimulus]
+        return _AROUND if is_cut else RESPONSE[stimulus]
     if np.shape(window) != (2,):
         raise WindowError(f"window={window!r}: give where it begins and ends, as in (-0.9, 0.6)")
     start, stop = window
