@@ -5,6 +5,7 @@ from typing import NoReturn as _NoReturn
 from oscaxr.analyses.behaviour import block_responses
 from oscaxr.analyses.discrimination import discrimination_index
 from oscaxr.analyses.mean_responses import frame_responses, mean_traces, response_difference
+from oscaxr.analyses.responsive import responsive_rois
 from oscaxr.analyses.splits import split
 from oscaxr.analyses.usi import usi
 from oscaxr.errors import RenamedError as _RenamedError
@@ -23,6 +24,7 @@ __all__ = [
     "frame_responses",
     "mean_traces",
     "response_difference",
+    "responsive_rois",
     "split",
     "usi",
 ]
