@@ -11,6 +11,7 @@ from how_many import examples
 from oscaxr.arrays.columns import time_blocks
 from oscaxr.errors import MissingVariableError, WindowError
 from oscaxr.measure import invalid_rois, quality, roi_correlations, snr
+from recorded_analyses import EACH_SESSION, Recorded
 
 tables = hnp.arrays(
     st.sampled_from([np.float32, np.float64]),
@@ -141,6 +142,17 @@ def test_invalid_rois_are_those_with_nan_or_inf(table, budget, turned):
     assert found.dims == ("roi",)
     np.testing.assert_array_equal(found.roi, dff.roi)
     xr.testing.assert_identical(invalid_rois(dff.to_dataset()), found)
+
+
+@pytest.mark.parametrize("number", EACH_SESSION)
+def test_recorded_quality_and_correlations(shared, number):
+    recorded = Recorded(shared, number)
+    with recorded.ds as ds:
+        found = snr(ds)
+        for name, word in (("snr", "snr"), ("signal", "signal_mean")):
+            np.testing.assert_allclose(found[name], recorded[word], rtol=1e-9)
+        correlations = roi_correlations(ds)
+    np.testing.assert_allclose(correlations, recorded["correlations"], rtol=1e-9, atol=1e-9)
 
 
 def test_tracked_sessions_work_too():
