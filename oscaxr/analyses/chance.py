@@ -23,6 +23,7 @@ BOOTSTRAPS: Final = 10_000
 
 # Permutations drawn at once: few enough to stay in the processor's cache.
 _DRAWN: Final = 1_000
+_SUMMED: Final = 250
 # Sums are equal if they differ by less than this share of the largest.
 _ROUNDING: Final = 1e-12
 _TAILS: Final = ("two", "high", "low")
@@ -106,21 +107,27 @@ def difference_null(
     return np.asarray(sums / n_second - (centred.sum() - sums) / (n - n_second))
 
 
-def label_blocks(
+def choice_blocks(
     random: np.random.Generator, permutations: int, n: int, k: int, columns: int
-) -> Iterator[Floats]:
-    """Yield random labels, (permutations of a block, n): `k` of each row are 1, the others 0.
+) -> Iterator[Indices]:
+    """Yield the `k` of `n` of a block of permutations, (permutations of a block, k).
 
-    They are to be multiplied with values of `columns` columns.
+    They are to be summed over, in `columns` columns.
     """
-    for count in blocks(permutations, 8 * (3 * n + 4 * columns)):
-        labels = np.zeros((count, n))
-        done = 0
-        while done < count:
-            part = labels[done : done + _DRAWN]
-            np.put_along_axis(part, choices(random, len(part), n, k), 1.0, axis=1)
-            done += len(part)
-        yield labels
+    # Few enough for what is computed of the sums to stay in the processor's cache, too.
+    for count in blocks(permutations, max(BLOCK_BYTES // _SUMMED, 64 * k + 48 * columns)):
+        yield choices(random, count, n, k)
+
+
+def sums_of(chosen: Indices, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return sums of the chosen rows (permutation, k) of values (n, column), in their precision."""
+    from scipy.sparse import csr_array
+
+    count, k = chosen.shape
+    starts = np.arange(count + 1, dtype=np.int32) * k
+    labels = (np.ones(chosen.size, values.dtype), chosen.astype(np.int32).ravel(), starts)
+    # Few of the labels are 1: a sparse product is twice as fast as a dense one.
+    return np.asarray(csr_array(labels, (count, len(values))) @ values)
 
 
 def swap_sums(random: np.random.Generator, permutations: int, values: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """How each ROI tells two groups of responses apart: an index and its permutation percentile."""
 
 from collections.abc import Hashable, Iterator
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -9,18 +9,21 @@ import xarray as xr
 
 from oscaxr.analyses.chance import (
     BLOCK_BYTES,
-    blocks,
     check_permutations,
-    choices,
     generator,
     seed_of,
+)
+from oscaxr.analyses.shuffled_indices import (
+    Operation,
+    index_of,
+    percentile_of,
+    standardised,
 )
 from oscaxr.errors import CriterionError, MissingVariableError, SessionMismatchError
 from oscaxr.model import names as n
 from oscaxr.model.invalid_rois import KEPT, Invalid, without_invalid
 
 Floats = npt.NDArray[np.float64]
-Operation = Literal["d-prime", "diff", "rel_diff"]
 
 OPERATIONS: Final = ("d-prime", "diff", "rel_diff")
 """The indices of the papers."""
@@ -29,15 +32,6 @@ GROUP: Final = "group"
 
 SIGNIFICANT_PERCENTILES: Final = (2.5, 97.5)
 """An index whose percentile lies outside of these is significant."""
-
-# Sums over shuffled sequences are taken from centred responses of unit variance, so this bounds
-# the rounding of their means and variances whatever the unit of the responses.
-_ROUNDING: Final = 1e-13
-# Variances below this are rounding: the two groups of responses are constant.
-_NO_VARIANCE: Final = 1e-12
-
-# Permutations at once, so that what is computed of them stays in the processor's cache.
-_AT_ONCE: Final = 250
 
 _IDENTITY: Final = ("mouse_id", "session_id", n.ROI, n.ROI_ID, n.TRACKING_ID)
 _OTHER_SEQUENCE: Final = "_second_sequence"
@@ -213,16 +207,6 @@ def _along(array: xr.DataArray, dim: Hashable) -> list[Hashable]:
     return [name for name, coord in array.coords.items() if dim in coord.dims]
 
 
-class _Columns(NamedTuple):
-    """Responses (sequence, ROI) of ROIs that lack the same sequences, centred, of unit variance."""
-
-    # The last `n_second` are of the second group. The responses are `scale` x (values + `offset`).
-    values: Floats
-    n_second: int
-    offset: Floats
-    scale: Floats
-
-
 def _compare(
     first: Floats,
     second: Floats,
@@ -244,11 +228,11 @@ def _compare(
         present = ~np.isnan(responses)
         counts[block] = np.stack([present[:n_first].sum(0), present[n_first:].sum(0)], axis=1)
         for rows, columns in _patterns(responses, present, n_first, operation):
-            group = _standardised(responses[np.ix_(rows, columns)], int((rows >= n_first).sum()))
-            found[0, start + columns] = _index(group, operation)
+            group = standardised(responses[np.ix_(rows, columns)], int((rows >= n_first).sum()))
+            found[0, start + columns] = index_of(group, operation)
             if permutations:
                 random = generator(*seed)
-                percentile = _percentile(group, operation, permutations, random)
+                percentile = percentile_of(group, operation, permutations, random)
                 found[1, start + columns] = percentile
     index, percentile = found
     percentile[np.isnan(index)] = np.nan
@@ -277,100 +261,3 @@ def _patterns(
     patterns, inverse = np.unique(present[:, columns], axis=1, return_inverse=True)
     for number, pattern in enumerate(patterns.T):
         yield np.flatnonzero(pattern), columns[inverse.ravel() == number]
-
-
-def _standardised(values: Floats, n_second: int) -> _Columns:
-    """Centre each column and give it unit variance; constant ones become zeros."""
-    largest = _or_one(np.abs(values).max(axis=0))
-    values = values / largest
-    centre = values.mean(axis=0)
-    values -= np.where(np.ptp(values, axis=0) == 0, values[0], centre)
-    deviation = _or_one(np.abs(values).max(axis=0))
-    values /= deviation
-    spread = _or_one(np.sqrt(np.mean(np.square(values), axis=0)))
-    scale = deviation * spread
-    return _Columns(values / spread, n_second, centre / scale, largest * scale)
-
-
-def _or_one(values: Floats) -> Floats:
-    return np.where(values > 0, values, 1.0)
-
-
-def _index(group: _Columns, operation: Operation) -> Floats:
-    """Return the index of each column."""
-    parts = group.values[: -group.n_second], group.values[-group.n_second :]
-    if operation != "d-prime":
-        index, _ = _of_sums(parts[1].sum(axis=0), group.values.sum(axis=0), group, operation)
-        return index * group.scale if operation == "diff" else index
-    means = [part.mean(axis=0) for part in parts]
-    # The mean of equal values may be off by a bit, and their variance then not quite 0.
-    variances = [np.where(np.ptp(part, axis=0) == 0, 0.0, part.var(axis=0)) for part in parts]
-    with np.errstate(divide="ignore"):
-        return np.asarray((means[1] - means[0]) / np.sqrt((variances[0] + variances[1]) / 2))
-
-
-def _percentile(
-    group: _Columns, operation: Operation, permutations: int, random: np.random.Generator
-) -> Floats:
-    """Return the percentile of each column's index among those of shuffled labels."""
-    values, n_second = group.values, group.n_second
-    n_columns = values.shape[1]
-    if operation == "d-prime":
-        values = np.concatenate([values, np.square(values)], axis=1)
-    totals = values.sum(axis=0)
-    index, denominator = _of_sums(values[-n_second:].sum(axis=0), totals, group, operation)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        tolerance = _ROUNDING * (1 / np.abs(denominator) + np.abs(index) / np.square(denominator))
-    tolerance = np.where(denominator == 0, 0.0, tolerance)
-    low, high = index - tolerance, index + tolerance
-    below, not_above, unknown = np.zeros((3, n_columns))
-    for sums in _shuffled_sums(random, permutations, values, n_second):
-        shuffled, _ = _of_sums(sums, totals, group, operation)
-        below += (shuffled < low).sum(axis=0)
-        not_above += (shuffled <= high).sum(axis=0)
-        unknown += np.isnan(shuffled).sum(axis=0)
-    percentile: Floats = (below + not_above) * (50.0 / permutations)
-    return np.where(unknown > 0, np.nan, percentile)
-
-
-def _shuffled_sums(
-    random: np.random.Generator, permutations: int, values: Floats, k: int
-) -> Iterator[Floats]:
-    """Yield, block by block, the sums of `k` rows chosen at random: (permutation, column)."""
-    from scipy.sparse import csr_array
-
-    n_rows, n_columns = values.shape
-    # To choose the others is the same, and takes fewer steps where they are few.
-    fewer = min(k, n_rows - k)
-    each = max(BLOCK_BYTES // _AT_ONCE, 64 * fewer + 8 * n_rows + 48 * n_columns)
-    for count in blocks(permutations, each):
-        chosen = choices(random, count, n_rows, fewer).astype(np.int32).ravel()
-        starts = np.arange(0, chosen.size + 1, fewer, dtype=np.int32)
-        # Few of the labels are 1: a sparse product is twice as fast as a dense one.
-        labels = csr_array((np.ones(chosen.size), chosen, starts), shape=(count, n_rows))
-        sums = np.asarray(labels @ values)
-        yield sums if fewer == k else values.sum(axis=0) - sums
-
-
-def _of_sums(
-    sums: Floats, totals: Floats, group: _Columns, operation: Operation
-) -> tuple[Floats, Floats]:
-    """Return the index, but for its unit, and what was divided by, from sums over the second."""
-    n_rows, n_columns = group.values.shape
-    second = sums / group.n_second
-    first = (totals - sums) / (n_rows - group.n_second)
-    difference = second[..., :n_columns] - first[..., :n_columns]
-    if operation == "diff":
-        return difference, np.ones_like(difference)
-    if operation == "rel_diff":
-        denominator = second + first + 2 * group.offset
-        rounding = _ROUNDING * (1 + np.abs(2 * group.offset))
-        denominator = np.where(np.abs(denominator) > rounding, denominator, np.nan)
-    else:
-        # Sums of responses and of their squares are side by side.
-        squares = (second + first)[..., n_columns:]
-        means = np.square(second[..., :n_columns]) + np.square(first[..., :n_columns])
-        variance = (squares - means) / 2
-        denominator = np.sqrt(np.where(variance < _NO_VARIANCE, 0.0, variance))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return difference / denominator, denominator

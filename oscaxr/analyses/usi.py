@@ -4,7 +4,8 @@ from typing import Any
 
 import xarray as xr
 
-from oscaxr.analyses.discrimination import GROUP, Operation, discrimination_index
+from oscaxr.analyses.discrimination import GROUP, discrimination_index
+from oscaxr.analyses.shuffled_indices import Operation
 from oscaxr.analyses.splits import Split
 from oscaxr.analyses.splits import split as split_session
 from oscaxr.model import names as n

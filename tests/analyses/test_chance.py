@@ -78,12 +78,18 @@ def test_sums_of_swaps_equal_a_plain_loop(values):
         np.testing.assert_allclose(sums, plain, atol=1e-12)
 
 
-def test_labels_choose_as_many_in_each_row_as_asked():
-    labels = np.concatenate(list(chance.label_blocks(chance.generator(2), 2500, 9, 4, 3)))
-    assert labels.shape == (2500, 9)
-    assert set(np.unique(labels)) == {0.0, 1.0}
-    np.testing.assert_array_equal(labels.sum(axis=1), 4)
-    np.testing.assert_allclose(labels.mean(axis=0), 4 / 9, atol=0.05)
+@given(st.integers(1, 9), st.integers(0, 8), st.integers(0, 3))
+def test_sums_of_blocks_of_choices_equal_a_plain_loop(n, k, seed):
+    k = min(k, n)
+    values = np.random.default_rng(seed).normal(size=(n, 3))
+    blocks = chance.choice_blocks(chance.generator(seed), 700, n, k, 3)
+    sums = np.concatenate([chance.sums_of(chosen, values) for chosen in blocks])
+    random = chance.generator(seed)
+    for row in sums:
+        (chosen,) = chance.choices(random, 1, n, k)
+        wanted = sum((values[place] for place in chosen), np.zeros(3))
+        np.testing.assert_allclose(row, wanted, rtol=1e-12, atol=1e-12)
+    assert chance.sums_of(chosen[None], values.astype(np.float32)).dtype == np.float32
 
 
 @pytest.mark.parametrize("n_bytes", [1, 3_000, 10**9])
@@ -96,7 +102,7 @@ def test_same_numbers_whatever_the_blocks(n_bytes, monkeypatch):
         yield chance.bootstrap(
             chance.generator(5), values[:, 0], lambda rows: rows.mean(axis=1), 99
         )
-        yield np.concatenate(list(chance.label_blocks(chance.generator(5), 1234, 11, 5, 2)))
+        yield np.concatenate(list(chance.choice_blocks(chance.generator(5), 1234, 11, 5, 2)))
 
     before = list(all_of_them())
     monkeypatch.setattr(chance, "BLOCK_BYTES", n_bytes)
