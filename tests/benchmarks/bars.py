@@ -56,6 +56,8 @@ BARS: Final[dict[str, dict[str, Bar]]] = {
     "windows: plain quantile": {ANY: MEDIANS},
     "windows: chunks={}, plain mean": {ANY: CHUNKED},
     "windows: chunks={}, stats": {ANY: CHUNKED},
+    # -- analyses
+    "USI, 10,000 permutations": {ANY: Bar(1 / 100, 1 / 300, megabytes=500, seconds=1.2)},
     # -- bounded memory
     "responses, a row a segment": {ANY: BOUNDED},
     "traces interpolated to 10 Hz": {ANY: BOUNDED},

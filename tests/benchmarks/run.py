@@ -22,6 +22,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+import analysing
 import exporting
 import many
 import original
@@ -31,7 +32,7 @@ import starting
 from bars import Bar, bar_of
 from task import LAYOUTS, ROIS, TASKS, Case, Row, child, chosen, measure
 
-MODULES = (starting, reading, reducing, exporting, original, many)  # which fill TASKS
+MODULES = (starting, reading, reducing, exporting, original, many, analysing)  # which fill TASKS
 COLUMNS = ("task", "layout", "ratio", "must", "goal", "seconds", "peak memory, MB")
 
 
