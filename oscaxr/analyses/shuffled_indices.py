@@ -133,12 +133,13 @@ def percentile_of(
     tolerance = np.where(divisor == 0, 0.0, tolerance)
     bounds = index - tolerance, index + tolerance
     powers = [values, np.square(values)] if operation == "d-prime" else [values]
-    single = np.concatenate(powers, axis=1, dtype=np.float32)
+    single = [one.astype(np.float32) for one in powers]
     small = index.astype(np.float32), offset.astype(np.float32)
     twice, unknown = np.zeros((2, n_columns))
-    for chosen in choice_blocks(random, permutations, n_rows, how.n_chosen, single.shape[1]):
+    for chosen in choice_blocks(random, permutations, n_rows, how.n_chosen, 2 * n_columns):
         # Nearly all are decided in single precision, which takes half the time.
-        is_below, is_open = _decided(sums_of(chosen, single), how, *small)
+        coarse = [sums_of(chosen, one) for one in single]
+        is_below, is_open = _decided(coarse, how, *small)
         twice += 2.0 * np.count_nonzero(is_below, axis=0)
         rows, columns = np.nonzero(is_open)
         step = max(1, BLOCK_BYTES // (64 * how.n_chosen))
@@ -155,15 +156,14 @@ def percentile_of(
 
 
 def _decided(
-    sums: npt.NDArray[np.float32],
+    sums: list[npt.NDArray[np.float32]],
     how: _Sums,
     index: npt.NDArray[np.float32],
     offset: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Return which shuffled indices are clearly below the index, and which are not clear."""
-    n_columns = len(index)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        difference, divisor = how.quotient(sums[:, :n_columns], sums[:, n_columns:], offset)
+        difference, divisor = how.quotient(sums[0], sums[-1], offset)
         difference /= divisor
         rounding = how.rounding(difference, divisor, offset)
         rounding += 4 * _SINGLE * np.abs(index)

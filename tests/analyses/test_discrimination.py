@@ -150,6 +150,17 @@ def test_same_result_whatever_the_blocks(n_bytes, monkeypatch):
     xr.testing.assert_identical(again.drop_vars("index"), whole.drop_vars("index"))
 
 
+@pytest.mark.parametrize("threads", [1, 3, 20])
+def test_same_result_whatever_the_number_of_threads(threads, monkeypatch):
+    random = np.random.default_rng(3)
+    first, second = random.normal(size=(9, 30)), random.normal(size=(9, 7))
+    first[4, 3] = second[4, 2] = first[6, 3] = np.nan
+    whole = discrimination_index(responses(first), responses(second), permutations=97, seed=4)
+    monkeypatch.setenv("OSCAXR_THREADS", str(threads))
+    again = discrimination_index(responses(first), responses(second), permutations=97, seed=4)
+    xr.testing.assert_allclose(again, whole, rtol=1e-12)
+
+
 def test_same_result_on_dask_and_for_one_roi():
     random = np.random.default_rng(5)
     expected, unexpected = random.normal(size=(7, 30)), random.normal(size=(7, 8))

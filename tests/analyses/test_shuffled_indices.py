@@ -69,10 +69,10 @@ def test_single_precision_decides_rightly_and_nearly_all(operation, n_second):
     chosen = chance.choices(chance.generator(1), 3000, 800, fewer)
     fine = [chance.sums_of(chosen, responses.values**power) for power in (1, 2)]
     exact = np.divide(*how.quotient(*fine, offset))
-    single = np.concatenate([responses.values, responses.values**2], axis=1, dtype=np.float32)
     index = np.median(exact, axis=0)
-    coarse = chance.sums_of(chosen, single)
-    assert coarse.dtype == np.float32
+    powers = [(responses.values**power).astype(np.float32) for power in (1, 2)]
+    coarse = [chance.sums_of(chosen, one) for one in powers]
+    assert coarse[0].dtype == np.float32
     is_below, is_open = _decided(coarse, how, index.astype(np.float32), offset.astype(np.float32))
     decided = ~is_open
     np.testing.assert_array_equal(is_below[decided], (exact < index)[decided])
