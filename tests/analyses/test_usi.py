@@ -22,6 +22,7 @@ from recorded_analyses import EACH_SESSION, SPLITS, Recorded
 def recorded(request, shared):
     one = Recorded(shared, request.param)
     with one.ds:
+        one.ds.load()
         yield one
 
 
