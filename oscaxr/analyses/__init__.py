@@ -5,6 +5,7 @@ from typing import NoReturn as _NoReturn
 from oscaxr.analyses.behaviour import block_responses
 from oscaxr.analyses.discrimination import discrimination_index
 from oscaxr.analyses.mean_responses import frame_responses, mean_traces, response_difference
+from oscaxr.analyses.pooling import pool
 from oscaxr.analyses.responsive import responsive_rois
 from oscaxr.analyses.splits import split
 from oscaxr.analyses.usi import usi
@@ -27,4 +28,6 @@ __all__ = [
     "responsive_rois",
     "split",
     "usi",
+    # groups of sessions
+    "pool",
 ]
