@@ -4,6 +4,8 @@ from typing import NoReturn as _NoReturn
 
 from oscaxr.analyses.behaviour import block_responses
 from oscaxr.analyses.discrimination import discrimination_index
+from oscaxr.analyses.group_correlations import usi_correlations
+from oscaxr.analyses.group_indices import percent_significant, usi_statistics
 from oscaxr.analyses.mean_responses import frame_responses, mean_traces, response_difference
 from oscaxr.analyses.pooling import pool
 from oscaxr.analyses.responsive import responsive_rois
@@ -30,4 +32,7 @@ __all__ = [
     "usi",
     # groups of sessions
     "pool",
+    "percent_significant",
+    "usi_statistics",
+    "usi_correlations",
 ]

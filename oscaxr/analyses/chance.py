@@ -84,16 +84,17 @@ def choices(random: np.random.Generator, count: int, n: int, k: int) -> Indices:
 
 
 def choice_sums(random: np.random.Generator, permutations: int, values: Floats, k: int) -> Floats:
-    """Return the sums of `k` of the values (n,), chosen at random `permutations` times."""
+    """Return the sums of `k` of the values (n, ...), chosen at random `permutations` times."""
     n = len(values)
     # To choose the others is the same, and takes fewer steps where they are few.
     fewer = min(k, n - k)
-    sums = np.empty(permutations)
+    sums = np.empty((permutations, *values.shape[1:]))
     done = 0
-    for count in blocks(permutations, max(BLOCK_BYTES // _DRAWN, 8 * n + 48 * fewer)):
+    bytes_each = 8 * n + (40 + 8 * values[:1].size) * fewer
+    for count in blocks(permutations, max(BLOCK_BYTES // _DRAWN, bytes_each)):
         sums[done : done + count] = values[choices(random, count, n, fewer)].sum(axis=1)
         done += count
-    return sums if fewer == k else np.asarray(values.sum() - sums)
+    return sums if fewer == k else np.asarray(values.sum(axis=0) - sums)
 
 
 def difference_null(
@@ -145,6 +146,18 @@ def swap_sums(random: np.random.Generator, permutations: int, values: Floats) ->
         sums[done : done + count] = coins.astype(np.float64) @ values
         done += count
     return sums
+
+
+def shuffled_products(
+    random: np.random.Generator, permutations: int, fixed: Floats, shuffled: Floats
+) -> Floats:
+    """Return the sums of products of values (n,) with others in random orders: (permutations,)."""
+    n = len(fixed)
+    products = [
+        random.permuted(np.broadcast_to(shuffled, (count, n)), axis=1) @ fixed
+        for count in blocks(permutations, 16 * max(1, n))
+    ]
+    return np.concatenate(products)
 
 
 def bootstrap(
@@ -268,7 +281,7 @@ def binomial_interval(n: Any, share: Any, comparisons: int = 1, alpha: float = A
         return np.asarray(binom.ppf([outside / 2, 0.5, 1 - outside / 2], n, share) / n, np.float64)
 
 
-def binomial_raw_p(count: Any, n: Any, share: float) -> Floats:
+def binomial_raw_p(count: Any, n: Any, share: Any) -> Floats:
     """Return how likely a count at least as extreme is, on its own side, if `share` is true."""
     from scipy.stats import binom
 

@@ -92,6 +92,25 @@ def test_sums_of_blocks_of_choices_equal_a_plain_loop(n, k, seed):
     assert chance.sums_of(chosen[None], values.astype(np.float32)).dtype == np.float32
 
 
+@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.just(2)), elements=tenths))
+def test_products_with_shuffled_values_equal_a_plain_loop(values):
+    fixed, shuffled = values.T
+    found = chance.shuffled_products(chance.generator(3), 15, fixed, shuffled)
+    random = np.random.default_rng(3)
+    for one in found:
+        plain = sum(a * b for a, b in zip(fixed, random.permuted(shuffled), strict=True))
+        assert one == pytest.approx(plain, abs=1e-9)
+
+
+@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.just(2)), elements=tenths))
+def test_sums_of_several_columns_are_of_the_same_choices(values):
+    k = len(values) // 2 + 1
+    found = chance.choice_sums(chance.generator(3), 15, values, k)
+    for column in (0, 1):
+        one = chance.choice_sums(chance.generator(3), 15, values[:, column], k)
+        np.testing.assert_allclose(found[:, column], one, atol=1e-12)
+
+
 @pytest.mark.parametrize("n_bytes", [1, 3_000, 10**9])
 def test_same_numbers_whatever_the_blocks(n_bytes, monkeypatch):
     values = np.random.default_rng(0).normal(size=(11, 2))
@@ -99,6 +118,7 @@ def test_same_numbers_whatever_the_blocks(n_bytes, monkeypatch):
     def all_of_them():
         yield chance.difference_null(chance.generator(5, 7), 1234, values[:, 0], 3)
         yield chance.swap_sums(chance.generator(5, 7), 123, values)
+        yield chance.shuffled_products(chance.generator(5), 123, *values.T)
         yield chance.bootstrap(
             chance.generator(5), values[:, 0], lambda rows: rows.mean(axis=1), 99
         )
