@@ -6,8 +6,10 @@ from oscaxr.analyses.behaviour import block_responses
 from oscaxr.analyses.discrimination import discrimination_index
 from oscaxr.analyses.group_correlations import usi_correlations
 from oscaxr.analyses.group_indices import percent_significant, usi_statistics
+from oscaxr.analyses.group_responses import block_differences, group_differences, group_means
 from oscaxr.analyses.mean_responses import frame_responses, mean_traces, response_difference
 from oscaxr.analyses.pooling import pool
+from oscaxr.analyses.relative import compare_stimuli, relative_responses
 from oscaxr.analyses.responsive import responsive_rois
 from oscaxr.analyses.splits import split
 from oscaxr.analyses.usi import usi
@@ -32,6 +34,11 @@ __all__ = [
     "usi",
     # groups of sessions
     "pool",
+    "group_means",
+    "group_differences",
+    "block_differences",
+    "relative_responses",
+    "compare_stimuli",
     "percent_significant",
     "usi_statistics",
     "usi_correlations",
