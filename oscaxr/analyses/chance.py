@@ -22,7 +22,7 @@ BOOTSTRAPS: Final = 10_000
 """The papers' number of bootstrap samples."""
 
 # Permutations drawn at once: few enough to stay in the processor's cache.
-_DRAWN: Final = 1_000
+_DRAWN: Final = 500
 _SUMMED: Final = 250
 # Sums are equal if they differ by less than this share of the largest.
 _ROUNDING: Final = 1e-12
@@ -67,20 +67,35 @@ def blocks(permutations: int, bytes_each: int) -> Iterator[int]:
 
 
 def choices(random: np.random.Generator, count: int, n: int, k: int) -> Indices:
-    """Choose `k` of `n` at random, `count` times, each choice as likely as any other: (count, k).
+    """Choose `k` of `n`, `count` times, each choice as likely as any other: (count, k)."""
+    parts = [part.T.astype(np.intp) for part in _drawn(random, count, n, k)]
+    return np.concatenate([np.zeros((0, k), np.intp), *parts])
 
-    The first steps of a shuffle (Fisher and Yates) of all permutations at once.
+
+def _drawn(random: np.random.Generator, count: int, n: int, k: int) -> Iterator[npt.NDArray[Any]]:
+    """Yield choices of `k` of `n` for some permutations at once, in one buffer: (k, permutation).
+
+    The first steps of a shuffle (Fisher and Yates), each for all permutations of a block.
     """
-    bounds = n - np.arange(k, dtype=np.uint64)
-    keys = random.integers(1 << 32, size=(count, k), dtype=np.uint32)
-    steps = ((keys * bounds) >> np.uint64(32)).astype(np.intp).T + np.arange(k)[:, None]
-    swapped = steps * count + np.arange(count)
-    pool = np.repeat(np.arange(n, dtype=np.int16 if n < 2**15 else np.int32), count)
-    chosen = np.empty((k, count), pool.dtype)
-    for step, places in enumerate(swapped):
-        chosen[step] = pool[places]
-        pool[places] = pool[step * count : (step + 1) * count]
-    return chosen.T.astype(np.intp)
+    width = max(1, min(count, _DRAWN, BLOCK_BYTES // (8 * n + 24 * k + 1)))
+    unshuffled = np.repeat(np.arange(n, dtype=np.int16 if n < 2**15 else np.int32), width)
+    pool, chosen = np.empty_like(unshuffled), np.empty((k, width), unshuffled.dtype)
+    scaled, places = np.empty((width, k), np.uint64), np.empty((k, width), np.uint64)
+    steps = np.arange(k, dtype=np.uint64)
+    for start in range(0, count, width):
+        size = min(width, count - start)
+        # Each step swaps its own place with itself or a later one.
+        keys = random.integers(1 << 32, size=(size, k), dtype=np.uint32)
+        np.multiply(keys, n - steps, out=scaled[:size])
+        scaled >>= np.uint64(32)
+        np.add(scaled.T, steps[:, None], out=places)
+        places *= np.uint64(width)
+        places += np.arange(width, dtype=np.uint64)
+        np.copyto(pool, unshuffled)
+        for step, swapped in enumerate(places.view(np.intp)):
+            pool.take(swapped, out=chosen[step], mode="clip")
+            pool[swapped] = pool[step * width : (step + 1) * width]
+        yield chosen[:, :size]
 
 
 def choice_sums(random: np.random.Generator, permutations: int, values: Floats, k: int) -> Floats:
@@ -88,12 +103,8 @@ def choice_sums(random: np.random.Generator, permutations: int, values: Floats, 
     n = len(values)
     # To choose the others is the same, and takes fewer steps where they are few.
     fewer = min(k, n - k)
-    sums = np.empty((permutations, *values.shape[1:]))
-    done = 0
-    bytes_each = 8 * n + (40 + 8 * values[:1].size) * fewer
-    for count in blocks(permutations, max(BLOCK_BYTES // _DRAWN, bytes_each)):
-        sums[done : done + count] = values[choices(random, count, n, fewer)].sum(axis=1)
-        done += count
+    drawn = _drawn(random, permutations, n, fewer)
+    sums = np.concatenate([values.take(chosen, axis=0).sum(axis=0) for chosen in drawn])
     return sums if fewer == k else np.asarray(values.sum(axis=0) - sums)
 
 

@@ -85,6 +85,8 @@ BARS: Final[dict[str, dict[str, Bar]]] = {
     "memory of many sessions to few: map_sessions": {ANY: NONE},
     "map_sessions, 2 processes, to a bare pool": {ANY: Bar(1 / 0.9)},
     "map_sessions, 2 processes, to one core": {ANY: Bar(goal=1 / 1.7)},
+    # -- groups: the loop has a thousandth of the permutations
+    "pooled differences, 100,000 permutations, to a loop of 100": {ANY: Bar(1, megabytes=500)},
 }
 
 

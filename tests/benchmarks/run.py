@@ -24,6 +24,7 @@ from rich.table import Table
 
 import analysing
 import exporting
+import grouping
 import many
 import original
 import reading
@@ -32,7 +33,8 @@ import starting
 from bars import Bar, bar_of
 from task import LAYOUTS, ROIS, TASKS, Case, Row, child, chosen, measure
 
-MODULES = (starting, reading, reducing, exporting, original, many, analysing)  # which fill TASKS
+MODULES = (starting, reading, reducing, exporting, original, many)  # which fill TASKS
+MODULES += (analysing, grouping)
 COLUMNS = ("task", "layout", "ratio", "must", "goal", "seconds", "peak memory, MB")
 
 
