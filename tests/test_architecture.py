@@ -90,7 +90,7 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
 # The command line is imported by nothing, so it may have its own.
 HEAVY = frozenset(
     {"PIL", "dask", "deflate", "distributed", "h5netcdf", "matplotlib", "netCDF4", "pynwb"}
-    | {"scipy", "typer", "zarr"}
+    | {"scipy", "sklearn", "typer", "zarr"}
 )
 HEAVY_EXEMPT = frozenset({("cli", "typer")})
 # The one module that knows the parts of xarray that are not public.

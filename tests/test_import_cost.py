@@ -21,6 +21,7 @@ HEAVY = (
     "requests",
     "rich",
     "scipy",
+    "sklearn",
     "typer",
     "zarr",
 )

@@ -3,6 +3,7 @@
 from typing import NoReturn as _NoReturn
 
 from oscaxr.analyses.behaviour import block_responses
+from oscaxr.analyses.decoding import decode
 from oscaxr.analyses.discrimination import discrimination_index
 from oscaxr.analyses.group_correlations import usi_correlations
 from oscaxr.analyses.group_indices import percent_significant, usi_statistics
@@ -32,6 +33,7 @@ __all__ = [
     "responsive_rois",
     "split",
     "usi",
+    "decode",
     # groups of sessions
     "pool",
     "group_means",
