@@ -4,6 +4,7 @@ from typing import NoReturn as _NoReturn
 
 from oscaxr.analyses.behaviour import block_responses
 from oscaxr.analyses.decoding import decode
+from oscaxr.analyses.decoding_groups import group_decoding
 from oscaxr.analyses.discrimination import discrimination_index
 from oscaxr.analyses.group_correlations import usi_correlations
 from oscaxr.analyses.group_indices import percent_significant, usi_statistics
@@ -44,4 +45,5 @@ __all__ = [
     "percent_significant",
     "usi_statistics",
     "usi_correlations",
+    "group_decoding",
 ]
