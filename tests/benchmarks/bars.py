@@ -63,6 +63,9 @@ BARS: Final[dict[str, dict[str, Bar]]] = {
     "traces interpolated to 10 Hz": {ANY: BOUNDED},
     "traces resampled to seconds": {ANY: BOUNDED},
     "traces correlated with the pupil": {ANY: BOUNDED},
+    # -- analyses
+    "decoding, 1,000 shuffles": {ANY: Bar(1 / 4, 1 / 8, megabytes=500)},
+    "decoding frame by frame, 1,000 shuffles": {ANY: Bar(1 / 3, 1 / 8, megabytes=500)},
     # -- exports
     "save to zarr, to a plain write": {ANY: Bar(1.3)},
     "save to netCDF, to a plain write": {ANY: Bar(1.3)},

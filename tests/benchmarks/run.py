@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 import analysing
+import decoders
 import exporting
 import grouping
 import many
@@ -35,6 +36,7 @@ from task import LAYOUTS, ROIS, TASKS, Case, Row, child, chosen, measure
 
 MODULES = (starting, reading, reducing, exporting, original, many)  # which fill TASKS
 MODULES += (analysing, grouping)
+MODULES = (starting, reading, reducing, decoders, exporting, original, many)  # which fill TASKS
 COLUMNS = ("task", "layout", "ratio", "must", "goal", "seconds", "peak memory, MB")
 
 
