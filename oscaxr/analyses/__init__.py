@@ -13,6 +13,7 @@ from oscaxr.analyses.mean_responses import frame_responses, mean_traces, respons
 from oscaxr.analyses.pooling import pool
 from oscaxr.analyses.relative import compare_stimuli, relative_responses
 from oscaxr.analyses.responsive import responsive_rois
+from oscaxr.analyses.roi_encoding import explained_variance
 from oscaxr.analyses.splits import split
 from oscaxr.analyses.usi import usi
 from oscaxr.errors import RenamedError as _RenamedError
@@ -35,6 +36,7 @@ __all__ = [
     "split",
     "usi",
     "decode",
+    "explained_variance",
     # groups of sessions
     "pool",
     "group_means",
