@@ -11,10 +11,12 @@ from oscaxr.analyses.group_indices import percent_significant, usi_statistics
 from oscaxr.analyses.group_responses import block_differences, group_differences, group_means
 from oscaxr.analyses.mean_responses import frame_responses, mean_traces, response_difference
 from oscaxr.analyses.pooling import pool
+from oscaxr.analyses.positions import position_response
 from oscaxr.analyses.relative import compare_stimuli, relative_responses
 from oscaxr.analyses.responsive import responsive_rois
 from oscaxr.analyses.roi_encoding import explained_variance
 from oscaxr.analyses.splits import split
+from oscaxr.analyses.tuning import orientation_tuning
 from oscaxr.analyses.usi import usi
 from oscaxr.errors import RenamedError as _RenamedError
 from oscaxr.renamed import ANALYSES as _ANALYSES
@@ -36,6 +38,8 @@ __all__ = [
     "split",
     "usi",
     "decode",
+    "orientation_tuning",
+    "position_response",
     "explained_variance",
     # groups of sessions
     "pool",
