@@ -185,6 +185,8 @@ class Hdf5File:
         self.stamp: Stamp | None = None
         self._folder = Path(self.path).parent
         self._plain: set[str] = {"/"}
+        # Of the open handle: what lies below is looked up from here, not from the root again.
+        self._groups: dict[str, h5py.Group] = {}
         self._linked: dict[str, Hdf5File] = {}
         if at_once:
             with self.handle():
@@ -213,6 +215,7 @@ class Hdf5File:
                     f"{self.path} cannot be read as a session ({error}). {remedy_for(error)}"
                 ) from error
             finally:
+                self._forget_groups()
                 self._close_longest_unused()
 
     def _acquire(self) -> h5py.File:
@@ -243,7 +246,12 @@ class Hdf5File:
         with HDF5_LOCK:
             self._release()
 
+    def _forget_groups(self) -> None:
+        for file in (self, *self._linked.values()):
+            file._groups.clear()
+
     def _release(self) -> None:
+        self._forget_groups()
         for other in self._linked.values():
             other._release()
         self._manager.close(needs_lock=False)
@@ -281,7 +289,7 @@ class Hdf5File:
             )
         names = path.parts[1:]
         known = next(i for i in range(len(names), -1, -1) if _join(names[:i]) in self._plain)
-        item = file[_join(names[:known])]
+        item = self._at(file, _join(names[:known]))
         for i in range(known, len(names)):
             key, rest = names[i].encode(), names[i + 1 :]
             if not isinstance(item, h5py.Group) or not item.id.links.exists(key):
@@ -300,11 +308,20 @@ class Hdf5File:
                 )
                 self._linked |= other._linked
                 return found
-            item = item[names[i]]
             self._plain.add(_join(names[: i + 1]))
+            item = self._at(item, _join(names[: i + 1]), names[i])
         if isinstance(item, h5py.Dataset):
             self._check_storage(file, item, depth)
         return item
+
+    def _at(self, above: h5py.Group, path: str, name: str = "") -> Any:
+        """Return what a path of hard links leads to, each group once."""
+        found = self._groups.get(path)
+        if not found:
+            found = above[name or path]
+            if isinstance(found, h5py.Group):
+                self._groups[path] = found
+        return found
 
     def _follow(
         self, file: h5py.File, target: PurePosixPath, rest: Sequence[str], depth: int, link: str

@@ -60,6 +60,7 @@ class Source:
         """Names of variables that are left out."""
         self.problems: list[str] = []
         self._broken: set[str] = set()
+        self._conversions: dict[h5py.Dataset, tuple[float, float]] = {}
 
     def get(self, path: str) -> Any:
         """Return a group or dataset, or None where there is none; note links that lead nowhere."""
@@ -113,7 +114,7 @@ class Source:
         return item
 
     def _check_unit(self, item: h5py.Dataset, path: str, unit: str) -> None:
-        factor, offset = _conversion(item)
+        factor, offset = self._conversion(item)
         if not np.isfinite(offset) or not 0 < abs(factor) < np.inf:
             self.problems.append(f"{path} has a conversion or an offset that is no number, or 0")
         stated = np.ravel(item.attrs.get("unit", ""))
@@ -129,10 +130,18 @@ class Source:
                 "attribute if only that is wrong"
             )
 
+    def _conversion(self, dataset: h5py.Dataset) -> tuple[float, float]:
+        """Return what the values of a time series are multiplied by, and what is then added."""
+        if dataset not in self._conversions:
+            words = ("conversion", 1.0), ("offset", 0.0)
+            factor, offset = (_number(dataset.attrs.get(word, usual)) for word, usual in words)
+            self._conversions[dataset] = factor, offset
+        return self._conversions[dataset]
+
     def reader(self, dataset: h5py.Dataset) -> Reader:
         """Return what reads a dataset, in the unit that the file states."""
         reader = DatasetReader(self.file, dataset)
-        factor, offset = _conversion(dataset)
+        factor, offset = self._conversion(dataset)
         return reader if (factor, offset) == (1.0, 0.0) else Converted(reader, factor, offset)
 
     def must(
@@ -158,7 +167,7 @@ class Source:
         if dataset is None:
             return None
         values = self.read(dataset)
-        return _converted(values, *_conversion(dataset)) if unit else values
+        return _converted(values, *self._conversion(dataset)) if unit else values
 
     def clock(self, path: str, what: str) -> Array | None:
         """Read the times of a clock; note a problem where they do not increase."""
@@ -212,16 +221,17 @@ def _unfit(item: h5py.Dataset | h5py.Group, shape: Sequence[int | None], kinds: 
     """Say why an item is no dataset of numbers of a given shape; empty where it is one."""
     if not isinstance(item, h5py.Dataset):
         return "should be a dataset, but is a group"
-    if item.shape is None:
+    found, dtype = item.shape, item.dtype
+    if found is None:
         return "is empty: it holds no data"
-    kind = TEXT if h5py.check_string_dtype(item.dtype) else item.dtype.kind
+    kind = TEXT if h5py.check_string_dtype(dtype) else dtype.kind
     if kind not in kinds:
-        return f"should hold numbers{' or text' if TEXT in kinds else ''}, but is {item.dtype}"
-    fits = len(item.shape) == len(shape) and all(
-        want is None or have == want for have, want in zip(item.shape, shape, strict=True)
+        return f"should hold numbers{' or text' if TEXT in kinds else ''}, but is {dtype}"
+    fits = len(found) == len(shape) and all(
+        want is None or have == want for have, want in zip(found, shape, strict=True)
     )
     expected = ", ".join("any" if size is None else str(size) for size in shape)
-    return "" if fits else f"has shape {item.shape}, where ({expected}) was expected"
+    return "" if fits else f"has shape {found}, where ({expected}) was expected"
 
 
 @contextmanager
@@ -249,14 +259,10 @@ def _plain_unit(unit: str) -> str:
     return _SAME.get(words) or "/".join(_SAME.get(word, word) for word in words.split("/"))
 
 
-def _conversion(dataset: h5py.Dataset) -> tuple[float, float]:
-    """Return what stored values are multiplied by, and what is then added: of time series."""
-
-    def number(name: str, default: float) -> float:
-        value = np.asarray(dataset.attrs.get(name, default))
-        return float(value.item()) if value.size == 1 and value.dtype.kind in NUMBERS else np.nan
-
-    return number("conversion", 1.0), number("offset", 0.0)
+def _number(stated: Any) -> float:
+    """Return an attribute that should be one number, NaN where it is not."""
+    value = np.asarray(stated)
+    return float(value.item()) if value.size == 1 and value.dtype.kind in NUMBERS else np.nan
 
 
 def _converted(values: Array, factor: float, offset: float) -> Array:
