@@ -14,7 +14,7 @@ from oscaxr.arrays.windows import WindowReader
 FloatArray = npt.NDArray[np.float64]
 
 # Traces that are held at a time, turned over.
-BUDGET_BYTES: Final = 200 * 2**20
+BUDGET_BYTES: Final = 400 * 2**20
 _MEDIAN: Final = (50.0,)
 
 
@@ -30,7 +30,8 @@ def window_percentiles(
     frames = reader.windows.frames(sequences, offsets).T
     source = reader.source.isel(dict(zip(reader.source.dims[1:], rest, strict=True)))
     clock, missing = str(source.dims[0]), frames < 0
-    first, last = int(frames[~missing].min(initial=0)), int(frames.max(initial=0))
+    last = max(0, int(frames.max(initial=0)))
+    first = int(frames.min(initial=last, where=~missing))
     traces = xr.DataArray(source.isel({clock: slice(first, last + 1)}))
     places, some_missing = np.maximum(frames - first, 0), bool(missing.any())
 
