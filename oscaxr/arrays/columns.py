@@ -94,9 +94,11 @@ def column_reader(traces: xr.DataArray, time_dim: str) -> ReadBlock:
     """Return a reader of column blocks of a two-dimensional array, whatever its order of dims."""
     # Turned over after reading: a lazy array would read a transposed index point by point.
     time_first, source = traces.dims[0] == time_dim, traces.variable
+    dtype = _own_dtype(source.dtype)
     n_time, width = traces.sizes[time_dim], stored_width(traces, time_dim)
     (column_dim,) = (dim for dim in traces.dims if dim != time_dim)
-    by_rows = isinstance(innermost(source), OrthogonalArray) and width > GROUP_COLUMNS
+    is_lazy = isinstance(innermost(source), OrthogonalArray)
+    by_rows = is_lazy and width > GROUP_COLUMNS
     whole = by_rows and time_first and width == traces.sizes[column_dim]
     length = max(1, n_time)
     if by_rows:
@@ -104,7 +106,12 @@ def column_reader(traces: xr.DataArray, time_dim: str) -> ReadBlock:
         length = max(1, _ROWS_BYTES // (stored * width * source.dtype.itemsize)) * stored
 
     def read(columns: slice) -> npt.NDArray[Any]:
-        rows = np.empty((columns.stop - columns.start, n_time), _own_dtype(source.dtype))
+        if not by_rows:
+            rows = np.asarray(source[:, columns]).T if time_first else np.asarray(source[columns])
+            # What was read for this alone, and lies as it should, need not be copied.
+            is_ready = is_lazy and rows.flags.carray and rows.dtype == dtype
+            return rows if is_ready else turned(rows.T)
+        rows = np.empty((columns.stop - columns.start, n_time), dtype)
 
         def fill(start: int) -> None:
             frames = slice(start, min(start + length, n_time))
@@ -116,11 +123,8 @@ def column_reader(traces: xr.DataArray, time_dim: str) -> ReadBlock:
                 part = np.asarray(source[columns, frames]).T
             _turn(part, rows[:, frames])
 
-        if by_rows:
-            with ThreadPoolExecutor(thread_count()) as pool:
-                list(pool.map(fill, range(0, n_time, length)))
-        else:
-            fill(0)
+        with ThreadPoolExecutor(thread_count()) as pool:
+            list(pool.map(fill, range(0, n_time, length)))
         return rows
 
     return read

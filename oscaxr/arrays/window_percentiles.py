@@ -37,11 +37,14 @@ def window_percentiles(
 
     def kernel(rows: npt.NDArray[Any], _: slice) -> FloatArray:
         found = np.empty((len(percentiles) + deviation, len(places), len(rows)))
+        lines = np.empty(places.shape, rows.dtype)
         for index, row in enumerate(rows):
-            lines = row.take(places)
+            # All places exist: numpy is quickest where it need not refuse any.
+            row.take(places, out=lines, mode="clip")
+            whole = not some_missing and bool(np.isfinite(row).all())
             if some_missing:
                 lines[missing] = np.nan
-            found[:, :, index] = _of_lines(lines, percentiles, deviation=deviation)
+            found[:, :, index] = _of_lines(lines, percentiles, whole, deviation=deviation)
         return found
 
     parts = map_columns(
@@ -57,10 +60,9 @@ def window_percentiles(
 
 
 def _of_lines(
-    lines: npt.NDArray[Any], percentiles: Sequence[float], *, deviation: bool
+    lines: npt.NDArray[Any], percentiles: Sequence[float], whole: bool, *, deviation: bool
 ) -> FloatArray:
     """Return percentiles of each line of one ROI's windows, then the MAD if asked for."""
-    whole = np.isfinite(lines).all()
     ranked: Callable[..., FloatArray] = partitioned_percentiles if whole else sorted_percentiles
     found = ranked(lines, percentiles)
     if not deviation:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _SEEKING = threading.Lock()
 # Below this many bytes a second thread costs more than it saves.
 THREADED_BYTES = 4_000_000
+# So many more rows than columns are taken for traces, not for windows.
+TALL = 100
 # Rows with less between them are fetched together: it would come with their blocks anyway.
 NEAR_BYTES = 2**16
 # So much of contiguous data on a server is worth a task of its own.
@@ -165,7 +167,10 @@ def read_chunks(file: LocalFile, storage: Chunked, indices: Indices) -> Array:
         split_by_chunk(index, size, width)
         for index, size, width in zip(indices, storage.shape, storage.chunk_shape, strict=True)
     ]
-    out = np.empty([axis[-1][1].stop if axis else 0 for axis in by_axis], storage.dtype)
+    shape = [axis[-1][1].stop if axis else 0 for axis in by_axis]
+    # Each of a few long traces is laid out in one piece, as it will be worked on.
+    is_tall = len(shape) == 2 and shape[0] > TALL * shape[1]
+    out = np.empty(shape, storage.dtype, "F" if is_tall else "C")
     work = list(product(*by_axis))
     n_bytes = int(np.prod(storage.chunk_shape)) * storage.dtype.itemsize
     decompress = inflate()
