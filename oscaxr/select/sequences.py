@@ -1,6 +1,5 @@
 """Windows of any variable around segments, frames or times, as one labelled array."""
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from oscaxr.arrays.computed import scaled
+from oscaxr.arrays.dask_windows import dask_windows
 from oscaxr.arrays.lazy import Once, OrthogonalArray
 from oscaxr.arrays.window_sums import group_numbers
 from oscaxr.arrays.window_variable import WindowVariable
@@ -320,46 +320,11 @@ def _data(source: xr.Variable, windows: Windows, groups: Once) -> Any:
     n_others = source.ndim - 1
     order = (*range(2, n_others + 2), 0, 1)
     if source.chunks is not None:
-        return _dask_windows(source, windows)
+        return dask_windows(source, windows)
     array = OrthogonalArray(WindowReader(source, windows, groups), order=order)
     if isinstance(innermost(source), np.ndarray):
         return array.get_duck_array()
     return cached(array)
-
-
-def _dask_windows(source: xr.Variable, windows: Windows) -> Any:
-    """Return the windows as an array of dask, in blocks of sequences."""
-    # Not by a matrix of frames: dask would sort what it reads by chunk, and put it together again.
-    import dask.array
-
-    frames, data = windows.frames(), source.data
-    dtype = WindowReader(source, windows).dtype
-    if not frames.size:
-        return dask.array.empty((*source.shape[1:], *frames.shape), dtype=dtype)
-    row_bytes = frames.shape[1] * dtype.itemsize * math.prod(data.chunksize[1:])
-    step = max(1, _DASK_BYTES // max(1, row_bytes))
-    parts = [
-        _dask_block(data, frames[start : start + step], dtype)
-        for start in range(0, len(frames), step)
-    ]
-    return dask.array.moveaxis(dask.array.concatenate(parts), (0, 1), (-2, -1))
-
-
-def _dask_block(source: Any, frames: Array, dtype: np.dtype[Any]) -> Any:
-    """Return some of the windows as one block, which reads each of its frames once."""
-    read = np.unique(np.maximum(frames, 0))
-    places = np.where(frames < 0, -1, np.searchsorted(read, frames))
-    is_run = len(read) == read[-1] + 1 - read[0]
-    rows = source[slice(read[0], read[-1] + 1) if is_run else read].rechunk({0: -1})
-    sizes = (*((size,) for size in frames.shape), *rows.chunks[1:])
-    return rows.map_blocks(_cut, places, dtype, dtype=dtype, chunks=sizes, new_axis=1)
-
-
-def _cut(rows: Array, places: Array, dtype: np.dtype[Any]) -> Array:
-    values = np.take(rows, places, axis=0).astype(dtype, copy=False)
-    if (places < 0).any():
-        values[places < 0] = np.nan
-    return values
 
 
 def _coords(
@@ -381,8 +346,6 @@ def _coords(
     return {**{str(name): coord for name, coord in found.coords.items()}, **variables}
 
 
-# Of windows on dask, a block has about this many bytes.
-_DASK_BYTES: Final = 32 * 2**20
 # Windows are read and reduced this many bytes at a time.
 _BLOCK_BYTES: Final = 128 * 2**20
 

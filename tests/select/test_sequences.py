@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import oscaxr as ox
+from oscaxr.arrays import dask_windows
 from oscaxr.arrays.computed import unscaled
 from oscaxr.arrays.windows import window_reader
 from oscaxr.arrays.xarray_internals import innermost
@@ -23,7 +24,6 @@ from oscaxr.errors import (
     SessionMismatchError,
     WindowError,
 )
-from oscaxr.select import sequences
 
 TWOP = ("dff", "pupil_diameter", "pupil_center_shift")
 DIMS = {"twop": "time", "stim": "stim_time"}
@@ -467,7 +467,7 @@ def test_dask_stays_dask(each):
 def test_blocks_on_dask_equal_memory(each, monkeypatch, frames, name, block_bytes, pre):
     # In any order, more than once, with windows that leave the recording.
     window = {"frames": frames, "pre": pre, "post": 0.3, "edge": "nan"}
-    monkeypatch.setattr(sequences, "_DASK_BYTES", block_bytes)
+    monkeypatch.setattr(dask_windows, "BLOCK_BYTES", block_bytes)
     found = ox.sequences(each["dask"], name, **window)
     assert found.chunks is not None
     wanted = ox.sequences(each["memory"], name, **window)
