@@ -29,7 +29,7 @@ def accumulate(
     chosen = _whole_groups(reader, sequences)
     if chosen is None:
         frames = reader.windows.frames(sequences, offsets)
-        sums, shift = _sums(source, frames, np.zeros(len(frames), np.intp), deviations)
+        sums, shift = sums_of(source, frames, np.zeros(len(frames), np.intp), deviations)
         parts = sums.reshape(3, frames.shape[1], *source.shape[1:])
         shift = shift.reshape(source.shape[1:])
     else:
@@ -40,7 +40,14 @@ def accumulate(
         every = sums[:, chosen].sum(axis=1).reshape(3, *reader.shape[1:])
         parts = take_outer(every, (slice(None), offsets, *rest))
         shift = take_outer(shift.reshape(reader.shape[2:]), rest)
-    total, squares, counts = parts
+    return moments_of(parts, shift)
+
+
+def moments_of(
+    sums: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], ...]:
+    """Return mean, sum of squared deviations and count from sums, squares and count."""
+    total, squares, counts = sums
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total / counts
         squares = np.maximum(squares - total * mean, 0.0)
@@ -73,10 +80,10 @@ def _whole_groups(reader: WindowReader, sequences: Any) -> npt.NDArray[Any] | No
 
 def _by_group(deviations: bool, reader: WindowReader) -> tuple[npt.NDArray[np.float64], Any]:
     assert reader.groups is not None
-    return _sums(reader.source, reader.windows.frames(), reader.groups(), deviations)
+    return sums_of(reader.source, reader.windows.frames(), reader.groups(), deviations)
 
 
-def _sums(
+def sums_of(
     source: xr.Variable, frames: npt.NDArray[Any], groups: npt.NDArray[Any], deviations: bool
 ) -> tuple[npt.NDArray[np.float64], Any]:
     """Return sums of values and squares, and counts, (3, group, offset, column); and the shift."""

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from oscaxr.arrays.computed import unscaled
+from oscaxr.arrays.dask_windows import dask_moments, origin_of
 from oscaxr.arrays.window_percentiles import window_percentiles
 from oscaxr.arrays.window_sums import accumulate
 from oscaxr.arrays.windows import WindowReader, window_reader
@@ -50,6 +51,12 @@ class _Source(NamedTuple):
 
 def moments(variable: xr.Variable, *, deviations: bool = True) -> Moments | None:
     """Return mean and deviation over the sequences of lazy windows; None of any other variable."""
+    if variable.chunks is not None:
+        origin = origin_of(variable.data)
+        dims = (*variable.dims[:-2], variable.dims[-1])
+        return origin and Moments(
+            *(xr.Variable(dims, part) for part in dask_moments(origin, deviations=deviations))
+        )
     source = _source(variable)
     if source is None:
         return None
@@ -117,8 +124,10 @@ class WindowVariable(xr.Variable):
 
     def _is_over_sequences(self, dim: Any) -> bool:
         """Whether a reduction is along the sequences of many windows, and along nothing else."""
-        source = _source(self)
         dims = [dim] if isinstance(dim, str) or not np.iterable(dim) else list(dim)
+        if self.chunks is not None:
+            return origin_of(self.data) is not None and dims == [self.dims[-2]]
+        source = _source(self)
         return source is not None and dims == [source.dims[0]]
 
     def _like(
@@ -126,7 +135,7 @@ class WindowVariable(xr.Variable):
     ) -> xr.Variable:
         """Give what was found the dims, dtype and attributes that xarray would."""
         like = reduce(xr.Variable(self.dims, np.zeros([2] * self.ndim, self.dtype), self.attrs))
-        data = np.asarray(found.transpose(*like.dims).values, like.dtype)
+        data = found.transpose(*like.dims).astype(like.dtype, copy=False).data
         return xr.Variable(like.dims, data, like.attrs)
 
 

@@ -3,6 +3,7 @@
 Structure is checked for free, values on request; all problems are told at once.
 """
 
+import math
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,6 +28,8 @@ from oscaxr.model.schema import (
 from oscaxr.model.segments import CLOCK_DIMS, frame_rate, problems_of_table
 
 _TEMPLATE_PREFIX = "template_"
+# What a task of dask takes of an array that is stored in one piece.
+PIECE_BYTES = 32 * 2**20
 
 
 def spec_of(name: str) -> VariableSpec | None:
@@ -86,9 +89,21 @@ def session_dataset(
 def _chunks_of(dims: tuple[str, ...], data: Any) -> dict[str, dict[str, int]] | None:
     """Return the file's own chunks as dask takes them, so that it inflates none of them twice."""
     chunk_shape = getattr(data, "chunk_shape", None)
+    if isinstance(data, OrthogonalArray) and not chunk_shape:
+        chunk_shape = _rows_together(data)
     if not chunk_shape or len(chunk_shape) != len(dims):
         return None
     return {"preferred_chunks": dict(zip(dims, chunk_shape, strict=True))}
+
+
+def _rows_together(data: OrthogonalArray) -> tuple[int, ...] | None:
+    """Return a part of an array that is stored in one piece; None where all of it is small."""
+    n_bytes = math.prod(data.shape) * data.dtype.itemsize
+    if n_bytes <= PIECE_BYTES:
+        return None
+    slowest = data.order.index(0)
+    rows = max(1, PIECE_BYTES * data.shape[slowest] // n_bytes)
+    return (*data.shape[:slowest], rows, *data.shape[slowest + 1 :])
 
 
 def _check_sizes(where: str, parts: Mapping[str, Any], dropped: Collection[str]) -> None:

@@ -248,7 +248,7 @@ def _extract(
     }
     kept = {key: coord for key, coord in own_coords.items() if not set(coord.dims) & clocks}
     found = xr.DataArray(data, {**kept, **coords}, dims, name=name, attrs=attrs)
-    return found if found.chunks else with_variable(found, WindowVariable(dims, data, attrs))
+    return with_variable(found, WindowVariable(dims, data, attrs))
 
 
 def _offsets(

@@ -149,8 +149,8 @@ def test_values_of_every_kind_equal_a_loop(streamed, values, starts, length, q):
 
 def test_groups_are_reduced_in_one_reading(ds, streamed, monkeypatch):
     asked = []
-    sums = window_sums._sums
-    monkeypatch.setattr(window_sums, "_sums", lambda *args: asked.append(args) or sums(*args))
+    sums = window_sums.sums_of
+    monkeypatch.setattr(window_sums, "sums_of", lambda *args: asked.append(args) or sums(*args))
     gabors = ds.osca.select(stimulus="gabors")
     u, same = (ds.osca.sequences("dff", gabors, pre=0, post=0.2) for _ in range(2))
     expected = in_memory(same)

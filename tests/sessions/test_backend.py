@@ -14,6 +14,7 @@ import xarray as xr
 import oscaxr as ox
 from oscaxr.errors import CriterionError, MissingVariableError, OscaxrWarning
 from oscaxr.files.hdf5_arrays import DatasetReader
+from oscaxr.model import dataset
 from oscaxr.model.schema import SESSION
 from oscaxr.sessions.backend import OscaxrBackendEntrypoint
 from sample_forms import write_nwb_form
@@ -343,6 +344,18 @@ def test_chunks_of_the_file_are_kept(sample_paths: dict[str, Path]) -> None:
         ox.open_session(sample_paths["gzip"], chunks={"time": 640, "roi": 4}) as ds,
     ):
         assert ds.dff.data.chunksize == (640, 4)
+
+
+def test_what_is_in_one_piece_gets_chunks_of_whole_rows(
+    sample_paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ox.open_session(sample_paths["contiguous"]) as ds:
+        assert "preferred_chunks" not in ds.dff.encoding  # small
+        row_bytes = ds.dff.sizes["roi"] * ds.dff.dtype.itemsize
+        monkeypatch.setattr(dataset, "PIECE_BYTES", 500 * row_bytes)
+    with ox.open_session(sample_paths["contiguous"], chunks={}) as ds:
+        assert ds.dff.chunks == ((500,) * 5 + (297,), (ds.sizes["roi"],))
+        assert ds.unexpected.chunks is None or len(ds.unexpected.chunks[0]) == 1
 
 
 @pytest.mark.filterwarnings("ignore:The specified chunks separate the stored chunks")
