@@ -15,6 +15,7 @@ import pytest
 
 import bars
 import run
+import scale
 import task
 
 # In the last of their layouts: that of exports is gzip, that of most others the dendritic one.
@@ -86,6 +87,28 @@ def test_the_table(folder, capsys):
     assert json.loads(told.read_text()) == [row._asdict()]
     assert [column for column in run.COLUMNS if column not in printed] == []
     assert (row.task, row.layout) == ("full traces", "dendritic")
+
+
+@pytest.mark.slow
+def test_many_sessions_are_swept_in_every_way(folder, capsys, monkeypatch):
+    monkeypatch.setattr(scale, "PARTS", (1.0,))
+    small = ["--sessions", "2", "--rois", "4", "--scale", "0.01", "--folder", str(folder)]
+    runs = scale.main([*small, "--client"])
+    printed = capsys.readouterr().out
+    ways = ["loop", "opening", "open tree", "map_sessions", "distributed"]
+    assert list(dict.fromkeys(one.way for one in runs)) == ways
+    assert {one.sessions for one in runs} == {2}
+    assert [way for way in ways if f"{way}: memory" not in printed] == []
+    assert all(one.seconds > 0 for one in runs)
+
+
+def test_what_grows_with_the_number_of_sessions_is_told():
+    flat = [scale.Run("loop", n, 0.2 * n, 50.0) for n in (10, 25, 50)]
+    assert "memory flat" in scale.verdict(flat)
+    assert "time linear" in scale.verdict(flat)
+    growing = [scale.Run("loop", n, 0.01 * n**2, 50.0 + n) for n in (10, 25, 50)]
+    assert "memory grows (+1.00 MB" in scale.verdict(growing)
+    assert "time grows" in scale.verdict(growing)
 
 
 def test_rows_outside_their_must_are_marked():

@@ -42,8 +42,12 @@ def loop(paths: Sequence[Path]) -> None:
 
 def tree(paths: Sequence[Path]) -> None:
     with ox.open_sessions(paths, progress=False) as opened:
-        for node in opened.leaves:
-            mean_response(node.to_dataset()).load()
+        sweep(opened)
+
+
+def sweep(opened: xr.DataTree) -> None:
+    for node in opened.leaves:
+        mean_response(node.to_dataset()).load()
 
 
 def mapped(paths: Sequence[Path]) -> None:

@@ -12,6 +12,7 @@ import oscaxr as ox
 from task import Case, Work, task
 
 Windows = xr.DataArray
+BLOCK = 32
 
 
 def windows_of(case: Case, ds: xr.Dataset | None = None) -> Windows:
@@ -148,21 +149,23 @@ def responses(case: Case) -> Work:
     return Work(lambda: ds.osca.responses(gabors).load(), once=True)
 
 
+# In the forms that the guide recommends.
 @task("traces interpolated to 10 Hz", "bounded")
 def interpolated(case: Case) -> Work:
     ds = case.ds
     times = np.arange(float(ds.time[0]), float(ds.time[-1]), 0.1)
-    return Work(lambda: ds.dff.interp(time=times).values, once=True)
+    traces = ds.dff.chunk(roi=BLOCK)
+    return Work(lambda: traces.interp(time=times).astype("float32").values, once=True)
 
 
 @task("traces resampled to seconds", "bounded")
 def resampled(case: Case) -> Work:
-    ds = case.ds
-    seconds = xr.DataArray(ds.time.values // 1, dims="time", name="second")
-    return Work(lambda: ds.dff.groupby(seconds).mean().values, once=True)
+    traces = case.ds.dff.chunk(roi=BLOCK)
+    return Work(lambda: traces.coarsen(time=30, boundary="trim").mean().values, once=True)
 
 
 @task("traces correlated with the pupil", "bounded")
 def correlated(case: Case) -> Work:
     ds = case.ds
-    return Work(lambda: xr.corr(ds.dff, ds.pupil_diameter, dim="time").values, once=True)
+    traces = ds.dff.chunk(roi=BLOCK)
+    return Work(lambda: xr.corr(traces, ds.pupil_diameter, dim="time").values, once=True)
