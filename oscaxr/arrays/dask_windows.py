@@ -41,7 +41,8 @@ def dask_windows(source: xr.Variable, windows: Windows) -> Any:
     ]
     found = dask.array.moveaxis(dask.array.concatenate(parts), (0, 1), (-2, -1))
     # Noted in the graph itself: whatever is computed of this array has another layer on top.
-    setattr(found.dask.layers[found.name], _ORIGIN, Origin(data, frames))
+    if (frames >= 0).any():
+        setattr(found.dask.layers[found.name], _ORIGIN, Origin(data, frames))
     return found
 
 
@@ -69,7 +70,9 @@ def dask_moments(origin: Origin, *, deviations: bool) -> tuple[Any, ...]:
                 data[start:stop]
                 .rechunk(-1)
                 .map_blocks(
-                    *(_moments_of_block, local, deviations),
+                    _moments_of_block,
+                    local,
+                    deviations,
                     dtype=np.float64,
                     chunks=sizes,
                     drop_axis=0,

@@ -84,6 +84,12 @@ def test_parts_of_windows_are_not_taken_for_all_of_them(ds):
         xr.testing.assert_allclose(change(u).mean("sequence"), change(wanted).mean("sequence"))
 
 
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
+def test_windows_that_are_all_outside(ds):
+    u = ds.chunk(time=500).osca.sequences("dff", frames=[0, 1], pre=0.4, post=-0.2, edge="nan")
+    assert np.isnan(u.mean("sequence").values).all()
+
+
 def test_pickled_windows_are_the_same(ds):
     u = ds.chunk(time=500).osca.sequences("dff", frames=[100, 600, 620], post=0.3)
     again = pickle.loads(pickle.dumps(u))
