@@ -32,7 +32,7 @@ def ds():
     frame = int(ds.start_frame_twop[40])
     ds.dff.values[frame : frame + 2, 1] = np.nan
     ds.dff.values[frame + 30, 2] = np.inf
-    ds.dff.values[:, 4] += 1e6
+    ds.dff.values[:, 4] += 1e3
     ds.dff.values[:, 3] = np.nan
     return ds
 
