@@ -108,9 +108,17 @@ def group_means(
     own = {
         key: coord for key, coord in array.coords.items() if coord.dims and {*coord.dims} <= {*rest}
     }
-    for key in ("mean", "sem"):
-        result[key].attrs = {k: v for k, v in array.attrs.items() if k == "units"}
-    return result.assign_coords(own).assign_attrs(attrs)
+    return _named(result, name, array).assign_coords(own).assign_attrs(attrs)
+
+
+def _named(result: xr.Dataset, name: str, array: xr.DataArray, of: str = "{}") -> xr.Dataset:
+    """Say what the means are of, in which unit."""
+    what = of.format(array.attrs.get("long_name", name))
+    what = what if what.startswith("mean ") else f"mean {what}"
+    kept = {key: array.attrs[key] for key in ("units", "scaled") if key in array.attrs}
+    result["mean"].attrs = {"long_name": what, **kept}
+    result["sem"].attrs = {"long_name": f"standard error of the {what}", **kept}
+    return result
 
 
 def _require_rows_alone(array: xr.DataArray, name: str, dim: str) -> None:
@@ -210,6 +218,7 @@ def group_differences(
         **cells.counts(),
     }
     result = cells.dataset(variables, cells.pairs())
+    result = _named(result, DIFFERENCE, array, "difference of {}")
     return result.assign_attrs(
         tail=tail,
         permutations=permutations,
@@ -302,7 +311,7 @@ def block_differences(
         expected, unexpected = (
             array.sel({RESPONSE_GROUP: kind}, drop=True) for kind in ("expected", "unexpected")
         )
-        array = unexpected - expected
+        array = (unexpected - expected).assign_attrs(array.attrs)
     _require_rows_alone(array, name, cells.dim)
     values = array.values
     mean, sem = each_mean(cells, values)
@@ -324,6 +333,6 @@ def block_differences(
         **p_values(share, OF_CELLS, "two", comparisons),
         **cells.counts(),
     }
-    return cells.dataset(variables).assign_attrs(
+    return _named(cells.dataset(variables), name, array, "difference of {}").assign_attrs(
         variable=name, permutations=permutations, comparisons=comparisons, seed=seed
     )

@@ -18,6 +18,7 @@ from oscaxr.errors import (
     listed,
 )
 from oscaxr.model import names as n
+from oscaxr.model.synthetic import SIGN, is_synthetic
 from oscaxr.select.alignment import session_items
 from oscaxr.select.stacking import SESSION, SESSION_ID
 
@@ -246,6 +247,11 @@ class Cells:
         """Whether the ROIs are the same in all sessions of a mouse."""
         return bool(self.pooled.attrs.get("tracked", 0))
 
+    @property
+    def origin(self) -> dict[str, int]:
+        """What results say of samples: computing leaves the ids of the sessions behind."""
+        return {SIGN: 1} if is_synthetic(self.pooled) else {}
+
     @cached_property
     def by(self) -> list[str]:
         """What a group has in common."""
@@ -333,7 +339,7 @@ class Cells:
             coords[PAIR] = np.array([f"{i}-{j}" for i, j in named], dtype="U")
             coords["first_session"] = (PAIR, np.array([i for i, _ in named], int))
             coords["second_session"] = (PAIR, np.array([j for _, j in named], int))
-        result = xr.Dataset(dict(variables), coords)
+        result = xr.Dataset(dict(variables), coords, self.origin)
         if SESSION in self.by:
             return result
         return result.isel({SESSION: 0}, drop=True).drop_dims(PAIR, errors="ignore")

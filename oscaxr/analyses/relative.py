@@ -201,6 +201,7 @@ def compare_stimuli(
             **p_values(share, (GROUP,), tail, comparisons),
         },
         {GROUP: [*cells.groups, ALL], "stimulus": [n.GABORS, n.VISFLOW], BOUND: list(BOUNDS)},
+        cells.origin,
     )
     return result.assign_attrs(
         sessions=list(sessions),

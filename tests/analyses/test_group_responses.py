@@ -278,6 +278,29 @@ def test_traces_are_not_compared_between_sessions():
         group_means(pooled, "value", permutations=100)
 
 
+def test_means_say_what_they_are_of():
+    attrs = {"long_name": "dF/F", "units": "s", "scaled": 1}
+    parts = [with_null(k, number=k) for k in (1, 2)]
+    for one in parts:
+        one["difference"].attrs = attrs
+    pooled = pool(parts)
+    for found, words in (
+        (group_differences(pooled, seed=1), "mean difference of dF/F"),
+        (group_means(pooled, "difference"), "mean dF/F"),
+    ):
+        assert found["mean"].attrs == {**attrs, "long_name": words}
+        assert found["sem"].attrs == {**attrs, "long_name": f"standard error of the {words}"}
+        assert "synthetic" not in found.attrs
+    pooled["difference"].attrs = {"long_name": "mean of dF/F"}
+    assert group_means(pooled, "difference")["mean"].attrs == {"long_name": "mean of dF/F"}
+
+
+def test_groups_of_samples_say_so():
+    sample = with_null(900_000_001, mouse_id=900_001)
+    for function in (group_differences, lambda pooled: group_means(pooled, "difference")):
+        assert function(pool([sample])).attrs["synthetic"] == 1
+
+
 def test_results_can_be_written(tmp_path):
     pooled = pool([with_null(), with_null(2, number=2)])
     for found in (

@@ -194,6 +194,15 @@ def test_what_cannot_be():
         compare_stimuli(relative, relative, permutations=10)
 
 
+def test_a_comparison_of_samples_says_so():
+    both = [relative_responses(pool(made((), seed=k))) for k in (0, 1)]
+    recorded = compare_stimuli(*both, permutations=100, seed=1)
+    of_samples = [one.assign_coords(mouse_id=one.mouse_id + 900_000) for one in both]
+    samples = compare_stimuli(*of_samples, permutations=100, seed=1)
+    assert "synthetic" not in recorded.attrs
+    assert samples.attrs["synthetic"] == 1
+
+
 def test_results_can_be_written(tmp_path):
     relative = relative_responses(pool(made()))
     found = compare_stimuli(relative, relative, permutations=100, seed=1)
