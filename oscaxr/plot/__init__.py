@@ -1,4 +1,4 @@
-"""Pictures of sessions and responses: axes in, artists out.
+"""Pictures of sessions, responses and results of analyses: axes in, artists out.
 
 Every function draws into the axes it is given (or makes its own), labels them from the attributes
 of the data, and returns what it drew. Matplotlib is needed (the extra ``plot``) and is imported
@@ -7,6 +7,8 @@ when the first picture is drawn. All colours can be told apart by colour-blind p
 
 from oscaxr.plot.axes import Artists, PlotInputError, PlotLibraryError
 from oscaxr.plot.field import max_projection, roi_contours, roi_masks
+from oscaxr.plot.group_traces import decoding, group_traces
+from oscaxr.plot.groups import group_differences, relative_responses, stimulus_comparison
 from oscaxr.plot.overview import behavior_responses, session_overview
 from oscaxr.plot.registered import registered_masks
 from oscaxr.plot.responses import expected_unexpected, responses
@@ -31,6 +33,13 @@ __all__ = [
     "roi_contours",
     "max_projection",
     "registered_masks",
+    # groups of sessions
+    "group_traces",
+    "group_differences",
+    "relative_responses",
+    "stimulus_comparison",
+    # what analyses find
+    "decoding",
     # what they return
     "Artists",
     # errors

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 import xarray as xr
 
-from oscaxr.errors import CriterionError, MissingVariableError, OscaxrError
+from oscaxr.errors import CriterionError, MissingVariableError, OscaxrError, few
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
 from oscaxr.model.synthetic import is_synthetic
@@ -82,6 +82,18 @@ def require_session(ds: xr.Dataset, names: Iterable[str], picture: str) -> None:
         raise MissingVariableError(f"{picture} cannot be drawn: there is no {absent} {where}")
 
 
+def require_result(found: object, names: Iterable[str], maker: str) -> xr.Dataset:
+    """Return what an analysis found, if it has what a picture shows."""
+    result = require_kind(found, xr.Dataset, f"what {maker} returns")
+    missing = [name for name in names if name not in result.variables]
+    if missing:
+        raise MissingVariableError(
+            f"this picture needs what {maker} returns: the Dataset has no "
+            f"{', '.join(map(repr, missing))}, but {few(sorted(map(str, result)))}"
+        )
+    return result
+
+
 def require_one_quantity(labels: Mapping[str, str]) -> None:
     """Make sure that what shares an axis is one quantity in one unit."""
     if len(set(labels.values())) > 1:
@@ -103,9 +115,11 @@ STIMULUS_COLORS: Final[Mapping[str, str]] = {
 }
 
 
-# A legend of more entries goes beside the axes; each of fewer gets this part of their height.
+# A legend of more entries goes beside the axes; each of fewer gets this part of their height, or
+# so many inches in low ones.
 _MOST_ABOVE: Final = 5
 _ENTRY_HEIGHT: Final = 0.09
+_ENTRY_INCHES: Final = 0.19
 
 
 class PlotLibraryError(OscaxrError, ImportError):
@@ -229,9 +243,7 @@ def roomy_legend(ax: "Axes", entries: int, title: str = "") -> "Legend":
     rows = entries + bool(title)
     beside = rows > _MOST_ABOVE
     if not beside:
-        low, high = ax.get_ylim()
-        # Without `auto`, what is drawn later (here, or into axes that share y) may be off scale.
-        ax.set_ylim(low, high + (high - low) * _ENTRY_HEIGHT * rows, auto=None)
+        room_above(ax, rows)
     # Opaque, so that the line at the event does not run through the words.
     return ax.legend(
         title=title or None,
@@ -244,6 +256,17 @@ def roomy_legend(ax: "Axes", entries: int, title: str = "") -> "Legend":
         fontsize="small",
         title_fontsize="small",
     )
+
+
+def room_above(ax: "Axes", rows: float) -> None:
+    """Make room for rows of words above what is drawn."""
+    inches = ax.bbox.height / ax.figure.dpi
+    # What is drawn keeps half of the height at least.
+    share = min(rows * _ENTRY_INCHES / inches, 0.5)
+    low, high = ax.get_ylim()
+    more = (high - low) * max(rows * _ENTRY_HEIGHT, share / (1 - share))
+    # Without `auto`, what is drawn later (here, or into axes that share y) may be off scale.
+    ax.set_ylim(low, high + more, auto=None)
 
 
 def beside_legend(ax: "Axes", handles: "Sequence[Artist]") -> "Legend":

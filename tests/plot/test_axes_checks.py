@@ -26,6 +26,11 @@ PICTURES = {
     "roi_contours": plot.roi_contours,
     "max_projection": plot.max_projection,
     "registered_masks": plot.registered_masks,
+    "group_traces": plot.group_traces,
+    "group_differences": plot.group_differences,
+    "relative_responses": plot.relative_responses,
+    "stimulus_comparison": plot.stimulus_comparison,
+    "decoding": plot.decoding,
 }
 
 
