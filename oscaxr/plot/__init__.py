@@ -6,6 +6,7 @@ when the first picture is drawn. All colours can be told apart by colour-blind p
 """
 
 from oscaxr.plot.axes import Artists, PlotInputError, PlotLibraryError
+from oscaxr.plot.distributions import responsive_rois, usi_distribution
 from oscaxr.plot.field import max_projection, roi_contours, roi_masks
 from oscaxr.plot.group_traces import decoding, group_traces
 from oscaxr.plot.groups import group_differences, relative_responses, stimulus_comparison
@@ -14,6 +15,7 @@ from oscaxr.plot.registered import registered_masks
 from oscaxr.plot.responses import expected_unexpected, responses
 from oscaxr.plot.roi_responses import heatmap, tracked_over_sessions, tracked_responses
 from oscaxr.plot.stimulus import shade_gabor_frames, stimulus_frames
+from oscaxr.plot.usis import percent_significant, tracked_usis, usi_correlations, usi_statistics
 
 __all__ = [
     # responses to segments
@@ -38,7 +40,13 @@ __all__ = [
     "group_differences",
     "relative_responses",
     "stimulus_comparison",
+    "percent_significant",
+    "usi_statistics",
+    "usi_correlations",
+    "tracked_usis",
     # what analyses find
+    "usi_distribution",
+    "responsive_rois",
     "decoding",
     # what they return
     "Artists",

@@ -65,11 +65,6 @@ class Grid(NamedTuple):
             raise WindowError(f"there is nothing to draw: the results are {dict(found.sizes)}")
         return self
 
-    @property
-    def known(self) -> list[xr.Dataset]:
-        """What there is."""
-        return [part for row in self.parts for part in row if part is not None]
-
 
 def _words(found: xr.Dataset, dim: str) -> list[str]:
     labels = found[dim].values if dim in found.coords else np.array([""] * found.sizes[dim])

@@ -31,6 +31,12 @@ PICTURES = {
     "relative_responses": plot.relative_responses,
     "stimulus_comparison": plot.stimulus_comparison,
     "decoding": plot.decoding,
+    "usi_distribution": plot.usi_distribution,
+    "percent_significant": plot.percent_significant,
+    "usi_statistics": plot.usi_statistics,
+    "usi_correlations": plot.usi_correlations,
+    "tracked_usis": plot.tracked_usis,
+    "responsive_rois": plot.responsive_rois,
 }
 
 

@@ -142,12 +142,6 @@ def test_differences_of_blocks(ax):
     assert drawn.brackets == []
 
 
-@pytest.mark.parametrize("sizes", [(15,), (1_700, 1_700)])
-def test_readable_for_few_and_many_rois(sizes, ax):
-    plot.group_differences(made_differences(sizes), ax)
-    render(ax)
-
-
 def test_samples_are_named_so():
     ax = Figure().subplots()
     made = pool(results(differences, first_id=900_000_001))
