@@ -7,10 +7,12 @@ when the first picture is drawn. All colours can be told apart by colour-blind p
 
 from oscaxr.plot.axes import Artists, PlotInputError, PlotLibraryError
 from oscaxr.plot.distributions import responsive_rois, usi_distribution
+from oscaxr.plot.encoded import explained_variance, orientation_tuning, position_response
 from oscaxr.plot.field import max_projection, roi_contours, roi_masks
 from oscaxr.plot.group_traces import decoding, group_traces
 from oscaxr.plot.groups import group_differences, relative_responses, stimulus_comparison
 from oscaxr.plot.overview import behavior_responses, session_overview
+from oscaxr.plot.paired_runs import block_pairs
 from oscaxr.plot.registered import registered_masks
 from oscaxr.plot.responses import expected_unexpected, responses
 from oscaxr.plot.roi_responses import heatmap, tracked_over_sessions, tracked_responses
@@ -47,6 +49,10 @@ __all__ = [
     # what analyses find
     "usi_distribution",
     "responsive_rois",
+    "block_pairs",
+    "orientation_tuning",
+    "position_response",
+    "explained_variance",
     "decoding",
     # what they return
     "Artists",

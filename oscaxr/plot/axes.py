@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
+    from matplotlib.text import Text
 
     Panels = Iterable[Axes] | FigureBase | None
 
@@ -267,6 +268,14 @@ def room_above(ax: "Axes", rows: float) -> None:
     more = (high - low) * max(rows * _ENTRY_HEIGHT, share / (1 - share))
     # Without `auto`, what is drawn later (here, or into axes that share y) may be off scale.
     ax.set_ylim(low, high + more, auto=None)
+
+
+def say_above(ax: "Axes", words: str) -> "Text":
+    """Write into the upper left corner of axes, over whatever is there."""
+    return ax.text(
+        0.02, 0.98, words, transform=ax.transAxes, va="top", fontsize="small", zorder=4,
+        bbox={"facecolor": "w", "edgecolor": "none", "pad": 1},
+    )  # fmt: skip
 
 
 def beside_legend(ax: "Axes", handles: "Sequence[Artist]") -> "Legend":

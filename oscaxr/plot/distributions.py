@@ -172,10 +172,7 @@ def _distributions(
             )  # fmt: skip
             bottom += heights
         ax.axvline(0, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=3)
-        return drawn, ax.text(
-            0.02, 0.98, _counted(own, marked), transform=ax.transAxes, va="top", fontsize="small",
-            zorder=4, bbox={"facecolor": "w", "edgecolor": "none", "pad": 1},
-        )  # fmt: skip
+        return drawn, parts.say_above(ax, _counted(own, marked))
 
     label = parts.axis_label(found[name].attrs, name)
     drawn, panels = draw_grid(found, grid, axes, draw, xlabel=label, ylabel="ROIs (%)")

@@ -125,11 +125,15 @@ def name_parts(panels: "list[Axes]", drawn: Sequence[Any], columns: int, *words:
         ax.plot([], [], " ", label=word)
     handles, labels = ax.get_legend_handles_labels()
     if len(panels) == 1:
-        axes.roomy_legend(ax, len(labels))
-        return
-    for handle, label in zip(handles, labels, strict=True):
-        handle.set_label(fill(label, _WRAPPED))
-    axes.beside_legend(panels[columns - 1], handles)
+        legend = axes.roomy_legend(ax, len(labels))
+    else:
+        for handle, label in zip(handles, labels, strict=True):
+            handle.set_label(fill(label, _WRAPPED))
+        legend = axes.beside_legend(panels[columns - 1], handles)
+    for shown in legend.legend_handles:
+        # What is faint where there are many is to be recognised.
+        if shown is not None:
+            shown.set_alpha(1)
 
 
 def _own(given: "Given", n_rows: int, n_columns: int, share_y: bool | str) -> "list[Axes]":

@@ -37,6 +37,10 @@ PICTURES = {
     "usi_correlations": plot.usi_correlations,
     "tracked_usis": plot.tracked_usis,
     "responsive_rois": plot.responsive_rois,
+    "block_pairs": plot.block_pairs,
+    "orientation_tuning": plot.orientation_tuning,
+    "position_response": plot.position_response,
+    "explained_variance": plot.explained_variance,
 }
 
 
