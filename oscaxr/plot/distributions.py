@@ -177,7 +177,7 @@ def _distributions(
     label = parts.axis_label(found[name].attrs, name)
     drawn, panels = draw_grid(found, grid, axes, draw, xlabel=label, ylabel="ROIs (%)")
     bars, words = ([None if one is None else one[k] for one in drawn] for k in (0, 1))
-    parts.room_above(panels[0], max(one.get_text().count("\n") for one in words if one) + 1)
+    parts.room_above(panels[0], max(one.get_text().count("\n") for one in words if one) + 1.5)
     if len(next(one for one in bars if one is not None)) > 1:
         name_parts(panels, drawn, len(grid.columns))
     return Artists(bars=bars, words=words, panels=panels)

@@ -105,7 +105,7 @@ def orientation_tuning(found: xr.Dataset, axes: "Given" = None) -> Artists:
     label = "share of variance\nthat tuning predicts"
     grid = Grid.of_rois(found, names[0])
     drawn, panels = draw_grid(found, grid, axes, draw, xlabel=labels[0], ylabel=label)
-    parts.room_above(panels[0], 2)
+    parts.room_above(panels[0], 2.5)
     name_parts(panels, drawn, len(grid.columns))
     points, words = ([None if one is None else one[k] for one in drawn] for k in (0, 1))
     return Artists(points=points, words=words, panels=panels)
@@ -190,7 +190,7 @@ def explained_variance(found: xr.Dataset, axes: "Given" = None) -> Artists:
     grid = Grid.of_rois(found, "explained")
     label = "share of variance\nexplained"
     drawn, panels = draw_grid(found, grid, axes, draw, xlabel="predictor", ylabel=label)
-    parts.room_above(panels[0], 1)
+    parts.room_above(panels[0], 1.5)
     name_parts(panels, drawn, len(grid.columns), "boxes: quartiles; whiskers: 5 and 95 %")
     boxes, points, words = ([None if one is None else one[k] for one in drawn] for k in range(3))
     return Artists(boxes=boxes, points=points, words=words, panels=panels)

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 import oscaxr as ox
+from made_groups import results
 from oscaxr import plot
+from oscaxr.analyses import group_differences, pool
 from small_sessions import small_spec
 
 pytest.importorskip("matplotlib")
@@ -76,6 +78,32 @@ def stimulus_picture(ds, figure):
     plot.stimulus_frames(ds, axes=figure.subplots(3, 3))
 
 
+def group_results(ds, dims):
+    """Results of sessions of four groups, made of the plain numbers of the session."""
+
+    def make(random, n_rois, group, session):
+        frame = 40 * group + 200 * session
+        values = 4 * ds.dff.isel(time=frame, roi=slice(n_rois)).values
+        own = dims(values + 0.4 * (group - 1), np.linspace(-1, 1, 2001))
+        return {name: (dim, part) for name, (dim, part) in own.items()}
+
+    return pool(results(make, (12, 9)))
+
+
+def group_picture(ds, figure):
+    pooled = group_results(
+        ds, lambda values, null: {"difference": ("roi", values), "null": ("permutation", null)}
+    )
+    plot.group_differences(group_differences(pooled, seed=1, permutations=100), figure.subplots())
+
+
+def distribution_picture(ds, figure):
+    pooled = group_results(
+        ds, lambda x, _: {"index": ("roi", x), "percentile": ("roi", 50 + 50 * np.tanh(x))}
+    )
+    plot.usi_distribution(pooled, figure, bins=12)
+
+
 PICTURES = {
     "responses": response_picture,
     "heatmap": heatmap_picture,
@@ -84,6 +112,8 @@ PICTURES = {
     "roi_contours": contour_picture,
     "registered_masks": registered_picture,
     "stimulus_frames": stimulus_picture,
+    "group_differences": group_picture,
+    "usi_distribution": distribution_picture,
 }
 
 
@@ -130,6 +160,8 @@ def test_pictures_look_as_they_did(name, ds, tmp_path):
         ("registered_masks", lambda ds: ds.isel(roi=slice(0, 6))),
         ("session_overview", lambda ds: ds.assign(pupil_diameter=ds.pupil_diameter[::-1].variable)),
         ("heatmap", lambda ds: ds.assign(dff=ds.dff * ds.roi)),
+        ("group_differences", lambda ds: ds.assign(dff=-ds.dff)),
+        ("usi_distribution", lambda ds: ds.assign(dff=-ds.dff)),
         ("stimulus_frames", lambda ds: ds.assign(template_gabors=255 - ds.template_gabors)),
     ],
 )
