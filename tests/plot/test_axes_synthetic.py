@@ -1,5 +1,6 @@
 """Every picture of a sample session says that it is one; none of a recorded session does."""
 
+import numpy as np
 import pytest
 
 import oscaxr as ox
@@ -8,6 +9,18 @@ from oscaxr.plot.axes import SYNTHETIC
 from small_sessions import small_spec
 
 Figure = pytest.importorskip("matplotlib.figure").Figure
+
+
+def pooled_usis(sessions, **options):
+    return ox.analyses.pool([ox.analyses.usi(ds, **options) for ds in sessions])
+
+
+def two_sessions(ds):
+    """Indices of the tracked ROIs, and of the same in a later session."""
+    later = ds.assign_coords(session=2, session_id=ds.session_id + 1)
+    changed = pooled_usis([ds, later], tracked=True)
+    return changed.assign(index=changed["index"] * np.cos(np.arange(changed.sizes["roi"])))
+
 
 SHIFT = [[1, 0, 1], [0, 1, -1], [0, 0, 1]]
 PICTURES = {
@@ -29,6 +42,25 @@ PICTURES = {
     "bare projection": lambda ds, u, f: plot.max_projection(ds, f.subplots(), contours=False),
     "registered": lambda ds, u, f: plot.registered_masks(
         [ds, ds.assign_coords(session=2)], f.subplots(), matrices={2: SHIFT}
+    ),
+    "indices": lambda ds, u, f: plot.usi_distribution(ox.analyses.usi(ds), f),
+    "percentages": lambda ds, u, f: plot.percent_significant(
+        ox.analyses.percent_significant(pooled_usis([ds], permutations=50)), f.subplots()
+    ),
+    "tracked indices": lambda ds, u, f: plot.tracked_usis(
+        pooled_usis([ds], tracked=True), f.subplots()
+    ),
+    "index statistics": lambda ds, u, f: plot.usi_statistics(
+        ox.analyses.usi_statistics(pooled_usis([ds]), permutations=50, seed=1), f.subplots()
+    ),
+    "index correlations": lambda ds, u, f: plot.usi_correlations(
+        ox.analyses.usi_correlations(two_sessions(ds), permutations=50, seed=1), f.subplots()
+    ),
+    "responsive": lambda ds, u, f: plot.responsive_rois(
+        ox.analyses.responsive_rois(ds, permutations=50), f.subplots()
+    ),
+    "variance": lambda ds, u, f: plot.explained_variance(
+        ox.analyses.explained_variance(ds, ["running"], piece=10), f.subplots()
     ),
     "masks by name": lambda ds, u, f: plot.registered_masks(
         {"a": ds.roi_mask, "b": ds.roi_mask}, f.subplots()
