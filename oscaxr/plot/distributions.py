@@ -166,11 +166,12 @@ def _distributions(
         drawn, bottom = {}, np.zeros(len(edges) - 1)
         for kind, (color, mask) in marked.items():
             heights = 100 * np.histogram(own[mask], edges)[0] / max(1, known.sum())
-            drawn[kind] = ax.bar(
-                edges[:-1], heights, np.diff(edges), bottom, align="edge", color=color, label=kind,
-                linewidth=0,
-            )  # fmt: skip
-            bottom += heights
+            # One patch each: hundreds of bars in each of twelve panels take seconds.
+            top = bottom + heights
+            drawn[kind] = ax.stairs(
+                top, edges, baseline=bottom, fill=True, color=color, label=kind, linewidth=0
+            )
+            bottom = top
         ax.axvline(0, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=3)
         return drawn, parts.say_above(ax, _counted(own, marked))
 
