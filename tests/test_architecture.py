@@ -38,6 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sessions", "bridges", "analyses"),
     ("accessor", "plot", "download"),
     ("",),
+    ("figures",),
     ("cli",),
 )
 # Folders of rooms: their own __init__.py holds nothing.

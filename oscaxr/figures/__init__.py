@@ -1,0 +1,1 @@
+"""The figures of the papers: every data panel of both, from the sessions at hand."""
