@@ -1,0 +1,111 @@
+"""Pictures of results of groups: which picture of the library draws which result."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import xarray as xr
+
+from oscaxr import plot
+from oscaxr.plot.axes import PALETTE
+from oscaxr.plot.sections import Sections, Series, draw_series
+from oscaxr.select.stacking import SESSION
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
+
+Results = Mapping[str, xr.Dataset]
+
+# Of a grid with a row for each group and a column for each session, inches.
+_PANEL: Final = (2.4, 1.9)
+_AROUND: Final = (2.4, 1.0)
+
+
+def _parts(figure: "Figure", results: Results) -> "list[tuple[SubFigure, xr.Dataset]]":
+    """Divide a figure into one grid for each result, beside each other, and make it large enough.
+
+    Each part has the name of its result above it.
+    """
+    grids = [(one.sizes["group"], one.sizes.get(SESSION, 1)) for one in results.values()]
+    width = sum(_AROUND[0] + _PANEL[0] * columns for _, columns in grids)
+    height = _AROUND[1] + _PANEL[1] * max(rows for rows, _ in grids)
+    figure.set_size_inches(width, height)
+    parts = list(figure.subfigures(1, len(results), squeeze=False).ravel())
+    for part, name in zip(parts, results, strict=True):
+        if len(parts) > 1:
+            part.suptitle(name.replace("_", " "), fontsize="small")
+    return list(zip(parts, results.values(), strict=True))
+
+
+def traces(figure: "Figure", results: Results) -> None:
+    """Draw the traces of each group and session."""
+    for part, found in _parts(figure, results):
+        plot.group_traces(found, part)
+
+
+def decoding_over_time(figure: "Figure", results: Results) -> None:
+    """Draw how well D and U are decoded, frame by frame, against chance."""
+    for part, found in _parts(figure, results):
+        plot.decoding(found, part)
+
+
+def decoding(figure: "Figure", results: Results) -> None:
+    """Draw how well a coordinate is decoded, against chance."""
+    plot.decoding(results["decoding"], figure.subplots())
+
+
+def differences(figure: "Figure", results: Results) -> None:
+    """Draw the differences of each group and session, against chance."""
+    plot.group_differences(results["differences"], figure.subplots())
+
+
+def thirds(figure: "Figure", results: Results) -> None:
+    """Draw differences in the first and in the last third, and their change, against chance."""
+    first, second = figure.subplots(1, 2)
+    series = [
+        Series(results[f"{word}_third"], "mean", "sem", f"{word} third", p=None, color=color,
+               offset=offset)
+        for word, color, offset in (("first", PALETTE[0], -0.15), ("last", PALETTE[1], 0.15))
+    ]  # fmt: skip
+    label = "unexpected - expected, mean and SEM"
+    draw_series(first, Sections(series[0].found, SESSION), series, label=label)
+    plot.group_differences(results["change"], second)
+    second.set_title("last third - first third", fontsize="small")
+
+
+def blocks(figure: "Figure", results: Results) -> None:
+    """Draw differences of running and pupil between runs, against chance."""
+    words = ("running", "pupil")
+    for ax, word in zip(figure.subplots(1, len(words)), words, strict=True):
+        plot.group_differences(results[word], ax)
+
+
+def relative(figure: "Figure", results: Results) -> None:
+    """Draw relative responses, expected and unexpected."""
+    plot.relative_responses(results, figure.subplots())
+
+
+def comparison(figure: "Figure", results: Results) -> None:
+    """Draw how the change over sessions differs between the stimuli."""
+    plot.stimulus_comparison(results["comparison"], figure.subplots())
+
+
+def significant(figure: "Figure", results: Results) -> None:
+    """Draw percentages of positive, and of significant, indices, against chance."""
+    first, second = figure.subplots(1, 2)
+    plot.percent_significant(results["percent_significant"], first, kinds=("positive",))
+    plot.percent_significant(results["percent_significant"], second)
+
+
+def tracked_indices(figure: "Figure", results: Results) -> None:
+    """Draw the indices of tracked ROIs over sessions."""
+    plot.tracked_usis(results["indices"], figure.subplots())
+
+
+def statistics(figure: "Figure", results: Results) -> None:
+    """Draw a statistic of indices over sessions."""
+    plot.usi_statistics(results["statistics"], figure.subplots())
+
+
+def correlations(figure: "Figure", results: Results) -> None:
+    """Draw correlations of indices over sessions, against chance."""
+    plot.usi_correlations(results["correlations"], figure.subplots())

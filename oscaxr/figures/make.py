@@ -1,0 +1,367 @@
+"""Make the figures of the papers from the sessions at hand: results, pictures, numbers."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import xarray as xr
+
+from oscaxr.analyses.chance import check_permutations, seed_of
+from oscaxr.atomic import atomic_target, explained
+from oscaxr.errors import ExportError, OscaxrError, SessionNotFoundError, listed
+from oscaxr.figures.material import Material, least
+from oscaxr.figures.panels import Panel, panels
+from oscaxr.figures.pictures import say_gap, say_synthetic
+from oscaxr.figures.printed_numbers import table_of
+from oscaxr.figures.session_results import Recipe
+from oscaxr.figures.session_tasks import Computed, Session, compute, survey
+from oscaxr.options import PathLike
+from oscaxr.paths import local_path
+from oscaxr.plot.axes import require_matplotlib
+from oscaxr.progress import progress_bar
+from oscaxr.sessions.asked import many_sources, table_in
+from oscaxr.sessions.open import SessionSource, Table, typed_table
+from oscaxr.sessions.table import default_sessions
+
+SHUFFLES: Final = 1_000
+"""How often labels are shuffled in each session, by default."""
+PERMUTATIONS: Final = 10_000
+"""How often groups are permuted, by default."""
+SPLITS: Final = 100
+SEED: Final = 905
+"""The papers' seed."""
+SUMMARY: Final = "panels.csv"
+_DPI: Final = 150
+_NUMBERS: Final = (1, 2, 3)
+# Criteria by which the papers choose sessions, and their columns of the session table.
+_COLUMNS: Final[dict[str, str]] = {
+    **{name: name for name in ("pass_fail", "included", "all_files", "any_files", "run_type")},
+    "min_rois": "n_rois",
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What became of one panel.
+
+    Parameters
+    ----------
+    paper : str
+        ``"analysis"`` or ``"dataset"``.
+    panel : str
+        Figure and letter, as ``"4D"``.
+    title : str
+        What it shows.
+    status : {"drawn", "gap"}
+        Whether the sessions at hand fill it.
+    reason : str
+        Why they do not.
+    sessions : tuple of int
+        Ids of the sessions that it is made of.
+    left_out : tuple of str
+        Sessions and mice that it leaves out, and why.
+    picture : str
+        Path of the picture.
+    numbers : tuple of str
+        Paths of its numbers.
+    """
+
+    paper: str
+    panel: str
+    title: str
+    status: str
+    reason: str
+    sessions: tuple[int, ...]
+    left_out: tuple[str, ...]
+    picture: str
+    numbers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What :func:`make_figures` made: the panels, and which sessions are missing and why."""
+
+    panels: list[Drawn]
+    sessions: list[int]
+    missing: dict[str, str]
+    notes: dict[int, list[str]]
+    n_kept: int
+    n_computed: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often is shuffled and permuted; with `full` as often as in the papers."""
+
+    shuffles: int
+    permutations: int
+    splits: int
+    full: bool
+
+    def of_sessions(self, recipe: Recipe, users: Sequence[tuple[Panel, Sequence[Session]]]) -> int:
+        """Return how often labels are shuffled: enough for all panels that test with it."""
+        usual = recipe.full if self.full else self.shuffles
+        needed = [
+            least(panel.compared.count(own), panel.tails) for panel, own in users if panel.tails
+        ]
+        return max([usual, *needed])
+
+    def of_groups(self, panel: Panel) -> int:
+        """Return how often groups are permuted."""
+        return panel.full if self.full else self.permutations
+
+
+def make_figures(
+    sessions: Any,
+    folder: PathLike,
+    *,
+    datadir: PathLike | None = None,
+    table: Table | None = None,
+    paper: str | None = None,
+    figure: int | str | None = None,
+    shuffles: int = SHUFFLES,
+    permutations: int = PERMUTATIONS,
+    splits: int = SPLITS,
+    full: bool = False,
+    seed: int | None = SEED,
+    workers: int | None = None,
+    scheduler: Any = None,
+    progress: bool = True,
+) -> Made:
+    """Make every data panel of the papers from the sessions at hand, and its numbers.
+
+    Parameters
+    ----------
+    sessions : path-like, pandas.DataFrame or iterable
+        Which sessions: a folder, all of whose sessions are taken; the path of a session table, of
+        which those are taken that the papers use; or rows, ids or paths as for
+        :func:`oscaxr.open_sessions`.
+    folder : path-like
+        Where to; made if it is not there. Results of sessions are kept in it.
+    datadir, table : optional
+        As for :func:`oscaxr.open_sessions`. By default the files of a session table lie beside it,
+        and the table of a folder is the ``mouse_df.csv`` in it.
+    paper, figure : optional
+        Which panels, as for :func:`oscaxr.figures.panels`; by default all.
+    shuffles : int, optional
+        How often labels are shuffled in each session; more where its p needs more.
+    permutations : int, optional
+        How often groups are permuted.
+    splits : int, optional
+        How often sequences are divided to decode.
+    full : bool, optional
+        Shuffle and permute as often as the papers, 5,000 to 100,000 times, instead.
+    seed : int, optional
+        Seed of all random numbers; the papers' by default.
+    workers : int, optional
+        Number of processes; by default one a core.
+    scheduler : str or distributed.Client, optional
+        As for :func:`oscaxr.map_sessions`. The workers of a cluster have to see `folder`.
+    progress : bool, optional
+        Show progress bars on a terminal.
+
+    Returns
+    -------
+    Made
+        ``panels``, a list of :class:`Drawn`, in order; ``sessions``, the ids of those that were
+        there; ``missing``, why others were not; ``notes``, what was warned of, by session;
+        ``n_kept`` and ``n_computed`` results of sessions.
+
+    Raises
+    ------
+    SessionNotFoundError
+        If there is no session at all.
+    CriterionError
+        If a paper, figure or number is not known.
+    ExportError
+        If the folder cannot be written to.
+    PlotLibraryError
+        If matplotlib is not installed.
+
+    Notes
+    -----
+    The same call goes on where it was interrupted: results of sessions are kept in `folder`, and
+    computed again only if files, facts, parameters or the version of oscaxr have changed. Pictures
+    and numbers are made anew, and replace those that were there.
+
+    Each panel has a picture (``.png``), its results (``.nc``, several in groups) and, where that is
+    not too long to be read, a table (``.csv``); ``panels.csv`` lists all. A panel that cannot be
+    filled is drawn as a gap that says why, and so is what is left out of others.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import oscaxr as ox
+    >>> from oscaxr.figures import make_figures
+    >>> data = tempfile.mkdtemp()
+    >>> table = ox.sample.write_mouse(data, scale=0.05, n_rois=2)
+    >>> made = make_figures(data, Path(data) / "figures", figure="4D", workers=1, shuffles=100)
+    >>> [(one.panel, one.status, len(one.sessions)) for one in made.panels]
+    [('4D', 'drawn', 1)]
+    """
+    require_matplotlib()
+    chosen = panels(paper, figure)
+    for number in (shuffles, permutations, splits):
+        check_permutations(number)
+    counts = Counts(shuffles, permutations, splits, full)
+    seed = seed_of(seed)
+    root = local_path(folder)
+    if root.exists() and not root.is_dir():
+        raise ExportError(f"{root} is a file: give the folder that the figures are to go to")
+    sources, used = _sources(sessions, datadir, table)
+    there, missing = survey(sources, progress=progress)
+    there, unused = _published(there, used)
+    missing |= unused
+    if not there:
+        raise SessionNotFoundError(f"none of the sessions can be used:{listed(missing.values())}")
+    wanted, parameters = _plan(chosen, there, counts, seed)
+    done = compute(
+        there, wanted, parameters, root, scheduler=scheduler, workers=workers, progress=progress
+    )
+    drawn = []
+    with progress_bar("drawing panels", show=progress) as report:
+        for number, panel in enumerate(chosen):
+            report(number, len(chosen))
+            drawn.append(_panel(panel, there, done, counts.of_groups(panel), seed, root))
+    _summarise(drawn, root)
+    ids = [session.id for session in there]
+    return Made(drawn, ids, missing, done.notes, done.n_kept, done.n_computed)
+
+
+def _sources(
+    sessions: Any, datadir: PathLike | None, table: Table | None
+) -> tuple[list[SessionSource], set[int] | None]:
+    """Return the sessions asked for, and the ids of those that the papers use, if a table says."""
+    if not isinstance(sessions, str | os.PathLike):
+        return many_sources(sessions, datadir=datadir, table=table, options={}), None
+    path = local_path(sessions)
+    if path.suffix.lower() == ".csv":
+        rows = _used_by_the_papers(path, session=_NUMBERS)
+        if rows.empty:
+            raise SessionNotFoundError(f"{path} has none of the sessions that the papers use")
+        return many_sources(rows, datadir=datadir or path.parent, options={}), None
+    known = table
+    if known is None and path.is_dir():
+        known = table_in(path)
+    sources = many_sources(path, datadir=datadir, table=known, options={})
+    if known is None:
+        return sources, None
+    return sources, {*_used_by_the_papers(known)["session_id"].tolist()}
+
+
+def _used_by_the_papers(table: Table, **criteria: Any) -> pd.DataFrame:
+    """Return the rows of a session table that the papers use, as far as its columns tell."""
+    known = typed_table(table)
+    untold: dict[str, Any] = {name: None for name, own in _COLUMNS.items() if own not in known}
+    return default_sessions(known, **untold, **criteria)
+
+
+def _published(
+    there: Sequence[Session], used: set[int] | None
+) -> tuple[list[Session], dict[str, str]]:
+    """Leave out the sessions that the papers leave out."""
+    unused = {
+        str(session.source): f"session {session.id}: the papers leave it out (quality, or a pilot)"
+        for session in there
+        if used is not None and session.id not in used
+    }
+    return [one for one in there if str(one.source) not in unused], unused
+
+
+def _plan(
+    chosen: Sequence[Panel], there: Sequence[Session], counts: Counts, seed: int
+) -> tuple[dict[Recipe, set[int]], dict[Recipe, dict[str, Any]]]:
+    """Return which results are wanted of which sessions, and how each is computed."""
+    users: dict[Recipe, list[tuple[Panel, list[Session]]]] = {}
+    for panel in chosen:
+        own = panel.chosen(there)
+        for recipe in panel.recipes:
+            users.setdefault(recipe, []).append((panel, own))
+    wanted = {
+        recipe: {one.id for _, own in using for one in own} for recipe, using in users.items()
+    }
+    parameters = {
+        recipe: recipe.parameters(counts.of_sessions(recipe, using), counts.splits, seed)
+        for recipe, using in users.items()
+    }
+    return wanted, parameters
+
+
+def _panel(
+    panel: Panel, there: Sequence[Session], done: Computed, permutations: int, seed: int, root: Path
+) -> Drawn:
+    """Make the results of a panel, and write picture and numbers."""
+    from matplotlib.figure import Figure
+
+    material = Material(panel.chosen(there), done, permutations, seed, panel.compared)
+    results: dict[str, xr.Dataset] = {}
+    reason = ""
+    try:
+        results = panel.build(material)
+    except OscaxrError as error:
+        reason = str(error)
+    name = f"figure {panel.name} of the {panel.paper} paper"
+    figure = Figure(figsize=panel.size, layout="constrained", dpi=_DPI)
+    if reason:
+        say_gap(figure, name, reason)
+    else:
+        panel.draw(figure, results)
+        say_synthetic(figure, results)
+    figure.suptitle(f"{panel.name}  {panel.title}", x=0.01, ha="left", fontsize="medium")
+    words = "".join(one if one.isalnum() else "_" for one in panel.title.lower())
+    stem = "_".join(filter(None, words.split("_")))
+    place = root / panel.paper / f"figure_{panel.figure}" / f"{panel.name}_{stem}"
+    picture = place.with_name(f"{place.name}.png")
+    _write(picture, lambda path: figure.savefig(path, format="png"))
+    numbers = [] if reason else _write_numbers(results, place)
+    return Drawn(
+        panel.paper,
+        panel.name,
+        panel.title,
+        "gap" if reason else "drawn",
+        reason,
+        () if reason else tuple(sorted(material.used)),
+        tuple(material.left_out),
+        str(picture),
+        tuple(map(str, numbers)),
+    )
+
+
+def _write_numbers(results: dict[str, xr.Dataset], place: Path) -> list[Path]:
+    """Write the results of a panel, and as a table what is not too long for one."""
+    path = place.with_name(f"{place.name}.nc")
+    tree = xr.DataTree.from_dict({f"/{name}": one for name, one in results.items()})
+    _write(path, lambda temporary: tree.to_netcdf(temporary, engine="netcdf4"))
+    table = table_of(results)
+    if table is None:
+        return [path]
+    csv = place.with_name(f"{place.name}.csv")
+    _write(csv, lambda temporary: table.to_csv(temporary, index=False))
+    return [path, csv]
+
+
+def _summarise(drawn: Sequence[Drawn], root: Path) -> None:
+    """List all panels in a table."""
+    rows = [
+        {
+            "paper": one.paper,
+            "panel": one.panel,
+            "title": one.title,
+            "status": one.status,
+            "reason": one.reason,
+            "n_sessions": len(one.sessions),
+            "left_out": "; ".join(one.left_out),
+            "picture": Path(one.picture).relative_to(root).as_posix(),
+        }
+        for one in drawn
+    ]
+    _write(root / SUMMARY, lambda path: pd.DataFrame(rows).to_csv(path, index=False))
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file, complete or not at all, in place of what was there."""
+    with explained(f"cannot write {path}"), atomic_target(path, overwrite=True) as temporary:
+        write(temporary)

@@ -1,0 +1,273 @@
+"""Pictures that single panels need: fields, example ROIs, distributions, and named gaps."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from textwrap import fill
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import xarray as xr
+
+from oscaxr import plot
+from oscaxr.model import names as n
+from oscaxr.model.synthetic import is_synthetic
+from oscaxr.plot.axes import (
+    EXPECTED,
+    FAINT,
+    PALETTE,
+    SYNTHETIC,
+    UNEXPECTED,
+    axis_label,
+    draw_lines,
+    event_line,
+    few_ticks,
+    tidy,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Results = Mapping[str, xr.Dataset]
+_GAP_WIDTH: Final = 70
+_FIELD: Final = 2.4
+"""Size of the field of one session, inches."""
+_PERCENTILES: Final = (5, 25, 50, 75, 95)
+_SESSIONS: Final = PALETTE
+
+
+def say_gap(figure: "Figure", name: str, reason: str) -> None:
+    """Draw a named gap: which panel it is, and why it cannot be filled."""
+    words = f"{name} cannot be drawn\n\n{fill(reason, _GAP_WIDTH)}"
+    figure.text(0.5, 0.5, words, ha="center", va="center", color="0.3")
+
+
+def say_nothing(figure: "Figure", results: Results) -> None:
+    """Draw nothing: a panel that cannot be filled from sessions has its reason alone."""
+
+
+def say_synthetic(figure: "Figure", results: Results) -> None:
+    """Say in a corner of a figure that what it shows is synthetic, if its axes do not."""
+    said = any(ax.get_title("right") == SYNTHETIC for ax in figure.axes)
+    if not said and any(map(is_synthetic, results.values())):
+        figure.text(
+            0.995, 0.005, SYNTHETIC, ha="right", va="bottom", fontsize="x-small", color="0.4"
+        )
+
+
+def _row(figure: "Figure", count: int, **options: Any) -> "list[Axes]":
+    return list(figure.subplots(1, count, squeeze=False, **options).ravel())
+
+
+# -- fields of the microscope --------------------------------------------------------------------
+def projections(figure: "Figure", results: Results) -> None:
+    """Draw the maximum projection of each example session."""
+    for ax, (name, found) in zip(_row(figure, len(results)), results.items(), strict=True):
+        plot.max_projection(found, ax, contours=False)
+        _name_field(ax, found, name)
+
+
+def tracked_fields(figure: "Figure", results: Results) -> None:
+    """Draw the tracked ROIs of example mice, a row for each and a column for each session."""
+    for ax, found in _fields(figure, results):
+        plot.roi_contours(found, ax)
+
+
+def enlarged_fields(figure: "Figure", results: Results) -> None:
+    """Draw one tracked ROI, and what is about it, in each session."""
+    chosen: dict[int, int] = {}
+    for ax, found in _fields(figure, results):
+        sizes = found[n.ROI_MASK].sum(("height", "width")).values
+        middle = found[n.TRACKING_ID].values[int(np.argsort(sizes)[len(sizes) // 2])]
+        # The ROI of the mouse's first session is shown in the others, too.
+        label = chosen.setdefault(found["mouse_id"].item(), int(middle))
+        plot.roi_contours(found, ax, highlight=label, zoom=True)
+
+
+def _fields(figure: "Figure", results: Results) -> "Iterator[tuple[Axes, xr.Dataset]]":
+    mice = list(dict.fromkeys(one["mouse_id"].item() for one in results.values()))
+    numbers = sorted({one["session"].item() for one in results.values()})
+    figure.set_size_inches(_FIELD * len(numbers), _FIELD * len(mice) + 0.4)
+    grid = figure.subplots(len(mice), len(numbers), squeeze=False)
+    for ax in grid.ravel():
+        ax.set_axis_off()
+    for name, found in results.items():
+        place = mice.index(found["mouse_id"].item()), numbers.index(found["session"].item())
+        ax = grid[place]
+        ax.set_axis_on()
+        yield ax, found
+        _name_field(ax, found, name)
+        ax.set_xlabel("not registered", fontsize="x-small")
+
+
+def _name_field(ax: "Axes", found: xr.Dataset, name: str) -> None:
+    """Say whose field it is; pixels are no measure, and what is synthetic is said once."""
+    facts = f"{found['line'].item()} {found['plane'].item()}"
+    ax.set_title("", loc="right")
+    ax.set_title(f"{name.replace('_', ' ')}\n{facts}", fontsize="x-small")
+    ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+
+
+# -- example ROIs --------------------------------------------------------------------------------
+def example_rois(figure: "Figure", results: Results) -> None:
+    """Draw the mean traces of example ROIs, expected and unexpected."""
+    found = results["examples"]
+    panels = _row(figure, found.sizes[n.ROI], sharex=True)
+    for place, ax in enumerate(panels):
+        one = found.isel({n.ROI: place})
+        for kind, color in (("expected", EXPECTED), ("unexpected", UNEXPECTED)):
+            own = one.sel(response_group=kind)
+            ax.plot(own[n.REL_TIME], own["mean"], color=color, label=kind)
+            low, high = own["mean"] - own["sem"], own["mean"] + own["sem"]
+            ax.fill_between(own[n.REL_TIME], low, high, color=color, alpha=0.25, linewidth=0)
+        event_line(ax)
+        star = " *" if bool(one["significant"]) else ""
+        ax.set_title(f"index {float(one['index']):.2f}{star}", fontsize="small")
+        ax.set_xlabel("time from D or U (s)")
+        tidy(ax)
+    figure.axes[0].set_ylabel("dF/F, scaled; mean and SEM")
+    figure.axes[0].legend(frameon=False, fontsize="small")
+
+
+def example_null(figure: "Figure", results: Results) -> None:
+    """Draw the indices of shuffled labels, and where the actual one lies."""
+    found = results["example"]
+    ax = figure.subplots()
+    ax.hist(found["null"].values, bins=40, color=FAINT)
+    bounds = np.percentile(found["null"].values, (2.5, 97.5))
+    for bound in bounds:
+        ax.axvline(bound, color="0.3", linestyle="--", linewidth=0.8)
+    ax.axvline(found["index"].item(), color=UNEXPECTED)
+    ax.set_xlabel("unexpected-stimulus index")
+    ax.set_ylabel("shuffles")
+    ax.set_title(f"percentile {found['percentile'].item():.1f}", fontsize="small")
+    tidy(ax)
+
+
+def example_responses(figure: "Figure", results: Results) -> None:
+    """Draw the responses of example ROIs: all sequences faint, and their mean."""
+    n_rois = max(one.sizes[n.ROI] for one in results.values())
+    grid = figure.subplots(len(results), n_rois, squeeze=False, sharex=True)
+    for row, (group, found) in zip(grid, results.items(), strict=True):
+        for ax in row[found.sizes[n.ROI] :]:
+            ax.set_axis_off()
+        for place, ax in zip(range(found.sizes[n.ROI]), row, strict=False):
+            one = found.isel({n.ROI: place})
+            time = one[n.REL_TIME].values
+            responses = one["response"].transpose(n.SEQUENCE, n.REL_TIME).values
+            draw_lines(ax, time, responses, power=0.6, color="0.4", linewidth=0.5, rasterized=True)
+            ax.plot(time, one["mean"], color=UNEXPECTED)
+            event_line(ax)
+            ax.autoscale_view()
+            tidy(ax)
+            few_ticks(ax.yaxis, 3, integer=False)
+        row[0].set_ylabel(f"{group}\ndF/F, scaled", fontsize="small")
+    figure.supxlabel("time (s); gray: single sequences, colour: their mean", fontsize="small")
+
+
+# -- whole sessions, and distributions -----------------------------------------------------------
+def behaviour(figure: "Figure", results: Results) -> None:
+    """Draw running and pupil over a whole session."""
+    found = results["behaviour"]
+    names = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
+    for ax, name in zip(figure.subplots(2, 1, sharex=True), names, strict=True):
+        ax.plot(found[f"{name}_time"], found[name], color=PALETTE[0], linewidth=0.6)
+        ax.set_ylabel(axis_label(found[name].attrs, name), fontsize="small")
+        tidy(ax)
+    figure.axes[-1].set_xlabel("time (s)")
+
+
+def histograms(figure: "Figure", results: Results) -> None:
+    """Draw how often running and pupil have each value, by group and session."""
+    groups = next(iter(results.values()))["group"].values.tolist()
+    grid = figure.subplots(len(results), len(groups), squeeze=False, sharex="row", sharey="row")
+    for row, (name, found) in zip(grid, results.items(), strict=True):
+        bins = found[f"{name}_bin"]
+        for ax, group in zip(row, groups, strict=True):
+            for number, color in zip(found["session"].values.tolist(), _SESSIONS, strict=False):
+                shares = found["mean"].sel(group=group, session=number)
+                ax.plot(bins, shares, color=color, label=f"session {number}")
+            ax.set_yscale("log")
+            ax.set_title(group, fontsize="small")
+            ax.set_xlabel(axis_label(bins.attrs, name), fontsize="small")
+            tidy(ax)
+        row[0].set_ylabel("frames (%), mean over mice", fontsize="small")
+    grid[0][0].legend(frameon=False, fontsize="x-small")
+
+
+def quality(figure: "Figure", results: Results) -> None:
+    """Draw signal or noise of all ROIs, by group and session."""
+    found = results["quality"]
+    (name,) = found.data_vars
+
+    def percentiles(part: xr.Dataset) -> Any:
+        values = part[name].values
+        known = values[np.isfinite(values)]
+        return np.percentile(known, _PERCENTILES) if len(known) else np.full(5, np.nan)
+
+    _boxes(figure, found, percentiles, axis_label(found[name].attrs))
+
+
+def roi_correlations(figure: "Figure", results: Results) -> None:
+    """Draw how the pairs of ROIs of all mice correlate, by group and session."""
+    found = results["correlations"]
+    centres = found["correlation"].values
+
+    def percentiles(part: xr.Dataset) -> Any:
+        below = np.cumsum(part["count"].sum("trace").values)
+        return np.interp(np.divide(_PERCENTILES, 100) * below[-1], below, centres)
+
+    _boxes(figure, found, percentiles, axis_label(found["quartiles"].attrs))
+
+
+def _boxes(
+    figure: "Figure", found: xr.Dataset, percentiles: Callable[[xr.Dataset], Any], label: str
+) -> None:
+    """Draw median, quartiles and 5-95 % range of what each group and session has."""
+    dim = str(found["group"].dims[0])
+    groups = sorted({*found["group"].values.tolist()})
+    keys = ("whislo", "q1", "med", "q3", "whishi")
+    for ax, group in zip(_row(figure, len(groups), sharey=True), groups, strict=True):
+        own = found.isel({dim: found["group"].values == group})
+        numbers = sorted({*own["session"].values.tolist()})
+        parts = [percentiles(own.isel({dim: own["session"].values == one})) for one in numbers]
+        boxes = [dict(zip(keys, part, strict=True)) for part in parts]
+        ax.bxp(boxes, positions=numbers, showfliers=False, widths=0.6)
+        ax.set_title(group, fontsize="small")
+        ax.set_xlabel("session")
+        tidy(ax)
+    figure.axes[0].set_ylabel(f"{label}\nmedian, quartiles, 5-95 %", fontsize="small")
+
+
+def distributions(figure: "Figure", results: Results) -> None:
+    """Draw how the indices of each group are distributed."""
+    pooled = results["indices"]
+    n_groups = len({*pooled["group"].values.tolist()})
+    plot.usi_distribution(pooled, _row(figure, n_groups))
+
+
+def scattered(figure: "Figure", results: Results) -> None:
+    """Draw the index of each tracked ROI in one session, and in the next."""
+    pooled, found = results["indices"], results["correlations"]
+    groups = found["group"].values.tolist()
+    for ax, group in zip(_row(figure, len(groups), sharex=True, sharey=True), groups, strict=True):
+        one, other = _two_sessions(pooled, group, found)
+        ax.axline((0, 0), slope=1, color=FAINT, linewidth=0.8)
+        ax.plot(one, other, "o", markersize=2.5, alpha=0.5, color=PALETTE[0])
+        r = found["correlation"].sel(group=group).values[0]
+        p = found["p"].sel(group=group).values[0]
+        star = " *" if p < 0.05 else ""
+        ax.set_title(f"{group}\nr = {r:.2f}{star}", fontsize="small")
+        ax.set_xlabel(f"index, session {found['first_session'].values[0]}")
+        tidy(ax)
+    figure.axes[0].set_ylabel(f"index, session {found['second_session'].values[0]}")
+
+
+def _two_sessions(pooled: xr.Dataset, group: str, found: xr.Dataset) -> Sequence[Any]:
+    """Return the indices of the tracked ROIs of a group in two sessions, in the same order."""
+    both = []
+    for name in ("first_session", "second_session"):
+        is_session = pooled["session"].values == found[name].values[0]
+        own = pooled.isel(roi=is_session & (pooled["group"].values == group))
+        order = np.lexsort((own[n.TRACKING_ID].values, own["mouse_id"].values))
+        both.append(own["index"].values[order])
+    return both
