@@ -14,6 +14,7 @@ from oscaxr.cli.cite import cite
 from oscaxr.cli.demo import demo, sample
 from oscaxr.cli.download import download
 from oscaxr.cli.extract import extract
+from oscaxr.cli.figures import figures
 from oscaxr.cli.look import info, segments
 from oscaxr.cli.plot import plot
 from oscaxr.cli.session_options import reported
@@ -36,6 +37,7 @@ _COMMANDS: Final[dict[str, dict[Callable[..., None], str]]] = {
         extract: "Write windows around segments, or statistics of them.",
         plot: "Draw a picture of a session and save it.",
         convert: "Convert many sessions to zarr or netCDF.",
+        figures: "Make the figures of the papers.",
     },
     "Fetch": {download: "Download sessions of DANDI 000037."},
     "About": {cite: "Print what to cite."},
@@ -49,6 +51,7 @@ Examples
   oscaxr segments SESSION.nwb gabor_frame=U gabor_kappa=16
   oscaxr extract SESSION.nwb gabor_frame=U --pre 1 --post 1 -o u.nc
   oscaxr plot SESSION.nwb expected-unexpected -o figure.png
+  oscaxr figures DATA --paper analysis --figure 4 -o FIGURES
   oscaxr download --table mouse_df.csv --sessions 1-3 -o DATA --dry-run
 
 \b

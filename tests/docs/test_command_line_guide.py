@@ -45,7 +45,8 @@ def test_the_guide(tmp_path, monkeypatch):
                 assert Path(words[words.index("-o") + 1]).stat().st_size > 0
     assert matched == said
     assert ran == {
-        "sample", "sessions", "info", "segments", "extract", "plot", "validate", "convert", "cite",
+        "sample", "sessions", "info", "segments", "extract", "plot", "figures", "validate",
+        "convert", "cite",
     }  # fmt: skip
     assert os.environ.get("OSCAXR_DATADIR") is None
 

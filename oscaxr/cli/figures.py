@@ -1,0 +1,145 @@
+"""``oscaxr figures``: the figures of the papers, from the sessions at hand."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from oscaxr.cli import console
+from oscaxr.cli.batch import WorkersOption
+from oscaxr.cli.session_options import DatadirOption, TableOption
+from oscaxr.errors import MissingLibraryError, WorkersError
+from oscaxr.figures import Made, make_figures
+from oscaxr.figures.make import PERMUTATIONS, SEED, SHUFFLES, SPLITS
+
+SourceArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="TABLE|DIR",
+        exists=True,
+        help="Session table, of which the sessions are taken that the papers use; or folder, all "
+        "of whose sessions are taken.",
+        show_default="the folder of --datadir",
+    ),
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Scheduler of dask, as tcp://host:8786; its workers have to see the folders.",
+    ),
+]
+
+
+def figures(
+    folder: Annotated[
+        Path,
+        console.out_option(
+            metavar="DIR", help="Where to; results of sessions are kept here, too.", file_okay=False
+        ),
+    ],
+    source: SourceArgument = None,
+    datadir: DatadirOption = None,
+    table: TableOption = None,
+    paper: Annotated[
+        Literal["analysis", "dataset"] | None, typer.Option(help="Figures of one paper only.")
+    ] = None,
+    figure: Annotated[
+        str | None, typer.Option(metavar="N", help="One figure or panel only, as 4 or 4D.")
+    ] = None,
+    shuffles: Annotated[
+        int, typer.Option(min=1, help="How often labels are shuffled in each session.")
+    ] = SHUFFLES,
+    permutations: Annotated[
+        int, typer.Option(min=1, help="How often groups are permuted.")
+    ] = PERMUTATIONS,
+    splits: Annotated[
+        int, typer.Option(min=2, help="How often sequences are divided to decode.")
+    ] = SPLITS,
+    full: Annotated[
+        bool, typer.Option("--full", help="Shuffle and permute as often as the papers, instead.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = SEED,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Make the data panels of both papers, and the numbers of each.
+
+    Each panel is a picture (.png) with its numbers (.nc, and .csv where these
+    are not too many). Run the same command again to go on after an interruption:
+    results of sessions are kept, and computed again only if something about them
+    has changed. What a panel shows is made of the sessions that are there;
+    missing ones are named, and a panel that cannot be filled says why.
+
+    A p that is smaller than the shuffles can tell is written "< 1/(n + 1)".
+    """
+    if source is None and datadir is None:
+        raise typer.BadParameter(
+            "say which sessions: TABLE or DIR, or --datadir (or set OSCAXR_DATADIR)"
+        )
+    is_table = source is not None and source.suffix.lower() == ".csv"
+    with _client(scheduler) as client:
+        made = make_figures(
+            source or datadir,
+            folder,
+            datadir=datadir if is_table else None,
+            table=None if is_table else table,
+            paper=paper,
+            figure=figure,
+            shuffles=shuffles,
+            permutations=permutations,
+            splits=splits,
+            full=full,
+            seed=seed,
+            workers=workers,
+            scheduler=client,
+        )
+    if as_json:
+        console.print_json(asdict(made))
+        return
+    _tell(made, folder)
+
+
+def _client(address: str | None) -> AbstractContextManager[Any]:
+    """Connect with a scheduler of dask, if there is one."""
+    if address is None:
+        return nullcontext()
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingLibraryError(
+            f"a scheduler needs distributed, which is not installed ({error}): "
+            "pip install 'oscaxr[distributed]'"
+        ) from None
+    try:
+        client: AbstractContextManager[Any] = Client(address)
+    except (OSError, ValueError) as error:
+        raise WorkersError(f"there is no scheduler at {address}: {error}") from error
+    return client
+
+
+def _tell(made: Made, folder: Path) -> None:
+    rows = [
+        (one.paper, one.panel, one.status, str(len(one.sessions)), one.title) for one in made.panels
+    ]
+    headings = ("paper", "panel", "result", "sessions", "what it shows")
+    console.tell(console.table_text(headings, rows, ("paper", "panel", "result", headings[-1])))
+    counts = console.counted(one.status for one in made.panels)
+    console.tell(
+        f"\n{len(made.sessions)} sessions, {made.n_computed} results computed, {made.n_kept} kept; "
+        f"{counts}: {folder}"
+    )
+    for reason in made.missing.values():
+        console.note(f"missing: {reason}")
+    for number, words in made.notes.items():
+        for word in words:
+            console.note(f"session {number}: {word}")
+    for one in made.panels:
+        if one.reason:
+            console.note(f"{one.paper} {one.panel} is a gap: {one.reason}")
+        else:
+            for word in one.left_out:
+                console.note(f"{one.paper} {one.panel} leaves out {word}")
