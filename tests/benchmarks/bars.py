@@ -90,6 +90,8 @@ BARS: Final[dict[str, dict[str, Bar]]] = {
     "map_sessions, 2 processes, to one core": {ANY: Bar(goal=1 / 1.7)},
     # -- groups: the loop has a thousandth of the permutations
     "pooled differences, 100,000 permutations, to a loop of 100": {ANY: Bar(1, megabytes=500)},
+    # -- figures: 20 minutes are the goal
+    "all figures of the analysis paper, six sessions": {ANY: Bar(seconds=3600)},
 }
 
 

@@ -28,15 +28,15 @@ import exporting
 import grouping
 import many
 import original
+import picturing
 import reading
 import reducing
 import starting
 from bars import Bar, bar_of
 from task import LAYOUTS, ROIS, TASKS, Case, Row, child, chosen, measure
 
-MODULES = (starting, reading, reducing, exporting, original, many)  # which fill TASKS
-MODULES += (analysing, grouping)
-MODULES = (starting, reading, reducing, decoders, exporting, original, many)  # which fill TASKS
+MODULES = (starting, reading, reducing, exporting, original, many)
+MODULES += (analysing, grouping, decoders, picturing)  # which fill TASKS
 COLUMNS = ("task", "layout", "ratio", "must", "goal", "seconds", "peak memory, MB")
 
 
