@@ -19,6 +19,9 @@ from how_many import HYPOTHESIS_PROFILE, examples
 from oscaxr.errors import DroppedFramesWarning
 from small_sessions import EACH_LAYOUT, LAYOUTS, USEFUL_VARIABLES, only, small_spec
 
+# Processes of the tests that start from here on have a core each: more threads would wait.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # What a shell runs in the background ignores Ctrl-C, and so would all that the tests start.
 if (
     threading.current_thread() is threading.main_thread()
