@@ -49,23 +49,6 @@ def test_equals_a_plain_loop(decoded):
         assert group["n_mice"] == 3
 
 
-def test_order_does_not_matter(decoded):
-    found = group_decoding(pooled(decoded))
-    xr.testing.assert_identical(group_decoding(pooled(decoded[::-1])), found)
-
-
-@pytest.mark.slow
-def test_workers_do_not_matter(mouse_folder):
-    wanted = ox.session_table(mouse_folder / "table.csv")
-    run = partial(decode, gabor_frame=["A", "B", "C", "D"], **OPTIONS)
-    one, two = (
-        ox.map_sessions(run, wanted, workers=count, datadir=mouse_folder, progress=False)
-        for count in (1, 2)
-    )
-    xr.testing.assert_identical(one, two)
-    xr.testing.assert_identical(*(group_decoding(pooled(each)) for each in (one, two)))
-
-
 def test_time_courses_are_of_the_frames_that_all_have():
     courses = sessions_of(2, 1, time_course=True, window=(-0.1, 0.1), shuffles=0)
     short = courses[1].isel(rel_time=slice(1, None))

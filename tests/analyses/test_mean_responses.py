@@ -115,13 +115,9 @@ def test_null_equals_a_plain_loop(ds, seed, stimulus):
         assert value == pytest.approx(np.mean(differences), rel=1e-9, abs=1e-12)
 
 
-def test_difference_of_an_order_of_rois_of_chunks_and_of_one_trace(ds):
+def test_difference_of_one_trace_and_by_seed(ds):
     options = {"permutations": 30, "seed": 1}
     whole = response_difference(ds, **options)
-    moved = response_difference(ds.isel(roi=[3, 1, 0, 4, 2]), **options)
-    xr.testing.assert_allclose(moved.sortby("roi"), whole, rtol=1e-10)
-    lazy = response_difference(ds.chunk(time=700, roi=2), **options)
-    xr.testing.assert_allclose(lazy.compute(), whole, rtol=1e-10)
     run = response_difference(ds, name="run_velocity", interpolate=True, **options)
     groups = split(ds, name="run_velocity", interpolate=True)
     assert run["difference"].dims == ()

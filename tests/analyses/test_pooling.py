@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oscaxr as ox
-from oscaxr.analyses import group_differences, pool, response_difference
+from oscaxr.analyses import pool
 from oscaxr.analyses.pooling import Cells
 from oscaxr.errors import AmbiguousSessionError, MissingVariableError, SchemaError, TrackingError
 
@@ -162,34 +162,6 @@ def test_pooled_results_can_be_written(tmp_path):
     with xr.open_dataset(tmp_path / "pooled.nc") as again:
         xr.testing.assert_equal(again.load(), pooled)
         assert Cells(again).by == ["line", "plane", "session"]
-
-
-HOW = {"permutations": 200, "seed": 3}
-
-
-def of_group(results):
-    return group_differences(pool(results), **HOW)
-
-
-def test_chunks_change_nothing():
-    mouse = [ox.sample.session(spec) for spec in ox.sample.mouse_specs(scale=0.05, n_rois=4)]
-    plain = of_group([response_difference(ds, **HOW) for ds in mouse])
-    lazy = [ds.chunk(roi=1, time=500) for ds in mouse]
-    xr.testing.assert_allclose(of_group([response_difference(ds, **HOW) for ds in lazy]), plain)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [{"scheduler": "threads"}, {"workers": 2}])
-def test_workers_and_formats_change_nothing(tmp_path, options):
-    """One and many workers, NWB files and exports: the same groups."""
-    table = ox.sample.write_mouse(tmp_path, scale=0.05, n_rois=(4, 4, 4))
-    with ox.open_sessions(table, datadir=tmp_path, progress=False) as tree:
-        plain = of_group([response_difference(leaf.to_dataset(), **HOW) for leaf in tree.leaves])
-        for leaf in tree.leaves:
-            ox.save(leaf.to_dataset(), tmp_path / f"{int(leaf.session_id)}.zarr", progress=False)
-    exports = sorted(tmp_path.glob("*.zarr"))
-    mapped = ox.map_sessions(response_difference, exports, progress=False, **HOW, **options)
-    xr.testing.assert_allclose(of_group(mapped), plain)
 
 
 def test_real_results_of_a_mouse():

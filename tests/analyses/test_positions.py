@@ -99,13 +99,6 @@ def test_frames_with_too_few_segments_are_nan(planted):
         position_response(planted, ["U"], window=WINDOW)
 
 
-def test_order_of_rois_and_chunks_do_not_matter(planted, found):
-    turned = position_response(planted.isel(roi=[1, 0]), FRAMES, window=WINDOW)
-    xr.testing.assert_allclose(turned, found.isel(roi=[1, 0]))
-    chunked = position_response(planted.chunk(time=500), FRAMES, window=WINDOW)
-    xr.testing.assert_allclose(chunked, found)
-
-
 def test_rois_with_nan_are_nan(planted, found):
     start = int(planted.osca.select(gabor_frame="A", gabor_kappa=16).start_frame_twop[3])
     gone = planted.dff.where((planted.roi != 1) | (planted.time != planted.time[start]))

