@@ -319,7 +319,7 @@ class _Decoder(NamedTuple):
 
 def _balanced_accuracy(predicted: Ints, labels: Ints) -> Floats:
     """Return the share of right predictions (..., row) in each class, averaged over classes."""
-    weights = (1 / np.bincount(labels))[labels]
+    weights = 1 / np.bincount(labels)[labels]
     return np.asarray((predicted == labels) @ (weights / weights.sum()))
 
 

@@ -79,6 +79,14 @@ def test_balanced_accuracy_is_that_of_scikit_learn():
     np.testing.assert_allclose(found, slow)
 
 
+def test_balanced_accuracy_is_over_the_classes_that_are_tested():
+    """Of a class with few sequences, a division may leave none to test on."""
+    labels = np.array([0, 0, 2, 2])
+    with np.errstate(all="raise"):
+        found = decoding._balanced_accuracy(np.array([0, 1, 2, 2]), labels)
+    assert found == 0.75
+
+
 def test_statistics(session):
     found = decode(session, **FEW, shuffles=9)
     np.testing.assert_allclose(found["mean"], np.mean(found["score"]))
