@@ -30,6 +30,8 @@ TIME_COURSE_WINDOW: Final[Window] = (-0.9, 0.6)
 
 # The U frames of a sequence are this many degrees on from the D frames that they replace.
 _U_ON: Final = 90.0
+# The frames of the sequences that are expected.
+_EXPECTED: Final = ("A", "B", "C", "D")
 _ATTRS: Final[dict[str, dict[str, str]]] = {
     "score": {"long_name": "balanced accuracy of each division", "units": "1"},
     "mean": {"long_name": "mean balanced accuracy over divisions", "units": "1"},
@@ -76,8 +78,9 @@ def decode(
         Decode from each frame alone, instead of from all frames together.
     counts : mapping, "unexpected" or "all", optional
         How many sequences to take, at random in each division, by class. ``"unexpected"``, for the
-        orientation of D: of each as many as there are U sequences of the orientation 90 degrees
-        on, so that D and U are decoded alike; it is the default there. Otherwise all are taken.
+        orientation of A, B, C or D: of each as many as there are U sequences of the orientation 90
+        degrees on, so that they and U are decoded alike; it is the default for D. Otherwise all are
+        taken.
     splits : int, optional
         How often the sequences are divided into those to learn from and those to test on.
     shuffles : int, optional
@@ -232,11 +235,12 @@ def _segments(
 def _counts_of_unexpected(
     ds: xr.Dataset, classes: npt.NDArray[Any], criteria: dict[str, Any], cut: Any
 ) -> Ints:
-    """Count, for each orientation of D, the U sequences of the orientation 90 degrees on."""
-    if criteria.get("gabor_frame") != "D":
+    """Count, for each orientation of A to D, the U sequences of the orientation 90 degrees on."""
+    frame = criteria.get("gabor_frame")
+    if not isinstance(frame, str) or frame not in _EXPECTED:
         raise CriterionError(
-            'counts="unexpected" is for the orientation of D frames (gabor_frame="D"), not for '
-            f"gabor_frame={criteria.get('gabor_frame')!r}"
+            f'counts="unexpected" is for the orientation of one of the frames {[*_EXPECTED]}, not '
+            f"for gabor_frame={frame!r}"
         )
     others = {name: value for name, value in criteria.items() if name != "unexpected"}
     unexpected = select_segments(ds, stimulus=n.GABORS, **{**others, "gabor_frame": "U"})

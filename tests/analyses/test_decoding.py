@@ -126,6 +126,9 @@ def test_d_takes_as_many_as_there_are_u(session):
     by_hand = decode(ds, counts=counts, splits=3, seed=1)
     assert by_hand["n_sequences"].values.tolist() == [*counts.values()]
     xr.testing.assert_identical(by_hand, decode(ds, splits=3, seed=1))
+    # Of the frames before it by request.
+    a = decode(ds, gabor_frame="A", unexpected=0, counts="unexpected", splits=3, seed=1)
+    assert a["n_sequences"].values.tolist() == [*counts.values()]
 
 
 # -- what does not matter ------------------------------------------------------------------------
@@ -200,7 +203,8 @@ def test_rois_without_spread_are_left_out(session):
         ({"counts": dict.fromkeys((0, 45, 90, 135), 1)}, CriterionError, "too few sequences"),
         ({"counts": dict.fromkeys((0, 45, 90, 135), 999)}, CriterionError, "too few sequences"),
         ({"counts": "some"}, CriterionError, "a mapping, 'unexpected' or 'all'"),
-        ({"counts": "unexpected", "gabor_frame": "U"}, CriterionError, "orientation of D"),
+        ({"counts": "unexpected", "gabor_frame": "U"}, CriterionError, "of one of the frames"),
+        ({"counts": "unexpected", "gabor_frame": ["A", "D"]}, CriterionError, "of one of the"),
         ({"splits": 1}, CriterionError, "splits=1"),
         ({"shuffles": -1}, CriterionError, "shuffles=-1"),
         ({"splits": 2.5}, CriterionError, "splits=2.5"),
