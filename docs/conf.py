@@ -61,6 +61,8 @@ nb_output_stderr = "remove"
 # is the command of this environment.
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 os.environ["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", "")))
+# What was published with the papers' figures stands with the tests.
+os.environ["PUBLISHED_RESULTS"] = str(HERE.parent / "tests" / "data" / "papers")
 # A profile of their own: nobody's start-up files, and no word about the kernel's own ports.
 profile = HERE / "_build" / "ipython" / "profile_default"
 profile.mkdir(parents=True, exist_ok=True)

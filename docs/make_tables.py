@@ -135,6 +135,30 @@ def migration_table(group: str) -> str:
     return pipe_table(("published name", "here", "what differs"), rows)
 
 
+def figures_table(paper: str) -> str:
+    """Return the panels of one paper."""
+    table = tomllib.loads((DOCS / "papers_figures.toml").read_text(encoding="utf-8"))
+    header = ("panel", "what it shows", "of each session", "of groups", "picture", "published")
+    return pipe_table(header, [figure_row(row) for row in table[paper]])
+
+
+def figure_row(row: dict[str, str]) -> Row:
+    """Describe one panel."""
+    only = f" (session {row['sessions']})" if "sessions" in row else ""
+    steps = [row[key] for key in ("session", "beside") if key in row]
+    pooled = [f"`{key}={row[key]}`" for key in ("by", "dim") if key in row]
+    groups = [f"`{row['group']}`"] if "group" in row else []
+    asked = [f"pooled with {', '.join(pooled)}", *groups] if pooled else groups
+    return (
+        row["panel"],
+        row["shows"] + only,
+        "<br>".join(f"`{code}`" for code in steps) or DASH,
+        "; ".join([*asked, *filter(None, [row.get("note")])]) or DASH,
+        f"`{row['picture']}`" if "picture" in row else DASH,
+        row.get("published", DASH),
+    )
+
+
 def citation_text() -> str:
     """Return the references of ``CITATION.cff``."""
     import yaml
@@ -168,7 +192,12 @@ def initials(given: str) -> str:
 
 
 # -- pages -----------------------------------------------------------------------------------------
-WRITERS = {"model": model_table, "migration": migration_table, "citations": citation_text}
+WRITERS = {
+    "model": model_table,
+    "migration": migration_table,
+    "figures": figures_table,
+    "citations": citation_text,
+}
 
 
 def table_of(marker: str) -> str:
