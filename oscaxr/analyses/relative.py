@@ -133,8 +133,8 @@ def compare_stimuli(
     -------
     xarray.Dataset
         Over ``group``, with ``"all"`` as the last, which averages the others: ``change`` and
-        ``change_error`` (group, stimulus), |(s2 - s1) / s1| of the mean unexpected responses s1 and
-        s2 in the two sessions; ``difference``, visual flow - Gabors, and ``error``;
+        ``change_error`` (group, stimulus), abs((s2 - s1) / s1) of the mean unexpected responses s1
+        and s2 in the two sessions; ``difference``, visual flow - Gabors, and ``error``;
         ``null_interval`` (..., bound), ``raw_p`` and ``p``. Errors are standard deviations over
         10,000 bootstrap samples of the ROIs.
 
