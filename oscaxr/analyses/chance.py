@@ -206,13 +206,14 @@ def check_comparisons(comparisons: int) -> int:
     return int(comparisons)
 
 
-def share_below(observed: Any, null: Floats) -> Floats:
+def share_below(observed: Any, null: Floats, scale: Any = 0.0) -> Floats:
     """Return the share of a null (permutation, ...) below what was observed, ties counting half.
 
-    Equal within rounding is equal. NaN where the observed value or a permuted one is NaN.
+    Equal within rounding is equal; `scale` is the size of what was subtracted to get them, which
+    rounding is relative to. NaN where the observed value or a permuted one is NaN.
     """
     observed = np.asarray(observed, np.float64)
-    largest = np.maximum(np.abs(observed), np.abs(null).max(axis=0))
+    largest = np.maximum(np.maximum(np.abs(observed), np.abs(null).max(axis=0)), scale)
     rounding = np.where(np.isfinite(largest), _ROUNDING * largest, 0.0)
     below = (null < observed - rounding).mean(axis=0)
     not_above = (null <= observed + rounding).mean(axis=0)

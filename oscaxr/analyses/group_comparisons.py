@@ -82,7 +82,9 @@ def compare_sessions(
         observed = of_sums(other.sum(axis=0), len(other), statistic)
         observed = observed - of_sums(one.sum(axis=0), len(one), statistic)
         difference[group, place] = observed
-        share[group, place] = chance.share_below(observed, null)
+        size = np.abs(np.concatenate([one, other])).mean(axis=0)
+        scale = size[0 if statistic == "mean" else 1]
+        share[group, place] = chance.share_below(observed, null, scale)
     return {
         "difference": (OF_PAIRS, difference),
         **p_values(share, OF_PAIRS, "two", comparisons, "difference_"),

@@ -91,6 +91,17 @@ def test_tracked_sessions_equal_a_plain_loop(both, statistic):
     assert found.difference_raw_p.item() == pytest.approx(min(share, 1 - share), abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    "both", [([0.1], [0.2]), ([0.1, 0.3], [0.3, 0.1]), ([0.7, 0.1, 0.1], [0.1, 0.7, 0.7])]
+)
+def test_differences_that_are_none_are_ties(both):
+    """What is left of them by rounding says nothing."""
+    found = compared(sessions(*both, dim="tracking_id"), "variance")
+    null = slow_paired(*map(np.array, both), "variance", chance.generator(3, 11, 12), 40)
+    share = slow_share(null, np.var(both[1]) - np.var(both[0]))
+    assert found.difference_raw_p.item() == pytest.approx(min(share, 1 - share), abs=1e-12)
+
+
 @pytest.mark.parametrize("dim", ["roi", "tracking_id"])
 def test_p_agrees_with_the_exact_distribution_of_scipy(dim):
     from scipy.stats import permutation_test
