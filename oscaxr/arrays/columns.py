@@ -58,14 +58,19 @@ def map_columns(
             # Columns are stored in groups as small as those worked on: each thread reads its own.
             slices = _slices(0, n_columns, group)
             return list(pool.map(lambda columns: kernel(read_block(columns), columns), slices))
-        for start in range(0, n_columns, width):
+
+        def block_of(start: int) -> list[Result]:
             stop = min(start + width, n_columns)
             rows = read_block(slice(start, stop))
 
-            def run(columns: slice, rows: npt.NDArray[Any] = rows, start: int = start) -> Result:
+            def run(columns: slice) -> Result:
                 return kernel(rows[columns.start - start : columns.stop - start], columns)
 
-            results.extend(pool.map(run, _slices(start, stop, group)))
+            return list(pool.map(run, _slices(start, stop, group)))
+
+        # Each block in a function of its own, so that it is let go before the next is read.
+        for start in range(0, n_columns, width):
+            results += block_of(start)
     return results
 
 

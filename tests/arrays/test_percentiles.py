@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+import weakref
 
 import h5py
 import numpy as np
@@ -143,3 +144,20 @@ def test_published_roi_factors(session, tolerance):
     np.testing.assert_allclose(middle, golden[0], rtol=tolerance)
     np.testing.assert_allclose(high - low, golden[1], rtol=tolerance)
     assert found.valid.all()
+
+
+def test_a_block_is_let_go_before_the_next_is_read():
+    blocks = []
+
+    def read(which: slice) -> np.ndarray:
+        assert [block for block in blocks if block() is not None] == []
+        block = np.zeros((which.stop - which.start, 100))
+        blocks.append(weakref.ref(block))
+        return block
+
+    budget = 20 * 100 * 8
+    sums = columns.map_columns(
+        read, 100, 64, lambda rows, _: rows.sum(), budget_bytes=budget, align=64
+    )
+    assert len(blocks) > 2
+    assert set(sums) == {0.0}
