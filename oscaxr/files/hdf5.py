@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakKeyDictionary
 
@@ -22,6 +22,8 @@ from oscaxr.files.remote import RemoteFile
 
 if TYPE_CHECKING:
     from oscaxr.files.remote import RemoteSource
+
+Names = tuple[str, ...]
 
 # Links upon links are followed this far: none of a session's files needs more than one or two.
 MAX_LINKS = 16
@@ -114,17 +116,19 @@ def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
 def check_written(path: str, dataset: h5py.Dataset, file_size: int) -> None:
     """Refuse data of which a part was never written, and claims of more than a file can hold."""
     # HDF5 would fill in zeros without a word, and numpy take the memory first.
-    creation = dataset.id.get_create_plist()
+    creation, shape = dataset.id.get_create_plist(), dataset.shape
     layout, wanted, written = creation.get_layout(), 1, 1
-    if not dataset.size:
+    size = 0 if shape is None else math.prod(shape)
+    if not size:
         return
+    is_external = creation.get_external_count() > 0
     if layout == h5py.h5d.CHUNKED:
-        wanted = math.prod(-(-n // w) for n, w in zip(dataset.shape, dataset.chunks, strict=True))
+        wanted = math.prod(-(-n // w) for n, w in zip(shape, creation.get_chunk(), strict=True))
         written = dataset.id.get_num_chunks()
     elif layout == h5py.h5d.CONTIGUOUS:
-        written = int(dataset.id.get_offset() is not None or bool(dataset.external))
+        written = int(is_external or dataset.id.get_offset() is not None)
     elif layout == h5py.h5d.VIRTUAL:
-        wanted = dataset.size
+        wanted = size
         written = sum(one.vspace.get_select_npoints() for one in dataset.virtual_sources())
     if written < wanted:
         kind = {h5py.h5d.CHUNKED: "chunks", h5py.h5d.VIRTUAL: "values"}.get(layout, "pieces")
@@ -134,9 +138,10 @@ def check_written(path: str, dataset: h5py.Dataset, file_size: int) -> None:
         )
     filters = {creation.get_filter(i)[0] for i in range(creation.get_nfilters())}
     held = file_size * (1 if not filters else 1100 if filters <= _DEFLATING else 100_000)
-    if layout != h5py.h5d.VIRTUAL and not dataset.external and dataset.nbytes > held:
+    n_bytes = size * dataset.dtype.itemsize
+    if layout != h5py.h5d.VIRTUAL and not is_external and n_bytes > held:
         raise FormatError(
-            f"{path}: {dataset.name} claims {dataset.nbytes} bytes, more than a file of "
+            f"{path}: {dataset.name} claims {n_bytes} bytes, more than a file of "
             f"{file_size} bytes can hold. It is damaged: fetch it again."
         )
 
@@ -278,16 +283,15 @@ class Hdf5File:
 
     def get(self, file: h5py.File, path: str) -> Any:
         """Return a group or dataset, refusing links that lead out of the file's folder."""
-        return self._find(file, PurePosixPath("/") / path, 0)
+        return self._find(file, _names(path), 0)
 
-    def _find(self, file: h5py.File, path: PurePosixPath, depth: int) -> Any:
+    def _find(self, file: h5py.File, names: Names, depth: int) -> Any:
         """Walk a path link by link; remember the places that are reached by hard links only."""
         if depth > MAX_LINKS:
             raise FormatError(
-                f"{self.path}: {path} is reached by links upon links, which may lead in a circle. "
-                "Mend the file, or fetch it again."
+                f"{self.path}: {_join(names)} is reached by links upon links, which may lead in a "
+                "circle. Mend the file, or fetch it again."
             )
-        names = path.parts[1:]
         known = next(i for i in range(len(names), -1, -1) if _join(names[:i]) in self._plain)
         item = self._at(file, _join(names[:known]))
         for i in range(known, len(names)):
@@ -296,15 +300,15 @@ class Hdf5File:
                 return None
             kind = item.id.links.get_info(key).type
             if kind == h5py.h5l.TYPE_SOFT:
-                target = PurePosixPath(_join(names[:i])) / os.fsdecode(item.id.links.get_val(key))
+                said = os.fsdecode(item.id.links.get_val(key))
+                target = (() if said.startswith("/") else names[:i]) + _names(said)
                 return self._follow(file, target, rest, depth, _join(names[: i + 1]))
             if kind == h5py.h5l.TYPE_EXTERNAL:
                 name, target_name = map(os.fsdecode, item.id.links.get_val(key))
                 what = f"the external link {_join(names[: i + 1])}"
                 other = self._link(self._folder / name, what)
-                target = PurePosixPath("/") / target_name
                 found = other._follow(
-                    other._acquire(), target, rest, depth, f"{what} of {self.path}"
+                    other._acquire(), _names(target_name), rest, depth, f"{what} of {self.path}"
                 )
                 self._linked |= other._linked
                 return found
@@ -323,15 +327,13 @@ class Hdf5File:
                 self._groups[path] = found
         return found
 
-    def _follow(
-        self, file: h5py.File, target: PurePosixPath, rest: Sequence[str], depth: int, link: str
-    ) -> Any:
+    def _follow(self, file: h5py.File, target: Names, rest: Names, depth: int, link: str) -> Any:
         """Return what lies below the target of a link; refuse a target that is not there."""
-        found = self._find(file, target.joinpath(*rest), depth + 1)
+        found = self._find(file, target + rest, depth + 1)
         if found is None and (not rest or self._find(file, target, depth + 1) is None):
             raise FormatError(
-                f"{self.path}: {link} leads to {target}, which is not there. Mend the file, or "
-                "fetch it again."
+                f"{self.path}: {link} leads to {_join(target)}, which is not there. Mend the file, "
+                "or fetch it again."
             )
         return found
 
@@ -349,13 +351,13 @@ class Hdf5File:
             if source.file_name != ".":
                 other = self._link(self._folder / source.file_name, what)
                 handle = other._acquire()
-            place = PurePosixPath("/") / source.dset_name
+            place = _names(source.dset_name)
             found = other._find(handle, place, depth + 1)
             if found is None:
                 # HDF5 would fill in zeros without a word.
                 raise FormatError(
-                    f"{self.path}: {what} refers to {place} of {other.path}, which is not there. "
-                    "Fetch that file too, or copy the data into the file (h5repack)."
+                    f"{self.path}: {what} refers to {_join(place)} of {other.path}, which is not "
+                    "there. Fetch that file too, or copy the data into the file (h5repack)."
                 )
             check_written(other.path, found, other.size)
 
@@ -384,6 +386,10 @@ class Hdf5File:
                 "file. oscaxr does not follow it: a data file must not reach into other folders. "
                 "Copy the data into the file (h5repack, h5copy) or beside it."
             )
+
+
+def _names(path: str) -> Names:
+    return tuple(name for name in path.split("/") if name not in ("", "."))
 
 
 def _join(names: Sequence[str]) -> str:

@@ -60,6 +60,7 @@ class Source:
         """Names of variables that are left out."""
         self.problems: list[str] = []
         self._broken: set[str] = set()
+        self._items: dict[str, Any] = {}
         self._conversions: dict[h5py.Dataset, tuple[float, float]] = {}
 
     def get(self, path: str) -> Any:
@@ -67,7 +68,9 @@ class Source:
         if path in self._broken:
             return None
         try:
-            return self.file.get(self.handle, path)
+            if path not in self._items:
+                self._items[path] = self.file.get(self.handle, path)
+            return self._items[path]
         except UnsafeLinkError:
             raise
         except FormatError as error:
@@ -316,6 +319,15 @@ class DatasetReader:
             with chunks.opened_unchanged(self.file.path, storage.stamp) as file:
                 return read_contiguous(file, storage, indices)
         return read_increasing(partial(self._read_increasing, storage), indices)
+
+    def whole(self) -> Array:
+        """Read all of it at once: the quickest for what is small."""
+        if self.file.is_remote:
+            return self.read((slice(None),) * len(self.shape))
+        with self.file.handle() as file:
+            dataset = file[self.name]
+            check_written(self.file.path, dataset, self.file.size)
+            return np.asarray(dataset[()])
 
     def _read_increasing(self, storage: Storage | None, indices: Indices) -> Array:
         if storage is not None and self.file.is_remote:

@@ -94,7 +94,8 @@ def remove_running_outliers(
     n_in_file = cleaned.size - int(np.count_nonzero(present))
     walked = cleaned[present] if n_in_file else cleaned.copy()
     with np.errstate(invalid="ignore"):
-        steps = np.flatnonzero(np.abs(np.diff(walked)) > threshold)
+        apart = np.diff(walked)
+        steps = np.flatnonzero(np.abs(apart, out=apart) > threshold)
     if not steps.size:
         return cleaned, n_in_file, 0
 

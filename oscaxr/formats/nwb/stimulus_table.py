@@ -13,7 +13,7 @@ from oscaxr.files.hdf5_arrays import NUMBERS, TEXT, DatasetReader, Source
 from oscaxr.formats.nwb.header import TRIALS
 from oscaxr.model import names as n
 from oscaxr.model import segments as table
-from oscaxr.model.derived import Parts, read_whole
+from oscaxr.model.derived import Parts
 from oscaxr.model.schema import SEGMENT_FRAMES, SEGMENT_NUMBERS, SEGMENT_TEXT
 
 # Without these a selection would mean something else than it says.
@@ -120,8 +120,8 @@ def _ragged(
 
 def _scatter(flat_reader: DatasetReader, index_reader: DatasetReader) -> Array:
     """Spread a ragged column over (segment, patch), NaN elsewhere."""
-    flat = read_whole(flat_reader).astype(np.float64, copy=False)
-    stop = read_whole(index_reader).astype(np.int64)
+    flat = flat_reader.whole().astype(np.float64, copy=False)
+    stop = index_reader.whole().astype(np.int64)
     counts = np.diff(stop, prepend=0)
     # An empty element may also be written as a single NaN.
     single = np.flatnonzero((counts == 1) & (stop <= len(flat)))
