@@ -2,10 +2,10 @@
 
 from importlib import import_module as _import_module
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from oscaxr import accessor as accessor  # registers ds.osca and da.osca
-from oscaxr import analyses
 from oscaxr.bridges.long_tables import to_frame
 from oscaxr.bridges.pandas_frames import from_hierarchical_frame, to_hierarchical_frame
 from oscaxr.bridges.pynapple import to_numpy, to_pynapple
@@ -40,19 +40,29 @@ from oscaxr.sessions.map import map_sessions
 from oscaxr.sessions.open import open_session
 from oscaxr.sessions.table import default_sessions, session_table
 from oscaxr.sessions.tree import open_sessions
-from oscaxr.store.save import save
+
+if _TYPE_CHECKING:
+    from oscaxr import analyses, download, plot, sample
+    from oscaxr.sessions.convert import convert
+    from oscaxr.store.open import open_exported
+    from oscaxr.store.save import save
 
 __version__ = _version("oscaxr")
 
 
+_LATER = {
+    "save": "oscaxr.store.save",
+    "open_exported": "oscaxr.store.open",
+    "convert": "oscaxr.sessions.convert",
+}
+
+
 def __getattr__(name: str) -> _Any:
     # Not needed by every analysis, or heavy (h5py): loaded when first used.
-    if name in ("sample", "plot", "download"):
+    if name in ("analyses", "sample", "plot", "download"):
         return _import_module(f"oscaxr.{name}")
-    if name == "open_exported":
-        return _import_module("oscaxr.store.open").open_exported
-    if name == "convert":
-        return _import_module("oscaxr.sessions.convert").convert
+    if name in _LATER:
+        return getattr(_import_module(_LATER[name]), name)
     if name in _NAMES:
         raise _RenamedError(f"oscaxr.{name} is now {_NAMES[name]}")
     raise AttributeError(f"module 'oscaxr' has no attribute {name!r}")

@@ -14,6 +14,7 @@ HEAVY = (
     "distributed",
     "fsspec",
     "h5netcdf",
+    "h5py",
     "hdmf",
     "matplotlib",
     "netCDF4",
