@@ -1,6 +1,6 @@
 """Percentiles over very many windows of a recording, which is gone through a few ROIs at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +15,6 @@ FloatArray = npt.NDArray[np.float64]
 
 # Traces that are held at a time, turned over.
 BUDGET_BYTES: Final = 400 * 2**20
-_MEDIAN: Final = (50.0,)
 
 
 def window_percentiles(
@@ -35,16 +34,26 @@ def window_percentiles(
     traces = xr.DataArray(source.isel({clock: slice(first, last + 1)}))
     places, some_missing = np.maximum(frames - first, 0), bool(missing.any())
 
+    # The deviation is that from the median, which is found beside what is asked for.
+    wanted = [*percentiles, *([50.0] if deviation else [])]
+
     def kernel(rows: npt.NDArray[Any], _: slice) -> FloatArray:
-        found = np.empty((len(percentiles) + deviation, len(places), len(rows)))
+        found = np.empty((len(wanted), len(places), len(rows)))
+        # Room that is made once: for each ROI, that would take longer than to rank its windows.
         lines = np.empty(places.shape, rows.dtype)
+        apart = lines if rows.dtype == np.float64 else np.empty(places.shape)
         for index, row in enumerate(rows):
             # All places exist: numpy is quickest where it need not refuse any.
             row.take(places, out=lines, mode="clip")
             whole = not some_missing and bool(np.isfinite(row).all())
             if some_missing:
                 lines[missing] = np.nan
-            found[:, :, index] = _of_lines(lines, percentiles, whole, deviation=deviation)
+            ranked = partitioned_percentiles if whole else sorted_percentiles
+            found[:, :, index] = ranked(lines, wanted)
+            if deviation:
+                with np.errstate(invalid="ignore"):
+                    np.abs(np.subtract(lines, found[-1, :, index, None], out=apart), out=apart)
+                found[-1, :, index] = ranked(apart, [50.0])[0]
         return found
 
     parts = map_columns(
@@ -55,18 +64,5 @@ def window_percentiles(
         budget_bytes=BUDGET_BYTES,
         align=stored_width(traces, clock),
     )
-    found = np.concatenate([np.empty((len(percentiles) + deviation, len(places), 0)), *parts], -1)
+    found = np.concatenate([np.empty((len(wanted), len(places), 0)), *parts], -1)
     return found[: len(percentiles)], found[-1] if deviation else None
-
-
-def _of_lines(
-    lines: npt.NDArray[Any], percentiles: Sequence[float], whole: bool, *, deviation: bool
-) -> FloatArray:
-    """Return percentiles of each line of one ROI's windows, then the MAD if asked for."""
-    ranked: Callable[..., FloatArray] = partitioned_percentiles if whole else sorted_percentiles
-    found = ranked(lines, percentiles)
-    if not deviation:
-        return found
-    with np.errstate(invalid="ignore"):
-        distances = abs(lines - ranked(lines, _MEDIAN)[0][:, np.newaxis])
-    return np.stack([*found, *ranked(distances, _MEDIAN)])
