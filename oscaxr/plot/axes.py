@@ -199,11 +199,20 @@ def say_missing(ax: "Axes", name: str) -> None:
     """Say in otherwise empty axes that a session lacks what they should show."""
     ax.set_yticks([])
     ax.spines[["left", "top", "right"]].set_visible(False)
-    words = f"this session has no {SESSION[name].long_name}"
+    say_inside(ax, f"this session has no {SESSION[name].long_name}", "0.4")
+
+
+def say_inside(ax: "Axes", words: str, color: str = "0.5") -> None:
+    """Write into the middle of axes that show nothing else."""
     ax.text(
         0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center",
-        color="0.4", fontsize="small",
+        color=color, fontsize="small",
     )  # fmt: skip
+
+
+def draw_level(ax: "Axes", at: float = 0.0) -> None:
+    """Draw the level that values are compared with, behind them."""
+    ax.axhline(at, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
 
 
 def draw_lines(

@@ -11,7 +11,7 @@ import oscaxr.plot.axes as parts
 from oscaxr.analyses.discrimination import SIGNIFICANT_PERCENTILES
 from oscaxr.errors import CriterionError
 from oscaxr.plot.axes import Artists
-from oscaxr.plot.grids import Grid, draw_grid, name_parts
+from oscaxr.plot.grids import Grid, by_kind, draw_grid, name_parts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -177,7 +177,7 @@ def _distributions(
 
     label = parts.axis_label(found[name].attrs, name)
     drawn, panels = draw_grid(found, grid, axes, draw, xlabel=label, ylabel="ROIs (%)")
-    bars, words = ([None if one is None else one[k] for one in drawn] for k in (0, 1))
+    bars, words = by_kind(drawn, 2)
     parts.room_above(panels[0], max(one.get_text().count("\n") for one in words if one) + 1.5)
     if len(next(one for one in bars if one is not None)) > 1:
         name_parts(panels, drawn, len(grid.columns))

@@ -11,7 +11,7 @@ from oscaxr.analyses.chance import ALPHA
 from oscaxr.errors import CriterionError, WindowError
 from oscaxr.measure.quality import roi_dim
 from oscaxr.plot.axes import Artists
-from oscaxr.plot.grids import Grid, draw_grid, name_parts
+from oscaxr.plot.grids import Grid, by_kind, draw_grid, name_parts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +93,7 @@ def orientation_tuning(found: xr.Dataset, axes: "Given" = None) -> Artists:
                 (known & ~is_tuned, "0.55", "D", "does not"),
             )
         ]  # fmt: skip
-        ax.axhline(0, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        parts.draw_level(ax)
         ax.set_xlim(-4, 184)
         ax.set_xticks([0, 45, 90, 135, 180])
         told = f"{is_tuned.sum()} of {len(y)} ROIs predicted"
@@ -107,7 +107,7 @@ def orientation_tuning(found: xr.Dataset, axes: "Given" = None) -> Artists:
     drawn, panels = draw_grid(found, grid, axes, draw, xlabel=labels[0], ylabel=label)
     parts.room_above(panels[0], 2.5)
     name_parts(panels, drawn, len(grid.columns))
-    points, words = ([None if one is None else one[k] for one in drawn] for k in (0, 1))
+    points, words = by_kind(drawn, 2)
     return Artists(points=points, words=words, panels=panels)
 
 
@@ -180,7 +180,7 @@ def explained_variance(found: xr.Dataset, axes: "Given" = None) -> Artists:
             values = rows.transpose("predictor", ...).values.astype(np.float64)
             boxes[name] = _boxes(ax, values, places, color, label)
             points[name] = _points(ax, values, places, color)
-        ax.axhline(0, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        parts.draw_level(ax)
         ax.set_xlim(-0.6, len(predictors) + 0.6)
         ax.set_xticks(range(len(predictors) + 1), ["all", *predictors])
         unknown = int((~np.isfinite(part["explained"].values)).sum())
@@ -192,7 +192,7 @@ def explained_variance(found: xr.Dataset, axes: "Given" = None) -> Artists:
     drawn, panels = draw_grid(found, grid, axes, draw, xlabel="predictor", ylabel=label)
     parts.room_above(panels[0], 1.5)
     name_parts(panels, drawn, len(grid.columns), "boxes: quartiles; whiskers: 5 and 95 %")
-    boxes, points, words = ([None if one is None else one[k] for one in drawn] for k in range(3))
+    boxes, points, words = by_kind(drawn, 3)
     return Artists(boxes=boxes, points=points, words=words, panels=panels)
 
 
@@ -344,10 +344,7 @@ def _patches(
     x, y, size = (part[name].values for name in ("x", "y", "size"))
     known = np.isfinite(values) & np.isfinite(x + y + size)
     if not known.any():
-        ax.text(
-            0.5, 0.5, "too few\nsegments", transform=ax.transAxes, ha="center", va="center",
-            color="0.5", fontsize="small",
-        )  # fmt: skip
+        parts.say_inside(ax, "too few\nsegments")
         return None
     drawn = EllipseCollection(
         size[known], size[known], 0, units="xy", offsets=np.stack([x, y], axis=-1)[known],

@@ -102,10 +102,7 @@ def draw_grid(
         part = grid.parts[row][column]
         axes.tidy(ax)
         if part is None:
-            ax.text(
-                0.5, 0.5, "no value", transform=ax.transAxes, ha="center", va="center",
-                color="0.5", fontsize="small",
-            )  # fmt: skip
+            axes.say_inside(ax, "no value")
         drawn.append(None if part is None else draw(ax, part))
         if row == 0 and grid.columns[column]:
             ax.set_title(grid.columns[column], fontsize="medium", loc="left")
@@ -116,6 +113,11 @@ def draw_grid(
             ax.set_xlabel(xlabel)
     axes.say_synthetic(panels[len(grid.columns) - 1], found)
     return drawn, panels
+
+
+def by_kind(drawn: Sequence[Any], count: int) -> list[list[Any]]:
+    """Return what was drawn in each panel, a list for each kind; None where nothing was."""
+    return [[None if one is None else one[kind] for one in drawn] for kind in range(count)]
 
 
 def name_parts(panels: "list[Axes]", drawn: Sequence[Any], columns: int, *words: str) -> None:

@@ -11,7 +11,7 @@ from oscaxr.analyses.pooling import BOUND, BOUNDS, GROUP, RESPONSE_GROUP
 from oscaxr.errors import CriterionError, MissingVariableError
 from oscaxr.model import names as n
 from oscaxr.plot.axes import Artists
-from oscaxr.plot.grids import Grid, draw_grid, name_parts
+from oscaxr.plot.grids import Grid, by_kind, draw_grid, name_parts
 from oscaxr.plot.sections import NULL, Sections, Series, chance_label, draw_series
 from oscaxr.select.stacking import SESSION
 
@@ -96,7 +96,7 @@ def group_traces(found: xr.Dataset, axes: "Given" = None) -> Artists:
         found, grid, axes, draw, xlabel=_time_label(found), ylabel=label, share_y="row"
     )
     name_parts(panels, drawn, len(grid.columns), "band: SEM")
-    lines, bands = ([None if one is None else one[k] for one in drawn] for k in (0, 1))
+    lines, bands = by_kind(drawn, 2)
     return Artists(lines=lines, bands=bands, panels=panels)
 
 
@@ -218,7 +218,7 @@ def _time_courses(found: xr.Dataset, axes: "Given", label: str, tail: str) -> Ar
 
     def draw(ax: "Axes", part: xr.Dataset) -> Artists:
         time = _times(part, over)
-        ax.axhline(float(found.attrs["chance"]), color="0.3", lw=0.8, ls=(0, (4, 3)), zorder=1)
+        parts.draw_level(ax, float(found.attrs["chance"]))
         line, band = _trace(ax, part, over, parts.PALETTE[0], "mean")
         # For the marks along the top.
         ax.margins(y=0.12)

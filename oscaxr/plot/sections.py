@@ -115,7 +115,7 @@ def draw_series(
     points, nulls, marks, brackets = [], [], [], []
     named, tops = set(), []
     if at is not None:
-        ax.axhline(at, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        axes.draw_level(ax, at)
     for one in series:
         value, error = (sections.values(name, of=one.found) for name in (one.value, one.error))
         top = value + np.nan_to_num(error)

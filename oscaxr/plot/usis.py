@@ -269,7 +269,7 @@ def tracked_usis(pooled: xr.Dataset, ax: "Axes | None" = None) -> Artists:
         axes.draw_lines(ax, x, own, power=0.5, colors=axes.FAINT, linewidths=0.8, zorder=2)
         for x, own in zip(sections.x, values, strict=True)
     ]
-    ax.axhline(0, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.draw_level(ax)
     found = [
         statistics.stats(xr.DataArray(own, dims=("row", SESSION)), "row", stat="mean", error="sem")
         for own in values
