@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from oscaxr.analyses import chance
+import oscaxr.analyses.chance as chance
 from oscaxr.analyses.chance import Floats
 from oscaxr.analyses.pooling import GROUP, PAIR, Cells
 from oscaxr.select.stacking import SESSION

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from oscaxr.analyses import chance
+import oscaxr.analyses.chance as chance
 from oscaxr.analyses.chance import Floats
 from oscaxr.analyses.group_comparisons import OF_PAIRS, Variables, checked, p_values
 from oscaxr.analyses.group_indices import INDEX

@@ -5,7 +5,7 @@ from typing import Final, Literal
 import numpy as np
 import xarray as xr
 
-from oscaxr.analyses import chance
+import oscaxr.analyses.chance as chance
 from oscaxr.analyses.chance import Floats
 from oscaxr.analyses.discrimination import SIGNIFICANT_PERCENTILES
 from oscaxr.analyses.group_comparisons import (

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from oscaxr.analyses import chance
+import oscaxr.analyses.chance as chance
 from oscaxr.analyses.chance import Floats
 from oscaxr.analyses.group_comparisons import (
     OF_CELLS,

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import xarray as xr
 
-from oscaxr.analyses import chance
+import oscaxr.analyses.chance as chance
 from oscaxr.analyses.chance import Floats
 from oscaxr.analyses.group_comparisons import checked, p_values
 from oscaxr.analyses.pooling import BOUND, BOUNDS, GROUP, MOUSE_ID, RESPONSE_GROUP, Cells

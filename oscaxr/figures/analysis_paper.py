@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+import oscaxr.figures.session_results as of_session
 from oscaxr import analyses
 from oscaxr.analyses.pooling import RESPONSE_GROUP
 from oscaxr.errors import few
-from oscaxr.figures import session_results as of_session
 from oscaxr.figures.material import GapError, Material
 from oscaxr.figures.session_results import Recipe
 from oscaxr.model import names as n

@@ -1,7 +1,7 @@
 """The panels of Gillon, Lecoq et al. (2023): recordings as they are, and their quality."""
 
+import oscaxr.figures.session_results as of_session
 from oscaxr import analyses
-from oscaxr.figures import session_results as of_session
 from oscaxr.figures.analysis_paper import Build, Results
 from oscaxr.figures.material import GapError, Material
 from oscaxr.figures.session_results import Recipe

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import oscaxr.figures.analysis_paper as analysis
+import oscaxr.figures.dataset_paper as dataset
+import oscaxr.figures.group_pictures as groups
+import oscaxr.figures.pictures as pictures
+import oscaxr.figures.session_results as of_session
 from oscaxr.errors import CriterionError, few
-from oscaxr.figures import analysis_paper as analysis
-from oscaxr.figures import dataset_paper as dataset
-from oscaxr.figures import group_pictures as groups
-from oscaxr.figures import pictures
-from oscaxr.figures import session_results as of_session
 from oscaxr.figures.analysis_paper import Build, Results
 from oscaxr.figures.material import Compared
 from oscaxr.figures.session_results import Recipe

@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
+import oscaxr.analyses.chance as chance
 from oscaxr import analyses
-from oscaxr.analyses import chance
 from oscaxr.analyses.group_comparisons import moments
 from oscaxr.errors import CriterionError
 from oscaxr.measure.quality import roi_correlations, snr
