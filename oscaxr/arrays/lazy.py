@@ -106,6 +106,11 @@ def read_runs(array: Any, runs: list[list[Run]], dtype: np.dtype[Any]) -> Array:
     return out
 
 
+def read_whole(reader: Reader) -> Array:
+    """Read all of an array."""
+    return reader.read(tuple(slice(0, size, 1) for size in reader.shape))
+
+
 def read_rows(array: Any, indices: tuple[AxisIndex, ...], chunks: Sequence[int] | None) -> Array:
     """Read the outer product of indices, in rising order, of a dataset, in runs of rows."""
     # Rows nearer than a chunk are read together: their chunk is inflated anyway.

@@ -10,7 +10,7 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from oscaxr.arrays.lazy import Array, Once, Reader, read_increasing, read_rows
+from oscaxr.arrays.lazy import Array, Once, Reader, read_increasing, read_rows, read_whole
 from oscaxr.errors import FormatError, UnsafeLinkError, listed
 from oscaxr.files import chunks
 from oscaxr.files.chunks import Indices, Storage
@@ -204,20 +204,25 @@ class Source:
 
     def read(self, dataset: h5py.Dataset) -> Array:
         """Read a dataset whole, naming it should the file be damaged there."""
-        check_written(self.file.path, dataset, self.file.size)
-        try:
-            values = np.asarray(dataset[()])
-            # Text of a fixed width may be filled up with blanks.
-            return np.char.rstrip(values, b" \0") if values.dtype.kind == "S" else values
-        except (OSError, MemoryError) as error:
-            raise FormatError(
-                f"{self.file.path}: cannot read {dataset.name} ({error}). {remedy_for(error)}"
-            ) from error
+        return _values(self.file, dataset)
 
     def finish(self) -> None:
         """Raise all problems that were found, at once."""
         if self.problems:
             raise FormatError(f"{self.file.path} is not {self.kind}:{listed(self.problems)}")
+
+
+def _values(file: Hdf5File, dataset: h5py.Dataset) -> Array:
+    """Read a dataset whole, naming it should the file be damaged there."""
+    check_written(file.path, dataset, file.size)
+    try:
+        values = np.asarray(dataset[()])
+        # Text of a fixed width may be filled up with blanks.
+        return np.char.rstrip(values, b" \0") if values.dtype.kind == "S" else values
+    except (OSError, MemoryError) as error:
+        raise FormatError(
+            f"{file.path}: cannot read {dataset.name} ({error}). {remedy_for(error)}"
+        ) from error
 
 
 def _unfit(item: h5py.Dataset | h5py.Group, shape: Sequence[int | None], kinds: str) -> str:
@@ -323,11 +328,9 @@ class DatasetReader:
     def whole(self) -> Array:
         """Read all of it at once: the quickest for what is small."""
         if self.file.is_remote:
-            return self.read((slice(None),) * len(self.shape))
+            return read_whole(self)
         with self.file.handle() as file:
-            dataset = file[self.name]
-            check_written(self.file.path, dataset, self.file.size)
-            return np.asarray(dataset[()])
+            return _values(self.file, file[self.name])
 
     def _read_increasing(self, storage: Storage | None, indices: Indices) -> Array:
         if storage is not None and self.file.is_remote:

@@ -12,7 +12,15 @@ import xarray as xr
 from oscaxr.arrays import percentiles
 from oscaxr.arrays.columns import column_reader, finite_columns, stored_width, thread_count
 from oscaxr.arrays.computed import computed
-from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray, Reader, read_increasing
+from oscaxr.arrays.lazy import (
+    Array,
+    AxisIndex,
+    Once,
+    OrthogonalArray,
+    Reader,
+    read_increasing,
+    read_whole,
+)
 from oscaxr.errors import InvalidRoiWarning, warn
 from oscaxr.model import names as n
 from oscaxr.model import signals
@@ -226,11 +234,6 @@ def _geometry(reader: Reader, rows: Array) -> dict[str, Array]:
     if not blocks:
         return geometry(np.zeros((0, *reader.shape[1:]), bool))
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-
-
-def read_whole(reader: Reader) -> Array:
-    """Read all of an array."""
-    return reader.read(tuple(slice(0, size, 1) for size in reader.shape))
 
 
 def pupil_shift(x: Reader, y: Reader) -> Parts:

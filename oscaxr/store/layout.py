@@ -20,7 +20,15 @@ import numpy as np
 import xarray as xr
 from xarray.indexes import PandasIndex
 
-from oscaxr.arrays.lazy import Array, ArrayReader, AxisIndex, Once, OrthogonalArray, Reader
+from oscaxr.arrays.lazy import (
+    Array,
+    ArrayReader,
+    AxisIndex,
+    Once,
+    OrthogonalArray,
+    Reader,
+    read_whole,
+)
 from oscaxr.errors import DamagedExportError, few
 
 PREFIX: Final = "oscaxr_"
@@ -95,11 +103,6 @@ class StoredGroup:
     digest: dict[str, Any] | None
     # Whether the variables show that other software wrote them.
     foreign: bool = False
-
-
-def read_whole(reader: Reader) -> Array:
-    """Read all values."""
-    return reader.read((slice(None),) * len(reader.shape))
 
 
 def format_named(path: object) -> Format | None:

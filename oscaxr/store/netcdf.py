@@ -23,6 +23,7 @@ from oscaxr.arrays.lazy import (
     Reader,
     read_increasing,
     read_rows,
+    read_whole,
 )
 from oscaxr.arrays.xarray_internals import NETCDF_LOCK
 from oscaxr.errors import DamagedExportError, ExportError, FormatError
@@ -35,7 +36,6 @@ from oscaxr.store.layout import (
     StoredGroup,
     StoredVariable,
     check_identity,
-    read_whole,
 )
 
 DIGEST: Final = PREFIX + "digest"

@@ -6,11 +6,11 @@ from functools import partial
 import h5py
 import numpy as np
 
-from oscaxr.arrays.lazy import Array, Once
+from oscaxr.arrays.lazy import Array, Once, read_whole
 from oscaxr.errors import FormatError
 from oscaxr.files.hdf5_arrays import DatasetReader, Source
 from oscaxr.formats.nwb.header import MAX_PROJECTION, PLANE
-from oscaxr.model.derived import WholeMasks, read_whole, to_boolean
+from oscaxr.model.derived import WholeMasks, to_boolean
 
 FIELDS = ("x", "y", "weight")
 
