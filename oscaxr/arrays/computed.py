@@ -23,9 +23,18 @@ class ComputedReader:
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        if self.part is None and self._is_whole(indices):
+            # Who reads all of it keeps it: there is no need for a second copy.
+            return np.asarray(self.once.given_away())
         value = self.once() if self.part is None else self.once()[self.part]
         # The kept value is shared by all: nobody may write into it through a view.
         return np.array(take_outer(value, indices))
+
+    def _is_whole(self, indices: tuple[AxisIndex, ...]) -> bool:
+        return all(
+            isinstance(index, slice) and index.indices(length) == (0, length, 1)
+            for index, length in zip(indices, self.shape, strict=True)
+        )
 
 
 def computed(

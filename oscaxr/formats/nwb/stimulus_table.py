@@ -120,7 +120,7 @@ def _ragged(
 
 def _scatter(flat_reader: DatasetReader, index_reader: DatasetReader) -> Array:
     """Spread a ragged column over (segment, patch), NaN elsewhere."""
-    flat = flat_reader.whole().astype(np.float64, copy=False)
+    flat = flat_reader.whole()
     stop = index_reader.whole().astype(np.int64)
     counts = np.diff(stop, prepend=0)
     # An empty element may also be written as a single NaN.
