@@ -14,9 +14,10 @@ def printed_coords(data):
     return [line.split()[1 if line.startswith("  *") else 0] for line in text.splitlines()[1:]]
 
 
-@pytest.fixture
-def sessions(memory_session, few_session, sample_path, original_folders, tmp_path):
+@pytest.fixture(scope="module")
+def sessions(memory_session, few_session, sample_path, original_folders, tmp_path_factory):
     """Give one session from each kind of place."""
+    tmp_path = tmp_path_factory.mktemp("exports")
     ox.save(few_session, tmp_path / "s.zarr")
     ox.save(few_session, tmp_path / "s.nc")
     memory_session.drop_vars("roi_mask").to_netcdf(tmp_path / "plain.nc", engine="h5netcdf")
