@@ -14,8 +14,8 @@ _STYLE: Final = """
 .oscaxr details{border-top:1px solid var(--jp-border-color2,rgba(128,128,128,.4));padding:3px 0}
 .oscaxr summary{cursor:pointer;font-weight:600}
 .oscaxr .oscaxr-scroll{overflow-x:auto}
-.oscaxr table{border-collapse:collapse;margin:2px 0 2px 12px;color:inherit;font-size:inherit;
-border:0}
+.oscaxr table{border-collapse:collapse;table-layout:auto;margin:2px 0 2px 12px;color:inherit;
+font-size:inherit;border:0}
 .oscaxr th,.oscaxr td{padding:1px 14px 1px 0;text-align:left;vertical-align:top;font-weight:400;
 background:none;color:inherit;border:0;max-width:none;white-space:pre-wrap}
 .oscaxr tr{background:none!important}

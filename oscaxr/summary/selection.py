@@ -117,11 +117,12 @@ def _end(columns: Mapping[str, Array], facts: Mapping[str, Any]) -> float:
 def _window_rows(data: Labelled) -> Iterator[Row]:
     arrays = {data.name: data} if isinstance(data, xr.DataArray) else dict(data.data_vars)
     for name, array in list(arrays.items())[:_MOST]:
-        unit = array.attrs.get("units", "")
-        words = (array.attrs.get("long_name", ""), "" if unit == "1" else f"({unit})" * bool(unit))
-        dims = sizes_text(array)
-        yield cleaned(name, 40), " ".join([cleaned(" ".join(words), 80).strip(), f"[{dims}]"])
-        done = [f"{k} = {v}" for k, v in array.attrs.items() if k not in _TOLD and v not in (0, "")]
+        # As words: an attribute of a file may be an array.
+        attrs = {str(key): cleaned(value, 80) for key, value in array.attrs.items()}
+        unit = attrs.get("units", "1")
+        words = (attrs.get("long_name", ""), "" if unit == "1" else f"({unit})")
+        yield cleaned(name, 40), f"{' '.join(filter(None, words))} [{sizes_text(array)}]".strip()
+        done = [f"{k} = {v}" for k, v in attrs.items() if k not in _TOLD and v not in ("0", "")]
         if done:
             yield "", cleaned(", ".join(done))
     if rois := rois_text(data):

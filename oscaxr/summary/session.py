@@ -133,8 +133,8 @@ def _places(ds: xr.Dataset, facts: Mapping[str, Any]) -> Iterator[Row]:
     if source:
         yield "opened from", cleaned(source, 300)
     for label, name in (("recorded in", "source_files"), ("format", "source_format")):
-        if facts.get(name):
-            yield label, cleaned(facts[name], 300)
+        if said := cleaned(facts.get(name, ""), 300):
+            yield label, said
     lazy = [v for v in ds.variables.values() if not is_in_memory(v)]
     held = sum(v.nbytes for v in ds.variables.values()) - sum(v.nbytes for v in lazy)
     yield "in memory", f"{size_text(held)}; {len(lazy)} of {len(ds.variables)} variables are lazy"

@@ -83,6 +83,8 @@ def odd_objects(ds):
         "blocks": ds.osca.blocks(),
         "frames": ds.osca.sequences(frames=[300, 400], post=0.2),
         "traces": ds.dff,
+        "arrays as attributes": ds.assign_attrs(dict.fromkeys((*ds.attrs, "date"), np.arange(2))),
+        "arrays as attributes of sequences": u.assign_attrs(dict.fromkeys(u.attrs, np.arange(2))),
         "nothing": xr.Dataset(),
         "a number": xr.DataArray(3.0),
         "other words": xr.Dataset(
