@@ -287,10 +287,6 @@ class Once:
                 self._done = True
         return self._value
 
-    def given_away(self) -> Any:
-        """Return an array that is the caller's own: a copy of the one that is kept, if one is."""
-        return np.array(self()) if self._done else self.function()
-
     @property
     def done(self) -> bool:
         """Whether the value has been computed."""

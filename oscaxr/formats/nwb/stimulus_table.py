@@ -102,7 +102,8 @@ def read_patches(source: Source, n_segments: int) -> Parts:
         with source.part(name):
             if datasets := _ragged(source, column, (None,), n_segments):
                 readers = (DatasetReader(source.file, one) for one in datasets)
-                parts[name] = computed(Once(partial(_scatter, *readers)), shape, np.float64)
+                once = Once(partial(_scatter, *readers))
+                parts[name] = computed(once, shape, np.float64, is_quick=True)
     return parts
 
 
