@@ -54,7 +54,7 @@ def map_columns(
     group, width = _block_widths(n_time, n_columns, budget_bytes, threads, max(1, align))
 
     results: list[Result] = []
-    with ThreadPoolExecutor(max_workers=threads, initializer=_work_alone) as pool:
+    with ThreadPoolExecutor(max_workers=threads, initializer=work_alone) as pool:
         if align <= group:
             # Columns are stored in groups as small as those worked on: each thread reads its own.
             slices = _slices(0, n_columns, group)
@@ -211,7 +211,7 @@ DEFAULT: Final = 2
 _THIS_THREAD = threading.local()
 
 
-def _work_alone() -> None:
+def work_alone() -> None:
     """Note that this thread is one of those that share the work: it starts no others."""
     _THIS_THREAD.is_worker = True
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from oscaxr.arrays.columns import thread_count
+from oscaxr.arrays.columns import thread_count, work_alone
 from oscaxr.arrays.lazy import take_outer
 from oscaxr.arrays.windows import WindowReader, chunk_rows
 
@@ -113,7 +113,7 @@ def sums_of(
         return touched, _block_sums(weights, block, shift, deviations)
 
     sums = np.zeros((3, n_groups * n_offsets, n_columns))
-    with ThreadPoolExecutor(thread_count()) as pool:
+    with ThreadPoolExecutor(thread_count(), initializer=work_alone) as pool:
         # Added up in the order of the blocks, whichever thread is done first: same numbers always.
         for touched, part in pool.map(add, range(first - first % rows, last + 1, step)):
             sums[:, touched] += part

@@ -10,7 +10,13 @@ import numpy as np
 import xarray as xr
 
 from oscaxr.arrays import percentiles
-from oscaxr.arrays.columns import column_reader, finite_columns, stored_width, thread_count
+from oscaxr.arrays.columns import (
+    column_reader,
+    finite_columns,
+    stored_width,
+    thread_count,
+    work_alone,
+)
 from oscaxr.arrays.computed import computed
 from oscaxr.arrays.lazy import (
     Array,
@@ -111,7 +117,7 @@ class WholeMasks:
             part = slice(*bound)
             masks[part] = decode(rows[part])[:, height][:, :, width]
 
-        with ThreadPoolExecutor(thread_count()) as pool:
+        with ThreadPoolExecutor(thread_count(), initializer=work_alone) as pool:
             for _ in pool.map(fill, pairwise(bounds)):
                 pass
         return masks

@@ -205,6 +205,8 @@ class SessionSource:
                 start=str(known.get("dandi_session_time", "")),
             )
         chosen: dict[str, Any] = {"files": places[1:], "facts": facts, **self.options}
+        # Sessions have their indexes already; to look for others takes longer than to make these.
+        chosen["create_default_indexes"] = False
         return xr.open_dataset(places[0], engine=SessionReader, **chosen)
 
     def identity(self) -> object:
