@@ -36,7 +36,6 @@ from oscaxr.select.responses import responses
 from oscaxr.select.sequences import sequences
 from oscaxr.select.tables import blocks, patches, segment_table
 from oscaxr.sessions.find import find_sessions
-from oscaxr.sessions.map import map_sessions
 from oscaxr.sessions.open import open_session
 from oscaxr.sessions.table import default_sessions, session_table
 from oscaxr.sessions.tree import open_sessions
@@ -44,6 +43,7 @@ from oscaxr.sessions.tree import open_sessions
 if _TYPE_CHECKING:
     from oscaxr import analyses, download, plot, sample
     from oscaxr.sessions.convert import convert
+    from oscaxr.sessions.map import map_sessions
     from oscaxr.store.open import open_exported
     from oscaxr.store.save import save
 
@@ -54,6 +54,7 @@ _LATER = {
     "save": "oscaxr.store.save",
     "open_exported": "oscaxr.store.open",
     "convert": "oscaxr.sessions.convert",
+    "map_sessions": "oscaxr.sessions.map",
 }
 
 

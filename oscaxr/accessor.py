@@ -15,8 +15,6 @@ from oscaxr.measure import activity, quality, scaling, statistics, transform
 from oscaxr.model import traces
 from oscaxr.model.dataset import validate
 from oscaxr.select import alignment, criteria, frames, responses, sequences, tables
-from oscaxr.summary import markup
-from oscaxr.summary.describe import describe
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,12 +78,17 @@ class _Accessor:
         self._object = wrapped
 
     def __repr__(self) -> str:
+        from oscaxr.summary.describe import describe
+
         methods = fill(
             ", ".join(_names(type(self))), 88, initial_indent="  ", subsequent_indent="  "
         )
         return f"{describe(self._object)}\nMethods of .osca\n{methods}"
 
     def _repr_html_(self) -> str:
+        from oscaxr.summary import markup
+        from oscaxr.summary.describe import describe
+
         return markup.html(describe(self._object), ", ".join(_names(type(self))))
 
     def __getattr__(self, name: str) -> Any:
@@ -211,6 +214,9 @@ class DataTreeAccessor:
         # Without, a notebook shows the text.
         if not self._node.has_data:
             return None
+        from oscaxr.summary import markup
+        from oscaxr.summary.describe import describe
+
         return markup.html(describe(self._node.to_dataset()), ", ".join(_names(DatasetAccessor)))
 
     def __getattr__(self, name: str) -> Any:
