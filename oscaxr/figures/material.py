@@ -71,7 +71,8 @@ class Material:
         there = [session for session in self.sessions if session.id in found]
         for session in self.sessions:
             if session.id in failed:
-                self.leave_out(f"session {session.id}: {failed[session.id]}")
+                name, reason = f"session {session.id}: ", str(failed[session.id])
+                self.leave_out(f"{name}{reason.removeprefix(name)}")
         if complete:
             there = self._complete(there)
         if not there:
