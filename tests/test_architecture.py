@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats.registry",),
     ("sessions", "bridges", "analyses"),
     ("accessor", "plot", "download"),
+    ("explore",),
     ("",),
     ("figures",),
     ("cli",),
@@ -86,14 +87,17 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "dandi": {"download": "inside"},
     "dandischema": {"download": "inside"},
     "fsspec": {"files": "anywhere"},
+    "panel": {"explore": "anywhere"},
+    "bokeh": {"explore": "anywhere"},
 }
 # Libraries that no module may import at its top, since `import oscaxr` would then pay for them.
 # The command line is imported by nothing, so it may have its own.
 HEAVY = frozenset(
-    {"PIL", "dask", "deflate", "distributed", "h5netcdf", "matplotlib", "netCDF4", "pynwb"}
-    | {"scipy", "sklearn", "typer", "zarr"}
+    {"PIL", "bokeh", "dask", "deflate", "distributed", "h5netcdf", "matplotlib", "netCDF4"}
+    | {"panel", "pynwb", "scipy", "sklearn", "typer", "zarr"}
 )
-HEAVY_EXEMPT = frozenset({("cli", "typer")})
+# Nor are the modules of explore, until a page is made.
+HEAVY_EXEMPT = frozenset({("cli", "typer"), ("explore", "bokeh"), ("explore", "panel")})
 # The one module that knows the parts of xarray that are not public.
 XARRAY_SHIM = "arrays.xarray_internals"
 XARRAY_PUBLIC = frozenset({"xarray.backends", "xarray.backends.common"})

@@ -1,0 +1,363 @@
+"""One page: widgets, tabs of figures, and what happens when something is chosen."""
+
+from collections.abc import Callable
+from html import escape
+from typing import Any, Final
+
+import panel as pn
+
+from oscaxr.errors import OscaxrError, collected_warnings
+from oscaxr.explore import numbers, panel_numbers
+from oscaxr.explore.background import Background
+from oscaxr.explore.code import PANELS, panel_code
+from oscaxr.explore.days import Days
+from oscaxr.explore.event_responses import Responses, dff_label, named
+from oscaxr.explore.field_view import Field, outlines
+from oscaxr.explore.looks import GroupLines, look_of
+from oscaxr.explore.opened import Opened, Shelf, facts, session_title
+from oscaxr.explore.session_timeline import Timeline
+from oscaxr.explore.view import View
+from oscaxr.explore.widgets import WIDTH, Controls
+from oscaxr.model import names as n
+
+TABS: Final = {
+    "session": "Session",
+    "responses": "Responses",
+    "field": "Field",
+    "days": "Days",
+    "code": "Code",
+}
+PANELS_OF: Final = {
+    "session": ("traces", "population"),
+    "responses": ("mean_responses", "heat_maps", "trials", "behaviour"),
+    "field": ("field", "mean_responses", "traces"),
+    "days": ("days",),
+    "code": tuple(PANELS),
+}
+CSS: Final = """
+.oscaxr-label { font-size: 12px; opacity: 0.8; }
+.oscaxr-counts { font-size: 12px; width: 100%; border-collapse: collapse; }
+.oscaxr-counts td { padding: 1px 4px; }
+.oscaxr-counts td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
+.oscaxr-problem { font-size: 13px; border-left: 4px solid #D55E00; padding: 4px 8px; }
+.oscaxr-status { font-size: 12px; opacity: 0.85; }
+"""
+_LIVELY: Final = 40
+"""Milliseconds between two drawings while the time axis is moved."""
+
+
+class Page:
+    """What one person looks at, of one session.
+
+    Parameters
+    ----------
+    shelf : Shelf
+        All sessions there are.
+    opened : Opened
+        The session that is looked at.
+    view : View
+        What is shown first.
+    background : Background
+        Does the work.
+    later : callable
+        Runs a function after so many milliseconds where the page may be changed.
+    told : callable
+        Called with each new view, for the link.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        opened: Opened,
+        view: View,
+        background: Background,
+        *,
+        later: Callable[[Callable[[], None], int], Any] | None = None,
+        told: Callable[[View], None] = lambda view: None,
+    ) -> None:
+        self.shelf, self.opened, self.ds = shelf, opened, opened.ds
+        self.view = view
+        self._background = background
+        self._later = later
+        self._told = told
+        self._shown: dict[str, Any] = {}
+        self._redrawing = False
+        look = look_of(view.is_dark)
+        self.timeline = Timeline(look, self.ds)
+        self.responses = Responses(look, self.ds)
+        self.field = Field(look, self.ds)
+        self.roi_mean = GroupLines(look, "Responses of the chosen ROI")
+        self.roi_timeline = Timeline(look, self.ds)
+        self.days = Days(look)
+        self.controls = Controls(self.ds, view, self.change)
+        self.status = pn.pane.HTML("", css_classes=["oscaxr-status"], margin=(0, 5))
+        self.stop = pn.widgets.Button(name="Stop", width=60, height=28, visible=False)
+        self.stop.on_click(lambda _: self._stop())
+        self.code = pn.Column(sizing_mode="stretch_both", scroll=True)
+        self._maps = pn.Row(sizing_mode="stretch_both", margin=0)
+        self.tabs = pn.Tabs(
+            *((TABS[name], part) for name, part in self._parts().items()),
+            active=list(TABS).index(view.tab), dynamic=True, sizing_mode="stretch_both",
+        )  # fmt: skip
+        self.tabs.param.watch(self._turn, "active")
+        self.timeline.on_zoom(self._moved)
+        self.field.on_choice(lambda rois: self.change(self.view.changed(rois=rois)))
+        self.main = pn.Column(
+            pn.Row(self.status, pn.Spacer(sizing_mode="stretch_width"), self.stop, height=30),
+            self.tabs,
+            sizing_mode="stretch_both",
+            margin=0,
+        )
+
+    def _parts(self) -> dict[str, Any]:
+        def pane(figure: Any) -> Any:
+            return pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=2)
+
+        both = {"sizing_mode": "stretch_both", "margin": 0}
+        rows = [
+            pn.pane.Bokeh(f, sizing_mode="stretch_width", margin=0) for f in self.timeline.figures
+        ]
+        behaviour = [pane(lines.figure) for lines in self.responses.behaviour.values()]
+        return {
+            "session": pn.Column(*rows, **both),
+            "responses": pn.Column(
+                pn.Row(pane(self.responses.mean.figure), self._maps, **both),
+                pn.Row(pane(self.responses.trials.figure), pn.Column(*behaviour, **both), **both),
+                **both,
+            ),
+            "field": pn.Row(
+                pane(self.field.figure),
+                pn.Column(pane(self.roi_mean.figure), pane(self.roi_timeline.figures[-1]), **both),
+                **both,
+            ),
+            "days": pn.Column(
+                pn.Row(pane(self.days.responses.figure), pane(self.days.usi.figure), **both),
+                pane(self.days.one),
+                **both,
+            ),
+            "code": self.code,
+        }
+
+    # -- what is chosen ---------------------------------------------------------------------------
+    def change(self, view: View) -> None:
+        """Show another view of the same session."""
+        if view == self.view:
+            return
+        self.view = view
+        self.controls.show(view)
+        self._told(view)
+        self.refresh()
+
+    def _turn(self, event: Any) -> None:
+        self.change(self.view.changed(tab=list(TABS)[event.new]))
+
+    def _moved(self) -> None:
+        """Draw the time axis anew, once for many small moves."""
+        if self._later is None:
+            self.timeline.redraw()
+        elif not self._redrawing:
+            self._redrawing = True
+
+            def redraw() -> None:
+                self._redrawing = False
+                self.timeline.redraw()
+
+            self._later(redraw, _LIVELY)
+
+    def refresh(self) -> None:
+        """Ask for what the open tab shows, unless it shows it already."""
+        problems = self.view.problems(self.ds)
+        self.controls.say("\n".join(problems))
+        if problems:
+            return
+        getattr(self, f"_show_{self.view.tab}")()
+
+    def _ask(self, panel: str, key: Any, work: Callable[..., Any], done: Callable[[Any], None],
+             failed: Callable[[str], None] = lambda words: None) -> None:  # fmt: skip
+        """Have work done in the background, unless it was done for the same view."""
+        if self._shown.get(panel) == key:
+            return
+        self._shown[panel] = key
+
+        def noted(report: Any) -> Any:
+            with collected_warnings() as told:
+                found = work(report)
+            return found, [words for words, _ in told]
+
+        def finished(found: Any) -> None:
+            result, notes = found
+            done(result)
+            self._tell("; ".join(notes))
+
+        def problem(error: Exception) -> None:
+            self._shown.pop(panel, None)
+            words = str(error) if isinstance(error, OscaxrError | OSError) else repr(error)
+            failed(words)
+            self.controls.say(words)
+            self._tell("")
+
+        self._background.ask(panel, noted, finished, problem, self._progress)
+
+    def _progress(self, done: int, total: int) -> None:
+        self.status.object = f"computing: {100 * done // max(1, total)} %"
+        self.stop.visible = True
+
+    def _tell(self, words: str) -> None:
+        """Say what is to be known of the numbers, when nothing is being computed."""
+        if not self._background.busy:
+            self.stop.visible = False
+            self.status.object = escape(words) or escape(
+                f"{session_title(self.ds)} · {facts(self.ds)}"
+            )
+
+    def _stop(self) -> None:
+        self._background.stop()
+        self._shown.clear()
+        self.stop.visible = False
+        self.status.object = "stopped; choose anything to go on"
+
+    # -- the tabs ---------------------------------------------------------------------------------
+    def _show_session(self) -> None:
+        opened, view = self.opened, self.view
+        self._ask_traces(self.timeline)
+        self._ask(
+            "population", opened.key,
+            lambda report: panel_numbers.numbers_of("population", self.shelf, opened, view, report),
+            lambda found: self.timeline.show_population(found["mean_dff"]),
+            self.timeline.say_population,
+        )  # fmt: skip
+
+    def _ask_traces(self, timeline: Timeline) -> None:
+        rois = self.view.rois
+
+        def read(report: Any) -> Any:
+            return {roi: panel_numbers.roi_trace(self.opened, roi).values for roi in rois}
+
+        self._ask(f"traces{id(timeline)}", rois, read, timeline.show_rois)
+
+    def _show_responses(self) -> None:
+        view, opened = self.view, self.opened
+        groups = view.groups(self.ds)
+
+        def work(report: Any) -> Any:
+            means = panel_numbers.group_means(opened, view, report)
+            behaviour = panel_numbers.numbers_of("behaviour", self.shelf, opened, view, report)
+            trials = None
+            if view.rois:
+                trials = panel_numbers.numbers_of("trials", self.shelf, opened, view, report)
+            mean = numbers.mean_responses(means, view)
+            return means, mean, numbers.strength(means, view), behaviour, trials
+
+        def done(found: Any) -> None:
+            means, mean, strengths, behaviour, trials = found
+            if self.responses.show_means(means, mean, strengths, view):
+                maps = [pn.pane.Bokeh(one.figure, sizing_mode="stretch_both", margin=2)
+                        for one in self.responses.maps]  # fmt: skip
+                self._maps.objects = maps
+            self.responses.show_behaviour(behaviour, named(means))
+            if trials is None:
+                self.responses.trials.say("choose an ROI: in the field, or by its number")
+            else:
+                self.responses.trials.show(trials, list(groups))
+
+        key = view.changed(tab="session", number="response", theme="default")
+        self._ask("responses", key, work, done, self.responses.say)
+
+    def _show_field(self) -> None:
+        view, opened = self.view, self.opened
+        if n.ROI_MASK not in self.ds:
+            self.field.say("this session has no ROI masks")
+        else:
+            self._ask(
+                "outlines", opened.key,
+                lambda report: opened.kept.of("outlines", lambda: outlines(self.ds)),
+                self._outlined, self.field.say,
+            )  # fmt: skip
+        self._ask_traces(self.roi_timeline)
+        self._color_field()
+        self._ask(
+            "roi_mean",
+            view.changed(tab="session", theme="default"),
+            self._roi_means,
+            self._show_roi,
+        )
+        self.field.mark(view.rois)
+
+    def _outlined(self, found: Any) -> None:
+        self.field.show_outlines(found)
+        self._shown.pop("field", None)
+        self._color_field()
+        self.field.mark(self.view.rois)
+
+    def _color_field(self) -> None:
+        view = self.view
+        self._ask(
+            "field", view.changed(tab="session", rois=(), theme="default"),
+            lambda report: panel_numbers.numbers_of("field", self.shelf, self.opened, view, report),
+            lambda found: self.field.show_numbers(
+                view.number, found[view.number].values, found[n.ROI].values
+            ),
+        )  # fmt: skip
+
+    def _roi_means(self, report: Any) -> Any:
+        return panel_numbers.group_means(self.opened, self.view, report)
+
+    def _show_roi(self, means: Any) -> None:
+        rois = self.view.rois
+        if not rois:
+            self.roi_mean.say("choose an ROI: click on it")
+            return
+        view = self.view
+        one = means.sel({n.ROI: rois[-1]})
+        middle = one[view.stat]
+        shown = middle.to_dataset(name="mean").assign(sem=middle * float("nan"))
+        self.roi_mean.show(shown, named(means), label=dff_label(view))
+        self.roi_mean.figure.title.text = f"ROI {rois[-1]}: {view.stat} over sequences"
+        self.roi_mean.window.update(left=view.sort_from, right=view.sort_to, visible=True)
+
+    def _show_days(self) -> None:
+        view, opened = self.view, self.opened
+        chosen = self._tracking_id()
+
+        def work(report: Any) -> Any:
+            return panel_numbers.numbers_of("days", self.shelf, opened, view, report)
+
+        self._ask(
+            "days", view.changed(tab="session", number="response", theme="default"), work,
+            lambda found: self.days.show(found, chosen, view), self.days.say,
+        )  # fmt: skip
+
+    def _tracking_id(self) -> int | None:
+        """Return the tracking id of the first chosen ROI, if it is tracked."""
+        for roi in self.view.rois:
+            number = int(self.ds[n.TRACKING_ID].sel({n.ROI: roi}))
+            if number != n.UNTRACKED:
+                return number
+        return None
+
+    def _show_code(self) -> None:
+        self.code.objects = [
+            part
+            for panel, words in PANELS.items()
+            if panel != "trials" or self.view.rois
+            for part in (pn.pane.Markdown(f"#### {words}", margin=(0, 5)), self._block(panel))
+        ]
+
+    def code_of(self, panel: str) -> str:
+        """Return the Python that makes the numbers of a panel."""
+        keys = self.shelf.of_mouse(self.opened.key)
+        others = [self.shelf.sources[key].code for key in keys]
+        return panel_code(panel, self.view, self.ds, self.opened.source.code, others)
+
+    def _block(self, panel: str) -> Any:
+        text = self.code_of(panel)
+        copy = pn.widgets.Button(name="Copy", width=70, height=28)
+        copy.js_on_click(args={"text": text}, code="navigator.clipboard.writeText(text)")
+        block = pn.pane.HTML(
+            f'<pre class="oscaxr-code" tabindex="0">{escape(text)}</pre>',
+            sizing_mode="stretch_width", margin=(0, 5),
+        )  # fmt: skip
+        return pn.Column(copy, block, sizing_mode="stretch_width", name=panel)
+
+
+__all__ = ["CSS", "PANELS_OF", "TABS", "WIDTH", "Page"]
