@@ -1,6 +1,7 @@
 """One page: widgets, tabs of figures, and what happens when something is chosen."""
 
 from collections.abc import Callable
+from functools import cached_property
 from html import escape
 from typing import Any, Final
 
@@ -9,15 +10,16 @@ import panel as pn
 from oscaxr.errors import OscaxrError, collected_warnings
 from oscaxr.explore import numbers, panel_numbers
 from oscaxr.explore.background import Background
-from oscaxr.explore.code import PANELS, panel_code
+from oscaxr.explore.code import panel_code, panels_of
 from oscaxr.explore.days import Days
 from oscaxr.explore.event_responses import Responses, dff_label, named
 from oscaxr.explore.field_view import Field, outlines
 from oscaxr.explore.looks import GroupLines, look_of
 from oscaxr.explore.opened import Opened, Shelf, facts, session_title
 from oscaxr.explore.session_timeline import Timeline
+from oscaxr.explore.takeaway import Takeaway, small_button
 from oscaxr.explore.view import View
-from oscaxr.explore.widgets import WIDTH, Controls
+from oscaxr.explore.widgets import Controls
 from oscaxr.model import names as n
 
 TABS: Final = {
@@ -27,14 +29,12 @@ TABS: Final = {
     "days": "Days",
     "code": "Code",
 }
-PANELS_OF: Final = {
-    "session": ("traces", "population"),
-    "responses": ("mean_responses", "heat_maps", "trials", "behaviour"),
-    "field": ("field", "mean_responses", "traces"),
-    "days": ("days",),
-    "code": tuple(PANELS),
-}
 CSS: Final = """
+#header { height: 30px; min-height: 30px; padding: 4px 8px; }
+#header .title { font-size: 17px; line-height: 22px; }
+#content { height: calc(100vh - 38px); }
+#sidebar { height: calc(100vh - 46px); padding: 4px 4px 4px 6px; }
+#main { padding: 2px 8px; overflow: hidden; }
 .oscaxr-label { font-size: 12px; opacity: 0.8; }
 .oscaxr-counts { font-size: 12px; width: 100%; border-collapse: collapse; }
 .oscaxr-counts td { padding: 1px 4px; }
@@ -44,6 +44,13 @@ CSS: Final = """
 """
 _LIVELY: Final = 40
 """Milliseconds between two drawings while the time axis is moved."""
+
+
+_BOTH: Final[dict[str, Any]] = {"sizing_mode": "stretch_both", "margin": 0}
+
+
+def _pane(figure: Any) -> Any:
+    return pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=2)
 
 
 class Page:
@@ -63,6 +70,8 @@ class Page:
         Runs a function after so many milliseconds where the page may be changed.
     told : callable
         Called with each new view, for the link.
+    whole : callable, optional
+        Returns the HTML of a page that needs no server, of a view.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class Page:
         *,
         later: Callable[[Callable[[], None], int], Any] | None = None,
         told: Callable[[View], None] = lambda view: None,
+        whole: Callable[[View], str] | None = None,
     ) -> None:
         self.shelf, self.opened, self.ds = shelf, opened, opened.ds
         self.view = view
@@ -82,61 +92,90 @@ class Page:
         self._told = told
         self._shown: dict[str, Any] = {}
         self._redrawing = False
-        look = look_of(view.is_dark)
-        self.timeline = Timeline(look, self.ds)
-        self.responses = Responses(look, self.ds)
-        self.field = Field(look, self.ds)
-        self.roi_mean = GroupLines(look, "Responses of the chosen ROI")
-        self.roi_timeline = Timeline(look, self.ds)
-        self.days = Days(look)
+        self.look = look_of(view.is_dark)
         self.controls = Controls(self.ds, view, self.change)
-        self.status = pn.pane.HTML("", css_classes=["oscaxr-status"], margin=(0, 5))
-        self.stop = pn.widgets.Button(name="Stop", width=60, height=28, visible=False)
+        self.status = pn.pane.HTML("", css_classes=["oscaxr-status"], margin=(4, 5))
+        self.stop = small_button("Stop", visible=False)
         self.stop.on_click(lambda _: self._stop())
+        self.takeaway = Takeaway(self, whole)
         self.code = pn.Column(sizing_mode="stretch_both", scroll=True)
         self._maps = pn.Row(sizing_mode="stretch_both", margin=0)
+        # Filled when they are first turned to.
+        self._places = {name: pn.Column(**_BOTH) for name in TABS}
         self.tabs = pn.Tabs(
-            *((TABS[name], part) for name, part in self._parts().items()),
+            *((words, self._places[name]) for name, words in TABS.items()),
             active=list(TABS).index(view.tab), dynamic=True, sizing_mode="stretch_both",
         )  # fmt: skip
         self.tabs.param.watch(self._turn, "active")
-        self.timeline.on_zoom(self._moved)
-        self.field.on_choice(lambda rois: self.change(self.view.changed(rois=rois)))
         self.main = pn.Column(
-            pn.Row(self.status, pn.Spacer(sizing_mode="stretch_width"), self.stop, height=30),
+            pn.Row(
+                self.status, pn.Spacer(sizing_mode="stretch_width"), self.stop, self.takeaway.row,
+                height=34, margin=0,
+            ),
             self.tabs,
-            sizing_mode="stretch_both",
-            margin=0,
-        )
+            **_BOTH,
+        )  # fmt: skip
 
-    def _parts(self) -> dict[str, Any]:
-        def pane(figure: Any) -> Any:
-            return pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=2)
+    @cached_property
+    def timeline(self) -> Timeline:
+        """The time axis of the session."""
+        made = Timeline(self.look, self.ds)
+        made.on_zoom(lambda: self._moved(made))
+        return made
 
-        both = {"sizing_mode": "stretch_both", "margin": 0}
-        rows = [
-            pn.pane.Bokeh(f, sizing_mode="stretch_width", margin=0) for f in self.timeline.figures
-        ]
-        behaviour = [pane(lines.figure) for lines in self.responses.behaviour.values()]
-        return {
-            "session": pn.Column(*rows, **both),
-            "responses": pn.Column(
-                pn.Row(pane(self.responses.mean.figure), self._maps, **both),
-                pn.Row(pane(self.responses.trials.figure), pn.Column(*behaviour, **both), **both),
-                **both,
-            ),
-            "field": pn.Row(
-                pane(self.field.figure),
-                pn.Column(pane(self.roi_mean.figure), pane(self.roi_timeline.figures[-1]), **both),
-                **both,
-            ),
-            "days": pn.Column(
-                pn.Row(pane(self.days.responses.figure), pane(self.days.usi.figure), **both),
-                pane(self.days.one),
-                **both,
-            ),
-            "code": self.code,
-        }
+    @cached_property
+    def responses(self) -> Responses:
+        """The responses to groups of segments."""
+        return Responses(self.look, self.ds)
+
+    @cached_property
+    def field(self) -> Field:
+        """The microscope's field."""
+        made = Field(self.look, self.ds)
+        made.on_choice(lambda rois: self.change(self.view.changed(rois=rois)))
+        return made
+
+    @cached_property
+    def roi_mean(self) -> GroupLines:
+        """The mean responses of the ROI that was clicked last."""
+        return GroupLines(self.look, "Responses of the chosen ROI")
+
+    @cached_property
+    def roi_timeline(self) -> Timeline:
+        """The traces of the chosen ROIs beside the field."""
+        made = Timeline(self.look, self.ds)
+        made.on_zoom(lambda: self._moved(made))
+        return made
+
+    @cached_property
+    def days(self) -> Days:
+        """Tracked ROIs over the sessions."""
+        return Days(self.look)
+
+    def _fill(self, tab: str) -> None:
+        """Put the figures of a tab in their places."""
+        if self._places[tab].objects:
+            return
+        if tab == "session":
+            parts: list[Any] = [
+                pn.pane.Bokeh(one, sizing_mode=one.sizing_mode, margin=0)
+                for one in self.timeline.figures
+            ]
+        elif tab == "responses":
+            behaviour = [_pane(lines.figure) for lines in self.responses.behaviour.values()]
+            below = pn.Row(
+                _pane(self.responses.trials.figure), pn.Column(*behaviour, **_BOTH), **_BOTH
+            )
+            parts = [pn.Row(_pane(self.responses.mean.figure), self._maps, **_BOTH), below]
+        elif tab == "field":
+            beside = [_pane(self.roi_mean.figure), _pane(self.roi_timeline.figures[-1])]
+            parts = [pn.Row(_pane(self.field.figure), pn.Column(*beside, **_BOTH), **_BOTH)]
+        elif tab == "days":
+            above = [_pane(self.days.responses.figure), _pane(self.days.usi.figure)]
+            parts = [pn.Row(*above, **_BOTH), _pane(self.days.one)]
+        else:
+            parts = [self.code]
+        self._places[tab].objects = parts
 
     # -- what is chosen ---------------------------------------------------------------------------
     def change(self, view: View) -> None:
@@ -151,16 +190,16 @@ class Page:
     def _turn(self, event: Any) -> None:
         self.change(self.view.changed(tab=list(TABS)[event.new]))
 
-    def _moved(self) -> None:
-        """Draw the time axis anew, once for many small moves."""
+    def _moved(self, timeline: Timeline) -> None:
+        """Draw a time axis anew, once for many small moves."""
         if self._later is None:
-            self.timeline.redraw()
+            timeline.redraw()
         elif not self._redrawing:
             self._redrawing = True
 
             def redraw() -> None:
                 self._redrawing = False
-                self.timeline.redraw()
+                timeline.redraw()
 
             self._later(redraw, _LIVELY)
 
@@ -168,6 +207,8 @@ class Page:
         """Ask for what the open tab shows, unless it shows it already."""
         problems = self.view.problems(self.ds)
         self.controls.say("\n".join(problems))
+        self._fill(self.view.tab)
+        self.takeaway.offer()
         if problems:
             return
         getattr(self, f"_show_{self.view.tab}")()
@@ -240,27 +281,25 @@ class Page:
         groups = view.groups(self.ds)
 
         def work(report: Any) -> Any:
-            means = panel_numbers.group_means(opened, view, report)
+            means = panel_numbers.numbers_of("heat_maps", self.shelf, opened, view, report)
             behaviour = panel_numbers.numbers_of("behaviour", self.shelf, opened, view, report)
             trials = None
             if view.rois:
                 trials = panel_numbers.numbers_of("trials", self.shelf, opened, view, report)
             mean = numbers.mean_responses(means, view)
-            return means, mean, numbers.strength(means, view), behaviour, trials
+            return means, mean, behaviour, trials
 
         def done(found: Any) -> None:
-            means, mean, strengths, behaviour, trials = found
-            if self.responses.show_means(means, mean, strengths, view):
-                maps = [pn.pane.Bokeh(one.figure, sizing_mode="stretch_both", margin=2)
-                        for one in self.responses.maps]  # fmt: skip
-                self._maps.objects = maps
+            means, mean, behaviour, trials = found
+            if self.responses.show_means(means, mean, view):
+                self._maps.objects = [_pane(one.figure) for one in self.responses.maps]
             self.responses.show_behaviour(behaviour, named(means))
             if trials is None:
                 self.responses.trials.say("choose an ROI: in the field, or by its number")
             else:
                 self.responses.trials.show(trials, list(groups))
 
-        key = view.changed(tab="session", number="response", theme="default")
+        key = view.changed(tab="session", number="response", shade="light")
         self._ask("responses", key, work, done, self.responses.say)
 
     def _show_field(self) -> None:
@@ -277,7 +316,7 @@ class Page:
         self._color_field()
         self._ask(
             "roi_mean",
-            view.changed(tab="session", theme="default"),
+            view.changed(tab="session", shade="light"),
             self._roi_means,
             self._show_roi,
         )
@@ -292,7 +331,7 @@ class Page:
     def _color_field(self) -> None:
         view = self.view
         self._ask(
-            "field", view.changed(tab="session", rois=(), theme="default"),
+            "field", view.changed(tab="session", rois=(), shade="light"),
             lambda report: panel_numbers.numbers_of("field", self.shelf, self.opened, view, report),
             lambda found: self.field.show_numbers(
                 view.number, found[view.number].values, found[n.ROI].values
@@ -323,7 +362,7 @@ class Page:
             return panel_numbers.numbers_of("days", self.shelf, opened, view, report)
 
         self._ask(
-            "days", view.changed(tab="session", number="response", theme="default"), work,
+            "days", view.changed(tab="session", number="response", shade="light"), work,
             lambda found: self.days.show(found, chosen, view), self.days.say,
         )  # fmt: skip
 
@@ -338,8 +377,7 @@ class Page:
     def _show_code(self) -> None:
         self.code.objects = [
             part
-            for panel, words in PANELS.items()
-            if panel != "trials" or self.view.rois
+            for panel, words in panels_of(self.view, self.ds).items()
             for part in (pn.pane.Markdown(f"#### {words}", margin=(0, 5)), self._block(panel))
         ]
 
@@ -351,7 +389,7 @@ class Page:
 
     def _block(self, panel: str) -> Any:
         text = self.code_of(panel)
-        copy = pn.widgets.Button(name="Copy", width=70, height=28)
+        copy = small_button("Copy")
         copy.js_on_click(args={"text": text}, code="navigator.clipboard.writeText(text)")
         block = pn.pane.HTML(
             f'<pre class="oscaxr-code" tabindex="0">{escape(text)}</pre>',
@@ -360,4 +398,4 @@ class Page:
         return pn.Column(copy, block, sizing_mode="stretch_width", name=panel)
 
 
-__all__ = ["CSS", "PANELS_OF", "TABS", "WIDTH", "Page"]
+__all__ = ["CSS", "TABS", "Page"]

@@ -9,8 +9,10 @@ from oscaxr.explore.view import Criteria, View
 from oscaxr.model import names as n
 
 PANELS: Final[dict[str, str]] = {
-    "traces": "Running, pupil and chosen ROIs",
+    "running": "Running velocity",
+    "pupil": "Pupil diameter",
     "population": "Mean dF/F of all ROIs",
+    "roi_traces": "Traces of the chosen ROIs",
     "mean_responses": "Mean response",
     "heat_maps": "Mean response of each ROI",
     "trials": "Single trials of the chosen ROIs",
@@ -19,6 +21,25 @@ PANELS: Final[dict[str, str]] = {
     "days": "Tracked ROIs over the sessions",
 }
 """Every panel that has numbers, and what it shows."""
+PANELS_OF: Final[dict[str, tuple[str, ...]]] = {
+    "session": ("running", "pupil", "population", "roi_traces"),
+    "responses": ("mean_responses", "heat_maps", "trials", "behaviour"),
+    "field": ("field", "heat_maps", "roi_traces"),
+    "days": ("days",),
+    "code": tuple(PANELS),
+}
+"""The panels of each tab."""
+_OF_CHOSEN: Final = ("roi_traces", "trials")
+
+
+def panels_of(view: View, ds: xr.Dataset) -> dict[str, str]:
+    """Return the panels that have something to show in a view of a session."""
+    lacking = {"running": n.RUN_VELOCITY, "pupil": n.PUPIL_DIAMETER}
+    return {
+        panel: words
+        for panel, words in PANELS.items()
+        if lacking.get(panel, n.DFF) in ds and (view.rois or panel not in _OF_CHOSEN)
+    }
 
 
 def panel_code(panel: str, view: View, ds: xr.Dataset, opening: str, others: Sequence[str]) -> str:
@@ -104,18 +125,18 @@ def _strength(view: View) -> list[str]:
 
 
 def _heat_maps(view: View, ds: xr.Dataset) -> list[str]:
-    lines = [*_roi_means(view, ds), *_strength(view)]
-    if view.sort == "other":
-        return [
-            *lines,
-            "# The order of each map is that of the other: response.isel(group=1), 0",
-            "numbers = means",
-        ]
-    which = min(("first", "second").index(view.sort), len(view.groups(ds)) - 1)
+    count = len(view.groups(ds))
+    by = [view.sorting_group(k, count) for k in range(count)]
     return [
-        *lines,
-        f"strongest = (-response.isel(group={which})).fillna(float('inf'))",
-        'numbers = means.isel(roi=strongest.argsort(kind="stable").values)',
+        *_roi_means(view, ds),
+        *_strength(view),
+        "# The ROIs of each map from top to bottom: by their responses to these groups.",
+        "order = [",
+        "    (-response.isel(group=k)).fillna(float('inf')).argsort(kind=\"stable\")",
+        f"    for k in {by}",
+        "]",
+        "labels = [response.roi.values[one.values] for one in order]",
+        'numbers = means.assign(order=(("group", "rank"), labels))',
     ]
 
 
@@ -176,16 +197,22 @@ def _population(view: View, ds: xr.Dataset) -> list[str]:
     ]
 
 
-def _traces(view: View, ds: xr.Dataset) -> list[str]:
-    names = [name for name in (n.RUN_VELOCITY, n.PUPIL_DIAMETER) if name in ds]
-    lines = [f"numbers = ds[{python_list(names)}]"]
-    if view.rois:
-        lines.append(f'numbers["dff"] = ds.dff.sel(roi={python_list(view.rois)})')
-    return lines
+def _running(view: View, ds: xr.Dataset) -> list[str]:
+    return [f'numbers = ds[["{n.RUN_VELOCITY}"]]']
+
+
+def _pupil(view: View, ds: xr.Dataset) -> list[str]:
+    return [f'numbers = ds[["{n.PUPIL_DIAMETER}"]]']
+
+
+def _roi_traces(view: View, ds: xr.Dataset) -> list[str]:
+    return [f'numbers = ds[["dff"]].sel(roi={python_list(view.rois)})']
 
 
 _BODIES: Final[Mapping[str, Any]] = {
-    "traces": _traces,
+    "running": _running,
+    "pupil": _pupil,
+    "roi_traces": _roi_traces,
     "population": _population,
     "mean_responses": _mean_responses,
     "heat_maps": _heat_maps,

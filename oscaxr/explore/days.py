@@ -1,6 +1,6 @@
 """Tracked ROIs over the sessions of a mouse: responses, indices, one ROI through the days."""
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -10,6 +10,9 @@ from oscaxr.explore.looks import Look, color_map, colors_of, figure, style_legen
 from oscaxr.explore.view import View
 from oscaxr.measure import stats
 from oscaxr.model import names as n
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SESSION = "session"
 

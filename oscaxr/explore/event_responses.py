@@ -15,7 +15,7 @@ from oscaxr.explore.looks import (
     figure,
     words_inside,
 )
-from oscaxr.explore.numbers import BEHAVIOUR, GROUP, sorted_rois
+from oscaxr.explore.numbers import BEHAVIOUR, GROUP
 from oscaxr.explore.view import View
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
@@ -94,9 +94,7 @@ class Responses:
                 lines.say(f"this session has no {SESSION[name].long_name}")
         self.trials = Trials(look)
 
-    def show_means(
-        self, means: xr.Dataset, mean: xr.Dataset, strengths: xr.Dataset, view: View
-    ) -> bool:
+    def show_means(self, means: xr.Dataset, mean: xr.Dataset, view: View) -> bool:
         """Show mean responses and heat maps; return whether there are other heat maps now."""
         names = named(means)
         self.mean.show(mean, names, label=dff_label(view))
@@ -120,9 +118,9 @@ class Responses:
         limit = float(np.percentile(finite, 99)) if finite.size else 1.0
         self._mapper.update(low=-(limit or 1.0), high=limit or 1.0)
         for k, one in enumerate(self.maps):
-            by = sorting_group(view, k, len(names))
-            order = sorted_rois(strengths["response"].isel({GROUP: by}))
-            rows = values.isel({GROUP: k}).sel({n.ROI: order.values}).transpose(n.ROI, n.REL_TIME)
+            by = view.sorting_group(k, len(names))
+            order = means["order"].values[k]
+            rows = values.isel({GROUP: k}).sel({n.ROI: order}).transpose(n.ROI, n.REL_TIME)
             how = "by itself" if by == k else f"by {means[GROUP].values[by]}"
             one.show(names[k], how, rows.values, means[n.REL_TIME].values)
         return is_new
@@ -140,13 +138,6 @@ class Responses:
             if name in self._ds:
                 lines.say(words)
         self.trials.say(words)
-
-
-def sorting_group(view: View, own: int, count: int) -> int:
-    """Return the number of the group by whose responses the ROIs of a heat map are sorted."""
-    if view.sort == "other":
-        return (own + 1) % count
-    return min(("first", "second").index(view.sort), count - 1)
 
 
 class Trials:

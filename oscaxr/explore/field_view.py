@@ -58,7 +58,7 @@ class Field:
         made.x_range.range_padding = made.y_range.range_padding = 0
         made.xaxis.visible = made.yaxis.visible = False
         made.grid.visible = False
-        made.title.text = f"Field of {width} × {self._height} px"
+        made.title.text = f"Field of {width} x {self._height} px"
         self._projection(ds, width)
         self._source = ColumnDataSource(
             {"xs": [], "ys": [], "color": [], "roi": [], "tracked": [], "value": []}

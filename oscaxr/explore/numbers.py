@@ -1,6 +1,7 @@
 """The numbers that panels show: the public calls that `code` writes down, and nothing else."""
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -54,7 +55,7 @@ def _roi_blocks(windows: xr.DataArray) -> list[slice]:
     count = windows.sizes[n.ROI]
     n_blocks = max(1, min(8, windows.size * 8 // _AT_ONCE_BYTES, count // 64))
     edges = np.linspace(0, count, n_blocks + 1).astype(int).tolist()
-    return [slice(*pair) for pair in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(*pair) for pair in pairwise(edges)]
 
 
 def grouped(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -78,10 +79,19 @@ def strength(means: xr.Dataset, view: View) -> xr.Dataset:
     return stats(window, n.REL_TIME, error=None).rename(mean="response")
 
 
-def sorted_rois(strengths: xr.DataArray) -> xr.DataArray:
-    """Return the labels of ROIs, the strongest response first, those without one last."""
-    order = np.argsort(-strengths.fillna(-np.inf).values, kind="stable")
-    return strengths[n.ROI][order]
+def heat_maps(means: xr.Dataset, view: View) -> xr.Dataset:
+    """Return the responses with the ROIs of each group's map from top to bottom, ``order``."""
+    response = strength(means, view)["response"]
+    count = means.sizes[GROUP]
+    # ROIs without a response come last.
+    order = [
+        (-response.isel({GROUP: view.sorting_group(k, count)}))
+        .fillna(np.inf)
+        .argsort(kind="stable")
+        for k in range(count)
+    ]
+    labels = [response[n.ROI].values[one.values] for one in order]
+    return means.assign(order=((GROUP, "rank"), labels))
 
 
 def behaviour(ds: xr.Dataset, groups: Mapping[str, Criteria], view: View) -> xr.Dataset:
@@ -135,15 +145,6 @@ def population(ds: xr.Dataset, report: Report = nothing_to_report) -> xr.Dataset
         block = ds[n.DFF].isel({n.TIME: slice(start, start + _FRAMES_AT_ONCE)})
         parts.append(stats(block, n.ROI, error=None))
     return xr.concat(parts, n.TIME).rename(mean="mean_dff")
-
-
-def traces(ds: xr.Dataset, view: View) -> xr.Dataset:
-    """Return running, pupil and the chosen ROIs' dF/F over the whole session."""
-    names = [name for name in BEHAVIOUR if name in ds]
-    found = ds[names]
-    if view.rois:
-        found[n.DFF] = ds[n.DFF].sel({n.ROI: list(view.rois)})
-    return found
 
 
 # -- over days ------------------------------------------------------------------------------------

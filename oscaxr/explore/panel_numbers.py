@@ -35,12 +35,7 @@ def _mean_responses(opened: Opened, view: View, report: Report) -> xr.Dataset:
 
 
 def _heat_maps(opened: Opened, view: View, report: Report) -> xr.Dataset:
-    means = group_means(opened, view, report)
-    if view.sort == "other":
-        return means
-    which = min(("first", "second").index(view.sort), means.sizes[GROUP] - 1)
-    strengths = numbers.strength(means, view)["response"].isel({GROUP: which})
-    return means.sel({n.ROI: numbers.sorted_rois(strengths).values})
+    return numbers.heat_maps(group_means(opened, view, report), view)
 
 
 def _behaviour(opened: Opened, view: View, report: Report) -> xr.Dataset:
@@ -53,8 +48,7 @@ def _behaviour(opened: Opened, view: View, report: Report) -> xr.Dataset:
 
 
 def _trials(opened: Opened, view: View, report: Report) -> xr.Dataset:
-    if not view.rois:
-        raise CriterionError("choose an ROI: in the field, or by its number")
+    _require_rois(view)
     groups = view.groups(opened.ds)
     key = ("trials", tuple(map(_key, groups.values())), view.windows_key(), view.rois)
     found: xr.Dataset = opened.kept.of(key, lambda: numbers.trials(opened.ds, groups, view))
@@ -93,12 +87,28 @@ def roi_trace(opened: Opened, roi: int) -> xr.DataArray:
     return found
 
 
-def _traces(opened: Opened, view: View, report: Report) -> xr.Dataset:
-    return numbers.traces(opened.ds, view)
+def _running(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    return opened.ds[[n.RUN_VELOCITY]]
+
+
+def _pupil(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    return opened.ds[[n.PUPIL_DIAMETER]]
+
+
+def _roi_traces(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    _require_rois(view)
+    return opened.ds[[n.DFF]].sel({n.ROI: list(view.rois)})
+
+
+def _require_rois(view: View) -> None:
+    if not view.rois:
+        raise CriterionError("choose an ROI: in the field, or by its number")
 
 
 _MAKERS: Final[Mapping[str, Callable[[Opened, View, Report], xr.Dataset]]] = {
-    "traces": _traces,
+    "running": _running,
+    "pupil": _pupil,
+    "roi_traces": _roi_traces,
     "population": _population,
     "mean_responses": _mean_responses,
     "heat_maps": _heat_maps,

@@ -68,10 +68,9 @@ class Timeline:
         self.redraw()
 
     def _figure(self, label: str, height: int, **options: Any) -> Any:
-        made = figure(
-            self._look, "", x_range=self.range, height=height, sizing_mode="stretch_width",
-            tools="xpan,xwheel_zoom,xbox_zoom,reset", active_drag="xpan", **options,
-        )  # fmt: skip
+        usual = {"x_range": self.range, "height": height, "min_height": height}
+        usual |= {"sizing_mode": "stretch_width", "tools": "xpan,xwheel_zoom,xbox_zoom,reset"}
+        made = figure(self._look, "", **{**usual, "active_drag": "xpan", **options})
         made.title.visible = False
         made.yaxis.axis_label = label
         made.yaxis.axis_label_text_font_size = "11px"
@@ -83,7 +82,7 @@ class Timeline:
         return made
 
     def _row(self, name: str, label: str) -> None:
-        made = self._figure(label.replace(" (", "\n("), 105)
+        made = self._figure(label.replace(" (", "\n("), 100)
         self._sources[name] = ColumnDataSource({"x": [], "y": []})
         made.line("x", "y", source=self._sources[name], color=self._look.line, line_width=1)
         self._words[name] = words_inside(made, self._look)
@@ -114,7 +113,7 @@ class Timeline:
         return made
 
     def _roi_row(self) -> Any:
-        made = self._figure("dF/F of ROIs", 210)
+        made = self._figure("dF/F of ROIs", 200, sizing_mode="stretch_both")
         self._roi_source = ColumnDataSource({"xs": [], "ys": [], "color": []})
         made.multi_line("xs", "ys", source=self._roi_source, color="color", line_width=1)
         self._roi_words = words_inside(made, self._look)

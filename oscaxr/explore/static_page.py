@@ -10,7 +10,7 @@ from bokeh.resources import INLINE
 
 from oscaxr.explore.application import Page
 from oscaxr.explore.background import Background
-from oscaxr.explore.code import PANELS
+from oscaxr.explore.code import panels_of
 from oscaxr.explore.looks import Look, look_of
 from oscaxr.explore.opened import Shelf, facts, session_title
 from oscaxr.explore.view import View, read_query
@@ -51,10 +51,9 @@ def page_html(page: Page, view: View) -> str:
         row(*_sized([page.days.responses.figure, page.days.usi.figure], 610, 340)),
         *_sized([page.days.one], _WIDTH, 300),
     ]  # fmt: skip
-    for panel, words in PANELS.items():
-        if panel != "trials" or view.rois:
-            text = escape(page.code_of(panel))
-            parts.append(_words(f"<h3>{words}</h3><pre>{text}</pre>", look))
+    for panel, words in panels_of(view, page.ds).items():
+        text = escape(page.code_of(panel))
+        parts.append(_words(f"<h3>{words}</h3><pre>{text}</pre>", look))
     html = file_html(column(*parts), INLINE, title=f"oscaxr: {session_title(page.ds)}")
     style = f"<style>body {{ background: {look.background}; color: {look.text}; }}</style>"
     return str(html).replace("</head>", f"{style}</head>", 1)

@@ -83,12 +83,12 @@ class View:
     sort_to: float = 0.6
     rois: tuple[int, ...] = ()
     number: Number = "response"
-    theme: Literal["default", "dark"] = "default"
+    shade: Literal["light", "dark"] = "light"
 
     @property
     def is_dark(self) -> bool:
         """Whether the page is dark."""
-        return self.theme == "dark"
+        return self.shade == "dark"
 
     def changed(self, **fields: Any) -> "View":
         """Return the view with other choices in it."""
@@ -112,6 +112,12 @@ class View:
             if (self.first, self.second) == (expected, unexpected):
                 names = ("expected", "unexpected")
         return dict(zip(names, (dict(self.first), dict(self.second)), strict=True))
+
+    def sorting_group(self, own: int, count: int) -> int:
+        """Return by which group's responses the ROIs of a group's heat map are sorted."""
+        if self.sort == "other":
+            return (own + 1) % count
+        return min(("first", "second").index(self.sort), count - 1)
 
     def problems(self, ds: xr.Dataset) -> list[str]:
         """Return what of the view does not fit a session."""
@@ -219,7 +225,7 @@ def read_query(query: str) -> View:
 _LITERALS: Final[dict[str, Any]] = {
     "tab": Tab, "compare": Compare, "sort": Sort, "number": Number,
     "edge": Literal["drop", "nan"], "stat": Literal["mean", "median"],
-    "theme": Literal["default", "dark"],
+    "shade": Literal["light", "dark"],
 }  # fmt: skip
 
 

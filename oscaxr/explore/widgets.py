@@ -30,7 +30,22 @@ _UNEXPECTED: Final = {"expected": 0.0, "unexpected": 1.0}
 _COMPARE: Final = {"two selections": "two", "one": "one", "split": "split"}
 _SORTS: Final = {"the first selection": "first", "the second": "second", "the other one": "other"}
 
+_CARD: Final = """
+.card-header { padding: 2px 6px; min-height: 26px; font-size: 13px; }
+.card-title, .card-title * { font-size: 13px; margin: 0; }
+:host(.card), .card { box-shadow: none; border: 1px solid rgba(128, 128, 128, 0.35); }
+"""
 Changed = Callable[..., None]
+
+# Widgets are closed to the style sheets of a page, so each is given this one.
+COMPACT: Final = """
+.bk-btn { padding: 2px 6px; min-height: 26px; font-size: 12.5px; line-height: 1.3; }
+.bk-btn.bk-active { background-color: #0072B2 !important; color: #ffffff !important; }
+.bk-btn:focus-visible, .bk-input:focus-visible { outline: 2px solid #E69F00; outline-offset: 1px; }
+.bk-input { height: 28px; min-height: 28px; padding: 2px 6px; font-size: 12.5px; }
+select.bk-input { padding-right: 18px; }
+label, .bk-input-group label { font-size: 12px; }
+"""
 
 
 def counts_table(ds: xr.Dataset, criteria: dict[str, Any]) -> str:
@@ -44,36 +59,41 @@ def counts_table(ds: xr.Dataset, criteria: dict[str, Any]) -> str:
     return f'<table class="oscaxr-counts">{cells}</table>'
 
 
+def _widget(kind: Any, **options: Any) -> Any:
+    """Make a widget that takes little room."""
+    return kind(**{"width": _INNER, "margin": (2, 5), "stylesheets": [COMPACT], **options})
+
+
 class Selection:
     """The widgets of one selection of segments, and what each criterion leaves."""
 
-    def __init__(self, title: str, ds: xr.Dataset, changed: Changed) -> None:
+    def __init__(self, ds: xr.Dataset, changed: Changed) -> None:
         self._ds = ds
         self._changed = changed
         self._quiet = False
         there = {str(kind) for kind in np.unique(ds["stimulus_type"].values)}
         kinds = [kind for kind in CHOICES["stimulus"] if kind in there] or [n.GABORS]
-        self.stimulus = pn.widgets.RadioButtonGroup(
-            name="stimulus", options=kinds, value=kinds[0], width=_INNER
+        self.stimulus = _widget(
+            pn.widgets.RadioButtonGroup, name="stimulus", options=kinds, value=kinds[0]
         )
         self.choices = {name: _choice(name) for name in _LABELS}
-        self.run_start = pn.widgets.Checkbox(name="first of each run only")
-        self.blocks = pn.widgets.CheckButtonGroup(name="block", options={}, value=[], width=_INNER)
+        self.run_start = _widget(pn.widgets.Checkbox, name="first of each run only")
+        self.blocks = _widget(pn.widgets.CheckButtonGroup, name="block", options={}, value=[])
         last = float(np.ceil(np.nanmax(ds["stop_time"].values))) if ds.sizes[n.SEGMENT] else 1.0
         self._whole = (0.0, last)
-        self.start_time = pn.widgets.RangeSlider(
-            name="start time (s)", start=0.0, end=last, step=1.0, value=self._whole, width=_INNER
-        )
-        self.counts = pn.pane.HTML("", width=_INNER)
+        self.start_time = _widget(
+            pn.widgets.RangeSlider, name="start time (s)", start=0.0, end=last, step=1.0,
+            value=self._whole, width=_INNER - 12, margin=(2, 10),
+        )  # fmt: skip
+        self.counts = pn.pane.HTML("", width=_INNER, margin=(2, 5))
         self._labels = {name: _label(_LABELS[name]) for name in _LABELS}
         self._labels["block"] = _label("block")
-        rows = []
-        for name, widget in self.choices.items():
-            rows += [self._labels[name], widget]
+        rows = [
+            part for name, widget in self.choices.items() for part in (self._labels[name], widget)
+        ]
         self.column = pn.Column(
-            pn.pane.HTML(f"<b>{title}</b>", margin=(4, 5, 0, 5)), self.stimulus, *rows,
-            self.run_start, self._labels["block"], self.blocks, self.start_time, self.counts,
-            width=WIDTH, margin=0,
+            self.stimulus, *rows, self.run_start, self._labels["block"], self.blocks,
+            self.start_time, self.counts, width=WIDTH, margin=0,
         )  # fmt: skip
         for widget in (self.stimulus, *self.choices.values(), self.run_start, self.blocks):
             widget.param.watch(self._tell, "value")
@@ -135,13 +155,19 @@ def _choice(name: str) -> Any:
         options: dict[str, Any] = _UNEXPECTED
     else:
         options = {shown(value): value for value in CHOICES[name]}
-    return pn.widgets.CheckButtonGroup(
-        name=SESSION[name].long_name, options=options, value=[], width=_INNER, margin=(0, 5)
+    return _widget(
+        pn.widgets.CheckButtonGroup, name=SESSION[name].long_name, options=options, value=[]
     )
 
 
 def _label(words: str) -> Any:
-    return pn.pane.HTML(f'<span class="oscaxr-label">{words}</span>', margin=(4, 5, 0, 5))
+    return pn.pane.HTML(f'<span class="oscaxr-label">{words}</span>', margin=(3, 5, 0, 5))
+
+
+def _card(title: str, content: Any) -> Any:
+    return pn.Card(
+        content, title=title, width=WIDTH + 6, margin=(3, 0), stylesheets=[_CARD], hide_header=False
+    )
 
 
 class Controls:
@@ -152,33 +178,27 @@ class Controls:
         self._view = view
         self._changed = changed
         self._quiet = True
-        self.compare = pn.widgets.RadioButtonGroup(name="compare", options=_COMPARE, width=_INNER)
-        self.presets = [
-            pn.widgets.Button(name=name, width=_INNER, button_type="light") for name in PRESETS
-        ]
-        self.by = pn.widgets.Select(name="split by", options=list(SPLITS), width=_INNER)
-        self.first = Selection("First selection", ds, self._tell)
-        self.second = Selection("Second selection", ds, self._tell)
-        number = {"width": 84, "margin": (2, 5)}
-        self.pre = pn.widgets.FloatInput(name="before (s)", start=0, step=0.1, **number)
-        self.post = pn.widgets.FloatInput(name="after (s)", start=0, step=0.1, **number)
-        self.baseline = pn.widgets.FloatInput(name="baseline (s)", start=0, step=0.1, **number)
-        self.edge = pn.widgets.Select(
-            name="at the ends", options={"drop": "drop", "fill with NaN": "nan"}, width=130
+        w = pn.widgets
+        self.compare = _widget(w.RadioButtonGroup, name="compare", options=_COMPARE)
+        self.presets = [_widget(w.Button, name=name, width=_INNER // 2 - 5) for name in PRESETS]
+        self.by = _widget(w.Select, name="split by", options=list(SPLITS))
+        self.first = Selection(ds, self._tell)
+        self.second = Selection(ds, self._tell)
+        self.pre = _widget(w.FloatInput, name="before (s)", start=0, step=0.1, width=86)
+        self.post = _widget(w.FloatInput, name="after (s)", start=0, step=0.1, width=86)
+        self.baseline = _widget(w.FloatInput, name="baseline (s)", start=0, step=0.1, width=86)
+        ends = {"drop": "drop", "fill with NaN": "nan"}
+        self.edge = _widget(w.Select, name="beyond the ends", options=ends, width=136)
+        self.scale = _widget(w.Checkbox, name="scale", width=100, margin=(24, 5, 0, 5))
+        self.statistic = _widget(
+            w.Select, name="statistic, error", options=list(STATISTICS), width=136
         )
-        self.scale = pn.widgets.Checkbox(name="scale each ROI", margin=(26, 5, 0, 5))
-        self.statistic = pn.widgets.Select(
-            name="statistic, error", options=list(STATISTICS), width=140
-        )
-        self.sort_from = pn.widgets.FloatInput(name="from (s)", step=0.1, **number)
-        self.sort_to = pn.widgets.FloatInput(name="to (s)", step=0.1, **number)
-        self.sort = pn.widgets.Select(name="ROIs sorted by", options=_SORTS, width=140)
-        self.number = pn.widgets.Select(
-            name="colour ROIs by", options={v: k for k, v in NUMBER_LABELS.items()}, width=_INNER
-        )
-        self.rois = pn.widgets.TextInput(
-            name="chosen ROIs", placeholder="numbers, as 3, 17", width=_INNER
-        )
+        self.sort = _widget(w.Select, name="ROIs sorted by", options=_SORTS, width=136)
+        self.sort_from = _widget(w.FloatInput, name="from (s)", step=0.1, width=86)
+        self.sort_to = _widget(w.FloatInput, name="to (s)", step=0.1, width=86)
+        labels = {words: number for number, words in NUMBER_LABELS.items()}
+        self.number = _widget(w.Select, name="colour ROIs by", options=labels)
+        self.rois = _widget(w.TextInput, name="chosen ROIs", placeholder="numbers, as 3, 17")
         self.problem = pn.pane.HTML("", width=_INNER, visible=False)
         self.column = self._layout()
         self._watch()
@@ -189,30 +209,24 @@ class Controls:
             pn.Row(self.pre, self.post, self.baseline, margin=0),
             pn.Row(self.edge, self.scale, margin=0),
             pn.Row(self.statistic, self.sort, margin=0),
-            _label("mean response, and sorting, in the window"),
+            _label("the response of an ROI is that in the window"),
             pn.Row(self.sort_from, self.sort_to, margin=0),
             width=WIDTH, margin=0,
         )  # fmt: skip
-        options = {"width": WIDTH + 6, "margin": (3, 0)}
+        self._second = _card("Second selection", self.second.column)
         return pn.Column(
             self.problem,
+            pn.Row(*self.presets, margin=0),
             self.compare,
-            *self.presets,
             self.by,
+            _card("First selection", self.first.column),
+            self._second,
+            _card("Window and statistic", window),
             self.rois,
             self.number,
-            pn.Card(self.first.column, title="First selection", collapsed=False, **options),
-            self._second_card(options),
-            pn.Card(window, title="Window and statistic", collapsed=False, **options),
             width=WIDTH + 12,
             margin=0,
         )
-
-    def _second_card(self, options: dict[str, Any]) -> Any:
-        self._second = pn.Card(
-            self.second.column, title="Second selection", collapsed=False, **options
-        )
-        return self._second
 
     def _watch(self) -> None:
         widgets = (
