@@ -98,6 +98,10 @@ HEAVY = frozenset(
 )
 # Nor are the modules of explore, until a page is made.
 HEAVY_EXEMPT = frozenset({("cli", "typer"), ("explore", "bokeh"), ("explore", "panel")})
+# Rooms that ask the others as a user would: by public names, beside the words of the foundations
+# and what all pictures share.
+ASKS_PUBLIC_NAMES = frozenset({"explore"})
+WORDS_OF_ALL = frozenset({"errors", "model", "options", "plot.axes"})
 # The one module that knows the parts of xarray that are not public.
 XARRAY_SHIM = "arrays.xarray_internals"
 XARRAY_PUBLIC = frozenset({"xarray.backends", "xarray.backends.common"})
@@ -369,6 +373,41 @@ def heavy_imports(package: Path) -> list[str]:
     ]
 
 
+def _public_names(package: Path, *modules: str) -> set[str]:
+    """Names in the ``__all__`` of the package itself and of these rooms."""
+    files = module_files(package)
+    return {
+        name
+        for module in (package.name, *(f"{package.name}.{one}" for one in modules))
+        if module in files
+        for node in parsed(files[module].read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
+        for name in ast.literal_eval(node.value)
+    }
+
+
+def around_public_names(package: Path) -> list[str]:
+    """Names that a room takes from others which are not theirs to give away."""
+    problems = []
+    for module, path in module_files(package).items():
+        if _room(module) not in ASKS_PUBLIC_NAMES:
+            continue
+        for node in ast.walk(parsed(path.read_text(encoding="utf-8"))):
+            source = getattr(node, "module", None) or ""
+            if not isinstance(node, ast.ImportFrom) or _library(source) != package.name:
+                continue
+            room, inner = _room(source), source.removeprefix(f"{package.name}.")
+            if room in ASKS_PUBLIC_NAMES or {room, inner} & WORDS_OF_ALL or not room:
+                continue
+            public = _public_names(package, room)
+            problems += [
+                f"{module}:{node.lineno} takes {alias.name} of {source}, which is not public"
+                for alias in node.names
+                if alias.name not in public
+            ]
+    return problems
+
+
 def xarray_internals(package: Path) -> list[str]:
     """Parts of xarray that are not public, used outside the one module that has them."""
     shim = f"{package.name}.{XARRAY_SHIM}"
@@ -434,6 +473,7 @@ CHECKERS = (
     misnamed_tests,
 )
 CHECKERS += (misplaced_libraries, heavy_imports, xarray_internals, undocumented)
+CHECKERS += (around_public_names,)
 
 
 # -- the package itself ------------------------------------------------------------------------
@@ -501,6 +541,8 @@ GOOD = {
             "Open it."
             from pkg.select import window
         """,
+    "explore/__init__": "",
+    "explore/page": "from pkg.sessions.open import open_session\nfrom pkg.model import names\n",
     "cli/__init__": "",
     "cli/main": "import typer\nfrom pkg import open_session\n",
     "../tests/test_errors": "",
@@ -594,6 +636,12 @@ TYPES = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
         ),
         (xarray_internals, "model/names", "x = ds.dff.variable._data", "ds.dff.variable._data"),
         (xarray_internals, "model/names", "x = xr.core.indexing.OuterIndexer", "xr.core:"),
+        (
+            around_public_names,
+            "explore/page",
+            "from pkg.select.windows import window",
+            "takes window of pkg.select.windows",
+        ),
         (attics, "model/utils", "", "pkg.model.utils"),
         (misnamed_tests, "../tests/select/test_hostile", "", "no module of pkg/select is named so"),
         (misnamed_tests, "../tests/select/test_windowsill", "", "select/test_windowsill.py: no"),

@@ -35,13 +35,8 @@ CSS: Final = """
 #content { height: calc(100vh - 38px); }
 #sidebar { height: calc(100vh - 46px); padding: 4px 4px 4px 6px; }
 #main { padding: 2px 8px; overflow: hidden; }
-.oscaxr-label { font-size: 12px; opacity: 0.8; }
-.oscaxr-counts { font-size: 12px; width: 100%; border-collapse: collapse; }
-.oscaxr-counts td { padding: 1px 4px; }
-.oscaxr-counts td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
-.oscaxr-problem { font-size: 13px; border-left: 4px solid #D55E00; padding: 4px 8px; }
-.oscaxr-status { font-size: 12px; opacity: 0.85; }
 """
+_STATUS: Final = ":host { font-size: 13px; white-space: nowrap; overflow: hidden; }"
 _LIVELY: Final = 40
 """Milliseconds between two drawings while the time axis is moved."""
 
@@ -94,7 +89,7 @@ class Page:
         self._redrawing = False
         self.look = look_of(view.is_dark)
         self.controls = Controls(self.ds, view, self.change)
-        self.status = pn.pane.HTML("", css_classes=["oscaxr-status"], margin=(4, 5))
+        self.status = pn.pane.HTML("", margin=(4, 5), stylesheets=[_STATUS])
         self.stop = small_button("Stop", visible=False)
         self.stop.on_click(lambda _: self._stop())
         self.takeaway = Takeaway(self, whole)
@@ -107,14 +102,12 @@ class Page:
             active=list(TABS).index(view.tab), dynamic=True, sizing_mode="stretch_both",
         )  # fmt: skip
         self.tabs.param.watch(self._turn, "active")
+        self.said = pn.Row(self.status, self.stop, margin=0, height=30)
         self.main = pn.Column(
-            pn.Row(
-                self.status, pn.Spacer(sizing_mode="stretch_width"), self.stop, self.takeaway.row,
-                height=34, margin=0,
-            ),
+            pn.Row(pn.Spacer(sizing_mode="stretch_width"), self.takeaway.row, height=32, margin=0),
             self.tabs,
             **_BOTH,
-        )  # fmt: skip
+        )
 
     @cached_property
     def timeline(self) -> Timeline:
@@ -138,7 +131,7 @@ class Page:
     @cached_property
     def roi_mean(self) -> GroupLines:
         """The mean responses of the ROI that was clicked last."""
-        return GroupLines(self.look, "Responses of the chosen ROI")
+        return GroupLines(self.look, "Responses of the chosen ROI", "roi_mean")
 
     @cached_property
     def roi_timeline(self) -> Timeline:

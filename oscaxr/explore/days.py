@@ -20,11 +20,11 @@ SESSION = "session"
 class _OverSessions:
     """A line for each tracked ROI over the sessions, their mean with its error, one marked."""
 
-    def __init__(self, look: Look, title: str) -> None:
+    def __init__(self, look: Look, title: str, name: str) -> None:
         self.figure = made = figure(look, title)
         made.xaxis.axis_label = "session"
         self._rois = ColumnDataSource({"xs": [], "ys": []})
-        self._mean = ColumnDataSource({"x": [], "y": [], "low": [], "high": []})
+        self._mean = ColumnDataSource({"x": [], "y": [], "low": [], "high": []}, name=name)
         self._one = ColumnDataSource({"x": [], "y": []})
         made.multi_line("xs", "ys", source=self._rois, color=look.faint, alpha=0.45, line_width=1)
         color = look.groups[1]
@@ -64,8 +64,8 @@ class Days:
 
     def __init__(self, look: Look) -> None:
         self._look = look
-        self.responses = _OverSessions(look, "Responses of tracked ROIs")
-        self.usi = _OverSessions(look, "Unexpected-stimulus index of tracked ROIs")
+        self.responses = _OverSessions(look, "Responses of tracked ROIs", "days_responses")
+        self.usi = _OverSessions(look, "Unexpected-stimulus index of tracked ROIs", "days_usi")
         self.one = made = figure(look, "One ROI through the days")
         made.xaxis.axis_label = "time from the start of the segment (s)"
         self._lines = ColumnDataSource({"xs": [], "ys": [], "color": [], "session": []})

@@ -44,7 +44,7 @@ class HeatMap:
         self.figure = made = figure(look, "", tools="box_zoom,reset", active_scroll=None)
         made.xaxis.axis_label = "time (s)"
         made.x_range.range_padding = made.y_range.range_padding = 0
-        self._source = ColumnDataSource({"image": [], "x": [], "dw": [], "dh": []})
+        self._source = ColumnDataSource({"image": [], "x": [], "dw": [], "dh": []}, name="heat_map")
         made.image(
             image="image", x="x", y=0, dw="dw", dh="dh", source=self._source, color_mapper=mapper
         )
@@ -80,14 +80,14 @@ class Responses:
     def __init__(self, look: Look, ds: xr.Dataset) -> None:
         self._look = look
         self._ds = ds
-        self.mean = GroupLines(look, "Mean response over ROIs")
+        self.mean = GroupLines(look, "Mean response over ROIs", "mean_responses")
         self._mapper = LinearColorMapper(
             palette=color_map(_DIVERGING, np.linspace(0, 1, 256)), low=-1, high=1,
             nan_color="#999999",
         )  # fmt: skip
         self.maps: list[HeatMap] = []
         self.behaviour = {
-            name: GroupLines(look, SESSION[name].long_name.capitalize()) for name in BEHAVIOUR
+            name: GroupLines(look, SESSION[name].long_name.capitalize(), name) for name in BEHAVIOUR
         }
         for name, lines in self.behaviour.items():
             if name not in ds:
@@ -121,7 +121,7 @@ class Responses:
             by = view.sorting_group(k, len(names))
             order = means["order"].values[k]
             rows = values.isel({GROUP: k}).sel({n.ROI: order}).transpose(n.ROI, n.REL_TIME)
-            how = "by itself" if by == k else f"by {means[GROUP].values[by]}"
+            how = "by their own" if by == k else f"by {means[GROUP].values[by]}"
             one.show(names[k], how, rows.values, means[n.REL_TIME].values)
         return is_new
 
@@ -155,7 +155,7 @@ class Trials:
             palette=color_map(_DIVERGING, np.linspace(0, 1, 256)), low=-1, high=1,
             nan_color="#999999",
         )  # fmt: skip
-        self._source = ColumnDataSource({"image": [], "x": [], "dw": [], "dh": []})
+        self._source = ColumnDataSource({"image": [], "x": [], "dw": [], "dh": []}, name="trials")
         made.image(
             image="image", x="x", y=0, dw="dw", dh="dh", source=self._source,
             color_mapper=self._mapper,

@@ -52,8 +52,8 @@ class Field:
         width = ds.sizes.get(n.WIDTH, 512)
         self._quiet = False
         self.figure = made = figure(
-            look, "Field", match_aspect=True, tools="pan,wheel_zoom,box_zoom,reset",
-            active_scroll="wheel_zoom",
+            look, "Field", name="field_figure", match_aspect=True,
+            tools="pan,wheel_zoom,box_zoom,reset", active_scroll="wheel_zoom",
         )  # fmt: skip
         made.x_range.range_padding = made.y_range.range_padding = 0
         made.xaxis.visible = made.yaxis.visible = False
@@ -61,7 +61,7 @@ class Field:
         made.title.text = f"Field of {width} x {self._height} px"
         self._projection(ds, width)
         self._source = ColumnDataSource(
-            {"xs": [], "ys": [], "color": [], "roi": [], "tracked": [], "value": []}
+            {"xs": [], "ys": [], "color": [], "roi": [], "tracked": [], "value": []}, name="field"
         )
         renderer = made.patches(
             "xs", "ys", source=self._source, fill_color="color", fill_alpha=0.35,

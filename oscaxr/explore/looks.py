@@ -42,7 +42,7 @@ LIGHT: Final = Look(
     {**STIMULUS_COLORS, n.GRAYSCREEN: "#d9d9d9"},
 )  # fmt: skip
 DARK: Final = Look(
-    "#1b1d20", "#e8e8e8", "#a6a6a6", "#34373c", "#cfcfcf",
+    "#181818", "#e8e8e8", "#a6a6a6", "#34373c", "#cfcfcf",
     ("#56B4E9", "#FF9240", "#2FC79A", "#E39AC0", "#9DB7FF", "#F0C000"),
     {n.GABORS: "#1F9E78", n.VISFLOW: "#4A9CCB", n.GRAYSCREEN: "#4a4d52"},
 )  # fmt: skip
@@ -127,12 +127,12 @@ def style_legend(legend: Legend, look: Look) -> None:
 class GroupLines:
     """A figure of one line a group over the time from the event, with its error as a band."""
 
-    def __init__(self, look: Look, title: str, **options: Any) -> None:
+    def __init__(self, look: Look, title: str, name: str) -> None:
         self._look = look
-        self.figure = made = figure(look, title, **options)
+        self.figure = made = figure(look, title)
         made.xaxis.axis_label = "time from the start of the segment (s)"
         self._bands = ColumnDataSource({"xs": [], "ys": [], "color": []})
-        self._lines = ColumnDataSource({"xs": [], "ys": [], "color": [], "group": []})
+        self._lines = ColumnDataSource({"xs": [], "ys": [], "color": [], "group": []}, name=name)
         made.patches("xs", "ys", source=self._bands, color="color", alpha=0.25, line_width=0)
         made.multi_line(
             "xs", "ys", source=self._lines, color="color", line_width=2, legend_field="group"

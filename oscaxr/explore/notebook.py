@@ -19,4 +19,4 @@ def shown(shelf: Shelf) -> Any:
     )
     page.refresh()
     page.main.height = 760
-    return pn.Row(page.controls.column, page.main)
+    return pn.Column(page.said, pn.Row(page.controls.column, page.main))

@@ -139,10 +139,8 @@ def _of_asked(asked: Any, given: Mapping[str, Any]) -> Source:
     known = str(asked) if isinstance(asked, Path) else asked
     if isinstance(known, str) and Path(known).exists():
         known = str(Path(known).absolute())
-    label = Path(known).name if isinstance(known, str) else f"session {known}"
-    return Source(
-        without_secrets(label), opening_code(known, given), lambda: open_session(known, **given)
-    )
+    label = Path(without_secrets(known)).name if isinstance(known, str) else f"session {known}"
+    return Source(label, opening_code(known, given), lambda: open_session(known, **given))
 
 
 def opening_code(known: Any, given: Mapping[str, Any]) -> str:

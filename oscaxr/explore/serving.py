@@ -77,7 +77,7 @@ def page_of(shelf: Shelf) -> Any:
         font="sans-serif",
     )
     choose = pn.widgets.Select(
-        name="session",
+        label="session",
         options={source.label: key for key, source in shelf.sources.items()},
         value=view.session if view.session in shelf.sources else None,
         width=230,
@@ -88,7 +88,9 @@ def page_of(shelf: Shelf) -> Any:
     shade.js_on_click(code=_OTHER_SHADE.replace("SHADE", "light" if view.is_dark else "dark"))
     slot = pn.Column(sizing_mode="stretch_both", margin=0)
     side = pn.Column(pn.Row(choose, shade, margin=0), pn.Column(), margin=0)
-    holder = _Holder(shelf, side, slot)
+    said = pn.Row(margin=0)
+    template.header.append(said)
+    holder = _Holder(shelf, side, slot, said)
     choose.param.watch(
         lambda event: holder.open(holder.view.changed(session=event.new, rois=())), "value"
     )
@@ -117,8 +119,8 @@ def _alert(title: str, words: str, kind: str) -> Any:
 class _Holder:
     """Holds the session that a connection looks at, and exchanges it."""
 
-    def __init__(self, shelf: Shelf, side: Any, slot: Any) -> None:
-        self._shelf, self._side, self._slot = shelf, side, slot
+    def __init__(self, shelf: Shelf, side: Any, slot: Any, said: Any) -> None:
+        self._shelf, self._side, self._slot, self._said = shelf, side, slot, said
         self._opened: Opened | None = None
         self._background: Background | None = None
         self.view = View()
@@ -138,10 +140,12 @@ class _Holder:
             words = str(error) if known else f"{type(error).__name__}: see where this was started"
             self._slot.objects = [_alert(f"{label} cannot be shown", words, "danger")]
             self._side[1] = pn.Column()
+            self._said.objects = []
             if not known:
                 raise
             return
         self._slot.objects = [page.main]
+        self._said.objects = [page.said]
         self._side[1] = page.controls.column
         page.refresh()
         if problem:

@@ -52,7 +52,9 @@ class Timeline:
         low, high = (float(np.min(edges)), float(np.max(edges))) if edges else (0.0, 1.0)
         # A little more on both sides, so that lines at the ends are seen.
         margin = (high - low) * 0.005
-        self.range = Range1d(low - margin, high + margin, bounds=(low - margin, high + margin))
+        self.range = Range1d(
+            low - margin, high + margin, bounds=(low - margin, high + margin), name="time_range"
+        )
         self._sources: dict[str, ColumnDataSource] = {}
         self._words: dict[str, Any] = {}
         self.figures = [self._stimulus(ds)]
@@ -83,7 +85,7 @@ class Timeline:
 
     def _row(self, name: str, label: str) -> None:
         made = self._figure(label.replace(" (", "\n("), 100)
-        self._sources[name] = ColumnDataSource({"x": [], "y": []})
+        self._sources[name] = ColumnDataSource({"x": [], "y": []}, name=f"trace {name}")
         made.line("x", "y", source=self._sources[name], color=self._look.line, line_width=1)
         self._words[name] = words_inside(made, self._look)
         self.figures.append(made)
@@ -114,7 +116,7 @@ class Timeline:
 
     def _roi_row(self) -> Any:
         made = self._figure("dF/F of ROIs", 200, sizing_mode="stretch_both")
-        self._roi_source = ColumnDataSource({"xs": [], "ys": [], "color": []})
+        self._roi_source = ColumnDataSource({"xs": [], "ys": [], "color": []}, name="roi_traces")
         made.multi_line("xs", "ys", source=self._roi_source, color="color", line_width=1)
         self._roi_words = words_inside(made, self._look)
         self._roi_words.text = "choose ROIs: in the field, or by their numbers"

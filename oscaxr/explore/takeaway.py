@@ -21,7 +21,7 @@ _WORDS: Final = {"png": "PNG", "svg": "SVG", "csv": "CSV", "nc": "netCDF"}
 
 def small_button(name: str, **options: Any) -> Any:
     """Make a button that takes little room."""
-    return pn.widgets.Button(name=name, margin=(2, 3), stylesheets=[COMPACT], **options)
+    return pn.widgets.Button(label=name, margin=(2, 3), stylesheets=[COMPACT], **options)
 
 
 class Takeaway:
@@ -30,7 +30,7 @@ class Takeaway:
     def __init__(self, page: "Page", whole: Callable[[View], str] | None) -> None:
         self._page = page
         self._whole = whole
-        self.panel = pn.widgets.Select(width=210, margin=(2, 3), stylesheets=[COMPACT])
+        self.panel = pn.widgets.Select(width=230, margin=(2, 3), stylesheets=[COMPACT])
         self.buttons = {form: self._button(form) for form in (*FIGURES, *NUMBERS)}
         self.whole = pn.widgets.FileDownload(
             callback=self._static, filename="oscaxr.html", label="Page", width=64, margin=(2, 3),

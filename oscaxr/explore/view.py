@@ -53,7 +53,7 @@ PRESETS: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
         {"stimulus": n.GABORS, "gabor_frame": ["D"]},
         {"stimulus": n.GABORS, "gabor_frame": ["U"]},
     ),
-    "Flow: expected, unexpected": (
+    "Flow: first of runs": (
         {"stimulus": n.VISFLOW, "unexpected": [0.0], "run_start": True},
         {"stimulus": n.VISFLOW, "unexpected": [1.0], "run_start": True},
     ),

@@ -14,7 +14,7 @@ from oscaxr.explore.field_view import NUMBER_LABELS
 from oscaxr.explore.view import CHOICES, PRESETS, SPLITS, STATISTICS, View, shown
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
-from oscaxr.select.criteria import CONCERNS, select_segments
+from oscaxr.select.criteria import select_segments
 
 WIDTH: Final = 296
 _INNER: Final = WIDTH - 16
@@ -26,10 +26,21 @@ _LABELS: Final = {
     "square_size": "size of squares (px)",
     "unexpected": "unexpected",
 }
+# How the names of columns begin that say nothing of a stimulus.
+_OF_OTHERS: Final = {n.GABORS: ("main_flow", "square"), n.VISFLOW: ("gabor",)}
 _UNEXPECTED: Final = {"expected": 0.0, "unexpected": 1.0}
 _COMPARE: Final = {"two selections": "two", "one": "one", "split": "split"}
 _SORTS: Final = {"the first selection": "first", "the second": "second", "the other one": "other"}
 
+_COUNTS: Final = """
+.oscaxr-counts { font-size: 12px; width: 100%; border-collapse: collapse; }
+.oscaxr-counts td { padding: 0 4px; }
+.oscaxr-counts td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
+"""
+PROBLEM: Final = """
+.oscaxr-problem { font-size: 13px; border-left: 4px solid #D55E00; padding: 4px 8px; }
+"""
+_LABEL: Final = ".oscaxr-label { font-size: 12px; opacity: 0.85; }"
 _CARD: Final = """
 .card-header { padding: 2px 6px; min-height: 26px; font-size: 13px; }
 .card-title, .card-title * { font-size: 13px; margin: 0; }
@@ -51,7 +62,12 @@ label, .bk-input-group label { font-size: 12px; }
 def counts_table(ds: xr.Dataset, criteria: dict[str, Any]) -> str:
     """Return as HTML how many segments each criterion leaves."""
     try:
-        _, explanation = select_segments(ds, **criteria, explain=True)
+        # One value as itself: it is shown as it would be written.
+        plain = {
+            name: value[0] if isinstance(value, list) and len(value) == 1 else value
+            for name, value in criteria.items()
+        }
+        _, explanation = select_segments(ds, **plain, explain=True)
     except OscaxrError as error:
         return f'<p class="oscaxr-problem">{escape(str(error))}</p>'
     rows = [("all segments", ds.sizes[n.SEGMENT]), *((s.criterion, s.left) for s in explanation)]
@@ -74,18 +90,18 @@ class Selection:
         there = {str(kind) for kind in np.unique(ds["stimulus_type"].values)}
         kinds = [kind for kind in CHOICES["stimulus"] if kind in there] or [n.GABORS]
         self.stimulus = _widget(
-            pn.widgets.RadioButtonGroup, name="stimulus", options=kinds, value=kinds[0]
+            pn.widgets.RadioButtonGroup, label="stimulus", options=kinds, value=kinds[0]
         )
         self.choices = {name: _choice(name) for name in _LABELS}
-        self.run_start = _widget(pn.widgets.Checkbox, name="first of each run only")
-        self.blocks = _widget(pn.widgets.CheckButtonGroup, name="block", options={}, value=[])
+        self.run_start = _widget(pn.widgets.Checkbox, label="first of each run only")
+        self.blocks = _widget(pn.widgets.CheckButtonGroup, label="block", options={}, value=[])
         last = float(np.ceil(np.nanmax(ds["stop_time"].values))) if ds.sizes[n.SEGMENT] else 1.0
         self._whole = (0.0, last)
         self.start_time = _widget(
-            pn.widgets.RangeSlider, name="start time (s)", start=0.0, end=last, step=1.0,
+            pn.widgets.RangeSlider, label="start time (s)", start=0.0, end=last, step=1.0,
             value=self._whole, width=_INNER - 12, margin=(2, 10),
         )  # fmt: skip
-        self.counts = pn.pane.HTML("", width=_INNER, margin=(2, 5))
+        self.counts = pn.pane.HTML("", width=_INNER, margin=(2, 5), stylesheets=[_COUNTS])
         self._labels = {name: _label(_LABELS[name]) for name in _LABELS}
         self._labels["block"] = _label("block")
         rows = [
@@ -130,7 +146,7 @@ class Selection:
     def _offer(self, stimulus: str) -> None:
         """Offer the criteria that concern a stimulus, and its blocks."""
         for name, widget in self.choices.items():
-            concerned = CONCERNS.get(name, stimulus) == stimulus
+            concerned = not name.startswith(_OF_OTHERS[stimulus])
             widget.visible = self._labels[name].visible = concerned
         own = self._ds["stimulus_type"].values == stimulus
         numbers = np.unique(self._ds[n.BLOCK].values[own]).tolist()
@@ -156,12 +172,14 @@ def _choice(name: str) -> Any:
     else:
         options = {shown(value): value for value in CHOICES[name]}
     return _widget(
-        pn.widgets.CheckButtonGroup, name=SESSION[name].long_name, options=options, value=[]
+        pn.widgets.CheckButtonGroup, label=SESSION[name].long_name, options=options, value=[]
     )
 
 
 def _label(words: str) -> Any:
-    return pn.pane.HTML(f'<span class="oscaxr-label">{words}</span>', margin=(3, 5, 0, 5))
+    return pn.pane.HTML(
+        f'<span class="oscaxr-label">{words}</span>', margin=(3, 5, 0, 5), stylesheets=[_LABEL]
+    )
 
 
 def _card(title: str, content: Any) -> Any:
@@ -179,27 +197,27 @@ class Controls:
         self._changed = changed
         self._quiet = True
         w = pn.widgets
-        self.compare = _widget(w.RadioButtonGroup, name="compare", options=_COMPARE)
-        self.presets = [_widget(w.Button, name=name, width=_INNER // 2 - 5) for name in PRESETS]
-        self.by = _widget(w.Select, name="split by", options=list(SPLITS))
+        self.compare = _widget(w.RadioButtonGroup, label="compare", options=_COMPARE)
+        self.presets = [_widget(w.Button, label=name, width=_INNER // 2 - 5) for name in PRESETS]
+        self.by = _widget(w.Select, label="split by", options=list(SPLITS))
         self.first = Selection(ds, self._tell)
         self.second = Selection(ds, self._tell)
-        self.pre = _widget(w.FloatInput, name="before (s)", start=0, step=0.1, width=86)
-        self.post = _widget(w.FloatInput, name="after (s)", start=0, step=0.1, width=86)
-        self.baseline = _widget(w.FloatInput, name="baseline (s)", start=0, step=0.1, width=86)
+        self.pre = _widget(w.FloatInput, label="before (s)", start=0, step=0.1, width=86)
+        self.post = _widget(w.FloatInput, label="after (s)", start=0, step=0.1, width=86)
+        self.baseline = _widget(w.FloatInput, label="baseline (s)", start=0, step=0.1, width=86)
         ends = {"drop": "drop", "fill with NaN": "nan"}
-        self.edge = _widget(w.Select, name="beyond the ends", options=ends, width=136)
-        self.scale = _widget(w.Checkbox, name="scale", width=100, margin=(24, 5, 0, 5))
+        self.edge = _widget(w.Select, label="beyond the ends", options=ends, width=136)
+        self.scale = _widget(w.Checkbox, label="scale", width=100, margin=(24, 5, 0, 5))
         self.statistic = _widget(
-            w.Select, name="statistic, error", options=list(STATISTICS), width=136
+            w.Select, label="statistic, error", options=list(STATISTICS), width=136
         )
-        self.sort = _widget(w.Select, name="ROIs sorted by", options=_SORTS, width=136)
-        self.sort_from = _widget(w.FloatInput, name="from (s)", step=0.1, width=86)
-        self.sort_to = _widget(w.FloatInput, name="to (s)", step=0.1, width=86)
+        self.sort = _widget(w.Select, label="ROIs sorted by", options=_SORTS, width=136)
+        self.sort_from = _widget(w.FloatInput, label="from (s)", step=0.1, width=86)
+        self.sort_to = _widget(w.FloatInput, label="to (s)", step=0.1, width=86)
         labels = {words: number for number, words in NUMBER_LABELS.items()}
-        self.number = _widget(w.Select, name="colour ROIs by", options=labels)
-        self.rois = _widget(w.TextInput, name="chosen ROIs", placeholder="numbers, as 3, 17")
-        self.problem = pn.pane.HTML("", width=_INNER, visible=False)
+        self.number = _widget(w.Select, label="colour ROIs by", options=labels)
+        self.rois = _widget(w.TextInput, label="chosen ROIs", placeholder="numbers, as 3, 17")
+        self.problem = pn.pane.HTML("", width=_INNER, visible=False, stylesheets=[PROBLEM])
         self.column = self._layout()
         self._watch()
         self.show(view)

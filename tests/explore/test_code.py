@@ -11,7 +11,7 @@ from oscaxr.explore.opened import shelf_of
 from oscaxr.explore.panel_numbers import numbers_of
 from oscaxr.explore.view import PRESETS, View
 
-FLOW = PRESETS["Flow: expected, unexpected"]
+FLOW = PRESETS["Flow: first of runs"]
 VIEWS = {
     "usual": View(rois=(1, 3)),
     "flow": View(first=FLOW[0], second=FLOW[1], rois=(0,), baseline=0.5, sort="other", scale=True),

@@ -5,7 +5,7 @@ import pytest
 from oscaxr.errors import CriterionError
 from oscaxr.explore.view import PRESETS, View, read_query
 
-FLOW = PRESETS["Flow: expected, unexpected"]
+FLOW = PRESETS["Flow: first of runs"]
 
 
 @pytest.mark.parametrize(
