@@ -13,6 +13,7 @@ from oscaxr.errors import AccessorError
 from oscaxr.measure import activity, quality, scaling, statistics, transform
 from oscaxr.model import traces
 from oscaxr.model.dataset import validate
+from oscaxr.model.summary import as_html, as_text
 from oscaxr.select import alignment, criteria, frames, responses, sequences, tables
 
 P = ParamSpec("P")
@@ -77,7 +78,11 @@ class _Accessor:
         self._object = wrapped
 
     def __repr__(self) -> str:
-        return f"oscaxr on this {type(self._object).__name__}: {', '.join(_names(self))}"
+        names = f"oscaxr on this {type(self._object).__name__}: {', '.join(_names(self))}"
+        return "\n".join([as_text(self._object), names]).strip()
+
+    def _repr_html_(self) -> str:
+        return as_html(self._object)
 
     def __getattr__(self, name: str) -> Any:
         kind = type(self._object).__name__

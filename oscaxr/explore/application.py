@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import panel as pn
 
-from oscaxr.errors import OscaxrError, collected_warnings
+from oscaxr.errors import FormatError, OscaxrError, collected_warnings
 from oscaxr.explore import numbers, panel_numbers
 from oscaxr.explore.background import Background
 from oscaxr.explore.code import panel_code, panels_of
@@ -226,6 +226,10 @@ class Page:
         def problem(error: Exception) -> None:
             self._shown.pop(panel, None)
             words = str(error) if isinstance(error, OscaxrError | OSError) else repr(error)
+            if isinstance(error, FormatError):
+                # The file is not what it was when it was opened.
+                self.shelf.forget(self.opened)
+                words += "\nLoad the page again to open the session as it is now."
             failed(words)
             self.controls.say(words)
             self._tell("")

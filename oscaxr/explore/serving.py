@@ -19,6 +19,7 @@ from oscaxr.explore.view import View, read_query
 from oscaxr.explore.widgets import COMPACT
 
 ADDRESS: Final = "127.0.0.1"
+_LIFETIME_MS: Final = 4000
 
 
 def free_port() -> int:
@@ -39,6 +40,9 @@ def server_of(shelf: Shelf, port: int | None = None) -> tuple[Any, str]:
         title="oscaxr explore",
         show=False,
         start=False,
+        # A tab that is closed lets its session go soon.
+        unused_session_lifetime=_LIFETIME_MS,
+        check_unused_sessions=_LIFETIME_MS // 2,
     )
     return server, f"http://{ADDRESS}:{port}/"
 

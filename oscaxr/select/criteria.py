@@ -13,6 +13,7 @@ import xarray as xr
 from oscaxr.errors import CriterionError, few, listed
 from oscaxr.model import names as n
 from oscaxr.model.segments import first_of_consecutive
+from oscaxr.model.summary import table_html
 from oscaxr.renamed import KEYWORDS, renamed_keyword
 
 Array = np.ndarray[Any, Any]
@@ -57,6 +58,9 @@ class Explanation(tuple[Step, ...]):
         return "\n".join(f"{step.criterion:<{width}}  {step.left:>6}" for step in self)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return table_html((step.criterion, f"{step.left:,}") for step in self)
 
 
 def select_segments(

@@ -70,6 +70,23 @@ def served(explored_folder):
     server.stop()
 
 
+@pytest.fixture
+def serve():
+    """A function that serves what it is given, until the test ends."""
+    pytest.importorskip("panel")
+    from oscaxr.explore.opened import shelf_of
+
+    servers = []
+
+    def start(what, **options):
+        servers.append(Served(shelf_of(what, **options)))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
 @pytest.fixture(scope="module")
 def browser():
     """A real browser without a window."""

@@ -1,6 +1,9 @@
 """The served page, in a real browser: it loads, reacts, and asks nothing of the outside."""
 
+import gc
 import re
+import shutil
+import time
 import urllib.error
 import urllib.request
 
@@ -141,3 +144,40 @@ def test_another_site_may_not_talk_to_it(served):
 def test_it_listens_to_this_computer_alone(served):
     addresses = [s.getsockname()[0] for s in served.server._http._sockets.values()]
     assert addresses == ["127.0.0.1"]
+
+
+def test_tabs_that_are_closed_let_their_sessions_go(served, browser, open_files, explored_folder):
+    """Ten sessions in turn: neither files nor pages pile up."""
+    from oscaxr.explore.application import Page
+
+    keys = list(served.shelf.sources)
+    for number in range(10):
+        tab = browser.new_page()
+        tab.goto(f"{served.address}?tab=responses&session={keys[number % 3]}")
+        wait_for_data(tab, "mean_responses")
+        tab.close()
+    for _ in range(30):
+        gc.collect()
+        alive = sum(isinstance(one, Page) for one in gc.get_objects())
+        if alive <= 3 and served.shelf.n_open <= 2:
+            break
+        time.sleep(0.5)
+    assert alive <= 3
+    assert served.shelf.n_open <= 2
+    assert len(open_files(explored_folder)) <= 2
+
+
+def test_a_file_that_is_overwritten_is_said(explored_folder, tmp_path, serve, page):
+    folder = tmp_path / "data"
+    shutil.copytree(explored_folder, folder)
+    path = next(folder.rglob("*900000001*.nwb"))
+    served = serve(folder)
+    page.goto(f"{served.address}?tab=responses")
+    wait_for_data(page, "mean_responses")
+    path.write_bytes(b"something else" * 10_000)
+    page.get_by_role("button", name="A", exact=True).nth(1).click()
+    page.get_by_role("alert").get_by_text("Load the page again").wait_for(timeout=20_000)
+    shutil.copy(next(explored_folder.rglob("*900000001*.nwb")), path)
+    page.reload()
+    shown = wait_for_data(page, "mean_responses")
+    assert len(shown["ys"]) == 2
