@@ -38,6 +38,12 @@ def explore(
         str,
         typer.Option(metavar="LINK", help="What to show first: what stands behind ? in a link."),
     ] = "",
+    matches: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Matching file, to draw masks of other days into its session's."
+        ),
+    ] = None,
     overwrite: console.OverwriteOption = False,
 ) -> None:
     """Look at sessions in a browser: the session, responses, the field, ROIs over days.
@@ -53,6 +59,7 @@ def explore(
         console.check_target(static, overwrite=overwrite)
     with console.working("opening"):
         shelf = _shelf(asked, demo)
+        shelf.matches = str(matches or "")
         warm.join()
     try:
         if static is not None:

@@ -11,6 +11,7 @@ def explore(
     *,
     datadir: Any = None,
     table: Any = None,
+    matches: Any = None,
     **options: Any,
 ) -> Any:
     """Look at sessions in Jupyter: one time axis, responses, the field, tracked ROIs over days.
@@ -22,6 +23,9 @@ def explore(
         :func:`oscaxr.open_session` opens, or a folder of sessions.
     datadir, table : path-like, optional
         As for :func:`oscaxr.open_session`, where `sessions` are ids, paths or a folder.
+    matches : path-like, optional
+        The matching file of a session (:func:`oscaxr.read_matches`), by which the masks of other
+        days are drawn into its field.
     **options
         Further options of :func:`oscaxr.open_session`.
 
@@ -51,7 +55,7 @@ def explore(
     from oscaxr.explore.notebook import shown
     from oscaxr.explore.opened import shelf_of
 
-    return shown(shelf_of(sessions, datadir=datadir, table=table, **options))
+    return shown(shelf_of(sessions, datadir=datadir, table=table, matches=matches, **options))
 
 
 def require_panel() -> None:

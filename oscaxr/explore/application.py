@@ -12,9 +12,9 @@ from oscaxr.explore import numbers, panel_numbers
 from oscaxr.explore.background import Background
 from oscaxr.explore.code import panel_code, panels_of
 from oscaxr.explore.days import Days
-from oscaxr.explore.event_responses import Responses, dff_label, named
-from oscaxr.explore.field_view import Field, outlines
-from oscaxr.explore.looks import GroupLines, look_of
+from oscaxr.explore.event_responses import Responses, named
+from oscaxr.explore.field_tab import FieldTab
+from oscaxr.explore.looks import look_of
 from oscaxr.explore.opened import Opened, Shelf, facts, session_title
 from oscaxr.explore.session_timeline import Timeline
 from oscaxr.explore.takeaway import Takeaway, small_button
@@ -112,9 +112,7 @@ class Page:
     @cached_property
     def timeline(self) -> Timeline:
         """The time axis of the session."""
-        made = Timeline(self.look, self.ds)
-        made.on_zoom(lambda: self._moved(made))
-        return made
+        return self.zoomed(Timeline(self.look, self.ds))
 
     @cached_property
     def responses(self) -> Responses:
@@ -122,23 +120,9 @@ class Page:
         return Responses(self.look, self.ds)
 
     @cached_property
-    def field(self) -> Field:
+    def field_tab(self) -> FieldTab:
         """The microscope's field."""
-        made = Field(self.look, self.ds)
-        made.on_choice(lambda rois: self.change(self.view.changed(rois=rois)))
-        return made
-
-    @cached_property
-    def roi_mean(self) -> GroupLines:
-        """The mean responses of the ROI that was clicked last."""
-        return GroupLines(self.look, "Responses of the chosen ROI", "roi_mean")
-
-    @cached_property
-    def roi_timeline(self) -> Timeline:
-        """The traces of the chosen ROIs beside the field."""
-        made = Timeline(self.look, self.ds)
-        made.on_zoom(lambda: self._moved(made))
-        return made
+        return FieldTab(self)
 
     @cached_property
     def days(self) -> Days:
@@ -161,8 +145,9 @@ class Page:
             )
             parts = [pn.Row(_pane(self.responses.mean.figure), self._maps, **_BOTH), below]
         elif tab == "field":
-            beside = [_pane(self.roi_mean.figure), _pane(self.roi_timeline.figures[-1])]
-            parts = [pn.Row(_pane(self.field.figure), pn.Column(*beside, **_BOTH), **_BOTH)]
+            one = self.field_tab
+            beside = [_pane(one.roi_mean.figure), _pane(one.timeline.figures[-1])]
+            parts = [pn.Row(_pane(one.field.figure), pn.Column(*beside, **_BOTH), **_BOTH)]
         elif tab == "days":
             above = [_pane(self.days.responses.figure), _pane(self.days.usi.figure)]
             parts = [pn.Row(*above, **_BOTH), _pane(self.days.one)]
@@ -182,6 +167,11 @@ class Page:
 
     def _turn(self, event: Any) -> None:
         self.change(self.view.changed(tab=list(TABS)[event.new]))
+
+    def zoomed(self, timeline: Timeline) -> Timeline:
+        """Have a time axis drawn anew when another part of it is looked at."""
+        timeline.on_zoom(lambda: self._moved(timeline))
+        return timeline
 
     def _moved(self, timeline: Timeline) -> None:
         """Draw a time axis anew, once for many small moves."""
@@ -206,7 +196,7 @@ class Page:
             return
         getattr(self, f"_show_{self.view.tab}")()
 
-    def _ask(self, panel: str, key: Any, work: Callable[..., Any], done: Callable[[Any], None],
+    def ask(self, panel: str, key: Any, work: Callable[..., Any], done: Callable[[Any], None],
              failed: Callable[[str], None] = lambda words: None) -> None:  # fmt: skip
         """Have work done in the background, unless it was done for the same view."""
         if self._shown.get(panel) == key:
@@ -224,7 +214,7 @@ class Page:
             self._tell("; ".join(notes))
 
         def problem(error: Exception) -> None:
-            self._shown.pop(panel, None)
+            self.forget(panel)
             words = str(error) if isinstance(error, OscaxrError | OSError) else repr(error)
             if isinstance(error, FormatError):
                 # The file is not what it was when it was opened.
@@ -235,6 +225,10 @@ class Page:
             self._tell("")
 
         self._background.ask(panel, noted, finished, problem, self._progress)
+
+    def forget(self, panel: str) -> None:
+        """Have a panel shown anew, though its view is the same."""
+        self._shown.pop(panel, None)
 
     def _progress(self, done: int, total: int) -> None:
         self.status.object = f"computing: {100 * done // max(1, total)} %"
@@ -257,21 +251,22 @@ class Page:
     # -- the tabs ---------------------------------------------------------------------------------
     def _show_session(self) -> None:
         opened, view = self.opened, self.view
-        self._ask_traces(self.timeline)
-        self._ask(
+        self.ask_traces("timeline", self.timeline)
+        self.ask(
             "population", opened.key,
             lambda report: panel_numbers.numbers_of("population", self.shelf, opened, view, report),
             lambda found: self.timeline.show_population(found["mean_dff"]),
             self.timeline.say_population,
         )  # fmt: skip
 
-    def _ask_traces(self, timeline: Timeline) -> None:
+    def ask_traces(self, panel: str, timeline: Timeline) -> None:
+        """Ask for the traces of the chosen ROIs."""
         rois = self.view.rois
 
         def read(report: Any) -> Any:
             return {roi: panel_numbers.roi_trace(self.opened, roi).values for roi in rois}
 
-        self._ask(f"traces{id(timeline)}", rois, read, timeline.show_rois)
+        self.ask(panel, rois, read, timeline.show_rois)
 
     def _show_responses(self) -> None:
         view, opened = self.view, self.opened
@@ -296,60 +291,11 @@ class Page:
             else:
                 self.responses.trials.show(trials, list(groups))
 
-        key = view.changed(tab="session", number="response", shade="light")
-        self._ask("responses", key, work, done, self.responses.say)
+        key = view.numbers_key()
+        self.ask("responses", key, work, done, self.responses.say)
 
     def _show_field(self) -> None:
-        view, opened = self.view, self.opened
-        if n.ROI_MASK not in self.ds:
-            self.field.say("this session has no ROI masks")
-        else:
-            self._ask(
-                "outlines", opened.key,
-                lambda report: opened.kept.of("outlines", lambda: outlines(self.ds)),
-                self._outlined, self.field.say,
-            )  # fmt: skip
-        self._ask_traces(self.roi_timeline)
-        self._color_field()
-        self._ask(
-            "roi_mean",
-            view.changed(tab="session", shade="light"),
-            self._roi_means,
-            self._show_roi,
-        )
-        self.field.mark(view.rois)
-
-    def _outlined(self, found: Any) -> None:
-        self.field.show_outlines(found)
-        self._shown.pop("field", None)
-        self._color_field()
-        self.field.mark(self.view.rois)
-
-    def _color_field(self) -> None:
-        view = self.view
-        self._ask(
-            "field", view.changed(tab="session", rois=(), shade="light"),
-            lambda report: panel_numbers.numbers_of("field", self.shelf, self.opened, view, report),
-            lambda found: self.field.show_numbers(
-                view.number, found[view.number].values, found[n.ROI].values
-            ),
-        )  # fmt: skip
-
-    def _roi_means(self, report: Any) -> Any:
-        return panel_numbers.group_means(self.opened, self.view, report)
-
-    def _show_roi(self, means: Any) -> None:
-        rois = self.view.rois
-        if not rois:
-            self.roi_mean.say("choose an ROI: click on it")
-            return
-        view = self.view
-        one = means.sel({n.ROI: rois[-1]})
-        middle = one[view.stat]
-        shown = middle.to_dataset(name="mean").assign(sem=middle * float("nan"))
-        self.roi_mean.show(shown, named(means), label=dff_label(view))
-        self.roi_mean.figure.title.text = f"ROI {rois[-1]}: {view.stat} over sequences"
-        self.roi_mean.window.update(left=view.sort_from, right=view.sort_to, visible=True)
+        self.field_tab.show()
 
     def _show_days(self) -> None:
         view, opened = self.view, self.opened
@@ -358,8 +304,8 @@ class Page:
         def work(report: Any) -> Any:
             return panel_numbers.numbers_of("days", self.shelf, opened, view, report)
 
-        self._ask(
-            "days", view.changed(tab="session", number="response", shade="light"), work,
+        self.ask(
+            "days", view.numbers_key(), work,
             lambda found: self.days.show(found, chosen, view), self.days.say,
         )  # fmt: skip
 

@@ -7,10 +7,20 @@ import numpy as np
 import xarray as xr
 from bokeh.models import ColorBar, ColumnDataSource, HoverTool, LinearColorMapper, TapTool
 
-from oscaxr.explore.looks import MISSING, Array, Look, color_map, figure, words_inside
+from oscaxr.explore.looks import (
+    MISSING,
+    Array,
+    Look,
+    color_map,
+    colors_of,
+    figure,
+    style_legend,
+    words_inside,
+)
 from oscaxr.explore.view import Number
+from oscaxr.formats.original.matches import read_matches
 from oscaxr.model import names as n
-from oscaxr.plot import roi_contours
+from oscaxr.plot import registered_masks, roi_contours
 
 NUMBER_LABELS: Final[dict[Number, str]] = {
     "response": "mean response in the window",
@@ -32,6 +42,19 @@ def outlines(ds: xr.Dataset) -> Outlines:
     from matplotlib.figure import Figure
 
     paths = roi_contours(ds, Figure().subplots()).contours.get_paths()
+    return _lines(paths)
+
+
+def registered_outlines(sessions: list[xr.Dataset], matches: str) -> dict[str, Outlines]:
+    """Return the outlines of other sessions in the field of the one that a matching file is of."""
+    from matplotlib.figure import Figure
+
+    drawn = registered_masks(sessions, Figure().subplots(), matrices=read_matches(matches))
+    others = {name: one for name, one in drawn.contours.items() if "(target)" not in name}
+    return {name: _lines(one.get_paths()) for name, one in others.items()}
+
+
+def _lines(paths: Any) -> Outlines:
     xs, ys = [], []
     for path in paths:
         # A part begins where the pen is lifted.
@@ -69,6 +92,18 @@ class Field:
             selection_line_color="#ffffff", selection_line_width=2.5,
             nonselection_fill_alpha=0.35, nonselection_line_alpha=1.0,
         )  # fmt: skip
+        self._others = ColumnDataSource(
+            {"xs": [], "ys": [], "color": [], "session": []}, name="other_days"
+        )
+        made.multi_line(
+            "xs", "ys", source=self._others, color="color", line_width=1.5, line_dash="dashed",
+            legend_field="session",
+        )  # fmt: skip
+        (legend,) = made.legend
+        style_legend(legend, look)
+        made.center.remove(legend)
+        made.add_layout(legend, "below")
+        legend.orientation = "horizontal"
         made.add_tools(TapTool(renderers=[renderer]))
         made.add_tools(
             HoverTool(
@@ -121,6 +156,17 @@ class Field:
             "value": np.full(len(xs), np.nan),
         }
         self._words.text = "" if len(xs) else "this session has no ROIs"
+
+    def show_others(self, found: dict[str, Outlines]) -> None:
+        """Show the outlines of other days in this field, a colour each."""
+        colors = colors_of(self._look, len(found) + 1)[1:]
+        rows = [
+            (x, self._height - 1 - y, color, name)
+            for (name, lines), color in zip(found.items(), colors, strict=True)
+            for x, y in zip(*lines, strict=True)
+        ]
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 4
+        self._others.data = dict(zip(("xs", "ys", "color", "session"), columns, strict=True))
 
     def say(self, words: str) -> None:
         """Say why there are no outlines."""

@@ -46,6 +46,7 @@ class Shelf:
     def __init__(self, sources: Mapping[str, Source], notes: Iterable[str] = ()) -> None:
         self.sources = dict(sources)
         self.notes = list(notes)
+        self.matches = ""
         self._opened: dict[str, Opened] = {}
         self._lock = threading.RLock()
 
@@ -101,15 +102,23 @@ class Shelf:
 
 
 # -- what there is --------------------------------------------------------------------------------
-def shelf_of(sessions: Any, *, datadir: Any = None, table: Any = None, **options: Any) -> Shelf:
-    """Make the shelf of what was asked for: Datasets, a tree, paths, ids, or a folder of them."""
+def shelf_of(
+    sessions: Any, *, datadir: Any = None, table: Any = None, matches: Any = None, **options: Any
+) -> Shelf:
+    """Make the shelf of what was asked for; `matches` is the path of a matching file."""
+    shelf = _shelf_of(sessions, {"datadir": datadir, "table": table, **options})
+    shelf.matches = "" if matches is None else str(matches)
+    return shelf
+
+
+def _shelf_of(sessions: Any, how: Mapping[str, Any]) -> Shelf:
+    """Make the shelf of Datasets, a tree, paths, ids, or a folder of them."""
     if isinstance(sessions, xr.Dataset):
         return Shelf(_of_datasets([sessions]))
     if isinstance(sessions, xr.DataTree):
         return Shelf(_of_datasets([leaf.to_dataset() for leaf in sessions.leaves]))
     if isinstance(sessions, list | tuple) and all(isinstance(s, xr.Dataset) for s in sessions):
         return Shelf(_of_datasets(sessions))
-    how = {"datadir": datadir, "table": table, **options}
     # Paths as text, so that they can be written down as Python.
     given = {
         name: str(value.absolute()) if isinstance(value, Path) else value

@@ -41,8 +41,8 @@ def server_of(shelf: Shelf, port: int | None = None) -> tuple[Any, str]:
         show=False,
         start=False,
         # A tab that is closed lets its session go soon.
-        unused_session_lifetime=_LIFETIME_MS,
-        check_unused_sessions=_LIFETIME_MS // 2,
+        unused_session_lifetime_milliseconds=_LIFETIME_MS,
+        check_unused_sessions_milliseconds=_LIFETIME_MS // 2,
     )
     return server, f"http://{ADDRESS}:{port}/"
 

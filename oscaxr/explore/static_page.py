@@ -47,7 +47,8 @@ def page_html(page: Page, view: View) -> str:
             *_sized([one.figure for one in page.responses.maps], 360, 340)),
         row(*_sized([page.responses.trials.figure], 620, 340),
             column(*_sized([g.figure for g in page.responses.behaviour.values()], 600, 170))),
-        row(*_sized([page.field.figure], 620, 560), *_sized([page.roi_mean.figure], 600, 360)),
+        row(*_sized([page.field_tab.field.figure], 620, 560),
+            *_sized([page.field_tab.roi_mean.figure], 600, 360)),
         row(*_sized([page.days.responses.figure, page.days.usi.figure], 610, 340)),
         *_sized([page.days.one], _WIDTH, 300),
     ]  # fmt: skip

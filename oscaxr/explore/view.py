@@ -83,6 +83,7 @@ class View:
     sort_to: float = 0.6
     rois: tuple[int, ...] = ()
     number: Number = "response"
+    others: bool = False
     shade: Literal["light", "dark"] = "light"
 
     @property
@@ -93,6 +94,10 @@ class View:
     def changed(self, **fields: Any) -> "View":
         """Return the view with other choices in it."""
         return replace(self, **fields)
+
+    def numbers_key(self) -> "View":
+        """Return the view with what changes no responses as usual, to compare it by."""
+        return replace(self, tab="session", number="response", others=False, shade="light")
 
     def windows_key(self) -> tuple[Any, ...]:
         """Return what the windows of a selection depend on, beside the selection."""

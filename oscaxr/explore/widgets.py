@@ -216,6 +216,7 @@ class Controls:
         self.sort_to = _widget(w.FloatInput, label="to (s)", step=0.1, width=86)
         labels = {words: number for number, words in NUMBER_LABELS.items()}
         self.number = _widget(w.Select, label="colour ROIs by", options=labels)
+        self.others = _widget(w.Checkbox, label="masks of other days, registered")
         self.rois = _widget(w.TextInput, label="chosen ROIs", placeholder="numbers, as 3, 17")
         self.problem = pn.pane.HTML("", width=_INNER, visible=False, stylesheets=[PROBLEM])
         self.column = self._layout()
@@ -242,6 +243,7 @@ class Controls:
             _card("Window and statistic", window),
             self.rois,
             self.number,
+            self.others,
             width=WIDTH + 12,
             margin=0,
         )
@@ -249,7 +251,15 @@ class Controls:
     def _watch(self) -> None:
         widgets = (
             *(self.compare, self.by, self.pre, self.post, self.baseline, self.edge, self.scale),
-            *(self.statistic, self.sort_from, self.sort_to, self.sort, self.number, self.rois),
+            *(
+                self.statistic,
+                self.sort_from,
+                self.sort_to,
+                self.sort,
+                self.number,
+                self.others,
+                self.rois,
+            ),
         )
         for widget in widgets:
             widget.param.watch(self._tell, "value")
@@ -275,6 +285,7 @@ class Controls:
         pairs = {pair: name for name, pair in STATISTICS.items()}
         self.statistic.value = pairs[view.stat, view.error]
         self.number.value = view.number
+        self.others.value = view.others
         self.rois.value = ", ".join(map(str, view.rois))
         self._quiet = False
 
@@ -303,6 +314,7 @@ class Controls:
                 error=error,
                 rois=rois,
                 number=self.number.value,
+                others=self.others.value,
                 **{
                     name: getattr(self, name).value
                     for name in ("pre", "post", "baseline", "edge", "scale", "sort")
