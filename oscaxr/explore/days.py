@@ -1,6 +1,7 @@
 """Tracked ROIs over the sessions of a mouse: responses, indices, one ROI through the days."""
 
-from typing import TYPE_CHECKING
+from textwrap import fill
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import xarray as xr
@@ -14,7 +15,9 @@ from oscaxr.model import names as n
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SESSION = "session"
+SESSION: Final = "session"
+# So many letters fit into a figure.
+_LINE: Final = 50
 
 
 class _OverSessions:
@@ -81,9 +84,8 @@ class Days:
 
     def say(self, words: str) -> None:
         """Say why there is nothing to show."""
-        # As wide as a figure: longer words would leave it.
         for label in (self.responses.words, self.usi.words, self._words):
-            label.text = words
+            label.text = fill(words, _LINE)
 
     def show(self, found: xr.Dataset, chosen: int | None, view: View) -> None:
         """Show tracked ROIs; one of them through the sessions."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any, Final
 
 import numpy as np
@@ -155,7 +156,7 @@ class GroupLines:
         """Show words, and no lines."""
         self._lines.data = {"xs": [], "ys": [], "color": [], "group": []}
         self._bands.data = {"xs": [], "ys": [], "color": []}
-        self._words.text = words
+        self._words.text = fill(words, 50)
 
     def show(
         self, found: xr.Dataset, names: Sequence[str], prefix: str = "", *, label: str

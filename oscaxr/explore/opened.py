@@ -216,4 +216,5 @@ def facts(ds: xr.Dataset) -> str:
     words.append(f"{ds.sizes[n.ROI]:,} ROI" + "s" * (ds.sizes[n.ROI] != 1))
     minutes = (ds[n.TIME].values[-1] - ds[n.TIME].values[0]) / 60 if ds.sizes[n.TIME] else 0
     words.append(f"{minutes:.0f} min at {float(ds.attrs['twop_fps']):.1f} Hz")
+    words += ["synthetic data"] if ds.attrs.get("synthetic") else []
     return " · ".join(words)

@@ -133,13 +133,16 @@ class Selection:
         """Set the widgets to what is chosen."""
         self._quiet = True
         stimulus = criteria.get("stimulus", self.stimulus.value)
-        self._offer(stimulus)
-        self.stimulus.value = stimulus
-        for name, widget in self.choices.items():
-            widget.value = list(criteria.get(name, []))
+        # What a link asks for need not be there: the page says so, and shows the rest.
+        if stimulus in self.stimulus.options:
+            self._offer(stimulus)
+            self.stimulus.value = stimulus
+        for name, widget in {**self.choices, n.BLOCK: self.blocks}.items():
+            known = widget.options.values()
+            widget.value = [one for one in criteria.get(name, []) if one in known]
         self.run_start.value = bool(criteria.get("run_start", False))
-        self.blocks.value = list(criteria.get("block", []))
-        self.start_time.value = criteria.get("start_time", self._whole)
+        low, high = np.clip(criteria.get("start_time", self._whole), *self._whole).tolist()
+        self.start_time.value = (low, high)
         self.counts.object = counts_table(self._ds, criteria)
         self._quiet = False
 
