@@ -33,7 +33,7 @@ def main() -> None:
         ox.sample.write_mouse(folder, scale=0.12, n_rois=(40, 38, 36), n_tracked=20)
         script = "from oscaxr.cli.main import run; run()"
         command = [sys.executable, "-c", script, "explore", folder, "--no-browser"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 (our own)
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         try:
             assert process.stdout is not None

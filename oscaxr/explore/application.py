@@ -161,9 +161,11 @@ class Page:
         if view == self.view:
             return
         self.view = view
-        self.controls.show(view)
-        self._told(view)
-        self.refresh()
+        # One message to the browser, not one for each widget.
+        with pn.io.hold():
+            self.controls.show(view)
+            self._told(view)
+            self.refresh()
 
     def _turn(self, event: Any) -> None:
         self.change(self.view.changed(tab=list(TABS)[event.new]))

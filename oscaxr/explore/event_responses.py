@@ -15,7 +15,7 @@ from oscaxr.explore.looks import (
     figure,
     words_inside,
 )
-from oscaxr.explore.numbers import BEHAVIOUR, GROUP
+from oscaxr.explore.numbers import BEHAVIOUR, GROUP, N_SEQUENCES
 from oscaxr.explore.view import View
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
@@ -26,7 +26,7 @@ _DIVERGING = "RdBu_r"
 
 def named(found: xr.Dataset) -> list[str]:
     """Return the names of groups, with how many sequences each has."""
-    counts = found["n_sequences"].values.tolist()
+    counts = found[N_SEQUENCES].values.tolist()
     names = [str(one) for one in found[GROUP].values]
     return [f"{name} (n = {count:,})" for name, count in zip(names, counts, strict=True)]
 

@@ -20,6 +20,7 @@ Report = Callable[[int, int], None]
 """Told how much is done of how much; raises when nobody waits for the rest."""
 
 GROUP: Final = "group"
+N_SEQUENCES: Final = "n_sequences"
 BEHAVIOUR: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
 # Windows of more bytes than this are averaged some ROIs at a time, so that it can be stopped.
 _AT_ONCE_BYTES: Final = 2**30
@@ -48,7 +49,7 @@ def roi_means(
     found = xr.concat(parts, n.ROI) if len(parts) > 1 else parts[0]
     if view.baseline:
         found = baseline(found, view.baseline)
-    return found.assign_coords(n_sequences=windows.sizes[n.SEQUENCE])
+    return found.assign_coords({N_SEQUENCES: windows.sizes[n.SEQUENCE]})
 
 
 def _roi_blocks(windows: xr.DataArray) -> list[slice]:
@@ -61,13 +62,18 @@ def _roi_blocks(windows: xr.DataArray) -> list[slice]:
 def grouped(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Lay the results of groups of segments side by side."""
     names = xr.DataArray(list(parts), dims=GROUP, name=GROUP)
-    return xr.concat(list(parts.values()), names)
+    # Of one session and window: nothing else can differ, and comparing it all takes long.
+    found = xr.concat(
+        list(parts.values()), names, coords="minimal", compat="override", join="override"
+    )
+    counts = [int(one[N_SEQUENCES]) for one in parts.values() if N_SEQUENCES in one.coords]
+    return found.assign_coords({N_SEQUENCES: (GROUP, counts)}) if counts else found
 
 
 def mean_responses(means: xr.Dataset, view: View) -> xr.Dataset:
     """Return the mean over ROIs of each group, with its error, (group, rel_time)."""
     found = stats(means[view.stat], n.ROI, view.stat, view.error)
-    return found.assign_coords(n_sequences=means["n_sequences"])
+    return found.assign_coords({N_SEQUENCES: means[N_SEQUENCES]})
 
 
 def strength(means: xr.Dataset, view: View) -> xr.Dataset:
@@ -94,17 +100,12 @@ def heat_maps(means: xr.Dataset, view: View) -> xr.Dataset:
     return means.assign(order=((GROUP, "rank"), labels))
 
 
-def behaviour(ds: xr.Dataset, groups: Mapping[str, Criteria], view: View) -> xr.Dataset:
-    """Return mean running and pupil around each group's segments, (group, rel_time)."""
+def behaviour(ds: xr.Dataset, criteria: Criteria, view: View) -> xr.Dataset:
+    """Return mean running and pupil around a selection, (rel_time)."""
     names = [name for name in BEHAVIOUR if name in ds]
-    parts = {}
-    for group, criteria in groups.items():
-        windows = sequences(
-            ds, names, select_segments(ds, **criteria), clock="twop", **_options(view)
-        )
-        windows = baseline(windows, view.baseline) if view.baseline else windows
-        parts[group] = stats(windows, n.SEQUENCE, view.stat, view.error)
-    return grouped(parts)
+    windows = sequences(ds, names, select_segments(ds, **criteria), clock="twop", **_options(view))
+    windows = baseline(windows, view.baseline) if view.baseline else windows
+    return stats(windows, n.SEQUENCE, view.stat, view.error)
 
 
 def trials(ds: xr.Dataset, groups: Mapping[str, Criteria], view: View) -> xr.Dataset:

@@ -39,12 +39,14 @@ def _heat_maps(opened: Opened, view: View, report: Report) -> xr.Dataset:
 
 
 def _behaviour(opened: Opened, view: View, report: Report) -> xr.Dataset:
-    groups = view.groups(opened.ds)
-    key = ("behaviour", tuple(map(_key, groups.values())), view.windows_key(), view.error)
-    found: xr.Dataset = opened.kept.of(
-        (*key, tuple(groups)), lambda: numbers.behaviour(opened.ds, groups, view)
-    )
-    return found
+    parts = {
+        name: opened.kept.of(
+            ("behaviour", _key(criteria), view.windows_key(), view.error),
+            lambda criteria=criteria: numbers.behaviour(opened.ds, criteria, view),
+        )
+        for name, criteria in view.groups(opened.ds).items()
+    }
+    return numbers.grouped(parts)
 
 
 def _trials(opened: Opened, view: View, report: Report) -> xr.Dataset:

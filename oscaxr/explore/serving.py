@@ -60,7 +60,12 @@ def page_of(shelf: Shelf) -> Any:
     document, location = pn.state.curdoc, pn.state.location
 
     def deliver(act: Callable[[], None]) -> None:
-        document.add_next_tick_callback(act)
+        document.add_next_tick_callback(lambda: together(act))
+
+    def together(act: Callable[[], None]) -> None:
+        # All changes of an act in one message: each by itself would be drawn.
+        with pn.io.hold(document):
+            act()
 
     def tell_link(view: View) -> None:
         if location is not None:
