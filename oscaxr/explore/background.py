@@ -4,10 +4,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import xarray as xr
 
+T = TypeVar("T")
 Deliver = Callable[[Callable[[], None]], None]
 """Runs a function where the page may be changed."""
 
@@ -39,9 +40,9 @@ class Kept:
                 self._found.move_to_end(key)
             return self._found.get(key)
 
-    def of(self, key: Hashable, make: Callable[[], Any]) -> Any:
+    def of(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what is kept under a key, made first where it is not there."""
-        found = self.get(key)
+        found: T | None = self.get(key)
         if found is None:
             found = make()
             with self._lock:

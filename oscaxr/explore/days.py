@@ -55,7 +55,7 @@ class _OverSessions:
         mean, sem = found["mean"].values, np.nan_to_num(found["sem"].values)
         self._rois.data = {"xs": [sessions] * len(rows), "ys": list(rows)}
         self._mean.data = {"x": sessions, "y": mean, "low": mean - sem, "high": mean + sem}
-        one = values.sel({n.TRACKING_ID: chosen}).values if chosen is not None else []
+        one = values.sel({n.TRACKING_ID: chosen}).values if chosen is not None else np.empty(0)
         self._one.data = {"x": sessions if len(one) else [], "y": one}
         self.figure.xaxis.ticker = FixedTicker(ticks=sessions.tolist())
         self.figure.yaxis.axis_label = label

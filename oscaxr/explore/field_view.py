@@ -58,7 +58,7 @@ def _lines(paths: Any) -> Outlines:
     xs, ys = [], []
     for path in paths:
         # A part begins where the pen is lifted.
-        begins = np.flatnonzero(path.codes == path.MOVETO)[1:] if path.codes is not None else []
+        begins = np.flatnonzero(np.asarray(path.codes) == path.MOVETO)[1:]
         points = np.insert(path.vertices, begins, np.nan, axis=0)
         xs.append(points[:, 0])
         ys.append(points[:, 1])

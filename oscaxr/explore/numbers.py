@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from oscaxr.analyses import usi
+from oscaxr.analyses.usi import usi
 from oscaxr.explore.view import Criteria, View
 from oscaxr.measure import baseline, snr, stats
 from oscaxr.model import names as n

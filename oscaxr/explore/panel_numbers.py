@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import xarray as xr
@@ -23,7 +24,7 @@ def group_means(opened: Opened, view: View, report: Report = nothing_to_report) 
     parts = {
         name: opened.kept.of(
             ("means", _key(criteria), view.windows_key()),
-            lambda criteria=criteria: numbers.roi_means(opened.ds, criteria, view, report),
+            partial(numbers.roi_means, opened.ds, criteria, view, report),
         )
         for name, criteria in view.groups(opened.ds).items()
     }
@@ -42,7 +43,7 @@ def _behaviour(opened: Opened, view: View, report: Report) -> xr.Dataset:
     parts = {
         name: opened.kept.of(
             ("behaviour", _key(criteria), view.windows_key(), view.error),
-            lambda criteria=criteria: numbers.behaviour(opened.ds, criteria, view),
+            partial(numbers.behaviour, opened.ds, criteria, view),
         )
         for name, criteria in view.groups(opened.ds).items()
     }
@@ -52,9 +53,8 @@ def _behaviour(opened: Opened, view: View, report: Report) -> xr.Dataset:
 def _trials(opened: Opened, view: View, report: Report) -> xr.Dataset:
     _require_rois(view)
     groups = view.groups(opened.ds)
-    key = ("trials", tuple(map(_key, groups.values())), view.windows_key(), view.rois)
-    found: xr.Dataset = opened.kept.of(key, lambda: numbers.trials(opened.ds, groups, view))
-    return found
+    key = ("trials", json.dumps(groups), view.windows_key(), view.rois)
+    return opened.kept.of(key, lambda: numbers.trials(opened.ds, groups, view))
 
 
 def _field(opened: Opened, view: View, report: Report) -> xr.Dataset:
@@ -75,18 +75,12 @@ def _field(opened: Opened, view: View, report: Report) -> xr.Dataset:
 
 
 def _population(opened: Opened, view: View, report: Report) -> xr.Dataset:
-    found: xr.Dataset = opened.kept.of(
-        "population", lambda: numbers.population(opened.ds, report).load()
-    )
-    return found
+    return opened.kept.of("population", lambda: numbers.population(opened.ds, report).load())
 
 
 def roi_trace(opened: Opened, roi: int) -> xr.DataArray:
     """Return the trace of one ROI over the whole session."""
-    found: xr.DataArray = opened.kept.of(
-        ("trace", roi), lambda: opened.ds[n.DFF].sel({n.ROI: roi}).load()
-    )
-    return found
+    return opened.kept.of(("trace", roi), lambda: opened.ds[n.DFF].sel({n.ROI: roi}).load())
 
 
 def _running(opened: Opened, view: View, report: Report) -> xr.Dataset:
@@ -156,8 +150,7 @@ def _day(shelf: Shelf, opened: Opened, key: str, view: View, what: Any) -> xr.Da
         finally:
             shelf.give_back(other)
 
-    found: xr.Dataset = opened.kept.of((*what, key), make)
-    return found
+    return opened.kept.of((*what, key), make)
 
 
 __all__ = ["group_means", "numbers_of", "roi_trace"]

@@ -45,7 +45,7 @@ def server_of(shelf: Shelf, port: int | None = None) -> tuple[Any, str]:
     return server, f"http://{ADDRESS}:{port}/"
 
 
-class Fast(theme.Fast):
+class Fast(theme.Fast):  # type: ignore[misc]  # Panel is not typed
     """The design of the page without its font, which would come from the outside."""
 
     # Of the same name: Panel finds the scripts of a design by it.

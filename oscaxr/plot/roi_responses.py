@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xarray as xr
 
 import oscaxr.plot.axes as axes
@@ -135,7 +136,7 @@ def _places(labels: xr.DataArray, order: Iterable[int]) -> npt.NDArray[np.intp]:
     missing = sorted(set(wanted) - set(labels.values.tolist()))
     if missing:
         raise CriterionError(f"order names ROIs that are not in the data: {few(map(str, missing))}")
-    return labels.to_index().get_indexer(wanted)
+    return labels.to_index().get_indexer(pd.Index(wanted))
 
 
 SESSION = "session"
