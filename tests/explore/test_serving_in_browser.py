@@ -73,6 +73,7 @@ def test_a_click_on_an_roi_chooses_it(served, page, explored_folder):
     assert "rois=4" in page.url
 
 
+@pytest.mark.slow
 def test_the_copied_code_runs(served, page):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(f"{served.address}?tab=code")
@@ -84,6 +85,7 @@ def test_the_copied_code_runs(served, page):
     assert names["numbers"].sizes["group"] == 2
 
 
+@pytest.mark.slow
 def test_two_tabs_are_two_views(served, browser, page):
     page.goto(f"{served.address}?tab=responses")
     other = browser.new_page()
@@ -93,6 +95,7 @@ def test_two_tabs_are_two_views(served, browser, page):
     other.close()
 
 
+@pytest.mark.slow
 def test_an_odd_link_says_what_is_wrong_with_it(served, page):
     page.goto(f"{served.address}?tab=cellar&first.colour=red")
     page.get_by_role("alert").wait_for(timeout=20_000)
@@ -101,6 +104,7 @@ def test_an_odd_link_says_what_is_wrong_with_it(served, page):
     assert "colour" in said
 
 
+@pytest.mark.slow
 def test_a_session_that_is_not_here_is_named_and_the_others_are_usable(served, page):
     page.goto(f"{served.address}?session=12345")
     page.get_by_text("12345 cannot be shown").wait_for(timeout=20_000)
@@ -149,6 +153,7 @@ def test_it_listens_to_this_computer_alone(served):
     assert addresses == ["127.0.0.1"]
 
 
+@pytest.mark.slow
 def test_tabs_that_are_closed_let_their_sessions_go(served, browser, open_files, explored_folder):
     """Ten sessions in turn: neither files nor pages pile up."""
     from oscaxr.explore.application import Page
@@ -170,6 +175,7 @@ def test_tabs_that_are_closed_let_their_sessions_go(served, browser, open_files,
     assert len(open_files(explored_folder)) <= 2
 
 
+@pytest.mark.slow
 def test_a_file_that_is_overwritten_is_said(explored_folder, tmp_path, serve, page):
     folder = tmp_path / "data"
     shutil.copytree(explored_folder, folder)
