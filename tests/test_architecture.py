@@ -248,6 +248,8 @@ def around_the_registry(package: Path) -> list[str]:
         for found in read_imports(package)
         if _room(found.target) in FORMAT_ROOMS
         and _room(found.by) not in {_room(found.target), "formats.registry", ""}
+        # What is public of a format is asked as a user would.
+        and _room(found.by) not in ASKS_PUBLIC_NAMES
     ]
 
 

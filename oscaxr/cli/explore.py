@@ -1,5 +1,6 @@
 """``oscaxr explore``: sessions in a browser."""
 
+import gc
 import webbrowser
 from importlib import import_module
 from pathlib import Path
@@ -106,6 +107,8 @@ def _serve(shelf: "Shelf", port: int | None, view: str, browser: bool) -> None:
 
     server, address = server_of(shelf, port)
     server.start()
+    # All that was imported stays: it need not be gone through whenever garbage is searched for.
+    gc.freeze()
     address += f"?{view}" if view else ""
     console.tell(f"Serving {len(shelf.sources)} session(s) at {address}\nStop with Ctrl-C.")
     for note in shelf.notes:

@@ -163,9 +163,9 @@ class Page:
         self.view = view
         # One message to the browser, not one for each widget.
         with pn.io.hold():
+            self.refresh()
             self.controls.show(view)
             self._told(view)
-            self.refresh()
 
     def _turn(self, event: Any) -> None:
         self.change(self.view.changed(tab=list(TABS)[event.new]))

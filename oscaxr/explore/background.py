@@ -1,6 +1,7 @@
 """Work beside the page: the newest request of a panel wins, and the others stop."""
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ Deliver = Callable[[Callable[[], None]], None]
 """Runs a function where the page may be changed."""
 
 _WORKERS: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="oscaxr-explore")
+_QUICK: Final = 0.25
 _MOST_BYTES: Final = 256 * 2**20
 
 
@@ -99,10 +101,14 @@ class Background:
         def waits() -> bool:
             return self._current.get(panel) is stopped and panel in self._running
 
+        started = time.monotonic()
+
         def report(amount: int, total: int) -> None:
             if stopped.is_set():
                 raise Stopped
-            self._deliver(lambda: progress(amount, total) if waits() else None)
+            # What is quick needs no words: to show them would take longer.
+            if time.monotonic() - started > _QUICK:
+                self._deliver(lambda: progress(amount, total) if waits() else None)
 
         def finish(act: Callable[[], None]) -> None:
             if not stopped.is_set():

@@ -105,7 +105,8 @@ def behaviour(ds: xr.Dataset, criteria: Criteria, view: View) -> xr.Dataset:
     names = [name for name in BEHAVIOUR if name in ds]
     windows = sequences(ds, names, select_segments(ds, **criteria), clock="twop", **_options(view))
     windows = baseline(windows, view.baseline) if view.baseline else windows
-    return stats(windows, n.SEQUENCE, view.stat, view.error)
+    found: xr.Dataset = stats(windows, n.SEQUENCE, view.stat, view.error)
+    return found
 
 
 def trials(ds: xr.Dataset, groups: Mapping[str, Criteria], view: View) -> xr.Dataset:
