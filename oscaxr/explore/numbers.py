@@ -118,7 +118,8 @@ def trials(ds: xr.Dataset, groups: Mapping[str, Criteria], view: View) -> xr.Dat
         windows = baseline(windows, view.baseline) if view.baseline else windows
         names = np.full(windows.sizes[n.SEQUENCE], group)
         parts.append(windows.load().assign_coords({GROUP: (n.SEQUENCE, names)}))
-    return xr.concat(parts, n.SEQUENCE).to_dataset()
+    found: xr.Dataset = xr.concat(parts, n.SEQUENCE).to_dataset()
+    return found
 
 
 # -- a number for each ROI ------------------------------------------------------------------------

@@ -78,10 +78,10 @@ def choices(page: Any, address: str) -> None:
     ):  # fmt: skip
         say(words, seconds_until_changed(page, "mean_responses", button.click))
         page.wait_for_timeout(1000)
-    page.goto(f"{address}?tab=responses&compare=one&first.stimulus=gabors&first.gabor_kappa=4")
+    page.goto(f"{address}?tab=responses&compare=one&first.stimulus=gabors&first.gabor_frame=A")
     wait_for_data(page, "mean_responses", seconds=60)
     page.wait_for_timeout(2000)
-    all_of_them = page.get_by_role("button", name="4", exact=True).nth(0)
+    all_of_them = page.get_by_role("button", name="A", exact=True).nth(0)
     say("criterion: all gabors", seconds_until_changed(page, "mean_responses", all_of_them.click))
     page.goto(f"{address}?tab=field")
     wait_for_data(page, "field", "roi", seconds=60)
