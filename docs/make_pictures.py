@@ -20,7 +20,7 @@ FOLDER = Path(__file__).resolve().parent / "_static" / "explore"
 TABS = ("session", "responses", "field", "days", "code")
 SIZE = {"width": 1280, "height": 800}
 # Few colours are enough for pages, and make small files.
-COLORS = 96
+COLORS = 256
 
 
 def main() -> None:
@@ -43,9 +43,11 @@ def main() -> None:
                 for tab in TABS:
                     page.goto(f"{address}?tab={tab}&rois=4,12&shade={shade}")
                     page.wait_for_selector(".bk-Figure, .oscaxr-code", timeout=60_000)
-                    page.wait_for_timeout(3000)
+                    page.wait_for_timeout(6000)
                     picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
-                    picture.quantize(COLORS).save(FOLDER / f"{tab}_{shade}.png", optimize=True)
+                    picture.quantize(COLORS, dither=Image.Dither.NONE).save(
+                        FOLDER / f"{tab}_{shade}.png", optimize=True
+                    )
         finally:
             browser.close()
             process.terminate()

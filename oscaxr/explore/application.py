@@ -36,7 +36,10 @@ CSS: Final = """
 #sidebar { height: calc(100vh - 46px); padding: 4px 4px 4px 6px; }
 #main { padding: 2px 8px; overflow: hidden; }
 """
-_STATUS: Final = ":host { font-size: 13px; white-space: nowrap; overflow: hidden; }"
+# In the header of a served page, its colour; in notebooks, that of the rest.
+_STATUS: Final = """
+:host { font-size: 13px; white-space: nowrap; color: var(--header-color, inherit) !important; }
+"""
 _LIVELY: Final = 40
 """Milliseconds between two drawings while the time axis is moved."""
 
@@ -302,6 +305,8 @@ class Page:
     def _show_days(self) -> None:
         view, opened = self.view, self.opened
         chosen = self._tracking_id()
+        if "days" not in self._shown:
+            self.days.say("comparing the sessions of this mouse ...")
 
         def work(report: Any) -> Any:
             return panel_numbers.numbers_of("days", self.shelf, opened, view, report)
