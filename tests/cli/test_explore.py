@@ -37,6 +37,7 @@ def test_a_file_that_is_not_there_is_an_error_at_once(tmp_path):
     assert "no.nwb" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_page_without_a_server(sample_path, tmp_path):
     pytest.importorskip("panel")
     out = tmp_path / "page.html"

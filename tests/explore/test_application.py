@@ -36,8 +36,17 @@ def session():
     return ox.sample.session(n_rois=5, n_tracked=2, scale=0.05)
 
 
-@pytest.mark.parametrize("tab", ["session", "responses", "field", "code"])
-@pytest.mark.parametrize("lacking", ["nothing", "pupil", "masks", "tracking", "all ROIs but one"])
+FIRST = {"pupil": "session", "masks": "field", "tracking": "code", "all ROIs but one": "responses"}
+
+
+@pytest.mark.parametrize(
+    ("tab", "lacking"),
+    [
+        pytest.param(tab, lacking, marks=[pytest.mark.slow] * (FIRST.get(lacking) != tab))
+        for tab in ("session", "responses", "field", "code")
+        for lacking in ("nothing", *FIRST)
+    ],
+)
 def test_what_a_session_lacks_is_said(session, tab, lacking):
     ds = session
     if lacking == "pupil":
@@ -73,7 +82,7 @@ def test_an_empty_selection_is_said(session):
 
 @pytest.mark.parametrize(
     ("compare", "by", "groups"),
-    [("one", "gabor_kappa", 1), ("split", "gabor_mean_orientation", 4), ("split", "unexpected", 2)],
+    [("one", "gabor_kappa", 1), ("split", "gabor_mean_orientation", 4)],
 )
 def test_one_selection_and_one_that_is_split(session, compare, by, groups):
     page = page_of(session, "responses", compare=compare, by=by, first={"gabor_frame": ["A"]})
@@ -94,7 +103,7 @@ def test_days_of_a_folder(explored_folder):
     page.shelf.close()
 
 
-@pytest.mark.parametrize("number", ["response", "difference", "usi", "snr", "area", "tracking"])
+@pytest.mark.parametrize("number", ["usi", "tracking"])
 def test_every_number_colours_the_field(session, number):
     page = page_of(session, "field", number=number)
     assert problem(page) == ""
@@ -103,6 +112,7 @@ def test_every_number_colours_the_field(session, number):
     assert len(set(colors)) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["original", "zarr", "nc"])
 def test_other_forms(form, session, original_folders, tmp_path):
     what = original_folders["soma"]

@@ -40,7 +40,9 @@ def run(code):
     return names["numbers"]
 
 
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[pytest.mark.slow] * (one != "flow")) for one in VIEWS]
+)
 def test_the_code_gives_the_numbers(shelf, name):
     view = VIEWS[name]
     opened = shelf.take(next(iter(shelf.sources)))
@@ -61,7 +63,7 @@ def test_the_code_gives_the_numbers(shelf, name):
     shelf.give_back(opened)
 
 
-@pytest.mark.parametrize("number", ["response", "difference", "usi", "snr", "area", "tracking"])
+@pytest.mark.parametrize("number", ["difference", "usi", "snr", "area", "tracking"])
 def test_every_number_of_an_roi(shelf, number):
     view = View(number=number)
     opened = shelf.take(next(iter(shelf.sources)))

@@ -13,11 +13,14 @@ from oscaxr.explore.panel_numbers import numbers_of
 from oscaxr.explore.view import View
 
 
-def test_every_panel_can_be_taken_along(explored_folder):
+@pytest.mark.parametrize(
+    "panels", [["heat_maps", "trials"], pytest.param(None, marks=pytest.mark.slow)]
+)
+def test_every_panel_can_be_taken_along(explored_folder, panels):
     shelf = shelf_of(explored_folder)
     opened = shelf.take("900000001")
     view = View(rois=(1, 3))
-    for panel in panels_of(view, opened.ds):
+    for panel in panels or panels_of(view, opened.ds):
         found = numbers_of(panel, shelf, opened, view)
         with xr.open_dataset(numbers_file(found, "nc"), engine="h5netcdf") as again:
             xr.testing.assert_allclose(again[list(found)], found[list(found)])
