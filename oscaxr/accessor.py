@@ -4,6 +4,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
+from textwrap import fill
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 import xarray as xr
@@ -13,8 +14,9 @@ from oscaxr.errors import AccessorError
 from oscaxr.measure import activity, quality, scaling, statistics, transform
 from oscaxr.model import traces
 from oscaxr.model.dataset import validate
-from oscaxr.model.summary import as_html, as_text
 from oscaxr.select import alignment, criteria, frames, responses, sequences, tables
+from oscaxr.summary import markup
+from oscaxr.summary.describe import describe
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,8 +69,8 @@ def _registered(kind: type, register: Callable[[str], Any]) -> Callable[[type[A]
     return registered
 
 
-def _names(accessor: object) -> list[str]:
-    return [name for name in dir(type(accessor)) if not name.startswith("_")]
+def _names(accessor: type) -> list[str]:
+    return [name for name in dir(accessor) if not name.startswith("_")]
 
 
 class _Accessor:
@@ -78,11 +80,13 @@ class _Accessor:
         self._object = wrapped
 
     def __repr__(self) -> str:
-        names = f"oscaxr on this {type(self._object).__name__}: {', '.join(_names(self))}"
-        return "\n".join([as_text(self._object), names]).strip()
+        methods = fill(
+            ", ".join(_names(type(self))), 88, initial_indent="  ", subsequent_indent="  "
+        )
+        return f"{describe(self._object)}\nMethods of .osca\n{methods}"
 
     def _repr_html_(self) -> str:
-        return as_html(self._object)
+        return markup.html(describe(self._object), ", ".join(_names(type(self))))
 
     def __getattr__(self, name: str) -> Any:
         kind = type(self._object).__name__
@@ -93,7 +97,9 @@ class _Accessor:
             raise AccessorError(f"a {kind} has no .osca.{name}: {hint}")
         if not name.startswith("_") and hasattr(DataArrayAccessor, name):
             raise AccessorError(f"a {kind} has no .osca.{name}: take one variable, ds['dff']")
-        raise AttributeError(f".osca of a {kind} has no {name!r}; it has {', '.join(_names(self))}")
+        raise AttributeError(
+            f".osca of a {kind} has no {name!r}; it has {', '.join(_names(type(self)))}"
+        )
 
     scale = _method(scaling.scale)
     scale_parameters = _method(scaling.scale_parameters)
@@ -200,6 +206,12 @@ class DataTreeAccessor:
             for leaf in self._node.leaves
         ]
         return f"oscaxr on {len(lines)} session(s):\n" + "\n".join(lines)
+
+    def _repr_html_(self) -> str | None:
+        # Without, a notebook shows the text.
+        if not self._node.has_data:
+            return None
+        return markup.html(describe(self._node.to_dataset()), ", ".join(_names(DatasetAccessor)))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

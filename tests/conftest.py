@@ -49,10 +49,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{mark}: of xarray's own tests")
 
 
+def pytest_collection() -> None:
+    """Search for no garbage while the thousands of tests are made: there is none."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Leave the thousands of tests themselves out whenever garbage is searched for."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats.published",),
     ("formats.nwb", "formats.original", "store"),
     ("formats.registry",),
-    ("sessions", "bridges", "analyses"),
+    ("sessions", "bridges", "analyses", "summary"),
     ("accessor", "plot", "download"),
     ("explore",),
     ("",),
@@ -46,10 +46,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 CORRIDORS = frozenset({"formats"})
 SEALED = frozenset(
     {"files", "select", "measure", "sample", "formats.nwb", "formats.original", "store"}
-    | {"sessions", "bridges", "analyses"}
+    | {"sessions", "bridges", "analyses", "summary"}
 )
 # Rooms that see arrays and what a session is, never a file.
-FILELESS = frozenset({"select", "measure", "analyses"})
+FILELESS = frozenset({"select", "measure", "analyses", "summary"})
 WITH_FILES = frozenset({"files", "formats", "store", "sample", "sessions"})
 # Only the registry (and the package's own list of public names) imports these.
 FORMAT_ROOMS = frozenset({"formats.nwb", "formats.original", "store"})

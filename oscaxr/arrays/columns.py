@@ -7,6 +7,7 @@ caches, and handed to a kernel with one ROI a row.
 
 import math
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
@@ -53,7 +54,7 @@ def map_columns(
     group, width = _block_widths(n_time, n_columns, budget_bytes, threads, max(1, align))
 
     results: list[Result] = []
-    with ThreadPoolExecutor(max_workers=threads) as pool:
+    with ThreadPoolExecutor(max_workers=threads, initializer=_work_alone) as pool:
         if align <= group:
             # Columns are stored in groups as small as those worked on: each thread reads its own.
             slices = _slices(0, n_columns, group)
@@ -207,8 +208,18 @@ VARIABLE: Final = "OSCAXR_THREADS"
 DEFAULT: Final = 2
 
 
+_THIS_THREAD = threading.local()
+
+
+def _work_alone() -> None:
+    """Note that this thread is one of those that share the work: it starts no others."""
+    _THIS_THREAD.is_worker = True
+
+
 def thread_count() -> int:
     """Return the number of threads to read and compute with."""
     # Results do not depend on it.
+    if getattr(_THIS_THREAD, "is_worker", False):
+        return 1
     said = os.environ.get(VARIABLE, "")
     return int(said) if said.isdecimal() and int(said) > 0 else DEFAULT

@@ -14,25 +14,49 @@ class ComputedReader:
     """Reads an array that is one part of a :class:`Once`."""
 
     def __init__(
-        self, once: Once, shape: tuple[int, ...], dtype: Any, part: str | None = None
+        self,
+        once: Once,
+        shape: tuple[int, ...],
+        dtype: Any,
+        part: str | None = None,
+        *,
+        is_quick: bool = False,
     ) -> None:
         self.once = once
         self.part = part
+        self.is_quick = is_quick
         self.shape = shape
         self.dtype = np.dtype(dtype)
 
     def read(self, indices: tuple[AxisIndex, ...]) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
+        if self.is_quick and not self.once.done and self._is_whole(indices):
+            # Whoever reads all of it keeps it: there is no need for a second copy.
+            return np.asarray(self.once.function())
         value = self.once() if self.part is None else self.once()[self.part]
         # The kept value is shared by all: nobody may write into it through a view.
         return np.array(take_outer(value, indices))
 
+    def _is_whole(self, indices: tuple[AxisIndex, ...]) -> bool:
+        return all(
+            isinstance(index, slice) and index.indices(length) == (0, length, 1)
+            for index, length in zip(indices, self.shape, strict=True)
+        )
+
 
 def computed(
-    once: Once, shape: tuple[int, ...], dtype: Any, part: str | None = None
+    once: Once,
+    shape: tuple[int, ...],
+    dtype: Any,
+    part: str | None = None,
+    *,
+    is_quick: bool = False,
 ) -> OrthogonalArray:
-    """Return a computed array, ready to be the data of a Variable."""
-    return OrthogonalArray(ComputedReader(once, shape, dtype, part))
+    """Return a computed array, ready to be the data of a Variable.
+
+    One that is computed as quickly as it is copied is not kept for those who read all of it.
+    """
+    return OrthogonalArray(ComputedReader(once, shape, dtype, part, is_quick=is_quick))
 
 
 class ScaledReader:

@@ -115,7 +115,7 @@ def _client(address: str | None) -> AbstractContextManager[Any]:
             "pip install 'oscaxr[distributed]'"
         ) from None
     try:
-        client: AbstractContextManager[Any] = Client(address)
+        client: AbstractContextManager[Any] = Client(address, set_as_default=False)
     except (OSError, ValueError) as error:
         raise WorkersError(f"there is no scheduler at {address}: {error}") from error
     return client

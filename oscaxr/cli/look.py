@@ -22,6 +22,7 @@ from oscaxr.select.alignment import n_tracked
 from oscaxr.select.criteria import Explanation, Step, select_segments
 from oscaxr.select.tables import segment_table
 from oscaxr.sessions.tree import facts_of
+from oscaxr.summary.known import title_lines
 
 # Traces short enough to be read for counting what is missing.
 _COUNTED: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
@@ -127,7 +128,7 @@ def _missing(ds: xr.Dataset) -> dict[str, Any]:
 
 
 def _tell_info(found: dict[str, Any], ds: xr.Dataset) -> None:
-    title, *known = _title(found["facts"])
+    title, *known = title_lines(found["facts"])
     console.tell(title, "bold")
     for line in known:
         console.tell(f"  {line}")
@@ -165,38 +166,6 @@ def _segment_lines(found: dict[str, Any]) -> list[str]:
 
 
 _SEGMENT_COUNTS: Final = ("segments", "unexpected", "blocks")
-# What is said of a session, a line each, as far as it is known.
-_TITLE: Final = (
-    (
-        ("session_id", "Session {}"),
-        ("mouse", "mouse {}"),
-        ("session", "session {}"),
-        ("synthetic", "SYNTHETIC: made up, not recorded"),
-    ),
-    (
-        ("mouse_id", "mouse id {}"),
-        ("run_type", "{}"),
-        ("line", "{}"),
-        ("plane", "{}"),
-        ("depth", "{} um deep"),
-    ),
-    (
-        ("date", "recorded {}"),
-        ("sex", "sex {}"),
-        ("age_weeks", "{:.1f} weeks old"),
-        ("pass_fail", "quality control {}"),
-    ),
-    (("dandiset", "{}"), ("source_format", "format {}"), ("notes", "notes: {}")),
-)
-
-
-def _title(facts: dict[str, Any]) -> list[str]:
-    """Return the first lines: which session, and what is known of it."""
-    first, *others = (
-        ", ".join(text.format(facts[name]) for name, text in line if name in facts)
-        for line in _TITLE
-    )
-    return [first or "Session of unknown id", *filter(None, others)]
 
 
 def _missing_lines(missing: dict[str, Any]) -> list[str]:

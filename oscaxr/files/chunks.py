@@ -222,8 +222,9 @@ def parts_for_threads(length: int) -> list[slice]:
 
 def in_threads(function: Callable[[slice], None], parts: list[slice]) -> None:
     """Call a function for each range, in threads; the first error is raised."""
-    if len(parts) == 1:
-        function(parts[0])
+    if len(parts) == 1 or thread_count() == 1:
+        for part in parts:
+            function(part)
         return
     with ThreadPoolExecutor(thread_count()) as pool:
         for _ in pool.map(function, parts):

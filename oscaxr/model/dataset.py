@@ -16,7 +16,7 @@ from oscaxr.arrays.xarray_internals import innermost
 from oscaxr.errors import FormatError, OscaxrError, SchemaError, listed
 from oscaxr.model import names as n
 from oscaxr.model import synthetic
-from oscaxr.model.facts import FACTS
+from oscaxr.model.facts import FACT_BY_NAME, FACTS
 from oscaxr.model.schema import (
     DATASET_ATTRS,
     KIND_CODES,
@@ -28,6 +28,10 @@ from oscaxr.model.schema import (
 from oscaxr.model.segments import CLOCK_DIMS, frame_rate, problems_of_table
 
 _TEMPLATE_PREFIX = "template_"
+# xarray prints the coordinates dim by dim, in the order of the variables, and of many only the
+# first and last six: those that an analysis begins with are to be among them. (An index is printed
+# before what else its dim has; of sequences, the segment is one of the columns.)
+_PRINTED_FIRST = (n.TIME, n.STIM_TIME, "gabor_frame", n.SEGMENT, "stimulus_type", "unexpected")
 # What a task of dask takes of an array that is stored in one piece.
 PIECE_BYTES = 32 * 2**20
 
@@ -60,10 +64,10 @@ def session_dataset(
     _check_sizes(where, parts, dropped)
     data_vars: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.Variable] = {}
-    for name, data in parts.items():
+    for name in _ordered(parts):
         if name in dropped:
             continue
-        spec = declared(name)
+        spec, data = declared(name), parts[name]
         variable = xr.Variable(spec.dims, data, spec.attrs, _chunks_of(spec.dims, data))
         (data_vars if spec.role == "data" else coordinates)[name] = variable
     for fact in FACTS:
@@ -83,7 +87,17 @@ def session_dataset(
         },
     )
     check_structure(ds, dropped=dropped).raise_errors(where)
-    return ds
+    return in_order(ds)
+
+
+def in_order(ds: xr.Dataset) -> xr.Dataset:
+    """Return a session with its variables in the one order that all formats have."""
+    return ds[_ordered(ds.variables)]
+
+
+def _ordered(names: Collection[Any]) -> list[Any]:
+    first = dict.fromkeys((*_PRINTED_FIRST, *SESSION, *FACT_BY_NAME, *names))
+    return [name for name in first if name in names]
 
 
 def _chunks_of(dims: tuple[str, ...], data: Any) -> dict[str, dict[str, int]] | None:

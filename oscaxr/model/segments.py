@@ -164,7 +164,7 @@ def problems_of_table(columns: Columns, n_frames: Mapping[str, int]) -> list[str
         ("main_flow_direction", ("", *n.FLOW_DIRECTIONS)),
     ):
         if name in columns:
-            odd = sorted(set(pd.unique(columns[name]).tolist()) - set(known))
+            odd = sorted(set(columns[name][~np.isin(columns[name], known)].tolist()))
             if odd:
                 words = name.replace("_", " ")
                 problems.append(f"unknown {words}s: {_quoted(odd)} (known: {_quoted(known)})")
@@ -206,12 +206,13 @@ def as_text(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Normalise a column of labels to fixed-width text, empty where there is none."""
     # pandas takes no numbers of the other byte order.
     native = values.astype(values.dtype.newbyteorder("="), copy=False)
-    codes, unique = pd.factorize(native, use_na_sentinel=False)
+    # What is missing gets the code -1: the last of the words.
+    codes, unique = pd.factorize(native)
     words = [
         word.decode(errors="replace") if isinstance(word, bytes) else str(word) for word in unique
     ]
     words = ["" if word.lower() in ("nan", "none", "<na>") else word for word in words]
-    return np.array(words or [""], dtype=np.str_)[codes]
+    return np.array([*words, ""], dtype=np.str_)[codes]
 
 
 def as_number(values: np.ndarray[Any, Any], name: str) -> FloatArray:

@@ -88,14 +88,17 @@ def remove_running_outliers(
     # stretch of outliers that reaches the end of the recording ends there. Steps are those of the
     # trace as it was given; a step inside a stretch already removed is passed over.
     # Python only steps from one stretch of outliers to the next, never over frames.
-    cleaned = np.array(velocity, dtype=np.float64)
-    _check_one_dimensional(cleaned, "running velocity")
-    present = ~np.isnan(cleaned)
-    n_in_file = cleaned.size - int(np.count_nonzero(present))
-    walked = cleaned[present] if n_in_file else cleaned.copy()
+    given = np.asarray(velocity, dtype=np.float64)
+    _check_one_dimensional(given, "running velocity")
+    missing = np.isnan(given)
+    n_in_file = int(np.count_nonzero(missing))
+    walked = given[~missing] if n_in_file else given
+    # The copy that is returned serves for the steps first: memory touched once is quick.
+    cleaned = np.empty_like(given)
     with np.errstate(invalid="ignore"):
-        apart = np.diff(walked)
+        apart = np.subtract(walked[1:], walked[:-1], out=cleaned[: max(walked.size - 1, 0)])
         steps = np.flatnonzero(np.abs(apart, out=apart) > threshold)
+    cleaned[:] = given
     if not steps.size:
         return cleaned, n_in_file, 0
 
@@ -110,9 +113,9 @@ def remove_running_outliers(
             outlier[0] = abs(walked[0]) > threshold
         handled = _last_beyond(walked, step, reference, threshold)
         outlier[step + 1 : handled + 1] = True
-    walked[outlier] = np.nan
-    cleaned[present] = walked
-    return cleaned, n_in_file, int(np.count_nonzero(outlier))
+    found = np.flatnonzero(outlier)
+    cleaned[np.flatnonzero(~missing)[found] if n_in_file else found] = np.nan
+    return cleaned, n_in_file, found.size
 
 
 def _last_beyond(walked: FloatArray, step: int, reference: float, threshold: float) -> int:

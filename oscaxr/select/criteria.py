@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from html import escape
 from textwrap import shorten
 from typing import Any, Final
 
@@ -13,7 +14,6 @@ import xarray as xr
 from oscaxr.errors import CriterionError, few, listed
 from oscaxr.model import names as n
 from oscaxr.model.segments import first_of_consecutive
-from oscaxr.model.summary import table_html
 from oscaxr.renamed import KEYWORDS, renamed_keyword
 
 Array = np.ndarray[Any, Any]
@@ -60,7 +60,8 @@ class Explanation(tuple[Step, ...]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return table_html((step.criterion, f"{step.left:,}") for step in self)
+        rows = (f"<tr><td>{escape(one.criterion)}</td><td>{one.left:,}</td></tr>" for one in self)
+        return f"<table>{''.join(rows)}</table>"
 
 
 def select_segments(

@@ -343,7 +343,9 @@ def _coords(
         name: xr.Variable(dims, data, SEQUENCES[name].attrs)
         for name, (dims, data) in values.items()
     }
-    return {**{str(name): coord for name, coord in found.coords.items()}, **variables}
+    # The indexes first, and the columns of the table before the rest: it is printed in this order.
+    indexes: dict[Hashable, xr.Variable] = {k: variables[k] for k in (n.SEQUENCE, n.REL_TIME)}
+    return {**indexes, **found.coords, **variables}
 
 
 # Windows are read and reduced this many bytes at a time.

@@ -51,7 +51,7 @@ def _round(run: Run, client: Any, numbers: Collection[int]) -> dict[int, str]:
                 call_sent, run.pickled(number), key=f"{name}{number}", pure=False
             )
             futures[future] = number
-        for future in completed_on_cluster(list(futures)):
+        for future in completed_on_cluster(list(futures), loop=client.loop):
             number = futures[future]
             if future.status == "finished":
                 ended.add(future.key)

@@ -24,7 +24,7 @@ from oscaxr.errors import (
 from oscaxr.files.remote import Place, RemoteFile
 from oscaxr.formats.identity import with_table
 from oscaxr.model import names as n
-from oscaxr.model.dataset import check_structure, validate
+from oscaxr.model.dataset import check_structure, in_order, validate
 from oscaxr.model.facts import FACT_BY_NAME
 from oscaxr.paths import local_path
 from oscaxr.renamed import refuse_keywords
@@ -301,6 +301,8 @@ def read_own(
         xr.Coordinates(coords, indexes),
         restore_attrs(attrs, layout.attr_types.get("", {})),
     )
+    # xarray puts the coordinates last, which would change the order of the dims.
+    ds = ds[wanted]
     ds.encoding = {"source": str(path), PROVENANCE: provenance_from(attrs)}
     return ds
 
@@ -360,7 +362,7 @@ def _read_plain(found: StoredGroup, path: Place, dropped: Collection[str]) -> xr
                 stored.attrs,
                 stored_encoding(stored, path),
             )
-    ds = xr.decode_cf(xr.Dataset(variables, attrs=found.attrs))
+    ds = in_order(xr.decode_cf(xr.Dataset(variables, attrs=found.attrs)))
     problems = check_structure(ds, dropped=set(dropped)) if dropped else validate(ds)
     if lines := [str(problem) for problem in problems.at_level("error")]:
         raise ForeignExportError(

@@ -195,3 +195,23 @@ def test_workers_and_sources(stored, plain, form, how):
     for of_groups in OF_GROUPS.values():
         wanted = of_groups(lambda kind: [plain(kind, place) for place in range(3)])
         assert_same(of_groups(lambda kind: [own[kind] for own in found]), wanted)
+
+
+def test_both_layouts_of_published_sessions(stored, tmp_path):
+    _, table = stored
+    spec = ox.sample.mouse_specs(**MOUSE)[0]
+    # The original layout stores dF/F in single precision.
+    paths = (
+        ox.sample.write_nwb(spec, tmp_path / "nwb", dtype="float32"),
+        ox.sample.write_original(spec, tmp_path / "original"),
+    )
+    opened = [ox.open_session(path, table=table) for path in paths]
+    with opened[0] as nwb, opened[1] as original:
+        assert (nwb.source_format, original.source_format) == ("nwb", "original")
+        # What the original layout alone tells: the frames shown at each frame of the microscope,
+        # and which ROIs are bad and why.
+        told = ["aligned_frame_twop", "listed_invalid", "invalid_reason"]
+        original = original.drop_vars(told)
+        found, wanted = every_analysis(original), every_analysis(nwb)
+    for name in OF_SESSIONS:
+        assert_same(found[name], wanted[name])

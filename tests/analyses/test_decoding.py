@@ -193,7 +193,7 @@ def test_rois_without_spread_are_left_out(session):
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({"coordinate": "gabor_orientations"}, MissingVariableError, "there are start_time"),
+        ({"coordinate": "gabor_orientations"}, MissingVariableError, "there are gabor_frame"),
         ({"coordinate": "gabor_frame", "gabor_frame": "A"}, CriterionError, "one class"),
         ({"coordinate": "start_time"}, CriterionError, "too few sequences"),
         ({"stimulus": "grayscreen"}, CriterionError, "gabors or visflow"),

@@ -126,3 +126,23 @@ def test_what_is_stored_together_is_known():
     assert array.chunk_shape == (2, 10)
     assert array[xr.core.indexing.OuterIndexer((0, slice(None)))].chunk_shape == (10,)
     assert OrthogonalArray(ArrayReader(TRACES)).chunk_shape is None
+
+
+@pytest.mark.parametrize("is_quick", [False, True])
+def test_what_is_slow_is_computed_once_and_what_is_quick_not_kept(is_quick):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return np.arange(6.0)
+
+    once = Once(compute)
+    data = computed(once, (6,), float, is_quick=is_quick)
+    first, second = data.get_duck_array(), data.get_duck_array()
+    first[:] = -1
+    np.testing.assert_array_equal(second, np.arange(6.0))
+    assert len(calls) == (2 if is_quick else 1)
+    # Of a part, others will want the rest.
+    for place in (2, 3):
+        assert variable(data, ("i",))[place].values == place
+    assert len(calls) == (3 if is_quick else 1)

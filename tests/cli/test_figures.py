@@ -51,10 +51,14 @@ def test_gaps_and_missing_sessions_are_notes(mouse, tmp_path):
 
 
 def test_what_is_asked_for_has_to_be_there(mouse, tmp_path):
+    distributed = pytest.importorskip("distributed")
     assert "say which sessions" in refused("figures", "-o", tmp_path, code=2)
     assert "figure='12'" in refused("figures", mouse, "--figure", 12, "-o", tmp_path, *FEW)
     said = refused("figures", mouse, "-o", tmp_path, "--scheduler", "nowhere", *FEW)
     assert "there is no scheduler at nowhere" in said
+    # Nor is it asked by what is computed later in this process.
+    with pytest.raises(ValueError, match="No global client"):
+        distributed.get_client()
 
 
 @pytest.mark.slow

@@ -175,12 +175,13 @@ def controls(tmp_path_factory, sample_path):
     (folder / "link.nwb").symlink_to(outside / "canary.nwb")
     contents = {
         "pickle": pickle.dumps(Payload(str(outside / "ran"))),
-        "die": b"die",
         "grow": b"grow",
         "read": f"read {folder / 'link.nwb'}".encode(),
         "list": f"list {outside}".encode(),
         "write": f"write {folder / 'written'}".encode(),
         "good": pickle.dumps(1),
+        # Last: what is left would be opened by another process.
+        "die": b"die",
     }
     paths = {}
     for name, content in contents.items():

@@ -860,14 +860,14 @@ def test_nothing_is_written_once_an_export_has_failed(tmp_path, monkeypatch):
     async def some_fail_others_are_slow(store, key, value):
         if key.endswith("c/0"):
             raise OSError(f"no place for {key}")
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.2)
         await as_it_is(store, key, value)
 
     ds = xr.Dataset({"x": ("i", np.arange(4000))})
     monkeypatch.setattr(LocalStore, "set", some_fail_others_are_slow)
     with pytest.raises(ExportError, match="no place for"):
         ox.save(ds, tmp_path / "s.zarr", chunks={"i": 1000})
-    time.sleep(0.7)
+    time.sleep(0.3)
     assert not list(tmp_path.iterdir())
 
 

@@ -33,7 +33,8 @@ def open_nwb(
     """Open the NWB files of one session as a lazy Dataset."""
     wanted, _ = parts_of(options.get("include", ()))
     dropped = dropped_names(options.get("drop_variables"))
-    file = _find_file_with(paths, f"{header.DFF}/data") or Hdf5File(paths[0])
+    several = len(paths) > 1
+    file = (several and _find_file_with(paths, f"{header.DFF}/data")) or Hdf5File(paths[0])
     files = [file]
     try:
         with open_source(file, _KIND, dropped) as source:

@@ -118,11 +118,14 @@ def read_pupil(source: Source, times: Array, clock: h5py.Dataset | None = None) 
 def _own_clock(source: Source, series: str, what: str, clock: h5py.Dataset | None) -> Reader | None:
     """Return what reads the times of a time series, unless they are those of the clock."""
     path = f"{series}/timestamps"
-    if source.get(path) is None:
+    found = source.get(path)
+    if found is None:
         times = _times_by_rate(source, series, what)
         return None if times is None else ArrayReader(times)
+    if found == clock:
+        return None
     stamps = source.array(path, f"times of the {what}", (None,), unit="s")
-    return None if stamps is None or stamps == clock else source.reader(stamps)
+    return None if stamps is None else source.reader(stamps)
 
 
 class SameClock:

@@ -102,7 +102,8 @@ def read_patches(source: Source, n_segments: int) -> Parts:
         with source.part(name):
             if datasets := _ragged(source, column, (None,), n_segments):
                 readers = (DatasetReader(source.file, one) for one in datasets)
-                parts[name] = computed(Once(partial(_scatter, *readers)), shape, np.float64)
+                once = Once(partial(_scatter, *readers))
+                parts[name] = computed(once, shape, np.float64, is_quick=True)
     return parts
 
 
@@ -120,7 +121,7 @@ def _ragged(
 
 def _scatter(flat_reader: DatasetReader, index_reader: DatasetReader) -> Array:
     """Spread a ragged column over (segment, patch), NaN elsewhere."""
-    flat = flat_reader.whole().astype(np.float64, copy=False)
+    flat = flat_reader.whole()
     stop = index_reader.whole().astype(np.int64)
     counts = np.diff(stop, prepend=0)
     # An empty element may also be written as a single NaN.

@@ -1,0 +1,1 @@
+"""What matters of a session, a selection or sequences, at a glance: text and HTML."""
