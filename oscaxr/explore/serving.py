@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import panel as pn
 from panel import theme
+from tornado.ioloop import IOLoop
 
 from oscaxr.errors import CriterionError
 from oscaxr.explore.application import CSS
@@ -59,13 +60,7 @@ def page_of(shelf: Shelf) -> Any:
     view, problem = _asked_view(shelf)
     document, location = pn.state.curdoc, pn.state.location
 
-    def deliver(act: Callable[[], None]) -> None:
-        document.add_next_tick_callback(lambda: together(act))
-
-    def together(act: Callable[[], None]) -> None:
-        # All changes of an act in one message: each by itself would be drawn.
-        with pn.io.hold(document):
-            act()
+    deliver = delivery(document)
 
     def tell_link(view: View) -> None:
         if location is not None:
@@ -97,6 +92,23 @@ def page_of(shelf: Shelf) -> Any:
     choice.open(view, problem)
     pn.state.on_session_destroyed(lambda context: choice.close())
     return template
+
+
+def delivery(document: Any) -> Callable[[Callable[[], None]], None]:
+    """Return what runs functions where a document may be changed; any thread may call it."""
+    loop = IOLoop.current()
+
+    def together(act: Callable[[], None]) -> None:
+        # All changes of an act in one message: each by itself would be drawn.
+        with pn.io.hold(document):
+            act()
+
+    def deliver(act: Callable[[], None]) -> None:
+        # The document is asked in the loop's own thread: what another thread adds while changes
+        # are held back may get lost with the end of the hold, and is never run.
+        loop.add_callback(document.add_next_tick_callback, lambda: together(act))
+
+    return deliver
 
 
 def _asked_view(shelf: Shelf) -> tuple[View, str]:

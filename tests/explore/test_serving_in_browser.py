@@ -17,6 +17,10 @@ from explored_page import click_roi, data, wait_for_data
 pytestmark = [pytest.mark.browser]
 
 FIGURE = ".bk-Figure"
+NO_WORDS = """
+start => Bokeh.documents.every(one => [...one._all_models.values()].every(
+    model => model.type !== "Label" || !model.text.startsWith(start)))
+"""
 
 
 def is_inside(url, served):
@@ -32,6 +36,9 @@ def test_every_tab_shows_its_figures(served, page):
         page.wait_for_selector(".oscaxr-code" if tab == "Code" else FIGURE, timeout=20_000)
         if tab != "Session":
             assert f"tab={tab.lower()}" in page.url
+        if tab == "Days":
+            assert list(wait_for_data(page, "days_usi", "x")["x"]) == [1, 2, 3]
+            page.wait_for_function(NO_WORDS, arg="comparing", timeout=5_000)
     assert page.wrong == []
     assert [url for url in page.asked if not is_inside(url, served)] == []
 
