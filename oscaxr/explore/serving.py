@@ -99,9 +99,14 @@ def delivery(document: Any) -> Callable[[Callable[[], None]], None]:
     loop = IOLoop.current()
 
     def together(act: Callable[[], None]) -> None:
-        # All changes of an act in one message: each by itself would be drawn.
-        with pn.io.hold(document):
+        # All changes of an act in one message: each by itself would be drawn. Not by Panel's
+        # `hold`: until the page says that it is drawn, that drops them, though the page may have
+        # fetched the document already.
+        document.hold("combine")
+        try:
             act()
+        finally:
+            document.unhold()
 
     def deliver(act: Callable[[], None]) -> None:
         # The document is asked in the loop's own thread: what another thread adds while changes
