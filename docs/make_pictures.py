@@ -43,8 +43,7 @@ def main() -> None:
                 for tab in TABS:
                     page.goto(f"{address}?tab={tab}&rois=4,12&shade={shade}")
                     page.wait_for_selector(".bk-Figure, .oscaxr-code", timeout=60_000)
-                    # Other sessions are opened for the days.
-                    page.wait_for_timeout(20_000 if tab == "days" else 6000)
+                    page.wait_for_timeout(6000)
                     picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
                     picture.quantize(COLORS, dither=Image.Dither.NONE).save(
                         FOLDER / f"{tab}_{shade}.png", optimize=True
