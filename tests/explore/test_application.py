@@ -1,9 +1,11 @@
 """Pages of odd sessions, without a browser: what there is, is shown; what is not, is said."""
 
+import sys
 import warnings
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import oscaxr as ox
 
@@ -12,12 +14,13 @@ pytest.importorskip("panel")
 from oscaxr.errors import OscaxrWarning
 from oscaxr.explore.application import Page
 from oscaxr.explore.background import Background
+from oscaxr.explore.field_view import Field
 from oscaxr.explore.opened import shelf_of
 from oscaxr.explore.view import View
 
 
-def page_of(what, tab, **view):
-    shelf = shelf_of(what)
+def page_of(what, tab, matches=None, **view):
+    shelf = shelf_of(what, matches=matches)
     opened = shelf.take(next(iter(shelf.sources)))
     at_once = Background(lambda act: act(), at_once=True)
     page = Page(shelf, opened, View(session=opened.key, tab=tab, **view), at_once)
@@ -150,3 +153,25 @@ def test_counts_are_those_of_explain(session):
     shown = page.controls.second.counts.object
     for step in explanation:
         assert f"<td>{step.left:,}</td>" in shown
+
+
+def test_masks_of_other_days_are_registered(explored_folder, monkeypatch):
+    page = page_of(explored_folder, "field", others=True)
+    assert "matching file" in problem(page)
+    page.shelf.close()
+    shift = np.array([[1, 0, 2.0], [0, 1, -1], [0, 0, 1]])
+    matched = xr.Dataset(
+        {"matrix": (("source_session", "matrix_row", "matrix_column"), [shift, np.eye(3)])},
+        coords={
+            "source_session": [2, 3],
+            "source_session_id": ("source_session", [900000002, 900000003]),
+            "session": 1, "session_id": 900000001,
+        },
+    )  # fmt: skip
+    read = {"matches.json": matched}.get
+    monkeypatch.setattr(sys.modules[Field.__module__], "read_matches", read)
+    page = page_of(explored_folder, "field", matches="matches.json", others=True)
+    assert problem(page) == ""
+    shown = page.field_tab.field._others.data["session"]
+    assert [shown.count(f"session {number}") for number in (2, 3)] == [11, 10]
+    page.shelf.close()
