@@ -11,6 +11,7 @@ from oscaxr.bridges.pandas_frames import from_hierarchical_frame, to_hierarchica
 from oscaxr.bridges.pynapple import to_numpy, to_pynapple
 from oscaxr.errors import OscaxrError, OscaxrWarning
 from oscaxr.errors import RenamedError as _RenamedError
+from oscaxr.explore import explore
 from oscaxr.formats.original.matches import read_matches
 from oscaxr.measure import (
     active_rois,
@@ -124,6 +125,8 @@ __all__ = [
     "snr",
     "roi_correlations",
     "validate",
+    # looking
+    "explore",
     # errors
     "OscaxrError",
     "OscaxrWarning",

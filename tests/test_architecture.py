@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats.registry",),
     ("sessions", "bridges", "analyses", "summary"),
     ("accessor", "plot", "download"),
+    ("explore",),
     ("",),
     ("figures",),
     ("cli",),
@@ -86,14 +87,21 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "dandi": {"download": "inside"},
     "dandischema": {"download": "inside"},
     "fsspec": {"files": "anywhere"},
+    "panel": {"explore": "anywhere"},
+    "bokeh": {"explore": "anywhere"},
 }
 # Libraries that no module may import at its top, since `import oscaxr` would then pay for them.
 # The command line is imported by nothing, so it may have its own.
 HEAVY = frozenset(
-    {"PIL", "dask", "deflate", "distributed", "h5netcdf", "matplotlib", "netCDF4", "pynwb"}
-    | {"scipy", "sklearn", "typer", "zarr"}
+    {"PIL", "bokeh", "dask", "deflate", "distributed", "h5netcdf", "matplotlib", "netCDF4"}
+    | {"panel", "pynwb", "scipy", "sklearn", "typer", "zarr"}
 )
-HEAVY_EXEMPT = frozenset({("cli", "typer")})
+# Nor are the modules of explore, until a page is made.
+HEAVY_EXEMPT = frozenset({("cli", "typer"), ("explore", "bokeh"), ("explore", "panel")})
+# Rooms that ask the others as a user would: by public names, beside the words of the foundations
+# and what all pictures share.
+ASKS_PUBLIC_NAMES = frozenset({"explore"})
+WORDS_OF_ALL = frozenset({"errors", "model", "options", "plot.axes"})
 # The one module that knows the parts of xarray that are not public.
 XARRAY_SHIM = "arrays.xarray_internals"
 XARRAY_PUBLIC = frozenset({"xarray.backends", "xarray.backends.common"})
@@ -240,6 +248,8 @@ def around_the_registry(package: Path) -> list[str]:
         for found in read_imports(package)
         if _room(found.target) in FORMAT_ROOMS
         and _room(found.by) not in {_room(found.target), "formats.registry", ""}
+        # What is public of a format is asked as a user would.
+        and _room(found.by) not in ASKS_PUBLIC_NAMES
     ]
 
 
@@ -365,6 +375,41 @@ def heavy_imports(package: Path) -> list[str]:
     ]
 
 
+def _public_names(package: Path, *modules: str) -> set[str]:
+    """Names in the ``__all__`` of the package itself and of these rooms."""
+    files = module_files(package)
+    return {
+        name
+        for module in (package.name, *(f"{package.name}.{one}" for one in modules))
+        if module in files
+        for node in parsed(files[module].read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
+        for name in ast.literal_eval(node.value)
+    }
+
+
+def around_public_names(package: Path) -> list[str]:
+    """Names that a room takes from others which are not theirs to give away."""
+    problems = []
+    for module, path in module_files(package).items():
+        if _room(module) not in ASKS_PUBLIC_NAMES:
+            continue
+        for node in ast.walk(parsed(path.read_text(encoding="utf-8"))):
+            source = getattr(node, "module", None) or ""
+            if not isinstance(node, ast.ImportFrom) or _library(source) != package.name:
+                continue
+            room, inner = _room(source), source.removeprefix(f"{package.name}.")
+            if room in ASKS_PUBLIC_NAMES or {room, inner} & WORDS_OF_ALL or not room:
+                continue
+            public = _public_names(package, room)
+            problems += [
+                f"{module}:{node.lineno} takes {alias.name} of {source}, which is not public"
+                for alias in node.names
+                if alias.name not in public
+            ]
+    return problems
+
+
 def xarray_internals(package: Path) -> list[str]:
     """Parts of xarray that are not public, used outside the one module that has them."""
     shim = f"{package.name}.{XARRAY_SHIM}"
@@ -430,6 +475,7 @@ CHECKERS = (
     misnamed_tests,
 )
 CHECKERS += (misplaced_libraries, heavy_imports, xarray_internals, undocumented)
+CHECKERS += (around_public_names,)
 
 
 # -- the package itself ------------------------------------------------------------------------
@@ -497,6 +543,8 @@ GOOD = {
             "Open it."
             from pkg.select import window
         """,
+    "explore/__init__": "",
+    "explore/page": "from pkg.sessions.open import open_session\nfrom pkg.model import names\n",
     "cli/__init__": "",
     "cli/main": "import typer\nfrom pkg import open_session\n",
     "../tests/test_errors": "",
@@ -590,6 +638,12 @@ TYPES = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
         ),
         (xarray_internals, "model/names", "x = ds.dff.variable._data", "ds.dff.variable._data"),
         (xarray_internals, "model/names", "x = xr.core.indexing.OuterIndexer", "xr.core:"),
+        (
+            around_public_names,
+            "explore/page",
+            "from pkg.select.windows import window",
+            "takes window of pkg.select.windows",
+        ),
         (attics, "model/utils", "", "pkg.model.utils"),
         (misnamed_tests, "../tests/select/test_hostile", "", "no module of pkg/select is named so"),
         (misnamed_tests, "../tests/select/test_windowsill", "", "select/test_windowsill.py: no"),

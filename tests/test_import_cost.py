@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 HEAVY = (
+    "bokeh",
     "dandi",
     "dask",
     "deflate",
@@ -18,6 +19,7 @@ HEAVY = (
     "hdmf",
     "matplotlib",
     "netCDF4",
+    "panel",
     "pynwb",
     "requests",
     "rich",

@@ -13,6 +13,7 @@ from oscaxr.cli.batch import convert, validate
 from oscaxr.cli.cite import cite
 from oscaxr.cli.demo import demo, sample
 from oscaxr.cli.download import download
+from oscaxr.cli.explore import explore
 from oscaxr.cli.extract import extract
 from oscaxr.cli.figures import figures
 from oscaxr.cli.look import info, segments
@@ -31,6 +32,7 @@ _COMMANDS: Final[dict[str, dict[Callable[..., None], str]]] = {
         sessions: "List the sessions in a folder, or in the session table.",
         info: "Show what a session is: facts, sizes, rates, what it lacks.",
         segments: "Count and list the segments that fulfil criteria.",
+        explore: "Look at sessions in a browser.",
         validate: "Check that sessions are sound.",
     },
     "Take out": {
@@ -48,6 +50,7 @@ Examples
   oscaxr demo
   oscaxr sessions DATA --plane soma --session 1-3
   oscaxr info SESSION.nwb
+  oscaxr explore SESSION.nwb
   oscaxr segments SESSION.nwb gabor_frame=U gabor_kappa=16
   oscaxr extract SESSION.nwb gabor_frame=U --pre 1 --post 1 -o u.nc
   oscaxr plot SESSION.nwb expected-unexpected -o figure.png

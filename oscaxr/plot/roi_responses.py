@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import xarray as xr
 
 import oscaxr.plot.axes as axes
-from oscaxr.errors import CriterionError, MissingVariableError, TrackingError, WindowError
+from oscaxr.errors import CriterionError, MissingVariableError, TrackingError, WindowError, few
 from oscaxr.measure import statistics
 from oscaxr.measure.quality import roi_dim
 from oscaxr.model import names as n
@@ -25,6 +27,7 @@ def heatmap(
     ax: "Axes | None" = None,
     *,
     window: tuple[float, float] = (0.0, 0.6),
+    order: Iterable[int] | None = None,
     limit: float | None = None,
     colorbar: bool = True,
 ) -> Artists:
@@ -39,6 +42,9 @@ def heatmap(
         Axes to draw into; new ones by default.
     window : tuple of float, optional
         Seconds from the reference frame, the end excluded, whose mean the ROIs are sorted by.
+    order : iterable of int, optional
+        Labels of the ROIs from top to bottom, instead: by their responses to other segments, for
+        example, so that the sorting does not make the pattern.
     limit : float, optional
         Value at both ends of the colours, which lie evenly about 0; by default the 99th percentile
         of the absolute values.
@@ -58,7 +64,7 @@ def heatmap(
     WindowError
         If there is nothing to draw, or no frame in `window`.
     CriterionError
-        If the data have other dims too.
+        If the data have other dims too, or there is no ROI of a label in `order`.
     PlotInputError
         If it is not an array.
     PlotLibraryError
@@ -88,10 +94,13 @@ def heatmap(
     inside = (time >= window[0]) & (time < window[1])
     if not inside.any():
         raise WindowError(f"no frame in window={window}, only {time[0]:.3g} to {time[-1]:.3g} s")
-    strength = statistics.mean(mean.isel({n.REL_TIME: inside}), n.REL_TIME).values
-    # ROIs without a value come last, whatever the sign of the others.
-    order = np.argsort(np.where(np.isnan(strength), np.inf, -strength), kind="stable")
-    values = mean.values[order]
+    if order is None:
+        strength = statistics.mean(mean.isel({n.REL_TIME: inside}), n.REL_TIME).values
+        # ROIs without a value come last, whatever the sign of the others.
+        places = np.argsort(np.where(np.isnan(strength), np.inf, -strength), kind="stable")
+    else:
+        places = _places(mean[rows], order)
+    values = mean.values[places]
     if limit is None:
         finite = np.abs(values[np.isfinite(values)])
         limit = float(np.percentile(finite, 99)) if finite.size else 1.0
@@ -106,10 +115,10 @@ def heatmap(
         cmap=colormaps["RdBu_r"].with_extremes(bad="0.8"),
         vmin=-limit,
         vmax=limit,
-        extent=(time[0] - half, time[-1] + half, len(order), 0),
+        extent=(time[0] - half, time[-1] + half, len(places), 0),
     )
     ax.set_xlabel(axes.axis_label(mean[n.REL_TIME].attrs, n.REL_TIME))
-    ax.set_ylabel("ROIs, sorted by response")
+    ax.set_ylabel("ROIs, sorted by response" if order is None else "ROIs")
     axes.few_ticks(ax.yaxis)
     bar = None
     figure = ax.figure
@@ -117,8 +126,17 @@ def heatmap(
         label = axes.axis_label(data.attrs, data.name)
         bar = figure.colorbar(image, ax=ax, label=label, extend="both", pad=0.02)
     axes.say_synthetic(ax, data)
-    labels = mean[rows].values[order]
+    labels = mean[rows].values[places]
     return Artists(image=image, colorbar=bar, event=axes.event_line(ax), order=labels)
+
+
+def _places(labels: xr.DataArray, order: Iterable[int]) -> npt.NDArray[np.intp]:
+    """Return where the ROIs of these labels are."""
+    wanted = [int(label) for label in order]
+    missing = sorted(set(wanted) - set(labels.values.tolist()))
+    if missing:
+        raise CriterionError(f"order names ROIs that are not in the data: {few(map(str, missing))}")
+    return labels.to_index().get_indexer(pd.Index(wanted))
 
 
 SESSION = "session"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from html import escape
 from textwrap import shorten
 from typing import Any, Final
 
@@ -57,6 +58,10 @@ class Explanation(tuple[Step, ...]):
         return "\n".join(f"{step.criterion:<{width}}  {step.left:>6}" for step in self)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = (f"<tr><td>{escape(one.criterion)}</td><td>{one.left:,}</td></tr>" for one in self)
+        return f"<table>{''.join(rows)}</table>"
 
 
 def select_segments(

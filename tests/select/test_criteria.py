@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import oscaxr as ox
 from oscaxr.errors import CriterionError
 from oscaxr.model import names as n
-from oscaxr.select.criteria import CONCERNS, segment_part
+from oscaxr.select.criteria import CONCERNS, Explanation, Step, segment_part
 from small_sessions import reopened
 
 
@@ -298,6 +298,8 @@ def test_explanation_counts_what_each_criterion_left(ds):
     assert [step.left for step in why] == counts
     assert str(why).splitlines()[1].split() == ["gabor_frame", "=", "3", str(counts[1])]
     assert repr(why) == str(why)
+    assert f"<td>gabor_frame = 3</td><td>{counts[1]:,}</td>" in why._repr_html_()
+    assert "&lt;" in Explanation([Step("a < b", 1)])._repr_html_()
 
 
 def test_explanation_says_what_was_implied_and_stays_short(ds):

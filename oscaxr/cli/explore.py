@@ -1,0 +1,131 @@
+"""``oscaxr explore``: sessions in a browser."""
+
+import gc
+import webbrowser
+from importlib import import_module
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from oscaxr.cli import console
+from oscaxr.cli.demo import demo_sessions
+from oscaxr.cli.session_options import Asked, takes_session
+from oscaxr.explore import require_panel
+from oscaxr.formats.registry import is_session
+
+if TYPE_CHECKING:
+    from oscaxr.explore.opened import Shelf
+
+
+@takes_session
+def explore(
+    asked: Asked,
+    demo: Annotated[bool, typer.Option("--demo", help="Look at small made-up sessions.")] = False,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
+    port: Annotated[
+        int | None, typer.Option(min=1024, max=65535, help="Port; by default one that is free.")
+    ] = None,
+    static: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write one page that needs no server, and serve nothing."
+        ),
+    ] = None,
+    view: Annotated[
+        str,
+        typer.Option(metavar="LINK", help="What to show first: what stands behind ? in a link."),
+    ] = "",
+    matches: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Matching file, to draw masks of other days into its session's."
+        ),
+    ] = None,
+    overwrite: console.OverwriteOption = False,
+) -> None:
+    """Look at sessions in a browser: the session, responses, the field, ROIs over days.
+
+    SESSION may also be a folder of sessions. The page is served to this computer alone, until
+    Ctrl-C. Nothing is written beside the data.
+    """
+    require_panel()
+    # Takes seconds, in which the session is opened.
+    warm = Thread(target=import_module, args=("oscaxr.explore.serving",), daemon=True)
+    warm.start()
+    if static is not None:
+        console.check_target(static, overwrite=overwrite)
+    with console.working("opening"):
+        shelf = _shelf(asked, demo)
+        shelf.matches = str(matches or "")
+        warm.join()
+    try:
+        if static is not None:
+            _write(shelf, view, static, overwrite)
+        else:
+            _serve(shelf, port, view, browser)
+    finally:
+        shelf.close()
+
+
+def _shelf(asked: Asked, demo: bool) -> "Shelf":
+    """Find the sessions; one that is asked for by itself is opened, so that an error is said."""
+    from oscaxr.explore.opened import shelf_of
+
+    numbered = asked.mouse is not None or asked.session is not None
+    if sum((demo, asked.word is not None, numbered)) != 1:
+        raise typer.BadParameter(
+            "say what to look at: a session, a folder of sessions, --mouse and --session, or --demo"
+        )
+    if demo:
+        folder, _ = demo_sessions()
+        return shelf_of(folder)
+    word = asked.word
+    given: dict[str, Any] = dict(asked.options)
+    if word is not None and Path(word).is_dir() and not is_session(Path(word)):
+        return shelf_of(Path(word), table=asked.table, **given)
+    given |= {"datadir": asked.datadir, "table": asked.table}
+    if numbered:
+        given["table"] = asked.table or _table_of(asked)
+        given |= {"mouse": asked.mouse, "session": asked.session, "run_type": asked.run_type}
+    shelf = shelf_of(int(word) if word is not None and word.isdecimal() else word, **given)
+    shelf.give_back(shelf.take(next(iter(shelf.sources))))
+    return shelf
+
+
+def _table_of(asked: Asked) -> Path | None:
+    asked.numbered_table(required=True)
+    folder = asked.datadir or Path()
+    return folder / "mouse_df.csv"
+
+
+def _serve(shelf: "Shelf", port: int | None, view: str, browser: bool) -> None:
+    from oscaxr.explore.serving import server_of
+
+    server, address = server_of(shelf, port)
+    server.start()
+    # All that was imported stays: it need not be gone through whenever garbage is searched for.
+    gc.freeze()
+    address += f"?{view}" if view else ""
+    console.tell(f"Serving {len(shelf.sources)} session(s) at {address}\nStop with Ctrl-C.")
+    for note in shelf.notes:
+        console.note(note)
+    if browser:
+        server.io_loop.add_callback(webbrowser.open, address)
+    try:
+        server.io_loop.start()
+    except KeyboardInterrupt:
+        console.tell("Stopped.")
+    finally:
+        server.stop()
+
+
+def _write(shelf: "Shelf", view: str, path: Path, overwrite: bool) -> None:
+    from oscaxr.explore.static_page import static_page
+
+    with console.working("drawing"), console.new_file(path, overwrite=overwrite) as temporary:
+        temporary.write_text(static_page(shelf, view), encoding="utf-8")
+    console.tell(f"Wrote {path}")

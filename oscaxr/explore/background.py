@@ -1,0 +1,142 @@
+"""Work beside the page: the newest request of a panel wins, and the others stop."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import xarray as xr
+
+T = TypeVar("T")
+Deliver = Callable[[Callable[[], None]], None]
+"""Runs a function where the page may be changed."""
+
+_WORKERS: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="oscaxr-explore")
+_QUICK: Final = 0.25
+_MOST_BYTES: Final = 256 * 2**20
+
+
+class Stopped(Exception):  # noqa: N818 (nothing went wrong)
+    """Nobody waits for this work any more."""
+
+
+class Kept:
+    """Small results that are found again, up to so many bytes; those not asked for longest go."""
+
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        self._most = most_bytes
+        self._found: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is kept."""
+        return sum(_size(one) for one in self._found.values())
+
+    def get(self, key: Hashable) -> Any:
+        """Return what is kept under a key, or None."""
+        with self._lock:
+            if key in self._found:
+                self._found.move_to_end(key)
+            return self._found.get(key)
+
+    def of(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what is kept under a key, made first where it is not there."""
+        found: T | None = self.get(key)
+        if found is None:
+            found = make()
+            with self._lock:
+                self._found[key] = found
+                while len(self._found) > 1 and self.nbytes > self._most:
+                    self._found.popitem(last=False)
+        return found
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._found.clear()
+
+
+def _size(found: Any) -> int:
+    return int(found.nbytes) if isinstance(found, xr.Dataset | xr.DataArray) else 4096
+
+
+class Background:
+    """Does the work of one page.
+
+    Parameters
+    ----------
+    deliver : callable
+        Runs a function where the page may be changed.
+    at_once : bool, optional
+        Do the work where it is asked for: in notebooks, and for pages that are only written.
+    """
+
+    def __init__(self, deliver: Deliver, *, at_once: bool = False) -> None:
+        self._deliver = deliver
+        self._at_once = at_once
+        self._current: dict[str, threading.Event] = {}
+        self._running: set[str] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether any work is not done yet."""
+        return bool(self._running)
+
+    def ask(
+        self,
+        panel: str,
+        work: Callable[[Callable[[int, int], None]], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[Exception], None],
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """Do the work of a panel, and hand over what comes of it, unless it is asked anew."""
+        self.stop(panel)
+        stopped = self._current[panel] = threading.Event()
+        self._running.add(panel)
+
+        def waits() -> bool:
+            return self._current.get(panel) is stopped and panel in self._running
+
+        started = time.monotonic()
+
+        def report(amount: int, total: int) -> None:
+            if stopped.is_set():
+                raise Stopped
+            # What is quick needs no words: to show them would take longer.
+            if time.monotonic() - started > _QUICK:
+                self._deliver(lambda: progress(amount, total) if waits() else None)
+
+        def finish(act: Callable[[], None]) -> None:
+            if not stopped.is_set():
+                self._running.discard(panel)
+                act()
+
+        def run() -> None:
+            try:
+                report(0, 1)
+                found = work(report)
+            except Stopped:
+                return
+            except Exception as error:
+                # The name goes when the block ends.
+                problem = error
+                self._deliver(lambda: finish(lambda: failed(problem)))
+                return
+            self._deliver(lambda: finish(lambda: done(found)))
+
+        if self._at_once:
+            run()
+        else:
+            _WORKERS.submit(run)
+
+    def stop(self, panel: str | None = None) -> None:
+        """Stop the work of a panel, or all of it."""
+        for name in [panel] if panel else list(self._current):
+            event = self._current.pop(name, None)
+            if event is not None:
+                event.set()
+            self._running.discard(name)

@@ -1,0 +1,243 @@
+"""The Python that makes the numbers of each panel: it runs by itself, wherever it is pasted."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import xarray as xr
+
+from oscaxr.explore.view import Criteria, View
+from oscaxr.model import names as n
+
+PANELS: Final[dict[str, str]] = {
+    "running": "Running velocity",
+    "pupil": "Pupil diameter",
+    "population": "Mean dF/F of all ROIs",
+    "roi_traces": "Traces of the chosen ROIs",
+    "mean_responses": "Mean response",
+    "heat_maps": "Mean response of each ROI",
+    "trials": "Single trials of the chosen ROIs",
+    "behaviour": "Running and pupil around the same events",
+    "field": "A number for each ROI",
+    "days": "Tracked ROIs over the sessions",
+}
+"""Every panel that has numbers, and what it shows."""
+PANELS_OF: Final[dict[str, tuple[str, ...]]] = {
+    "session": ("running", "pupil", "population", "roi_traces"),
+    "responses": ("mean_responses", "heat_maps", "trials", "behaviour"),
+    "field": ("field", "heat_maps", "roi_traces"),
+    "days": ("days",),
+    "code": tuple(PANELS),
+}
+"""The panels of each tab."""
+_OF_CHOSEN: Final = ("roi_traces", "trials")
+
+
+def panels_of(view: View, ds: xr.Dataset) -> dict[str, str]:
+    """Return the panels that have something to show in a view of a session."""
+    lacking = {"running": n.RUN_VELOCITY, "pupil": n.PUPIL_DIAMETER}
+    return {
+        panel: words
+        for panel, words in PANELS.items()
+        if lacking.get(panel, n.DFF) in ds and (view.rois or panel not in _OF_CHOSEN)
+    }
+
+
+def panel_code(panel: str, view: View, ds: xr.Dataset, opening: str, others: Sequence[str]) -> str:
+    """Write the Python of one panel; it ends with the Dataset ``numbers``.
+
+    `opening` is the expression that opens the session, `others` those of all sessions of its mouse.
+    """
+    lines = ["import oscaxr as ox", "import xarray as xr", ""]
+    if panel == "days":
+        lines += _days(view, others)
+    else:
+        lines.append(f"ds = {opening}")
+        lines += _BODIES[panel](view, ds)
+    used = "\n".join(lines)
+    return used if "xr." in used.partition("xr\n")[2] else used.replace("import xarray as xr\n", "")
+
+
+def python(value: Any) -> str:
+    """Write a value as Python, a whole number without decimals."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        return python(value[0])
+    if isinstance(value, list):
+        return f"[{', '.join(map(python, value))}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(python, value))})"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def arguments(criteria: Criteria) -> str:
+    """Write criteria as the arguments of a call."""
+    # [True] and [False] say other things of runs than True and False do.
+    return ", ".join(f"{name}={python(value)}" for name, value in criteria.items())
+
+
+def _groups(view: View, ds: xr.Dataset) -> list[str]:
+    lines = [
+        f'    "{name}": ds.osca.select({arguments(criteria)}),'
+        for name, criteria in view.groups(ds).items()
+    ]
+    return [
+        "groups = {",
+        *lines,
+        "}",
+        'names = xr.DataArray(list(groups), dims="group", name="group")',
+    ]
+
+
+def _windows(view: View) -> str:
+    words = {"pre": view.pre, "post": view.post, "edge": view.edge, "scale": view.scale}
+    return ", ".join(f"{name}={python(value)}" for name, value in words.items())
+
+
+def _roi_means(view: View, ds: xr.Dataset) -> list[str]:
+    lines = [
+        *_groups(view, ds),
+        "windows = {",
+        f'    name: ds.osca.sequences("dff", segments, {_windows(view)})',
+        "    for name, segments in groups.items()",
+        "}",
+        "means = xr.concat(",
+        f'    [ox.stats(one, "sequence", "{view.stat}", None) for one in windows.values()], names',
+        ")",
+    ]
+    if view.baseline:
+        lines.append(f"means = ox.baseline(means, {python(view.baseline)})")
+    return lines
+
+
+def _mean_responses(view: View, ds: xr.Dataset) -> list[str]:
+    last = f'numbers = ox.stats(means["{view.stat}"], "roi", "{view.stat}", "{view.error}")'
+    return [*_roi_means(view, ds), last]
+
+
+def _strength(view: View) -> list[str]:
+    low, high = python(view.sort_from), python(view.sort_to)
+    return [
+        f"window = (means.rel_time >= {low}) & (means.rel_time < {high})",
+        f'chosen = means["{view.stat}"].isel(rel_time=window.values)',
+        'response = ox.stats(chosen, "rel_time", error=None)["mean"]',
+    ]
+
+
+def _heat_maps(view: View, ds: xr.Dataset) -> list[str]:
+    count = len(view.groups(ds))
+    by = [view.sorting_group(k, count) for k in range(count)]
+    return [
+        *_roi_means(view, ds),
+        *_strength(view),
+        "# The ROIs of each map from top to bottom: by their responses to these groups.",
+        "order = [",
+        "    (-response.isel(group=k)).fillna(float('inf')).argsort(kind=\"stable\")",
+        f"    for k in {by}",
+        "]",
+        "labels = [response.roi.values[one.values] for one in order]",
+        'numbers = means.assign(order=(("group", "rank"), labels))',
+    ]
+
+
+def _behaviour(view: View, ds: xr.Dataset) -> list[str]:
+    names = [name for name in (n.RUN_VELOCITY, n.PUPIL_DIAMETER) if name in ds]
+    made = f'ds.osca.sequences({python_list(names)}, segments, clock="twop", {_windows(view)})'
+    made += f".osca.baseline({python(view.baseline)})" * bool(view.baseline)
+    return [
+        *_groups(view, ds),
+        f"windows = [\n    {made}\n    for segments in groups.values()\n]",
+        "numbers = xr.concat(",
+        f'    [ox.stats(one, "sequence", "{view.stat}", "{view.error}") for one in windows], names',
+        ")",
+    ]
+
+
+def python_list(names: Sequence[Any]) -> str:
+    """Write a list, also of one."""
+    return f"[{', '.join(map(python, names))}]"
+
+
+def _trials(view: View, ds: xr.Dataset) -> list[str]:
+    made = f'chosen.osca.sequences("dff", segments, {_windows(view)})'
+    made += f".osca.baseline({python(view.baseline)})" * bool(view.baseline)
+    return [
+        *_groups(view, ds),
+        f"chosen = ds.sel(roi={python_list(view.rois)})",
+        f"windows = [\n    {made}\n    for segments in groups.values()\n]",
+        'numbers = xr.concat(windows, "sequence").to_dataset()',
+    ]
+
+
+def _field(view: View, ds: xr.Dataset) -> list[str]:
+    if view.number == "usi":
+        stimulus = view.first.get("stimulus", n.GABORS)
+        return [f'numbers = ox.analyses.usi(ds, "{stimulus}")[["index"]].rename(index="usi")']
+    if view.number == "snr":
+        return ['numbers = ox.snr(ds)[["snr"]]']
+    if view.number in ("area", "tracking"):
+        name = {"area": "area_px", "tracking": n.TRACKING_ID}[view.number]
+        return [f'numbers = ds["{name}"].rename("{view.number}").to_dataset()']
+    lines = [*_roi_means(view, ds), *_strength(view)]
+    value = "response.isel(group=-1)"
+    if view.number == "difference":
+        value += " - response.isel(group=0)"
+    return [*lines, f'numbers = ({value}).rename("{view.number}").to_dataset()']
+
+
+def _population(view: View, ds: xr.Dataset) -> list[str]:
+    return [
+        'frames = ds.sizes["time"]',
+        "# Some frames at a time: the whole recording may be larger than the memory.",
+        "parts = [",
+        '    ox.stats(ds.dff.isel(time=slice(k, k + 4096)), "roi", error=None)',
+        "    for k in range(0, frames, 4096)",
+        "]",
+        'numbers = xr.concat(parts, "time").rename(mean="mean_dff")',
+    ]
+
+
+def _running(view: View, ds: xr.Dataset) -> list[str]:
+    return [f'numbers = ds[["{n.RUN_VELOCITY}"]]']
+
+
+def _pupil(view: View, ds: xr.Dataset) -> list[str]:
+    return [f'numbers = ds[["{n.PUPIL_DIAMETER}"]]']
+
+
+def _roi_traces(view: View, ds: xr.Dataset) -> list[str]:
+    return [f'numbers = ds[["dff"]].sel(roi={python_list(view.rois)})']
+
+
+_BODIES: Final[Mapping[str, Any]] = {
+    "running": _running,
+    "pupil": _pupil,
+    "roi_traces": _roi_traces,
+    "population": _population,
+    "mean_responses": _mean_responses,
+    "heat_maps": _heat_maps,
+    "trials": _trials,
+    "behaviour": _behaviour,
+    "field": _field,
+}
+
+
+def _days(view: View, others: Sequence[str]) -> list[str]:
+    criteria = view.second if view.compare == "two" else view.first
+    stimulus = view.first.get("stimulus", n.GABORS)
+    return [
+        "sessions = [",
+        *(f"    {one}," for one in others),
+        "]",
+        "parts = []",
+        "for ds in sessions:",
+        "    tracked = ds.osca.tracked()",
+        f"    segments = tracked.osca.select({arguments(criteria)})",
+        f'    windows = tracked.osca.sequences("dff", segments, {_windows(view)})',
+        f'    part = ox.stats(windows, "sequence", "{view.stat}", None)',
+        *[f"    part = ox.baseline(part, {python(view.baseline)})"] * bool(view.baseline),
+        f'    part = part.rename({view.stat}="trace")',
+        f'    part["usi"] = ox.analyses.usi(ds, "{stimulus}", tracked=True)["index"]',
+        "    parts.append(part)",
+        "numbers = ox.align_tracked(parts)",
+    ]

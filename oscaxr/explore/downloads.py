@@ -1,0 +1,119 @@
+"""What is taken along: the numbers of a panel as CSV or netCDF, its figure as PNG or SVG."""
+
+from io import BytesIO, StringIO
+from typing import TYPE_CHECKING, Any, Final
+
+import xarray as xr
+
+from oscaxr import plot
+from oscaxr.bridges.long_tables import to_frame
+from oscaxr.explore.numbers import BEHAVIOUR, GROUP
+from oscaxr.explore.opened import session_title
+from oscaxr.explore.view import View
+from oscaxr.model import names as n
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NUMBERS: Final = ("csv", "nc")
+FIGURES: Final = ("png", "svg")
+_SIZE: Final = (7.0, 4.5)
+_DPI: Final = 150
+
+
+def numbers_file(found: xr.Dataset, form: str) -> BytesIO:
+    """Return the numbers of a panel as a file."""
+    if form == "nc":
+        return BytesIO(bytes(found.load().to_netcdf()))
+    text = StringIO()
+    # The order of the rows of a map is of other dims than its values are.
+    plain = found.drop_vars("order", errors="ignore")
+    table = to_frame(plain, columns=[GROUP] if _is_along_sequences(plain) else None)
+    table.to_csv(text, index=False)
+    return BytesIO(text.getvalue().encode())
+
+
+def _is_along_sequences(found: xr.Dataset) -> bool:
+    return GROUP in found.coords and found[GROUP].dims == (n.SEQUENCE,)
+
+
+def figure_file(panel: str, ds: xr.Dataset, view: View, found: xr.Dataset, form: str) -> BytesIO:
+    """Return the figure of a panel as a file, drawn as :mod:`oscaxr.plot` draws."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
+    draw(panel, ds, view, found, figure)
+    figure.suptitle(session_title(ds), x=0.01, ha="left", fontsize="small")
+    file = BytesIO()
+    figure.savefig(file, format=form)
+    file.seek(0)
+    return file
+
+
+def draw(panel: str, ds: xr.Dataset, view: View, found: xr.Dataset, figure: "Figure") -> None:
+    """Draw the figure of a panel."""
+    if panel in ("running", "pupil", "population"):
+        plot.session_overview(ds, figure)
+    elif panel == "roi_traces":
+        _traces(found, figure)
+    elif panel == "mean_responses":
+        plot.responses(_by_group(found), figure.subplots())
+    elif panel == "heat_maps":
+        _heat_maps(found, view, figure)
+    elif panel == "behaviour":
+        _behaviour(found, figure)
+    elif panel == "trials":
+        _trials(found, figure)
+    elif panel == "field":
+        _field(ds, view, found, figure)
+    else:
+        plot.tracked_over_sessions(found["usi"], figure.subplots())
+
+
+def _by_group(found: xr.Dataset) -> dict[str, xr.Dataset]:
+    return {str(name): found.isel({GROUP: k}) for k, name in enumerate(found[GROUP].values)}
+
+
+def _traces(found: xr.Dataset, figure: "Figure") -> None:
+    rois = found[n.ROI].values
+    axes = figure.subplots(len(rois), sharex=True, squeeze=False).ravel()
+    for roi, ax in zip(rois, axes, strict=True):
+        trace = found[n.DFF].sel({n.ROI: roi})
+        ax.plot(trace[n.TIME].values / 60, trace.values, color="0.25", linewidth=0.5)
+        ax.set_ylabel(f"ROI {roi}", fontsize="small")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[-1].set_xlabel("time in the session (min)")
+
+
+def _heat_maps(found: xr.Dataset, view: View, figure: "Figure") -> None:
+    axes = figure.subplots(1, found.sizes[GROUP], squeeze=False).ravel()
+    for ax, (name, part) in zip(axes, _by_group(found).items(), strict=True):
+        plot.heatmap(part[view.stat], ax, order=part["order"].values, colorbar=ax is axes[-1])
+        ax.set_title(name, loc="left", fontsize="small")
+
+
+def _behaviour(found: xr.Dataset, figure: "Figure") -> None:
+    there = [name for name in BEHAVIOUR if any(str(v).startswith(name) for v in found)]
+    axes = figure.subplots(len(there), sharex=True, squeeze=False).ravel()
+    for name, ax in zip(there, axes, strict=True):
+        own = {v: str(v).removeprefix(f"{name}_") for v in found if str(v).startswith(name)}
+        plot.responses(_by_group(found[list(own)].rename(own)), ax, legend=ax is axes[0])
+
+
+def _trials(found: xr.Dataset, figure: "Figure") -> None:
+    traces = found[n.DFF].isel({n.ROI: 0})
+    names = list(dict.fromkeys(traces[GROUP].values.tolist()))
+    groups: dict[str, Any] = {
+        str(name): traces.isel({n.SEQUENCE: (traces[GROUP] == name).values}).drop_vars(n.ROI)
+        for name in names
+    }
+    plot.responses(groups, figure.subplots())
+
+
+def _field(ds: xr.Dataset, view: View, found: xr.Dataset, figure: "Figure") -> None:
+    ax = figure.subplots()
+    drawn = plot.roi_contours(ds, ax, projection=n.MAX_PROJECTION in ds)
+    values = found[view.number].reindex({n.ROI: ds[n.ROI]})
+    drawn.contours.set_array(values.values.astype(float))
+    drawn.contours.set_cmap("cividis")
+    figure.colorbar(drawn.contours, ax=ax, label=view.number)

@@ -1,0 +1,214 @@
+"""Responses to groups of segments: means, a heat map of ROIs, single trials, behaviour."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from bokeh.models import ColorBar, ColumnDataSource, LinearColorMapper, Span
+
+from oscaxr.explore.looks import (
+    GroupLines,
+    Look,
+    color_map,
+    colors_of,
+    figure,
+    words_inside,
+)
+from oscaxr.explore.numbers import BEHAVIOUR, GROUP, N_SEQUENCES
+from oscaxr.explore.view import View
+from oscaxr.model import names as n
+from oscaxr.model.schema import SESSION
+from oscaxr.plot.axes import axis_label
+
+_DIVERGING = "RdBu_r"
+
+
+def named(found: xr.Dataset) -> list[str]:
+    """Return the names of groups, with how many sequences each has."""
+    counts = found[N_SEQUENCES].values.tolist()
+    names = [str(one) for one in found[GROUP].values]
+    return [f"{name} (n = {count:,})" for name, count in zip(names, counts, strict=True)]
+
+
+def dff_label(view: View) -> str:
+    """Return what dF/F is called at an axis, with what was done to it."""
+    words = [SESSION[n.DFF].long_name, *["scaled"] * view.scale]
+    return ", ".join([*words, *["baseline subtracted"] * bool(view.baseline)])
+
+
+class HeatMap:
+    """The mean responses of all ROIs to one group, as rows of an image."""
+
+    def __init__(self, look: Look, mapper: LinearColorMapper, *, is_last: bool) -> None:
+        self.figure = made = figure(look, "", tools="box_zoom,reset", active_scroll=None)
+        made.xaxis.axis_label = "time (s)"
+        made.x_range.range_padding = made.y_range.range_padding = 0
+        self._source = ColumnDataSource({"image": [], "x": [], "dw": [], "dh": []}, name="heat_map")
+        made.image(
+            image="image", x="x", y=0, dw="dw", dh="dh", source=self._source, color_mapper=mapper
+        )
+        made.add_layout(
+            Span(location=0, dimension="height", line_color="black", line_dash="dashed")
+        )
+        self._words = words_inside(made, look)
+        if is_last:
+            bar = ColorBar(
+                color_mapper=mapper, width=10, padding=2, label_standoff=4,
+                background_fill_color=look.background, major_label_text_color=look.text,
+                major_label_text_font_size="11px", bar_line_color=None,
+            )  # fmt: skip
+            made.add_layout(bar, "right")
+
+    def show(self, title: str, how: str, values: Any, time: Any) -> None:
+        """Show the responses, the first row on top."""
+        self.figure.title.text = title
+        self.figure.yaxis.axis_label = f"ROIs, sorted {how}"
+        half = (time[-1] - time[0]) / max(1, 2 * (len(time) - 1)) or 0.5
+        self._source.data = {
+            "image": [values[::-1].astype(np.float32)],
+            "x": [time[0] - half],
+            "dw": [time[-1] - time[0] + 2 * half],
+            "dh": [len(values)],
+        }
+        self._words.text = "" if np.isfinite(values).any() else "no such segments"
+
+
+class Responses:
+    """The figures of responses to groups of segments."""
+
+    def __init__(self, look: Look, ds: xr.Dataset) -> None:
+        self._look = look
+        self._ds = ds
+        self.mean = GroupLines(look, "Mean response over ROIs", "mean_responses")
+        self._mapper = LinearColorMapper(
+            palette=color_map(_DIVERGING, np.linspace(0, 1, 256)), low=-1, high=1,
+            nan_color="#999999",
+        )  # fmt: skip
+        self.maps: list[HeatMap] = []
+        self.behaviour = {
+            name: GroupLines(look, SESSION[name].long_name.capitalize(), name) for name in BEHAVIOUR
+        }
+        for name, lines in self.behaviour.items():
+            if name not in ds:
+                lines.say(f"this session has no {SESSION[name].long_name}")
+        self.trials = Trials(look)
+
+    def show_means(self, means: xr.Dataset, mean: xr.Dataset, view: View) -> bool:
+        """Show mean responses and heat maps; return whether there are other heat maps now."""
+        names = named(means)
+        self.mean.show(mean, names, label=dff_label(view))
+        rois = means.sizes[n.ROI]
+        error = {"sem": "SEM", "std": "SD", "mad": "MAD", "quartiles": "quartiles"}[view.error]
+        over = (
+            f"{view.stat} and {error} over {rois:,} ROIs"
+            if rois > 1
+            else "one ROI: no error over ROIs"
+        )
+        self.mean.figure.title.text = f"Response: {over}"
+        self.mean.window.update(left=view.sort_from, right=view.sort_to, visible=True)
+        is_new = len(self.maps) != len(names)
+        if is_new:
+            self.maps = [
+                HeatMap(self._look, self._mapper, is_last=k == len(names) - 1)
+                for k in range(len(names))
+            ]
+        values = means[view.stat]
+        finite = np.abs(values.values[np.isfinite(values.values)])
+        limit = float(np.percentile(finite, 99)) if finite.size else 1.0
+        self._mapper.update(low=-(limit or 1.0), high=limit or 1.0)
+        for k, one in enumerate(self.maps):
+            by = view.sorting_group(k, len(names))
+            order = means["order"].values[k]
+            rows = values.isel({GROUP: k}).sel({n.ROI: order}).transpose(n.ROI, n.REL_TIME)
+            how = "by their own" if by == k else f"by {means[GROUP].values[by]}"
+            one.show(names[k], how, rows.values, means[n.REL_TIME].values)
+        return is_new
+
+    def show_behaviour(self, found: xr.Dataset, names: Sequence[str]) -> None:
+        """Show running and pupil."""
+        for name, lines in self.behaviour.items():
+            if name in self._ds:
+                lines.show(found, names, name, label=self._ds[name].attrs.get("units", ""))
+
+    def say(self, words: str) -> None:
+        """Say why there is nothing to show."""
+        self.mean.say(words)
+        for name, lines in self.behaviour.items():
+            if name in self._ds:
+                lines.say(words)
+        self.trials.say(words)
+
+
+class Trials:
+    """All sequences of one ROI, group by group, as rows of an image."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self.figure = made = figure(
+            look, "Single trials", tools="box_zoom,reset", active_scroll=None
+        )
+        made.xaxis.axis_label = "time from the start of the segment (s)"
+        made.yaxis.axis_label = "sequences, in their order"
+        made.x_range.range_padding = made.y_range.range_padding = 0
+        self._mapper = LinearColorMapper(
+            palette=color_map(_DIVERGING, np.linspace(0, 1, 256)), low=-1, high=1,
+            nan_color="#999999",
+        )  # fmt: skip
+        self._source = ColumnDataSource({"image": [], "x": [], "dw": [], "dh": []}, name="trials")
+        made.image(
+            image="image", x="x", y=0, dw="dw", dh="dh", source=self._source,
+            color_mapper=self._mapper,
+        )  # fmt: skip
+        made.add_layout(
+            Span(location=0, dimension="height", line_color="black", line_dash="dashed")
+        )
+        self._marks = ColumnDataSource({"x": [], "width": [], "bottom": [], "top": [], "color": []})
+        made.quad(
+            left="x", right="width", bottom="bottom", top="top", color="color", source=self._marks
+        )
+        bar = ColorBar(
+            color_mapper=self._mapper, width=10, padding=2, label_standoff=4,
+            background_fill_color=look.background, major_label_text_color=look.text,
+            major_label_text_font_size="11px", bar_line_color=None,
+        )  # fmt: skip
+        made.add_layout(bar, "right")
+        self._words = words_inside(made, look)
+        self.say("choose an ROI: in the field, or by its number")
+
+    def say(self, words: str) -> None:
+        """Say why there is nothing to show."""
+        self._words.text = words
+        self._source.data = {"image": [], "x": [], "dw": [], "dh": []}
+        self._marks.data = {"x": [], "width": [], "bottom": [], "top": [], "color": []}
+        self.figure.title.text = "Single trials"
+
+    def show(self, trials: xr.Dataset, groups: Sequence[str]) -> None:
+        """Show the trials of the first ROI, the first sequence on top."""
+        traces = trials[n.DFF].isel({n.ROI: 0}).transpose(n.SEQUENCE, n.REL_TIME)
+        values, time = traces.values, traces[n.REL_TIME].values
+        if not values.size:
+            self.say("no such segments in this session")
+            return
+        self._words.text = ""
+        half = (time[-1] - time[0]) / max(1, 2 * (len(time) - 1)) or 0.5
+        left, width = time[0] - half, time[-1] - time[0] + 2 * half
+        finite = np.abs(values[np.isfinite(values)])
+        limit = float(np.percentile(finite, 99)) if finite.size else 1.0
+        self._mapper.update(low=-(limit or 1.0), high=limit or 1.0)
+        self._source.data = {
+            "image": [values[::-1].astype(np.float32)], "x": [left], "dw": [width],
+            "dh": [len(values)],
+        }  # fmt: skip
+        names = trials[GROUP].values
+        tops, bottoms = [], []
+        for group in groups:
+            rows = np.flatnonzero(names == group)
+            tops.append(len(values) - (rows[0] if rows.size else 0))
+            bottoms.append(len(values) - (rows[-1] + 1 if rows.size else 0))
+        self._marks.data = {
+            "x": [left - 0.02 * width] * len(groups), "width": [left] * len(groups),
+            "bottom": bottoms, "top": tops, "color": colors_of(self._look, len(groups)),
+        }  # fmt: skip
+        label = axis_label(trials[n.DFF].attrs)
+        self.figure.title.text = f"Single trials of ROI {int(traces[n.ROI])}: {label}"

@@ -1,0 +1,204 @@
+"""How figures look: light and dark, colours that all people can tell apart, words where empty."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import fill
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from bokeh.models import (
+    BoxAnnotation,
+    ColumnDataSource,
+    Label,
+    Legend,
+    Node,
+    Span,
+)
+from bokeh.plotting import figure as bokeh_figure
+
+from oscaxr.model import names as n
+from oscaxr.plot.axes import PALETTE, STIMULUS_COLORS
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Look:
+    """The colours of a page."""
+
+    background: str
+    text: str
+    faint: str
+    grid: str
+    line: str
+    groups: tuple[str, ...]
+    stimuli: Mapping[str, str]
+
+
+# The palette of the pictures; on black, lighter shades of its darker colours.
+LIGHT: Final = Look(
+    "#ffffff", "#222222", "#6b6b6b", "#e6e6e6", "#404040", PALETTE,
+    {**STIMULUS_COLORS, n.GRAYSCREEN: "#d9d9d9"},
+)  # fmt: skip
+DARK: Final = Look(
+    "#181818", "#e8e8e8", "#a6a6a6", "#34373c", "#cfcfcf",
+    ("#56B4E9", "#FF9240", "#2FC79A", "#E39AC0", "#9DB7FF", "#F0C000"),
+    {n.GABORS: "#1F9E78", n.VISFLOW: "#4A9CCB", n.GRAYSCREEN: "#4a4d52"},
+)  # fmt: skip
+MISSING: Final = "#999999"
+
+
+def look_of(is_dark: bool) -> Look:
+    """Return the colours of a dark or a light page."""
+    return DARK if is_dark else LIGHT
+
+
+def colors_of(look: Look, count: int) -> list[str]:
+    """Return the colours of so many groups."""
+    if count <= len(look.groups):
+        return list(look.groups[:count])
+    return color_map("cividis", np.linspace(0.15 if look is DARK else 0, 0.95, count))
+
+
+def color_map(name: str, places: Array) -> list[str]:
+    """Return the colours at places, 0 to 1, of a colour map."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(color) for color in colormaps[name](np.asarray(places))]
+
+
+def figure(look: Look, title: str, **options: Any) -> Any:
+    """Make an empty figure in the colours of the page."""
+    usual = {
+        "sizing_mode": "stretch_both",
+        "toolbar_location": None,
+        "tools": "pan,xwheel_zoom,box_zoom,reset",
+        "active_scroll": "xwheel_zoom",
+        "min_border": 4,
+        "title": title,
+        "output_backend": "canvas",
+    }
+    made = bokeh_figure(**{**usual, **options})
+    made.background_fill_color = made.border_fill_color = look.background
+    made.outline_line_color = None
+    made.title.text_color = look.text
+    made.title.text_font_size = "13px"
+    made.title.standoff = 4
+    for axis in made.axis:
+        axis.axis_label_text_color = axis.major_label_text_color = look.text
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font_size = "12px"
+        axis.major_label_text_font_size = "11px"
+        axis.axis_line_color = axis.major_tick_line_color = look.faint
+        axis.minor_tick_line_color = None
+        axis.axis_label_standoff = 4
+    made.yaxis.ticker.desired_num_ticks = 5
+    made.grid.grid_line_color = look.grid
+    made.xgrid.grid_line_color = None
+    return made
+
+
+def words_inside(made: Any, look: Look) -> Label:
+    """Return the words in the middle of a figure, to be filled where it has nothing to show."""
+    label = Label(
+        x=Node.frame.center, y=Node.frame.center, text="", text_align="center",
+        text_baseline="middle", text_color=look.faint, text_font_size="13px",
+    )  # fmt: skip
+    made.add_layout(label)
+    return label
+
+
+def style_legend(legend: Legend, look: Look) -> None:
+    """Give a legend the colours of the page."""
+    legend.background_fill_color = look.background
+    legend.background_fill_alpha = 0.0
+    legend.border_line_color = None
+    legend.label_text_color = look.text
+    legend.label_text_font_size = "12px"
+    legend.glyph_height = 12
+    legend.glyph_width = 18
+    legend.padding = legend.margin = 2
+    legend.spacing = 10
+    legend.ncols = 4
+
+
+class GroupLines:
+    """A figure of one line a group over the time from the event, with its error as a band."""
+
+    def __init__(self, look: Look, title: str, name: str) -> None:
+        self._look = look
+        self.figure = made = figure(look, title)
+        made.xaxis.axis_label = "time from the start of the segment (s)"
+        self._bands = ColumnDataSource({"xs": [], "ys": [], "color": []})
+        self._lines = ColumnDataSource({"xs": [], "ys": [], "color": [], "group": []}, name=name)
+        made.patches("xs", "ys", source=self._bands, color="color", alpha=0.25, line_width=0)
+        made.multi_line(
+            "xs", "ys", source=self._lines, color="color", line_width=2, legend_field="group"
+        )
+        style_legend(made.legend[0], look)
+        legend = made.legend[0]
+        made.center.remove(legend)
+        made.add_layout(legend, "above")
+        legend.orientation = "horizontal"
+        made.add_layout(
+            Span(location=0, dimension="height", line_color=look.faint, line_dash="dashed")
+        )
+        self.window = BoxAnnotation(
+            left=0, right=0, fill_color=look.faint, fill_alpha=0.12, line_width=0, visible=False
+        )
+        made.add_layout(self.window)
+        self._words = words_inside(made, look)
+
+    def say(self, words: str) -> None:
+        """Show words, and no lines."""
+        self._lines.data = {"xs": [], "ys": [], "color": [], "group": []}
+        self._bands.data = {"xs": [], "ys": [], "color": []}
+        self._words.text = fill(words, 50)
+
+    def show(
+        self, found: xr.Dataset, names: Sequence[str], prefix: str = "", *, label: str
+    ) -> None:
+        """Show the statistics of groups, (group, rel_time)."""
+        middle, low, high = edges(found, prefix)
+        time = middle[n.REL_TIME].values
+        shades = colors_of(self._look, len(names))
+        known = [k for k in range(len(names)) if np.isfinite(middle.values[k]).any()]
+        self._lines.data = {
+            "xs": [time] * len(known),
+            "ys": [middle.values[k] for k in known],
+            "color": [shades[k] for k in known],
+            "group": [names[k] for k in known],
+        }
+        whole = [k for k in known if np.isfinite(low.values[k]).all()]
+        self._bands.data = {
+            "xs": [np.concatenate([time, time[::-1]])] * len(whole),
+            "ys": [np.concatenate([low.values[k], high.values[k][::-1]]) for k in whole],
+            "color": [shades[k] for k in whole],
+        }
+        self.figure.yaxis.axis_label = label
+        self._words.text = "" if known else "no such segments in this session"
+
+
+def edges(found: xr.Dataset, prefix: str) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    """Return the middle of a statistic, and the edges of its error."""
+    start = f"{prefix}_" if prefix else ""
+    middle = found[start + ("mean" if f"{start}mean" in found else "median")]
+    if f"{start}q25" in found:
+        return middle, found[f"{start}q25"], found[f"{start}q75"]
+    error = next(found[start + one] for one in ("sem", "std", "mad") if start + one in found)
+    return middle, middle - error, middle + error
+
+
+__all__ = [
+    "GroupLines",
+    "Look",
+    "color_map",
+    "colors_of",
+    "edges",
+    "figure",
+    "look_of",
+    "words_inside",
+]

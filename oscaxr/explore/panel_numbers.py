@@ -1,0 +1,156 @@
+"""The numbers of each panel for a view of a session, found again where they were asked before."""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import xarray as xr
+
+from oscaxr.errors import CriterionError, TrackingError
+from oscaxr.explore import numbers
+from oscaxr.explore.numbers import GROUP, Report, nothing_to_report
+from oscaxr.explore.opened import Opened, Shelf
+from oscaxr.explore.view import Criteria, View
+from oscaxr.model import names as n
+
+
+def _key(criteria: Criteria) -> str:
+    return json.dumps(dict(criteria), sort_keys=True)
+
+
+def group_means(opened: Opened, view: View, report: Report = nothing_to_report) -> xr.Dataset:
+    """Return the mean response of each ROI to each group, (group, roi, rel_time)."""
+    parts = {
+        name: opened.kept.of(
+            ("means", _key(criteria), view.windows_key()),
+            partial(numbers.roi_means, opened.ds, criteria, view, report),
+        )
+        for name, criteria in view.groups(opened.ds).items()
+    }
+    return numbers.grouped(parts)
+
+
+def _mean_responses(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    return numbers.mean_responses(group_means(opened, view, report), view)
+
+
+def _heat_maps(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    return numbers.heat_maps(group_means(opened, view, report), view)
+
+
+def _behaviour(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    parts = {
+        name: opened.kept.of(
+            ("behaviour", _key(criteria), view.windows_key(), view.error),
+            partial(numbers.behaviour, opened.ds, criteria, view),
+        )
+        for name, criteria in view.groups(opened.ds).items()
+    }
+    return numbers.grouped(parts)
+
+
+def _trials(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    _require_rois(view)
+    groups = view.groups(opened.ds)
+    key = ("trials", json.dumps(groups), view.windows_key(), view.rois)
+    return opened.kept.of(key, lambda: numbers.trials(opened.ds, groups, view))
+
+
+def _field(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    ds = opened.ds
+    if view.number == "usi":
+        stimulus = numbers.stimulus_of(view)
+        return opened.kept.of(("usi", stimulus), lambda: numbers.roi_usi(ds, view).load())
+    if view.number == "snr":
+        return opened.kept.of("snr", lambda: numbers.roi_snr(ds).load())
+    if view.number in ("area", "tracking"):
+        name = {"area": "area_px", "tracking": n.TRACKING_ID}[view.number]
+        return ds[name].rename(view.number).to_dataset()
+    strengths = numbers.strength(group_means(opened, view, report), view)["response"]
+    value = strengths.isel({GROUP: -1})
+    if view.number == "difference":
+        value = value - strengths.isel({GROUP: 0})
+    return value.rename(view.number).to_dataset()
+
+
+def _population(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    return opened.kept.of("population", lambda: numbers.population(opened.ds, report).load())
+
+
+def roi_trace(opened: Opened, roi: int) -> xr.DataArray:
+    """Return the trace of one ROI over the whole session."""
+    return opened.kept.of(("trace", roi), lambda: opened.ds[n.DFF].sel({n.ROI: roi}).load())
+
+
+def _running(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    return opened.ds[[n.RUN_VELOCITY]]
+
+
+def _pupil(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    return opened.ds[[n.PUPIL_DIAMETER]]
+
+
+def _roi_traces(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    _require_rois(view)
+    return opened.ds[[n.DFF]].sel({n.ROI: list(view.rois)})
+
+
+def _require_rois(view: View) -> None:
+    if not view.rois:
+        raise CriterionError("choose an ROI: in the field, or by its number")
+
+
+_MAKERS: Final[Mapping[str, Callable[[Opened, View, Report], xr.Dataset]]] = {
+    "running": _running,
+    "pupil": _pupil,
+    "roi_traces": _roi_traces,
+    "population": _population,
+    "mean_responses": _mean_responses,
+    "heat_maps": _heat_maps,
+    "trials": _trials,
+    "behaviour": _behaviour,
+    "field": _field,
+}
+
+
+def numbers_of(
+    panel: str, shelf: Shelf, opened: Opened, view: View, report: Report = nothing_to_report
+) -> xr.Dataset:
+    """Return the numbers that a panel shows."""
+    if panel == "days":
+        return _days(shelf, opened, view, report)
+    return _MAKERS[panel](opened, view, report)
+
+
+def _days(shelf: Shelf, opened: Opened, view: View, report: Report) -> xr.Dataset:
+    keys = shelf.of_mouse(opened.key)
+    if len(keys) < 2:
+        raise TrackingError(
+            "only one session of this mouse is here: give the folder of all its sessions"
+        )
+    criteria = view.second if view.compare == "two" else view.first
+    key = ("day", _key(criteria), view.windows_key(), numbers.stimulus_of(view))
+    parts = []
+    for done, one in enumerate(keys):
+        report(done, len(keys))
+        parts.append(_day(shelf, opened, one, view, key))
+    return numbers.days(parts)
+
+
+def _day(shelf: Shelf, opened: Opened, key: str, view: View, what: Any) -> xr.Dataset:
+    """Return one session's part, kept with the session that is looked at."""
+
+    def make() -> xr.Dataset:
+        if key == opened.key:
+            return numbers.day(opened.ds, view).load()
+        other = shelf.take(key)
+        try:
+            return numbers.day(other.ds, view).load()
+        finally:
+            shelf.give_back(other)
+
+    return opened.kept.of((*what, key), make)
+
+
+__all__ = ["group_means", "numbers_of", "roi_trace"]

@@ -1,0 +1,140 @@
+"""The server of pages: on this computer alone, a page of its own for each browser tab."""
+
+import socket
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+from urllib.parse import urlencode
+
+import panel as pn
+from panel import theme
+from tornado.ioloop import IOLoop
+
+from oscaxr.errors import CriterionError
+from oscaxr.explore.application import CSS
+from oscaxr.explore.background import Background
+from oscaxr.explore.opened import Shelf
+from oscaxr.explore.session_choice import SessionChoice
+from oscaxr.explore.takeaway import small_button
+from oscaxr.explore.view import View, read_query
+
+ADDRESS: Final = "127.0.0.1"
+_LIFETIME_MS: Final = 4000
+
+
+def free_port() -> int:
+    """Return a port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        return int(probe.getsockname()[1])
+
+
+def server_of(shelf: Shelf, port: int | None = None) -> tuple[Any, str]:
+    """Make the server, not started yet, and the address of its page."""
+    port = port or free_port()
+    server = pn.io.server.get_server(
+        {"/": lambda: page_of(shelf)},
+        port=port,
+        address=ADDRESS,
+        websocket_origin=[f"{ADDRESS}:{port}", f"localhost:{port}"],
+        title="oscaxr explore",
+        show=False,
+        start=False,
+        # A tab that is closed lets its session go soon.
+        unused_session_lifetime_milliseconds=_LIFETIME_MS,
+        check_unused_sessions_milliseconds=_LIFETIME_MS // 2,
+    )
+    return server, f"http://{ADDRESS}:{port}/"
+
+
+class Fast(theme.Fast):  # type: ignore[misc]  # Panel is not typed
+    """The design of the page without its font, which would come from the outside."""
+
+    # Of the same name: Panel finds the scripts of a design by it.
+    _resources: ClassVar = {
+        kind: what for kind, what in theme.Fast._resources.items() if kind != "font"
+    }
+
+
+def page_of(shelf: Shelf) -> Any:
+    """Make the page of one connection."""
+    view, problem = _asked_view(shelf)
+    document, location = pn.state.curdoc, pn.state.location
+
+    deliver = delivery(document)
+
+    def tell_link(view: View) -> None:
+        if location is not None:
+            location.search = f"?{view.query()}"
+
+    template = pn.template.FastListTemplate(
+        title="oscaxr explore",
+        design=Fast,
+        theme="dark" if view.is_dark else "default",
+        theme_toggle=False,
+        main_layout=None,
+        sidebar_width=330,
+        raw_css=[CSS],
+        header_background="#1f3a5f",
+        font="sans-serif",
+    )
+    choice = SessionChoice(
+        shelf,
+        lambda: Background(deliver),
+        told=tell_link,
+        later=lambda act, wait: document.add_timeout_callback(act, wait),
+    )
+    shade = small_button("Light" if view.is_dark else "Dark", width=56, align="end")
+    shade.js_on_click(code=_OTHER_SHADE.replace("SHADE", "light" if view.is_dark else "dark"))
+    top = pn.Row(choice.select, shade, margin=0)
+    template.sidebar.append(pn.Column(top, choice.beside, margin=0))
+    template.header.append(choice.above)
+    template.main.append(choice.middle)
+    choice.open(view, problem)
+    pn.state.on_session_destroyed(lambda context: choice.close())
+    return template
+
+
+def delivery(document: Any) -> Callable[[Callable[[], None]], None]:
+    """Return what runs functions where a document may be changed; any thread may call it."""
+    loop = IOLoop.current()
+
+    def together(act: Callable[[], None]) -> None:
+        # All changes of an act in one message: each by itself would be drawn. Not by Panel's
+        # `hold`: until the page says that it is drawn, that drops them, though the page may have
+        # fetched the document already.
+        document.hold("combine")
+        try:
+            act()
+        finally:
+            document.unhold()
+
+    def deliver(act: Callable[[], None]) -> None:
+        # The document is asked in the loop's own thread: what another thread adds while changes
+        # are held back may get lost with the end of the hold, and is never run.
+        loop.add_callback(document.add_next_tick_callback, lambda: together(act))
+
+    return deliver
+
+
+def _asked_view(shelf: Shelf) -> tuple[View, str]:
+    """Return the view that the address asks for, and what is wrong with the address."""
+    query = urlencode(
+        [
+            (name, value.decode(errors="replace"))
+            for name, values in pn.state.session_args.items()
+            for value in values
+        ]
+    )
+    try:
+        view, problem = read_query(query), ""
+    except CriterionError as error:
+        view, problem = View(), str(error)
+    return view if view.session else view.changed(session=next(iter(shelf.sources))), problem
+
+
+# The link of the page as it is now, with the other shade.
+_OTHER_SHADE: Final = """
+const link = new URL(window.location);
+link.searchParams.set("shade", "SHADE");
+window.location = link;
+"""

@@ -1,0 +1,189 @@
+"""One time axis: what was shown, running, pupil, population dF/F and the chosen ROIs."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from bokeh.models import ColumnDataSource, FixedTicker, Range1d
+
+from oscaxr.explore.looks import Array, Look, colors_of, figure, style_legend, words_inside
+from oscaxr.model import names as n
+from oscaxr.model.schema import SESSION
+from oscaxr.plot.axes import axis_label
+
+# Of each part of a trace that falls on one or two pixels, the least and the greatest value are
+# drawn, so that no peak is lost.
+_PARTS: Final = 1200
+_ROWS: Final = {n.RUN_VELOCITY: n.STIM_TIME, n.PUPIL_DIAMETER: n.TIME}
+_MEAN: Final = "mean_dff"
+_LEFT: Final = 78
+
+
+def decimated(x: Array, y: Array, low: float, high: float, parts: int = _PARTS) -> tuple[Any, Any]:
+    """Return a trace within a range, each of so many parts as its least and greatest value.
+
+    Values that are missing are left out; a part without any is a gap.
+    """
+    first = max(0, int(np.searchsorted(x, low)) - 1)
+    last = min(len(x), int(np.searchsorted(x, high, side="right")) + 1)
+    x, y = x[first:last], y[first:last]
+    if len(x) <= 2 * parts:
+        return x, y
+    # Parts begin at whole multiples of their length, so that they stay the same while panning.
+    step = -(-len(x) // parts)
+    starts = np.arange(-first % step or 0, len(x), step)
+    starts = starts if starts[0] == 0 else np.concatenate([[0], starts])
+    lowest, highest = np.fmin.reduceat(y, starts), np.fmax.reduceat(y, starts)
+    ends = np.append(starts[1:], len(x)) - 1
+    places = (x[starts] + x[ends]) / 2
+    return np.repeat(places, 2), np.stack([lowest, highest], axis=1).ravel()
+
+
+class Timeline:
+    """The figures of a session's time axis, one above the other."""
+
+    def __init__(self, look: Look, ds: xr.Dataset) -> None:
+        self._look = look
+        self._traces: dict[str, tuple[Array, Array]] = {}
+        self._rois: dict[int, Array] = {}
+        self._minutes = ds[n.TIME].values / 60
+        edges = [ds[name].values[[0, -1]] / 60 for name in (n.TIME, n.STIM_TIME) if ds.sizes[name]]
+        low, high = (float(np.min(edges)), float(np.max(edges))) if edges else (0.0, 1.0)
+        # A little more on both sides, so that lines at the ends are seen.
+        margin = (high - low) * 0.005
+        self.range = Range1d(
+            low - margin, high + margin, bounds=(low - margin, high + margin), name="time_range"
+        )
+        self._sources: dict[str, ColumnDataSource] = {}
+        self._words: dict[str, Any] = {}
+        self.figures = [self._stimulus(ds)]
+        for name, clock in _ROWS.items():
+            self._row(name, axis_label(ds[name].attrs, name) if name in ds else name)
+            if name in ds:
+                self._traces[name] = (ds[clock].values / 60, ds[name].values)
+            else:
+                self._words[name].text = f"this session has no {SESSION[name].long_name}"
+        self._row(_MEAN, "mean dF/F")
+        self._words[_MEAN].text = "reading the whole recording ..."
+        self.figures.append(self._roi_row())
+        self.redraw()
+
+    def _figure(self, label: str, height: int, **options: Any) -> Any:
+        usual = {"x_range": self.range, "height": height, "min_height": height}
+        usual |= {"sizing_mode": "stretch_width", "tools": "xpan,xwheel_zoom,xbox_zoom,reset"}
+        made = figure(self._look, "", **{**usual, "active_drag": "xpan", **options})
+        made.title.visible = False
+        made.yaxis.axis_label = label
+        made.yaxis.axis_label_text_font_size = "11px"
+        made.xaxis.visible = False
+        made.min_border_left = _LEFT
+        # The same for all, so that their time axes lie above each other.
+        made.yaxis.fixed_location = None
+        made.yaxis.ticker.desired_num_ticks = 3
+        return made
+
+    def _row(self, name: str, label: str) -> None:
+        made = self._figure(label.replace(" (", "\n("), 100)
+        self._sources[name] = ColumnDataSource({"x": [], "y": []}, name=f"trace {name}")
+        made.line("x", "y", source=self._sources[name], color=self._look.line, line_width=1)
+        self._words[name] = words_inside(made, self._look)
+        self.figures.append(made)
+
+    def _stimulus(self, ds: xr.Dataset) -> Any:
+        made = self._figure("stimulus", 76, y_range=(0, 1))
+        made.yaxis.ticker = FixedTicker(ticks=[])
+        made.ygrid.grid_line_color = None
+        kinds, starts, stops = (
+            ds[name].values for name in ("stimulus_type", "start_time", "stop_time")
+        )
+        for kind, color in self._look.stimuli.items():
+            left, right = _joined(starts, stops, kinds == kind)
+            made.quad(
+                left=left / 60, right=right / 60, bottom=0, top=1, color=color, legend_label=kind
+            )
+        left, right = _joined(starts, stops, ds["unexpected"].values == 1)
+        made.quad(
+            left=left / 60, right=right / 60, bottom=0, top=0.45, fill_color=self._look.text,
+            line_color=self._look.text, legend_label="unexpected",
+        )  # fmt: skip
+        (legend,) = made.legend
+        style_legend(legend, self._look)
+        made.center.remove(legend)
+        made.add_layout(legend, "above")
+        legend.orientation = "horizontal"
+        return made
+
+    def _roi_row(self) -> Any:
+        made = self._figure("dF/F of ROIs", 200, sizing_mode="stretch_both")
+        self._roi_source = ColumnDataSource({"xs": [], "ys": [], "color": []}, name="roi_traces")
+        made.multi_line("xs", "ys", source=self._roi_source, color="color", line_width=1)
+        self._roi_words = words_inside(made, self._look)
+        self._roi_words.text = "choose ROIs: in the field, or by their numbers"
+        made.xaxis.visible = True
+        made.xaxis.axis_label = "time in the session (min)"
+        self._roi_axis = made.yaxis[0]
+        return made
+
+    def on_zoom(self, act: Callable[[], None]) -> None:
+        """Have a function called when the visible range changes."""
+        self.range.on_change("start", lambda attr, old, new: act())
+        self.range.on_change("end", lambda attr, old, new: act())
+
+    def show_population(self, mean: xr.DataArray) -> None:
+        """Show the mean of all ROIs."""
+        self._traces[_MEAN] = (self._minutes, mean.values)
+        self._words[_MEAN].text = ""
+        self.redraw()
+
+    def say_population(self, words: str) -> None:
+        """Say how far the mean of all ROIs has come, or why there is none."""
+        self._words[_MEAN].text = words
+
+    def show_rois(self, traces: dict[int, Array]) -> None:
+        """Show the traces of the chosen ROIs, one above the other."""
+        self._rois = traces
+        self._roi_words.text = "" if traces else "choose ROIs: in the field, or by their numbers"
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw what is visible of all traces."""
+        low, high = self.range.start, self.range.end
+        for name, (x, y) in self._traces.items():
+            shown = decimated(x, y, low, high)
+            self._sources[name].data = dict(zip(("x", "y"), shown, strict=True))
+        pairs = [decimated(self._minutes, y, low, high) for y in self._rois.values()]
+        spans = [_span(y) for y in self._rois.values()]
+        gap = max(spans, default=1.0) or 1.0
+        # The first on top.
+        levels = [(len(pairs) - 1 - k) * gap for k in range(len(pairs))]
+        self._roi_source.data = {
+            "xs": [x for x, _ in pairs],
+            "ys": [y + level for (_, y), level in zip(pairs, levels, strict=True)],
+            "color": colors_of(self._look, len(pairs)),
+        }
+        ticks = levels if len(levels) > 1 else []
+        if ticks:
+            self._roi_axis.ticker = FixedTicker(ticks=ticks)
+            self._roi_axis.major_label_overrides = {
+                level: f"ROI {roi}" for level, roi in zip(ticks, self._rois, strict=True)
+            }
+        self._roi_axis.axis_label = (
+            f"dF/F, {gap:.2g} between ROIs" if ticks else _label_of_one(list(self._rois))
+        )
+
+
+def _label_of_one(rois: list[int]) -> str:
+    return f"dF/F of ROI {rois[0]}" if rois else "dF/F of ROIs"
+
+
+def _span(y: Array) -> float:
+    known = y[np.isfinite(y)]
+    low, high = np.percentile(known, (0.5, 99.9)) if known.size else (0.0, 1.0)
+    return float(high - low)
+
+
+def _joined(starts: Array, stops: Array, chosen: Array) -> tuple[Array, Array]:
+    """Join consecutive segments, so that thousands of them make a few bars."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(int)))
+    return starts[edges[::2]], stops[edges[1::2] - 1]

@@ -1,0 +1,177 @@
+"""Pages of odd sessions, without a browser: what there is, is shown; what is not, is said."""
+
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import oscaxr as ox
+
+pytest.importorskip("panel")
+
+from oscaxr.errors import OscaxrWarning
+from oscaxr.explore.application import Page
+from oscaxr.explore.background import Background
+from oscaxr.explore.field_view import Field
+from oscaxr.explore.opened import shelf_of
+from oscaxr.explore.view import View
+
+
+def page_of(what, tab, matches=None, **view):
+    shelf = shelf_of(what, matches=matches)
+    opened = shelf.take(next(iter(shelf.sources)))
+    at_once = Background(lambda act: act(), at_once=True)
+    page = Page(shelf, opened, View(session=opened.key, tab=tab, **view), at_once)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OscaxrWarning)
+        page.refresh()
+    return page
+
+
+def problem(page):
+    return page.controls.problem.object if page.controls.problem.visible else ""
+
+
+@pytest.fixture(scope="module")
+def session():
+    return ox.sample.session(n_rois=5, n_tracked=2, scale=0.05)
+
+
+FIRST = {"pupil": "session", "masks": "field", "tracking": "code", "all ROIs but one": "responses"}
+
+
+@pytest.mark.parametrize(
+    ("tab", "lacking"),
+    [
+        pytest.param(tab, lacking, marks=[pytest.mark.slow] * (FIRST.get(lacking) != tab))
+        for tab in ("session", "responses", "field", "code")
+        for lacking in ("nothing", *FIRST)
+    ],
+)
+def test_what_a_session_lacks_is_said(session, tab, lacking):
+    ds = session
+    if lacking == "pupil":
+        ds = ds.drop_vars([name for name in ds if str(name).startswith("pupil")])
+    elif lacking == "masks":
+        ds = ds.drop_vars(["roi_mask", "max_projection"])
+    elif lacking == "tracking":
+        ds = ds.assign_coords(tracking_id=("roi", np.full(5, -1)))
+    elif lacking == "all ROIs but one":
+        ds = ds.isel(roi=[2])
+    page = page_of(ds, tab, rois=(2,))
+    assert problem(page) == ""
+    if lacking == "pupil" and tab == "session":
+        assert "no pupil diameter" in page.timeline._words["pupil_diameter"].text
+    if lacking == "pupil" and tab == "responses":
+        assert "no pupil diameter" in page.responses.behaviour["pupil_diameter"]._words.text
+    if lacking == "masks" and tab == "field":
+        assert "no ROI masks" in page.field_tab.field._words.text
+    if lacking == "all ROIs but one" and tab == "responses":
+        assert "one ROI" in page.responses.mean.figure.title.text
+
+
+def test_an_empty_selection_is_said(session):
+    nothing = {"stimulus": "gabors", "gabor_frame": ["U"], "unexpected": [0.0]}
+    page = page_of(session, "responses", first=nothing, rois=(1,))
+    assert problem(page) == ""
+    assert page.responses.mean._lines.data["group"] == ["second (n = 4)"]
+    assert page.responses.maps[0]._words.text == "no such segments"
+    page = page_of(session, "responses", compare="one", first=nothing, rois=(1,))
+    assert "no such segments" in page.responses.mean._words.text
+    assert "no such segments" in page.responses.trials._words.text
+
+
+@pytest.mark.parametrize(
+    ("compare", "by", "groups"),
+    [("one", "gabor_kappa", 1), ("split", "gabor_mean_orientation", 4)],
+)
+def test_one_selection_and_one_that_is_split(session, compare, by, groups):
+    page = page_of(session, "responses", compare=compare, by=by, first={"gabor_frame": ["A"]})
+    assert problem(page) == ""
+    assert len(page.responses.maps) == groups
+    assert len(page.responses.mean._lines.data["group"]) == groups
+
+
+def test_days_need_several_sessions(session):
+    page = page_of(session, "days")
+    assert "only one session" in problem(page)
+
+
+def test_days_of_a_folder(explored_folder):
+    page = page_of(explored_folder, "days", rois=(1,))
+    assert problem(page) == ""
+    assert list(page.days.usi._mean.data["x"]) == [1, 2, 3]
+    page.shelf.close()
+
+
+@pytest.mark.parametrize("number", ["usi", "tracking"])
+def test_every_number_colours_the_field(session, number):
+    page = page_of(session, "field", number=number)
+    assert problem(page) == ""
+    colors = page.field_tab.field._source.data["color"]
+    assert len(colors) == 5
+    assert len(set(colors)) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["original", "zarr", "nc"])
+def test_other_forms(form, session, original_folders, tmp_path):
+    what = original_folders["soma"]
+    if form != "original":
+        what = tmp_path / f"session.{form}"
+        ox.save(session, what)
+    page = page_of(what, "responses")
+    assert problem(page) == ""
+    assert len(page.responses.mean._lines.data["group"]) == 2
+    page.shelf.close()
+
+
+def test_widgets_say_what_the_view_says(session):
+    page = page_of(session, "responses")
+    page.controls.second.choices["gabor_kappa"].value = [16.0]
+    assert page.view.second["gabor_kappa"] == [16.0]
+    page.controls.compare.value = "split"
+    page.controls.by.value = "gabor_kappa"
+    assert (page.view.compare, page.view.by) == ("split", "gabor_kappa")
+    page.controls.rois.value = "1, 3"
+    assert page.view.rois == (1, 3)
+    page.controls.rois.value = "one"
+    assert "numbers" in problem(page)
+    page.controls.pre.value = 99.0
+    page.controls.rois.value = "1"
+    assert "window" in problem(page)
+    page.controls.first.stimulus.value = "visflow"
+    assert not page.controls.first.choices["gabor_frame"].visible
+    assert "gabor_frame" not in page.view.first
+
+
+def test_counts_are_those_of_explain(session):
+    page = page_of(session, "responses", second={"stimulus": "gabors", "gabor_frame": ["U"]})
+    _, explanation = ox.select_segments(session, stimulus="gabors", gabor_frame="U", explain=True)
+    shown = page.controls.second.counts.object
+    for step in explanation:
+        assert f"<td>{step.left:,}</td>" in shown
+
+
+def test_masks_of_other_days_are_registered(explored_folder, monkeypatch):
+    page = page_of(explored_folder, "field", others=True)
+    assert "matching file" in problem(page)
+    page.shelf.close()
+    shift = np.array([[1, 0, 2.0], [0, 1, -1], [0, 0, 1]])
+    matched = xr.Dataset(
+        {"matrix": (("source_session", "matrix_row", "matrix_column"), [shift, np.eye(3)])},
+        coords={
+            "source_session": [2, 3],
+            "source_session_id": ("source_session", [900000002, 900000003]),
+            "session": 1, "session_id": 900000001,
+        },
+    )  # fmt: skip
+    read = {"matches.json": matched}.get
+    monkeypatch.setattr(sys.modules[Field.__module__], "read_matches", read)
+    page = page_of(explored_folder, "field", matches="matches.json", others=True)
+    assert problem(page) == ""
+    shown = page.field_tab.field._others.data["session"]
+    assert [shown.count(f"session {number}") for number in (2, 3)] == [11, 10]
+    page.shelf.close()

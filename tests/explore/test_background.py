@@ -1,0 +1,59 @@
+"""Work beside the page: the newest request wins, and nothing is kept without bound."""
+
+import threading
+
+import numpy as np
+import pytest
+import xarray as xr
+
+pytest.importorskip("panel")
+
+from oscaxr.explore.background import Background, Kept
+
+
+def test_the_newest_request_wins():
+    go_on, events = threading.Event(), []
+    finished = threading.Event()
+    background = Background(lambda act: act())
+
+    def slow(report):
+        go_on.wait(10)
+        report(1, 2)
+        events.append("went on")
+
+    def done(found):
+        events.append(found)
+        finished.set()
+
+    failed = events.append
+    background.ask("panel", slow, lambda found: events.append("old"), failed, lambda *_: None)
+    background.ask("panel", lambda report: "new", done, failed, lambda *_: None)
+    assert finished.wait(10)
+    go_on.set()
+    other = threading.Event()
+    background.ask("other", lambda report: 1, lambda _: other.set(), failed, lambda *_: None)
+    assert other.wait(10)
+    assert events == ["new"]
+    assert not background.busy
+
+
+def test_an_error_is_handed_over():
+    heard = []
+    background = Background(lambda act: act(), at_once=True)
+    background.ask("p", lambda report: 1 / 0, heard.append, heard.append, lambda *_: None)
+    assert isinstance(heard[0], ZeroDivisionError)
+    assert not background.busy
+
+
+def test_those_not_asked_for_longest_go():
+    kept = Kept(most_bytes=2000)
+    made = []
+
+    def make(key):
+        made.append(key)
+        return xr.Dataset({"a": ("x", np.zeros(100))})
+
+    for key in (1, 2, 1, 3, 1, 2):
+        kept.of(key, lambda key=key: make(key))
+    assert made == [1, 2, 3, 2]
+    assert kept.nbytes <= 2000

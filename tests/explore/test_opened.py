@@ -1,0 +1,86 @@
+"""The sessions there are: each opened once, shared, and closed when nobody needs it."""
+
+import shutil
+import warnings
+
+import pytest
+
+import oscaxr as ox
+from oscaxr.errors import FormatError, SessionNotFoundError
+from oscaxr.explore.opened import shelf_of
+
+
+@pytest.fixture
+def shelf(explored_folder):
+    shelf = shelf_of(explored_folder)
+    yield shelf
+    shelf.close()
+
+
+def test_a_folder_lists_its_sessions(shelf, explored_folder):
+    assert list(shelf.sources) == ["900000001", "900000002", "900000003"]
+    assert shelf.of_mouse("900000002") == list(shelf.sources)
+    names = {"ox": ox}
+    exec(f"ds = {shelf.sources['900000002'].code}", names)
+    assert int(names["ds"].session_id) == 900000002
+    names["ds"].close()
+
+
+def test_sessions_are_shared_and_closed(shelf, explored_folder, open_files):
+    first, again = shelf.take("900000001"), shelf.take("900000001")
+    assert first is again
+    shelf.give_back(first)
+    assert first.ds.dff[0].load().size
+    shelf.give_back(again)
+    for key in [*shelf.sources] * 3:
+        opened = shelf.take(key)
+        opened.ds.run_velocity[:5].load()
+        shelf.give_back(opened)
+        assert shelf.n_open == 1
+    assert len(open_files(explored_folder)) <= 1
+    shelf.close()
+    assert open_files(explored_folder) == []
+
+
+def test_a_damaged_session_leaves_the_others_usable(explored_folder, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(explored_folder, folder)
+    bad = next(folder.rglob("*900000002*.nwb"))
+    bad.write_bytes(bad.read_bytes()[:5000])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shelf = shelf_of(folder)
+    opened = shelf.take("900000001")
+    shelf.give_back(opened)
+    if "900000002" in shelf.sources:
+        with pytest.raises(FormatError):
+            shelf.take("900000002")
+    else:
+        assert any("900000002" in note for note in shelf.notes)
+    shelf.close()
+
+
+def test_a_path_a_dataset_and_a_tree(explored_folder, memory_session):
+    path = next(explored_folder.rglob("*.nwb"))
+    assert [s.label for s in shelf_of(path).sources.values()] == [path.name]
+    assert shelf_of(path).sources["1"].code == f'ox.open_session("{path}")'
+    (source,) = shelf_of(memory_session).sources.values()
+    assert "900000001" in source.label
+    with pytest.raises(SessionNotFoundError):
+        shelf_of(explored_folder).take("/etc/passwd")
+
+
+def test_a_folder_without_sessions_is_said(tmp_path):
+    with pytest.raises(SessionNotFoundError, match="no sessions below"):
+        shelf_of(tmp_path)
+
+
+def test_secrets_of_servers_stay_out_of_the_code():
+    shelf = shelf_of(
+        "https://user:secret@example.org/a.nwb?token=abc",
+        storage_options={"headers": {"Authorization": "token 123"}},
+    )
+    (source,) = shelf.sources.values()
+    assert "secret" not in source.code + source.label
+    assert "123" not in source.code
+    assert "abc" not in source.code + source.label

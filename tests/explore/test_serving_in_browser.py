@@ -1,0 +1,199 @@
+"""The served page, in a real browser: it loads, reacts, and asks nothing of the outside."""
+
+import gc
+import http.client
+import re
+import shutil
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+
+import oscaxr as ox
+from explored_page import click_roi, data, wait_for_data
+
+pytestmark = [pytest.mark.browser]
+
+FIGURE = ".bk-Figure"
+NO_WORDS = """
+start => Bokeh.documents.every(one => [...one._all_models.values()].every(
+    model => model.type !== "Label" || !model.text.startsWith(start)))
+"""
+
+
+def is_inside(url, served):
+    own = served.address.removeprefix("http://")
+    return url.startswith((f"http://{own}", f"ws://{own}", "data:", "blob:"))
+
+
+def test_every_tab_shows_its_figures(served, page):
+    page.goto(f"{served.address}?rois=1,2")
+    page.wait_for_selector(FIGURE, timeout=30_000)
+    for tab in ("Responses", "Field", "Days", "Code", "Session"):
+        page.get_by_text(tab, exact=True).click()
+        page.wait_for_selector(".oscaxr-code" if tab == "Code" else FIGURE, timeout=20_000)
+        if tab != "Session":
+            assert f"tab={tab.lower()}" in page.url
+        if tab == "Days":
+            assert list(wait_for_data(page, "days_usi", "x")["x"]) == [1, 2, 3]
+            page.wait_for_function(NO_WORDS, arg="comparing", timeout=5_000)
+    assert page.wrong == []
+    assert [url for url in page.asked if not is_inside(url, served)] == []
+
+
+def expected_means(folder, **second):
+    with ox.open_session(900000001, datadir=folder) as ds:
+        groups = [
+            ds.osca.select(stimulus="gabors", gabor_frame="D"),
+            ds.osca.select(stimulus="gabors", gabor_frame="U", **second),
+        ]
+        windows = [ds.osca.sequences("dff", one, pre=1, post=1) for one in groups]
+        return [ox.stats(one, ("sequence", "roi"))["mean"].values for one in windows]
+
+
+def test_the_numbers_are_the_library_s_and_criteria_change_them(served, page, explored_folder):
+    page.goto(f"{served.address}?tab=responses")
+    shown = wait_for_data(page, "mean_responses")
+    np.testing.assert_allclose(shown["ys"], expected_means(explored_folder))
+    # The second selection's, of the two that there are.
+    page.get_by_role("button", name="16", exact=True).nth(1).click()
+    page.wait_for_url(re.compile("second.gabor_kappa=16"))
+    page.wait_for_timeout(600)
+    shown = data(page, "mean_responses")
+    np.testing.assert_allclose(shown["ys"], expected_means(explored_folder, gabor_kappa=16))
+    assert page.wrong == []
+
+
+def test_a_click_on_an_roi_chooses_it(served, page, explored_folder):
+    page.goto(f"{served.address}?tab=field")
+    wait_for_data(page, "field", "roi")
+    page.wait_for_timeout(500)
+    click_roi(page, 4)
+    shown = wait_for_data(page, "roi_mean")
+    with ox.open_session(900000001, datadir=explored_folder) as ds:
+        windows = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=1, post=1)
+        np.testing.assert_allclose(shown["ys"][1], windows.sel(roi=4).mean("sequence").values)
+        trace = wait_for_data(page, "roi_traces")
+        assert np.nanmax(trace["ys"][0]) == pytest.approx(float(ds.dff.sel(roi=4).max()))
+    assert "rois=4" in page.url
+
+
+@pytest.mark.slow
+def test_the_copied_code_runs(served, page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{served.address}?tab=code")
+    page.wait_for_selector(".oscaxr-code", timeout=20_000)
+    page.get_by_role("button", name="Copy").nth(3).click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    names = {}
+    exec(copied, names)
+    assert names["numbers"].sizes["group"] == 2
+
+
+@pytest.mark.slow
+def test_two_tabs_are_two_views(served, browser, page):
+    page.goto(f"{served.address}?tab=responses")
+    other = browser.new_page()
+    other.goto(f"{served.address}?tab=responses&pre=0.5")
+    first, second = wait_for_data(page, "mean_responses"), wait_for_data(other, "mean_responses")
+    assert len(second["xs"][0]) < len(first["xs"][0])
+    other.close()
+
+
+@pytest.mark.slow
+def test_an_odd_link_says_what_is_wrong_with_it(served, page):
+    page.goto(f"{served.address}?tab=cellar&first.colour=red")
+    page.get_by_role("alert").wait_for(timeout=20_000)
+    said = page.get_by_role("alert").inner_text()
+    assert "cellar" in said
+    assert "colour" in said
+
+
+@pytest.mark.slow
+def test_a_session_that_is_not_here_is_named_and_the_others_are_usable(served, page):
+    page.goto(f"{served.address}?session=12345")
+    page.get_by_text("12345 cannot be shown").wait_for(timeout=20_000)
+    assert "Traceback" not in page.content()
+    page.get_by_role("combobox").first.select_option(index=1)
+    page.wait_for_selector(FIGURE, timeout=20_000)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../../etc/passwd",
+        "static/../../../../../../etc/passwd",
+        "static/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+        "components/../../../../etc/passwd",
+        "components/os/path/%2fetc%2fpasswd",
+        "static/extensions/panel/%2fetc%2fpasswd",
+    ],
+)
+def test_no_file_of_the_machine_is_served(served, path):
+    try:
+        with urllib.request.urlopen(f"{served.address}{path}", timeout=10) as answer:
+            text = answer.read()
+    except urllib.error.HTTPError as error:
+        text = error.read()
+    assert b"root:" not in text
+
+
+def test_another_site_may_not_talk_to_it(served):
+    place = served.address.split("/")[2]
+    connection = http.client.HTTPConnection(place, timeout=10)
+    connection.request(
+        "GET", "/ws",
+        headers={
+            "Origin": "http://example.org",
+            "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "bokeh, x",
+        },
+    )  # fmt: skip
+    assert connection.getresponse().status == 403
+    connection.close()
+
+
+def test_it_listens_to_this_computer_alone(served):
+    addresses = [s.getsockname()[0] for s in served.server._http._sockets.values()]
+    assert addresses == ["127.0.0.1"]
+
+
+@pytest.mark.slow
+def test_tabs_that_are_closed_let_their_sessions_go(served, browser, open_files, explored_folder):
+    """Ten sessions in turn: neither files nor pages pile up."""
+    from oscaxr.explore.application import Page
+
+    keys = list(served.shelf.sources)
+    for number in range(10):
+        tab = browser.new_page()
+        tab.goto(f"{served.address}?tab=responses&session={keys[number % 3]}")
+        wait_for_data(tab, "mean_responses")
+        tab.close()
+    for _ in range(30):
+        gc.collect()
+        alive = sum(isinstance(one, Page) for one in gc.get_objects())
+        if alive <= 3 and served.shelf.n_open <= 2:
+            break
+        time.sleep(0.5)
+    assert alive <= 3
+    assert served.shelf.n_open <= 2
+    assert len(open_files(explored_folder)) <= 2
+
+
+@pytest.mark.slow
+def test_a_file_that_is_overwritten_is_said(explored_folder, tmp_path, serve, page):
+    folder = tmp_path / "data"
+    shutil.copytree(explored_folder, folder)
+    path = next(folder.rglob("*900000001*.nwb"))
+    served = serve(folder)
+    page.goto(f"{served.address}?tab=responses")
+    wait_for_data(page, "mean_responses")
+    path.write_bytes(b"something else" * 10_000)
+    page.get_by_role("button", name="A", exact=True).nth(1).click()
+    page.get_by_role("alert").get_by_text("Load the page again").wait_for(timeout=20_000)
+    shutil.copy(next(explored_folder.rglob("*900000001*.nwb")), path)
+    page.reload()
+    shown = wait_for_data(page, "mean_responses")
+    assert len(shown["ys"]) == 2
