@@ -41,9 +41,9 @@ def explore(
     SessionNotFoundError
         If there are no such sessions.
 
-    See Also
-    --------
-    The command ``oscaxr explore``, which serves the same to a browser.
+    Notes
+    -----
+    The command ``oscaxr explore`` serves the same to a browser.
 
     Examples
     --------
