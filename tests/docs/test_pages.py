@@ -33,7 +33,9 @@ def members(cls: type) -> list[str]:
 
 def test_every_public_function_has_a_page():
     functions = [name for name in ox.__all__ if inspect.isfunction(getattr(ox, name))]
-    assert sorted(listed("oscaxr")) == sorted(functions)
+    # Of a function with the name of a package, the tables would show the package.
+    others = re.findall(r"^\.\. autofunction:: oscaxr::(\w+)$", INDEX, re.MULTILINE)
+    assert sorted([*listed("oscaxr"), *others]) == sorted(functions)
 
 
 @pytest.mark.parametrize("module", ["analyses", "plot", "sample", "download"])
