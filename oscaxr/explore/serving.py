@@ -60,7 +60,7 @@ def page_of(shelf: Shelf) -> Any:
     view, problem = _asked_view(shelf)
     document, location = pn.state.curdoc, pn.state.location
 
-    deliver = delivery(document)
+    deliver = delivery(document, pn.state.onload)
 
     def tell_link(view: View) -> None:
         if location is not None:
@@ -94,25 +94,43 @@ def page_of(shelf: Shelf) -> Any:
     return template
 
 
-def delivery(document: Any) -> Callable[[Callable[[], None]], None]:
-    """Return what runs functions where a document may be changed; any thread may call it."""
+Act = Callable[[], None]
+
+
+def delivery(document: Any, when_drawn: Callable[[Act], Any]) -> Callable[[Act], None]:
+    """Return what runs functions where a document may be changed; any thread may call it.
+
+    They wait until the page is drawn, when `when_drawn` runs what it is given.
+    """
     loop = IOLoop.current()
+    # Before, the browser may have a document without what is changed; and Panel drops changes.
+    waiting: list[Act] = []
+    is_drawn = False
 
-    def together(act: Callable[[], None]) -> None:
-        # All changes of an act in one message: each by itself would be drawn. Not by Panel's
-        # `hold`: until the page says that it is drawn, that drops them, though the page may have
-        # fetched the document already.
-        document.hold("combine")
-        try:
+    def together(act: Act) -> None:
+        # All changes of an act in one message: each by itself would be drawn.
+        with pn.io.hold(document):
             act()
-        finally:
-            document.unhold()
 
-    def deliver(act: Callable[[], None]) -> None:
+    def drawn() -> None:
+        nonlocal is_drawn
+        is_drawn = True
+        for act in waiting:
+            together(act)
+        waiting.clear()
+
+    def run(act: Act) -> None:
+        if is_drawn:
+            together(act)
+        else:
+            waiting.append(act)
+
+    def deliver(act: Act) -> None:
         # The document is asked in the loop's own thread: what another thread adds while changes
         # are held back may get lost with the end of the hold, and is never run.
-        loop.add_callback(document.add_next_tick_callback, lambda: together(act))
+        loop.add_callback(document.add_next_tick_callback, lambda: run(act))
 
+    when_drawn(drawn)
     return deliver
 
 

@@ -30,7 +30,7 @@ def test_nothing_is_lost_while_changes_are_held_back():
 
     async def hold():
         ServerSession("one", document, io_loop=loop)
-        threading.Thread(target=send, args=(delivery(document),)).start()
+        threading.Thread(target=send, args=(delivery(document, lambda drawn: drawn()),)).start()
         while not sent.is_set():
             with pn.io.hold(document):
                 pass
@@ -47,20 +47,28 @@ def test_nothing_is_lost_while_changes_are_held_back():
     assert heard == list(range(count))
 
 
-def test_what_comes_before_the_page_is_drawn_is_sent():
-    """The browser has fetched the document, and is still busy drawing it."""
+def test_what_comes_before_the_page_is_drawn_is_sent_then():
+    """The browser has not fetched all of the document, or is still busy drawing it."""
     loop = IOLoop(make_current=False)
-    document, label, sent = Document(), Label(x=0, y=0, text="reading ..."), []
+    document, label = Document(), Label(x=0, y=0, text="reading ...")
+    sent, when_drawn = [], []
 
     async def load():
         document.add_root(label)
         ServerSession("one", document, io_loop=loop)
         # What goes to the browser.
         document.on_change(lambda event: sent.append(event))
-        delivery(document)(lambda: label.update(text=""))
+        deliver = delivery(document, when_drawn.append)
+        deliver(lambda: label.update(text="found"))
+        await asyncio.sleep(0.2)
+        assert label.text == "reading ..."
+        pn.state._connected[document] = True
+        (drawn,) = when_drawn
+        drawn()
+        deliver(lambda: label.update(x=1))
         await asyncio.sleep(0.2)
 
     loop.run_sync(load, timeout=10)
     loop.close(all_fds=True)
     changes = [(event.model, event.attr) for event in sent if hasattr(event, "attr")]
-    assert changes == [(label, "text")]
+    assert changes == [(label, "text"), (label, "x")]
