@@ -178,7 +178,7 @@ def stored(tmp_path_factory):
 @pytest.mark.parametrize(
     ("form", "how"),
     [
-        ("mixed", {"workers": 2}),
+        pytest.param("mixed", {"workers": 2}, marks=pytest.mark.slow),
         *(pytest.param(form, {"workers": 1}, marks=pytest.mark.slow) for form in FORMS),
         *(pytest.param(form, {"scheduler": "threads"}, marks=pytest.mark.slow) for form in FORMS),
         *(pytest.param(form, {"workers": 2}, marks=pytest.mark.slow) for form in FORMS),
@@ -197,6 +197,7 @@ def test_workers_and_sources(stored, plain, form, how):
         assert_same(of_groups(lambda kind: [own[kind] for own in found]), wanted)
 
 
+@pytest.mark.slow
 def test_both_layouts_of_published_sessions(stored, tmp_path):
     _, table = stored
     spec = ox.sample.mouse_specs(**MOUSE)[0]

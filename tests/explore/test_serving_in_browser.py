@@ -28,6 +28,7 @@ def is_inside(url, served):
     return url.startswith((f"http://{own}", f"ws://{own}", "data:", "blob:"))
 
 
+@pytest.mark.slow
 def test_every_tab_shows_its_figures(served, page):
     page.goto(f"{served.address}?rois=1,2")
     page.wait_for_selector(FIGURE, timeout=30_000)

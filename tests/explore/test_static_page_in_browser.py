@@ -9,6 +9,7 @@ from explored_page import wait_for_data
 pytestmark = [pytest.mark.browser]
 
 
+@pytest.mark.slow
 def test_it_needs_no_network(explored_folder, browser, tmp_path):
     pytest.importorskip("panel")
     from oscaxr.explore.opened import shelf_of
