@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import xarray as xr
 
-from oscaxr import plot
+import oscaxr.plot as plot
 from oscaxr.bridges.long_tables import to_frame
 from oscaxr.explore.numbers import BEHAVIOUR, GROUP
 from oscaxr.explore.opened import session_title
