@@ -7,9 +7,8 @@ from typing import Any, Final
 
 import panel as pn
 
-import oscaxr.explore.numbers as numbers
-import oscaxr.explore.panel_numbers as panel_numbers
 from oscaxr.errors import FormatError, OscaxrError, collected_warnings
+from oscaxr.explore import numbers, panel_numbers
 from oscaxr.explore.background import Background
 from oscaxr.explore.code import panel_code, panels_of
 from oscaxr.explore.days import Days

@@ -3,8 +3,8 @@
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-import oscaxr.explore.panel_numbers as panel_numbers
 from oscaxr.errors import CriterionError
+from oscaxr.explore import panel_numbers
 from oscaxr.explore.event_responses import dff_label, named
 from oscaxr.explore.field_view import Field, outlines, registered_outlines
 from oscaxr.explore.looks import GroupLines

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import xarray as xr
 
-import oscaxr.explore.numbers as numbers
 from oscaxr.errors import CriterionError, TrackingError
+from oscaxr.explore import numbers
 from oscaxr.explore.numbers import GROUP, Report, nothing_to_report
 from oscaxr.explore.opened import Opened, Shelf
 from oscaxr.explore.view import Criteria, View
