@@ -71,6 +71,13 @@ def _names(accessor: type) -> list[str]:
     return [name for name in dir(accessor) if not name.startswith("_")]
 
 
+def _html(data: xr.Dataset | xr.DataArray, accessor: type) -> str:
+    from oscaxr.summary import markup
+    from oscaxr.summary.describe import describe
+
+    return markup.html(describe(data), ", ".join(_names(accessor)))
+
+
 class _Accessor:
     """What traces and sequences can do, as an array or as a Dataset of several variables."""
 
@@ -86,10 +93,7 @@ class _Accessor:
         return f"{describe(self._object)}\nMethods of .osca\n{methods}"
 
     def _repr_html_(self) -> str:
-        from oscaxr.summary import markup
-        from oscaxr.summary.describe import describe
-
-        return markup.html(describe(self._object), ", ".join(_names(type(self))))
+        return _html(self._object, type(self))
 
     def __getattr__(self, name: str) -> Any:
         kind = type(self._object).__name__
@@ -214,10 +218,7 @@ class DataTreeAccessor:
         # Without, a notebook shows the text.
         if not self._node.has_data:
             return None
-        from oscaxr.summary import markup
-        from oscaxr.summary.describe import describe
-
-        return markup.html(describe(self._node.to_dataset()), ", ".join(_names(DatasetAccessor)))
+        return _html(self._node.to_dataset(), DatasetAccessor)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

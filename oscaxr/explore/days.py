@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from bokeh.models import ColumnDataSource, FixedTicker, Whisker
 
-from oscaxr.explore.looks import Look, color_map, colors_of, figure, style_legend, words_inside
+from oscaxr.explore.looks import Look, color_map, colors_of, figure, legend_above, words_inside
 from oscaxr.explore.view import View
 from oscaxr.measure import stats
 from oscaxr.model import names as n
@@ -40,11 +40,7 @@ class _OverSessions:
         )
         made.line("x", "y", source=self._one, color=look.groups[0], line_width=2.5,
                   legend_label="chosen ROI")  # fmt: skip
-        (legend,) = made.legend
-        style_legend(legend, look)
-        made.center.remove(legend)
-        made.add_layout(legend, "above")
-        legend.orientation = "horizontal"
+        legend_above(made, look)
         self.words = words_inside(made, look)
 
     def show(self, values: xr.DataArray, chosen: int | None, label: str) -> None:
@@ -75,11 +71,7 @@ class Days:
         made.multi_line(
             "xs", "ys", source=self._lines, color="color", line_width=2, legend_field="session"
         )
-        (legend,) = made.legend
-        style_legend(legend, look)
-        made.center.remove(legend)
-        made.add_layout(legend, "above")
-        legend.orientation = "horizontal"
+        legend_above(made, look)
         self._words = words_inside(made, look)
 
     def say(self, words: str) -> None:

@@ -125,6 +125,15 @@ def style_legend(legend: Legend, look: Look) -> None:
     legend.ncols = 4
 
 
+def legend_above(made: Any, look: Look) -> None:
+    """Put the legend of a figure above it, in the colours of the page."""
+    (legend,) = made.legend
+    style_legend(legend, look)
+    made.center.remove(legend)
+    made.add_layout(legend, "above")
+    legend.orientation = "horizontal"
+
+
 class GroupLines:
     """A figure of one line a group over the time from the event, with its error as a band."""
 
@@ -138,11 +147,7 @@ class GroupLines:
         made.multi_line(
             "xs", "ys", source=self._lines, color="color", line_width=2, legend_field="group"
         )
-        style_legend(made.legend[0], look)
-        legend = made.legend[0]
-        made.center.remove(legend)
-        made.add_layout(legend, "above")
-        legend.orientation = "horizontal"
+        legend_above(made, look)
         made.add_layout(
             Span(location=0, dimension="height", line_color=look.faint, line_dash="dashed")
         )

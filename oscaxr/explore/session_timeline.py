@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from bokeh.models import ColumnDataSource, FixedTicker, Range1d
 
-from oscaxr.explore.looks import Array, Look, colors_of, figure, style_legend, words_inside
+from oscaxr.explore.looks import Array, Look, colors_of, figure, legend_above, words_inside
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
 from oscaxr.plot.axes import axis_label
@@ -107,11 +107,7 @@ class Timeline:
             left=left / 60, right=right / 60, bottom=0, top=0.45, fill_color=self._look.text,
             line_color=self._look.text, legend_label="unexpected",
         )  # fmt: skip
-        (legend,) = made.legend
-        style_legend(legend, self._look)
-        made.center.remove(legend)
-        made.add_layout(legend, "above")
-        legend.orientation = "horizontal"
+        legend_above(made, self._look)
         return made
 
     def _roi_row(self) -> Any:
