@@ -55,9 +55,9 @@ class TestNumpy:
         assert set(labels) == set(axes)
 
     def test_axes_without_labels(self, memory_session):
-        found = to_numpy(memory_session.roi_mask)
-        assert found.axes == ("roi", "height", "width")
-        assert list(found.labels) == ["roi"]
+        found = to_numpy(memory_session.gabor_x)
+        assert found.axes == ("segment", "patch")
+        assert list(found.labels) == ["segment"]
 
     def test_unknown_axis(self, u):
         with pytest.raises(MissingVariableError, match="'cell'"):
