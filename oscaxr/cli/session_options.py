@@ -1,6 +1,7 @@
 """Which session a command is about, how it is opened, and which of its segments are meant."""
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,15 +17,16 @@ import xarray as xr
 
 from oscaxr.cli.console import DebugOption, reported_errors, working
 from oscaxr.errors import CriterionError, SessionNotFoundError
-from oscaxr.formats.registry import is_session, is_url
+from oscaxr.files.remote import is_url
+from oscaxr.formats.registry import is_session
 from oscaxr.options import Fluorescence, Segmentation
 from oscaxr.sessions.open import open_session
 from oscaxr.sessions.settings import DATADIR, TABLE, TABLE_NAME, known_table
 
 SESSION_WORDS: Final = (
-    "SESSION is the path of an NWB file (or its https:// address), of an export, or of a session's "
-    "folder in the original layout; or a session id, with --datadir. Or leave it out and give "
-    "--mouse and --session."
+    "SESSION is the path of an NWB file (or its https:// or s3:// address), of an export, or of a "
+    "session's folder in the original layout; or a session id, with --datadir. Or leave it out and "
+    "give --mouse and --session."
 )
 
 # Options of typer, listed under a heading of their own in --help.
@@ -142,6 +144,10 @@ def open_options(
         list[str] | None,
         _how(metavar="NAME:VALUE", help="What a server is told, e.g. to log in; may be repeated."),
     ] = None,
+    storage_option: Annotated[
+        list[str] | None,
+        _how(metavar="NAME=VALUE", help="How a store is reached, e.g. anon=true; may be repeated."),
+    ] = None,
 ) -> dict[str, Any]:
     """Return the options of opening that were given."""
     lengths = [one.partition("=") for one in chunks or ()]
@@ -150,7 +156,9 @@ def open_options(
     pairs = [one.partition(":") for one in header or ()]
     if not all(colon and name.strip() for name, colon, _ in pairs):
         raise typer.BadParameter("--header is written NAME:VALUE, e.g. 'Authorization: token 123'")
-    headers = {name.strip(): value.strip() for name, _, value in pairs}
+    storage: dict[str, Any] = storage_options(storage_option or ())
+    if pairs:
+        storage["headers"] = {name.strip(): value.strip() for name, _, value in pairs}
     parts = tuple(part.value for part in include or ())
     options: dict[str, Any] = {
         "include": "all" if "all" in parts else parts or None,
@@ -159,9 +167,23 @@ def open_options(
         "fluorescence": fluorescence,
         "segmentation": segmentation,
         "keep_decoded": keep_decoded,
-        "storage_options": {"headers": headers} if headers else None,
+        "storage_options": storage or None,
     }
     return given(options)
+
+
+def storage_options(words: Iterable[str]) -> dict[str, Any]:
+    """Read how a store is reached: values are JSON, or else text."""
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (equals and name):
+            raise typer.BadParameter("--storage-option is written NAME=VALUE, e.g. anon=true")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from oscaxr.errors import (
     few,
     warn,
 )
+from oscaxr.files.remote import is_url
 from oscaxr.formats.registry import (
     EXPORTS,
     FORMATS,
@@ -26,7 +27,6 @@ from oscaxr.formats.registry import (
     Format,
     format_of,
     is_session,
-    is_url,
     named_like,
     places_below,
 )
