@@ -141,8 +141,7 @@ def responses(
         height = _height_of(ax, top)
         for collection in traces:
             # A few may be higher than the axes were: they end below the legend.
-            below = Rectangle((0, 0), 1, height, transform=ax.transAxes)
-            collection.set_clip_path(below)
+            collection.set_clip_path(Rectangle((0, 0), 1, height, transform=ax.transAxes))
     event = axes.event_line(ax)
     axes.say_session(ax, *parts.values())
     shading = None
