@@ -134,10 +134,14 @@ class Responses:
     def say(self, words: str) -> None:
         """Say why there is nothing to show."""
         self.mean.say(words)
+        self.say_behaviour(words)
+        self.trials.say(words)
+
+    def say_behaviour(self, words: str) -> None:
+        """Say why there are neither running nor pupil."""
         for name, lines in self.behaviour.items():
             if name in self._ds:
                 lines.say(words)
-        self.trials.say(words)
 
 
 class Trials:

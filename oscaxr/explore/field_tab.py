@@ -40,6 +40,7 @@ class FieldTab:
         page.ask(
             "roi_mean", view.numbers_key(),
             lambda report: panel_numbers.group_means(page.opened, view, report), self._show_roi,
+            at_once=page.is_drawn and panel_numbers.are_means_kept(page.opened, view),
         )  # fmt: skip
         page.ask_traces("roi_timeline", self.timeline)
         self._color()

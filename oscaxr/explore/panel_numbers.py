@@ -19,11 +19,20 @@ def _key(criteria: Criteria) -> str:
     return json.dumps(dict(criteria), sort_keys=True)
 
 
+def _means_key(criteria: Criteria, view: View) -> tuple[Any, ...]:
+    return ("means", _key(criteria), view.windows_key())
+
+
+def are_means_kept(opened: Opened, view: View) -> bool:
+    """Whether the mean responses of a view need only be looked up."""
+    return all(_means_key(one, view) in opened.kept for one in view.groups(opened.ds).values())
+
+
 def group_means(opened: Opened, view: View, report: Report = nothing_to_report) -> xr.Dataset:
     """Return the mean response of each ROI to each group, (group, roi, rel_time)."""
     parts = {
         name: opened.kept.of(
-            ("means", _key(criteria), view.windows_key()),
+            _means_key(criteria, view),
             partial(numbers.roi_means, opened.ds, criteria, view, report),
         )
         for name, criteria in view.groups(opened.ds).items()
@@ -153,4 +162,4 @@ def _day(shelf: Shelf, opened: Opened, key: str, view: View, what: Any) -> xr.Da
     return opened.kept.of((*what, key), make)
 
 
-__all__ = ["group_means", "numbers_of", "roi_trace"]
+__all__ = ["are_means_kept", "group_means", "numbers_of", "roi_trace"]

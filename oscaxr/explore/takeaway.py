@@ -64,7 +64,7 @@ class Takeaway:
                     return numbers_file(found, form)
                 return figure_file(panel, page.ds, page.view, found, form)
             except (OscaxrError, OSError) as error:
-                page.controls.say(str(error))
+                page.say(str(error))
                 raise
 
         return make
