@@ -19,25 +19,30 @@ def _key(criteria: Criteria) -> str:
     return json.dumps(dict(criteria), sort_keys=True)
 
 
-def _means_key(criteria: Criteria, view: View) -> tuple[Any, ...]:
-    return ("means", _key(criteria), view.windows_key())
+def _groups_key(groups: Mapping[str, Criteria], view: View) -> tuple[Any, ...]:
+    return ("groups", json.dumps(groups), view.windows_key())
 
 
 def are_means_kept(opened: Opened, view: View) -> bool:
     """Whether the mean responses of a view need only be looked up."""
-    return all(_means_key(one, view) in opened.kept for one in view.groups(opened.ds).values())
+    return _groups_key(view.groups(opened.ds), view) in opened.kept
 
 
 def group_means(opened: Opened, view: View, report: Report = nothing_to_report) -> xr.Dataset:
     """Return the mean response of each ROI to each group, (group, roi, rel_time)."""
-    parts = {
-        name: opened.kept.of(
-            _means_key(criteria, view),
-            partial(numbers.roi_means, opened.ds, criteria, view, report),
-        )
-        for name, criteria in view.groups(opened.ds).items()
-    }
-    return numbers.grouped(parts)
+    groups = view.groups(opened.ds)
+
+    def make() -> xr.Dataset:
+        parts = {
+            name: opened.kept.of(
+                ("means", _key(criteria), view.windows_key()),
+                partial(numbers.roi_means, opened.ds, criteria, view, report),
+            )
+            for name, criteria in groups.items()
+        }
+        return numbers.grouped(parts)
+
+    return opened.kept.of(_groups_key(groups, view), make)
 
 
 def _mean_responses(opened: Opened, view: View, report: Report) -> xr.Dataset:
