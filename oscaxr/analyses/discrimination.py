@@ -1,8 +1,6 @@
 """How each ROI tells two groups of responses apart: an index and its permutation percentile."""
 
 from collections.abc import Hashable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +15,6 @@ from oscaxr.analyses.chance import (
 )
 from oscaxr.analyses.shuffled_indices import (
     Operation,
-    Responses,
     index_of,
     percentile_of,
     standardised,
@@ -232,28 +229,20 @@ def _compare(
         present = ~np.isnan(responses)
         counts[block] = np.stack([present[:n_first].sum(0), present[n_first:].sum(0)], axis=1)
         for rows, columns in _patterns(responses, present, n_first, operation):
-            parts = np.array_split(columns, max(1, min(thread_count(), len(columns))))
             n_second = int((rows >= n_first).sum())
-            groups = [standardised(responses[np.ix_(rows, own)], n_second) for own in parts]
-            for own, group in zip(parts, groups, strict=True):
-                found[0, start + own] = index_of(group, operation)
+            group = standardised(responses[np.ix_(rows, columns)], n_second)
+            found[0, start + columns] = index_of(group, operation)
             if permutations:
-                percentiles = partial(_percentiles, operation, permutations, seed)
-                with ThreadPoolExecutor(len(parts)) as pool:
-                    found[1, start + columns] = np.concatenate([*pool.map(percentiles, groups)])
+                # All ROIs have the same shuffles, drawn anew.
+                found[1, start + columns] = percentile_of(
+                    group, operation, permutations, generator(*seed), thread_count()
+                )
     index, percentile = found
     percentile[np.isnan(index)] = np.nan
     low, high = SIGNIFICANT_PERCENTILES
     significant = (percentile < low) | (percentile > high)
     flat_results = (index, percentile, significant)
     return *(part.reshape(shape) for part in flat_results), counts.reshape(*shape, 2)
-
-
-def _percentiles(
-    operation: Operation, permutations: int, seed: tuple[int, ...], group: Responses
-) -> Floats:
-    """Return the percentiles of some of the ROIs: all have the same shuffles, drawn anew."""
-    return percentile_of(group, operation, permutations, generator(*seed))
 
 
 def _patterns(

@@ -1,11 +1,14 @@
 """Indices of two groups of responses among those of shuffled labels, in plain arrays."""
 
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from oscaxr.analyses.chance import BLOCK_BYTES, choice_blocks, sums_of
+from oscaxr.analyses.chance import BLOCK_BYTES, Indices, choice_blocks, sums_of
 
 Floats = npt.NDArray[np.float64]
 Operation = Literal["d-prime", "diff", "rel_diff"]
@@ -15,7 +18,10 @@ Operation = Literal["d-prime", "diff", "rel_diff"]
 _ROUNDING: Final = 1e-13
 # Variances below this are rounding: the two groups of responses are constant.
 _NO_VARIANCE: Final = 1e-12
-_SINGLE: Final = float(np.finfo(np.float32).eps)
+# Half the distance of numbers near 1: by how much a result is rounded.
+_SINGLE: Final = float(np.finfo(np.float32).eps) / 2
+# Below this, the root of the mean variance is found in double precision.
+_LEAST_SPREAD: Final = 0.5
 
 
 class Responses(NamedTuple):
@@ -75,47 +81,87 @@ class _Sums(NamedTuple):
     operation: Operation
 
     @property
+    def shares(self) -> tuple[float, float]:
+        """What one row counts for in the mean of the chosen rows, and of the others."""
+        return 1 / self.n_chosen, 1 / (self.n_rows - self.n_chosen)
+
+    @property
     def weight(self) -> float:
-        return 1 / self.n_chosen + 1 / (self.n_rows - self.n_chosen)
+        return sum(self.shares)
 
-    def quotient(
-        self, sums: npt.NDArray[Any], squares: npt.NDArray[Any], offset: npt.NDArray[Any]
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Return difference and denominator; all values sum to 0, and their squares to `n_rows`."""
-        ours, others = 1 / self.n_chosen, 1 / (self.n_rows - self.n_chosen)
-        difference = sums * (self.sign * self.weight)
-        if self.operation == "diff":
-            return difference, np.ones_like(difference)
-        if self.operation == "rel_diff":
-            return difference, _or_nan(sums * (ours - others) + 2 * offset, offset)
-        variance = squares * (ours - others)
-        variance += self.n_rows * others
-        variance -= np.square(sums) * (ours**2 + others**2)
-        variance /= 2
-        return difference, np.sqrt(np.where(variance < _NO_VARIANCE, 0.0, variance))
+    def terms(self, values: Floats) -> list[Floats]:
+        """Return what is summed over the chosen rows: the difference and, for d-prime, squares.
 
-    def rounding(
-        self, index: npt.NDArray[Any], denominator: npt.NDArray[Any], offset: npt.NDArray[Any]
+        All values sum to 0, and their squares to `n_rows`.
+        """
+        difference = values * (self.sign * self.weight)
+        if self.operation != "d-prime":
+            return [difference]
+        ours, others = self.shares
+        squares = np.square(values)
+        squares *= (ours - others) / 2
+        squares += self.n_rows * others / (2 * self.n_chosen)
+        return [difference, squares]
+
+    def divisor(
+        self, sums: Sequence[npt.NDArray[Any]], offset: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
-        """Return a bound of what single precision may change in an index."""
-        # A sum of k products is off by k eps times the sum of their sizes, which, as all squares
-        # sum to `n_rows`, is at most sqrt(k n); that of squares n. Twice that, to be safe.
-        eps = 2 * (self.n_chosen + 4) * _SINGLE * self.weight
-        of_difference = eps * np.sqrt(self.n_chosen * self.n_rows)
+        """Return what the difference is divided by."""
+        ours, others = self.shares
         if self.operation == "diff":
-            return np.full_like(index, of_difference)
+            return np.ones_like(sums[0])
         if self.operation == "rel_diff":
-            of_denominator = of_difference + 16 * _SINGLE * np.abs(offset)
+            slope = (ours - others) / (self.sign * self.weight)
+            return np.asarray(sums[0] * slope + 2 * offset)
+        variance = np.square(sums[0])
+        variance *= -(ours**2 + others**2) / (2 * self.weight**2)
+        variance += sums[1]
+        return np.asarray(np.sqrt(variance, out=variance))
+
+    def exact(self, sums: Sequence[Floats], offset: Floats) -> tuple[Floats, Floats]:
+        """Return index and divisor, which is NaN or 0 where it is so but for rounding."""
+        divisor = self.divisor(sums, offset)
+        if self.operation == "rel_diff":
+            divisor = _or_nan(divisor, offset)
         else:
-            largest_mean = np.sqrt(self.n_rows / self.n_chosen)
-            of_variance = eps * self.n_rows + 2 * largest_mean * of_difference
-            of_denominator = of_variance / denominator
-        bound = (of_difference + np.abs(index) * of_denominator) / np.abs(denominator)
-        return np.asarray(bound)
+            divisor = np.where(np.square(divisor) >= _NO_VARIANCE, divisor, 0.0)
+        return sums[0] / divisor, divisor
+
+    def rounding(self, index: Floats, offset: Floats) -> tuple[Floats, Floats]:
+        """Return by how much single precision may change a difference from `index` divisors.
+
+        And how large a divisor must be for that.
+        """
+        # A sum of k terms is off by k roundings of the sum of their sizes, which, as all squares
+        # sum to `n_rows`, is at most sqrt(k n) for values, and n for squares.
+        ours, _ = self.shares
+        relative = (self.n_chosen + 4) * _SINGLE
+        largest = self.weight * np.sqrt(self.n_chosen * self.n_rows)
+        of_difference = relative * largest
+        if self.operation == "diff":
+            of_divisor = least = np.zeros_like(index)
+            largest_divisor = np.ones_like(index)
+        elif self.operation == "rel_diff":
+            largest_divisor = largest + 2 * np.abs(offset)
+            of_divisor = of_difference + 4 * _SINGLE * largest_divisor
+            least = 2 * of_divisor
+        else:
+            largest_variance = self.n_rows * ours / 2
+            of_variance = (relative + 4 * _SINGLE) * largest_variance
+            of_variance += np.sqrt(self.n_rows * ours) * of_difference
+            least = np.full_like(index, _LEAST_SPREAD)
+            of_divisor = np.full_like(index, of_variance / _LEAST_SPREAD)
+            largest_divisor = np.full_like(index, np.sqrt(largest_variance))
+        of_divisor += 8 * _SINGLE * largest_divisor
+        return of_difference + np.abs(index) * of_divisor, least
 
 
 def percentile_of(
-    responses: Responses, operation: Operation, permutations: int, random: np.random.Generator
+    responses: Responses,
+    operation: Operation,
+    permutations: int,
+    random: np.random.Generator,
+    threads: int = 1,
 ) -> Floats:
     """Return the percentile of each column's index among those of shuffled labels."""
     values, n_second, offset, _ = responses
@@ -123,50 +169,75 @@ def percentile_of(
     # To choose the others is the same, and takes fewer steps where they are few.
     is_second = n_second <= n_rows - n_second
     how = _Sums(n_rows, min(n_second, n_rows - n_second), 1 if is_second else -1, operation)
-    actual = values[-n_second:] if is_second else values[:-n_second]
+    terms = how.terms(values)
+    actual = slice(-n_second, None) if is_second else slice(-n_second)
     with np.errstate(divide="ignore", invalid="ignore"):
-        difference, divisor = how.quotient(
-            actual.sum(axis=0), np.square(actual).sum(axis=0), offset
-        )
-        index = difference / divisor
+        index, divisor = how.exact([part[actual].sum(axis=0) for part in terms], offset)
         tolerance = _ROUNDING * (1 / np.abs(divisor) + np.abs(index) / np.square(divisor))
     tolerance = np.where(divisor == 0, 0.0, tolerance)
     bounds = index - tolerance, index + tolerance
-    powers = [values, np.square(values)] if operation == "d-prime" else [values]
-    single = [one.astype(np.float32) for one in powers]
-    small = index.astype(np.float32), offset.astype(np.float32)
-    twice, unknown = np.zeros((2, n_columns))
-    for chosen in choice_blocks(random, permutations, n_rows, how.n_chosen, 2 * n_columns):
+    decide = _Decision(how, index, offset)
+    single = np.concatenate(terms, axis=1, dtype=np.float32, casting="same_kind")
+
+    def score(chosen: Indices) -> Floats:
         # Nearly all are decided in single precision, which takes half the time.
-        coarse = [sums_of(chosen, one) for one in single]
-        is_below, is_open = _decided(coarse, how, *small)
-        twice += 2.0 * np.count_nonzero(is_below, axis=0)
+        is_below, is_open = decide(np.hsplit(sums_of(chosen, single), len(terms)))
+        twice, unknown = 2.0 * np.count_nonzero(is_below, axis=0), np.zeros(n_columns)
         rows, columns = np.nonzero(is_open)
         step = max(1, BLOCK_BYTES // (64 * how.n_chosen))
         for start in range(0, len(rows), step):
             column = columns[start : start + step]
             own = values[chosen[rows[start : start + step]], column[:, np.newaxis]]
-            sums = own.sum(axis=1), np.square(own).sum(axis=1)
             with np.errstate(divide="ignore", invalid="ignore"):
-                shuffled = np.divide(*how.quotient(*sums, offset[column]))
-            score = [shuffled < bounds[0][column], shuffled <= bounds[1][column]]
-            twice += np.bincount(column, np.sum(score, axis=0), n_columns)
+                sums = [part.sum(axis=1) for part in how.terms(own)]
+                shuffled, _ = how.exact(sums, offset[column])
+            found = [shuffled < bounds[0][column], shuffled <= bounds[1][column]]
+            twice += np.bincount(column, np.sum(found, axis=0), n_columns)
             unknown += np.bincount(column, np.isnan(shuffled), n_columns)
+        return np.stack([twice, unknown])
+
+    drawn = choice_blocks(random, permutations, n_rows, how.n_chosen, len(terms) * n_columns)
+    twice, unknown = sum(in_threads(score, drawn, threads), np.zeros((2, n_columns)))
     return np.where(unknown > 0, np.nan, twice * (50.0 / permutations))
 
 
-def _decided(
-    sums: list[npt.NDArray[np.float32]],
-    how: _Sums,
-    index: npt.NDArray[np.float32],
-    offset: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return which shuffled indices are clearly below the index, and which are not clear."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        difference, divisor = how.quotient(sums[0], sums[-1], offset)
-        difference /= divisor
-        rounding = how.rounding(difference, divisor, offset)
-        rounding += 4 * _SINGLE * np.abs(index)
-        difference -= index
-        is_below = difference < -rounding
-        return is_below, ~(is_below | (difference > rounding))
+class _Decision:
+    """Which shuffled indices are clearly below the index, and which are not clear."""
+
+    def __init__(self, how: _Sums, index: Floats, offset: Floats) -> None:
+        with np.errstate(invalid="ignore", over="ignore"):
+            bound, least = how.rounding(index, offset)
+            self.how = how
+            self.index, self.offset = index.astype(np.float32), offset.astype(np.float32)
+            self.bound = np.nextafter(bound.astype(np.float32), np.float32(np.inf))
+            self.least = np.nextafter(least.astype(np.float32), np.float32(np.inf))
+
+    def __call__(
+        self, sums: Sequence[npt.NDArray[np.float32]]
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        with np.errstate(invalid="ignore", over="ignore"):
+            divisor = self.how.divisor(sums, self.offset)
+            excess = self.index * divisor
+            np.subtract(sums[0], excess, out=excess)
+            if self.how.operation == "rel_diff":
+                np.negative(excess, out=excess, where=divisor < 0)
+                np.abs(divisor, out=divisor)
+            is_below = excess < -self.bound
+            is_clear = excess > self.bound
+            is_clear |= is_below
+            is_clear &= divisor > self.least
+            return is_below & is_clear, ~is_clear
+
+
+def in_threads(
+    function: Callable[[Indices], Floats], blocks: Iterable[Indices], threads: int
+) -> Iterator[Floats]:
+    """Yield what a function makes of each block, of which no more than needed are drawn ahead."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Floats]] = deque()
+        for block in blocks:
+            waiting.append(pool.submit(function, block))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -9,7 +9,7 @@ from how_many import examples
 from oscaxr.analyses import chance
 from oscaxr.analyses.discrimination import OPERATIONS
 from oscaxr.analyses.shuffled_indices import (
-    _decided,
+    _Decision,
     _Sums,
     index_of,
     percentile_of,
@@ -71,13 +71,13 @@ def test_single_precision_decides_rightly_and_nearly_all(operation, n_second):
     fewer = min(n_second, 800 - n_second)
     how = _Sums(800, fewer, 1 if fewer == n_second else -1, operation)
     chosen = chance.choices(chance.generator(1), 3000, 800, fewer)
-    fine = [chance.sums_of(chosen, responses.values**power) for power in (1, 2)]
-    exact = np.divide(*how.quotient(*fine, offset))
+    terms = how.terms(responses.values)
+    fine = [chance.sums_of(chosen, part) for part in terms]
+    exact, _ = how.exact(fine, offset)
     index = np.median(exact, axis=0)
-    powers = [(responses.values**power).astype(np.float32) for power in (1, 2)]
-    coarse = [chance.sums_of(chosen, one) for one in powers]
+    coarse = [chance.sums_of(chosen, part.astype(np.float32)) for part in terms]
     assert coarse[0].dtype == np.float32
-    is_below, is_open = _decided(coarse, how, index.astype(np.float32), offset.astype(np.float32))
+    is_below, is_open = _Decision(how, index, offset)(coarse)
     decided = ~is_open
     np.testing.assert_array_equal(is_below[decided], (exact < index)[decided])
     smooth = decided[:, [0, 1, 5]] if operation != "rel_diff" else decided[:, [5]]
