@@ -34,7 +34,8 @@ def named(found: xr.Dataset) -> list[str]:
 def dff_label(view: View) -> str:
     """Return what dF/F is called at an axis, with what was done to it."""
     words = [SESSION[n.DFF].long_name, *["scaled"] * view.scale]
-    return ", ".join([*words, *["baseline subtracted"] * bool(view.baseline)])
+    # Of means this is the same as of each sequence; of medians it is not.
+    return ", ".join([*words, *[f"baseline of the {view.stat} subtracted"] * bool(view.baseline)])
 
 
 class HeatMap:
