@@ -10,11 +10,11 @@ import panel as pn
 from oscaxr.errors import FormatError, OscaxrError, collected_warnings
 from oscaxr.explore import panel_numbers
 from oscaxr.explore.background import Background
-from oscaxr.explore.code import panel_code, panels_of
 from oscaxr.explore.days import Days
 from oscaxr.explore.field_tab import FieldTab
 from oscaxr.explore.looks import look_of
 from oscaxr.explore.opened import Opened, Shelf, facts, session_title
+from oscaxr.explore.panel_table import numbers_of, panel_code, panels_of
 from oscaxr.explore.responses_tab import BOTH, ResponsesTab, pane
 from oscaxr.explore.session_timeline import Timeline
 from oscaxr.explore.takeaway import Takeaway, small_button
@@ -310,7 +310,7 @@ class Page:
         self.ask_traces("timeline", self.timeline)
         self.ask(
             "population", opened.key,
-            lambda report: panel_numbers.numbers_of("population", self.shelf, opened, view, report),
+            lambda report: numbers_of("population", self.shelf, opened, view, report),
             lambda found: self.timeline.show_population(found["mean_dff"]),
             self.timeline.say_population,
         )  # fmt: skip
@@ -337,7 +337,7 @@ class Page:
             self.days.say("comparing the sessions of this mouse ...")
 
         def work(report: Any) -> Any:
-            return panel_numbers.numbers_of("days", self.shelf, opened, view, report)
+            return numbers_of("days", self.shelf, opened, view, report)
 
         self.ask(
             "days", view.numbers_key(), work,

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import panel as pn
 
-from oscaxr.explore import numbers, panel_numbers
+from oscaxr.explore import numbers
 from oscaxr.explore.event_responses import Responses, named
+from oscaxr.explore.panel_table import numbers_of
 from oscaxr.explore.view import View
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class ResponsesTab:
         page, view = self._page, self._page.view
 
         def work(report: Any) -> Any:
-            means = panel_numbers.numbers_of("heat_maps", page.shelf, page.opened, view, report)
+            means = numbers_of("heat_maps", page.shelf, page.opened, view, report)
             return means, numbers.mean_responses(means, view)
 
         def done(found: Any) -> None:
@@ -58,9 +59,7 @@ class ResponsesTab:
             return
 
         def made(panel: str) -> Callable[[Any], Any]:
-            return lambda report: panel_numbers.numbers_of(
-                panel, page.shelf, page.opened, view, report
-            )
+            return lambda report: numbers_of(panel, page.shelf, page.opened, view, report)
 
         trials = self.figures.trials
         if view.rois:

@@ -10,9 +10,9 @@ from bokeh.resources import INLINE
 
 from oscaxr.explore.application import Page
 from oscaxr.explore.background import Background
-from oscaxr.explore.code import panels_of
 from oscaxr.explore.looks import Look, look_of
 from oscaxr.explore.opened import Shelf, facts, session_title
+from oscaxr.explore.panel_table import panels_of
 from oscaxr.explore.view import View, read_query
 
 _WIDTH: Final = 1240
