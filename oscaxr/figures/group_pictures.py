@@ -1,6 +1,6 @@
 """Pictures of results of groups: which picture of the library draws which result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import xarray as xr
@@ -25,15 +25,21 @@ def _parts(figure: "Figure", results: Results) -> "list[tuple[SubFigure, xr.Data
 
     Each part has the name of its result above it.
     """
-    grids = [(one.sizes["group"], one.sizes.get(SESSION, 1)) for one in results.values()]
-    width = sum(_AROUND[0] + _PANEL[0] * columns for _, columns in grids)
-    height = _AROUND[1] + _PANEL[1] * max(rows for rows, _ in grids)
-    figure.set_size_inches(width, height)
+    _make_room(
+        figure, [(one.sizes["group"], one.sizes.get(SESSION, 1)) for one in results.values()]
+    )
     parts = list(figure.subfigures(1, len(results), squeeze=False).ravel())
     for part, name in zip(parts, results, strict=True):
         if len(parts) > 1:
             part.suptitle(name.replace("_", " "), fontsize="small")
     return list(zip(parts, results.values(), strict=True))
+
+
+def _make_room(figure: "Figure", grids: Sequence[tuple[int, int]]) -> None:
+    """Make a figure large enough for grids of so many rows and columns beside each other."""
+    width = sum(_AROUND[0] + _PANEL[0] * columns for _, columns in grids)
+    height = _AROUND[1] + _PANEL[1] * max(rows for rows, _ in grids)
+    figure.set_size_inches(width, height)
 
 
 def traces(figure: "Figure", results: Results) -> None:
@@ -109,3 +115,15 @@ def statistics(figure: "Figure", results: Results) -> None:
 def correlations(figure: "Figure", results: Results) -> None:
     """Draw correlations of indices over sessions, against chance."""
     plot.usi_correlations(results["correlations"], figure.subplots())
+
+
+def scattered(figure: "Figure", results: Results) -> None:
+    """Draw the index of each tracked ROI in one session against that in the next."""
+    _make_room(figure, [(results["correlations"].sizes["group"], 1)])
+    plot.usi_pairs(results["indices"], figure, correlations=results["correlations"])
+
+
+def distributions(figure: "Figure", results: Results) -> None:
+    """Draw how the indices of each group are distributed."""
+    _make_room(figure, [(len({*results["indices"]["group"].values.tolist()}), 1)])
+    plot.usi_distribution(results["indices"], figure)

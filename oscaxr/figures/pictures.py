@@ -1,6 +1,6 @@
-"""Pictures that single panels need: fields, example ROIs, distributions, and named gaps."""
+"""Pictures that single panels need: fields, example ROIs, whole sessions, and named gaps."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Final
 
@@ -236,38 +236,3 @@ def _boxes(
         ax.set_xlabel("session")
         tidy(ax)
     figure.axes[0].set_ylabel(f"{label}\nmedian, quartiles, 5-95 %", fontsize="small")
-
-
-def distributions(figure: "Figure", results: Results) -> None:
-    """Draw how the indices of each group are distributed."""
-    pooled = results["indices"]
-    n_groups = len({*pooled["group"].values.tolist()})
-    plot.usi_distribution(pooled, _row(figure, n_groups))
-
-
-def scattered(figure: "Figure", results: Results) -> None:
-    """Draw the index of each tracked ROI in one session, and in the next."""
-    pooled, found = results["indices"], results["correlations"]
-    groups = found["group"].values.tolist()
-    for ax, group in zip(_row(figure, len(groups), sharex=True, sharey=True), groups, strict=True):
-        one, other = _two_sessions(pooled, group, found)
-        ax.axline((0, 0), slope=1, color=FAINT, linewidth=0.8)
-        ax.plot(one, other, "o", markersize=2.5, alpha=0.5, color=PALETTE[0])
-        r = found["correlation"].sel(group=group).values[0]
-        p = found["p"].sel(group=group).values[0]
-        star = " *" if p < 0.05 else ""
-        ax.set_title(f"{group}\nr = {r:.2f}{star}", fontsize="small")
-        ax.set_xlabel(f"index, session {found['first_session'].values[0]}")
-        tidy(ax)
-    figure.axes[0].set_ylabel(f"index, session {found['second_session'].values[0]}")
-
-
-def _two_sessions(pooled: xr.Dataset, group: str, found: xr.Dataset) -> Sequence[Any]:
-    """Return the indices of the tracked ROIs of a group in two sessions, in the same order."""
-    both = []
-    for name in ("first_session", "second_session"):
-        is_session = pooled["session"].values == found[name].values[0]
-        own = pooled.isel(roi=is_session & (pooled["group"].values == group))
-        order = np.lexsort((own[n.TRACKING_ID].values, own["mouse_id"].values))
-        both.append(own["index"].values[order])
-    return both
