@@ -8,7 +8,7 @@ import xarray as xr
 
 from oscaxr.arrays.dask_windows import dask_windows
 from oscaxr.arrays.lazy import Array, AxisIndex, OrthogonalArray
-from oscaxr.arrays.windows import Windows, take_frames
+from oscaxr.arrays.windows import Windows
 from oscaxr.arrays.xarray_internals import cached, innermost
 
 # A time this near to a frame, as a share of the step, is the frame's: what is left of rounding.
@@ -66,7 +66,6 @@ class InterpolatedReader:
     def __init__(self, source: xr.Variable, between: Between) -> None:
         self.source = source
         self.between = between
-        self.by_matrix = isinstance(innermost(source), OrthogonalArray | np.ndarray)
         self.shape = (*between.before.shape, *source.shape[1:])
         self.dtype = source.dtype
 
@@ -82,36 +81,34 @@ class InterpolatedReader:
         source = self.source.isel(dict(zip(self.source.dims[1:], rest, strict=True)))
         parts = (self.between.before, self.between.after, self.between.weight)
         before, after, weight = (part[sequences][:, offsets] for part in parts)
-        frames = np.concatenate([before, after], axis=1)
-        values = take_frames(source, np.maximum(frames, 0), by_matrix=self.by_matrix)
-        shape = (*weight.shape, *[1] * (values.ndim - 2))
-        low, high = np.split(values, 2, axis=1)
-        found = blended(low, high, weight.reshape(shape), (before == after).reshape(shape))
+        # Most frames are the one before and the one after another time: each is read once.
+        wanted = np.maximum(np.concatenate([before, after], axis=1), 0)
+        frames, place = np.unique(wanted, return_inverse=True)
+        rows = np.asarray(source.isel({source.dims[0]: frames}).values)
+        first, second = np.split(place.reshape(wanted.shape), 2, axis=1)
+        low, found = rows[first], rows[second]
+        is_frame = before == after
+        with np.errstate(invalid="ignore"):  # of infinite values
+            found -= low
+            found *= weight.reshape(*weight.shape, *[1] * (rows.ndim - 1)).astype(rows.dtype)
+            found += low
+        found[is_frame] = low[is_frame]
         found[before < 0] = np.nan
-        return np.asarray(found, self.dtype)
-
-
-def blended(low: Any, high: Any, weight: Array, is_frame: Array) -> Any:
-    """Return what lies between values; a NaN counts only where its frame does."""
-    where = np.where if isinstance(low, np.ndarray) else _dask_where
-    return where(is_frame, low, low * (1 - weight) + high * weight)
-
-
-def _dask_where(*parts: Any) -> Any:
-    import dask.array
-
-    return dask.array.where(*parts)
+        return np.asarray(found)
 
 
 def interpolated_windows(source: xr.Variable, clock: Array, times: Array) -> Any:
     """Return a variable at times, as data of dims (..., sequence, rel_time): lazy as it is."""
     between = frames_between(clock, times)
     if source.chunks is not None:
+        import dask.array
+
         low, high = (
             dask_windows(source, between.of(frames)) for frames in (between.before, between.after)
         )
-        found = blended(low, high, between.weight, between.before == between.after)
-        return found.astype(source.dtype)
+        weight = between.weight.astype(source.dtype)
+        # A NaN or an infinite value counts only where its frame does.
+        return dask.array.where(between.before == between.after, low, low + (high - low) * weight)
     order = (*range(2, source.ndim + 1), 0, 1)
     array = OrthogonalArray(InterpolatedReader(source, between), order=order)
     is_here = isinstance(innermost(source), np.ndarray)

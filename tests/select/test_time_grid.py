@@ -72,6 +72,7 @@ def test_a_nan_counts_where_its_frame_does(memory_session):
     clock = memory_session.time.values
     pupil = np.arange(clock.size, dtype=float)
     pupil[[500, 520]] = np.nan
+    pupil[700] = np.inf
     ds = memory_session.assign(pupil_diameter=("time", pupil))
     # At frames: those alone are missing.
     found = ds.osca.sequences("pupil_diameter", frames=[500, 505], pre=0, post=0.1, rate=20)
@@ -81,6 +82,8 @@ def test_a_nan_counts_where_its_frame_does(memory_session):
     times = clock[499] + between.rel_time.values
     near = (times > clock[499]) & (times < clock[501])
     np.testing.assert_array_equal(np.isnan(between.values[0]), near)
+    at_infinity = ds.osca.sequences("pupil_diameter", frames=[700], pre=0, post=0.04, rate=30)
+    assert at_infinity.values[0, 0] == np.inf
     filled = ds.osca.sequences(
         "pupil_diameter", frames=[499], pre=0, post=0.2, rate=50, interpolate=True
     )
