@@ -113,7 +113,7 @@ def draw_grid(
         if row == len(grid.rows) - 1 and column == (len(grid.columns) - 1) // 2:
             # Once, in the middle: it is wider than a panel.
             ax.set_xlabel(xlabel)
-    axes.say_synthetic(panels[len(grid.columns) - 1], found)
+    axes.say_session(panels[len(grid.columns) - 1], found)
     return drawn, panels
 
 

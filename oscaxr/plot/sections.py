@@ -282,7 +282,7 @@ def finish(ax: "Axes", sections: Sections, marks: Sequence[object], label: str) 
     sections.name_axis(ax)
     ax.set_ylabel(label)
     axes.tidy(ax)
-    axes.say_synthetic(ax, sections.found)
+    axes.say_session(ax, sections.found)
     if marks:
         ax.plot([], [], " ", label=MARKS_LABEL)
     _, labels = ax.get_legend_handles_labels()
