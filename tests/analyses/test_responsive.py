@@ -90,7 +90,7 @@ def slow_null(ds, trace, frames, window, against, permutations, seed):
 def test_equals_a_plain_loop(ds, against, seed, tail, stimulus):
     window = {"gabors": (0.1, 0.6), "visflow": (0, 1)}[stimulus]
     found = responsive_rois(
-        ds, stimulus, against=against, window=window, permutations=20, seed=seed, tail=tail
+        ds, stimulus, against=against, window=window, permutations=40, seed=seed, tail=tail
     )
     segments = segments_of(ds, stimulus)
     windows = ds.osca.sequences("dff", segments, pre=0, post=window[1])
