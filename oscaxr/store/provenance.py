@@ -29,7 +29,7 @@ from oscaxr.store.layout import (
     provenance_from,
 )
 from oscaxr.store.open import existing, layout_from, opened_export
-from oscaxr.store.zarr_read import DIGEST, DOCUMENT
+from oscaxr.store.zarr_files import DIGEST, DOCUMENT
 
 DIGEST_BYTES: Final = 8 * 2**30
 """Source files up to this size are digested unless it is asked for or against."""

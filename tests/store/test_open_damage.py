@@ -31,7 +31,7 @@ from oscaxr.store.current import check_complete, provenance_of
 from oscaxr.store.open import open_exported, opened_export
 from oscaxr.store.save import save
 from oscaxr.store.writing import pack
-from oscaxr.store.zarr_read import DIGEST
+from oscaxr.store.zarr_files import DIGEST
 
 SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
 CHUNKS = {"time": 64, "roi": 3, "segment": 50}
