@@ -9,7 +9,13 @@ from typing import Annotated, Any, Final, Literal, cast
 import typer
 
 from oscaxr.cli import console
-from oscaxr.cli.session_options import folder_option, open_options, table_option, takes
+from oscaxr.cli.session_options import (
+    folder_option,
+    open_options,
+    storage_options,
+    table_option,
+    takes,
+)
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionsFailedError
 from oscaxr.model.dataset import Problem, Report, check_structure
 from oscaxr.model.dataset import validate as check_values
@@ -27,11 +33,14 @@ Depth = Literal["structure", "values", "traces"]
 """How deep to look."""
 
 
-def _folder_for_exports(folder: Path) -> Path:
+def _folder_for_exports(folder: str) -> str:
     try:
-        return conversion.check_folder(folder)
+        place = conversion.check_folder(folder)
     except CriterionError as error:
         raise typer.BadParameter(str(error)) from None
+    if isinstance(place, Path) and place.is_file():
+        raise typer.BadParameter(f"Directory '{folder}' is a file.")
+    return folder
 
 
 # -- convert --------------------------------------------------------------------------------------
@@ -49,6 +58,13 @@ VerifyOption = Annotated[
     bool,
     typer.Option(
         "--verify", help="Read all values of exports that are there already, to find damage."
+    ),
+]
+TargetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="How the object store of DEST is reached, e.g. profile=lab; may be repeated.",
     ),
 ]
 ConvertTableOption = Annotated[
@@ -72,11 +88,10 @@ def convert(
     options: dict[str, Any],
     sources: Annotated[list[Path], typer.Argument(metavar="SRC", exists=True, help=_SOURCES_HELP)],
     folder: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="DEST",
-            help="Folder to write into; made if it is not there.",
-            file_okay=False,
+            help="Folder to write into, made if it is not there; or an address in an object store.",
             callback=_folder_for_exports,
         ),
     ],
@@ -92,6 +107,7 @@ def convert(
         bool, typer.Option("--overwrite", help="Replace exports that differ from their source.")
     ] = False,
     verify: VerifyOption = False,
+    target_option: TargetOption = None,
     as_json: console.JsonOption = False,
     debug: console.DebugOption = False,
 ) -> None:
@@ -118,6 +134,7 @@ def convert(
             overwrite=overwrite,
             verify=verify,
             dtype=dtype,
+            target_options=storage_options(target_option or ()) or None,
             **options,
         )
     except SessionsFailedError as error:
@@ -130,7 +147,7 @@ def convert(
         raise typer.Exit(console.FAILED)
 
 
-def _converted_as_dict(results: Sequence[Converted], folder: Path) -> dict[str, Any]:
+def _converted_as_dict(results: Sequence[Converted], folder: str) -> dict[str, Any]:
     counts = {name: sum(one.status == name for one in results) for name in _STATUSES}
     sessions = [asdict(one) for one in results]
     for one in sessions:

@@ -209,13 +209,19 @@ class _Export:
         tree: xr.DataTree = open_exported(place, **given)
         return tree
 
-    def difference(self, ds: xr.Dataset, target: Path, dtype: str | None, *, deep: bool) -> str:
+    def n_bytes(self, place: Place) -> int | None:
+        """Return the size of what is there; None where nothing is."""
+        from oscaxr.store.current import n_bytes
+
+        return n_bytes(place)
+
+    def difference(self, ds: xr.Dataset, target: Place, dtype: str | None, *, deep: bool) -> str:
         """Say in what an export is not what would be written now; empty where it is the same."""
         from oscaxr.store.current import difference
 
         return difference(ds, target, dtype, deep=deep)
 
-    def save(self, ds: xr.Dataset, target: Path, dtype: str | None, *, overwrite: bool) -> None:
+    def save(self, ds: xr.Dataset, target: Place, dtype: str | None, *, overwrite: bool) -> None:
         """Write a session, as :func:`oscaxr.save`."""
         from oscaxr.store.save import save
 
