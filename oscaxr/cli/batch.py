@@ -17,11 +17,13 @@ from oscaxr.cli.session_options import (
     takes,
 )
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionsFailedError
+from oscaxr.files.remote import is_url
 from oscaxr.model.dataset import Problem, Report, check_structure
 from oscaxr.model.dataset import validate as check_values
+from oscaxr.paths import local_path
 from oscaxr.progress import progress_bar
 from oscaxr.sessions import convert as conversion
-from oscaxr.sessions.asked import named_sources
+from oscaxr.sessions.asked import sources_of
 from oscaxr.sessions.convert import Converted, Format
 from oscaxr.sessions.open import SessionSource
 
@@ -31,6 +33,13 @@ _STATUS_WORDS: Final = {"verified": "already there, verified", "failed": "FAILED
 
 Depth = Literal["structure", "values", "traces"]
 """How deep to look."""
+
+
+def _that_are_there(words: list[str]) -> list[str]:
+    for word in words:
+        if not is_url(word) and not local_path(word).exists():
+            raise typer.BadParameter(f"Path '{word}' does not exist.")
+    return words
 
 
 def _folder_for_exports(folder: str) -> str:
@@ -45,8 +54,9 @@ def _folder_for_exports(folder: str) -> str:
 
 # -- convert --------------------------------------------------------------------------------------
 _SOURCES_HELP: Final = (
-    "NWB files, session folders in the original layout, or exports; folders, which are searched "
-    "for the first two at any depth; or session tables (.csv), of which every row is converted."
+    "NWB files, session folders in the original layout, or exports, or their addresses; folders, "
+    "which are searched for the first two at any depth; or session tables (.csv), of which every "
+    "row is converted."
 )
 WorkersOption = Annotated[
     int | None,
@@ -86,7 +96,9 @@ TableFilesOption = Annotated[
 @takes(open_options)
 def convert(
     options: dict[str, Any],
-    sources: Annotated[list[Path], typer.Argument(metavar="SRC", exists=True, help=_SOURCES_HELP)],
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SRC", help=_SOURCES_HELP, callback=_that_are_there)
+    ],
     folder: Annotated[
         str,
         typer.Argument(
@@ -178,10 +190,10 @@ def _tell_converted(results: Sequence[Converted], *, debug: bool) -> None:
 def validate(
     options: dict[str, Any],
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="PATH",
-            exists=True,
+            callback=_that_are_there,
             help="NWB files, sessions in the original layout, folders with either at any depth, "
             "exports, or session tables.",
         ),
@@ -205,7 +217,7 @@ def validate(
     if nothing could be checked.
     """
     with console.working("searching"):
-        found = named_sources(paths, options=options, every=True)
+        found = sources_of(paths, options=options, every=True)
     checked: list[tuple[str, Report]] = []
     with progress_bar("checking sessions") as progress:
         progress(0, len(found))

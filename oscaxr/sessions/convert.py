@@ -16,9 +16,8 @@ from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, TargetExis
 from oscaxr.files.remote import Place, RemoteFile, place_of
 from oscaxr.formats.registry import EXPORTS
 from oscaxr.options import OpenOptions, PathLike, check_options
-from oscaxr.paths import local_path
 from oscaxr.progress import Report, progress_bar
-from oscaxr.sessions.asked import named_sources
+from oscaxr.sessions.asked import sources_of
 from oscaxr.sessions.open import SessionSource
 from oscaxr.sessions.settings import TABLE
 from oscaxr.sessions.tasks import NoResult
@@ -96,9 +95,9 @@ def convert(
     Parameters
     ----------
     sources : path-like or iterable of path-like
-        NWB files, session folders in the original layout, or exports; folders, which are searched
-        for the first two at any depth; or session tables (``.csv``), of which every row is
-        converted.
+        NWB files, session folders in the original layout, or exports, or their addresses; folders,
+        which are searched for the first two at any depth; or session tables (``.csv``), of which
+        every row is converted.
     folder : path-like
         Where to: each session becomes ``sub-<mouse>_ses-<session>.<format>``. Made if it is not
         there. Or an address in an object store (``s3://bucket/exports``), for zarr.
@@ -181,8 +180,8 @@ def convert(
     except (TypeError, ValueError) as error:
         raise CriterionError(f"dtype={dtype!r}: {error}. Give e.g. 'float32'.") from error
     with progress_bar("converting sessions", show=progress) as report:
-        found = named_sources(
-            [local_path(path) for path in paths],
+        found = sources_of(
+            paths,
             table=table,
             default_table=default_table or os.environ.get(TABLE) or None,
             datadir=datadir,

@@ -195,6 +195,19 @@ def test_convert_goes_on_where_it_stopped(memory, sample_path):
         convert(format="nc")
 
 
+def test_sessions_at_addresses_are_converted(memory, sample_path, tmp_path):
+    urls = [f"memory://box/{name}.nwb" for name in ("other", "none")]
+    memory.put(str(sample_path), "/box/other.nwb")
+    with pytest.warns(ox.errors.FailedSessionsWarning, match="there is no file at"):
+        one, none = ox.convert(urls, tmp_path, workers=1, progress=False, errors="collect")
+    assert (one.session, one.status) == ("sub-900001_ses-900000001", "written")
+    assert (none.session, none.status) == ("none", "failed")
+    with ox.open_session(one.target) as ds, ox.open_session(sample_path) as local:
+        xr.testing.assert_equal(ds.load(), local.load())
+    (again,) = ox.convert(urls[0], tmp_path, workers=1, progress=False)
+    assert again.status == "verified"
+
+
 @pytest.mark.slow
 def test_workers_that_share_no_disk_save_to_the_store(object_store, sample_path):
     """As on a cluster: processes read from the store, and write to it."""
