@@ -48,6 +48,7 @@ if _TYPE_CHECKING:
     from oscaxr.sessions.map import map_sessions
     from oscaxr.store.open import open_exported
     from oscaxr.store.save import save
+    from oscaxr.versions import show_versions
 
 __version__ = _version("oscaxr")
 
@@ -57,6 +58,7 @@ _LATER = {
     "open_exported": "oscaxr.store.open",
     "convert": "oscaxr.sessions.convert",
     "map_sessions": "oscaxr.sessions.map",
+    "show_versions": "oscaxr.versions",
 }
 
 
@@ -129,6 +131,7 @@ __all__ = [
     "validate",
     # looking
     "explore",
+    "show_versions",
     # errors
     "OscaxrError",
     "OscaxrWarning",

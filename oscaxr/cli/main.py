@@ -97,7 +97,7 @@ def _with_home(word: str) -> str:
 app = typer.Typer(
     name="oscaxr",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

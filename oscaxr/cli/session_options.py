@@ -121,7 +121,11 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def open_options(
     include: Annotated[
-        list[Part] | None, _how(help="Heavy parts to have too; may be repeated.")
+        list[Part] | None,
+        _how(
+            metavar="PART",
+            help=f"Heavy parts to have too: {', '.join(Part)}; may be repeated.",
+        ),
     ] = None,
     drop_variables: Annotated[
         list[str] | None, _how(metavar="NAME", help="What to leave out; may be repeated.")

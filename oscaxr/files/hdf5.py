@@ -320,9 +320,13 @@ class Hdf5File:
         """Return what a path of hard links leads to, each group once."""
         found = self._groups.get(path)
         if not found:
-            found = above[name or path]
-            if isinstance(found, h5py.Group):
-                self._groups[path] = found
+            # As h5py does by a name, but that it asks for the file's mode anew each time.
+            opened = h5py.h5o.open(above.id, (name or path).encode())
+            if isinstance(opened, h5py.h5d.DatasetID):
+                return h5py.Dataset(opened, readonly=True)
+            if not isinstance(opened, h5py.h5g.GroupID):
+                return above[name or path]
+            found = self._groups[path] = h5py.Group(opened)
         return found
 
     def _follow(self, file: h5py.File, target: Names, rest: Names, depth: int, link: str) -> Any:
