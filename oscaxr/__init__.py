@@ -38,6 +38,7 @@ from oscaxr.select.sequences import sequences
 from oscaxr.select.tables import blocks, patches, segment_table
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.open import open_session
+from oscaxr.sessions.settings import show_config
 from oscaxr.sessions.table import default_sessions, session_table
 from oscaxr.sessions.tree import open_sessions
 
@@ -84,6 +85,7 @@ __all__ = [
     "session_table",
     "find_sessions",
     "default_sessions",
+    "show_config",
     "analyses",
     "sample",
     "plot",

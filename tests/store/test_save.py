@@ -591,9 +591,10 @@ class TestRefusals:
 
     @pytest.mark.parametrize("suffix", FORMATS)
     def test_text_that_files_cannot_give_back(self, tmp_path, suffix):
-        bad = "\ud800" if suffix == ".zarr" else "a\0"
+        # Of surrogates, no objects: where pyarrow is installed, pandas and xarray refuse them.
+        bad, dtype = ("\ud800", "U1") if suffix == ".zarr" else ("a\0", object)
         for ds in (
-            xr.Dataset({"a": ("x", np.array([bad, "b"], object))}),
+            xr.Dataset({"a": ("x", np.array([bad, "b"], dtype))}),
             xr.Dataset({"a": ("x", [1.0], {"note": bad})}),
             xr.Dataset(attrs={"notes": ["a", bad]}),
         ):
