@@ -60,6 +60,8 @@ CASES = {
         "responses": {"segments": [3, 4]},
         "segment_table": {},
         "blocks": {"stimulus": "visflow"},
+        "epochs": {"bridge": 1.0},
+        "running_bouts": {"above": 2.0},
         "onset_pairs": {"stimulus": "gabors"},
         "patches": {"segments": [3, 4]},
         "patches_around": {"frames": [500], "pre": 0, "post": 0.3},
