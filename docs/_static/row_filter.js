@@ -16,9 +16,10 @@ document.addEventListener("DOMContentLoaded", () => {
     const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
     const kept = texts.map((text) => words.every((word) => text.includes(word)));
     rows.forEach((row, k) => { row.hidden = !kept[k]; });
-    // Tables of which nothing is left, with their heading; and all else between, while searching.
-    new Set(rows.map((row) => row.closest("table"))).forEach((table) => {
-      table.closest("section").hidden = !rows.some((row, k) => kept[k] && table.contains(row));
+    // While searching, sections of which no row is left go with their headings.
+    place.parentElement.querySelectorAll(":scope > section").forEach((section) => {
+      const found = rows.some((row, k) => kept[k] && section.contains(row));
+      section.hidden = words.length > 0 && !found;
     });
     count.textContent = words.length ? `${kept.filter(Boolean).length} of ${rows.length} rows` : "";
   };
