@@ -25,7 +25,8 @@ from oscaxr.model.synthetic import is_synthetic
 from oscaxr.progress import progress_bar
 from oscaxr.select.alignment import tracked as tracked_rois
 from oscaxr.select.criteria import Explanation, select_segments
-from oscaxr.select.sequences import Edge, sequences
+from oscaxr.select.sequences import sequences
+from oscaxr.select.window_edges import Edge
 
 # Of windows that are worked on before they are saved, so many bytes are held at a time.
 _BLOCK_BYTES: Final = 16 * 2**20

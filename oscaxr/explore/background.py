@@ -35,6 +35,10 @@ class Kept:
         """Bytes of all that is kept."""
         return sum(_size(one) for one in self._found.values())
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether anything is kept under a key."""
+        return key in self._found
+
     def get(self, key: Hashable) -> Any:
         """Return what is kept under a key, or None."""
         with self._lock:
@@ -92,8 +96,13 @@ class Background:
         done: Callable[[Any], None],
         failed: Callable[[Exception], None],
         progress: Callable[[int, int], None],
+        *,
+        at_once: bool = False,
     ) -> None:
-        """Do the work of a panel, and hand over what comes of it, unless it is asked anew."""
+        """Do the work of a panel, and hand over what comes of it, unless it is asked anew.
+
+        Where it is done `at_once`, the page must be drawn, and may be changed.
+        """
         self.stop(panel)
         stopped = self._current[panel] = threading.Event()
         self._running.add(panel)
@@ -101,6 +110,7 @@ class Background:
         def waits() -> bool:
             return self._current.get(panel) is stopped and panel in self._running
 
+        deliver = (lambda act: act()) if at_once else self._deliver
         started = time.monotonic()
 
         def report(amount: int, total: int) -> None:
@@ -124,11 +134,11 @@ class Background:
             except Exception as error:
                 # The name goes when the block ends.
                 problem = error
-                self._deliver(lambda: finish(lambda: failed(problem)))
+                deliver(lambda: finish(lambda: failed(problem)))
                 return
-            self._deliver(lambda: finish(lambda: done(found)))
+            deliver(lambda: finish(lambda: done(found)))
 
-        if self._at_once:
+        if self._at_once or at_once:
             run()
         else:
             _WORKERS.submit(run)

@@ -41,6 +41,8 @@ LISTED_INVALID: Final = "listed_invalid"
 ROI_ID: Final = "roi_id"
 ALIGNED_FRAME_TWOP: Final = "aligned_frame_twop"
 MOVIE: Final = "movie"
+HEIGHT_UM: Final = "height_um"
+WIDTH_UM: Final = "width_um"
 
 PUPIL_VARIABLES: Final = (PUPIL_DIAMETER, PUPIL_CENTER_X, PUPIL_CENTER_Y, PUPIL_CENTER_SHIFT)
 GABOR_PATCH_VARIABLES: Final = ("gabor_x", "gabor_y", "gabor_size", "gabor_orientation")

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from oscaxr.model.signals import runs
 from oscaxr.summary.content import cleaned
 
 Array = np.ndarray[Any, Any]
@@ -75,9 +76,8 @@ def bars(start: Array, stop: Array, timeline: Timeline) -> Array:
     change = np.zeros(WIDTH + 1, int)
     np.add.at(change, left, 1)
     np.add.at(change, right, -1)
-    filled = np.concatenate([[False], np.cumsum(change) > 0, [False]])
-    edges: Array = np.flatnonzero(filled[1:] != filled[:-1])
-    return edges.reshape(-1, 2)
+    first, count = runs(np.cumsum(change) > 0)
+    return np.stack([first, first + count], axis=1)
 
 
 def ticks(timeline: Timeline) -> list[float]:

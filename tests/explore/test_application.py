@@ -31,7 +31,7 @@ def page_of(what, tab, matches=None, **view):
 
 
 def problem(page):
-    return page.controls.problem.object if page.controls.problem.visible else ""
+    return page.problem.object if page.problem.visible else ""
 
 
 @pytest.fixture(scope="module")
@@ -65,22 +65,25 @@ def test_what_a_session_lacks_is_said(session, tab, lacking):
     if lacking == "pupil" and tab == "session":
         assert "no pupil diameter" in page.timeline._words["pupil_diameter"].text
     if lacking == "pupil" and tab == "responses":
-        assert "no pupil diameter" in page.responses.behaviour["pupil_diameter"]._words.text
+        assert (
+            "no pupil diameter"
+            in page.responses_tab.figures.behaviour["pupil_diameter"]._words.text
+        )
     if lacking == "masks" and tab == "field":
         assert "no ROI masks" in page.field_tab.field._words.text
     if lacking == "all ROIs but one" and tab == "responses":
-        assert "one ROI" in page.responses.mean.figure.title.text
+        assert "one ROI" in page.responses_tab.figures.mean.figure.title.text
 
 
 def test_an_empty_selection_is_said(session):
     nothing = {"stimulus": "gabors", "gabor_frame": ["U"], "unexpected": [0.0]}
     page = page_of(session, "responses", first=nothing, rois=(1,))
     assert problem(page) == ""
-    assert page.responses.mean._lines.data["group"] == ["second (n = 4)"]
-    assert page.responses.maps[0]._words.text == "no such segments"
+    assert page.responses_tab.figures.mean._lines.data["group"] == ["second (n = 4)"]
+    assert page.responses_tab.figures.maps[0]._words.text == "no such segments"
     page = page_of(session, "responses", compare="one", first=nothing, rois=(1,))
-    assert "no such segments" in page.responses.mean._words.text
-    assert "no such segments" in page.responses.trials._words.text
+    assert "no such segments" in page.responses_tab.figures.mean._words.text
+    assert "no such segments" in page.responses_tab.figures.trials._words.text
 
 
 @pytest.mark.parametrize(
@@ -90,8 +93,8 @@ def test_an_empty_selection_is_said(session):
 def test_one_selection_and_one_that_is_split(session, compare, by, groups):
     page = page_of(session, "responses", compare=compare, by=by, first={"gabor_frame": ["A"]})
     assert problem(page) == ""
-    assert len(page.responses.maps) == groups
-    assert len(page.responses.mean._lines.data["group"]) == groups
+    assert len(page.responses_tab.figures.maps) == groups
+    assert len(page.responses_tab.figures.mean._lines.data["group"]) == groups
 
 
 def test_days_need_several_sessions(session):
@@ -124,7 +127,7 @@ def test_other_forms(form, session, original_folders, tmp_path):
         ox.save(session, what)
     page = page_of(what, "responses")
     assert problem(page) == ""
-    assert len(page.responses.mean._lines.data["group"]) == 2
+    assert len(page.responses_tab.figures.mean._lines.data["group"]) == 2
     page.shelf.close()
 
 
