@@ -49,7 +49,7 @@ PART = (
     "tests/store",
 )
 # dandi holds zarr back, so it comes with the oldest only: there everything is installed.
-NEWEST_EXTRAS = "plot,fast,analyses,distributed,pynapple,stream,explore"
+NEWEST_EXTRAS = "plot,fast,analyses,distributed,pynapple,stream,s3,explore"
 PRINTS_NOTHING: dict[str, Any] = {"capture_output": True, "text": True}
 SHOWN = ("xarray", "zarr", "h5py", "netCDF4", "numpy", "pandas", "dask", "pynwb")
 
