@@ -107,7 +107,8 @@ def _fields(figure: "Figure", results: Results) -> "Iterator[tuple[Axes, xr.Data
 def _name_field(ax: "Axes", found: xr.Dataset, name: str) -> None:
     """Say whose field it is; pixels are no measure, and what is synthetic is said once."""
     facts = f"{found['line'].item()} {found['plane'].item()}"
-    ax.set_title("", loc="right")
+    for side in ("left", "right"):
+        ax.set_title("", loc=side)
     ax.set_title(f"{name.replace('_', ' ')}\n{facts}", fontsize="x-small")
     ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
 
