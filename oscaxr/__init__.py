@@ -27,6 +27,7 @@ from oscaxr.measure import (
     snr,
     stats,
 )
+from oscaxr.measure.label_image import roi_labels
 from oscaxr.measure.registration import register_masks, register_projection
 from oscaxr.model.dataset import validate
 from oscaxr.renamed import NAMES as _NAMES
@@ -140,6 +141,7 @@ __all__ = [
     "invalid_rois",
     "snr",
     "roi_correlations",
+    "roi_labels",
     "validate",
     # looking
     "explore",
