@@ -88,8 +88,10 @@ def variables(part: str) -> list[VariableSpec]:
         return [*asked, template_spec("gabors")]
     if part == "sequences":
         return list(SEQUENCES.values())
-    dim = {"roi": n.ROI, "segment": n.SEGMENT, "stim_time": n.STIM_TIME}[part]
-    return [spec for spec in specs if spec.role == "coord" and spec.dims == (dim,)]
+    dims = {"roi": [n.ROI], "segment": [n.SEGMENT], "stim_time": [n.STIM_TIME]}
+    dims["field"] = [n.HEIGHT, n.WIDTH]
+    along = [(dim,) for dim in dims[part]]
+    return [spec for spec in specs if spec.role == "coord" and spec.dims in along]
 
 
 def variable_row(spec: VariableSpec, with_dims: bool) -> Row:

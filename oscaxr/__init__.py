@@ -38,6 +38,7 @@ from oscaxr.select.sequences import sequences
 from oscaxr.select.tables import blocks, patches, segment_table
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.open import open_session
+from oscaxr.sessions.settings import show_config
 from oscaxr.sessions.table import default_sessions, session_table
 from oscaxr.sessions.tree import open_sessions
 
@@ -47,6 +48,7 @@ if _TYPE_CHECKING:
     from oscaxr.sessions.map import map_sessions
     from oscaxr.store.open import open_exported
     from oscaxr.store.save import save
+    from oscaxr.versions import show_versions
 
 __version__ = _version("oscaxr")
 
@@ -56,6 +58,7 @@ _LATER = {
     "open_exported": "oscaxr.store.open",
     "convert": "oscaxr.sessions.convert",
     "map_sessions": "oscaxr.sessions.map",
+    "show_versions": "oscaxr.versions",
 }
 
 
@@ -82,6 +85,7 @@ __all__ = [
     "session_table",
     "find_sessions",
     "default_sessions",
+    "show_config",
     "analyses",
     "sample",
     "plot",
@@ -127,6 +131,7 @@ __all__ = [
     "validate",
     # looking
     "explore",
+    "show_versions",
     # errors
     "OscaxrError",
     "OscaxrWarning",

@@ -116,6 +116,7 @@ class _Accessor:
     interpolate = _method(traces.interpolate)
     stats = _method(statistics.stats)
     to_frame = _method(long_tables.to_frame)
+    to_pynapple = _method(pynapple.to_pynapple)
     tracked = _method(alignment.tracked)
     active_rois = _method(activity.active_rois)
     plateau_traces = _method(activity.plateau_traces)
@@ -143,7 +144,6 @@ class DataArrayAccessor(_Accessor):
     """
 
     to_hierarchical_frame = _method(pandas_frames.to_hierarchical_frame)
-    to_pynapple = _method(pynapple.to_pynapple)
     to_numpy = _method(pynapple.to_numpy)
 
 

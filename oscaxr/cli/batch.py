@@ -1,6 +1,5 @@
 """``oscaxr convert`` and ``oscaxr validate``: the same for each of many sessions."""
 
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -114,7 +113,6 @@ def convert(
             folder,
             format=to,
             table=table,
-            default_table=os.environ.get("OSCAXR_TABLE") or None,
             datadir=datadir,
             workers=workers,
             overwrite=overwrite,

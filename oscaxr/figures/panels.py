@@ -129,7 +129,7 @@ _ANALYSIS: Final = (
     ),
     _of(
         4, "C", "distribution of Gabor indices", ("usi", "pool"), (of_session.INDICES,),
-        analysis.distribution, pictures.distributions, sessions=_FIRST,
+        analysis.distribution, groups.distributions, sessions=_FIRST,
     ),
     _of(
         4, "D", "significant Gabor indices", _SIGNIFICANT, (of_session.INDICES,),
@@ -220,7 +220,7 @@ _ANALYSIS: Final = (
     *(
         _of(
             9, letter, f"{words}: sessions {first} and {second}", _CORRELATED, (recipe,),
-            analysis.scattered(recipe), pictures.scattered, sessions=(first, second),
+            analysis.scattered(recipe), groups.scattered, sessions=(first, second),
             compared=_OF_BOTH_KINDS,
         )
         for words, recipe, letters in (

@@ -1,7 +1,6 @@
 """The one triage: which format a session has at a place, and how each is asked and opened."""
 
 import os
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -15,7 +14,15 @@ from oscaxr.errors import (
     OptionError,
     SessionNotFoundError,
 )
-from oscaxr.files.remote import Place, RemoteFile, public_url, remote_file
+from oscaxr.files.remote import (
+    EXTRAS,
+    Place,
+    RemoteFile,
+    is_url,
+    public_url,
+    remote_file,
+    scheme_of,
+)
 from oscaxr.formats import published
 from oscaxr.formats.identity import Identity
 from oscaxr.formats.original.files import folder_id, id_in_name, is_session_folder, read_tree
@@ -28,8 +35,6 @@ from oscaxr.store.layout import Format as StoreFormat
 
 Places = Sequence[Place]
 Facts = Mapping[str, Any]
-# Of two letters or more: one is a drive.
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 SomeFormat = TypeVar("SomeFormat", bound="Format")
@@ -246,12 +251,6 @@ _PART_VARIABLES: Final = {"squares": "square_x", "templates": "template_", "movi
 _ASKED: Final[Sequence[Format]] = (NWB_IN_ZARR, *EXPORTS, NWB, ORIGINAL)
 
 
-def is_url(path: object) -> bool:
-    """Say whether a path is the URL of a file on a server."""
-    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
-    return isinstance(text, str) and text.lower().startswith(("http://", "https://"))
-
-
 def location(
     path: str | os.PathLike[Any], storage_options: Mapping[str, Any] | None = None
 ) -> Place:
@@ -261,14 +260,14 @@ def location(
     options = {} if storage_options is None else storage_options
     if is_url(path):
         return remote_file(os.fspath(path), options)
-    if isinstance(path, str) and _SCHEME.match(path):
+    if isinstance(path, str) and scheme_of(path) not in ("", "file"):
         raise CriterionError(
-            f"{public_url(path)}: only http:// and https:// addresses are read; files of DANDI's "
-            "archive on S3 have one, too (https://dandiarchive.s3.amazonaws.com/blobs/...)"
+            f"{public_url(path)}: addresses that are read begin with "
+            f"{', '.join(f'{one}://' for one in EXTRAS)} or file://"
         )
     if options:
         raise OptionError(
-            f"storage_options= is for files on a server (http://, https://), but {path} is "
+            f"storage_options= is for files on a server (https://, s3://, ...), but {path} is "
             f"{format_of(local_path(path)).name} on this machine"
         )
     return local_path(path)

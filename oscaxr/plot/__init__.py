@@ -17,6 +17,7 @@ from oscaxr.plot.registered import registered_masks
 from oscaxr.plot.responses import expected_unexpected, responses
 from oscaxr.plot.roi_responses import heatmap, tracked_over_sessions, tracked_responses
 from oscaxr.plot.stimulus import shade_gabor_frames, stimulus_frames
+from oscaxr.plot.usi_scatter import usi_pairs
 from oscaxr.plot.usis import percent_significant, tracked_usis, usi_correlations, usi_statistics
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "usi_statistics",
     "usi_correlations",
     "tracked_usis",
+    "usi_pairs",
     # what analyses find
     "usi_distribution",
     "responsive_rois",

@@ -94,8 +94,8 @@ def select_segments(
         numbers that are not of a few values, or a callable that takes the column and returns flags.
         ``None`` is no constraint.
         ``gabor_frame`` takes letters or the published numbers (3 is D or U),
-        ``main_flow_direction`` any of right/temp and left/nasal, ``segment`` segment numbers. A
-        criterion that does not concern a segment's stimulus does not constrain it: with
+        ``main_flow_direction`` any of right/temp/temporal and left/nasal, ``segment`` segment
+        numbers. A criterion that does not concern a segment's stimulus does not constrain it: with
         ``stimulus="visflow"``, ``gabor_frame="U"`` leaves all visual flow (`explain` says so).
 
     Returns

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from oscaxr.errors import (
     few,
     warn,
 )
+from oscaxr.files.remote import is_url
 from oscaxr.formats.registry import (
     EXPORTS,
     FORMATS,
@@ -26,19 +27,25 @@ from oscaxr.formats.registry import (
     Format,
     format_of,
     is_session,
-    is_url,
     named_like,
     places_below,
 )
 from oscaxr.options import PathLike
 from oscaxr.paths import local_path
 from oscaxr.sessions.find import say_problems, sessions_below, table_of, without_originals_of_nwb
-from oscaxr.sessions.open import SessionSource, Table, data_folder, id_or_path, plain, typed_table
+from oscaxr.sessions.open import SessionSource, id_or_path, plain
 from oscaxr.sessions.owners import FoundSession, sessions_at
+from oscaxr.sessions.settings import (
+    NO_TABLE,
+    TABLE_NAME,
+    KnownTable,
+    Table,
+    data_folder,
+    known_table,
+    table_in,
+)
 from oscaxr.sessions.table import session_row
 from oscaxr.sessions.table import session_table as read_table
-
-TABLE_NAME: Final = "mouse_df.csv"
 
 
 # -- many -----------------------------------------------------------------------------------------
@@ -50,16 +57,15 @@ def many_sources(
     options: Mapping[str, Any],
 ) -> list[SessionSource]:
     """Return the sessions that were asked for, one by one."""
-    known = None if table is None else typed_table(table)
     if is_url(sessions):
         sessions = [sessions]
     if isinstance(sessions, str | os.PathLike):
         path = local_path(sessions)
         if path.is_dir() and not is_session(path):
-            return _sources_below(path, options, known)
+            return _sources_below(path, options, known_table(table, path))
         sessions = read_table(path) if path.suffix.lower() == ".csv" else [path]
     if isinstance(sessions, pd.DataFrame):
-        if known is not None:
+        if table is not None:
             raise CriterionError("sessions= are rows of a session table already: leave table= out")
         rows = [plain(row) for row in read_table(sessions).to_dict("records")]
         return [
@@ -79,6 +85,7 @@ def many_sources(
         raise CriterionError(
             f"sessions= is a {type(sessions).__name__}: give rows of a table, ids, paths, a folder"
         )
+    known = known_table(table, datadir)
     return _joined([id_or_path(asked, datadir, known, options) for asked in sessions])
 
 
@@ -100,7 +107,7 @@ def _joined(sources: Sequence[SessionSource]) -> list[SessionSource]:
 
 
 def _sources_below(
-    folder: Path, options: Mapping[str, Any], table: pd.DataFrame | None
+    folder: Path, options: Mapping[str, Any], table: KnownTable
 ) -> list[SessionSource]:
     """Return the sessions below a folder; exports that cannot be read too, to fail when opened."""
     found = sessions_below(folder)
@@ -108,13 +115,20 @@ def _sources_below(
     say_problems(folder, found.problems)
     # Numbers that count what is in the folder and published ones do not go together: where an
     # export has its own, the sessions that have none go by their ids.
-    is_counted = table is None and not any(one.identity.is_numbered for one in found.sessions)
+    is_counted = table.rows is None and not any(one.identity.is_numbered for one in found.sessions)
     by_path = {str(one.path): one for one in found.sessions}
-    sources = [
-        source_of(by_path[path], options, table=table, facts=row if is_counted else None)
-        for path, row in rows.items()
-    ]
-    sources += [SessionSource((path,), table=table, options=options) for path in found.unreadable]
+    at_hand = None
+    if table.rows is not None and table.found:
+        at_hand = RowsAtHand([table.rows], [table.found])
+    given = NO_TABLE if at_hand else table
+    sources = []
+    for path, row in rows.items():
+        one = by_path[path]
+        facts = at_hand.of(one.identity.session_id) if at_hand else row if is_counted else None
+        sources.append(source_of(one, options, table=given, facts=facts))
+    if at_hand:
+        at_hand.say_missing()
+    sources += [SessionSource((path,), table=given, options=options) for path in found.unreadable]
     if not sources:
         expected = ", ".join(LOOKS)
         raise SessionNotFoundError(
@@ -137,12 +151,6 @@ def source_of(found: FoundSession, options: Mapping[str, Any], **known: Any) -> 
 
 
 # -- by words, to be converted --------------------------------------------------------------------
-def table_in(folder: Path) -> Path | None:
-    """Return the session table that lies in a data folder, if there is one."""
-    path = folder / TABLE_NAME
-    return path if path.is_file() else None
-
-
 def named_sources(
     words: Sequence[Path],
     *,
@@ -156,9 +164,9 @@ def named_sources(
     # With `every`, exports below folders too, and each form in which a session is there.
     tables = [path for path in words if path.suffix.lower() == ".csv"]
     beside = [path / TABLE_NAME for path in words if table_in(path)]
-    known = None if table is None else typed_table(table)
+    known = NO_TABLE if table is None else known_table(table)
     own = [default_table] if default_table else beside
-    at_hand = [] if known is not None else [typed_table(path) for path in (*own, *tables)]
+    at_hand = [] if table is not None else [read_table(local_path(one)) for one in (*own, *tables)]
     problems: list[str] = []
     others = [path for path in words if path not in tables]
     below_folders = [one for one in FORMATS if every or one not in EXPORTS]

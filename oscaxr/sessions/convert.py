@@ -18,6 +18,7 @@ from oscaxr.paths import local_path
 from oscaxr.progress import Report, progress_bar
 from oscaxr.sessions.asked import named_sources
 from oscaxr.sessions.open import SessionSource
+from oscaxr.sessions.settings import TABLE
 from oscaxr.sessions.tasks import NoResult
 from oscaxr.sessions.tree import Errors, check_errors, tell_failures
 from oscaxr.sessions.workers import run_each
@@ -103,8 +104,8 @@ def convert(
     table : path-like, optional
         The session table, which has to have all of the sessions.
     default_table : path-like, optional
-        A session table that may have them; by default the ``mouse_df.csv`` in folders among
-        `sources`.
+        A session table that may have them; by default ``OSCAXR_TABLE``, or the ``mouse_df.csv``
+        in folders among `sources`.
     datadir : path-like, optional
         Where the files of session tables among `sources` are; by default the folder of the table.
     workers : int, optional
@@ -173,7 +174,7 @@ def convert(
         found = named_sources(
             [local_path(path) for path in paths],
             table=table,
-            default_table=default_table,
+            default_table=default_table or os.environ.get(TABLE) or None,
             datadir=datadir,
             options=asked,
         )

@@ -36,6 +36,7 @@ PICTURES = {
     "usi_statistics": plot.usi_statistics,
     "usi_correlations": plot.usi_correlations,
     "tracked_usis": plot.tracked_usis,
+    "usi_pairs": plot.usi_pairs,
     "responsive_rois": plot.responsive_rois,
     "block_pairs": plot.block_pairs,
     "orientation_tuning": plot.orientation_tuning,
