@@ -206,8 +206,9 @@ class Page:
         """Say how many segments the criteria leave, and what the link is."""
         if self._unsaid:
             self._unsaid = False
-            self.controls.count()
-            self._told(self.view)
+            with pn.io.hold():
+                self.controls.count()
+                self._told(self.view)
 
     def _turn(self, event: Any) -> None:
         self.change(self.view.changed(tab=list(TABS)[event.new]))
