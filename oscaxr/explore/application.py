@@ -362,6 +362,7 @@ class Page:
         return None
 
     def _show_code(self) -> None:
+        self._tell("")
         self.code.objects = [
             part
             for panel, words in panels_of(self.view, self.ds).items()
