@@ -31,10 +31,6 @@ def show_versions(file: TextIO | None = None) -> None:
     libraries in C are those that h5py and netCDF4 bring: two HDF5 libraries in one process are
     usual, and mostly at peace.
 
-    See Also
-    --------
-    xarray.show_versions : the same of xarray and what it can use.
-
     Examples
     --------
     >>> import oscaxr as ox
