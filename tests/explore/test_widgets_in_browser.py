@@ -66,7 +66,6 @@ CHANGES = {
     "number": (picked("colour ROIs by", "area (px)"), "number=area"),
     "others": (ticked(3), "others=true"),
 }
-IN_DEFAULT = ("kappa",)
 
 
 def expected(ds, view):
@@ -84,10 +83,8 @@ def expected(ds, view):
 
 
 @pytest.mark.filterwarnings("ignore::oscaxr.errors.OscaxrWarning")
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(one, marks=[pytest.mark.slow] * (one not in IN_DEFAULT)) for one in CHANGES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHANGES)
 def test_a_widget_changes_the_link_and_the_numbers(served, page, explored_folder, name):
     act, link = CHANGES[name]
     page.set_default_timeout(10_000)
