@@ -206,8 +206,9 @@ class Page:
         """Say how many segments the criteria leave, and what the link is."""
         if self._unsaid:
             self._unsaid = False
-            self.controls.count()
-            self._told(self.view)
+            with pn.io.hold():
+                self.controls.count()
+                self._told(self.view)
 
     def _turn(self, event: Any) -> None:
         self.change(self.view.changed(tab=list(TABS)[event.new]))
@@ -361,6 +362,7 @@ class Page:
         return None
 
     def _show_code(self) -> None:
+        self._tell("")
         self.code.objects = [
             part
             for panel, words in panels_of(self.view, self.ds).items()

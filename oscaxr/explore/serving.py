@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import panel as pn
+from panel.io.resources import LOCAL_DIST
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClosedError
 
@@ -18,7 +19,9 @@ from oscaxr.explore.takeaway import small_button
 from oscaxr.explore.view import View, read_query
 
 ADDRESS: Final = "127.0.0.1"
-_LIFETIME_MS: Final = 4000
+# A busy machine may take seconds from a page to its connection; without one in this time, there is
+# a new document, which knows less of the address.
+_LIFETIME_MS: Final = 10_000
 
 
 def free_port() -> int:
@@ -41,7 +44,7 @@ def server_of(shelf: Shelf, port: int | None = None) -> tuple[Any, str]:
         start=False,
         # A tab that is closed lets its session go soon.
         unused_session_lifetime_milliseconds=_LIFETIME_MS,
-        check_unused_sessions_milliseconds=_LIFETIME_MS // 2,
+        check_unused_sessions_milliseconds=_LIFETIME_MS // 5,
     )
     server.io_loop.asyncio_loop.set_exception_handler(_tell_of_errors)
     return server, f"http://{ADDRESS}:{port}/"
@@ -56,6 +59,8 @@ def _tell_of_errors(loop: Any, context: dict[str, Any]) -> None:
 def begin_page(shelf: Shelf) -> None:
     """Begin the page of one connection: it is made while the browser reads its scripts."""
     document = pn.state.curdoc
+    # Style sheets come from here also where Panel does not know yet that there is a server.
+    document.template_variables["dist_url"] = LOCAL_DIST
     # The browser gets the document only then: in a session, one callback follows the other.
     document.add_next_tick_callback(lambda: page_of(shelf).server_doc(document, document.title))
 

@@ -43,6 +43,7 @@ PROBLEM: Final = """
 _LABEL: Final = ".oscaxr-label { font-size: 12px; opacity: 0.85; }"
 _CARD: Final = """
 .card-header { padding: 2px 6px; min-height: 26px; font-size: 13px; }
+button:focus-visible { outline: 2px solid #E69F00; outline-offset: -2px; }
 :host(.card), .card { box-shadow: none; border: 1px solid rgba(128, 128, 128, 0.35); }
 """
 Changed = Callable[..., None]

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
+from scripted_server import ScriptedServer
 
 pytest.importorskip("panel")
 
@@ -116,6 +117,50 @@ def test_every_number_colours_the_field(session, number):
     colors = page.field_tab.field._source.data["color"]
     assert len(colors) == 5
     assert len(set(colors)) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::oscaxr.errors.DroppedFramesWarning")
+def test_a_published_matching_file_registers_the_other_days(shared):
+    name = "mouse_408021__session_759189643__nway_matched_rois.json"
+    shelf = shelf_of(shared / "sessions", matches=shared / "data" / "roi_tracking" / name)
+    opened = shelf.take("759189643")
+    view = View(session=opened.key, tab="field", others=True)
+    page = Page(shelf, opened, view, Background(lambda act: act(), at_once=True))
+    page.refresh()
+    assert problem(page) == ""
+    shown = page.field_tab.field._others.data["session"]
+    for key in ("758519303", "759660390"):
+        other = shelf.take(key)
+        assert shown.count(f"session {key}") == other.ds.sizes["roi"]
+        shelf.give_back(other)
+    shelf.close()
+
+
+@pytest.mark.slow
+def test_a_session_of_1700_rois():
+    ds = ox.sample.session(n_rois=1700, n_tracked=2, scale=0.02)
+    for tab in ("session", "responses", "field"):
+        page = page_of(ds, tab, rois=(1650,))
+        assert problem(page) == ""
+    assert len(page.field_tab.field._source.data["xs"]) == 1700
+    assert page.field_tab.field._source.selected.indices == [1650]
+
+
+@pytest.mark.slow
+def test_a_session_behind_an_address(explored_folder):
+    server = ScriptedServer(next(explored_folder.rglob("*900000001*.nwb")).read_bytes())
+    try:
+        page = page_of(f"{server.url}/session.nwb", "responses")
+        assert problem(page) == ""
+        with ox.open_session(900000001, datadir=explored_folder) as ds:
+            windows = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=1, post=1)
+            wanted = ox.stats(windows, ("sequence", "roi"))["mean"].values
+        shown = page.responses_tab.figures.mean._lines.data["ys"][1]
+        np.testing.assert_allclose(shown, wanted)
+        page.shelf.close()
+    finally:
+        server.close()
 
 
 @pytest.mark.slow
