@@ -27,11 +27,19 @@ from oscaxr.measure import (
     snr,
     stats,
 )
+from oscaxr.measure.label_image import roi_labels
 from oscaxr.measure.registration import register_masks, register_projection
 from oscaxr.model.dataset import validate
 from oscaxr.renamed import NAMES as _NAMES
 from oscaxr.select.alignment import align_tracked, n_tracked, tracked
 from oscaxr.select.criteria import select_segments
+from oscaxr.select.epochs import (
+    epoch_difference,
+    epoch_intersection,
+    epoch_union,
+    epochs,
+    running_bouts,
+)
 from oscaxr.select.frames import segments_at, stimulus_images
 from oscaxr.select.responses import responses
 from oscaxr.select.sequences import sequences
@@ -107,6 +115,11 @@ __all__ = [
     "responses",
     "segment_table",
     "blocks",
+    "epochs",
+    "running_bouts",
+    "epoch_union",
+    "epoch_intersection",
+    "epoch_difference",
     "patches",
     "stimulus_images",
     "segments_at",
@@ -128,6 +141,7 @@ __all__ = [
     "invalid_rois",
     "snr",
     "roi_correlations",
+    "roi_labels",
     "validate",
     # looking
     "explore",

@@ -14,7 +14,7 @@ from oscaxr.errors import AccessorError
 from oscaxr.measure import activity, quality, scaling, statistics, transform
 from oscaxr.model import traces
 from oscaxr.model.dataset import validate
-from oscaxr.select import alignment, criteria, frames, responses, sequences, tables
+from oscaxr.select import alignment, criteria, epochs, frames, responses, sequences, tables
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -165,6 +165,8 @@ class DatasetAccessor(_Accessor):
     """
 
     select = _method(criteria.select_segments)
+    running_bouts = _method(epochs.running_bouts)
+    epochs = _method(epochs.epochs)
     sequences = _method(sequences.sequences)
     responses = _method(responses.responses)
     segment_table = _method(tables.segment_table)

@@ -63,6 +63,8 @@ CASES = {
         "segment_table": {},
         "to_pynapple": {},
         "blocks": {"stimulus": "visflow"},
+        "epochs": {"bridge": 1.0},
+        "running_bouts": {"above": 2.0},
         "onset_pairs": {"stimulus": "gabors"},
         "patches": {"segments": [3, 4]},
         "patches_around": {"frames": [500], "pre": 0, "post": 0.3},

@@ -10,6 +10,7 @@ import xarray as xr
 from oscaxr.analyses.chance import (
     BLOCK_BYTES,
     check_permutations,
+    check_resolution,
     generator,
     seed_of,
 )
@@ -60,7 +61,8 @@ def discrimination_index(
         What is computed of the means m and variances v (ddof 0) of the two groups:
         (m2 - m1) / sqrt((v2 + v1) / 2), m2 - m1, or (m2 - m1) / (m2 + m1).
     permutations : int, optional
-        How often the labels are shuffled over the sequences; 0 gives the index alone.
+        How often the labels are shuffled over the sequences, 40 times or more, with which an index
+        can be significant; 0 gives the index alone.
     seed : int, optional
         Seed of the shuffling, zero or more; drawn anew by default. The session id, where it is a
         coordinate, is mixed into it, so that the shuffles of different sessions are independent.
@@ -93,7 +95,8 @@ def discrimination_index(
     SessionMismatchError
         If the two are not of the same ROIs, in the same order, of the same session.
     CriterionError
-        If `operation` is not known, or `permutations` or `seed` is no number that it may be.
+        If `operation` is not known, `permutations` or `seed` is no number that it may be, or there
+        are too few permutations for any index to be significant.
 
     Notes
     -----
@@ -125,6 +128,8 @@ def discrimination_index(
     told: dict[str, Any] = {"operation": operation, "permutations": 0}
     if permutations != 0:
         told |= {"permutations": check_permutations(permutations), "seed": seed_of(seed)}
+        # With fewer, an index beyond all of them would be called significant.
+        check_resolution(permutations)
     if invalid is None and any(KEPT in one.attrs for one in (first, second)):
         invalid = "keep"
     first, second = (without_invalid(one, invalid) for one in (first, second))

@@ -281,10 +281,18 @@ class Page:
             self._tell("")
 
         self._background.ask(panel, noted, finished, problem, self._progress, at_once=at_once)
+        if self._later is not None and not at_once:
+            self._later(lambda: self._lasts(panel), _PATIENCE)
 
     def forget(self, panel: str) -> None:
         """Have a panel shown anew, though its view is the same."""
         self._shown.pop(panel, None)
+
+    def _lasts(self, panel: str) -> None:
+        """Say that work is done, of which nobody says how far it is, and let it be stopped."""
+        if self._background.is_busy_with(panel) and not self.stop.visible:
+            self.status.object = "computing ..."
+            self.stop.visible = True
 
     def _progress(self, done: int, total: int) -> None:
         self.status.object = f"computing: {100 * done // max(1, total)} %"

@@ -105,9 +105,10 @@ def _fields(figure: "Figure", results: Results) -> "Iterator[tuple[Axes, xr.Data
 
 
 def _name_field(ax: "Axes", found: xr.Dataset, name: str) -> None:
-    """Say whose field it is; pixels are no measure, and what is synthetic is said once."""
+    """Say whose field it is, once; pixels are no measure, and the figure says what is synthetic."""
     facts = f"{found['line'].item()} {found['plane'].item()}"
-    ax.set_title("", loc="right")
+    for place in ("left", "right"):
+        ax.set_title("", loc=place)
     ax.set_title(f"{name.replace('_', ' ')}\n{facts}", fontsize="x-small")
     ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
 

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from oscaxr.errors import CriterionError, MissingLibraryError, SessionNotFoundError
+from oscaxr.errors import (
+    CriterionError,
+    MissingLibraryError,
+    OptionError,
+    SessionNotFoundError,
+)
+from oscaxr.paths import local_path
 
 # Chosen by measurement (see `docs/guide/download_and_stream.md`).
 BLOCK_SIZE: Final = 128 * 2**10
@@ -105,7 +111,9 @@ class RemoteSource:
     @property
     def name(self) -> str:
         """The last part of the path."""
-        return unquote(urlsplit(self.url).path).rstrip("/").rpartition("/")[2]
+        is_http = scheme_of(self.url) in HTTP
+        path = unquote(urlsplit(self.url).path) if is_http else self.url
+        return path.rstrip("/").rpartition("/")[2]
 
 
 def public_url(url: str) -> str:
@@ -123,6 +131,17 @@ def scheme_of(path: object) -> str:
 def is_url(path: object) -> bool:
     """Say whether a path is the address of a file on a server, of a kind that is read."""
     return scheme_of(path) in EXTRAS
+
+
+def place_of(path: str | os.PathLike[Any], options: Mapping[str, Any] | None = None) -> Place:
+    """Return the place that a path or an address stands for; whether it is there is not asked."""
+    if isinstance(path, RemoteFile):
+        return path if options is None else RemoteFile(path.url, dict(options))
+    if is_url(path):
+        return remote_file(os.fspath(path), {} if options is None else options)
+    if options:
+        raise OptionError(f"storage_options= is for files on a server, but {path} is on this one")
+    return local_path(path)
 
 
 def remote_file(url: str, options: Mapping[str, Any]) -> RemoteFile:

@@ -172,10 +172,9 @@ class _Export:
         "an export has what was saved; open the session's own files with it, and save that"
     )
 
-    def __init__(self, name: str, kind: StoreFormat, *, on_servers: bool) -> None:
+    def __init__(self, name: str, kind: StoreFormat) -> None:
         self.name = name
         self.kind = kind
-        self.on_servers = on_servers
         self.looks_like = f"exports of sessions ({', '.join(SUFFIXES[kind])})"
 
     def recognises(self, place: Place) -> bool:
@@ -190,13 +189,13 @@ class _Export:
     def identity(self, place: Place) -> Identity:
         from oscaxr.store.current import session_identity
 
-        return session_identity(self._reachable(place))
+        return session_identity(place)
 
     def open(self, places: Places, options: OpenOptions, facts: Facts | None) -> xr.Dataset:
         from oscaxr.store.open import open_session_export
 
         dropped = dropped_names(options.get("drop_variables"))
-        return open_session_export(self._reachable(places[0]), dropped, facts)
+        return open_session_export(places[0], dropped, facts)
 
     def open_tree(self, place: Path, options: OpenOptions) -> xr.DataTree | None:
         """Open an export of a tree; None where it is one of something else."""
@@ -210,13 +209,19 @@ class _Export:
         tree: xr.DataTree = open_exported(place, **given)
         return tree
 
-    def difference(self, ds: xr.Dataset, target: Path, dtype: str | None, *, deep: bool) -> str:
+    def n_bytes(self, place: Place) -> int | None:
+        """Return the size of what is there; None where nothing is."""
+        from oscaxr.store.current import n_bytes
+
+        return n_bytes(place)
+
+    def difference(self, ds: xr.Dataset, target: Place, dtype: str | None, *, deep: bool) -> str:
         """Say in what an export is not what would be written now; empty where it is the same."""
         from oscaxr.store.current import difference
 
         return difference(ds, target, dtype, deep=deep)
 
-    def save(self, ds: xr.Dataset, target: Path, dtype: str | None, *, overwrite: bool) -> None:
+    def save(self, ds: xr.Dataset, target: Place, dtype: str | None, *, overwrite: bool) -> None:
         """Write a session, as :func:`oscaxr.save`."""
         from oscaxr.store.save import save
 
@@ -225,20 +230,12 @@ class _Export:
     def _is_named(self, name: str) -> bool:
         return format_named(name) == self.kind
 
-    def _reachable(self, place: Place) -> Place:
-        if isinstance(place, RemoteFile) and not self.on_servers:
-            raise CriterionError(
-                f"{place} is {self.name}, by its name. Of files on a server, only NWB and netCDF "
-                "files are opened: download it first."
-            )
-        return place
-
 
 NWB: Final[Format] = _Nwb()
 ORIGINAL: Final[Format] = _Original()
 NWB_IN_ZARR: Final[Format] = _NwbInZarr()
-ZARR: Final = _Export("an export in zarr", "zarr", on_servers=False)
-NETCDF: Final = _Export("an export in netCDF", "netcdf", on_servers=True)
+ZARR: Final = _Export("an export in zarr", "zarr")
+NETCDF: Final = _Export("an export in netCDF", "netcdf")
 
 # In the order in which they are preferred where a session lies in a folder in several formats.
 FORMATS: Final[Sequence[Format]] = (NWB, ORIGINAL, NWB_IN_ZARR, ZARR, NETCDF)

@@ -17,7 +17,8 @@ from oscaxr.errors import (
     few,
     warn,
 )
-from oscaxr.files.remote import is_url
+from oscaxr.files.remote import Place, RemoteFile, is_url, remote_file
+from oscaxr.formats.identity import Identity
 from oscaxr.formats.registry import (
     EXPORTS,
     FORMATS,
@@ -151,6 +152,50 @@ def source_of(found: FoundSession, options: Mapping[str, Any], **known: Any) -> 
 
 
 # -- by words, to be converted --------------------------------------------------------------------
+def sources_of(
+    words: Sequence[PathLike],
+    *,
+    table: PathLike | None = None,
+    options: Mapping[str, Any],
+    **more: Any,
+) -> list[SessionSource]:
+    """Find the sessions that were named: at addresses, and in files and folders here."""
+    storage = options.get("storage_options")
+    remote = [remote_file(os.fspath(one), storage or {}) for one in words if is_url(one)]
+    here = [local_path(one) for one in words if not is_url(one)]
+    sources = _remote_sources(remote, known_table(table), options) if remote else []
+    if here or not remote:
+        sources += named_sources(here, table=table, options=options, **more)
+    return sources if more.get("every") else _without_equal_names(sources)
+
+
+def _remote_sources(
+    places: Sequence[RemoteFile], table: KnownTable, options: Mapping[str, Any]
+) -> list[SessionSource]:
+    """Return the sessions at addresses, named after what these, or their files, state."""
+    sources = []
+    for place in places:
+        format_, problem = format_of(place), ""
+        own = format_.named(place) or Identity()
+        if own.session_id is None or own.mouse_id is None:
+            try:
+                own = own.completed(format_.identity(place))
+            except OscaxrError as error:
+                problem = str(error)
+        is_known = own.session_id is not None and own.mouse_id is not None
+        sources.append(
+            SessionSource(
+                (place,),
+                own.session_id,
+                table=table,
+                options=options,
+                problem=problem,
+                name=f"sub-{own.mouse_id}_ses-{own.session_id}" if is_known else _stem(place),
+            )
+        )
+    return sources
+
+
 def named_sources(
     words: Sequence[Path],
     *,
@@ -249,7 +294,7 @@ def _each_once(paths: Sequence[Path]) -> list[Path]:
     return list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
 
 
-def _stem(path: Path) -> str:
+def _stem(path: Place) -> str:
     return path.name.removesuffix(".zip").rpartition(".")[0]
 
 

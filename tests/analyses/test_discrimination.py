@@ -85,12 +85,12 @@ def slow_percentile(first, second, permutations, seed, operation="d-prime"):
 )
 @settings(max_examples=examples(90))
 def test_equals_a_plain_loop(first, second, seed, operation):
-    options = {"permutations": 30, "seed": seed, "operation": operation}
+    options = {"permutations": 40, "seed": seed, "operation": operation}
     found = discrimination_index(responses(first), responses(second), **options)
     pairs = list(zip(first, second, strict=True))
     index = [slow_index(*rows, operation) for rows in pairs]
     np.testing.assert_allclose(found["index"], index, rtol=1e-7, atol=1e-9)
-    percentile = [slow_percentile(*rows, 30, seed, operation) for rows in pairs]
+    percentile = [slow_percentile(*rows, 40, seed, operation) for rows in pairs]
     np.testing.assert_allclose(found["percentile"], percentile, atol=1e-9)
     known = np.nan_to_num(found["percentile"], nan=50)
     np.testing.assert_array_equal(found["significant"], (known < 2.5) | (known > 97.5))
@@ -251,9 +251,9 @@ def test_coordinates_of_the_rois_stay_and_those_of_sequences_go():
         np.eye(3), roi_id=("roi", [7, 8, 9]), session_id=5, segment=("sequence", [1, 2, 3])
     )
     unexpected = responses(np.eye(3)[:, :2], roi_id=("roi", [7, 8, 9]), session_id=5)
-    found = discrimination_index(expected, unexpected, permutations=10, seed=0)
+    found = discrimination_index(expected, unexpected, permutations=40, seed=0)
     assert set(found.coords) == {"roi", "roi_id", "session_id", "group"}
-    assert found.attrs == {"operation": "d-prime", "permutations": 10, "seed": 0}
+    assert found.attrs == {"operation": "d-prime", "permutations": 40, "seed": 0}
     assert found["n_sequences"].dims == ("group", "roi")
 
 
@@ -279,7 +279,8 @@ def test_wrong_arguments():
     for options, says in (
         ({"permutations": -1}, "permutations=-1"),
         ({"permutations": 2.5}, "permutations=2.5"),
-        ({"permutations": 5, "seed": -1}, "seed=-1"),
+        ({"permutations": 39}, "39 permutations cannot .* 40 or more"),
+        ({"permutations": 50, "seed": -1}, "seed=-1"),
         ({"operation": "dprime"}, "operation='dprime' is not known; it may be 'd-prime', 'diff'"),
     ):
         with pytest.raises(CriterionError, match=says):

@@ -85,7 +85,7 @@ def test_of_tracked_rois(mouse):
 
 
 def test_blocks_do_not_matter(mouse, monkeypatch):
-    options = {"permutations": 20, "seed": 1}
+    options = {"permutations": 40, "seed": 1}
     whole = usi(mouse[0], **options)
     monkeypatch.setattr("oscaxr.select.sequences._BLOCK_BYTES", 5_000)
     xr.testing.assert_allclose(usi(mouse[0], **options), whole, rtol=1e-12)
@@ -127,7 +127,7 @@ def test_over_tracked_rois_and_sessions(mouse):
 
 
 def test_results_are_written_and_read(mouse, tmp_path):
-    found = usi(mouse[0], permutations=20)
+    found = usi(mouse[0], permutations=40)
     found.to_netcdf(tmp_path / "usi.nc")
     with xr.open_dataset(tmp_path / "usi.nc") as again:
         xr.testing.assert_identical(again.load(), found)

@@ -66,6 +66,15 @@ def test_every_method_of_the_accessors_has_a_page():
     assert {"Dataset.osca.sequences", "Dataset.osca.n_tracked"} <= set(methods)
 
 
+def test_the_sidebar_of_the_reference_is_grouped_as_the_page_is():
+    parts = re.split(r"^(.+)\n-{3,}$", INDEX, flags=re.MULTILINE)[1:]
+    tables = dict(zip(parts[::2], parts[1::2], strict=True))
+    captions = {title: re.findall(r":caption: (.+)", text) for title, text in tables.items()}
+    listing = [title for title, text in tables.items() if "autosummary::" in text]
+    assert len(listing) > 10
+    assert {title: captions[title] for title in listing} == {title: [title] for title in listing}
+
+
 def test_errors_are_documented_by_their_module():
     page = (DOCS / "api" / "errors.rst").read_text(encoding="utf-8")
     assert ".. automodule:: oscaxr.errors\n   :members:\n" in page

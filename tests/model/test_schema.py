@@ -1,9 +1,6 @@
 """What is declared of variables is true for other software: units for UDUNITS and pint, CF axes."""
 
-import cf_units
-import cf_xarray  # noqa: F401
 import numpy as np
-import pint_xarray
 import pytest
 
 import oscaxr as ox
@@ -11,6 +8,10 @@ from oscaxr.analyses.positions import _POSITION_ATTRS
 from oscaxr.analyses.tuning import _TUNING_ATTRS
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import DATASET_ATTRS, SEQUENCES, SESSION, template_spec
+
+cf_units = pytest.importorskip("cf_units")
+pint_xarray = pytest.importorskip("pint_xarray")
+pytest.importorskip("cf_xarray")
 
 DECLARED = [*SESSION.values(), *SEQUENCES.values(), *FACTS, template_spec("gabors")]
 
