@@ -13,6 +13,7 @@ import oscaxr as ox
 from oscaxr import accessor, errors
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import SEQUENCES, SESSION
+from tests.attacks import kinds
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -41,6 +42,19 @@ def test_every_public_function_has_a_page():
 @pytest.mark.parametrize("module", ["analyses", "plot", "sample", "download"])
 def test_every_name_of_a_public_module_has_a_page(module):
     assert sorted(listed(f"oscaxr.{module}")) == sorted(getattr(ox, module).__all__)
+
+
+def test_the_sidebar_of_the_reference_is_grouped_as_the_page():
+    topics = re.findall(r"^([^\n.].*)\n-+$", INDEX, re.MULTILINE)
+    assert re.findall(r"^   :caption: (.*)$", INDEX, re.MULTILINE) == topics
+
+
+def test_the_cases_of_attacks_are_as_many_as_is_said():
+    page = (DOCS / "project" / "trust.md").read_text(encoding="utf-8")
+    said = re.findall(r"^\| `(\w+)` \| (\d+) \|", page, re.MULTILINE)
+    assert {name: int(cases) for name, cases in said} == {
+        name: module.CASES for name, module in kinds().items()
+    }
 
 
 def test_every_method_of_the_accessors_has_a_page():
