@@ -146,7 +146,10 @@ def figures_table(paper: str) -> str:
 
 def figure_row(row: dict[str, str]) -> Row:
     """Describe one panel."""
-    only = f" (session {row['sessions']})" if "sessions" in row else ""
+    chosen = [f"session {row['sessions']}"] if "sessions" in row else []
+    if "mice" in row:
+        chosen.append(f"{'mice' if ',' in row['mice'] else 'mouse'} {row['mice']}")
+    only = f" ({', '.join(chosen)})" if chosen else ""
     steps = [row[key] for key in ("session", "beside") if key in row]
     pooled = [f"`{key}={row[key]}`" for key in ("by", "dim") if key in row]
     groups = [f"`{row['group']}`"] if "group" in row else []

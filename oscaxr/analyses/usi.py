@@ -62,8 +62,8 @@ def usi(
     RenamedError
         If a word of the published code is given for a split: the message has the one here.
     CriterionError
-        If an argument is not known, a group has no segments, or there are too few permutations for
-        any index to be significant.
+        If an argument is not known, a group has no segments, or a single one for d-prime, or there
+        are too few permutations for any index to be significant.
     TrackingError
         If tracked ROIs are asked for and there are none.
 

@@ -309,8 +309,13 @@ _DATASET: Final = (
         7, "C", "correlations of ROIs", ("roi_correlations",), (of_session.CORRELATIONS,),
         dataset.correlations, pictures.roi_correlations,
     ),
-    _in(8, "A", "matching of dendritic ROIs", (), (), dataset.matching, pictures.say_nothing),
-    _in(8, "B", "matching of somatic ROIs", (), (), dataset.matching, pictures.say_nothing),
+    *(
+        _in(
+            8, letter, f"matching of {words} ROIs", ("tracked", "read_matches"), (),
+            dataset.matching, pictures.say_nothing,
+        )
+        for letter, words in (("A", "dendritic"), ("B", "somatic"))
+    ),
     _in(
         9, "A", "responses when stimuli begin", _TRACES, (of_session.ONSET,),
         analysis.traces(of_session.ONSET), groups.traces,
