@@ -1,6 +1,6 @@
 """Pictures that single panels need: fields, example ROIs, whole sessions, and named gaps."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,6 +9,7 @@ import xarray as xr
 
 from oscaxr import plot
 from oscaxr.analyses.discrimination import SIGNIFICANT_PERCENTILES
+from oscaxr.analyses.pooling import Cells
 from oscaxr.model import names as n
 from oscaxr.model.synthetic import is_synthetic
 from oscaxr.plot.axes import (
@@ -24,6 +25,7 @@ from oscaxr.plot.axes import (
     roomy_legend,
     tidy,
 )
+from oscaxr.plot.boxes import PERCENTILES, draw_boxes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +35,6 @@ Results = Mapping[str, xr.Dataset]
 _GAP_WIDTH: Final = 70
 _FIELD: Final = 2.4
 """Size of the field of one session, inches."""
-_PERCENTILES: Final = (5, 25, 50, 75, 95)
 _SESSIONS: Final = PALETTE
 
 
@@ -206,41 +207,19 @@ def quality(figure: "Figure", results: Results) -> None:
     """Draw signal or noise of all ROIs, by group and session."""
     found = results["quality"]
     (name,) = found.data_vars
-
-    def percentiles(part: xr.Dataset) -> Any:
-        values = part[name].values
-        known = values[np.isfinite(values)]
-        return np.percentile(known, _PERCENTILES) if len(known) else np.full(5, np.nan)
-
-    _boxes(figure, found, percentiles, axis_label(found[name].attrs))
+    plot.snr(found, figure.subplots(), name=str(name))
 
 
 def roi_correlations(figure: "Figure", results: Results) -> None:
     """Draw how the pairs of ROIs of all mice correlate, by group and session."""
-    found = results["correlations"]
-    centres = found["correlation"].values
-
-    def percentiles(part: xr.Dataset) -> Any:
-        below = np.cumsum(part["count"].sum("trace").values)
-        return np.interp(np.divide(_PERCENTILES, 100) * below[-1], below, centres)
-
-    _boxes(figure, found, percentiles, axis_label(found["quartiles"].attrs))
-
-
-def _boxes(
-    figure: "Figure", found: xr.Dataset, percentiles: Callable[[xr.Dataset], Any], label: str
-) -> None:
-    """Draw median, quartiles and 5-95 % range of what each group and session has."""
-    dim = str(found["group"].dims[0])
-    groups = sorted({*found["group"].values.tolist()})
-    keys = ("whislo", "q1", "med", "q3", "whishi")
-    for ax, group in zip(_row(figure, len(groups), sharey=True), groups, strict=True):
-        own = found.isel({dim: found["group"].values == group})
-        numbers = sorted({*own["session"].values.tolist()})
-        parts = [percentiles(own.isel({dim: own["session"].values == one})) for one in numbers]
-        boxes = [dict(zip(keys, part, strict=True)) for part in parts]
-        ax.bxp(boxes, positions=numbers, showfliers=False, widths=0.6)
-        ax.set_title(group, fontsize="small")
-        ax.set_xlabel("session")
-        tidy(ax)
-    figure.axes[0].set_ylabel(f"{label}\nmedian, quartiles, 5-95 %", fontsize="small")
+    cells = Cells(results["correlations"])
+    spread = np.full((*cells.shape, len(PERCENTILES)), np.nan)
+    for cell in np.ndindex(*cells.shape):
+        own = cells.pooled.isel({cells.dim: cells.rows(*cell)})
+        below = np.cumsum(own["count"].sum(cells.dim).values)
+        if below[-1]:
+            share = np.divide(PERCENTILES, 100) * below[-1]
+            spread[cell] = np.interp(share, below, own["correlation"].values)
+    labels = xr.Dataset(coords={"group": cells.groups, "session": cells.sessions})
+    label = axis_label(cells.pooled["quartiles"].attrs)
+    draw_boxes(figure.subplots(), labels.assign_attrs(cells.origin), spread, label)

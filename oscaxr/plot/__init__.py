@@ -6,6 +6,7 @@ when the first picture is drawn. All colours can be told apart by colour-blind p
 """
 
 from oscaxr.plot.axes import Artists, PlotInputError, PlotLibraryError
+from oscaxr.plot.boxes import snr
 from oscaxr.plot.distributions import responsive_rois, usi_distribution
 from oscaxr.plot.encoded import explained_variance, orientation_tuning, position_response
 from oscaxr.plot.field import max_projection, roi_contours, roi_masks
@@ -51,6 +52,7 @@ __all__ = [
     # what analyses find
     "usi_distribution",
     "responsive_rois",
+    "snr",
     "block_pairs",
     "orientation_tuning",
     "position_response",

@@ -107,6 +107,16 @@ def test_what_cannot_be_asked_for(mouse):
         usi(untracked, tracked=True)
 
 
+def test_a_single_unexpected_sequence_has_no_d_prime(mouse):
+    ds = mouse[0]
+    unexpected = split(ds)["unexpected"].segment.values
+    fewer = ds.drop_sel(segment=unexpected[1:])
+    with pytest.raises(CriterionError, match=r"2 or more responses .* 1 unexpected ones"):
+        usi(fewer)
+    found = usi(fewer, operation="diff")
+    assert found["n_sequences"].sel(group="unexpected").values.tolist() == [1] * ds.sizes["roi"]
+
+
 def test_planted_responses_are_found():
     ds = ox.sample.session(n_rois=30, n_tracked=0, scale=0.25, field_shape=(64, 64))
     with warnings.catch_warnings():

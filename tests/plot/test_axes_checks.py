@@ -38,6 +38,7 @@ PICTURES = {
     "tracked_usis": plot.tracked_usis,
     "usi_pairs": plot.usi_pairs,
     "responsive_rois": plot.responsive_rois,
+    "snr": plot.snr,
     "block_pairs": plot.block_pairs,
     "orientation_tuning": plot.orientation_tuning,
     "position_response": plot.position_response,
