@@ -52,6 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection() -> None:
     """Search for no garbage while the thousands of tests are made: there is none."""
+    # Whenever dask slices, it leaves the search as it was when dask was imported.
+    import dask.array  # noqa: F401
+
     gc.disable()
 
 
