@@ -45,6 +45,7 @@ if _TYPE_CHECKING:
     from oscaxr import analyses, download, plot, sample
     from oscaxr.sessions.convert import convert
     from oscaxr.sessions.map import map_sessions
+    from oscaxr.sessions.write_index import write_index
     from oscaxr.store.open import open_exported
     from oscaxr.store.save import save
 
@@ -56,6 +57,7 @@ _LATER = {
     "open_exported": "oscaxr.store.open",
     "convert": "oscaxr.sessions.convert",
     "map_sessions": "oscaxr.sessions.map",
+    "write_index": "oscaxr.sessions.write_index",
 }
 
 
@@ -89,6 +91,7 @@ __all__ = [
     # saving, and other tools
     "save",
     "convert",
+    "write_index",
     "open_exported",
     "to_frame",
     "to_hierarchical_frame",

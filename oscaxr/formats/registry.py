@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import xarray as xr
 
@@ -18,6 +18,7 @@ from oscaxr.errors import (
 from oscaxr.files.remote import Place, RemoteFile, public_url, remote_file
 from oscaxr.formats import published
 from oscaxr.formats.identity import Identity
+from oscaxr.formats.index.format import SessionIndex
 from oscaxr.formats.original.files import folder_id, id_in_name, is_session_folder, read_tree
 from oscaxr.model import names as n
 from oscaxr.options import DEFAULTS, OpenOptions, check_honoured, dropped_names, parts_of
@@ -25,6 +26,10 @@ from oscaxr.paths import local_path
 from oscaxr.store.foreign import is_nwb, why_not_nwb
 from oscaxr.store.layout import SUFFIXES, format_named
 from oscaxr.store.layout import Format as StoreFormat
+
+if TYPE_CHECKING:
+    from oscaxr.files.hdf5 import Hdf5File
+    from oscaxr.files.hdf5_arrays import DatasetReader
 
 Places = Sequence[Place]
 Facts = Mapping[str, Any]
@@ -94,6 +99,12 @@ class _Nwb:
         from oscaxr.formats.nwb.dataset import open_nwb
 
         return open_nwb(places, options, facts)
+
+    def stored_series(self, file: "Hdf5File") -> "Mapping[str, DatasetReader]":
+        """Return what reads clocks, running and pupil as a file stores them, by variable."""
+        from oscaxr.formats.nwb.recordings import stored_series
+
+        return stored_series(file)
 
 
 class _Original:
@@ -229,11 +240,12 @@ class _Export:
         return place
 
 
-NWB: Final[Format] = _Nwb()
+NWB: Final = _Nwb()
 ORIGINAL: Final[Format] = _Original()
 NWB_IN_ZARR: Final[Format] = _NwbInZarr()
 ZARR: Final = _Export("an export in zarr", "zarr", on_servers=False)
 NETCDF: Final = _Export("an export in netCDF", "netcdf", on_servers=True)
+INDEX: Final = SessionIndex()
 
 # In the order in which they are preferred where a session lies in a folder in several formats.
 FORMATS: Final[Sequence[Format]] = (NWB, ORIGINAL, NWB_IN_ZARR, ZARR, NETCDF)
@@ -242,8 +254,8 @@ LOOKS: Final = tuple(one.looks_like for one in FORMATS if one.looks_like)
 """How what is read looks, for messages about what is not."""
 # By which variable each heavy part is known.
 _PART_VARIABLES: Final = {"squares": "square_x", "templates": "template_", "movie": n.MOVIE}
-# A name that is plainly an export's counts before what any file, or folder, could be.
-_ASKED: Final[Sequence[Format]] = (NWB_IN_ZARR, *EXPORTS, NWB, ORIGINAL)
+# A name that is plainly an index's or an export's counts before what any file, or folder, could be.
+_ASKED: Final[Sequence[Format]] = (INDEX, NWB_IN_ZARR, *EXPORTS, NWB, ORIGINAL)
 
 
 def is_url(path: object) -> bool:
@@ -266,12 +278,13 @@ def location(
             f"{public_url(path)}: only http:// and https:// addresses are read; files of DANDI's "
             "archive on S3 have one, too (https://dandiarchive.s3.amazonaws.com/blobs/...)"
         )
-    if options:
+    place = local_path(path)
+    if options and not INDEX.recognises(place):
         raise OptionError(
             f"storage_options= is for files on a server (http://, https://), but {path} is "
-            f"{format_of(local_path(path)).name} on this machine"
+            f"{format_of(place).name} on this machine"
         )
-    return local_path(path)
+    return place
 
 
 def format_of(place: Place) -> Format:

@@ -20,6 +20,7 @@ from oscaxr.errors import (
 from oscaxr.formats.registry import (
     EXPORTS,
     FORMATS,
+    INDEX,
     LOOKS,
     NWB,
     ORIGINAL,
@@ -27,13 +28,22 @@ from oscaxr.formats.registry import (
     format_of,
     is_session,
     is_url,
+    location,
     named_like,
     places_below,
 )
 from oscaxr.options import PathLike
 from oscaxr.paths import local_path
 from oscaxr.sessions.find import say_problems, sessions_below, table_of, without_originals_of_nwb
-from oscaxr.sessions.open import SessionSource, Table, data_folder, id_or_path, plain, typed_table
+from oscaxr.sessions.open import (
+    SessionSource,
+    Table,
+    data_folder,
+    id_or_path,
+    plain,
+    sources_in,
+    typed_table,
+)
 from oscaxr.sessions.owners import FoundSession, sessions_at
 from oscaxr.sessions.table import session_row
 from oscaxr.sessions.table import session_table as read_table
@@ -52,9 +62,14 @@ def many_sources(
     """Return the sessions that were asked for, one by one."""
     known = None if table is None else typed_table(table)
     if is_url(sessions):
+        place = location(sessions, options.get("storage_options"))
+        if INDEX.recognises(place):
+            return sources_in(place, options, table=known)
         sessions = [sessions]
     if isinstance(sessions, str | os.PathLike):
         path = local_path(sessions)
+        if INDEX.recognises(path):
+            return sources_in(path, options, table=known)
         if path.is_dir() and not is_session(path):
             return _sources_below(path, options, known)
         sessions = read_table(path) if path.suffix.lower() == ".csv" else [path]

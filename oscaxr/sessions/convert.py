@@ -13,7 +13,7 @@ import numpy as np
 from oscaxr.atomic import clean, explained, files_of
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, TargetExistsError, option
 from oscaxr.formats.registry import EXPORTS, named_like
-from oscaxr.options import OpenOptions, PathLike, check_options
+from oscaxr.options import FileOptions, PathLike, check_options
 from oscaxr.paths import local_path
 from oscaxr.progress import Report, progress_bar
 from oscaxr.sessions.asked import named_sources
@@ -85,7 +85,7 @@ def convert(
     dtype: Any = None,
     progress: bool | Report = True,
     errors: Errors = "raise",
-    **options: Unpack[OpenOptions],
+    **options: Unpack[FileOptions],
 ) -> list[Converted]:
     """Convert sessions to zarr or netCDF, in processes; the same call goes on where it stopped.
 
