@@ -93,7 +93,11 @@ def test_which_session_has_to_be_said(mouse_index, mouse_folder):
 
 def test_workers_open_sessions_of_an_index(mouse_index, mouse_folder):
     found = ox.map_sessions(
-        lambda ds: ds.dff.isel(time=0), mouse_index, sources=mouse_folder, workers=1, progress=False
+        lambda ds: ds.dff.isel(time=0),
+        mouse_index,
+        sources=mouse_folder,
+        scheduler="synchronous",
+        progress=False,
     )
     assert [node.path.lstrip("/") for node in found.leaves] == GROUPS
 
