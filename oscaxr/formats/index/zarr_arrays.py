@@ -272,6 +272,9 @@ def _places(
     places = np.array([one[1:] for one in references], np.int64)
     if int(places.sum(axis=1).max()) > file.size or int(places[:, 1].min()) < 1:
         raise ValueError(f"a chunk of it lies beyond the {file.size} bytes of {address[:200]}")
+    in_order = places[np.argsort(places[:, 0])]
+    if (in_order[:-1].sum(axis=1) > in_order[1:, 0]).any():
+        raise ValueError("its chunks overlap")
     return file, places
 
 

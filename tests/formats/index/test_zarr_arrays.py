@@ -104,6 +104,7 @@ CASES = {
     "other file": (put("dff/0.0", lambda old: ["file:///etc/passwd", *old[1:]]), "in 2 files"),
     "only other": (put("time/0", lambda old: ["/etc/passwd", *old[1:]]), "not a file that"),
     "too large": (put("dff/0.0", lambda old: [old[0], 0, 10**5]), "cannot unfold to"),
+    "shifted": (put("dff/0.0", lambda old: [old[0], old[1] + 1, old[2]]), "chunks overlap"),
     "wrong size": (put("time/0", lambda old: [*old[:2], 8]), "has not the"),
     "no chunk": (leave_out("dff/0.0"), r"has \d+ chunks where there are"),
     "one more": (put("dff/900.0", ""), r"has \d+ chunks where there are"),
