@@ -105,6 +105,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"oscaxr {version}"
 html_static_path = ["_static"]
 html_css_files = ["oscaxr.css"]
+html_js_files = ["row_filter.js"]
 html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "oscaxr"},

@@ -88,8 +88,10 @@ def variables(part: str) -> list[VariableSpec]:
         return [*asked, template_spec("gabors")]
     if part == "sequences":
         return list(SEQUENCES.values())
-    dim = {"roi": n.ROI, "segment": n.SEGMENT, "stim_time": n.STIM_TIME}[part]
-    return [spec for spec in specs if spec.role == "coord" and spec.dims == (dim,)]
+    dims = {"roi": [n.ROI], "segment": [n.SEGMENT], "stim_time": [n.STIM_TIME]}
+    dims["field"] = [n.HEIGHT, n.WIDTH]
+    along = [(dim,) for dim in dims[part]]
+    return [spec for spec in specs if spec.role == "coord" and spec.dims in along]
 
 
 def variable_row(spec: VariableSpec, with_dims: bool) -> Row:
@@ -144,7 +146,10 @@ def figures_table(paper: str) -> str:
 
 def figure_row(row: dict[str, str]) -> Row:
     """Describe one panel."""
-    only = f" (session {row['sessions']})" if "sessions" in row else ""
+    chosen = [f"session {row['sessions']}"] if "sessions" in row else []
+    if "mice" in row:
+        chosen.append(f"{'mice' if ',' in row['mice'] else 'mouse'} {row['mice']}")
+    only = f" ({', '.join(chosen)})" if chosen else ""
     steps = [row[key] for key in ("session", "beside") if key in row]
     pooled = [f"`{key}={row[key]}`" for key in ("by", "dim") if key in row]
     groups = [f"`{row['group']}`"] if "group" in row else []

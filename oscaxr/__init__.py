@@ -27,17 +27,26 @@ from oscaxr.measure import (
     snr,
     stats,
 )
+from oscaxr.measure.label_image import roi_labels
 from oscaxr.measure.registration import register_masks, register_projection
 from oscaxr.model.dataset import validate
 from oscaxr.renamed import NAMES as _NAMES
 from oscaxr.select.alignment import align_tracked, n_tracked, tracked
 from oscaxr.select.criteria import select_segments
+from oscaxr.select.epochs import (
+    epoch_difference,
+    epoch_intersection,
+    epoch_union,
+    epochs,
+    running_bouts,
+)
 from oscaxr.select.frames import segments_at, stimulus_images
 from oscaxr.select.responses import responses
 from oscaxr.select.sequences import sequences
 from oscaxr.select.tables import blocks, patches, segment_table
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.open import open_session
+from oscaxr.sessions.settings import show_config
 from oscaxr.sessions.table import default_sessions, session_table
 from oscaxr.sessions.tree import open_sessions
 
@@ -48,6 +57,7 @@ if _TYPE_CHECKING:
     from oscaxr.sessions.write_index import write_index
     from oscaxr.store.open import open_exported
     from oscaxr.store.save import save
+    from oscaxr.versions import show_versions
 
 __version__ = _version("oscaxr")
 
@@ -58,6 +68,7 @@ _LATER = {
     "convert": "oscaxr.sessions.convert",
     "map_sessions": "oscaxr.sessions.map",
     "write_index": "oscaxr.sessions.write_index",
+    "show_versions": "oscaxr.versions",
 }
 
 
@@ -84,6 +95,7 @@ __all__ = [
     "session_table",
     "find_sessions",
     "default_sessions",
+    "show_config",
     "analyses",
     "sample",
     "plot",
@@ -106,6 +118,11 @@ __all__ = [
     "responses",
     "segment_table",
     "blocks",
+    "epochs",
+    "running_bouts",
+    "epoch_union",
+    "epoch_intersection",
+    "epoch_difference",
     "patches",
     "stimulus_images",
     "segments_at",
@@ -127,9 +144,11 @@ __all__ = [
     "invalid_rois",
     "snr",
     "roi_correlations",
+    "roi_labels",
     "validate",
     # looking
     "explore",
+    "show_versions",
     # errors
     "OscaxrError",
     "OscaxrWarning",

@@ -14,7 +14,7 @@ from oscaxr.errors import AccessorError
 from oscaxr.measure import activity, quality, scaling, statistics, transform
 from oscaxr.model import traces
 from oscaxr.model.dataset import validate
-from oscaxr.select import alignment, criteria, frames, responses, sequences, tables
+from oscaxr.select import alignment, criteria, epochs, frames, responses, sequences, tables
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -116,6 +116,7 @@ class _Accessor:
     interpolate = _method(traces.interpolate)
     stats = _method(statistics.stats)
     to_frame = _method(long_tables.to_frame)
+    to_pynapple = _method(pynapple.to_pynapple)
     tracked = _method(alignment.tracked)
     active_rois = _method(activity.active_rois)
     plateau_traces = _method(activity.plateau_traces)
@@ -143,7 +144,6 @@ class DataArrayAccessor(_Accessor):
     """
 
     to_hierarchical_frame = _method(pandas_frames.to_hierarchical_frame)
-    to_pynapple = _method(pynapple.to_pynapple)
     to_numpy = _method(pynapple.to_numpy)
 
 
@@ -165,6 +165,8 @@ class DatasetAccessor(_Accessor):
     """
 
     select = _method(criteria.select_segments)
+    running_bouts = _method(epochs.running_bouts)
+    epochs = _method(epochs.epochs)
     sequences = _method(sequences.sequences)
     responses = _method(responses.responses)
     segment_table = _method(tables.segment_table)

@@ -5,9 +5,13 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from oscaxr.errors import PlaceError
 
+# What a Path makes of such an address has one slash.
+_FILE: Final = re.compile(r"file:/", re.IGNORECASE)
 # Of two letters or more: one is a drive. A Path has lost the second slash; chained ones are parted
 # by two colons (simplecache::s3://...).
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/:]")
@@ -18,6 +22,8 @@ def local_path(path: str | os.PathLike[Any]) -> Path:
     text: object = path.__fspath__() if hasattr(path, "__fspath__") else path
     if not isinstance(text, str):
         raise PlaceError(f"{path!r} is no path: give text or a pathlib.Path")
+    if _FILE.match(text):
+        text = _path_of(text)
     if _SCHEME.match(text):
         raise PlaceError(
             f"{text} is an address, not a place on this computer: here only places on this "
@@ -37,3 +43,11 @@ def local_path(path: str | os.PathLike[Any]) -> Path:
         # Too long a name, too many links on the way.
         raise PlaceError(f"{text} cannot be a place on this computer: {error.strerror}") from error
     return place
+
+
+def _path_of(address: str) -> str:
+    """Return the path of a ``file://`` address, which has to be of this computer."""
+    parts = urlsplit(address)
+    if parts.netloc not in ("", "localhost"):
+        raise PlaceError(f"{address} is on {parts.netloc}: here only file:///path will do")
+    return url2pathname(address.partition(":")[2].removeprefix(f"//{parts.netloc}"))

@@ -16,6 +16,7 @@ import xarray as xr
 import oscaxr as ox
 from example_sessions import SHARED
 from how_many import HYPOTHESIS_PROFILE, examples
+from object_store import ObjectStore
 from oscaxr.errors import DroppedFramesWarning
 from small_sessions import EACH_LAYOUT, LAYOUTS, USEFUL_VARIABLES, only, small_spec
 
@@ -51,6 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection() -> None:
     """Search for no garbage while the thousands of tests are made: there is none."""
+    # Whenever dask slices, it leaves the search as it was when dask was imported.
+    import dask.array  # noqa: F401
+
     gc.disable()
 
 
@@ -194,3 +198,13 @@ def mouse_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ox.sample.write_mouse(folder, scale=0.02, n_rois=(5, 6, 7), n_tracked=3)
     (folder / "mouse_df.csv").rename(folder / "table.csv")
     return folder
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """A store of S3's kind on this machine, which all tests of a process share."""
+    pytest.importorskip("moto.server")
+    pytest.importorskip("s3fs")
+    store = ObjectStore()
+    yield store
+    store.close()

@@ -39,6 +39,8 @@ def same(one, other):
     elif isinstance(one, tuple):
         for left, right in zip(one, other, strict=True):
             same(left, right)
+    elif hasattr(one, "as_dataframe"):
+        same(one.as_dataframe(), other.as_dataframe())
     elif hasattr(one, "equals"):
         assert one.equals(other)
     else:
@@ -59,7 +61,10 @@ CASES = {
         "tracked": {},
         "responses": {"segments": [3, 4]},
         "segment_table": {},
+        "to_pynapple": {},
         "blocks": {"stimulus": "visflow"},
+        "epochs": {"bridge": 1.0},
+        "running_bouts": {"above": 2.0},
         "onset_pairs": {"stimulus": "gabors"},
         "patches": {"segments": [3, 4]},
         "patches_around": {"frames": [500], "pre": 0, "post": 0.3},

@@ -27,7 +27,7 @@ MAX_FUNCTION_LINES = 60
 # "" is the package's own __init__.py. A room that is not in this table is an error: it has to be
 # given a place first.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("atomic", "errors", "options", "paths", "progress", "renamed"),
+    ("atomic", "errors", "options", "paths", "progress", "renamed", "versions"),
     ("arrays",),
     ("model",),
     ("files", "select", "measure", "sample"),
@@ -80,6 +80,7 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "h5py": {
         **dict.fromkeys(("files", "formats.nwb", "formats.original", "store"), "anywhere"),
         "sample": "inside",
+        "versions": "inside",
     },
     "pynwb": {"sample": "inside"},
     "hdmf": {"sample": "inside"},

@@ -24,6 +24,7 @@ SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
 # One of them in the default run, where a process is started for each.
 SLOWER = [".zarr", *(pytest.param(one, marks=pytest.mark.slow) for one in (".zarr.zip", ".nc"))]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
+named = pytest.mark.skipif(not atomic._running_system(), reason="a system that has no name")
 
 
 @pytest.fixture
@@ -106,8 +107,12 @@ class TestTarget:
                 plain = xr.open_zarr(path, chunks=chunks)
             else:
                 continue
+            # (In place: drop_encoding() of older xarray reads the values.)
+            array = plain["dff"]
+            for one in (array, *array.coords.values()):
+                one.encoding = {}
             with plain, pytest.raises(UnsafeTargetError):
-                save(plain["dff"].drop_encoding(), path, overwrite=True)
+                save(array, path, overwrite=True)
 
 
 CHILD = """
@@ -363,13 +368,13 @@ class TestPieces:
             assert not found.abandoned
             assert clean(tmp_path) == []
 
-    @posix
+    @named
     def test_whose_lock_is_released_is_removed_with_its_lock(self, tmp_path):
         left = self.leave(tmp_path, "s.zarr", system=atomic._running_system())
         assert clean(tmp_path) == [left]
         assert list(tmp_path.iterdir()) == []
 
-    @posix
+    @named
     @pytest.mark.parametrize("written", [True, False])
     def test_a_lock_alone_is_removed_too(self, tmp_path, written):
         """Killed between the lock and the first byte, of the export or of the lock itself."""
@@ -378,7 +383,7 @@ class TestPieces:
         assert clean(tmp_path) == [left.with_suffix(".lock")]
         assert list(tmp_path.iterdir()) == []
 
-    @posix
+    @named
     def test_a_lock_alone_that_is_held_stays(self, tmp_path):
         with atomic_target(tmp_path / "s.zarr") as temporary:
             (found,) = leftovers(tmp_path)
@@ -386,7 +391,7 @@ class TestPieces:
             assert clean(tmp_path) == []
             temporary.mkdir()
 
-    @posix
+    @named
     def test_a_lock_counts_in_whatever_process_it_is_held(self, tmp_path):
         """Numbers of processes say nothing: a lock does, also in a container of its own."""
         code = """
@@ -427,7 +432,7 @@ class TestPieces:
         os.utime(left, (0, 0))
         assert clean(tmp_path) == [left]
 
-    @posix
+    @named
     def test_what_was_put_aside_is_put_back(self, tmp_path):
         for _ in range(2):
             aside = self.leave(tmp_path, "s.zarr", "old", atomic._running_system())

@@ -66,12 +66,14 @@ TAKERS = {
 }
 
 
-@pytest.mark.parametrize("place", ["s3://bucket/o", "~nobody-of-this-name/o", "a\0b", "n" * 300])
+@pytest.mark.parametrize("place", ["ftp://host/o", "~nobody-of-this-name/o", "a\0b", "n" * 300])
 @pytest.mark.parametrize("taker", TAKERS)
 def test_all_that_take_a_path_refuse_what_is_none(home, taker, place):
     with pytest.raises(OscaxrError):
         TAKERS[taker](place)
-    assert not [one for folder in home.parent.iterdir() for one in folder.iterdir()]
+    made = [one for folder in home.parent.iterdir() for one in folder.iterdir()]
+    # (pynwb keeps something there when it is first imported.)
+    assert not [one for one in made if one.name != ".cache"]
 
 
 @pytest.mark.parametrize("taker", ["save", "convert", "write_nwb", "write_original", "write_mouse"])

@@ -10,6 +10,7 @@ import xarray as xr
 from oscaxr.analyses.chance import (
     BLOCK_BYTES,
     check_permutations,
+    check_resolution,
     generator,
     seed_of,
 )
@@ -35,6 +36,8 @@ SIGNIFICANT_PERCENTILES: Final = (2.5, 97.5)
 """An index whose percentile lies outside of these is significant."""
 
 _IDENTITY: Final = ("mouse_id", "session_id", n.ROI, n.ROI_ID, n.TRACKING_ID)
+# Of either group: a mean needs one, a variance two.
+_LEAST_RESPONSES: Final = {"d-prime": 2, "diff": 1, "rel_diff": 1}
 _OTHER_SEQUENCE: Final = "_second_sequence"
 
 
@@ -60,7 +63,8 @@ def discrimination_index(
         What is computed of the means m and variances v (ddof 0) of the two groups:
         (m2 - m1) / sqrt((v2 + v1) / 2), m2 - m1, or (m2 - m1) / (m2 + m1).
     permutations : int, optional
-        How often the labels are shuffled over the sequences; 0 gives the index alone.
+        How often the labels are shuffled over the sequences, 40 times or more, with which an index
+        can be significant; 0 gives the index alone.
     seed : int, optional
         Seed of the shuffling, zero or more; drawn anew by default. The session id, where it is a
         coordinate, is mixed into it, so that the shuffles of different sessions are independent.
@@ -93,7 +97,9 @@ def discrimination_index(
     SessionMismatchError
         If the two are not of the same ROIs, in the same order, of the same session.
     CriterionError
-        If `operation` is not known, or `permutations` or `seed` is no number that it may be.
+        If `operation` is not known, `permutations` or `seed` is no number that it may be, there
+        are too few permutations for any index to be significant, or a group has no responses, or
+        for d-prime, which needs their variance, fewer than two.
 
     Notes
     -----
@@ -102,9 +108,10 @@ def discrimination_index(
 
     A NaN response is left out of its ROI alone, whose labels are then shuffled over the others, so
     that all permutations have as many responses of each group as the ROI really has. Where nothing
-    is left of either group, or a response is infinite, ``index`` and ``percentile`` are NaN, and so
-    they are of what has no such index: d-prime of responses that are all equal, the relative
-    difference of means whose sum is 0. Two constant, different groups have an infinite d-prime.
+    is left of either group (for d-prime one response, which has no variance), or a response is
+    infinite, ``index`` and ``percentile`` are NaN, and so they are of what has no such index:
+    d-prime of responses that are all equal, the relative difference of means whose sum is 0. Two
+    constant, different groups have an infinite d-prime.
 
     A result depends on the responses of its own ROI and on the seed, not on how many ROIs are
     given at once, on chunks or on the memory available. Memory is bounded, beyond the responses
@@ -122,9 +129,12 @@ def discrimination_index(
         words = ", ".join(map(repr, OPERATIONS))
         raise CriterionError(f"operation={operation!r} is not known; it may be {words}")
     _require(first, second, dim)
+    _require_responses(first, second, dim, operation)
     told: dict[str, Any] = {"operation": operation, "permutations": 0}
     if permutations != 0:
         told |= {"permutations": check_permutations(permutations), "seed": seed_of(seed)}
+        # With fewer, an index beyond all of them would be called significant.
+        check_resolution(permutations)
     if invalid is None and any(KEPT in one.attrs for one in (first, second)):
         invalid = "keep"
     first, second = (without_invalid(one, invalid) for one in (first, second))
@@ -204,6 +214,20 @@ def _require(first: xr.DataArray, second: xr.DataArray, dim: Hashable) -> None:
         )
 
 
+def _require_responses(
+    first: xr.DataArray, second: xr.DataArray, dim: Hashable, operation: Operation
+) -> None:
+    """Refuse groups of too few responses: the variance of one value is no variance."""
+    least = _LEAST_RESPONSES[operation]
+    for name, array in zip(("first", "second"), (first, second), strict=True):
+        if array.sizes[dim] < least:
+            raise CriterionError(
+                f"operation={operation!r} needs {least} or more responses in each group, but there "
+                f"are {array.sizes[dim]} {array.attrs.get(GROUP, name)} ones: take more segments"
+                + (", or 'diff' or 'rel_diff', which need no variance" if least > 1 else "")
+            )
+
+
 def _along(array: xr.DataArray, dim: Hashable) -> list[Hashable]:
     return [name for name, coord in array.coords.items() if dim in coord.dims]
 
@@ -251,7 +275,8 @@ def _patterns(
     """Yield the sequences and the ROIs that have just these, leaving out those without an index."""
     # Infinite responses have no mean; equal ones no variance and no difference.
     usable = ~np.isinf(responses).any(axis=0)
-    usable &= present[:n_first].any(axis=0) & present[n_first:].any(axis=0)
+    for group in (present[:n_first], present[n_first:]):
+        usable &= group.sum(axis=0) >= _LEAST_RESPONSES[operation]
     if operation == "d-prime":
         least = np.where(present, responses, np.inf).min(axis=0, initial=np.inf)
         usable &= (present & (responses != least)).any(axis=0)

@@ -101,6 +101,8 @@ def usi_correlations(
         r = correlation(both, against)
         drawn = chance.bootstrap(random, both, lambda rows: correlation(rows, against))
         drawn = drawn[np.isfinite(drawn)]  # samples of one ROI alone have no correlation
+        if np.isnan(r):  # nor have samples that happen to leave out what is not known
+            continue
         found["correlation"][cell], found["error"][cell] = r, _deviation(drawn)
         found["share"][cell] = chance.share_below(r, null)
         interval[cell] = bounds = chance.null_interval(null, tail, comparisons)

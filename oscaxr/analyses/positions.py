@@ -117,14 +117,14 @@ def position_response(
 
 _PLACE: Final = {"x": "gabor_x", "y": "gabor_y", "size": "gabor_size"}
 _POSITION_ATTRS: Final = {
-    "amplitude": {"long_name": "amplitude of the response by orientation", "units": "dF/F"},
+    "amplitude": {"long_name": "amplitude of the response by orientation, dF/F", "units": "1"},
     "preferred_orientation": {"long_name": "preferred orientation", "units": "degrees"},
     "p": {"long_name": "p of the patch's weights (F test)", "units": "1"},
     "q": {"long_name": "false discovery rate", "units": "1"},
     "n_segments": {"long_name": "number of segments"},
-    "x": {"long_name": "position of the patch from the left to the right", "units": "px"},
-    "y": {"long_name": "position of the patch on the vertical axis", "units": "px"},
-    "size": {"long_name": "size of the patch", "units": "px"},
+    "x": {"long_name": "position of the patch from the left to the right, in pixels", "units": "1"},
+    "y": {"long_name": "position of the patch on the vertical axis, in pixels", "units": "1"},
+    "size": {"long_name": "size of the patch, in pixels", "units": "1"},
 }
 
 

@@ -82,14 +82,16 @@ def explained_variance(
         - ``unique`` (predictor): by all, less by all but this one;
         - ``alone`` (predictor): by this one only.
 
-        NaN for ROIs with NaN or infinite values, or without variance.
+        NaN for ROIs with NaN or infinite values, or without variance. The attribute ``stimuli``
+        names the stimuli that were shown, which ``"stimulus"`` tells apart: of a session without
+        Gabors, it is visual flow alone.
 
     Raises
     ------
     CriterionError
         If predictors, lags or folds are not known or cannot be used.
     MissingVariableError
-        If the session lacks a predictor, or it has no values.
+        If the session lacks a predictor, or it has no values, or nothing but gray screens.
     WindowError
         If the session was cut along a clock, or is too short for its parts.
     TrackingError
@@ -144,7 +146,8 @@ def explained_variance(
     ).assign_coords(predictor=list(wanted))
     for name, words in _LONG_NAMES.items():
         result[name].attrs = {"long_name": words, "units": "1"}
-    told = {f"lags_{name}": [float(lag) for lag in seconds] for name, seconds in wanted.items()}
+    told: dict[str, Any] = {"stimuli": ", ".join(design.stimuli)}
+    told |= {f"lags_{name}": [float(lag) for lag in seconds] for name, seconds in wanted.items()}
     return result.assign_attrs(folds=folds, piece_s=float(piece), **told)
 
 
@@ -205,6 +208,8 @@ class _Design(NamedTuple):
     """In frames."""
     frames: npt.NDArray[np.bool_]
     """Which frames lie within the stimulus."""
+    stimuli: list[str]
+    """What is shown, but for gray screens."""
 
     @classmethod
     def of(cls, ds: xr.Dataset, wanted: Mapping[str, tuple[float, ...]], fps: float) -> "_Design":
@@ -220,7 +225,7 @@ class _Design(NamedTuple):
         kinds = 0
         if STIMULUS in wanted:
             values[STIMULUS], kinds = _kinds(ds)
-        return cls(values, kinds, lags, stim >= 0)
+        return cls(values, kinds, lags, stim >= 0, _stimuli(ds))
 
     def columns(self, names: tuple[str, ...]) -> Ints:
         """Return the columns of some predictors."""
@@ -259,8 +264,16 @@ def _behaviour(ds: xr.Dataset, name: str, stim: Ints) -> Floats:
     return np.asarray((values - values.mean()) / (deviation if deviation > 0 else 1.0))
 
 
+def _stimuli(ds: xr.Dataset) -> list[str]:
+    return sorted({*ds["stimulus_type"].values.tolist()} - {n.GRAYSCREEN})
+
+
 def _kinds(ds: xr.Dataset) -> tuple[Ints, int]:
     """Return the number of the kind of segment that each frame shows, and how many there are."""
+    if not _stimuli(ds):
+        raise MissingVariableError(
+            "this session shows no stimulus but gray screens: leave 'stimulus' out of predictors="
+        )
     codes = [np.unique(ds[name].values, return_inverse=True)[1] for name in _KIND]
     shown = np.flatnonzero(ds["stimulus_type"].values != n.GRAYSCREEN)
     kinds, numbers = np.unique(np.array(codes)[:, shown], axis=1, return_inverse=True)

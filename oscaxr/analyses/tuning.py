@@ -133,10 +133,10 @@ def orientation_tuning(
 _TUNING_ATTRS: Final = {
     "preferred_orientation": {"long_name": "preferred orientation", "units": "degrees"},
     "concentration": {"long_name": "concentration of the tuning curve", "units": "1"},
-    "amplitude": {"long_name": "amplitude of the tuning curve", "units": "dF/F"},
+    "amplitude": {"long_name": "amplitude of the tuning curve, dF/F", "units": "1"},
     "explained": {"long_name": "share of the variance that tuning explains", "units": "1"},
     "predicted": {"long_name": "share of the variance that tuning predicts", "units": "1"},
-    "response": {"long_name": "mean response by mean orientation", "units": "dF/F"},
+    "response": {"long_name": "mean response by mean orientation, dF/F", "units": "1"},
     "orientation": {"long_name": "mean orientation of the patches", "units": "degrees"},
 }
 

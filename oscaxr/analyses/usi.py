@@ -37,8 +37,8 @@ def usi(
         Of the means m and variances v (ddof 0) over the sequences of the two groups:
         (m2 - m1) / sqrt((v2 + v1) / 2), as in the papers; m2 - m1; or (m2 - m1) / (m2 + m1).
     permutations : int, optional
-        How often the labels are shuffled over the sequences; the papers' number is 10,000. With 0
-        there is the index alone.
+        How often the labels are shuffled over the sequences, 40 times or more; the papers' number
+        is 10,000. With 0 there is the index alone.
     seed : int, optional
         Seed of the shuffling, zero or more; drawn anew by default. The session id, where it is
         known, is mixed into it, so that the shuffles of different sessions are independent of each
@@ -62,7 +62,8 @@ def usi(
     RenamedError
         If a word of the published code is given for a split: the message has the one here.
     CriterionError
-        If an argument is not known, or a group has no segments.
+        If an argument is not known, a group has no segments, or a single one for d-prime, or there
+        are too few permutations for any index to be significant.
     TrackingError
         If tracked ROIs are asked for and there are none.
 

@@ -54,6 +54,7 @@ def to_frame(
     pandas.DataFrame
         Columns: ``sequence``, ``roi`` or ``tracking_id``, ``rel_time`` and further dims, as far as
         there are; `columns`, words as categories; and the variables. Rows in the order of the dims.
+        ``attrs["units"]`` has the units of columns.
 
     Raises
     ------
@@ -99,7 +100,11 @@ def to_frame(
     dims = sorted(data.sizes, key=lambda dim: first.index(dim) if dim in first else len(first))
     sizes = {dim: data.sizes[dim] for dim in dims}
     names = dict.fromkeys([*sizes, *wanted, *data.data_vars])
-    return pd.DataFrame({name: _column(_variable(data, name), sizes) for name in names})
+    variables = {name: _variable(data, name) for name in names}
+    frame = pd.DataFrame({name: _column(one, sizes) for name, one in variables.items()})
+    attrs = {str(name): one.attrs for name, one in variables.items()}
+    frame.attrs["units"] = {name: one["units"] for name, one in attrs.items() if "units" in one}
+    return frame
 
 
 def _names(columns: Any) -> list[str]:

@@ -1,6 +1,5 @@
 """``oscaxr convert`` and ``oscaxr validate``: the same for each of many sessions."""
 
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,13 +9,21 @@ from typing import Annotated, Any, Final, Literal, cast
 import typer
 
 from oscaxr.cli import console
-from oscaxr.cli.session_options import folder_option, open_options, table_option, takes
+from oscaxr.cli.session_options import (
+    folder_option,
+    open_options,
+    storage_options,
+    table_option,
+    takes,
+)
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionsFailedError
+from oscaxr.files.remote import is_url
 from oscaxr.model.dataset import Problem, Report, check_structure
 from oscaxr.model.dataset import validate as check_values
+from oscaxr.paths import local_path
 from oscaxr.progress import progress_bar
 from oscaxr.sessions import convert as conversion
-from oscaxr.sessions.asked import named_sources
+from oscaxr.sessions.asked import sources_of
 from oscaxr.sessions.convert import Converted, Format
 from oscaxr.sessions.open import SessionSource
 
@@ -28,17 +35,28 @@ Depth = Literal["structure", "values", "traces"]
 """How deep to look."""
 
 
-def _folder_for_exports(folder: Path) -> Path:
+def _that_are_there(words: list[str]) -> list[str]:
+    for word in words:
+        if not is_url(word) and not local_path(word).exists():
+            raise typer.BadParameter(f"Path '{word}' does not exist.")
+    return words
+
+
+def _folder_for_exports(folder: str) -> str:
     try:
-        return conversion.check_folder(folder)
+        place = conversion.check_folder(folder)
     except CriterionError as error:
         raise typer.BadParameter(str(error)) from None
+    if isinstance(place, Path) and place.is_file():
+        raise typer.BadParameter(f"Directory '{folder}' is a file.")
+    return folder
 
 
 # -- convert --------------------------------------------------------------------------------------
 _SOURCES_HELP: Final = (
-    "NWB files, session folders in the original layout, or exports; folders, which are searched "
-    "for the first two at any depth; or session tables (.csv), of which every row is converted."
+    "NWB files, session folders in the original layout, or exports, or their addresses; folders, "
+    "which are searched for the first two at any depth; or session tables (.csv), of which every "
+    "row is converted."
 )
 WorkersOption = Annotated[
     int | None,
@@ -50,6 +68,13 @@ VerifyOption = Annotated[
     bool,
     typer.Option(
         "--verify", help="Read all values of exports that are there already, to find damage."
+    ),
+]
+TargetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="How the object store of DEST is reached, e.g. profile=lab; may be repeated.",
     ),
 ]
 ConvertTableOption = Annotated[
@@ -71,13 +96,14 @@ TableFilesOption = Annotated[
 @takes(open_options)
 def convert(
     options: dict[str, Any],
-    sources: Annotated[list[Path], typer.Argument(metavar="SRC", exists=True, help=_SOURCES_HELP)],
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SRC", help=_SOURCES_HELP, callback=_that_are_there)
+    ],
     folder: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="DEST",
-            help="Folder to write into; made if it is not there.",
-            file_okay=False,
+            help="Folder to write into, made if it is not there; or an address in an object store.",
             callback=_folder_for_exports,
         ),
     ],
@@ -93,6 +119,7 @@ def convert(
         bool, typer.Option("--overwrite", help="Replace exports that differ from their source.")
     ] = False,
     verify: VerifyOption = False,
+    target_option: TargetOption = None,
     as_json: console.JsonOption = False,
     debug: console.DebugOption = False,
 ) -> None:
@@ -114,12 +141,12 @@ def convert(
             folder,
             format=to,
             table=table,
-            default_table=os.environ.get("OSCAXR_TABLE") or None,
             datadir=datadir,
             workers=workers,
             overwrite=overwrite,
             verify=verify,
             dtype=dtype,
+            target_options=storage_options(target_option or ()) or None,
             **options,
         )
     except SessionsFailedError as error:
@@ -132,7 +159,7 @@ def convert(
         raise typer.Exit(console.FAILED)
 
 
-def _converted_as_dict(results: Sequence[Converted], folder: Path) -> dict[str, Any]:
+def _converted_as_dict(results: Sequence[Converted], folder: str) -> dict[str, Any]:
     counts = {name: sum(one.status == name for one in results) for name in _STATUSES}
     sessions = [asdict(one) for one in results]
     for one in sessions:
@@ -163,10 +190,10 @@ def _tell_converted(results: Sequence[Converted], *, debug: bool) -> None:
 def validate(
     options: dict[str, Any],
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="PATH",
-            exists=True,
+            callback=_that_are_there,
             help="NWB files, sessions in the original layout, folders with either at any depth, "
             "exports, or session tables.",
         ),
@@ -190,7 +217,7 @@ def validate(
     if nothing could be checked.
     """
     with console.working("searching"):
-        found = named_sources(paths, options=options, every=True)
+        found = sources_of(paths, options=options, every=True)
     checked: list[tuple[str, Report]] = []
     with progress_bar("checking sessions") as progress:
         progress(0, len(found))

@@ -53,6 +53,7 @@ def works() -> list[dict[str, Any]]:
     references = cff.pop("references")
     title = f"{cff['title']}: {cff['abstract'].rstrip('.')}"
     own = {"title": title, "notes": "this software", "abbreviation": "oscaxr"}
+    own |= {"year": cff["date-released"][:4], "url": cff["repository-code"]}
     return [*references, {**cff, **own, "version": __version__}]
 
 
@@ -66,7 +67,7 @@ def as_text(work: Mapping[str, Any]) -> str:
     else:
         publisher = f"{work['publisher']['name']}, " if "publisher" in work else ""
         place = f"{publisher}version {work['version']}"
-    link = f" https://doi.org/{work['doi']}" if "doi" in work else ""
+    link = f" https://doi.org/{work['doi']}" if "doi" in work else f" {work['url']}"
     return f"{names}{year}. {work['title']}. {place}.{link}"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Any, Final
 
 import numpy as np
@@ -45,6 +46,12 @@ def tell(text: str = "", style: str | None = None, *, to_messages: bool = False)
     # Names of files need not be text.
     text = text.encode(errors="backslashreplace").decode()
     console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def folded(text: str, *, used: int = 0) -> str:
+    """Break text into lines that fit the terminal, never within a word such as a path."""
+    width = max(20, Console().width - used)
+    return fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def note(text: str) -> None:

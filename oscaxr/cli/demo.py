@@ -286,7 +286,7 @@ def demo_sessions(
 
 def _write(folder: Path, progress: Callable[[int, int], None] | None) -> None:
     samples.write_mouse(folder, progress=progress, **DESCRIPTION)
-    (folder / MANIFEST).write_text(_described(folder))
+    (folder / MANIFEST).write_text(_described(folder), encoding="utf-8")
 
 
 def _check_ours(folder: Path) -> None:
@@ -303,7 +303,7 @@ def _check_ours(folder: Path) -> None:
 def is_intact(folder: Path) -> bool:
     """Return whether a folder holds the demo's sessions, byte for byte as they were written."""
     try:
-        return (folder / MANIFEST).read_text() == _described(folder)
+        return (folder / MANIFEST).read_text(encoding="utf-8") == _described(folder)
     except (OSError, UnicodeDecodeError):
         return False
 

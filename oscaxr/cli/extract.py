@@ -25,13 +25,15 @@ from oscaxr.model.synthetic import is_synthetic
 from oscaxr.progress import progress_bar
 from oscaxr.select.alignment import tracked as tracked_rois
 from oscaxr.select.criteria import Explanation, select_segments
-from oscaxr.select.sequences import Edge, sequences
+from oscaxr.select.sequences import sequences
+from oscaxr.select.window_edges import Edge
 
 # Of windows that are worked on before they are saved, so many bytes are held at a time.
 _BLOCK_BYTES: Final = 16 * 2**20
 
 
 _window = partial(typer.Option, rich_help_panel="Windows")
+_result = partial(typer.Option, rich_help_panel="What is written of them")
 
 
 def window_options(
@@ -76,7 +78,7 @@ TargetOption = Annotated[
 ]
 ErrorOption = Annotated[
     Literal["sem", "std", "mad", "quartiles"] | None,
-    typer.Option(
+    _result(
         help="With --stats: sem (default) or std of the mean, mad (default) or quartiles of the "
         "median."
     ),
@@ -91,23 +93,21 @@ def extract(
     out: TargetOption,
     words: CriteriaArgument = None,
     tracked: Annotated[
-        bool, typer.Option("--tracked", help="Only tracked ROIs, in the tracking order.")
+        bool, _result("--tracked", help="Only tracked ROIs, in the tracking order.")
     ] = False,
     integrate: Annotated[
-        bool, typer.Option("--integrate", help="One number a sequence: its integral.")
+        bool, _result("--integrate", help="One number a sequence: its integral.")
     ] = False,
-    stats: Annotated[
-        Stat | None, typer.Option(help="Average over sequences, then over ROIs.")
-    ] = None,
+    stats: Annotated[Stat | None, _result(help="Average over sequences, then over ROIs.")] = None,
     by_roi: Annotated[
-        bool, typer.Option("--by-roi", help="With --stats: over sequences only, ROI by ROI.")
+        bool, _result("--by-roi", help="With --stats: over sequences only, ROI by ROI.")
     ] = False,
     error: ErrorOption = None,
     edge: Annotated[
-        Edge, typer.Option(help="What to do with windows that leave the recording.")
+        Edge, _result(help="What to do with windows that leave the recording.")
     ] = "drop",
     invalid: Annotated[
-        Invalid, typer.Option(help="What to do with ROIs that the files list as invalid.")
+        Invalid, _result(help="What to do with ROIs that the files list as invalid.")
     ] = "drop",
     overwrite: console.OverwriteOption = False,
     as_json: console.JsonOption = False,

@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,9 @@ from oscaxr.cli.session_options import DatadirOption, TableOption
 from oscaxr.errors import MissingLibraryError, WorkersError
 from oscaxr.figures import Made, make_figures
 from oscaxr.figures.make import PERMUTATIONS, SEED, SHUFFLES, SPLITS
+
+_which = partial(typer.Option, rich_help_panel="Which figures")
+_often = partial(typer.Option, rich_help_panel="How often and how exactly")
 
 SourceArgument = Annotated[
     Path | None,
@@ -28,6 +32,7 @@ SchedulerOption = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
+        rich_help_panel="How it runs",
         help="Scheduler of dask, as tcp://host:8786; its workers have to see the folders.",
     ),
 ]
@@ -44,24 +49,24 @@ def figures(
     datadir: DatadirOption = None,
     table: TableOption = None,
     paper: Annotated[
-        Literal["analysis", "dataset"] | None, typer.Option(help="Figures of one paper only.")
+        Literal["analysis", "dataset"] | None, _which(help="Figures of one paper only.")
     ] = None,
     figure: Annotated[
-        str | None, typer.Option(metavar="N", help="One figure or panel only, as 4 or 4D.")
+        str | None, _which(metavar="N", help="One figure or panel only, as 4 or 4D.")
     ] = None,
     shuffles: Annotated[
-        int, typer.Option(min=1, help="How often labels are shuffled in each session.")
+        int, _often(min=1, help="How often labels are shuffled in each session.")
     ] = SHUFFLES,
     permutations: Annotated[
-        int, typer.Option(min=1, help="How often groups are permuted.")
+        int, _often(min=1, help="How often groups are permuted.")
     ] = PERMUTATIONS,
     splits: Annotated[
-        int, typer.Option(min=2, help="How often sequences are divided to decode.")
+        int, _often(min=2, help="How often sequences are divided to decode.")
     ] = SPLITS,
     full: Annotated[
-        bool, typer.Option("--full", help="Shuffle and permute as often as the papers, instead.")
+        bool, _often("--full", help="Shuffle and permute as often as the papers, instead.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = SEED,
+    seed: Annotated[int, _often(min=0, help="Seed of all random numbers.")] = SEED,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     as_json: console.JsonOption = False,

@@ -1,7 +1,9 @@
 """``oscaxr info`` and ``oscaxr segments``: what one session is, and which segments it has."""
 
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Any, Final
 
 import numpy as np
@@ -24,6 +26,8 @@ from oscaxr.select.tables import segment_table
 from oscaxr.sessions.tree import facts_of
 from oscaxr.summary.known import title_lines
 
+# Letters of a line beside a number, so that it fits.
+_WIDEST: Final = 70
 # Traces short enough to be read for counting what is missing.
 _COUNTED: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
 
@@ -41,7 +45,7 @@ def info(asked: Asked, as_json: console.JsonOption = False) -> None:
         if as_json:
             console.print_json(found)
         else:
-            _tell_info(found, ds)
+            _tell_info(found)
 
 
 def describe(ds: xr.Dataset) -> dict[str, Any]:
@@ -91,11 +95,13 @@ def _files(ds: xr.Dataset) -> list[dict[str, Any]]:
     return found
 
 
-def _size_line(file: dict[str, Any]) -> str:
+def _file_lines(file: dict[str, Any]) -> list[str]:
     """Say how large a file is, and the archive's of that name where it is another."""
     here, published = file["bytes"], file.get("published_bytes")
     other = "" if published in (None, here) else f"; {decimal(published)} in the archive"
-    return f"{file['path']}  ({decimal(here)}{other})"
+    # A path is not broken, so that it can be copied.
+    path, size = str(file["path"]), f"({decimal(here)}{other})"
+    return [f"{path}  {size}"] if len(path) + len(size) < _WIDEST else [path, f"  {size}"]
 
 
 def _segments(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
@@ -127,23 +133,27 @@ def _missing(ds: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def _tell_info(found: dict[str, Any], ds: xr.Dataset) -> None:
+def _tell_info(found: dict[str, Any]) -> None:
     title, *known = title_lines(found["facts"])
-    console.tell(title, "bold")
-    for line in known:
+    console.tell(console.folded(title), "bold")
+    for line in _folded(known):
         console.tell(f"  {line}")
     sections = {
-        "Files": [_size_line(one) for one in found["files"]],
+        "Files": [line for one in found["files"] for line in _file_lines(one)],
         "Recording": _recording_lines(found),
         "Segments": _segment_lines(found["segments"]),
-        "Missing": _missing_lines(found["missing"]),
+        "Variables": _variable_lines(found["variables"]),
+        "Missing": _folded(_missing_lines(found["missing"])),
     }
     for heading, lines in sections.items():
         console.tell(f"\n{heading}", "bold")
         for line in lines:
             console.tell(f"  {line}")
-    console.tell("\nDataset", "bold")
-    console.tell(repr(ds))
+
+
+def _folded(lines: Iterable[str]) -> list[str]:
+    """Break lines so that they fit below a heading, two spaces in."""
+    return [part for line in lines for part in console.folded(line, used=2).splitlines()]
 
 
 def _recording_lines(found: dict[str, Any]) -> list[str]:
@@ -163,6 +173,15 @@ def _segment_lines(found: dict[str, Any]) -> list[str]:
     ]
     headings = ("stimulus", *_SEGMENT_COUNTS, "minutes")
     return console.table_text(headings, rows, ("stimulus",)).splitlines()
+
+
+def _variable_lines(found: dict[str, Any]) -> list[str]:
+    rows = [
+        [name, ", ".join(one["dims"]), one["dtype"], decimal(one["bytes"]), one["units"] or "-"]
+        for name, one in found.items()
+    ]
+    headings = ("name", "dims", "dtype", "size", "units")
+    return console.table_text(headings, rows, ("name", "dims", "dtype", "units")).splitlines()
 
 
 _SEGMENT_COUNTS: Final = ("segments", "unexpected", "blocks")
@@ -193,7 +212,7 @@ _SHOWN: Final = {
     "gabor_kappa": "kappa {:g}",
     "gabor_mean_orientation": "{:g} deg",
     "main_flow_direction": "{}",
-    "square_size": "{:g} px squares",
+    "square_size": "{:g} px",
 }
 
 
@@ -246,7 +265,8 @@ def segments(
 
 def left_of(steps: Explanation, total: int) -> str:
     """Return what each criterion left, for people."""
-    return str(Explanation((Step("all segments", total), *steps)))
+    short = [replace(step, criterion=shorten(step.criterion, _WIDEST)) for step in steps]
+    return str(Explanation((Step("all segments", total), *short)))
 
 
 def _tell_segments(table: pd.DataFrame) -> None:
@@ -264,4 +284,5 @@ def _tell_segments(table: pd.DataFrame) -> None:
 
 def _what(row: dict[Any, Any]) -> str:
     known = {name: value for name, value in row.items() if value != "" and pd.notna(value)}
-    return ", ".join(_SHOWN[name].format(value) for name, value in known.items())
+    words = (_SHOWN[name].format(n.FLOW_WORDS.get(value, value)) for name, value in known.items())
+    return ", ".join(words)

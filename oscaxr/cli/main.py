@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 from oscaxr import __version__
 from oscaxr.cli.batch import convert, validate
 from oscaxr.cli.cite import cite
+from oscaxr.cli.config import config
 from oscaxr.cli.demo import demo, sample
 from oscaxr.cli.download import download
 from oscaxr.cli.explore import explore
@@ -46,7 +47,10 @@ _COMMANDS: Final[dict[str, dict[Callable[..., None], str]]] = {
         download: "Download sessions of DANDI 000037.",
         index: "Write where the values of sessions lie in their files.",
     },
-    "About": {cite: "Print what to cite."},
+    "About": {
+        config: "Show which folder and table are used, and who said so.",
+        cite: "Print what to cite.",
+    },
 }
 
 _EPILOG: Final = """\b
@@ -97,7 +101,7 @@ def _with_home(word: str) -> str:
 app = typer.Typer(
     name="oscaxr",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

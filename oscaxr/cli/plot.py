@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,12 +13,22 @@ import xarray as xr
 
 from oscaxr import plot as pictures
 from oscaxr.cli import console
+from oscaxr.cli.drawn import panels_of
 from oscaxr.cli.extract import chosen_segments, take_windows, window_options
-from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, takes_segments
+from oscaxr.cli.session_options import (
+    Asked,
+    CriteriaArgument,
+    given,
+    split_words,
+    takes,
+    takes_segments,
+)
 from oscaxr.errors import CriterionError, ExportError, MissingVariableError, option
 from oscaxr.model import names as n
-from oscaxr.plot.axes import require_matplotlib
+from oscaxr.model.synthetic import is_synthetic
+from oscaxr.plot.axes import require_matplotlib, session_words
 from oscaxr.plot.outlines import FIELD_SIZE
+from oscaxr.sessions.tree import facts_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,7 +125,21 @@ def _expected_unexpected(request: Request, figure: "Figure") -> None:
 
 
 def _heatmap(request: Request, figure: "Figure") -> None:
-    pictures.heatmap(request.windows(), figure.subplots())
+    words = request.options.get("sort_by")
+    others = None
+    if words is not None:
+        others = replace(request, criteria=_sorting_criteria(words)).windows()
+    pictures.heatmap(request.windows(), figure.subplots(), sort_by=others)
+
+
+def _sorting_criteria(words: Sequence[str]) -> dict[str, Any]:
+    """Read the criteria of the segments that ROIs are sorted by."""
+    others, criteria = split_words(words)
+    if others:
+        raise CriterionError(
+            f"{option('sort_by', ' '.join(others))}: it is a criterion, written NAME=VALUE"
+        )
+    return criteria
 
 
 def _tracked(request: Request, figure: "Figure") -> None:
@@ -159,7 +183,7 @@ PICTURES: Final[dict[str, Picture]] = {
     ),
     "heatmap": Picture(
         "mean response of every ROI, the strongest on top",
-        _heatmap, _WINDOW, takes_criteria=True, size=(6, 5),
+        _heatmap, (*_WINDOW, "sort_by"), takes_criteria=True, size=(6, 5),
     ),
     "tracked": Picture(
         "responses of tracked ROIs over the sessions of a mouse",
@@ -175,7 +199,7 @@ PICTURES: Final[dict[str, Picture]] = {
         _field(pictures.roi_masks), size=FIELD_SIZE,
     ),
     "contours": Picture(
-        "ROI contours; --highlight marks one",
+        "ROI contours; --highlight marks some",
         _field(pictures.roi_contours), ("highlight", "zoom", "projection"), size=FIELD_SIZE,
     ),
     "projection": Picture(
@@ -208,23 +232,17 @@ def draw(kind: str, request: Request, size: tuple[float, float], dpi: int) -> "F
 
     figure = Figure(figsize=size, dpi=dpi, layout="constrained")
     PICTURES[kind].draw(request, figure)
-    figure.suptitle(title(request), x=0.01, ha="left", fontsize="small")
+    if above := title(request):
+        figure.suptitle(above, x=0.01, ha="left", fontsize="small")
     return figure
 
 
 def title(request: Request) -> str:
-    """Return what stands above a picture: which sessions, which segments."""
-    names = []
-    for ds in request.sessions:
-        known = [f"{name} {ds[name].item()}" for name in ("mouse", "session") if name in ds.coords]
-        number = ds.coords.get("session_id")
-        names.append(", ".join(known) if known or number is None else f"session {number.item()}")
-    mouse = names[0].partition(", ")[0]
-    if len(names) > 1 and all(name.startswith(f"{mouse}, session ") for name in names):
-        numbers = ", ".join(name.rpartition(" ")[2] for name in names)
-        names = [f"{mouse}, sessions {numbers}"]
+    """Return what stands above a picture beside what it says itself: which segments."""
     criteria = ", ".join(f"{name}={_value(value)}" for name, value in request.criteria.items())
-    return "   ".join(filter(None, ["; ".join(names), criteria]))
+    # Of one session, each picture says which it is.
+    several = session_words(request.sessions) if len(request.sessions) > 1 else ""
+    return "   ".join(filter(None, [several, criteria]))
 
 
 def _value(value: Any) -> str:
@@ -278,16 +296,25 @@ def _picture_options(
     gabor_frames: Annotated[
         bool, _about("--gabor-frames", help="Shade and name the Gabor frames.")
     ] = False,
-    highlight: Annotated[int | None, _about(metavar="ROI", help="ROI to highlight.")] = None,
+    sort_by: Annotated[
+        list[str] | None,
+        _about(
+            metavar="NAME=VALUE",
+            help="Sort ROIs by their responses to other segments; may be repeated.",
+        ),
+    ] = None,
+    highlight: Annotated[
+        list[int] | None, _about(metavar="ROI", help="ROI to highlight; may be repeated.")
+    ] = None,
     zoom: Annotated[
-        bool, _about("--zoom", help="Show the surroundings of the highlighted ROI only.")
+        bool, _about("--zoom", help="Show the surroundings of highlighted ROIs only.")
     ] = False,
     projection: Annotated[
         bool, _about("--projection", help="Draw over the maximum projection.")
     ] = False,
 ) -> dict[str, Any]:
     """Return those options of the picture that were given."""
-    asked = given(locals())
+    asked = given({**locals(), "sort_by": sort_by or None, "highlight": highlight or None})
     return {**asked.pop("window"), **asked}
 
 
@@ -309,11 +336,13 @@ def plot(
     ] = None,
     dpi: Annotated[int, _about(min=10, max=1200, help="Pixels an inch.")] = 150,
     overwrite: console.OverwriteOption = False,
+    as_json: console.JsonOption = False,
 ) -> None:
     """Draw a picture of a session and save it.
 
     KIND is one of those below. For tracked, give several sessions of a mouse, or
-    --mouse alone for all of them.
+    --mouse alone for all of them. --json tells what was drawn: titles, legends, the
+    numbers of the lines.
     """
     with ExitStack() as opened:
         check_format(out)
@@ -332,8 +361,26 @@ def plot(
             opened.enter_context(ds)
         with console.working("drawing"):
             request = Request(found, criteria or picture.usual, options)
-            save(draw(kind, request, size, dpi), out, overwrite=overwrite)
-        console.tell(f"Wrote {out}")
+            figure = draw(kind, request, size, dpi)
+            save(figure, out, overwrite=overwrite)
+        if as_json:
+            console.print_json(_told(kind, request, figure, out))
+        else:
+            console.tell(f"Wrote {out}")
+
+
+def _told(kind: str, request: Request, figure: "Figure", out: Path) -> dict[str, Any]:
+    """Return what was drawn, for programs."""
+    return {
+        "path": out,
+        "bytes": console.bytes_at(out),
+        "picture": kind,
+        "sessions": [facts_of(ds) for ds in request.sessions],
+        "criteria": request.criteria,
+        "options": request.options,
+        "panels": panels_of(figure),
+        "synthetic": any(map(is_synthetic, request.sessions)),
+    }
 
 
 def _kind_of(words: list[str]) -> tuple[str, list[str]]:

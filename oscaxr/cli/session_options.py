@@ -1,6 +1,7 @@
 """Which session a command is about, how it is opened, and which of its segments are meant."""
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +15,18 @@ import pandas as pd
 import typer
 import xarray as xr
 
-from oscaxr.cli.console import DebugOption, note, reported_errors, working
+from oscaxr.cli.console import DebugOption, reported_errors, working
 from oscaxr.errors import CriterionError, SessionNotFoundError
-from oscaxr.formats.registry import is_session, is_url
+from oscaxr.files.remote import is_url
+from oscaxr.formats.registry import is_session
 from oscaxr.options import Fluorescence, Segmentation
-from oscaxr.sessions.asked import TABLE_NAME, table_in
-from oscaxr.sessions.open import open_session, typed_table
+from oscaxr.sessions.open import open_session
+from oscaxr.sessions.settings import DATADIR, TABLE, TABLE_NAME, known_table
 
 SESSION_WORDS: Final = (
-    "SESSION is the path of an NWB file (or its https:// address), of an export, of a session's "
-    "folder in the original layout, or of an index; or a session id, with --datadir. Or leave it "
-    "out and give --mouse and --session."
+    "SESSION is the path of an NWB file (or its https:// or s3:// address), of an export, of a "
+    "session's folder in the original layout, or of an index; or a session id, with --datadir. Or "
+    "leave it out and give --mouse and --session."
 )
 
 # Options of typer, listed under a heading of their own in --help.
@@ -40,7 +42,7 @@ DatadirOption = Annotated[
     folder_option(
         "--datadir",
         rich_help_panel=_WHICH,
-        envvar="OSCAXR_DATADIR",
+        envvar=DATADIR,
         help="Folder below which the files of sessions lie, at any depth.",
     ),
 ]
@@ -49,7 +51,7 @@ TableOption = Annotated[
     table_option(
         "--table",
         rich_help_panel=_WHICH,
-        envvar="OSCAXR_TABLE",
+        envvar=TABLE,
         help="Session table; by default mouse_df.csv in the data folder, if it is there.",
     ),
 ]
@@ -119,7 +121,11 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def open_options(
     include: Annotated[
-        list[Part] | None, _how(help="Heavy parts to have too; may be repeated.")
+        list[Part] | None,
+        _how(
+            metavar="PART",
+            help=f"Heavy parts to have too: {', '.join(Part)}; may be repeated.",
+        ),
     ] = None,
     drop_variables: Annotated[
         list[str] | None, _how(metavar="NAME", help="What to leave out; may be repeated.")
@@ -142,6 +148,10 @@ def open_options(
         list[str] | None,
         _how(metavar="NAME:VALUE", help="What a server is told, e.g. to log in; may be repeated."),
     ] = None,
+    storage_option: Annotated[
+        list[str] | None,
+        _how(metavar="NAME=VALUE", help="How a store is reached, e.g. anon=true; may be repeated."),
+    ] = None,
 ) -> dict[str, Any]:
     """Return the options of opening that were given."""
     lengths = [one.partition("=") for one in chunks or ()]
@@ -150,7 +160,9 @@ def open_options(
     pairs = [one.partition(":") for one in header or ()]
     if not all(colon and name.strip() for name, colon, _ in pairs):
         raise typer.BadParameter("--header is written NAME:VALUE, e.g. 'Authorization: token 123'")
-    headers = {name.strip(): value.strip() for name, _, value in pairs}
+    storage: dict[str, Any] = storage_options(storage_option or ())
+    if pairs:
+        storage["headers"] = {name.strip(): value.strip() for name, _, value in pairs}
     parts = tuple(part.value for part in include or ())
     options: dict[str, Any] = {
         "include": "all" if "all" in parts else parts or None,
@@ -159,9 +171,23 @@ def open_options(
         "fluorescence": fluorescence,
         "segmentation": segmentation,
         "keep_decoded": keep_decoded,
-        "storage_options": {"headers": headers} if headers else None,
+        "storage_options": storage or None,
     }
     return given(options)
+
+
+def storage_options(words: Iterable[str]) -> dict[str, Any]:
+    """Read how a store is reached: values are JSON, or else text."""
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (equals and name):
+            raise typer.BadParameter("--storage-option is written NAME=VALUE, e.g. anon=true")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 @dataclass(frozen=True)
@@ -211,19 +237,25 @@ class Asked:
             parts = tuple(dict.fromkeys([*parts, *include]))
         of_index = given({"group": self.group, "sources": self.sources or None})
         options = {**self.options, **of_index, "include": parts}
-        if words and not words[0].isdecimal():
-            return self._open_path(words[0], options)
-        table = self.numbered_table(required=numbered)
-        is_optional = words and not self._is_given("table") and self.run_type is None
-        if is_optional and table is not None and int(words[0]) not in table["session_id"].values:
-            self._say_not_in_table()
-            table = None
-        return self._open(words[0] if words else None, table, options)
-
-    def _open(self, word: str | None, table: Any, options: Mapping[str, Any]) -> xr.Dataset:
+        if not words or words[0].isdecimal():
+            self.numbered_table(required=numbered)
+        elif not is_url(words[0]):
+            check_path(Path(words[0]))
         said: Any = {"mouse": self.mouse, "session": self.session, "run_type": self.run_type}
         with working("opening"):
-            return open_session(word, datadir=self.datadir, table=table, **said, **options)
+            return open_session(
+                words[0] if words else None,
+                datadir=self.datadir,
+                table=self.given_table,
+                **said,
+                **options,
+            )
+
+    @property
+    def given_table(self) -> Path | None:
+        """The session table of the command line; that of the environment is found, not given."""
+        source = self.context.get_parameter_source("table")
+        return self.table if source is not None and source.name == "COMMANDLINE" else None
 
     def open_mouse(self, words: Sequence[str]) -> list[xr.Dataset]:
         """Open several sessions: those named, or all of one mouse."""
@@ -245,13 +277,13 @@ class Asked:
                 "say where the files are: --datadir DIR (or set OSCAXR_DATADIR), or give the path "
                 "of one"
             )
-        path = self.table or table_in(self.datadir)
-        if path is None and required:
+        table = known_table(self.given_table, self.datadir).rows
+        if table is None and required:
             raise typer.BadParameter(
                 "--mouse and --session are numbers of the session table: give --table CSV "
-                f"(or set OSCAXR_TABLE, or have a {TABLE_NAME} in {self.datadir})"
+                f"(or set {TABLE}, or have a {TABLE_NAME} in {self.datadir})"
             )
-        return None if path is None else typed_table(path)
+        return table
 
     def _ids_of_mouse(self) -> list[str]:
         table = self.numbered_table(required=True)
@@ -265,30 +297,6 @@ class Asked:
                 f"{', '.join(map(str, sorted(set(table['mouse']))))}"
             )
         return [str(number) for number in rows["session_id"]]
-
-    def _open_path(self, path: str, options: Mapping[str, Any]) -> xr.Dataset:
-        if not is_url(path):
-            check_path(Path(path))
-        try:
-            return self._open(path, self.table, options)
-        except SessionNotFoundError:
-            if self.table is None or self._is_given("table"):
-                raise
-        opened = replace(self, run_type=None)._open(path, None, options)
-        self._say_not_in_table()
-        return opened
-
-    def _is_given(self, name: str) -> bool:
-        source = self.context.get_parameter_source(name)
-        return source is not None and source.name == "COMMANDLINE"
-
-    def _say_not_in_table(self) -> None:
-        which = "OSCAXR_TABLE" if self.table else "found in the data folder"
-        path = self.table or table_in(self.datadir or Path())
-        note(
-            f"the session table {path} ({which}) does not have this session: its facts "
-            "are those that the file knows."
-        )
 
 
 def check_path(path: Path) -> None:

@@ -1,6 +1,5 @@
 """``oscaxr sessions``: which sessions there are, in a folder or in the session table."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -13,8 +12,8 @@ from oscaxr.cli.session_options import RunType, TableOption, given, takes
 from oscaxr.errors import CriterionError, option
 from oscaxr.model.facts import MISSING_INT
 from oscaxr.model.synthetic import SESSION_IDS
-from oscaxr.sessions.asked import table_in
 from oscaxr.sessions.find import find_sessions
+from oscaxr.sessions.settings import datadir_setting, table_setting
 from oscaxr.sessions.table import default_sessions
 from oscaxr.sessions.table import session_table as read_table
 
@@ -158,9 +157,7 @@ def known(table: pd.DataFrame) -> pd.DataFrame:
 
 def read_sessions(source: Path | None, table: Path | None) -> pd.DataFrame:
     """Find the sessions of a folder or of a table."""
-    if source is None and os.environ.get("OSCAXR_DATADIR"):
-        source = Path(os.environ["OSCAXR_DATADIR"])
-    source = source or table
+    source = source or datadir_setting().value or table
     if source is None:
         raise typer.BadParameter(
             "say where: a folder with files of sessions, or a session table (.csv)"
@@ -168,7 +165,7 @@ def read_sessions(source: Path | None, table: Path | None) -> pd.DataFrame:
     if not source.is_dir():
         return read_table(source)
     found = find_sessions(source)
-    table = table or table_in(source)
+    table = table_setting(table, source).value
     if table is None:
         return found
     listed = read_table(table)

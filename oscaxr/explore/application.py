@@ -8,18 +8,18 @@ from typing import Any, Final
 import panel as pn
 
 from oscaxr.errors import FormatError, OscaxrError, collected_warnings
-from oscaxr.explore import numbers, panel_numbers
+from oscaxr.explore import panel_numbers
 from oscaxr.explore.background import Background
-from oscaxr.explore.code import panel_code, panels_of
 from oscaxr.explore.days import Days
-from oscaxr.explore.event_responses import Responses, named
 from oscaxr.explore.field_tab import FieldTab
 from oscaxr.explore.looks import look_of
 from oscaxr.explore.opened import Opened, Shelf, facts, session_title
+from oscaxr.explore.panel_table import numbers_of, panel_code, panels_of
+from oscaxr.explore.responses_tab import BOTH, ResponsesTab, pane
 from oscaxr.explore.session_timeline import Timeline
 from oscaxr.explore.takeaway import Takeaway, small_button
 from oscaxr.explore.view import View
-from oscaxr.explore.widgets import Controls
+from oscaxr.explore.widgets import PROBLEM, WIDTH, Controls
 from oscaxr.model import names as n
 
 TABS: Final = {
@@ -29,26 +29,19 @@ TABS: Final = {
     "days": "Days",
     "code": "Code",
 }
-CSS: Final = """
-#header { height: 30px; min-height: 30px; padding: 4px 8px; }
-#header .title { font-size: 17px; line-height: 22px; }
-#content { height: calc(100vh - 38px); }
-#sidebar { height: calc(100vh - 46px); padding: 4px 4px 4px 6px; }
-#main { padding: 2px 8px; overflow: hidden; }
-"""
-# In the header of a served page, its colour; in notebooks, that of the rest.
+# In the bar above a served page, its colour; in notebooks, that of the rest.
 _STATUS: Final = """
-:host { font-size: 13px; white-space: nowrap; color: var(--header-color, inherit) !important; }
+:host { font-size: 13px; white-space: nowrap; color: var(--bar-text, inherit) !important; }
+"""
+_TABS: Final = """
+.bk-tab { padding: 3px 10px; font-size: 13px; }
+.bk-tab.bk-active { color: inherit; background: none; }
+.bk-tab:focus-visible { outline: 2px solid #E69F00; outline-offset: -2px; }
 """
 _LIVELY: Final = 40
-"""Milliseconds between two drawings while the time axis is moved."""
-
-
-_BOTH: Final[dict[str, Any]] = {"sizing_mode": "stretch_both", "margin": 0}
-
-
-def _pane(figure: Any) -> Any:
-    return pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=2)
+"""Milliseconds between two drawings."""
+_PATIENCE: Final = 300
+"""Milliseconds after which people expect an answer, if not yet the figures."""
 
 
 class Page:
@@ -89,28 +82,59 @@ class Page:
         self._later = later
         self._told = told
         self._shown: dict[str, Any] = {}
-        self._redrawing = False
+        self._redrawing = self._unsaid = False
         self.look = look_of(view.is_dark)
-        self.controls = Controls(self.ds, view, self.change)
-        self.status = pn.pane.HTML("", margin=(4, 5), stylesheets=[_STATUS])
+        self.status = pn.pane.HTML("", margin=(9, 5, 4, 5), stylesheets=[_STATUS])
         self.stop = small_button("Stop", visible=False)
         self.stop.on_click(lambda _: self._stop())
-        self.takeaway = Takeaway(self, whole)
+        self._whole = whole
+        self.problem = pn.pane.HTML(
+            "", width=WIDTH - 16, visible=False, margin=(2, 5), stylesheets=[PROBLEM]
+        )
+        self.beside = pn.Column(self.problem, margin=0)
+        self._above = pn.Row(height=32, margin=0, align="end")
         self.code = pn.Column(sizing_mode="stretch_both", scroll=True)
-        self._maps = pn.Row(sizing_mode="stretch_both", margin=0)
         # Filled when they are first turned to.
-        self._places = {name: pn.Column(**_BOTH) for name in TABS}
+        self._places = {name: pn.Column(**BOTH) for name in TABS}
         self.tabs = pn.Tabs(
             *((words, self._places[name]) for name, words in TABS.items()),
             active=list(TABS).index(view.tab), dynamic=True, sizing_mode="stretch_both",
+            stylesheets=[_TABS],
         )  # fmt: skip
         self.tabs.param.watch(self._turn, "active")
-        self.said = pn.Row(self.status, self.stop, margin=0, height=30)
+        self.said = pn.Row(self.status, self.stop, margin=0, height=34)
         self.main = pn.Column(
-            pn.Row(pn.Spacer(sizing_mode="stretch_width"), self.takeaway.row, height=32, margin=0),
+            self._above,
             self.tabs,
-            **_BOTH,
+            **BOTH,
         )
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the first picture is drawn, and the widgets are there."""
+        return bool(self._above.objects)
+
+    def furnish(self) -> None:
+        """Add the widgets: the first picture does not wait for them."""
+        self.beside.append(self.controls.column)
+        self._above.append(self.takeaway.row)
+        self.takeaway.offer()
+
+    def say(self, problem: str) -> None:
+        """Say what of the view does not fit, or nothing."""
+        words = "<br>".join(escape(line) for line in problem.splitlines())
+        self.problem.object = f'<div class="oscaxr-problem" role="alert">{words}</div>'
+        self.problem.visible = bool(problem)
+
+    @cached_property
+    def controls(self) -> Controls:
+        """The widgets by which a person chooses."""
+        return Controls(self.ds, self.view, self._chosen, self.say)
+
+    @cached_property
+    def takeaway(self) -> Takeaway:
+        """The buttons by which things are taken along."""
+        return Takeaway(self, self._whole)
 
     @cached_property
     def timeline(self) -> Timeline:
@@ -118,9 +142,9 @@ class Page:
         return self.zoomed(Timeline(self.look, self.ds))
 
     @cached_property
-    def responses(self) -> Responses:
+    def responses_tab(self) -> ResponsesTab:
         """The responses to groups of segments."""
-        return Responses(self.look, self.ds)
+        return ResponsesTab(self)
 
     @cached_property
     def field_tab(self) -> FieldTab:
@@ -142,18 +166,14 @@ class Page:
                 for one in self.timeline.figures
             ]
         elif tab == "responses":
-            behaviour = [_pane(lines.figure) for lines in self.responses.behaviour.values()]
-            below = pn.Row(
-                _pane(self.responses.trials.figure), pn.Column(*behaviour, **_BOTH), **_BOTH
-            )
-            parts = [pn.Row(_pane(self.responses.mean.figure), self._maps, **_BOTH), below]
+            parts = self.responses_tab.rows
         elif tab == "field":
             one = self.field_tab
-            beside = [_pane(one.roi_mean.figure), _pane(one.timeline.figures[-1])]
-            parts = [pn.Row(_pane(one.field.figure), pn.Column(*beside, **_BOTH), **_BOTH)]
+            beside = [pane(one.roi_mean.figure), pane(one.timeline.figures[-1])]
+            parts = [pn.Row(pane(one.field.figure), pn.Column(*beside, **BOTH), **BOTH)]
         elif tab == "days":
-            above = [_pane(self.days.responses.figure), _pane(self.days.usi.figure)]
-            parts = [pn.Row(*above, **_BOTH), _pane(self.days.one)]
+            above = [pane(self.days.responses.figure), pane(self.days.usi.figure)]
+            parts = [pn.Row(*above, **BOTH), pane(self.days.one)]
         else:
             parts = [self.code]
         self._places[tab].objects = parts
@@ -167,8 +187,28 @@ class Page:
         # One message to the browser, not one for each widget.
         with pn.io.hold():
             self.refresh()
-            self.controls.show(view)
+            if "controls" in vars(self):
+                self.controls.show(view)
             self._told(view)
+
+    def _chosen(self, view: View) -> None:
+        """Show what the widgets say, and only then, beside the figures, what follows from it."""
+        self.view = view
+        with pn.io.hold():
+            self.refresh()
+        self._unsaid = True
+        if self._later is None or not self._background.busy:
+            self._say_view()
+        else:
+            self._later(self._say_view, _PATIENCE)
+
+    def _say_view(self) -> None:
+        """Say how many segments the criteria leave, and what the link is."""
+        if self._unsaid:
+            self._unsaid = False
+            with pn.io.hold():
+                self.controls.count()
+                self._told(self.view)
 
     def _turn(self, event: Any) -> None:
         self.change(self.view.changed(tab=list(TABS)[event.new]))
@@ -180,30 +220,40 @@ class Page:
 
     def _moved(self, timeline: Timeline) -> None:
         """Draw a time axis anew, once for many small moves."""
-        if self._later is None:
-            timeline.redraw()
-        elif not self._redrawing:
+        if not self._redrawing:
             self._redrawing = True
 
             def redraw() -> None:
                 self._redrawing = False
                 timeline.redraw()
 
-            self._later(redraw, _LIVELY)
+            self.soon(redraw)
+
+    def soon(self, act: Callable[[], None]) -> None:
+        """Run a function once the browser has drawn what it was sent, if there is a server."""
+        if self._later is None:
+            act()
+        else:
+            self._later(act, _LIVELY)
 
     def refresh(self) -> None:
         """Ask for what the open tab shows, unless it shows it already."""
         problems = self.view.problems(self.ds)
-        self.controls.say("\n".join(problems))
+        self.say("\n".join(problems))
         self._fill(self.view.tab)
-        self.takeaway.offer()
+        if self.is_drawn:
+            self.takeaway.offer()
         if problems:
             return
         getattr(self, f"_show_{self.view.tab}")()
 
     def ask(self, panel: str, key: Any, work: Callable[..., Any], done: Callable[[Any], None],
-             failed: Callable[[str], None] = lambda words: None) -> None:  # fmt: skip
-        """Have work done in the background, unless it was done for the same view."""
+             failed: Callable[[str], None] = lambda words: None, *,
+             at_once: bool = False) -> None:  # fmt: skip
+        """Have work done in the background, unless it was done for the same view.
+
+        What needs no more than to be looked up is done `at_once`.
+        """
         if self._shown.get(panel) == key:
             return
         self._shown[panel] = key
@@ -217,6 +267,8 @@ class Page:
             result, notes = found
             done(result)
             self._tell("; ".join(notes))
+            if self._unsaid:
+                self.soon(self._say_view)
 
         def problem(error: Exception) -> None:
             self.forget(panel)
@@ -226,14 +278,22 @@ class Page:
                 self.shelf.forget(self.opened)
                 words += "\nLoad the page again to open the session as it is now."
             failed(words)
-            self.controls.say(words)
+            self.say(words)
             self._tell("")
 
-        self._background.ask(panel, noted, finished, problem, self._progress)
+        self._background.ask(panel, noted, finished, problem, self._progress, at_once=at_once)
+        if self._later is not None and not at_once:
+            self._later(lambda: self._lasts(panel), _PATIENCE)
 
     def forget(self, panel: str) -> None:
         """Have a panel shown anew, though its view is the same."""
         self._shown.pop(panel, None)
+
+    def _lasts(self, panel: str) -> None:
+        """Say that work is done, of which nobody says how far it is, and let it be stopped."""
+        if self._background.is_busy_with(panel) and not self.stop.visible:
+            self.status.object = "computing ..."
+            self.stop.visible = True
 
     def _progress(self, done: int, total: int) -> None:
         self.status.object = f"computing: {100 * done // max(1, total)} %"
@@ -259,7 +319,7 @@ class Page:
         self.ask_traces("timeline", self.timeline)
         self.ask(
             "population", opened.key,
-            lambda report: panel_numbers.numbers_of("population", self.shelf, opened, view, report),
+            lambda report: numbers_of("population", self.shelf, opened, view, report),
             lambda found: self.timeline.show_population(found["mean_dff"]),
             self.timeline.say_population,
         )  # fmt: skip
@@ -274,30 +334,7 @@ class Page:
         self.ask(panel, rois, read, timeline.show_rois)
 
     def _show_responses(self) -> None:
-        view, opened = self.view, self.opened
-        groups = view.groups(self.ds)
-
-        def work(report: Any) -> Any:
-            means = panel_numbers.numbers_of("heat_maps", self.shelf, opened, view, report)
-            behaviour = panel_numbers.numbers_of("behaviour", self.shelf, opened, view, report)
-            trials = None
-            if view.rois:
-                trials = panel_numbers.numbers_of("trials", self.shelf, opened, view, report)
-            mean = numbers.mean_responses(means, view)
-            return means, mean, behaviour, trials
-
-        def done(found: Any) -> None:
-            means, mean, behaviour, trials = found
-            if self.responses.show_means(means, mean, view):
-                self._maps.objects = [_pane(one.figure) for one in self.responses.maps]
-            self.responses.show_behaviour(behaviour, named(means))
-            if trials is None:
-                self.responses.trials.say("choose an ROI: in the field, or by its number")
-            else:
-                self.responses.trials.show(trials, list(groups))
-
-        key = view.numbers_key()
-        self.ask("responses", key, work, done, self.responses.say)
+        self.responses_tab.show()
 
     def _show_field(self) -> None:
         self.field_tab.show()
@@ -309,7 +346,7 @@ class Page:
             self.days.say("comparing the sessions of this mouse ...")
 
         def work(report: Any) -> Any:
-            return panel_numbers.numbers_of("days", self.shelf, opened, view, report)
+            return numbers_of("days", self.shelf, opened, view, report)
 
         self.ask(
             "days", view.numbers_key(), work,
@@ -325,6 +362,7 @@ class Page:
         return None
 
     def _show_code(self) -> None:
+        self._tell("")
         self.code.objects = [
             part
             for panel, words in panels_of(self.view, self.ds).items()
@@ -348,4 +386,4 @@ class Page:
         return pn.Column(copy, block, sizing_mode="stretch_width", name=panel)
 
 
-__all__ = ["CSS", "TABS", "Page"]
+__all__ = ["TABS", "Page"]

@@ -1,5 +1,6 @@
 """Work beside the page: the newest request of a panel wins, and the others stop."""
 
+import ctypes
 import threading
 import time
 from collections import OrderedDict
@@ -18,8 +19,43 @@ _QUICK: Final = 0.25
 _MOST_BYTES: Final = 256 * 2**20
 
 
-class Stopped(Exception):  # noqa: N818 (nothing went wrong)
+class Stopped(BaseException):
     """Nobody waits for this work any more."""
+
+
+class _Stop:
+    """Stops a piece of work, wherever it is: it need not ask whether anybody still waits for it."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: int | None = None
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._asked.is_set()
+
+    def ask(self) -> None:
+        """Have the work end with :class:`Stopped`, within what it is waiting for at most."""
+        self._asked.set()
+        with self._lock:
+            if self._thread is not None:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(self._thread), ctypes.py_object(Stopped)
+                )
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do work in this thread; outside of it nothing is raised."""
+        with self._lock:
+            if self._asked.is_set():
+                raise Stopped
+            self._thread = threading.get_ident()
+        try:
+            return work()
+        finally:
+            with self._lock:
+                self._thread = None
 
 
 class Kept:
@@ -34,6 +70,10 @@ class Kept:
     def nbytes(self) -> int:
         """Bytes of all that is kept."""
         return sum(_size(one) for one in self._found.values())
+
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether anything is kept under a key."""
+        return key in self._found
 
     def get(self, key: Hashable) -> Any:
         """Return what is kept under a key, or None."""
@@ -77,13 +117,17 @@ class Background:
     def __init__(self, deliver: Deliver, *, at_once: bool = False) -> None:
         self._deliver = deliver
         self._at_once = at_once
-        self._current: dict[str, threading.Event] = {}
+        self._current: dict[str, _Stop] = {}
         self._running: set[str] = set()
 
     @property
     def busy(self) -> bool:
         """Whether any work is not done yet."""
         return bool(self._running)
+
+    def is_busy_with(self, panel: str) -> bool:
+        """Whether the work of a panel is not done yet."""
+        return panel in self._running
 
     def ask(
         self,
@@ -92,43 +136,48 @@ class Background:
         done: Callable[[Any], None],
         failed: Callable[[Exception], None],
         progress: Callable[[int, int], None],
+        *,
+        at_once: bool = False,
     ) -> None:
-        """Do the work of a panel, and hand over what comes of it, unless it is asked anew."""
+        """Do the work of a panel, and hand over what comes of it, unless it is asked anew.
+
+        Where it is done `at_once`, the page must be drawn, and may be changed.
+        """
         self.stop(panel)
-        stopped = self._current[panel] = threading.Event()
+        stop = self._current[panel] = _Stop()
         self._running.add(panel)
 
         def waits() -> bool:
-            return self._current.get(panel) is stopped and panel in self._running
+            return self._current.get(panel) is stop and panel in self._running
 
+        deliver = (lambda act: act()) if at_once else self._deliver
         started = time.monotonic()
 
         def report(amount: int, total: int) -> None:
-            if stopped.is_set():
+            if stop.is_asked:
                 raise Stopped
             # What is quick needs no words: to show them would take longer.
             if time.monotonic() - started > _QUICK:
                 self._deliver(lambda: progress(amount, total) if waits() else None)
 
         def finish(act: Callable[[], None]) -> None:
-            if not stopped.is_set():
+            if not stop.is_asked:
                 self._running.discard(panel)
                 act()
 
         def run() -> None:
             try:
-                report(0, 1)
-                found = work(report)
+                found = stop.run(lambda: work(report))
             except Stopped:
                 return
             except Exception as error:
                 # The name goes when the block ends.
                 problem = error
-                self._deliver(lambda: finish(lambda: failed(problem)))
+                deliver(lambda: finish(lambda: failed(problem)))
                 return
-            self._deliver(lambda: finish(lambda: done(found)))
+            deliver(lambda: finish(lambda: done(found)))
 
-        if self._at_once:
+        if self._at_once or at_once:
             run()
         else:
             _WORKERS.submit(run)
@@ -136,7 +185,7 @@ class Background:
     def stop(self, panel: str | None = None) -> None:
         """Stop the work of a panel, or all of it."""
         for name in [panel] if panel else list(self._current):
-            event = self._current.pop(name, None)
-            if event is not None:
-                event.set()
+            stop = self._current.pop(name, None)
+            if stop is not None:
+                stop.ask()
             self._running.discard(name)

@@ -1,60 +1,13 @@
 """The Python that makes the numbers of each panel: it runs by itself, wherever it is pasted."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 import xarray as xr
 
+from oscaxr.explore.opened import quoted
 from oscaxr.explore.view import Criteria, View
 from oscaxr.model import names as n
-
-PANELS: Final[dict[str, str]] = {
-    "running": "Running velocity",
-    "pupil": "Pupil diameter",
-    "population": "Mean dF/F of all ROIs",
-    "roi_traces": "Traces of the chosen ROIs",
-    "mean_responses": "Mean response",
-    "heat_maps": "Mean response of each ROI",
-    "trials": "Single trials of the chosen ROIs",
-    "behaviour": "Running and pupil around the same events",
-    "field": "A number for each ROI",
-    "days": "Tracked ROIs over the sessions",
-}
-"""Every panel that has numbers, and what it shows."""
-PANELS_OF: Final[dict[str, tuple[str, ...]]] = {
-    "session": ("running", "pupil", "population", "roi_traces"),
-    "responses": ("mean_responses", "heat_maps", "trials", "behaviour"),
-    "field": ("field", "heat_maps", "roi_traces"),
-    "days": ("days",),
-    "code": tuple(PANELS),
-}
-"""The panels of each tab."""
-_OF_CHOSEN: Final = ("roi_traces", "trials")
-
-
-def panels_of(view: View, ds: xr.Dataset) -> dict[str, str]:
-    """Return the panels that have something to show in a view of a session."""
-    lacking = {"running": n.RUN_VELOCITY, "pupil": n.PUPIL_DIAMETER}
-    return {
-        panel: words
-        for panel, words in PANELS.items()
-        if lacking.get(panel, n.DFF) in ds and (view.rois or panel not in _OF_CHOSEN)
-    }
-
-
-def panel_code(panel: str, view: View, ds: xr.Dataset, opening: str, others: Sequence[str]) -> str:
-    """Write the Python of one panel; it ends with the Dataset ``numbers``.
-
-    `opening` is the expression that opens the session, `others` those of all sessions of its mouse.
-    """
-    lines = ["import oscaxr as ox", "import xarray as xr", ""]
-    if panel == "days":
-        lines += _days(view, others)
-    else:
-        lines.append(f"ds = {opening}")
-        lines += _BODIES[panel](view, ds)
-    used = "\n".join(lines)
-    return used if "xr." in used.partition("xr\n")[2] else used.replace("import xarray as xr\n", "")
 
 
 def python(value: Any) -> str:
@@ -67,7 +20,7 @@ def python(value: Any) -> str:
         return f"({', '.join(map(python, value))})"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    return quoted(value)
 
 
 def arguments(criteria: Criteria) -> str:
@@ -110,7 +63,8 @@ def _roi_means(view: View, ds: xr.Dataset) -> list[str]:
     return lines
 
 
-def _mean_responses(view: View, ds: xr.Dataset) -> list[str]:
+def mean_responses(view: View, ds: xr.Dataset) -> list[str]:
+    """Average over ROIs what is averaged over sequences."""
     last = f'numbers = ox.stats(means["{view.stat}"], "roi", "{view.stat}", "{view.error}")'
     return [*_roi_means(view, ds), last]
 
@@ -124,7 +78,8 @@ def _strength(view: View) -> list[str]:
     ]
 
 
-def _heat_maps(view: View, ds: xr.Dataset) -> list[str]:
+def heat_maps(view: View, ds: xr.Dataset) -> list[str]:
+    """Average over sequences, and sort the ROIs."""
     count = len(view.groups(ds))
     by = [view.sorting_group(k, count) for k in range(count)]
     return [
@@ -140,7 +95,8 @@ def _heat_maps(view: View, ds: xr.Dataset) -> list[str]:
     ]
 
 
-def _behaviour(view: View, ds: xr.Dataset) -> list[str]:
+def behaviour(view: View, ds: xr.Dataset) -> list[str]:
+    """Average running and pupil around the events."""
     names = [name for name in (n.RUN_VELOCITY, n.PUPIL_DIAMETER) if name in ds]
     made = f'ds.osca.sequences({python_list(names)}, segments, clock="twop", {_windows(view)})'
     made += f".osca.baseline({python(view.baseline)})" * bool(view.baseline)
@@ -158,7 +114,8 @@ def python_list(names: Sequence[Any]) -> str:
     return f"[{', '.join(map(python, names))}]"
 
 
-def _trials(view: View, ds: xr.Dataset) -> list[str]:
+def trials(view: View, ds: xr.Dataset) -> list[str]:
+    """Lay the sequences of all groups one after the other."""
     made = f'chosen.osca.sequences("dff", segments, {_windows(view)})'
     made += f".osca.baseline({python(view.baseline)})" * bool(view.baseline)
     return [
@@ -169,7 +126,8 @@ def _trials(view: View, ds: xr.Dataset) -> list[str]:
     ]
 
 
-def _field(view: View, ds: xr.Dataset) -> list[str]:
+def field(view: View, ds: xr.Dataset) -> list[str]:
+    """Compute the number of each ROI that is looked at."""
     if view.number == "usi":
         stimulus = view.first.get("stimulus", n.GABORS)
         return [f'numbers = ox.analyses.usi(ds, "{stimulus}")[["index"]].rename(index="usi")']
@@ -185,7 +143,8 @@ def _field(view: View, ds: xr.Dataset) -> list[str]:
     return [*lines, f'numbers = ({value}).rename("{view.number}").to_dataset()']
 
 
-def _population(view: View, ds: xr.Dataset) -> list[str]:
+def population(view: View, ds: xr.Dataset) -> list[str]:
+    """Average over ROIs, some frames at a time."""
     return [
         'frames = ds.sizes["time"]',
         "# Some frames at a time: the whole recording may be larger than the memory.",
@@ -197,32 +156,23 @@ def _population(view: View, ds: xr.Dataset) -> list[str]:
     ]
 
 
-def _running(view: View, ds: xr.Dataset) -> list[str]:
+def running(view: View, ds: xr.Dataset) -> list[str]:
+    """Take the running velocity."""
     return [f'numbers = ds[["{n.RUN_VELOCITY}"]]']
 
 
-def _pupil(view: View, ds: xr.Dataset) -> list[str]:
+def pupil(view: View, ds: xr.Dataset) -> list[str]:
+    """Take the pupil diameter."""
     return [f'numbers = ds[["{n.PUPIL_DIAMETER}"]]']
 
 
-def _roi_traces(view: View, ds: xr.Dataset) -> list[str]:
+def roi_traces(view: View, ds: xr.Dataset) -> list[str]:
+    """Take the traces of the chosen ROIs."""
     return [f'numbers = ds[["dff"]].sel(roi={python_list(view.rois)})']
 
 
-_BODIES: Final[Mapping[str, Any]] = {
-    "running": _running,
-    "pupil": _pupil,
-    "roi_traces": _roi_traces,
-    "population": _population,
-    "mean_responses": _mean_responses,
-    "heat_maps": _heat_maps,
-    "trials": _trials,
-    "behaviour": _behaviour,
-    "field": _field,
-}
-
-
-def _days(view: View, others: Sequence[str]) -> list[str]:
+def days(view: View, others: Sequence[str]) -> list[str]:
+    """Join the tracked ROIs of all sessions of a mouse."""
     criteria = view.second if view.compare == "two" else view.first
     stimulus = view.first.get("stimulus", n.GABORS)
     return [

@@ -53,6 +53,7 @@ class _OverSessions:
         self._mean.data = {"x": sessions, "y": mean, "low": mean - sem, "high": mean + sem}
         one = values.sel({n.TRACKING_ID: chosen}).values if chosen is not None else np.empty(0)
         self._one.data = {"x": sessions if len(one) else [], "y": one}
+        self.figure.legend[0].items[-1].visible = bool(len(one))
         self.figure.xaxis.ticker = FixedTicker(ticks=sessions.tolist())
         self.figure.yaxis.axis_label = label
         self.words.text = ""

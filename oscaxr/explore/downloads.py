@@ -1,6 +1,8 @@
 """What is taken along: the numbers of a panel as CSV or netCDF, its figure as PNG or SVG."""
 
 from io import BytesIO, StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import xarray as xr
@@ -24,7 +26,10 @@ _DPI: Final = 150
 def numbers_file(found: xr.Dataset, form: str) -> BytesIO:
     """Return the numbers of a panel as a file."""
     if form == "nc":
-        return BytesIO(bytes(found.load().to_netcdf()))
+        # Without a place, older xarray writes netCDF3, which has no long integers and no text.
+        with TemporaryDirectory() as made:
+            found.load().to_netcdf(Path(made, "numbers.nc"))
+            return BytesIO(Path(made, "numbers.nc").read_bytes())
     text = StringIO()
     # The order of the rows of a map is of other dims than its values are.
     plain = found.drop_vars("order", errors="ignore")

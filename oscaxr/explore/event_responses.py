@@ -34,7 +34,8 @@ def named(found: xr.Dataset) -> list[str]:
 def dff_label(view: View) -> str:
     """Return what dF/F is called at an axis, with what was done to it."""
     words = [SESSION[n.DFF].long_name, *["scaled"] * view.scale]
-    return ", ".join([*words, *["baseline subtracted"] * bool(view.baseline)])
+    # Of means this is the same as of each sequence; of medians it is not.
+    return ", ".join([*words, *[f"baseline of the {view.stat} subtracted"] * bool(view.baseline)])
 
 
 class HeatMap:
@@ -134,10 +135,14 @@ class Responses:
     def say(self, words: str) -> None:
         """Say why there is nothing to show."""
         self.mean.say(words)
+        self.say_behaviour(words)
+        self.trials.say(words)
+
+    def say_behaviour(self, words: str) -> None:
+        """Say why there are neither running nor pupil."""
         for name, lines in self.behaviour.items():
             if name in self._ds:
                 lines.say(words)
-        self.trials.say(words)
 
 
 class Trials:

@@ -8,6 +8,7 @@ from oscaxr.explore import panel_numbers
 from oscaxr.explore.event_responses import dff_label, named
 from oscaxr.explore.field_view import Field, outlines, registered_outlines
 from oscaxr.explore.looks import GroupLines
+from oscaxr.explore.panel_table import numbers_of
 from oscaxr.explore.session_timeline import Timeline
 from oscaxr.model import names as n
 
@@ -40,6 +41,7 @@ class FieldTab:
         page.ask(
             "roi_mean", view.numbers_key(),
             lambda report: panel_numbers.group_means(page.opened, view, report), self._show_roi,
+            at_once=page.is_drawn and panel_numbers.are_means_kept(page.opened, view),
         )  # fmt: skip
         page.ask_traces("roi_timeline", self.timeline)
         self._color()
@@ -55,7 +57,7 @@ class FieldTab:
         page, view = self._page, self._page.view
         page.ask(
             "field", view.numbers_key().changed(rois=(), number=view.number),
-            lambda report: panel_numbers.numbers_of("field", page.shelf, page.opened, view, report),
+            lambda report: numbers_of("field", page.shelf, page.opened, view, report),
             lambda found: self.field.show_numbers(
                 view.number, found[view.number].values, found[n.ROI].values
             ),

@@ -59,10 +59,17 @@ def _lines(paths: Any) -> Outlines:
     for path in paths:
         # A part begins where the pen is lifted.
         begins = np.flatnonzero(np.asarray(path.codes) == path.MOVETO)[1:]
-        points = np.insert(path.vertices, begins, np.nan, axis=0)
+        points = _corners(np.insert(path.vertices, begins, np.nan, axis=0))
         xs.append(points[:, 0])
         ys.append(points[:, 1])
     return xs, ys
+
+
+def _corners(points: Array) -> Array:
+    """Leave out the points of a line between its corners: it runs along the edges of pixels."""
+    step = np.diff(points, axis=0)
+    turns = step[:-1, 0] * step[1:, 1] != step[:-1, 1] * step[1:, 0]
+    return points[np.concatenate([[True], turns, [True]])] if len(points) > 2 else points
 
 
 class Field:

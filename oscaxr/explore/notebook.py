@@ -4,7 +4,6 @@ from typing import Any, Final
 
 import panel as pn
 
-from oscaxr.explore.background import Background
 from oscaxr.explore.opened import Shelf
 from oscaxr.explore.session_choice import SessionChoice
 from oscaxr.explore.view import View
@@ -15,7 +14,7 @@ _HEIGHT: Final = 760
 def shown(shelf: Shelf) -> Any:
     """Return what shows itself at the end of a cell: widgets, and the tabs beside them."""
     pn.extension(inline=True)
-    choice = SessionChoice(shelf, lambda: Background(lambda act: act(), at_once=True))
+    choice = SessionChoice(shelf, lambda act: act(), at_once=True)
     choice.open(View(session=next(iter(shelf.sources))))
     several = [choice.select] if len(shelf.sources) > 1 else []
     beside = pn.Column(*several, choice.beside, height=_HEIGHT, scroll=True, margin=0)

@@ -154,9 +154,18 @@ def _of_asked(asked: Any, given: Mapping[str, Any]) -> Source:
 
 def opening_code(known: Any, given: Mapping[str, Any]) -> str:
     """Write the call that opens a session; secrets of servers are left out."""
-    words = [] if known is None else [repr(known)]
-    words += [f"{name}={value!r}" for name, value in given.items() if name != "storage_options"]
-    return without_secrets(f"ox.open_session({', '.join(words)})".replace("'", '"'))
+    words = [] if known is None else [quoted(known)]
+    words += [
+        f"{name}={quoted(value)}" for name, value in given.items() if name != "storage_options"
+    ]
+    return without_secrets(f"ox.open_session({', '.join(words)})")
+
+
+def quoted(value: Any) -> str:
+    """Write a value as Python, text between double quotes unless it has quotes in it."""
+    text = repr(value)
+    plain = isinstance(value, str) and "'" not in value and '"' not in value
+    return f'"{text[1:-1]}"' if plain else text
 
 
 def _of_folder(folder: Path, given: Mapping[str, Any]) -> Shelf:

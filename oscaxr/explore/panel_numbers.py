@@ -1,9 +1,9 @@
 """The numbers of each panel for a view of a session, found again where they were asked before."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import xarray as xr
 
@@ -19,27 +19,44 @@ def _key(criteria: Criteria) -> str:
     return json.dumps(dict(criteria), sort_keys=True)
 
 
+def _groups_key(groups: Mapping[str, Criteria], view: View) -> tuple[Any, ...]:
+    return ("groups", json.dumps(groups), view.windows_key())
+
+
+def are_means_kept(opened: Opened, view: View) -> bool:
+    """Whether the mean responses of a view need only be looked up."""
+    return _groups_key(view.groups(opened.ds), view) in opened.kept
+
+
 def group_means(opened: Opened, view: View, report: Report = nothing_to_report) -> xr.Dataset:
     """Return the mean response of each ROI to each group, (group, roi, rel_time)."""
-    parts = {
-        name: opened.kept.of(
-            ("means", _key(criteria), view.windows_key()),
-            partial(numbers.roi_means, opened.ds, criteria, view, report),
-        )
-        for name, criteria in view.groups(opened.ds).items()
-    }
-    return numbers.grouped(parts)
+    groups = view.groups(opened.ds)
+
+    def make() -> xr.Dataset:
+        parts = {
+            name: opened.kept.of(
+                ("means", _key(criteria), view.windows_key()),
+                partial(numbers.roi_means, opened.ds, criteria, view, report),
+            )
+            for name, criteria in groups.items()
+        }
+        return numbers.grouped(parts)
+
+    return opened.kept.of(_groups_key(groups, view), make)
 
 
-def _mean_responses(opened: Opened, view: View, report: Report) -> xr.Dataset:
+def mean_responses(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    """Return the mean over ROIs of each group, with its error."""
     return numbers.mean_responses(group_means(opened, view, report), view)
 
 
-def _heat_maps(opened: Opened, view: View, report: Report) -> xr.Dataset:
+def heat_maps(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    """Return the mean response of each ROI to each group, and the order of the ROIs."""
     return numbers.heat_maps(group_means(opened, view, report), view)
 
 
-def _behaviour(opened: Opened, view: View, report: Report) -> xr.Dataset:
+def behaviour(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    """Return mean running and pupil around the events of each group."""
     parts = {
         name: opened.kept.of(
             ("behaviour", _key(criteria), view.windows_key(), view.error),
@@ -50,14 +67,16 @@ def _behaviour(opened: Opened, view: View, report: Report) -> xr.Dataset:
     return numbers.grouped(parts)
 
 
-def _trials(opened: Opened, view: View, report: Report) -> xr.Dataset:
+def trials(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    """Return the sequences of the chosen ROIs."""
     _require_rois(view)
     groups = view.groups(opened.ds)
     key = ("trials", json.dumps(groups), view.windows_key(), view.rois)
     return opened.kept.of(key, lambda: numbers.trials(opened.ds, groups, view))
 
 
-def _field(opened: Opened, view: View, report: Report) -> xr.Dataset:
+def field(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    """Return the number of each ROI that is looked at."""
     ds = opened.ds
     if view.number == "usi":
         stimulus = numbers.stimulus_of(view)
@@ -74,7 +93,8 @@ def _field(opened: Opened, view: View, report: Report) -> xr.Dataset:
     return value.rename(view.number).to_dataset()
 
 
-def _population(opened: Opened, view: View, report: Report) -> xr.Dataset:
+def population(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    """Return the mean dF/F of all ROIs at each frame."""
     return opened.kept.of("population", lambda: numbers.population(opened.ds, report).load())
 
 
@@ -83,15 +103,18 @@ def roi_trace(opened: Opened, roi: int) -> xr.DataArray:
     return opened.kept.of(("trace", roi), lambda: opened.ds[n.DFF].sel({n.ROI: roi}).load())
 
 
-def _running(opened: Opened, view: View, report: Report) -> xr.Dataset:
+def running(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    """Return the running velocity."""
     return opened.ds[[n.RUN_VELOCITY]]
 
 
-def _pupil(opened: Opened, view: View, report: Report) -> xr.Dataset:
+def pupil(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    """Return the pupil diameter."""
     return opened.ds[[n.PUPIL_DIAMETER]]
 
 
-def _roi_traces(opened: Opened, view: View, report: Report) -> xr.Dataset:
+def roi_traces(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    """Return the traces of the chosen ROIs."""
     _require_rois(view)
     return opened.ds[[n.DFF]].sel({n.ROI: list(view.rois)})
 
@@ -101,29 +124,8 @@ def _require_rois(view: View) -> None:
         raise CriterionError("choose an ROI: in the field, or by its number")
 
 
-_MAKERS: Final[Mapping[str, Callable[[Opened, View, Report], xr.Dataset]]] = {
-    "running": _running,
-    "pupil": _pupil,
-    "roi_traces": _roi_traces,
-    "population": _population,
-    "mean_responses": _mean_responses,
-    "heat_maps": _heat_maps,
-    "trials": _trials,
-    "behaviour": _behaviour,
-    "field": _field,
-}
-
-
-def numbers_of(
-    panel: str, shelf: Shelf, opened: Opened, view: View, report: Report = nothing_to_report
-) -> xr.Dataset:
-    """Return the numbers that a panel shows."""
-    if panel == "days":
-        return _days(shelf, opened, view, report)
-    return _MAKERS[panel](opened, view, report)
-
-
-def _days(shelf: Shelf, opened: Opened, view: View, report: Report) -> xr.Dataset:
+def days(shelf: Shelf, opened: Opened, view: View, report: Report) -> xr.Dataset:
+    """Return responses and indices of the tracked ROIs of all sessions of a mouse."""
     keys = shelf.of_mouse(opened.key)
     if len(keys) < 2:
         raise TrackingError(
@@ -151,6 +153,3 @@ def _day(shelf: Shelf, opened: Opened, key: str, view: View, what: Any) -> xr.Da
             shelf.give_back(other)
 
     return opened.kept.of((*what, key), make)
-
-
-__all__ = ["group_means", "numbers_of", "roi_trace"]

@@ -2,23 +2,26 @@
 
 import socket
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import panel as pn
-from panel import theme
+from panel.io.resources import LOCAL_DIST
 from tornado.ioloop import IOLoop
+from tornado.websocket import WebSocketClosedError
 
 from oscaxr.errors import CriterionError
-from oscaxr.explore.application import CSS
-from oscaxr.explore.background import Background
+from oscaxr.explore.frame import framed
+from oscaxr.explore.looks import look_of
 from oscaxr.explore.opened import Shelf
 from oscaxr.explore.session_choice import SessionChoice
 from oscaxr.explore.takeaway import small_button
 from oscaxr.explore.view import View, read_query
 
 ADDRESS: Final = "127.0.0.1"
-_LIFETIME_MS: Final = 4000
+# A busy machine may take seconds from a page to its connection; without one in this time, there is
+# a new document, which knows less of the address.
+_LIFETIME_MS: Final = 10_000
 
 
 def free_port() -> int:
@@ -32,7 +35,7 @@ def server_of(shelf: Shelf, port: int | None = None) -> tuple[Any, str]:
     """Make the server, not started yet, and the address of its page."""
     port = port or free_port()
     server = pn.io.server.get_server(
-        {"/": lambda: page_of(shelf)},
+        {"/": lambda: begin_page(shelf)},
         port=port,
         address=ADDRESS,
         websocket_origin=[f"{ADDRESS}:{port}", f"localhost:{port}"],
@@ -41,18 +44,25 @@ def server_of(shelf: Shelf, port: int | None = None) -> tuple[Any, str]:
         start=False,
         # A tab that is closed lets its session go soon.
         unused_session_lifetime_milliseconds=_LIFETIME_MS,
-        check_unused_sessions_milliseconds=_LIFETIME_MS // 2,
+        check_unused_sessions_milliseconds=_LIFETIME_MS // 5,
     )
+    server.io_loop.asyncio_loop.set_exception_handler(_tell_of_errors)
     return server, f"http://{ADDRESS}:{port}/"
 
 
-class Fast(theme.Fast):  # type: ignore[misc]  # Panel is not typed
-    """The design of the page without its font, which would come from the outside."""
+def _tell_of_errors(loop: Any, context: dict[str, Any]) -> None:
+    """Tell of what goes wrong, but not of tabs that are closed while they are sent something."""
+    if not isinstance(context.get("exception"), WebSocketClosedError):
+        loop.default_exception_handler(context)
 
-    # Of the same name: Panel finds the scripts of a design by it.
-    _resources: ClassVar = {
-        kind: what for kind, what in theme.Fast._resources.items() if kind != "font"
-    }
+
+def begin_page(shelf: Shelf) -> None:
+    """Begin the page of one connection: it is made while the browser reads its scripts."""
+    document = pn.state.curdoc
+    # Style sheets come from here also where Panel does not know yet that there is a server.
+    document.template_variables["dist_url"] = LOCAL_DIST
+    # The browser gets the document only then: in a session, one callback follows the other.
+    document.add_next_tick_callback(lambda: page_of(shelf).server_doc(document, document.title))
 
 
 def page_of(shelf: Shelf) -> Any:
@@ -60,38 +70,24 @@ def page_of(shelf: Shelf) -> Any:
     view, problem = _asked_view(shelf)
     document, location = pn.state.curdoc, pn.state.location
 
-    deliver = delivery(document, pn.state.onload)
-
     def tell_link(view: View) -> None:
         if location is not None:
             location.search = f"?{view.query()}"
 
-    template = pn.template.FastListTemplate(
-        title="oscaxr explore",
-        design=Fast,
-        theme="dark" if view.is_dark else "default",
-        theme_toggle=False,
-        main_layout=None,
-        sidebar_width=330,
-        raw_css=[CSS],
-        header_background="#1f3a5f",
-        font="sans-serif",
-    )
+    pn.config.theme = "dark" if view.is_dark else "default"
     choice = SessionChoice(
         shelf,
-        lambda: Background(deliver),
+        delivery(document, pn.state.onload),
         told=tell_link,
         later=lambda act, wait: document.add_timeout_callback(act, wait),
     )
     shade = small_button("Light" if view.is_dark else "Dark", width=56, align="end")
     shade.js_on_click(code=_OTHER_SHADE.replace("SHADE", "light" if view.is_dark else "dark"))
     top = pn.Row(choice.select, shade, margin=0)
-    template.sidebar.append(pn.Column(top, choice.beside, margin=0))
-    template.header.append(choice.above)
-    template.main.append(choice.middle)
     choice.open(view, problem)
     pn.state.on_session_destroyed(lambda context: choice.close())
-    return template
+    beside = pn.Column(top, choice.beside, margin=0)
+    return framed(look_of(view.is_dark), choice.above, beside, choice.middle)
 
 
 Act = Callable[[], None]

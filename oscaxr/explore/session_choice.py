@@ -8,7 +8,7 @@ import panel as pn
 
 from oscaxr.errors import OscaxrError
 from oscaxr.explore.application import Page
-from oscaxr.explore.background import Background
+from oscaxr.explore.background import Background, Deliver
 from oscaxr.explore.opened import Opened, Shelf
 from oscaxr.explore.static_page import static_page
 from oscaxr.explore.view import View
@@ -28,8 +28,10 @@ class SessionChoice:
     ----------
     shelf : Shelf
         All sessions there are.
-    background : callable
-        Makes what does the work of one session's page.
+    deliver : callable
+        Runs a function where the page may be changed, once it is drawn.
+    at_once : bool, optional
+        Do the work where it is asked for, as in notebooks.
     told : callable, optional
         Called with each new view, for the link.
     later : callable, optional
@@ -39,12 +41,13 @@ class SessionChoice:
     def __init__(
         self,
         shelf: Shelf,
-        background: Callable[[], Background],
+        deliver: Deliver,
         *,
+        at_once: bool = False,
         told: Callable[[View], None] = lambda view: None,
         later: Callable[[Callable[[], None], int], Any] | None = None,
     ) -> None:
-        self._shelf, self._make_background = shelf, background
+        self._shelf, self._deliver, self._at_once = shelf, deliver, at_once
         self._told, self._later = told, later
         self._opened: Opened | None = None
         self._background: Background | None = None
@@ -92,13 +95,15 @@ class SessionChoice:
             return
         self.middle.objects = [page.main]
         self.above.objects = [page.said]
-        self.beside[0] = page.controls.column
+        self.beside[0] = page.beside
         page.refresh()
         if problem:
-            page.controls.say(problem)
+            page.say(problem)
+        # Once the page is drawn, and behind what waits for that: the first picture comes first.
+        self._deliver(lambda: self._deliver(page.furnish))
 
     def _page(self, opened: Opened, view: View) -> Page:
-        self._background = self._make_background()
+        self._background = Background(self._deliver, at_once=self._at_once)
         return Page(
             self._shelf,
             opened,

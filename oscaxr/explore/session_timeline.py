@@ -10,6 +10,7 @@ from bokeh.models import ColumnDataSource, FixedTicker, Range1d
 from oscaxr.explore.looks import Array, Look, colors_of, figure, legend_above, words_inside
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
+from oscaxr.model.signals import runs
 from oscaxr.plot.axes import axis_label
 
 # Of each part of a trace that falls on one or two pixels, the least and the greatest value are
@@ -181,5 +182,5 @@ def _span(y: Array) -> float:
 
 def _joined(starts: Array, stops: Array, chosen: Array) -> tuple[Array, Array]:
     """Join consecutive segments, so that thousands of them make a few bars."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(int)))
-    return starts[edges[::2]], stops[edges[1::2] - 1]
+    first, count = runs(chosen)
+    return starts[first], stops[first + count - 1]

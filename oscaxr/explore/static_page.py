@@ -10,9 +10,9 @@ from bokeh.resources import INLINE
 
 from oscaxr.explore.application import Page
 from oscaxr.explore.background import Background
-from oscaxr.explore.code import panels_of
 from oscaxr.explore.looks import Look, look_of
 from oscaxr.explore.opened import Shelf, facts, session_title
+from oscaxr.explore.panel_table import panels_of
 from oscaxr.explore.view import View, read_query
 
 _WIDTH: Final = 1240
@@ -40,13 +40,14 @@ def page_html(page: Page, view: View) -> str:
     """Return the HTML of what a page shows."""
     look = look_of(view.is_dark)
     title = f"{session_title(page.ds)} · {facts(page.ds)}"
+    responses = page.responses_tab.figures
     parts = [
         _words(f"<h2>{escape(title)}</h2>", look),
         *_sized(page.timeline.figures, _WIDTH),
-        row(*_sized([page.responses.mean.figure], 500, 340),
-            *_sized([one.figure for one in page.responses.maps], 360, 340)),
-        row(*_sized([page.responses.trials.figure], 620, 340),
-            column(*_sized([g.figure for g in page.responses.behaviour.values()], 600, 170))),
+        row(*_sized([responses.mean.figure], 500, 340),
+            *_sized([one.figure for one in responses.maps], 360, 340)),
+        row(*_sized([responses.trials.figure], 620, 340),
+            column(*_sized([g.figure for g in responses.behaviour.values()], 600, 170))),
         row(*_sized([page.field_tab.field.figure], 620, 560),
             *_sized([page.field_tab.roi_mean.figure], 600, 360)),
         row(*_sized([page.days.responses.figure, page.days.usi.figure], 610, 340)),

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import panel as pn
 
 from oscaxr.errors import OscaxrError
-from oscaxr.explore.code import PANELS_OF, panels_of
 from oscaxr.explore.downloads import FIGURES, NUMBERS, figure_file, numbers_file
-from oscaxr.explore.panel_numbers import numbers_of
+from oscaxr.explore.panel_table import PANELS_OF, numbers_of, panels_of
 from oscaxr.explore.view import View
 from oscaxr.explore.widgets import COMPACT
 
@@ -64,7 +63,7 @@ class Takeaway:
                     return numbers_file(found, form)
                 return figure_file(panel, page.ds, page.view, found, form)
             except (OscaxrError, OSError) as error:
-                page.controls.say(str(error))
+                page.say(str(error))
                 raise
 
         return make

@@ -43,7 +43,7 @@ PROBLEM: Final = """
 _LABEL: Final = ".oscaxr-label { font-size: 12px; opacity: 0.85; }"
 _CARD: Final = """
 .card-header { padding: 2px 6px; min-height: 26px; font-size: 13px; }
-.card-title, .card-title * { font-size: 13px; margin: 0; }
+button:focus-visible { outline: 2px solid #E69F00; outline-offset: -2px; }
 :host(.card), .card { box-shadow: none; border: 1px solid rgba(128, 128, 128, 0.35); }
 """
 Changed = Callable[..., None]
@@ -51,6 +51,7 @@ Changed = Callable[..., None]
 # Widgets are closed to the style sheets of a page, so each is given this one.
 COMPACT: Final = """
 .bk-btn { padding: 2px 6px; min-height: 26px; font-size: 12.5px; line-height: 1.3; }
+:host(.solid) .bk-btn.bk-btn-default { border: 1px solid rgba(128, 128, 128, 0.4); }
 .bk-btn.bk-active { background-color: #0072B2 !important; color: #ffffff !important; }
 .bk-btn:focus-visible, .bk-input:focus-visible { outline: 2px solid #E69F00; outline-offset: 1px; }
 .bk-input { height: 28px; min-height: 28px; padding: 2px 6px; font-size: 12.5px; }
@@ -76,8 +77,11 @@ def counts_table(ds: xr.Dataset, criteria: dict[str, Any]) -> str:
 
 
 def _widget(kind: Any, **options: Any) -> Any:
-    """Make a widget that takes little room."""
-    return kind(**{"width": _INNER, "margin": (2, 5), "stylesheets": [COMPACT], **options})
+    """Make a widget that takes little room, and is heard at once."""
+    made = kind(**{"width": _INNER, "margin": (2, 5), "stylesheets": [COMPACT], **options})
+    # Panel waits 50 ms for further changes of the same widget: here each is one choice.
+    made._debounce = 0
+    return made
 
 
 class Selection:
@@ -101,6 +105,7 @@ class Selection:
             pn.widgets.RangeSlider, label="start time (s)", start=0.0, end=last, step=1.0,
             value=self._whole, width=_INNER - 12, margin=(2, 10),
         )  # fmt: skip
+        self._counted: dict[str, Any] | None = None
         self.counts = pn.pane.HTML("", width=_INNER, margin=(2, 5), stylesheets=[_COUNTS])
         self._labels = {name: _label(_LABELS[name]) for name in _LABELS}
         self._labels["block"] = _label("block")
@@ -143,8 +148,14 @@ class Selection:
         self.run_start.value = bool(criteria.get("run_start", False))
         low, high = np.clip(criteria.get("start_time", self._whole), *self._whole).tolist()
         self.start_time.value = (low, high)
-        self.counts.object = counts_table(self._ds, criteria)
         self._quiet = False
+        self.count(criteria)
+
+    def count(self, criteria: dict[str, Any]) -> None:
+        """Say how many segments each criterion leaves."""
+        if criteria != self._counted:
+            self._counted = criteria
+            self.counts.object = counts_table(self._ds, criteria)
 
     def _offer(self, stimulus: str) -> None:
         """Offer the criteria that concern a stimulus, and its blocks."""
@@ -186,17 +197,23 @@ def _label(words: str) -> Any:
 
 
 def _card(title: str, content: Any) -> Any:
-    return pn.Card(
-        content, title=title, width=WIDTH + 6, margin=(3, 0), stylesheets=[_CARD], hide_header=False
-    )
+    header = pn.pane.HTML(title, margin=0)
+    return pn.Card(content, header=header, width=WIDTH + 6, margin=(3, 0), stylesheets=[_CARD])
 
 
 class Controls:
     """All widgets of a page; calls back with the view that they say."""
 
-    def __init__(self, ds: xr.Dataset, view: View, changed: Callable[[View], None]) -> None:
+    def __init__(
+        self,
+        ds: xr.Dataset,
+        view: View,
+        changed: Callable[[View], None],
+        say: Callable[[str], None],
+    ) -> None:
         self._ds = ds
         self._view = view
+        self._say = say
         self._changed = changed
         self._quiet = True
         w = pn.widgets
@@ -221,7 +238,6 @@ class Controls:
         self.number = _widget(w.Select, label="colour ROIs by", options=labels)
         self.others = _widget(w.Checkbox, label="masks of other days, registered")
         self.rois = _widget(w.TextInput, label="chosen ROIs", placeholder="numbers, as 3, 17")
-        self.problem = pn.pane.HTML("", width=_INNER, visible=False, stylesheets=[PROBLEM])
         self.column = self._layout()
         self._watch()
         self.show(view)
@@ -237,7 +253,6 @@ class Controls:
         )  # fmt: skip
         self._second = _card("Second selection", self.second.column)
         return pn.Column(
-            self.problem,
             pn.Row(*self.presets, margin=0),
             self.compare,
             self.by,
@@ -267,11 +282,11 @@ class Controls:
         for widget in widgets:
             widget.param.watch(self._tell, "value")
         for button, (first, second) in zip(self.presets, PRESETS.values(), strict=True):
-            button.on_click(
-                lambda _, pair=(first, second): self._changed(
-                    self._view.changed(compare="two", first=pair[0], second=pair[1])
-                )
-            )
+            button.on_click(lambda _, pair=(first, second): self._preset(*pair))
+
+    def _preset(self, first: dict[str, Any], second: dict[str, Any]) -> None:
+        self.show(self._view.changed(compare="two", first=first, second=second))
+        self._changed(self._view)
 
     def show(self, view: View) -> None:
         """Set all widgets to a view."""
@@ -292,12 +307,6 @@ class Controls:
         self.rois.value = ", ".join(map(str, view.rois))
         self._quiet = False
 
-    def say(self, problem: str) -> None:
-        """Say what of the view does not fit, or nothing."""
-        words = "<br>".join(escape(line) for line in problem.splitlines())
-        self.problem.object = f'<div class="oscaxr-problem" role="alert">{words}</div>'
-        self.problem.visible = bool(problem)
-
     def _tell(self, *_: Any) -> None:
         if self._quiet:
             return
@@ -305,27 +314,33 @@ class Controls:
         try:
             rois = read_rois(self.rois.value)
         except CriterionError as problem:
-            self.say(str(problem))
+            self._say(str(problem))
             return
-        self._changed(
-            self._view.changed(
-                compare=self.compare.value,
-                by=self.by.value,
-                first=self.first.criteria(),
-                second=self.second.criteria(),
-                stat=stat,
-                error=error,
-                rois=rois,
-                number=self.number.value,
-                others=self.others.value,
-                **{
-                    name: getattr(self, name).value
-                    for name in ("pre", "post", "baseline", "edge", "scale", "sort")
-                },
-                sort_from=self.sort_from.value,
-                sort_to=self.sort_to.value,
-            )
+        self._view = self._view.changed(
+            compare=self.compare.value,
+            by=self.by.value,
+            first=self.first.criteria(),
+            second=self.second.criteria(),
+            stat=stat,
+            error=error,
+            rois=rois,
+            number=self.number.value,
+            others=self.others.value,
+            **{
+                name: getattr(self, name).value
+                for name in ("pre", "post", "baseline", "edge", "scale", "sort")
+            },
+            sort_from=self.sort_from.value,
+            sort_to=self.sort_to.value,
         )
+        self.by.visible = self._view.compare == "split"
+        self._second.visible = self._view.compare == "two"
+        self._changed(self._view)
+
+    def count(self) -> None:
+        """Say how many segments each criterion leaves."""
+        self.first.count(dict(self._view.first))
+        self.second.count(dict(self._view.second))
 
 
 def read_rois(text: str) -> tuple[int, ...]:

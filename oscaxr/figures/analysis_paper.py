@@ -1,6 +1,6 @@
 """The panels of Gillon, Pina et al. (2024): from results of sessions to those of groups."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,8 +72,10 @@ def relative(recipe: Recipe, *, tracked: bool = False) -> Build:
     return build
 
 
-def _relative(material: Material, recipe: Recipe, *, tracked: bool = False) -> xr.Dataset:
-    results = material.results(recipe, complete=tracked)
+def _relative(
+    material: Material, recipe: Recipe, *, tracked: bool = False, beside: Sequence[Recipe] = ()
+) -> xr.Dataset:
+    results = material.results(recipe, complete=tracked, beside=beside)
     have = {int(one["mouse_id"]) for one in results if int(one["session"]) == 1}
     lacking = sorted({int(one["mouse_id"]) for one in results} - have)
     if lacking:
@@ -89,8 +91,8 @@ def _relative(material: Material, recipe: Recipe, *, tracked: bool = False) -> x
 # -- figures 4, 5 and 7: indices -----------------------------------------------------------------
 def example_rois(material: Material) -> Results:
     """Choose three ROIs by their indices, and take their traces."""
-    pooled = material.pooled(of_session.INDICES)
-    responses = material.pooled(of_session.TRACES)
+    pooled = material.pooled(of_session.INDICES, beside=(of_session.TRACES,))
+    responses = material.pooled(of_session.TRACES, beside=(of_session.INDICES,))
     index, significant = pooled["index"].values, pooled["significant"].values.astype(bool)
     rows = []
     for wanted, has_to_be in _EXAMPLES:
@@ -101,7 +103,7 @@ def example_rois(material: Material) -> Results:
     if not rows:
         raise GapError("no ROI has an index")
     whose = ("session_id", "session_roi")
-    if not all((pooled[name].values == responses[name].values).all() for name in whose):
+    if not all(np.array_equal(pooled[name], responses[name]) for name in whose):
         raise GapError("indices and traces are not of the same ROIs")
     chosen = responses[["mean", "sem"]].isel({n.ROI: rows})
     names = ("index", "percentile", "significant")
@@ -152,16 +154,15 @@ def statistics(recipe: Recipe, statistic: Any, *by: str, absolute: bool = False)
 
 def responses_by_stimulus(material: Material) -> Results:
     """Compare the change of relative responses between Gabors and visual flow."""
-    both = [_relative(material, one) for one in (of_session.FRAMES, of_session.FLOW_FRAMES)]
-    shared = set.intersection(*({*one["session_id"].values.tolist()} for one in both))
-    both = [one.isel(roi=np.isin(one["session_id"].values, [*shared])) for one in both]
+    recipes = (of_session.FRAMES, of_session.FLOW_FRAMES)
+    both = [_relative(material, one, beside=recipes) for one in recipes]
     return {"comparison": analyses.compare_stimuli(both[0], both[1], **material.testing())}
 
 
 def indices_by_stimulus(material: Material) -> Results:
     """Compare the change of absolute indices of tracked ROIs between Gabors and visual flow."""
     recipes = (of_session.TRACKED, of_session.FLOW_TRACKED)
-    both = [material.pooled(recipe, complete=True) for recipe in recipes]
+    both = [material.pooled(recipe, complete=True, beside=recipes) for recipe in recipes]
     absolute = [one.assign(unexpected=np.abs(one["index"])) for one in both]
     return {"comparison": analyses.compare_stimuli(absolute[0], absolute[1], **material.testing())}
 

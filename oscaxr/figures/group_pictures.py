@@ -1,6 +1,6 @@
 """Pictures of results of groups: which picture of the library draws which result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import xarray as xr
@@ -18,6 +18,9 @@ Results = Mapping[str, xr.Dataset]
 # Of a grid with a row for each group and a column for each session, inches.
 _PANEL: Final = (2.4, 1.9)
 _AROUND: Final = (2.4, 1.0)
+# Of the name of a group, inches; and how many fit into a figure as it is.
+_NAME: Final = 1.2
+_FEW_GROUPS: Final = 4
 
 
 def _parts(figure: "Figure", results: Results) -> "list[tuple[SubFigure, xr.Dataset]]":
@@ -25,15 +28,30 @@ def _parts(figure: "Figure", results: Results) -> "list[tuple[SubFigure, xr.Data
 
     Each part has the name of its result above it.
     """
-    grids = [(one.sizes["group"], one.sizes.get(SESSION, 1)) for one in results.values()]
-    width = sum(_AROUND[0] + _PANEL[0] * columns for _, columns in grids)
-    height = _AROUND[1] + _PANEL[1] * max(rows for rows, _ in grids)
-    figure.set_size_inches(width, height)
+    _make_room(
+        figure, [(one.sizes["group"], one.sizes.get(SESSION, 1)) for one in results.values()]
+    )
     parts = list(figure.subfigures(1, len(results), squeeze=False).ravel())
     for part, name in zip(parts, results, strict=True):
         if len(parts) > 1:
             part.suptitle(name.replace("_", " "), fontsize="small")
     return list(zip(parts, results.values(), strict=True))
+
+
+def _make_room(figure: "Figure", grids: Sequence[tuple[int, int]]) -> None:
+    """Make a figure large enough for grids of so many rows and columns beside each other."""
+    width = sum(_AROUND[0] + _PANEL[0] * columns for _, columns in grids)
+    height = _AROUND[1] + _PANEL[1] * max(rows for rows, _ in grids)
+    figure.set_size_inches(width, height)
+
+
+def _widen(figure: "Figure", n_groups: int, rows: int = 1) -> bool:
+    """Make room for the names of many groups beside each other; return whether it was needed."""
+    if n_groups <= _FEW_GROUPS:
+        return False
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(max(width, 1 + _NAME * n_groups), rows * height)
+    return True
 
 
 def traces(figure: "Figure", results: Results) -> None:
@@ -91,9 +109,11 @@ def comparison(figure: "Figure", results: Results) -> None:
 
 def significant(figure: "Figure", results: Results) -> None:
     """Draw percentages of positive, and of significant, indices, against chance."""
-    first, second = figure.subplots(1, 2)
-    plot.percent_significant(results["percent_significant"], first, kinds=("positive",))
-    plot.percent_significant(results["percent_significant"], second)
+    found = results["percent_significant"]
+    below = _widen(figure, found.sizes["group"], rows=2)
+    first, second = figure.subplots(2, 1) if below else figure.subplots(1, 2)
+    plot.percent_significant(found, first, kinds=("positive",))
+    plot.percent_significant(found, second)
 
 
 def tracked_indices(figure: "Figure", results: Results) -> None:
@@ -103,9 +123,24 @@ def tracked_indices(figure: "Figure", results: Results) -> None:
 
 def statistics(figure: "Figure", results: Results) -> None:
     """Draw a statistic of indices over sessions."""
+    _widen(figure, results["statistics"].sizes["group"])
     plot.usi_statistics(results["statistics"], figure.subplots())
 
 
 def correlations(figure: "Figure", results: Results) -> None:
     """Draw correlations of indices over sessions, against chance."""
     plot.usi_correlations(results["correlations"], figure.subplots())
+
+
+def scattered(figure: "Figure", results: Results) -> None:
+    """Draw the index of each tracked ROI in one session against that in the next."""
+    _make_room(figure, [(results["correlations"].sizes["group"], 1)])
+    plot.usi_pairs(results["indices"], figure, correlations=results["correlations"])
+
+
+def distributions(figure: "Figure", results: Results) -> None:
+    """Draw how the indices of each group are distributed."""
+    pooled = results["indices"]
+    rows, columns = (len({*pooled[dim].values.tolist()}) for dim in ("group", SESSION))
+    _make_room(figure, [(rows, columns)])
+    plot.usi_distribution(pooled, figure)

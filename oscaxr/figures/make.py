@@ -22,9 +22,10 @@ from oscaxr.options import PathLike
 from oscaxr.paths import local_path
 from oscaxr.plot.axes import require_matplotlib
 from oscaxr.progress import progress_bar
-from oscaxr.sessions.asked import many_sources, table_in
-from oscaxr.sessions.open import SessionSource, Table, typed_table
-from oscaxr.sessions.table import default_sessions
+from oscaxr.sessions.asked import many_sources
+from oscaxr.sessions.open import SessionSource
+from oscaxr.sessions.settings import Table, table_setting
+from oscaxr.sessions.table import default_sessions, session_table
 
 SHUFFLES: Final = 1_000
 """How often labels are shuffled in each session, by default."""
@@ -245,7 +246,7 @@ def _sources(
         return many_sources(rows, datadir=datadir or path.parent, options={}), None
     known = table
     if known is None and path.is_dir():
-        known = table_in(path)
+        known = table_setting(None, path).value
     sources = many_sources(path, datadir=datadir, table=known, options={})
     if known is None:
         return sources, None
@@ -254,7 +255,7 @@ def _sources(
 
 def _used_by_the_papers(table: Table, **criteria: Any) -> pd.DataFrame:
     """Return the rows of a session table that the papers use, as far as its columns tell."""
-    known = typed_table(table)
+    known = session_table(table if isinstance(table, pd.DataFrame) else local_path(table))
     untold: dict[str, Any] = {name: None for name, own in _COLUMNS.items() if own not in known}
     return default_sessions(known, **untold, **criteria)
 

@@ -64,15 +64,23 @@ class Material:
     left_out: list[str] = field(default_factory=list)
     used: set[int] = field(default_factory=set)
 
-    def results(self, recipe: Recipe, *, complete: bool = False) -> list[xr.Dataset]:
-        """Return a result of each session that has it; for all sessions of a mouse, if need be."""
+    def results(
+        self, recipe: Recipe, *, complete: bool = False, beside: Sequence[Recipe] = ()
+    ) -> list[xr.Dataset]:
+        """Return a result of each session that has it; for all sessions of a mouse, if need be.
+
+        With `beside`, of those sessions that have these other results, too.
+        """
         found = self.computed.results.get(recipe.name, {})
-        failed = self.computed.failures.get(recipe.name, {})
-        there = [session for session in self.sessions if session.id in found]
-        for session in self.sessions:
-            if session.id in failed:
-                name, reason = f"session {session.id}: ", str(failed[session.id])
-                self.leave_out(f"{name}{reason.removeprefix(name)}")
+        there = list(self.sessions)
+        for one in (recipe, *beside):
+            have = self.computed.results.get(one.name, {})
+            failed = self.computed.failures.get(one.name, {})
+            there = [session for session in there if session.id in have]
+            for session in self.sessions:
+                if session.id in failed:
+                    name, reason = f"session {session.id}: ", str(failed[session.id])
+                    self.leave_out(f"{name}{reason.removeprefix(name)}")
         if complete:
             there = self._complete(there)
         if not there:
@@ -110,9 +118,10 @@ class Material:
         by: Sequence[str] = BY,
         dim: str = "roi",
         complete: bool = False,
+        beside: Sequence[Recipe] = (),
     ) -> xr.Dataset:
         """Pool the results of all sessions."""
-        return analyses.pool(self.results(recipe, complete=complete), by, dim=dim)
+        return analyses.pool(self.results(recipe, complete=complete, beside=beside), by, dim=dim)
 
     @property
     def comparisons(self) -> int:

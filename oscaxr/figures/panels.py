@@ -129,7 +129,7 @@ _ANALYSIS: Final = (
     ),
     _of(
         4, "C", "distribution of Gabor indices", ("usi", "pool"), (of_session.INDICES,),
-        analysis.distribution, pictures.distributions, sessions=_FIRST,
+        analysis.distribution, groups.distributions, sessions=_FIRST,
     ),
     _of(
         4, "D", "significant Gabor indices", _SIGNIFICANT, (of_session.INDICES,),
@@ -220,7 +220,7 @@ _ANALYSIS: Final = (
     *(
         _of(
             9, letter, f"{words}: sessions {first} and {second}", _CORRELATED, (recipe,),
-            analysis.scattered(recipe), pictures.scattered, sessions=(first, second),
+            analysis.scattered(recipe), groups.scattered, sessions=(first, second),
             compared=_OF_BOTH_KINDS,
         )
         for words, recipe, letters in (
@@ -309,8 +309,13 @@ _DATASET: Final = (
         7, "C", "correlations of ROIs", ("roi_correlations",), (of_session.CORRELATIONS,),
         dataset.correlations, pictures.roi_correlations,
     ),
-    _in(8, "A", "matching of dendritic ROIs", (), (), dataset.matching, pictures.say_nothing),
-    _in(8, "B", "matching of somatic ROIs", (), (), dataset.matching, pictures.say_nothing),
+    *(
+        _in(
+            8, letter, f"matching of {words} ROIs", ("tracked", "read_matches"), (),
+            dataset.matching, pictures.say_nothing,
+        )
+        for letter, words in (("A", "dendritic"), ("B", "somatic"))
+    ),
     _in(
         9, "A", "responses when stimuli begin", _TRACES, (of_session.ONSET,),
         analysis.traces(of_session.ONSET), groups.traces,

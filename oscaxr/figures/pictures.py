@@ -1,6 +1,6 @@
-"""Pictures that single panels need: fields, example ROIs, distributions, and named gaps."""
+"""Pictures that single panels need: fields, example ROIs, whole sessions, and named gaps."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Final
 
@@ -8,6 +8,8 @@ import numpy as np
 import xarray as xr
 
 from oscaxr import plot
+from oscaxr.analyses.discrimination import SIGNIFICANT_PERCENTILES
+from oscaxr.analyses.pooling import Cells
 from oscaxr.model import names as n
 from oscaxr.model.synthetic import is_synthetic
 from oscaxr.plot.axes import (
@@ -20,8 +22,10 @@ from oscaxr.plot.axes import (
     draw_lines,
     event_line,
     few_ticks,
+    roomy_legend,
     tidy,
 )
+from oscaxr.plot.boxes import PERCENTILES, draw_boxes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +35,6 @@ Results = Mapping[str, xr.Dataset]
 _GAP_WIDTH: Final = 70
 _FIELD: Final = 2.4
 """Size of the field of one session, inches."""
-_PERCENTILES: Final = (5, 25, 50, 75, 95)
 _SESSIONS: Final = PALETTE
 
 
@@ -49,9 +52,7 @@ def say_synthetic(figure: "Figure", results: Results) -> None:
     """Say in a corner of a figure that what it shows is synthetic, if its axes do not."""
     said = any(ax.get_title("right") == SYNTHETIC for ax in figure.axes)
     if not said and any(map(is_synthetic, results.values())):
-        figure.text(
-            0.995, 0.005, SYNTHETIC, ha="right", va="bottom", fontsize="x-small", color="0.4"
-        )
+        figure.text(0.995, 0.995, SYNTHETIC, ha="right", va="top", fontsize="x-small", color="0.4")
 
 
 def _row(figure: "Figure", count: int, **options: Any) -> "list[Axes]":
@@ -96,13 +97,19 @@ def _fields(figure: "Figure", results: Results) -> "Iterator[tuple[Axes, xr.Data
         ax.set_axis_on()
         yield ax, found
         _name_field(ax, found, name)
-        ax.set_xlabel("not registered", fontsize="x-small")
+        # A legend for each field would take the room of another.
+        legend = ax.get_legend()
+        shown = f"{legend.get_texts()[0].get_text()} in colour, " if legend else ""
+        if legend:
+            legend.remove()
+        ax.set_xlabel(f"{shown}not registered", fontsize="x-small")
 
 
 def _name_field(ax: "Axes", found: xr.Dataset, name: str) -> None:
-    """Say whose field it is; pixels are no measure, and what is synthetic is said once."""
+    """Say whose field it is, once; pixels are no measure, and the figure says what is synthetic."""
     facts = f"{found['line'].item()} {found['plane'].item()}"
-    ax.set_title("", loc="right")
+    for place in ("left", "right"):
+        ax.set_title("", loc=place)
     ax.set_title(f"{name.replace('_', ' ')}\n{facts}", fontsize="x-small")
     ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
 
@@ -125,7 +132,7 @@ def example_rois(figure: "Figure", results: Results) -> None:
         ax.set_xlabel("time from D or U (s)")
         tidy(ax)
     figure.axes[0].set_ylabel("dF/F, scaled; mean and SEM")
-    figure.axes[0].legend(frameon=False, fontsize="small")
+    roomy_legend(figure.axes[0], 2)
 
 
 def example_null(figure: "Figure", results: Results) -> None:
@@ -133,10 +140,12 @@ def example_null(figure: "Figure", results: Results) -> None:
     found = results["example"]
     ax = figure.subplots()
     ax.hist(found["null"].values, bins=40, color=FAINT)
-    bounds = np.percentile(found["null"].values, (2.5, 97.5))
-    for bound in bounds:
-        ax.axvline(bound, color="0.3", linestyle="--", linewidth=0.8)
-    ax.axvline(found["index"].item(), color=UNEXPECTED)
+    bounds = np.percentile(found["null"].values, SIGNIFICANT_PERCENTILES)
+    words = "percentiles {:g} and {:g}".format(*SIGNIFICANT_PERCENTILES)
+    for bound, label in zip(bounds, (words, None), strict=True):
+        ax.axvline(bound, color="0.3", linestyle="--", linewidth=0.8, label=label)
+    ax.axvline(found["index"].item(), color=UNEXPECTED, label="index")
+    roomy_legend(ax, 2)
     ax.set_xlabel("unexpected-stimulus index")
     ax.set_ylabel("shuffles")
     ax.set_title(f"percentile {found['percentile'].item():.1f}", fontsize="small")
@@ -198,76 +207,19 @@ def quality(figure: "Figure", results: Results) -> None:
     """Draw signal or noise of all ROIs, by group and session."""
     found = results["quality"]
     (name,) = found.data_vars
-
-    def percentiles(part: xr.Dataset) -> Any:
-        values = part[name].values
-        known = values[np.isfinite(values)]
-        return np.percentile(known, _PERCENTILES) if len(known) else np.full(5, np.nan)
-
-    _boxes(figure, found, percentiles, axis_label(found[name].attrs))
+    plot.snr(found, figure.subplots(), name=str(name))
 
 
 def roi_correlations(figure: "Figure", results: Results) -> None:
     """Draw how the pairs of ROIs of all mice correlate, by group and session."""
-    found = results["correlations"]
-    centres = found["correlation"].values
-
-    def percentiles(part: xr.Dataset) -> Any:
-        below = np.cumsum(part["count"].sum("trace").values)
-        return np.interp(np.divide(_PERCENTILES, 100) * below[-1], below, centres)
-
-    _boxes(figure, found, percentiles, axis_label(found["quartiles"].attrs))
-
-
-def _boxes(
-    figure: "Figure", found: xr.Dataset, percentiles: Callable[[xr.Dataset], Any], label: str
-) -> None:
-    """Draw median, quartiles and 5-95 % range of what each group and session has."""
-    dim = str(found["group"].dims[0])
-    groups = sorted({*found["group"].values.tolist()})
-    keys = ("whislo", "q1", "med", "q3", "whishi")
-    for ax, group in zip(_row(figure, len(groups), sharey=True), groups, strict=True):
-        own = found.isel({dim: found["group"].values == group})
-        numbers = sorted({*own["session"].values.tolist()})
-        parts = [percentiles(own.isel({dim: own["session"].values == one})) for one in numbers]
-        boxes = [dict(zip(keys, part, strict=True)) for part in parts]
-        ax.bxp(boxes, positions=numbers, showfliers=False, widths=0.6)
-        ax.set_title(group, fontsize="small")
-        ax.set_xlabel("session")
-        tidy(ax)
-    figure.axes[0].set_ylabel(f"{label}\nmedian, quartiles, 5-95 %", fontsize="small")
-
-
-def distributions(figure: "Figure", results: Results) -> None:
-    """Draw how the indices of each group are distributed."""
-    pooled = results["indices"]
-    n_groups = len({*pooled["group"].values.tolist()})
-    plot.usi_distribution(pooled, _row(figure, n_groups))
-
-
-def scattered(figure: "Figure", results: Results) -> None:
-    """Draw the index of each tracked ROI in one session, and in the next."""
-    pooled, found = results["indices"], results["correlations"]
-    groups = found["group"].values.tolist()
-    for ax, group in zip(_row(figure, len(groups), sharex=True, sharey=True), groups, strict=True):
-        one, other = _two_sessions(pooled, group, found)
-        ax.axline((0, 0), slope=1, color=FAINT, linewidth=0.8)
-        ax.plot(one, other, "o", markersize=2.5, alpha=0.5, color=PALETTE[0])
-        r = found["correlation"].sel(group=group).values[0]
-        p = found["p"].sel(group=group).values[0]
-        star = " *" if p < 0.05 else ""
-        ax.set_title(f"{group}\nr = {r:.2f}{star}", fontsize="small")
-        ax.set_xlabel(f"index, session {found['first_session'].values[0]}")
-        tidy(ax)
-    figure.axes[0].set_ylabel(f"index, session {found['second_session'].values[0]}")
-
-
-def _two_sessions(pooled: xr.Dataset, group: str, found: xr.Dataset) -> Sequence[Any]:
-    """Return the indices of the tracked ROIs of a group in two sessions, in the same order."""
-    both = []
-    for name in ("first_session", "second_session"):
-        is_session = pooled["session"].values == found[name].values[0]
-        own = pooled.isel(roi=is_session & (pooled["group"].values == group))
-        order = np.lexsort((own[n.TRACKING_ID].values, own["mouse_id"].values))
-        both.append(own["index"].values[order])
-    return both
+    cells = Cells(results["correlations"])
+    spread = np.full((*cells.shape, len(PERCENTILES)), np.nan)
+    for cell in np.ndindex(*cells.shape):
+        own = cells.pooled.isel({cells.dim: cells.rows(*cell)})
+        below = np.cumsum(own["count"].sum(cells.dim).values)
+        if below[-1]:
+            share = np.divide(PERCENTILES, 100) * below[-1]
+            spread[cell] = np.interp(share, below, own["correlation"].values)
+    labels = xr.Dataset(coords={"group": cells.groups, "session": cells.sessions})
+    label = axis_label(cells.pooled["quartiles"].attrs)
+    draw_boxes(figure.subplots(), labels.assign_attrs(cells.origin), spread, label)

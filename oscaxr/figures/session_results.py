@@ -15,10 +15,7 @@ from oscaxr.measure.quality import roi_correlations, snr
 from oscaxr.measure.statistics import mean
 from oscaxr.model import names as n
 from oscaxr.select.alignment import tracked
-from oscaxr.select.criteria import select_segments
-from oscaxr.select.sequences import sequences
 
-ORIENTATION: Final = "gabor_mean_orientation"
 # The published example lies at this percentile of its null.
 _EXAMPLE_PERCENTILE: Final = 99.8
 _N_EXAMPLES: Final = 6
@@ -65,18 +62,6 @@ def differences_by_third(ds: xr.Dataset, stimulus: str = n.GABORS) -> xr.Dataset
     }
     change = (found["last"] - found["first"]).assign_attrs(found["first"].attrs)
     return xr.Dataset({**found, "change": change})
-
-
-def decoded_like_d(ds: xr.Dataset, gabor_frame: str, **options: Any) -> xr.Dataset:
-    """Decode the orientation of an expected frame from as many sequences as there are of D."""
-    shown = select_segments(ds, stimulus=n.GABORS, gabor_frame="U", gabor_kappa=16)
-    if not shown.sizes[n.SEGMENT]:
-        raise CriterionError("the session has no U frames, after whose number it is decoded")
-    ours = sequences(ds, n.DFF, shown, pre=0.0, post=0.45)[ORIENTATION].values
-    # U frames are 90 degrees on from the D that they replace.
-    values, counts = np.unique(ours - 90, return_counts=True)
-    taken = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    return analyses.decode(ds, gabor_frame=gabor_frame, unexpected=0, counts=taken, **options)
 
 
 def null_of_example(ds: xr.Dataset, permutations: int, seed: int) -> xr.Dataset:
@@ -171,8 +156,8 @@ def _usi(name: str, *, shuffled: bool = False, **options: Any) -> Recipe:
     return Recipe(name, analyses.usi, options, "permutations" * shuffled, 10_000 * shuffled)
 
 
-def _decoded(name: str, function: Any, full: int, **options: Any) -> Recipe:
-    return Recipe(name, function, options, "shuffles", full, apart=True)
+def _decoded(name: str, full: int, **options: Any) -> Recipe:
+    return Recipe(name, analyses.decode, options, "shuffles", full, apart=True)
 
 
 _FLOW: Final[dict[str, Any]] = {"stimulus": n.VISFLOW, "split": "unexpected_onset"}
@@ -197,20 +182,16 @@ FLOW_TRACKED = _usi("flow_usis_tracked", tracked=True, **_FLOW)
 RUNNING = Recipe("running_traces", analyses.mean_traces, {"name": n.RUN_VELOCITY})
 PUPIL = Recipe("pupil_traces", analyses.mean_traces, {"name": n.PUPIL_DIAMETER})
 BLOCKS = Recipe("behaviour_by_blocks", analyses.block_responses)
+# Of each expected frame as many sequences as there are of U.
+_LIKE_U: Final[dict[str, Any]] = {"unexpected": 0, "counts": "unexpected"}
 DECODED = {
-    **{
-        frame: _decoded(f"decoding_{frame}", decoded_like_d, 100_000, gabor_frame=frame)
-        for frame in "ABC"
-    },
-    **{
-        frame: _decoded(f"decoding_{frame}", analyses.decode, 100_000, gabor_frame=frame)
-        for frame in "DU"
-    },
+    frame: _decoded(
+        f"decoding_{frame}", 100_000, gabor_frame=frame, **(_LIKE_U if frame in "ABC" else {})
+    )
+    for frame in "ABCDU"
 }
 COURSES = {
-    frame: _decoded(
-        f"decoding_{frame}_over_time", analyses.decode, 10_000, gabor_frame=frame, time_course=True
-    )
+    frame: _decoded(f"decoding_{frame}_over_time", 10_000, gabor_frame=frame, time_course=True)
     for frame in "DU"
 }
 _PICTURED: Final[dict[str, Any]] = {"window": (-0.9, 0.6)}

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from oscaxr.files.range_cache import RangeCache
 
 _SEEKING = threading.Lock()
+# macOS refuses to read 2 GB at once, where Linux gives less than was asked.
+_AT_ONCE = 2**30
+# Where what is read is a copy.
+_COPIED_AT_ONCE = 2**24
 # Below this many bytes a second thread costs more than it saves.
 THREADED_BYTES = 4_000_000
 # So many more rows than columns are taken for traces, not for windows.
@@ -123,12 +127,12 @@ class LocalFile:
         left = memoryview(out.reshape(-1).view(np.uint8).data)
         while len(left):
             if hasattr(os, "preadv"):
-                n_bytes = os.preadv(self.descriptor, [left], offset)
+                n_bytes = os.preadv(self.descriptor, [left[:_AT_ONCE]], offset)
             else:
                 # On Windows a place is sought and then read: one thread at a time.
                 with _SEEKING:
                     os.lseek(self.descriptor, offset, os.SEEK_SET)
-                    piece = os.read(self.descriptor, len(left))
+                    piece = os.read(self.descriptor, min(len(left), _COPIED_AT_ONCE))
                 n_bytes = len(piece)
                 left[:n_bytes] = piece
             if not n_bytes:

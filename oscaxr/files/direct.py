@@ -10,12 +10,12 @@ import numpy as np
 from xarray.backends import CachingFileManager
 
 from oscaxr.arrays.lazy import Array, positions, read_increasing, read_whole, take_outer
-from oscaxr.errors import FormatError, MissingLibraryError
+from oscaxr.errors import FormatError
 from oscaxr.files import chunks
 from oscaxr.files.chunks import CachedFile, Contiguous, Indices, LocalFile, Storage
 from oscaxr.files.contiguous import read_contiguous
 from oscaxr.files.hdf5 import Stamp, stamp_of
-from oscaxr.files.remote import Place, RemoteFile, RemoteSource
+from oscaxr.files.remote import Place, RemoteFile, RemoteSource, missing_library
 
 if TYPE_CHECKING:
     from oscaxr.files.ranges import RangeFile
@@ -85,10 +85,7 @@ def _open_ranges(remote: RemoteFile, mode: str) -> "RangeFile":
 
         return RangeFile(remote)
     except ImportError as error:
-        raise MissingLibraryError(
-            f"reading {remote} over the network needs the packages fsspec and requests "
-            f"({error}): pip install 'oscaxr[stream]'"
-        ) from error
+        raise missing_library(remote, error) from error
 
 
 class StorageReader:

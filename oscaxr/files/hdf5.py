@@ -17,8 +17,8 @@ import h5py
 from xarray.backends import CachingFileManager
 
 from oscaxr.arrays.xarray_internals import HDF5_LOCK
-from oscaxr.errors import FormatError, MissingLibraryError, OscaxrError, UnsafeLinkError
-from oscaxr.files.remote import RemoteFile
+from oscaxr.errors import FormatError, OscaxrError, UnsafeLinkError
+from oscaxr.files.remote import RemoteFile, missing_library
 
 if TYPE_CHECKING:
     from oscaxr.files.remote import RemoteSource
@@ -93,12 +93,10 @@ def open_file(path: str | RemoteFile, mode: str = "r") -> h5py.File:
         # Here, not above: most files are local.
         try:
             from oscaxr.files.ranges import StreamedFile
+
+            return StreamedFile(path, rdcc_nbytes=CHUNK_CACHE_BYTES)
         except ImportError as error:
-            raise MissingLibraryError(
-                f"reading {path} over the network needs the packages fsspec and requests "
-                f"({error}): pip install 'oscaxr[stream]'"
-            ) from error
-        return StreamedFile(path, rdcc_nbytes=CHUNK_CACHE_BYTES)
+            raise missing_library(path, error) from error
     try:
         return h5py.File(path, mode, rdcc_nbytes=CHUNK_CACHE_BYTES)
     except BlockingIOError as error:
@@ -322,9 +320,13 @@ class Hdf5File:
         """Return what a path of hard links leads to, each group once."""
         found = self._groups.get(path)
         if not found:
-            found = above[name or path]
-            if isinstance(found, h5py.Group):
-                self._groups[path] = found
+            # As h5py does by a name, but that it asks for the file's mode anew each time.
+            opened = h5py.h5o.open(above.id, (name or path).encode())
+            if isinstance(opened, h5py.h5d.DatasetID):
+                return h5py.Dataset(opened, readonly=True)
+            if not isinstance(opened, h5py.h5g.GroupID):
+                return above[name or path]
+            found = self._groups[path] = h5py.Group(opened)
         return found
 
     def _follow(self, file: h5py.File, target: Names, rest: Names, depth: int, link: str) -> Any:

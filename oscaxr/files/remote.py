@@ -7,9 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from oscaxr.errors import CriterionError, SessionNotFoundError
+from oscaxr.errors import (
+    CriterionError,
+    MissingLibraryError,
+    OptionError,
+    SessionNotFoundError,
+)
+from oscaxr.paths import local_path
 
 # Chosen by measurement (see `docs/guide/download_and_stream.md`).
 BLOCK_SIZE: Final = 128 * 2**10
@@ -27,6 +33,21 @@ OPTIONS: Final[Mapping[str, str]] = {
     "cache_size": f"bytes kept in a temporary file, for each open file ({CACHE_SIZE})",
 }
 """What ``storage_options`` may hold."""
+
+HTTP: Final = ("http", "https")
+EXTRAS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(HTTP, "stream"),
+    "s3": "s3",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "memory": "stream",
+}
+"""The schemes of addresses that are read, and the extra that has the libraries for each."""
+
+# Of two letters or more: one is a drive.
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+# Options that are ours where fsspec makes the requests: it is given all others.
+_OF_BLOCKS: Final = ("block_size", "cache_size")
 
 _LEAST: Final = {"timeout": 0.001, "deadline": 0.001, "retry_wait": 0.0}
 _LEAST_WHOLE: Final = {"retries": 0, "block_size": 1, "cache_size": 1}
@@ -56,6 +77,24 @@ class RemoteFile(os.PathLike[str]):
         """Last part of the URL's path."""
         return RemoteSource(str(self), 0, "").name
 
+    @property
+    def is_http(self) -> bool:
+        """Whether it is read over HTTP, and not by way of fsspec."""
+        return scheme_of(self.url) in HTTP
+
+    @property
+    def server_options(self) -> dict[str, Any]:
+        """The options that its server is reached with."""
+        return {name: one for name, one in self.options.items() if name not in _OF_BLOCKS}
+
+    def joined(self, key: str) -> "RemoteFile":
+        """Return a file below this one, which is a folder."""
+        if not self.is_http:
+            return RemoteFile(f"{self.url.rstrip('/')}/{key}", self.options)
+        parts = urlsplit(self.url)
+        path = f"{parts.path.rstrip('/')}/{key}"
+        return RemoteFile(urlunsplit(parts._replace(path=path)), self.options)
+
 
 Place = Path | RemoteFile
 """Where a session, or a part of one, lies."""
@@ -63,7 +102,7 @@ Place = Path | RemoteFile
 
 @dataclass(frozen=True)
 class RemoteSource:
-    """What identifies a file that is read over HTTP."""
+    """What identifies a file that is read over a network."""
 
     url: str
     size: int
@@ -72,7 +111,9 @@ class RemoteSource:
     @property
     def name(self) -> str:
         """The last part of the path."""
-        return unquote(urlsplit(self.url).path).rstrip("/").rpartition("/")[2]
+        is_http = scheme_of(self.url) in HTTP
+        path = unquote(urlsplit(self.url).path) if is_http else self.url
+        return path.rstrip("/").rpartition("/")[2]
 
 
 def public_url(url: str) -> str:
@@ -80,29 +121,66 @@ def public_url(url: str) -> str:
     return re.sub(r"(?<=//)[^/]*@", "", re.split(r"[?#]", url, maxsplit=1)[0], count=1)
 
 
+def scheme_of(path: object) -> str:
+    """Return the scheme of an address, in small letters; empty where it is none."""
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+    match = _SCHEME.match(text) if isinstance(text, str) else None
+    return match[1].lower() if match else ""
+
+
+def is_url(path: object) -> bool:
+    """Say whether a path is the address of a file on a server, of a kind that is read."""
+    return scheme_of(path) in EXTRAS
+
+
+def place_of(path: str | os.PathLike[Any], options: Mapping[str, Any] | None = None) -> Place:
+    """Return the place that a path or an address stands for; whether it is there is not asked."""
+    if isinstance(path, RemoteFile):
+        return path if options is None else RemoteFile(path.url, dict(options))
+    if is_url(path):
+        return remote_file(os.fspath(path), {} if options is None else options)
+    if options:
+        raise OptionError(f"storage_options= is for files on a server, but {path} is on this one")
+    return local_path(path)
+
+
 def remote_file(url: str, options: Mapping[str, Any]) -> RemoteFile:
     """Return the file that a URL stands for, once URL and options are such that it can be read."""
-    _check_options(options)
+    scheme = scheme_of(url)
+    _check_options(options, is_http=scheme in HTTP)
     try:
         parts = urlsplit(url)
         # (To ask for the port is to check it.)
         is_address = bool(parts.hostname) and parts.port != 0 and url.isprintable()
+        if scheme not in HTTP:
+            is_address = bool(parts.netloc) and url.isprintable()
     except ValueError:
         is_address = False
     if not is_address:
         # Where it cannot be taken apart, a password may be in any part before an @.
         raise SessionNotFoundError(
             f"{re.sub('//.*@', '//', public_url(url))!r} is no address of a file on a server: it "
-            "should be https://host/path. Check it, the host and the port above all."
+            f"should be {'https://host/path' if scheme in HTTP else f'{scheme}://bucket/path'}. "
+            "Check it, the host and the port above all."
         )
     return RemoteFile(url, dict(options))
 
 
-def _check_options(options: Mapping[str, Any]) -> None:
+def missing_library(remote: RemoteFile, error: ImportError) -> MissingLibraryError:
+    """Return the error of a file that is on a server, and of libraries that are not here."""
+    extra = EXTRAS[scheme_of(remote.url)]
+    return MissingLibraryError(
+        f"reading {remote} over the network needs packages that are not installed ({error}): "
+        f"pip install 'oscaxr[{extra}]'"
+    )
+
+
+def _check_options(options: Mapping[str, Any], *, is_http: bool) -> None:
     """Refuse options that cannot be used; what they hold is not shown, since it may be secret."""
     if not isinstance(options, Mapping):
         raise CriterionError("storage_options is a mapping, e.g. {'timeout': 60}")
-    unknown = [name for name in options if name not in OPTIONS]
+    # What fsspec takes depends on the store.
+    unknown = [one for one in options if not (one in OPTIONS if is_http else isinstance(one, str))]
     if unknown:
         listed = "\n".join(f"  {name}: {what}" for name, what in OPTIONS.items())
         raise CriterionError(
@@ -113,9 +191,10 @@ def _check_options(options: Mapping[str, Any]) -> None:
         name
         for least, kinds in ((_LEAST, int | float), (_LEAST_WHOLE, int))
         for name, smallest in least.items()
-        if name in options and not is_number(options[name], kinds, smallest)
+        if (is_http or name in _OF_BLOCKS) and name in options
+        if not is_number(options[name], kinds, smallest)
     ]
-    auth, headers = options.get("auth"), options.get("headers")
+    auth, headers = (options.get(name) if is_http else None for name in ("auth", "headers"))
     if auth is not None and not (
         isinstance(auth, tuple | list) and len(auth) == 2 and all(isinstance(w, str) for w in auth)
     ):

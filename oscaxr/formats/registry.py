@@ -1,7 +1,6 @@
 """The one triage: which format a session has at a place, and how each is asked and opened."""
 
 import os
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -15,7 +14,15 @@ from oscaxr.errors import (
     OptionError,
     SessionNotFoundError,
 )
-from oscaxr.files.remote import Place, RemoteFile, public_url, remote_file
+from oscaxr.files.remote import (
+    EXTRAS,
+    Place,
+    RemoteFile,
+    is_url,
+    public_url,
+    remote_file,
+    scheme_of,
+)
 from oscaxr.formats import published
 from oscaxr.formats.identity import Identity
 from oscaxr.formats.index.format import SessionIndex
@@ -33,8 +40,6 @@ if TYPE_CHECKING:
 
 Places = Sequence[Place]
 Facts = Mapping[str, Any]
-# Of two letters or more: one is a drive.
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 SomeFormat = TypeVar("SomeFormat", bound="Format")
@@ -178,10 +183,9 @@ class _Export:
         "an export has what was saved; open the session's own files with it, and save that"
     )
 
-    def __init__(self, name: str, kind: StoreFormat, *, on_servers: bool) -> None:
+    def __init__(self, name: str, kind: StoreFormat) -> None:
         self.name = name
         self.kind = kind
-        self.on_servers = on_servers
         self.looks_like = f"exports of sessions ({', '.join(SUFFIXES[kind])})"
 
     def recognises(self, place: Place) -> bool:
@@ -196,13 +200,13 @@ class _Export:
     def identity(self, place: Place) -> Identity:
         from oscaxr.store.current import session_identity
 
-        return session_identity(self._reachable(place))
+        return session_identity(place)
 
     def open(self, places: Places, options: OpenOptions, facts: Facts | None) -> xr.Dataset:
         from oscaxr.store.open import open_session_export
 
         dropped = dropped_names(options.get("drop_variables"))
-        return open_session_export(self._reachable(places[0]), dropped, facts)
+        return open_session_export(places[0], dropped, facts)
 
     def open_tree(self, place: Path, options: OpenOptions) -> xr.DataTree | None:
         """Open an export of a tree; None where it is one of something else."""
@@ -216,13 +220,19 @@ class _Export:
         tree: xr.DataTree = open_exported(place, **given)
         return tree
 
-    def difference(self, ds: xr.Dataset, target: Path, dtype: str | None, *, deep: bool) -> str:
+    def n_bytes(self, place: Place) -> int | None:
+        """Return the size of what is there; None where nothing is."""
+        from oscaxr.store.current import n_bytes
+
+        return n_bytes(place)
+
+    def difference(self, ds: xr.Dataset, target: Place, dtype: str | None, *, deep: bool) -> str:
         """Say in what an export is not what would be written now; empty where it is the same."""
         from oscaxr.store.current import difference
 
         return difference(ds, target, dtype, deep=deep)
 
-    def save(self, ds: xr.Dataset, target: Path, dtype: str | None, *, overwrite: bool) -> None:
+    def save(self, ds: xr.Dataset, target: Place, dtype: str | None, *, overwrite: bool) -> None:
         """Write a session, as :func:`oscaxr.save`."""
         from oscaxr.store.save import save
 
@@ -231,20 +241,12 @@ class _Export:
     def _is_named(self, name: str) -> bool:
         return format_named(name) == self.kind
 
-    def _reachable(self, place: Place) -> Place:
-        if isinstance(place, RemoteFile) and not self.on_servers:
-            raise CriterionError(
-                f"{place} is {self.name}, by its name. Of files on a server, only NWB and netCDF "
-                "files are opened: download it first."
-            )
-        return place
-
 
 NWB: Final = _Nwb()
 ORIGINAL: Final[Format] = _Original()
 NWB_IN_ZARR: Final[Format] = _NwbInZarr()
-ZARR: Final = _Export("an export in zarr", "zarr", on_servers=False)
-NETCDF: Final = _Export("an export in netCDF", "netcdf", on_servers=True)
+ZARR: Final = _Export("an export in zarr", "zarr")
+NETCDF: Final = _Export("an export in netCDF", "netcdf")
 INDEX: Final = SessionIndex()
 
 # In the order in which they are preferred where a session lies in a folder in several formats.
@@ -258,12 +260,6 @@ _PART_VARIABLES: Final = {"squares": "square_x", "templates": "template_", "movi
 _ASKED: Final[Sequence[Format]] = (INDEX, NWB_IN_ZARR, *EXPORTS, NWB, ORIGINAL)
 
 
-def is_url(path: object) -> bool:
-    """Say whether a path is the URL of a file on a server."""
-    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
-    return isinstance(text, str) and text.lower().startswith(("http://", "https://"))
-
-
 def location(
     path: str | os.PathLike[Any], storage_options: Mapping[str, Any] | None = None
 ) -> Place:
@@ -273,15 +269,15 @@ def location(
     options = {} if storage_options is None else storage_options
     if is_url(path):
         return remote_file(os.fspath(path), options)
-    if isinstance(path, str) and _SCHEME.match(path):
+    if isinstance(path, str) and scheme_of(path) not in ("", "file"):
         raise CriterionError(
-            f"{public_url(path)}: only http:// and https:// addresses are read; files of DANDI's "
-            "archive on S3 have one, too (https://dandiarchive.s3.amazonaws.com/blobs/...)"
+            f"{public_url(path)}: addresses that are read begin with "
+            f"{', '.join(f'{one}://' for one in EXTRAS)} or file://"
         )
     place = local_path(path)
     if options and not INDEX.recognises(place):
         raise OptionError(
-            f"storage_options= is for files on a server (http://, https://), but {path} is "
+            f"storage_options= is for files on a server (https://, s3://, ...), but {path} is "
             f"{format_of(place).name} on this machine"
         )
     return place

@@ -149,6 +149,9 @@ def _register(
         for name, coord in array.coords.items()
         if not set(coord.dims) & set(_PIXELS) or (source == target and coord.ndim == 1)
     }
+    for dim, size in zip(_PIXELS, target, strict=True):
+        if dim in array.coords:
+            kept[dim] = xr.Variable((dim,), np.arange(size), array.coords[dim].attrs)
     result = xr.DataArray(data, dims=dims, coords=kept, name=array.name, attrs=array.attrs)
     return result.transpose(*array.dims)
 

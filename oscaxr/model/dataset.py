@@ -16,6 +16,7 @@ from oscaxr.arrays.xarray_internals import innermost
 from oscaxr.errors import FormatError, OscaxrError, SchemaError, listed
 from oscaxr.model import names as n
 from oscaxr.model import synthetic
+from oscaxr.model.derived import pixel_positions
 from oscaxr.model.facts import FACT_BY_NAME, FACTS
 from oscaxr.model.schema import (
     DATASET_ATTRS,
@@ -62,6 +63,7 @@ def session_dataset(
 ) -> xr.Dataset:
     """Assemble the session Dataset of a place, and refuse it if it is not a sound one."""
     _check_sizes(where, parts, dropped)
+    parts = {**parts, **pixel_positions(parts, dropped)}
     data_vars: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.Variable] = {}
     for name in _ordered(parts):

@@ -1,6 +1,6 @@
 """What follows from whole traces or masks, computed on first use; the definitions on masks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -148,6 +148,21 @@ Parts = dict[str, Any]
 
 # Traces and masks are gone through this many bytes at a time.
 BLOCK_BYTES = 32_000_000
+
+
+def field_shape(parts: Mapping[str, Any], dropped: Collection[str]) -> tuple[int, int] | None:
+    """Return the height and width of the field of view; None where nothing of it is there."""
+    there = [name for name in (n.ROI_MASK, n.MAX_PROJECTION, n.MOVIE) if name in parts]
+    images = [parts[name] for name in there if name not in dropped]
+    return images[0].shape[-2:] if images else None
+
+
+def pixel_positions(parts: Mapping[str, Any], dropped: Collection[str]) -> Parts:
+    """Return the rows and columns of the field of view."""
+    shape = field_shape(parts, dropped)
+    return (
+        {} if shape is None else dict(zip((n.HEIGHT, n.WIDTH), map(np.arange, shape), strict=True))
+    )
 
 
 def trace_facts(reader: Reader, source: str, *, judged: bool = False) -> Parts:

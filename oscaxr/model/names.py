@@ -18,6 +18,7 @@ FLOW_FRAME: Final = "flow_frame"
 HEIGHT: Final = "height"
 WIDTH: Final = "width"
 BLOCK: Final = "block"
+EPOCH: Final = "epoch"
 SEQUENCE: Final = "sequence"
 REL_TIME: Final = "rel_time"
 REL_FRAME: Final = "rel_frame"
@@ -40,6 +41,8 @@ LISTED_INVALID: Final = "listed_invalid"
 ROI_ID: Final = "roi_id"
 ALIGNED_FRAME_TWOP: Final = "aligned_frame_twop"
 MOVIE: Final = "movie"
+HEIGHT_UM: Final = "height_um"
+WIDTH_UM: Final = "width_um"
 
 PUPIL_VARIABLES: Final = (PUPIL_DIAMETER, PUPIL_CENTER_X, PUPIL_CENTER_Y, PUPIL_CENTER_SHIFT)
 GABOR_PATCH_VARIABLES: Final = ("gabor_x", "gabor_y", "gabor_size", "gabor_orientation")
@@ -49,6 +52,8 @@ GABORS: Final = "gabors"
 VISFLOW: Final = "visflow"
 GRAYSCREEN: Final = "grayscreen"
 STIMULUS_TYPES: Final = (GABORS, VISFLOW, GRAYSCREEN)
+# As pictures and summaries say them.
+STIMULUS_WORDS: Final = {GABORS: "Gabors", VISFLOW: "visual flow", GRAYSCREEN: "gray screen"}
 
 GABOR_FRAMES: Final = ("A", "B", "C", "D", "U", "G")
 # The published tool numbers the frames of a Gabor sequence; its frame 3 is either D or U.
@@ -61,9 +66,10 @@ RIGHT: Final = "right (temp)"
 LEFT: Final = "left (nasal)"
 FLOW_DIRECTIONS: Final = (RIGHT, LEFT)
 FLOW_DIRECTION_WORDS: Final = {
-    **dict.fromkeys(("right", "temp", RIGHT), RIGHT),
+    **dict.fromkeys(("right", "temp", "temporal", RIGHT), RIGHT),
     **dict.fromkeys(("left", "nasal", LEFT), LEFT),
 }
+FLOW_WORDS: Final = {RIGHT: "temporal", LEFT: "nasal"}
 SQUARE_SIZES: Final = (128.0, 256.0)
 # The numbers that a column may hold; the others are free.
 NUMBER_DOMAINS: Final[dict[str, tuple[float, ...]]] = {

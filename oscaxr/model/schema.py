@@ -16,7 +16,6 @@ DATASET_ATTRS: Final[dict[str, str]] = {
     "institution": "Allen Institute for Brain Science",
     "references": "Gillon, Lecoq et al. 2023, Scientific Data, doi 10.1038/s41597-023-02214-y; "
     "Gillon, Pina et al. 2024, Journal of Neuroscience, doi 10.1523/JNEUROSCI.1009-23.2023",
-    "Conventions": "CF-1.11",
 }
 
 STIMULUS_ATTRS: Final[dict[str, float]] = {
@@ -63,12 +62,13 @@ class Described:
     long_name: str
     units: str = ""
     comment: str = ""
+    axis: str = ""
 
     @property
     def attrs(self) -> dict[str, str]:
         """The attributes that it carries in a Dataset."""
-        words = {"long_name": self.long_name, "units": self.units, "comment": self.comment}
-        return {name: text for name, text in words.items() if text}
+        names = ("long_name", "units", "comment", "axis")
+        return {name: text for name in names if (text := getattr(self, name))}
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,11 @@ class VariableSpec(Described):
     long_name : str
         What it is, for people (CF ``long_name``); figures take their labels from it.
     units : str, optional
-        CF units; empty for labels and flags.
+        CF units, as UDUNITS reads them: numbers and pixels are "1"; empty for labels and flags.
     comment : str, optional
         A rule of interpretation worth carrying with the data (CF ``comment``).
+    axis : {"", "T", "Y", "X"}, optional
+        CF axis of an index coordinate.
     dims : tuple of str
         Its dims. The order has no meaning to a user: files differ in it.
     role : {"index", "coord", "data"}, optional
@@ -102,6 +104,7 @@ class VariableSpec(Described):
     long_name: str
     units: str = ""
     comment: str = ""
+    axis: str = field(default="", kw_only=True)
     dims: tuple[str, ...] = field(kw_only=True)
     role: Role = field(default="coord", kw_only=True)
     required: bool = field(default=False, kw_only=True)
@@ -110,6 +113,8 @@ class VariableSpec(Described):
 
 _roi = partial(VariableSpec, dims=(n.ROI,))
 _segment = partial(VariableSpec, dims=(n.SEGMENT,), required=True)
+_row = partial(VariableSpec, dims=(n.HEIGHT,))
+_column = partial(VariableSpec, dims=(n.WIDTH,))
 _index = partial(VariableSpec, role="index", required=True)
 _data = partial(VariableSpec, role="data")
 
@@ -120,8 +125,8 @@ _SQUARES: Final = (n.FLOW_SEGMENT, n.SQUARE, n.FLOW_FRAME)
 
 _COORDS = (
     _index(n.ROI, "int", "row of the ROI in the file's ROI table", dims=(n.ROI,)),
-    _index(n.TIME, "float", "time of the two-photon frame", "s", dims=(n.TIME,)),
-    _index(n.STIM_TIME, "float", "time of the stimulus frame", "s", dims=(n.STIM_TIME,)),
+    _index(n.TIME, "float", "time of the two-photon frame", "s", dims=(n.TIME,), axis="T"),
+    _index(n.STIM_TIME, "float", "time of the stimulus frame", "s", dims=(n.STIM_TIME,), axis="T"),
     _index(n.SEGMENT, "int", "row of the segment in the stimulus table", dims=(n.SEGMENT,)),
     VariableSpec(
         n.FLOW_SEGMENT,
@@ -136,9 +141,13 @@ _COORDS = (
     _roi(n.VALID, "bool", "ROI trace is fit for analysis"),
     _roi(n.INVALID_REASON, "str", "why the ROI is not fit for analysis"),
     _roi(n.LISTED_INVALID, "bool", "the session's files list the ROI as invalid"),
-    _roi("centroid_y", "float", "centroid of the ROI mask, row", "px"),
-    _roi("centroid_x", "float", "centroid of the ROI mask, column", "px"),
-    _roi("area_px", "int", "number of pixels in the ROI mask", "px"),
+    _roi("centroid_y", "float", "centroid of the ROI mask, row, in pixels", "1"),
+    _roi("centroid_x", "float", "centroid of the ROI mask, column, in pixels", "1"),
+    _roi("area_px", "int", "number of pixels in the ROI mask", "1"),
+    _row(n.HEIGHT, "int", "row of pixels in the field of view", "1", role="index", axis="Y"),
+    _column(n.WIDTH, "int", "column of pixels in the field of view", "1", role="index", axis="X"),
+    _row(n.HEIGHT_UM, "float", "distance of the row from the first", "um"),
+    _column(n.WIDTH_UM, "float", "distance of the column from the first", "um"),
     VariableSpec(
         n.ALIGNED_FRAME_TWOP, "int", "two-photon frame of the stimulus frame", dims=(n.STIM_TIME,)
     ),
@@ -153,7 +162,7 @@ _PUBLISHED_COLUMNS = (
     _segment("gabor_mean_orientation", "float", "mean Gabor orientation", "degree"),
     _segment("gabor_number", "float", "number of Gabor patches", "1"),
     _segment("main_flow_direction", "str", "main direction of visual flow"),
-    _segment("square_size", "float", "side of the visual-flow squares", "px"),
+    _segment("square_size", "float", "side of the visual-flow squares, in pixels", "1"),
     _segment("square_number", "float", "number of visual-flow squares", "1"),
     _segment(
         "square_proportion_flipped", "float", "proportion of squares moving the other way", "1"
@@ -161,10 +170,10 @@ _PUBLISHED_COLUMNS = (
     _segment("start_frame_stim_template", "int", "first frame in the stimulus template"),
     _segment("start_frame_stim", "int", "first stimulus frame"),
     _segment("stop_frame_stim", "int", "stimulus frame after the last"),
-    _segment("num_frames_stim", "int", "number of stimulus frames"),
+    _segment("num_frames_stim", "int", "number of stimulus frames", "1"),
     _segment("start_frame_twop", "int", "first two-photon frame"),
     _segment("stop_frame_twop", "int", "two-photon frame after the last"),
-    _segment("num_frames_twop", "int", "number of two-photon frames"),
+    _segment("num_frames_twop", "int", "number of two-photon frames", "1"),
     _segment("start_time", "float", "start of the segment", "s"),
     _segment("stop_time", "float", "stop of the segment", "s"),
     _segment("duration", "float", "duration of the segment", "s"),
@@ -178,7 +187,7 @@ _DERIVED_COLUMNS = (
 
 _pupil = partial(_data, kind="float", units="mm", dims=(n.TIME,))
 _patch = partial(_data, kind="float", dims=_PATCHES)
-_square = partial(_data, kind="number", units="px", dims=_SQUARES, include="squares")
+_square = partial(_data, kind="number", units="1", dims=_SQUARES, include="squares")
 
 _DATA = (
     _data(n.DFF, "float", "dF/F", "1", dims=(n.TIME, n.ROI), required=True),
@@ -187,12 +196,12 @@ _DATA = (
     _pupil(n.PUPIL_CENTER_X, long_name="pupil centre, x"),
     _pupil(n.PUPIL_CENTER_Y, long_name="pupil centre, y"),
     _pupil(n.PUPIL_CENTER_SHIFT, long_name="shift of the pupil centre since the last frame"),
-    _patch("gabor_x", long_name="Gabor patch position, x from screen centre", units="px"),
-    _patch("gabor_y", long_name="Gabor patch position, y from screen centre", units="px"),
-    _patch("gabor_size", long_name="Gabor patch size", units="px"),
+    _patch("gabor_x", long_name="Gabor patch position, x from screen centre, in pixels", units="1"),
+    _patch("gabor_y", long_name="Gabor patch position, y from screen centre, in pixels", units="1"),
+    _patch("gabor_size", long_name="Gabor patch size, in pixels", units="1"),
     _patch("gabor_orientation", long_name="Gabor patch orientation", units="degree"),
-    _square("square_x", long_name="visual-flow square position, x from screen centre"),
-    _square("square_y", long_name="visual-flow square position, y from screen centre"),
+    _square("square_x", long_name="visual-flow square position, x from screen centre, in pixels"),
+    _square("square_y", long_name="visual-flow square position, y from screen centre, in pixels"),
     _data(n.ROI_MASK, "bool", "ROI mask", dims=(n.ROI, *_FIELD)),
     _data(n.MAX_PROJECTION, "number", "maximum projection of the recording", "1", dims=_FIELD),
     _data(n.DFF_MEDIAN, "float", "median of the full dF/F trace", "1", dims=(n.ROI,)),
@@ -210,6 +219,8 @@ _DATA = (
 )
 
 _COMMENTS: Final = {
+    n.HEIGHT_UM: "by the spacing of pixels that the file states",
+    n.WIDTH_UM: "by the spacing of pixels that the file states",
     n.TRACKING_ID: "-1 where the ROI is not tracked; the same number is the same neuron or "
     "dendrite in every tracked session of the mouse",
     n.VALID: "neither NaN nor infinite values; in sessions of the original layout, also none "
@@ -275,7 +286,7 @@ _SEQUENCE_COORDS = (
         comment=".sel(sequence=...) takes these labels, .isel(sequence=...) positions",
         dims=(n.SEQUENCE,),
     ),
-    _index(n.REL_TIME, "float", "time from the reference frame", "s", dims=(n.REL_TIME,)),
+    _index(n.REL_TIME, "float", "time from the reference frame", "s", dims=(n.REL_TIME,), axis="T"),
     VariableSpec(
         n.REL_FRAME, "int", "frames from the reference frame", dims=(n.REL_TIME,), required=True
     ),

@@ -24,7 +24,6 @@ ATTRS: Final[dict[str, str | int]] = {
     "dandiset": "none: synthetic data",
     "institution": "none: synthetic data",
     "references": "none: synthetic data, made by the software oscaxr; nothing was recorded",
-    "Conventions": "CF-1.11",
 }
 """What a sample session's Dataset says of itself, where one of the dataset names its origin."""
 

@@ -6,6 +6,7 @@ when the first picture is drawn. All colours can be told apart by colour-blind p
 """
 
 from oscaxr.plot.axes import Artists, PlotInputError, PlotLibraryError
+from oscaxr.plot.boxes import snr
 from oscaxr.plot.distributions import responsive_rois, usi_distribution
 from oscaxr.plot.encoded import explained_variance, orientation_tuning, position_response
 from oscaxr.plot.field import max_projection, roi_contours, roi_masks
@@ -17,6 +18,7 @@ from oscaxr.plot.registered import registered_masks
 from oscaxr.plot.responses import expected_unexpected, responses
 from oscaxr.plot.roi_responses import heatmap, tracked_over_sessions, tracked_responses
 from oscaxr.plot.stimulus import shade_gabor_frames, stimulus_frames
+from oscaxr.plot.usi_scatter import usi_pairs
 from oscaxr.plot.usis import percent_significant, tracked_usis, usi_correlations, usi_statistics
 
 __all__ = [
@@ -46,9 +48,11 @@ __all__ = [
     "usi_statistics",
     "usi_correlations",
     "tracked_usis",
+    "usi_pairs",
     # what analyses find
     "usi_distribution",
     "responsive_rois",
+    "snr",
     "block_pairs",
     "orientation_tuning",
     "position_response",

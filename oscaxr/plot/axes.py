@@ -116,11 +116,14 @@ STIMULUS_COLORS: Final[Mapping[str, str]] = {
 }
 
 
+_WHICH: Final = ("mouse", "session", "session_id")
 # A legend of more entries goes beside the axes; each of fewer gets this part of their height, or
 # so many inches in low ones.
 _MOST_ABOVE: Final = 5
 _ENTRY_HEIGHT: Final = 0.09
 _ENTRY_INCHES: Final = 0.19
+# More entries than these stand in two columns.
+_MOST_IN_COLUMN: Final = 15
 
 
 class PlotLibraryError(OscaxrError, ImportError):
@@ -188,11 +191,35 @@ def event_line(ax: "Axes") -> "Line2D":
     return ax.axvline(0, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
 
 
-def say_synthetic(ax: "Axes", *shown: xr.Dataset | xr.DataArray) -> None:
-    """Say above axes that what they show is synthetic, where any of it is."""
-    # To the right, where a title of the user's own leaves it.
+def session_words(shown: Iterable[xr.Dataset | xr.DataArray]) -> str:
+    """Say which sessions these are of: by mouse and session, or by their ids; as far as known."""
+    names = []
+    for one in shown:
+        known = {name: one.coords[name] for name in _WHICH if name in one.coords}
+        said = {name: str(coord.item()) for name, coord in known.items() if not coord.dims}
+        mouse = f"mouse {said['mouse']}" if "mouse" in said else ""
+        number = said.get("session", "" if mouse else said.get("session_id", ""))
+        names.append((mouse, number))
+    by_mouse: dict[str, list[str]] = {}
+    for mouse, number in dict.fromkeys(names):
+        by_mouse.setdefault(mouse, []).extend([number] if number else [])
+    return "; ".join(filter(None, map(_mouse_words, by_mouse, by_mouse.values())))
+
+
+def _mouse_words(mouse: str, numbers: Sequence[str]) -> str:
+    plural = "s" if len(numbers) > 1 else ""
+    which = f"session{plural} {', '.join(numbers)}" if numbers else ""
+    return ", ".join(filter(None, [mouse, which]))
+
+
+def say_session(ax: "Axes", *shown: xr.Dataset | xr.DataArray, pad: float | None = None) -> None:
+    """Say above axes which session they show, and that it is synthetic where any of it is."""
+    # At the sides, where a title of the user's own leaves them.
+    style: Any = {"fontsize": "small", "color": "0.4", "pad": pad}
+    if not ax.get_title("left"):
+        ax.set_title(session_words(shown), loc="left", **style)
     if any(map(is_synthetic, shown)):
-        ax.set_title(SYNTHETIC, loc="right", fontsize="small", color="0.4")
+        ax.set_title(SYNTHETIC, loc="right", **style)
 
 
 def say_missing(ax: "Axes", name: str) -> None:
@@ -248,14 +275,26 @@ def tidy(ax: "Axes") -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def roomy_legend(ax: "Axes", entries: int, title: str = "") -> "Legend":
-    """Name what was drawn, above it or beside it, never over it."""
+def roomy_legend(
+    ax: "Axes",
+    entries: int,
+    title: str = "",
+    handles: "Sequence[Artist] | None" = None,
+    *,
+    below: int = 0,
+) -> "Legend":
+    """Name what was drawn, above it or beside it, never over it; leave rows `below` what is above.
+
+    Of several handles, only those are named.
+    """
     rows = entries + bool(title)
     beside = rows > _MOST_ABOVE
     if not beside:
-        room_above(ax, rows)
+        room_above(ax, rows + below)
     # Opaque, so that the line at the event does not run through the words.
     return ax.legend(
+        handles=handles,
+        ncols=1 + (beside and rows > _MOST_IN_COLUMN),
         title=title or None,
         loc="center left" if beside else "upper right",
         bbox_to_anchor=(1, 0.5) if beside else None,

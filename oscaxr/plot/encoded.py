@@ -294,7 +294,7 @@ def position_response(
     shown = next(one for one in drawn if one is not None)
     figure = panels[0].figure
     bar = figure.colorbar(shown, ax=panels, label=label, location="bottom", shrink=0.6, aspect=40)
-    parts.say_synthetic(panels[-1], found)
+    parts.say_session(panels[-1], found)
     return Artists(patches=drawn, colorbar=bar, panels=panels)
 
 

@@ -1,5 +1,6 @@
 """The ROIs of a session in the microscope's field: masks, contours, maximum projection."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -21,6 +22,10 @@ VALID_COLOR: Final = parts.PALETTE[4]
 OVERLAP_COLOR: Final = parts.PALETTE[0]
 INVALID_COLOR: Final = parts.PALETTE[1]
 HIGHLIGHT_COLOR: Final = parts.PALETTE[1]
+# Each can be told apart from the contours of the others, on white and on an image.
+_HIGHLIGHTS: Final = (HIGHLIGHT_COLOR, *(parts.PALETTE[k] for k in (2, 3, 5, 0)))
+_HIGHLIGHT_WIDTH: Final = 2.0
+_ZOOMED_WIDTH: Final = 1.6
 _ON_WHITE: Final = "0.35"
 _ON_IMAGE: Final = parts.PALETTE[4]
 # What is shown about a highlighted ROI, on each side, in pixels at least and in its own size.
@@ -85,7 +90,7 @@ def roi_masks(ds: xr.Dataset, ax: "Axes | None" = None, *, mark_invalid: bool = 
         y, x = pixels.centroids()[~valid].T
         (rings,) = ax.plot(x, y, "ok", fillstyle="none", markersize=9, markeredgewidth=0.8)
     marks.label_field(ax, pixels.shape)
-    parts.say_synthetic(ax, ds)
+    parts.say_session(ax, ds)
     shown = [Patch(color=color, label=label) for inside, color, label in kinds if inside.any()]
     parts.beside_legend(ax, shown)
     return Artists(image=image, invalid=rings)
@@ -95,11 +100,11 @@ def roi_contours(
     ds: xr.Dataset,
     ax: "Axes | None" = None,
     *,
-    highlight: int | None = None,
+    highlight: int | Iterable[int] | None = None,
     zoom: bool | None = None,
     projection: bool = False,
 ) -> Artists:
-    """Draw the contours of all ROIs, one of them highlighted if asked for.
+    """Draw the contours of all ROIs, some of them highlighted if asked for.
 
     Parameters
     ----------
@@ -107,10 +112,11 @@ def roi_contours(
         A session, or its tracked ROIs (:func:`oscaxr.tracked`).
     ax : matplotlib.axes.Axes, optional
         Axes to draw into; new ones by default.
-    highlight : int, optional
-        Label of the ROI to highlight: ``roi``, or ``tracking_id`` of tracked ROIs.
+    highlight : int or iterable of int, optional
+        Labels of the ROIs to highlight: ``roi``, or ``tracking_id`` of tracked ROIs. Up to five
+        have a colour each.
     zoom : bool, optional
-        Whether to show only the surroundings of the highlighted ROI; the whole field by default.
+        Whether to show only the surroundings of the highlighted ROIs; the whole field by default.
     projection : bool, optional
         Whether to draw them over the maximum projection.
 
@@ -118,15 +124,17 @@ def roi_contours(
     -------
     Artists
         ``contours``, a collection of one path an ROI, in their order (``set_array`` colours them by
-        a value of each); ``highlighted``, the contour of the highlighted ROI, drawn once more; and
-        ``image``, the projection. The last two are None if they were not asked for.
+        a value of each); ``highlighted``, a collection of the contours of the highlighted ROIs,
+        drawn once more; and ``image``, the projection. The last two are None if they were not asked
+        for.
 
     Raises
     ------
     MissingVariableError
         If the session has no masks, or no projection that was asked for.
     CriterionError
-        If there is no such ROI, its mask is empty, or there is none to zoom in on.
+        If there is no such ROI, it is named twice, its mask is empty, or there is none to zoom in
+        on.
     PlotInputError
         If it is not a Dataset.
     PlotLibraryError
@@ -148,31 +156,43 @@ def roi_contours(
     require_session(ds, [n.ROI_MASK, *[n.MAX_PROJECTION] * projection], "ROI contours")
     masks = ds[n.ROI_MASK]
     dim = roi_dim(masks)
-    position = None if highlight is None else _position(masks, dim, highlight)
-    if zoom and position is None:
-        raise CriterionError(f"{option('zoom', True)} is about one ROI: give {option('highlight')}")
+    labels = [] if highlight is None else _labels(highlight)
+    positions = [_position(masks, dim, label) for label in labels]
+    if zoom and not labels:
+        raise CriterionError(
+            f"{option('zoom', True)} is about highlighted ROIs: give {option('highlight')}"
+        )
+    if len(set(positions)) < len(positions):
+        raise CriterionError(f"{option('highlight', few(labels))}: an ROI is named twice")
     pixels = marks.mask_pixels(masks)
-    own = pixels.roi == position
-    if position is not None and not own.any():
-        raise CriterionError(f"ROI {highlight} cannot be highlighted: its mask has no pixels")
+    empty = sorted(set(positions) - set(pixels.roi.tolist()))
+    if empty:
+        unseen = few(label for label, at in zip(labels, positions, strict=True) if at in empty)
+        raise CriterionError(f"ROI {unseen} cannot be highlighted: its mask has no pixels")
     ax = parts.own_axes(ax, marks.FIELD_SIZE)
     image = _draw_projection(ax, ds) if projection else None
     color = _ON_IMAGE if projection else _ON_WHITE
     paths = marks.outlines(pixels)
     contours = marks.draw_outlines(ax, paths, color)
-    highlighted = None
     marks.label_field(ax, pixels.shape)
-    parts.say_synthetic(ax, ds)
-    if position is not None:
-        label = f"{'ROI' if dim == n.ROI else 'tracked ROI'} {highlight}"
-        highlighted = marks.draw_outlines(
-            ax, [paths[position]], HIGHLIGHT_COLOR, label=label, thicker=2
-        )
-        contours.set_label(marks.counted(pixels.n_rois - 1, "other "))
-        entries = (highlighted, HIGHLIGHT_COLOR), (contours, color)
-        parts.beside_legend(ax, [marks.line_for_legend(*one) for one in entries[: pixels.n_rois]])
-        if zoom:
-            _zoom(ax, pixels, own)
+    parts.say_session(ax, ds)
+    if not labels:
+        return Artists(contours=contours, highlighted=None, image=image)
+    colors = _HIGHLIGHTS[: len(labels)] if len(labels) <= len(_HIGHLIGHTS) else [HIGHLIGHT_COLOR]
+    chosen = [paths[at] for at in positions]
+    highlighted = marks.draw_outlines(ax, chosen, colors, width=_HIGHLIGHT_WIDTH)
+    kind = "ROI" if dim == n.ROI else "tracked ROI"
+    words = [f"{kind} {label}" for label in labels]
+    words = words if len(colors) == len(words) else [marks.counted(len(labels), "highlighted ")]
+    entries = list(zip(words, colors, strict=True))
+    if others := pixels.n_rois - len(labels):
+        entries.append((marks.counted(others, "other "), color))
+    parts.beside_legend(ax, [marks.line_for_legend(*one) for one in entries])
+    if zoom:
+        _zoom(ax, pixels, np.isin(pixels.roi, positions))
+        # Few are in sight: thin lines would be lost on the image.
+        marks.stand_out(contours, _ZOOMED_WIDTH, on_image=projection)
+        marks.stand_out(highlighted, 1.5 * _ZOOMED_WIDTH, on_image=projection)
     return Artists(contours=contours, highlighted=highlighted, image=image)
 
 
@@ -221,8 +241,15 @@ def max_projection(ds: xr.Dataset, ax: "Axes | None" = None, *, contours: bool =
     ax = parts.own_axes(ax, marks.FIELD_SIZE)
     image = _draw_projection(ax, ds)
     marks.label_field(ax, image.get_size())
-    parts.say_synthetic(ax, ds)
+    parts.say_session(ax, ds)
     return Artists(image=image, contours=None)
+
+
+def _labels(highlight: Any) -> list[Any]:
+    """Return the labels that were given, one or several."""
+    if np.ndim(highlight) == 0 and not isinstance(highlight, Iterable):
+        return [highlight]
+    return [highlight] if isinstance(highlight, str) else list(highlight)
 
 
 def _position(masks: xr.DataArray, dim: str, label: Any) -> int:

@@ -107,11 +107,13 @@ def draw_grid(
         if row == 0 and grid.columns[column]:
             ax.set_title(grid.columns[column], fontsize="medium", loc="left")
         if column == 0:
-            ax.set_ylabel("\n".join(filter(None, [grid.rows[row], ylabel])))
+            lines = [grid.rows[row], *ylabel.split("\n")]
+            # Longer ones would run into those of the next row.
+            ax.set_ylabel("\n".join(fill(line, _WRAPPED) for line in lines if line))
         if row == len(grid.rows) - 1 and column == (len(grid.columns) - 1) // 2:
             # Once, in the middle: it is wider than a panel.
             ax.set_xlabel(xlabel)
-    axes.say_synthetic(panels[len(grid.columns) - 1], found)
+    axes.say_session(panels[len(grid.columns) - 1], found)
     return drawn, panels
 
 

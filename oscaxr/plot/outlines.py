@@ -124,13 +124,20 @@ def layered(
 
 
 def draw_outlines(
-    ax: "Axes", paths: "list[Path]", color: Any, *, label: str = "", thicker: float = 1.0
+    ax: "Axes",
+    paths: "list[Path]",
+    color: Any,
+    *,
+    label: str = "",
+    thicker: float = 1.0,
+    width: float | None = None,
 ) -> "PathCollection":
     """Draw the lines around masks."""
     from matplotlib.collections import PathCollection
 
-    # Hundreds of contours are told apart only if they are thin.
-    width = float(np.clip(12 / np.sqrt(max(1, len(paths))), 0.5, 1.0)) * thicker
+    if width is None:
+        # Hundreds of contours are told apart only if they are thin.
+        width = float(np.clip(12 / np.sqrt(max(1, len(paths))), 0.5, 1.0)) * thicker
     contours = PathCollection(
         paths, facecolors="none", edgecolors=color, linewidths=width,
         joinstyle="miter", snap=False, zorder=2, label=label,
@@ -144,11 +151,20 @@ def counted(count: int, kind: str = "") -> str:
     return f"{count:,} {kind}ROI{'' if count == 1 else 's'}"
 
 
-def line_for_legend(drawn: "PathCollection", color: Any) -> "Line2D":
+def stand_out(drawn: "PathCollection", width: float, *, on_image: bool) -> None:
+    """Make contours as wide as this, with a dark edge where they are drawn over an image."""
+    from matplotlib.patheffects import withStroke
+
+    drawn.set_linewidth(width)
+    if on_image:
+        drawn.set_path_effects([withStroke(linewidth=2.2 * width, foreground="k")])
+
+
+def line_for_legend(words: str, color: Any) -> "Line2D":
     """Return a line that stands for contours in a legend, which cannot show these."""
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=color, label=str(drawn.get_label()))
+    return Line2D([], [], color=color, label=words)
 
 
 def label_field(ax: "Axes", shape: tuple[int, ...]) -> None:

@@ -29,8 +29,10 @@ _SHOWN: Final = (
     *("start_time", "stop_time"),
 )
 _UNEXPECTED_HEIGHT: Final = 0.45
+# Of the legend of the stimuli, above which the titles stand.
+_LEGEND_POINTS: Final = 19.0
 # The name of a block needs this part of the width of the axes.
-_ROOM_FOR_NAME: Final = 0.16
+_ROOM_FOR_NAME: Final = 0.19
 _BUDGET_BYTES: Final = 64 * 2**20
 
 
@@ -69,8 +71,9 @@ def session_overview(ds: xr.Dataset, axes: "parts.Panels" = None, *, bins: int =
     Notes
     -----
     Blocks of one stimulus, and of one direction of flow, are named where there is room; gray lines
-    mark where they start. Below the names, black are the unexpected segments. A variable that the
-    session does not have leaves its axes empty, and says so.
+    mark where they start. Below the names, black are the unexpected segments. The time axis says
+    of how many seconds each point of a trace is the mean. A variable that the session does not have
+    leaves its axes empty, and says so.
 
     dF/F is read in blocks of frames, so memory stays within bounds for any number of ROIs.
 
@@ -87,7 +90,7 @@ def session_overview(ds: xr.Dataset, axes: "parts.Panels" = None, *, bins: int =
     if bins < 1:
         raise CriterionError(f"bins={bins}: a trace has 1 point or more")
     axes = parts.own_rows(axes, ROWS, _HEIGHT_RATIOS)
-    parts.say_synthetic(axes[0], ds)
+    parts.say_session(axes[0], ds, pad=_LEGEND_POINTS)
     stimuli = _stimulus_bar(ds, axes[0])
     lines = {}
     clocks = (n.TIME, n.STIM_TIME)
@@ -122,7 +125,8 @@ def session_overview(ds: xr.Dataset, axes: "parts.Panels" = None, *, bins: int =
     for ax in axes[:-1]:
         ax.tick_params(labelbottom=False)
     parts.few_ticks(axes[-1].xaxis, 9, integer=False)
-    axes[-1].set_xlabel("time in the session (min)")
+    seconds = edges[1] - edges[0]
+    axes[-1].set_xlabel(f"time in the session (min); each point is the mean of {seconds:.2g} s")
     return Artists(stimuli=stimuli, lines=lines)
 
 
@@ -133,7 +137,8 @@ def _stimulus_bar(ds: xr.Dataset, ax: "Axes") -> "list[PolyCollection]":
     for kind, color in parts.STIMULUS_COLORS.items():
         bars = _joined(starts, stops, types == kind)
         if len(bars):
-            drawn.append(ax.broken_barh(bars, (0, 1), color=color, linewidth=0, label=kind))
+            word = n.STIMULUS_WORDS[kind]
+            drawn.append(ax.broken_barh(bars, (0, 1), color=color, linewidth=0, label=word))
     bars = _joined(starts, stops, unexpected)
     if len(bars):
         # A little wider than they are: the shortest ones would vanish in an hour.
@@ -153,16 +158,18 @@ def _stimulus_bar(ds: xr.Dataset, ax: "Axes") -> "list[PolyCollection]":
 def _name_blocks(ds: xr.Dataset, ax: "Axes") -> list[float]:
     """Write the name of each block of a stimulus into the bar; return when they start."""
     kinds, directions = ds["stimulus_type"].values, ds["main_flow_direction"].values
-    names = np.where(kinds == n.VISFLOW, np.char.add("flow, ", directions.astype(str)), kinds)
-    changes = (ds[n.BLOCK].values[1:] != ds[n.BLOCK].values[:-1]) | (names[1:] != names[:-1])
-    first = np.flatnonzero(np.concatenate([[True], changes])) if len(names) else np.empty(0, int)
-    last = np.append(first[1:], len(names))[: len(first)] - 1
+    columns = kinds, directions, ds[n.BLOCK].values
+    changes = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    first = np.flatnonzero(np.concatenate([[True], changes])) if len(kinds) else np.empty(0, int)
+    last = np.append(first[1:], len(kinds))[: len(first)] - 1
     starts, stops = ds["start_time"].values[first] / 60, ds["stop_time"].values[last] / 60
     low, high = ax.get_xlim()
     found = []
-    for name, start, stop in zip(names[first], starts.tolist(), stops.tolist(), strict=True):
-        if name == n.GRAYSCREEN:
+    names = zip(kinds[first].tolist(), directions[first].tolist(), strict=True)
+    for (kind, way), start, stop in zip(names, starts.tolist(), stops.tolist(), strict=True):
+        if kind == n.GRAYSCREEN:
             continue
+        name = ", ".join(filter(None, [n.STIMULUS_WORDS.get(kind, kind), n.FLOW_WORDS.get(way)]))
         found.append(start)
         if stop - start > _ROOM_FOR_NAME * (high - low):
             middle = ((start + stop) / 2, (1 + _UNEXPECTED_HEIGHT) / 2)
@@ -276,10 +283,11 @@ def behavior_responses(
             for label, chosen in groups.items()
         }
         first = ax is rows[0]
-        found[name] = responses(windows, ax, legend=named and first, gabor_frames=shade)
+        found[name] = responses(windows, ax, legend=first, gabor_frames=shade)
         if not first:
             # Letters and words stand above the first row only.
-            ax.set_title("", loc="right")
+            for side in ("left", "right"):
+                ax.set_title("", loc=side)
             if shade is not None:
                 ax.child_axes[-1].set_visible(False)
     rows[-1].set_xlim(rows[0].get_xlim())

@@ -99,7 +99,7 @@ def block_pairs(found: xr.Dataset, ax: "Axes | None" = None, name: str = n.RUN_V
     ax.set_xlabel("pair of an expected and an unexpected run")
     ax.set_ylabel(axes.axis_label(found[name].attrs, name))
     axes.tidy(ax)
-    axes.say_synthetic(ax, found)
+    axes.say_session(ax, found)
     axes.roomy_legend(ax, len(_KINDS))
     return Artists(pairs=[pairs], points=points)
 

@@ -104,8 +104,9 @@ def registered_masks(
         paths = marks.outlines(part)
         contours[name] = marks.draw_outlines(ax, paths, colors[k], label=label, thicker=thicker)
     marks.label_field(ax, shape)
-    parts.say_synthetic(ax, *shown)
-    parts.beside_legend(ax, list(map(marks.line_for_legend, contours.values(), colors)))
+    parts.say_session(ax, *shown)
+    words = [str(drawn.get_label()) for drawn in contours.values()]
+    parts.beside_legend(ax, list(map(marks.line_for_legend, words, colors)))
     return Artists(image=image, contours=contours)
 
 

@@ -19,10 +19,14 @@ from oscaxr.plot.stimulus import shade_gabor_frames
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import LineCollection
+    from matplotlib.lines import Line2D
 
 Groups = Mapping[str, xr.DataArray | xr.Dataset]
 
 _AVERAGED: Final = (n.SEQUENCE, n.ROI, n.TRACKING_ID)
+_OVER: Final = {n.SEQUENCE: "sequences", n.ROI: "ROIs", n.TRACKING_ID: "tracked ROIs"}
+_ERRORS: Final = {"q25": "quartiles", "sem": "SEM", "std": "SD", "mad": "MAD"}
+_MOST_GROUPS: Final = 30
 _MANY_ROIS: Final = 100
 _EXTREMES: Final = (1.0, 99.0)
 
@@ -56,7 +60,7 @@ def responses(
     colors : sequence of colours, optional
         One a group.
     legend : bool, optional
-        Whether to name the groups, where they have names.
+        Whether to name the groups, and what the bands are.
 
     Returns
     -------
@@ -73,7 +77,8 @@ def responses(
         If there are no sequences to draw.
     CriterionError
         If they have too many dims for lines, are different quantities, which do not share an axis,
-        there are fewer colours than groups, or Gabor frames cannot be shaded.
+        there are more than 30 groups or fewer colours than groups, or Gabor frames cannot be
+        shaded.
     PlotInputError
         If other objects are given.
     PlotLibraryError
@@ -92,6 +97,12 @@ def responses(
     4
     """
     parts, title = _named(data)
+    if len(parts) > _MOST_GROUPS:
+        raise CriterionError(
+            f"there are {len(parts)} groups; lines of more than {_MOST_GROUPS} cannot be told "
+            "apart. Choose some of them, join them (groupby_bins), or draw them as rows "
+            "(oscaxr.plot.heatmap)"
+        )
     groups = {name: _group(part, rois) for name, part in parts.items()}
     shades = axes.group_colors(len(groups)) if colors is None else list(colors)
     if len(shades) < len(groups):
@@ -104,6 +115,8 @@ def responses(
     }
     axes.require_one_quantity(quantities)
     ax = axes.own_axes(ax)
+    from matplotlib.patches import Rectangle
+
     lines, bands, traces = [], [], []
     for (name, (found, of_rois)), color in zip(groups.items(), shades, strict=False):
         middle, band = _middle(found), _band(found)
@@ -121,15 +134,21 @@ def responses(
     ax.set_ylabel(next(iter(quantities.values()), axes.axis_label(_middle(first).attrs)))
     ax.margins(x=0)
     axes.tidy(ax)
-    if legend and any(groups):
-        axes.roomy_legend(ax, len(groups), title)
+    top = ax.get_ylim()[1]
+    height = 1.0
+    if legend and (bands or any(groups)):
+        _name_lines(ax, lines, list(parts.values()), groups, title, below=gabor_frames is not None)
+        height = _height_of(ax, top)
+        for collection in traces:
+            # A few may be higher than the axes were: they end below the legend.
+            collection.set_clip_path(Rectangle((0, 0), 1, height, transform=ax.transAxes))
     event = axes.event_line(ax)
-    axes.say_synthetic(ax, *parts.values())
+    axes.say_session(ax, *parts.values())
     shading = None
     if gabor_frames is not None:
         wanted = "sequences to shade Gabor frames"
         shown = [axes.require_kind(part, xr.DataArray, wanted) for part in parts.values()]
-        shading = shade_gabor_frames(ax, gabor_frames, shown)
+        shading = shade_gabor_frames(ax, gabor_frames, shown, height=height)
     return Artists(lines=lines, bands=bands, event=event, rois=traces, gabor_frames=shading)
 
 
@@ -183,6 +202,42 @@ def _group(data: xr.DataArray | xr.Dataset, rois: bool) -> tuple[xr.Dataset, xr.
     if not over:
         return xr.Dataset({"mean": data}, attrs=data.attrs), None
     return stats(data, over, stat="mean", error="sem"), traces
+
+
+def _name_lines(
+    ax: "Axes",
+    lines: "Sequence[Line2D]",
+    parts: Sequence[xr.DataArray | xr.Dataset],
+    groups: Mapping[str, tuple[xr.Dataset, xr.DataArray | None]],
+    title: str,
+    *,
+    below: bool,
+) -> None:
+    """Name the lines, and what their bands are."""
+    from matplotlib.patches import Patch
+
+    if len(groups) == 1 and not any(groups):
+        (found, _), *_ = groups.values()
+        lines[0].set_label(str(_middle(found).name))
+    errors = [
+        _error_words(found, part) for (found, _), part in zip(groups.values(), parts, strict=True)
+    ]
+    said = ", ".join(dict.fromkeys(filter(None, errors)))
+    color = lines[0].get_color() if len(lines) == 1 else "0.4"
+    named = [Patch(facecolor=color, alpha=0.3, label=f"band: {said}")] if said else []
+    axes.roomy_legend(ax, len(lines) + len(named), title, [*lines, *named], below=int(below))
+
+
+def _height_of(ax: "Axes", y: float) -> float:
+    """Return how high a value lies, as a share of the height of the axes."""
+    return float((ax.transData + ax.transAxes.inverted()).transform((0, y))[1])
+
+
+def _error_words(found: xr.Dataset, given: xr.DataArray | xr.Dataset) -> str:
+    """Say what the band of a group is, and over what where that is known."""
+    error = next((words for name, words in _ERRORS.items() if name in found), "")
+    over = [dim for dim in _AVERAGED if dim in given.dims and isinstance(given, xr.DataArray)]
+    return f"{error} over {_OVER[over[-1]]}" if error and over else error
 
 
 def _draw_rois(ax: "Axes", traces: xr.DataArray, color: Any, fainter: float) -> "LineCollection":

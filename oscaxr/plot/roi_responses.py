@@ -28,7 +28,9 @@ def heatmap(
     *,
     window: tuple[float, float] = (0.0, 0.6),
     order: Iterable[int] | None = None,
+    sort_by: xr.DataArray | None = None,
     limit: float | None = None,
+    about_zero: bool | None = None,
     colorbar: bool = True,
 ) -> Artists:
     """Draw the mean response of each ROI over time, sorted by its strength.
@@ -43,11 +45,18 @@ def heatmap(
     window : tuple of float, optional
         Seconds from the reference frame, the end excluded, whose mean the ROIs are sorted by.
     order : iterable of int, optional
-        Labels of the ROIs from top to bottom, instead: by their responses to other segments, for
-        example, so that the sorting does not make the pattern.
+        Labels of the ROIs from top to bottom, instead.
+    sort_by : xarray.DataArray, optional
+        Other sequences (of another selection of segments, or of every second one), or a mean over
+        them, or one value for each ROI, that the ROIs are sorted by instead. Noise that is sorted
+        by itself looks like responses; sorted by what others show, it does not.
     limit : float, optional
-        Value at both ends of the colours, which lie evenly about 0; by default the 99th percentile
-        of the absolute values.
+        Value at the end of the colours; by default the 99th percentile of the values, or of the
+        absolute ones if the colours lie about 0.
+    about_zero : bool, optional
+        Whether the colours lie evenly about 0, with red above and blue below. By default they do
+        where data are scaled or a baseline was subtracted. Where they do not, they begin at the
+        1st percentile.
     colorbar : bool, optional
         Whether to explain the colours beside the axes.
 
@@ -64,7 +73,8 @@ def heatmap(
     WindowError
         If there is nothing to draw, or no frame in `window`.
     CriterionError
-        If the data have other dims too, or there is no ROI of a label in `order`.
+        If the data have other dims too, there is no ROI of a label in `order`, `sort_by` lacks one,
+        or both are given.
     PlotInputError
         If it is not an array.
     PlotLibraryError
@@ -85,26 +95,19 @@ def heatmap(
     rows = roi_dim(data)
     if not all(data.sizes.values()):
         raise WindowError(f"there is nothing to draw: the data have the sizes {dict(data.sizes)}")
-    mean = statistics.mean(data, n.SEQUENCE) if n.SEQUENCE in data.dims else data
-    others = set(mean.dims) - {rows, n.REL_TIME}
-    if others:
-        raise CriterionError(f"average over {sorted(map(str, others))} first")
-    mean = mean.transpose(rows, n.REL_TIME)
+    if order is not None and sort_by is not None:
+        raise CriterionError("give order= or sort_by=, not both: each says how ROIs are sorted")
+    mean = _mean_of_rois(data, rows).transpose(rows, n.REL_TIME)
     time = mean[n.REL_TIME].values
-    inside = (time >= window[0]) & (time < window[1])
-    if not inside.any():
-        raise WindowError(f"no frame in window={window}, only {time[0]:.3g} to {time[-1]:.3g} s")
     if order is None:
-        strength = statistics.mean(mean.isel({n.REL_TIME: inside}), n.REL_TIME).values
-        # ROIs without a value come last, whatever the sign of the others.
-        places = np.argsort(np.where(np.isnan(strength), np.inf, -strength), kind="stable")
+        strengths = _strengths(mean if sort_by is None else sort_by, rows, window)
+        places = _sorted_places(mean[rows], strengths)
     else:
         places = _places(mean[rows], order)
     values = mean.values[places]
-    if limit is None:
-        finite = np.abs(values[np.isfinite(values)])
-        limit = float(np.percentile(finite, 99)) if finite.size else 1.0
-    limit = limit or 1.0
+    if about_zero is None:
+        about_zero = bool(data.attrs.get("scaled") or data.attrs.get("baseline"))
+    low, high = _color_limits(values, limit, about_zero)
     ax = axes.own_axes(ax)
     from matplotlib import colormaps
 
@@ -112,22 +115,77 @@ def heatmap(
     image = ax.imshow(
         values,
         aspect="auto",
-        cmap=colormaps["RdBu_r"].with_extremes(bad="0.8"),
-        vmin=-limit,
-        vmax=limit,
+        cmap=colormaps["RdBu_r" if about_zero else "viridis"].with_extremes(bad="0.8"),
+        vmin=low,
+        vmax=high,
         extent=(time[0] - half, time[-1] + half, len(places), 0),
     )
     ax.set_xlabel(axes.axis_label(mean[n.REL_TIME].attrs, n.REL_TIME))
-    ax.set_ylabel("ROIs, sorted by response" if order is None else "ROIs")
+    sorted_by = "" if order is not None else ", sorted by response"
+    ax.set_ylabel("ROIs" + (sorted_by if sort_by is None else ", sorted by other responses"))
     axes.few_ticks(ax.yaxis)
     bar = None
     figure = ax.figure
     if colorbar and figure is not None:
         label = axes.axis_label(data.attrs, data.name)
         bar = figure.colorbar(image, ax=ax, label=label, extend="both", pad=0.02)
-    axes.say_synthetic(ax, data)
+    axes.say_session(ax, data)
+    event = axes.event_line(ax)
+    event.set_color("0.3" if about_zero else "w")
     labels = mean[rows].values[places]
-    return Artists(image=image, colorbar=bar, event=axes.event_line(ax), order=labels)
+    return Artists(image=image, colorbar=bar, event=event, order=labels)
+
+
+def _mean_of_rois(data: xr.DataArray, rows: str) -> xr.DataArray:
+    """Return the mean over sequences, if there are any: (ROI,) or (ROI, time)."""
+    mean = statistics.mean(data, n.SEQUENCE) if n.SEQUENCE in data.dims else data
+    others = set(mean.dims) - {rows, n.REL_TIME}
+    if others:
+        raise CriterionError(f"average over {sorted(map(str, others))} first")
+    return mean
+
+
+def _strengths(data: xr.DataArray, rows: str, window: tuple[float, float]) -> xr.DataArray:
+    """Return what ROIs are sorted by: their mean response in the window, (ROI,)."""
+    require_kind(data, xr.DataArray, "sort_by= as one array: sequences, or a value for each ROI")
+    require_numbers(data)
+    if roi_dim(data) != rows:
+        raise CriterionError(f"sort_by= runs over {roi_dim(data)!r}, the data over {rows!r}")
+    mean = _mean_of_rois(data, rows)
+    if n.REL_TIME not in mean.dims:
+        return mean
+    time = mean[n.REL_TIME].values
+    inside = (time >= window[0]) & (time < window[1])
+    if not inside.any():
+        found = f"only {time[0]:.3g} to {time[-1]:.3g} s" if time.size else "and no other"
+        raise WindowError(f"no frame in window={window}, {found}")
+    return statistics.mean(mean.isel({n.REL_TIME: inside}), n.REL_TIME)
+
+
+def _sorted_places(labels: xr.DataArray, strengths: xr.DataArray) -> npt.NDArray[np.intp]:
+    """Return where ROIs are, from the strongest to the weakest."""
+    own = strengths.to_series()
+    missing = sorted(set(labels.values.tolist()) - set(own.index))
+    if missing:
+        raise CriterionError(f"sort_by= lacks ROIs that are drawn: {few(map(str, missing))}")
+    strength = own.loc[labels.values].to_numpy(np.float64)
+    # ROIs without a value come last, whatever the sign of the others.
+    return np.argsort(np.where(np.isnan(strength), np.inf, -strength), kind="stable")
+
+
+def _color_limits(
+    values: npt.NDArray[Any], limit: float | None, about_zero: bool
+) -> tuple[float, float]:
+    """Return the values at both ends of the colours."""
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return (-1.0, 1.0) if about_zero else (0.0, 1.0)
+    if about_zero:
+        high = float(np.percentile(np.abs(known), 99) if limit is None else limit) or 1.0
+        return -high, high
+    low, high = (float(edge) for edge in np.percentile(known, (1, 99)))
+    high = high if limit is None else limit
+    return low, high if high > low else low + 1.0
 
 
 def _places(labels: xr.DataArray, order: Iterable[int]) -> npt.NDArray[np.intp]:
@@ -271,7 +329,7 @@ def tracked_over_sessions(
     ax.set_xlabel(axes.axis_label(data[SESSION].attrs, SESSION))
     ax.set_ylabel(axes.axis_label(data.attrs, data.name))
     axes.tidy(ax)
-    axes.say_synthetic(ax, data)
+    axes.say_session(ax, data)
     # The lines are too faint to be recognised in the legend.
     for handle in axes.roomy_legend(ax, 2).legend_handles:
         if handle is not None:

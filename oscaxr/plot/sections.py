@@ -27,6 +27,7 @@ NULL: Final = "0.86"
 NULL_INTERVAL: Final = "null_interval"
 # What p has to be below for each mark, beside what is significant at all.
 _MARKS: Final = ((0.001, "***"), (0.01, "**"), (ALPHA, "*"))
+MARKS_LABEL: Final = "* p < 0.05, ** < 0.01, *** < 0.001"
 _NULL_WIDTH: Final = 0.7
 _NAMES_BELOW: Final = 18
 """Points between the axis and the names of the groups, below the numbers of their sessions."""
@@ -281,9 +282,9 @@ def finish(ax: "Axes", sections: Sections, marks: Sequence[object], label: str) 
     sections.name_axis(ax)
     ax.set_ylabel(label)
     axes.tidy(ax)
-    axes.say_synthetic(ax, sections.found)
+    axes.say_session(ax, sections.found)
     if marks:
-        ax.plot([], [], " ", label="* p < 0.05, ** < 0.01, *** < 0.001")
+        ax.plot([], [], " ", label=MARKS_LABEL)
     _, labels = ax.get_legend_handles_labels()
     # Marks stand above the highest of what is drawn.
     axes.roomy_legend(ax, len(labels) + bool(marks))

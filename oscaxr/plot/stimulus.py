@@ -89,9 +89,9 @@ def stimulus_frames(
         raise CriterionError(f"{wanted.size} stimulus frames: one picture shows 1 to {_MOST}")
     images = stimulus_images(ds, wanted)
     titles = _titles(ds, images, "segment" if by_segment else "frame")
-    if is_synthetic(ds):
-        # Each is titled: there is no room beside.
-        titles[0] = f"{parts.SYNTHETIC}\n{titles[0]}"
+    # Each is titled: there is no room beside.
+    said = [parts.session_words([ds]), parts.SYNTHETIC * is_synthetic(ds), titles[0]]
+    titles[0] = "\n".join(filter(None, said))
     count, height, width = images.shape
     columns = min(_COLUMNS, count)
     rows = -(-count // columns)
@@ -131,18 +131,26 @@ def _titles(ds: xr.Dataset, images: xr.DataArray, numbered: str) -> list[str]:
     kinds, letters, directions = (rows[name].values.tolist() for name in _KIND)
     titles = []
     for k, number in enumerate(images[numbered].values.tolist()):
-        words = {n.GABORS: f"Gabors, {letters[k]}", n.VISFLOW: f"flow, {directions[k]}"}
-        titles.append(f"{words.get(kinds[k], 'gray screen')}\n{numbered} {number}")
+        kind = n.STIMULUS_WORDS.get(kinds[k], kinds[k])
+        which = {n.GABORS: letters[k], n.VISFLOW: n.FLOW_WORDS.get(directions[k], directions[k])}
+        words = ", ".join(filter(None, [kind, which.get(kinds[k], "")]))
+        titles.append(f"{words}\n{numbered} {number}")
     return titles
 
 
 # The gray frame G is left white; the frame that tells expected from unexpected is the darkest.
 _SHADES: Final = {"A": "0.965", "B": "0.94", "C": "0.965", "D": "0.89", "U": "0.89", "G": "1"}
+# Of small letters, and of the room between two names.
+_LETTER_INCHES: Final = 0.075
 _SHOWN: Final = ("gabor_frame", "stimulus_type", "start_time", "stop_time")
 
 
 def shade_gabor_frames(
-    ax: "Axes", ds: xr.Dataset, data: xr.DataArray | Iterable[xr.DataArray]
+    ax: "Axes",
+    ds: xr.Dataset,
+    data: xr.DataArray | Iterable[xr.DataArray],
+    *,
+    height: float = 1.0,
 ) -> Artists:
     """Shade the Gabor frames shown around the reference frame, and name them along the top.
 
@@ -155,12 +163,14 @@ def shade_gabor_frames(
     data : xarray.DataArray or iterable of them
         Sequences (:func:`oscaxr.sequences`) of Gabor segments that are all the same frame of their
         Gabor sequence, D and U being the same.
+    height : float, optional
+        How high to shade, as a share of the height of the axes: below a legend, for example.
 
     Returns
     -------
     Artists
-        ``bands``, a collection of one a frame, over the whole height of the axes; ``letters``, the
-        axis along the top that names them.
+        ``bands``, a collection of one a frame; ``letters``, the axis along their top that names
+        them.
 
     Raises
     ------
@@ -174,7 +184,8 @@ def shade_gabor_frames(
     Notes
     -----
     The edges are the medians over the sequences; single ones differ by a stimulus frame at most.
-    The letters are A B C D/U G; G is the gray frame at the end.
+    The letters are A B C D/U G; G is the gray frame at the end. Where a window is too long for
+    all of them, the frame at the reference is named, and the same of other Gabor sequences.
 
     Examples
     --------
@@ -199,19 +210,41 @@ def shade_gabor_frames(
     names, edges = _frames_around(ds, numbers, first, last)
     limits = ax.get_xlim(), ax.get_ylim()
     bands = ax.broken_barh(
-        [(start, stop - start) for start, stop in edges.tolist()], (0, 1),
+        [(start, stop - start) for start, stop in edges.tolist()], (0, height),
         transform=ax.get_xaxis_transform(), zorder=-1, linewidth=0,
         facecolors=[_SHADES[name[0]] for name in names],
     )  # fmt: skip
     ax.set_xlim(limits[0])
     ax.set_ylim(limits[1])
-    above = ax.secondary_xaxis("top")
+    above = ax.secondary_xaxis("top" if height == 1 else height)
+    above.xaxis.set_ticks_position("top")
     middles = edges.mean(axis=1)
     inside = (middles > first) & (middles < last)
-    above.set_xticks(middles[inside], np.array(names)[inside].tolist())
+    named = inside & _fitting(ax, names, middles)
+    above.set_xticks(middles[named], np.array(names)[named].tolist())
     above.tick_params(length=0, labelsize="small", pad=1)
     above.spines[:].set_visible(False)
     return Artists(bands=bands, letters=above)
+
+
+def _fitting(
+    ax: "Axes", names: list[str], middles: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Flag the frames whose names have room beside each other, that of the reference among them."""
+    low, high = ax.get_xlim()
+    inches = middles / (high - low) * ax.bbox.width / ax.figure.dpi
+    # It begins at 0.
+    reference = int(np.where(middles > 0, middles, np.inf).argmin())
+    count = np.arange(len(names)) - reference
+    widths = _LETTER_INCHES * (1 + np.array([len(name) for name in names]))
+    every = 1
+    while True:
+        chosen: npt.NDArray[np.bool_] = count % every == 0
+        kept = np.flatnonzero(chosen)
+        room = np.diff(inches[kept]) - (widths[kept][1:] + widths[kept][:-1]) / 2
+        if (room >= 0).all():
+            return chosen
+        every = max(n.SEGMENTS_PER_GABOR_SEQUENCE, 2 * every * (every > 1))
 
 
 def _segment_numbers(data: xr.DataArray) -> npt.NDArray[Any]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oscaxr.model import names as n
-from oscaxr.model.schema import SEGMENT_FRAMES
+from oscaxr.model.schema import SEGMENT_FRAMES, SESSION
 from oscaxr.model.synthetic import ATTRS, WORDS
 from oscaxr.sample.nwb_form import NwbForm, Parts
 from oscaxr.sample.planted_rois import MASK_DTYPES
@@ -95,7 +95,7 @@ def _add_rois(file: Any, session: SampleSession, form: NwbForm) -> Any:
         ),
         imaging_rate=spec.twop_rate,
         description=f"{spec.plane} plane, {spec.depth} um deep",
-        device=file.create_device(name="2p_microscope"),
+        device=file.create_device(name="2p_microscope", description="two-photon microscope"),
         excitation_lambda=910.0,
         indicator="GCaMP6f",
         location="VISp",
@@ -115,8 +115,9 @@ def _add_rois(file: Any, session: SampleSession, form: NwbForm) -> Any:
     )
     module = file.create_processing_module(name="ophys", description="two-photon data")
     module.add(ImageSegmentation(plane_segmentations=[table]))
-    projection = GrayscaleImage(name="max_projection", data=session.max_projection)
-    module.add(Images(name="PlaneImages", images=[projection]))
+    words = "maximum projection of the recording"
+    image = GrayscaleImage(name="max_projection", data=session.max_projection, description=words)
+    module.add(Images(name="PlaneImages", images=[image], description="images of the plane"))
     return table
 
 
@@ -134,19 +135,23 @@ def _add_series(file: Any, table: Any, session: SampleSession, form: NwbForm) ->
     tracking = PupilTracking(name="PupilTracking")
     clock: Any = session.twop_times
     for name, data in pupil.items():
-        facts: dict[str, Any] = {"name": name, "data": data, "unit": "mm"}
+        words = SESSION[name.replace("position", "center")].long_name
+        facts: dict[str, Any] = {"name": name, "data": data, "description": words}
         if name == "pupil_diameter":
-            series = TimeSeries(**facts, timestamps=clock)
+            series = TimeSeries(**facts, timestamps=clock, unit="mm")
             # Given a series instead of times, pynwb writes a link.
             clock = series
         else:
-            series = SpatialSeries(**facts, timestamps=clock, reference_frame="camera image")
+            # The word that nwbinspector has for it.
+            where = {"unit": "millimeters", "reference_frame": "camera image"}
+            series = SpatialSeries(**facts, timestamps=clock, **where)
         tracking.add_timeseries(series)
     running = TimeSeries(
         name="running_velocity",
         data=session.run_velocity,
         unit="cm/s",
         timestamps=session.stim_times,
+        description=SESSION[n.RUN_VELOCITY].long_name,
     )
     module = file.create_processing_module(name="behavior", description="running and pupil")
     module.add(BehavioralTimeSeries(time_series=running))
@@ -158,7 +163,12 @@ def _add_series(file: Any, table: Any, session: SampleSession, form: NwbForm) ->
     )
     traces = _unfilled(shape, form.dtype, form.trace_storage(session.spec, shape))
     response = RoiResponseSeries(
-        name="RoiResponseSeries", data=traces, rois=region, unit="dF/F", timestamps=clock
+        name="RoiResponseSeries",
+        data=traces,
+        rois=region,
+        unit="dF/F",
+        timestamps=clock,
+        description="dF/F of each ROI",
     )
     # The container first: the series refers to the ROI table, which must be in the same file.
     dff = DfOverF()
@@ -190,7 +200,13 @@ def _add_images(file: Any, session: SampleSession, form: NwbForm) -> None:
 
     for name, images in session.templates(frames=form.template_frames).items():
         template = ImageSeries(
-            name=name, data=images, unit="NA", format="raw", rate=60.0, starting_time=0.0
+            name=name,
+            data=images,
+            unit="NA",
+            format="raw",
+            rate=60.0,
+            starting_time=0.0,
+            description=f"images of {name}",
         )
         file.add_stimulus_template(template)
         times, image = _presented(session, name, len(images))
@@ -203,6 +219,7 @@ def _add_images(file: Any, session: SampleSession, form: NwbForm) -> None:
             unit="N/A",
             indexed_timeseries=template,
             timestamps=times,
+            description=f"when images of {name} were shown",
         )
         file.add_stimulus(shown)
     if form.parts == "obj-raw":
@@ -214,6 +231,7 @@ def _add_images(file: Any, session: SampleSession, form: NwbForm) -> None:
                 data=_unfilled(shape, "uint16", form.movie_storage(session.spec, shape)),
                 imaging_plane=file.imaging_planes["imaging_plane_1"],
                 unit="n.a.",
+                description=SESSION[n.MOVIE].long_name,
                 timestamps=pupil["pupil_diameter"],
             )
         )
@@ -234,6 +252,8 @@ def build_file(session: SampleSession, form: NwbForm) -> Any:
     spec = session.spec
     file = NWBFile(
         session_description=WORDS,
+        experiment_description=WORDS,
+        keywords=["synthetic", "two-photon calcium imaging"],
         identifier=f"{spec.session_id}{_IDENTIFIER_ENDINGS[form.parts]}",
         session_start_time=spec.start,
         file_create_date=[spec.start + timedelta(days=days) for days in _MADE_DAYS_AFTER],

@@ -8,6 +8,7 @@ from textwrap import shorten
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
@@ -15,6 +16,7 @@ from oscaxr.errors import CriterionError, few, listed
 from oscaxr.model import names as n
 from oscaxr.model.segments import first_of_consecutive
 from oscaxr.renamed import KEYWORDS, renamed_keyword
+from oscaxr.select.epochs import as_epochs, lie_within, same_session
 
 Array = np.ndarray[Any, Any]
 Criterion = Any
@@ -70,6 +72,7 @@ def select_segments(
     *,
     stimulus: Criterion = None,
     run_start: bool | list[bool] | None = None,
+    within: xr.Dataset | None = None,
     explain: bool = False,
     **criteria: Criterion,
 ) -> Any:
@@ -87,6 +90,10 @@ def select_segments(
         consecutive ones (a run ends with its block); ``[False]`` keeps those that are not first,
         and False, as None or ``[True, False]``, all of them. (The coordinate of this name is about
         all segments: it tells where expected turns to unexpected, or back.)
+    within : xarray.Dataset, optional
+        Epochs of the session (:func:`epochs`, :func:`running_bouts`), or the blocks or segments of
+        another selection: keeps the segments that lie wholly within one of them. What does so only
+        in part is left out; `explain` says how many segments these are.
     explain : bool, optional
         Also return how many segments each criterion left.
     **criteria
@@ -94,8 +101,8 @@ def select_segments(
         numbers that are not of a few values, or a callable that takes the column and returns flags.
         ``None`` is no constraint.
         ``gabor_frame`` takes letters or the published numbers (3 is D or U),
-        ``main_flow_direction`` any of right/temp and left/nasal, ``segment`` segment numbers. A
-        criterion that does not concern a segment's stimulus does not constrain it: with
+        ``main_flow_direction`` any of right/temp/temporal and left/nasal, ``segment`` segment
+        numbers. A criterion that does not concern a segment's stimulus does not constrain it: with
         ``stimulus="visflow"``, ``gabor_frame="U"`` leaves all visual flow (`explain` says so).
 
     Returns
@@ -110,7 +117,7 @@ def select_segments(
     ------
     CriterionError
         If a criterion is unknown, or a value lies outside the experiment's domain; all such
-        problems are listed.
+        problems are listed. If `within` are no epochs, or those of another session.
 
     Notes
     -----
@@ -166,6 +173,8 @@ def select_segments(
         steps.append(Step(shown, int(keep.sum())))
     if problems:
         raise CriterionError(f"cannot select segments:{listed(problems)}")
+    if within is not None:
+        steps.append(_keep_within(keep, segments, within))
     positions = np.flatnonzero(keep)
     if keep_first is not None:
         numbers, block = (columns[name].values[positions] for name in (n.SEGMENT, n.BLOCK))
@@ -176,6 +185,19 @@ def select_segments(
         steps.append(Step(f"run_start = {run_start}", len(positions)))
     selected = segments.isel({n.SEGMENT: positions})
     return (selected, Explanation(steps)) if explain else selected
+
+
+def _keep_within(keep: npt.NDArray[np.bool_], segments: xr.Dataset, within: Any) -> Step:
+    """Drop the segments that do not lie within epochs from those that are kept."""
+    epochs = as_epochs(within)
+    same_session(segments, epochs)
+    start, stop = (segments[name].values for name in ("start_time", "stop_time"))
+    wholly, partly = lie_within(start, stop, epochs)
+    split = int((keep & partly).sum())
+    keep &= wholly
+    number = epochs.sizes[n.EPOCH]
+    shown = f"within {number} epoch{'' if number == 1 else 's'}"
+    return Step(shown + (f" ({split} more in part)" if split else ""), int(keep.sum()))
 
 
 def _of_runs(run_start: Any) -> bool | None:

@@ -109,13 +109,13 @@ def whole_numbers(values: Any, what: str) -> Array:
 
 def _as_array(values: Any) -> xr.DataArray:
     """Return frames of any shape as an array, whole numbers all."""
-    array: xr.DataArray = values
+    array: xr.DataArray | Array = values
     if not isinstance(values, xr.DataArray):
         plain = np.asarray(values)
-        array = xr.DataArray(plain if plain.size else plain.astype(np.int64))
+        array = plain if plain.size else plain.astype(np.int64)
     if array.dtype.kind not in "iu":
         raise WindowError(f"frames are whole numbers, but these are {array.dtype}")
-    return array
+    return xr.DataArray(array)
 
 
 def frame_lookup(ds: xr.Dataset, to: Clock) -> Array:

@@ -1,15 +1,16 @@
 """Windows of any variable around segments, frames or times, as one labelled array."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 
 from oscaxr.arrays.computed import scaled
 from oscaxr.arrays.dask_windows import dask_windows
+from oscaxr.arrays.interpolated import interpolated_windows
 from oscaxr.arrays.lazy import Once, OrthogonalArray
 from oscaxr.arrays.window_sums import group_numbers
 from oscaxr.arrays.window_variable import WindowVariable
@@ -17,12 +18,9 @@ from oscaxr.arrays.windows import WindowReader, Windows
 from oscaxr.arrays.xarray_internals import cached, innermost, with_variable
 from oscaxr.errors import (
     CriterionError,
-    DroppedSequencesWarning,
     MissingVariableError,
     WindowError,
     few,
-    option,
-    warn,
 )
 from oscaxr.model import names as n
 from oscaxr.model import traces
@@ -32,7 +30,6 @@ from oscaxr.model.segments import (
     CLOCK_DIMS,
     Clock,
     check_clock,
-    check_seconds,
     is_whole,
     recording_frames,
 )
@@ -40,9 +37,17 @@ from oscaxr.model.synthetic import SIGN
 from oscaxr.renamed import refuse_keywords
 from oscaxr.select.frames import clock_of, frame_lookup
 from oscaxr.select.references import ReferenceFrames, find_references, labelled
+from oscaxr.select.time_grid import check_gaps, checked_rate, on_grid
+from oscaxr.select.window_edges import (
+    Edge,
+    check_edge,
+    check_steps,
+    true_times,
+    window_offsets,
+    within_recording,
+)
 
 Array = np.ndarray[Any, Any]
-Edge = Literal["drop", "nan", "raise"]
 
 # Computed from all traces or masks when first used: were they carried along, loading two windows
 # would read the whole recording. The session has them.
@@ -64,6 +69,7 @@ def sequences(
     pad: tuple[int, int] = (0, 0),
     edge: Edge = "drop",
     clock: Clock | None = None,
+    rate: float | None = None,
     interpolate: bool = False,
     scale: bool = False,
     invalid: Invalid = "drop",
@@ -96,6 +102,10 @@ def sequences(
     clock : {"twop", "stim"}, optional
         Clock of the windows; the variable's own by default. On the other clock, each frame has
         the value of the nearest frame of the variable's own.
+    rate : float, optional
+        Time points a second, Hz: ``rel_time`` is k/rate instead of frames, for all sessions alike,
+        and values are interpolated linearly between the frames before and after. Each variable is
+        read on its own clock; `clock` says whose reference frames are at 0.
     interpolate : bool, optional
         Fill NaNs of a running or pupil trace beforehand, linearly over frames.
     scale : bool, optional
@@ -121,11 +131,13 @@ def sequences(
         If the window is empty, is longer than the recording (or whole thousands of seconds: those
         are milliseconds), or leaves the recording under ``edge="raise"``; if ``edge="drop"`` would
         leave no window of any; if a segment, frame or time does not exist; if several variables run
-        on different clocks; or if the session was cut along a clock and `times` are not given.
+        on different clocks; or if the session was cut along a clock and `times` are not given. With
+        `rate`, also if it is not above 0, or there is no `post`, or a `pad`, which is in frames.
     SessionMismatchError
         If the segments, frames or times are of another session.
     MissingVariableError
-        If there is no such variable, or it runs on neither clock.
+        If there is no such variable, or it runs on neither clock; with `rate`, if it holds flags or
+        whole numbers, between which nothing lies.
 
     Warns
     -----
@@ -140,6 +152,12 @@ def sequences(
     stimulus table. (The published tool spreads its labels evenly from -pre to post, which is off
     by up to one frame.)
 
+    With `rate`, ``time`` is the reference frame's time and ``rel_time`` more. A value at the time
+    of a frame is that frame's; one between two frames is NaN where either is; one before the first
+    or after the last frame is outside the recording (`edge`). Nothing is averaged: a `rate` well
+    below the frame rate picks values, so smooth before. Such windows are read before they are
+    averaged, however many they are.
+
     Examples
     --------
     >>> import oscaxr as ox
@@ -148,6 +166,11 @@ def sequences(
     >>> u = ox.sequences(ds, "dff", unexpected, pre=1, post=1)
     >>> u.dims, u.sizes["rel_time"]
     (('roi', 'sequence', 'rel_time'), 60)
+
+    On a grid of 20 Hz, which sessions of other frame rates have, too:
+
+    >>> ox.sequences(ds, "dff", unexpected, pre=0.1, post=0.1, rate=20).rel_time.values
+    array([-0.1 , -0.05,  0.  ,  0.05])
     """
     refuse_keywords("sequences", unknown, sequences.__kwdefaults__ or ())
     is_one = isinstance(name, str | xr.Dataset | xr.DataArray) or not np.iterable(name)
@@ -157,20 +180,28 @@ def sequences(
             'sequences needs the name of what is to be extracted first: sequences("dff", segments)'
         )
     check_invalid(invalid)
+    check_edge(edge)
     on = _common_clock(ds, names, clock)
     found = find_references(ds, on, segments=segments, frames=frames, times=times)
     if times is None:
         for own in {clock_of(ds, one) for one in names}:
             recording_frames(ds, own)
-    fps = float(ds.attrs[f"{on}_fps"])
-    offsets, length = _offsets(found, fps, pre, post, pad)
-    found, length = _within(found, offsets, length, edge, on)
-    windows = Windows(found.frames, offsets, found.n_frames, length)
-    coords = _coords(ds, found, windows, offsets / fps, on)
-    if not is_whole(ds, on):
-        _check_steps(coords[n.TIME].values, fps)
+    own_fps = float(ds.attrs[f"{on}_fps"])
+    fps = own_fps if rate is None else checked_rate(rate, post, pad)
+    offsets, length = window_offsets(found, fps, pre, post, pad, found.n_frames / own_fps)
     told = {"fps": fps, "clock": on, "interpolated": int(interpolate), "scaled": int(scale)}
-    arrays = [_extract(_with_rois(ds, one, invalid), one, windows, coords, told) for one in names]
+    if rate is None:
+        found, length = within_recording(found, offsets, length, edge, on)
+        windows = Windows(found.frames, offsets, found.n_frames, length)
+        instants = true_times(ds, windows, on)
+        if not is_whole(ds, on):
+            check_steps(instants, fps)
+        cut = partial(_cut_frames, ds, windows, on)
+    else:
+        found, instants = on_grid(ds, found, offsets / fps, names, edge, on)
+        cut = partial(_cut_times, ds, instants)
+    coords = _coords(found, instants, offsets, offsets / fps)
+    arrays = [_extract(_with_rois(ds, one, invalid), one, cut, coords, told) for one in names]
     if isinstance(name, str):
         return arrays[0]
     whole = {key: v for key, v in ds.attrs.items() if key.endswith("_fps") or key == SIGN}
@@ -180,17 +211,6 @@ def sequences(
 def _with_rois(ds: xr.Dataset, name: str, invalid: Invalid) -> xr.Dataset:
     """Return the session with those ROIs that a variable's windows are to have."""
     return without_invalid(ds, invalid) if n.LISTED_INVALID in ds[name].coords else ds
-
-
-def _check_steps(times: Array, fps: float) -> None:
-    """Refuse windows across gaps of a session that was cut: their labels would be wrong."""
-    steps = np.diff(times, axis=1)
-    wrong: Array = np.any(np.abs(steps * fps - 1) > 0.5, axis=1)
-    if wrong.any():
-        raise WindowError(
-            f"{wrong.sum()} of {len(wrong)} windows do not follow each other at {fps:.2f} Hz: "
-            "frames were left out of this session. Extract from the whole session."
-        )
 
 
 def _common_clock(ds: xr.Dataset, names: list[str], clock: Clock | None) -> Clock:
@@ -217,24 +237,20 @@ def _common_clock(ds: xr.Dataset, names: list[str], clock: Clock | None) -> Cloc
 def _extract(
     ds: xr.Dataset,
     name: str,
-    windows: Windows,
+    cut: Callable[[xr.Variable, Clock, Mapping[Hashable, xr.Variable]], Any],
     coords: Mapping[Hashable, xr.Variable],
     told: Mapping[str, Any],
 ) -> xr.DataArray:
     """Return the windows of one variable, with what is told of them as attributes."""
     variable = ds[name]
     own = clock_of(ds, name)
-    if own != told["clock"]:
-        windows = replace(windows, lookup=frame_lookup(ds, own))
     if told["interpolated"]:
         variable = traces.interpolate(variable)
     source = variable.transpose(CLOCK_DIMS[own], ...)
     dims = (*source.dims[1:], n.SEQUENCE, n.REL_TIME)
     noted = {key: ds.attrs[key] for key in (LEFT_OUT, KEPT, SIGN) if key in ds.attrs}
     attrs = {**variable.attrs, **told, **noted}
-    along = [coord for coord in coords.values() if coord.dims == (n.SEQUENCE,)]
-    groups = Once(partial(group_numbers, along, len(windows.reference)))
-    data = _data(source.variable, windows, groups)
+    data = cut(source.variable, own, coords)
     if told["scaled"]:
         attrs["units"] = "1"
         factors = traces.scale_factors(ds, name, interpolate=bool(told["interpolated"]))
@@ -251,68 +267,28 @@ def _extract(
     return with_variable(found, WindowVariable(dims, data, attrs))
 
 
-def _offsets(
-    found: ReferenceFrames, fps: float, pre: float, post: float | None, pad: Sequence[int]
-) -> tuple[Array, Array | None]:
-    """Return the frames from the reference frame, and how many each sequence has if they differ."""
-    if np.shape(pad) != (2,) or not all(isinstance(k, int | np.integer) for k in pad):
-        raise WindowError(f"pad={pad!r}: it is two numbers of frames, (before, after)")
-    before, after = (int(count) for count in pad)
-    if max(map(abs, pad)) > found.n_frames:
-        raise WindowError(
-            f"pad={tuple(pad)}: these are numbers of frames, of a recording of {found.n_frames}"
-        )
-    check_seconds({"pre": pre, "post": 0 if post is None else post}, found.n_frames / fps)
-    first = -int(np.round(pre * fps)) - before
-    length = None
-    if post is not None:
-        stop = int(np.round(post * fps)) + after
-    elif found.lengths is None:
-        raise WindowError(f"give {option('post')} in seconds (only segments have their own length)")
-    else:
-        stop = int(found.lengths.max(initial=0)) + after
-        length = found.lengths + after - first
-        if found.lengths.size and (length == length[0]).all():
-            length = None
-    if stop <= first and (post is not None or found.frames.size):
-        raise WindowError(
-            f"{option('pre', pre)} s, {option('post', post)} s and pad={tuple(pad)} make an empty "
-            f"window: frames {first} to {stop} (exclusive) at {fps:.2f} Hz. It is to end later."
-        )
-    return np.arange(first, stop), length
+def _cut_frames(
+    ds: xr.Dataset,
+    windows: Windows,
+    clock: Clock,
+    source: xr.Variable,
+    own: Clock,
+    coords: Mapping[Hashable, xr.Variable],
+) -> Any:
+    """Return windows of frames of a variable, by those of its own clock."""
+    if own != clock:
+        windows = replace(windows, lookup=frame_lookup(ds, own))
+    along = [coord for coord in coords.values() if coord.dims == (n.SEQUENCE,)]
+    groups = Once(partial(group_numbers, along, len(windows.reference)))
+    return _data(source, windows, groups)
 
 
-def _within(
-    found: ReferenceFrames, offsets: Array, length: Array | None, edge: Edge, clock: Clock
-) -> tuple[ReferenceFrames, Array | None]:
-    """Apply the policy for windows that leave the recording."""
-    if edge not in ("drop", "nan", "raise"):
-        raise WindowError(f"{option('edge', edge)}: it is 'drop', 'nan' or 'raise'")
-    if edge == "nan" or not len(offsets):
-        return found, length
-    last = offsets[0] + length - 1 if length is not None else offsets[-1]
-    # The published flank check asks for one frame more than the window has at the end.
-    beyond = found.frames + last + 1 >= found.n_frames
-    outside = (found.frames + offsets[0] < 0) | beyond
-    if not outside.any():
-        return found, length
-    message = (
-        f"the windows of {outside.sum()} of {len(outside)} sequences come too close to an end of "
-        f"the recording of {found.n_frames} {clock} frames "
-        f"({found.what} {few(found.labels[outside])})"
-    )
-    if edge == "raise":
-        raise WindowError(f"{message}. Shorten pre or post, or {option('edge', 'drop')} or 'nan'.")
-    if outside.all():
-        raise WindowError(
-            f"{message}: none of the {len(outside)} windows is left. Shorten {option('pre')} or "
-            f"{option('post')}; {option('edge', 'nan')} keeps them, filled with NaN"
-        )
-    warn(
-        f"{message} and were dropped. {option('edge', 'nan')} keeps them, filled with NaN.",
-        DroppedSequencesWarning,
-    )
-    return found.keep(~outside), None if length is None else length[~outside]
+def _cut_times(
+    ds: xr.Dataset, times: Array, source: xr.Variable, own: Clock, coords: object
+) -> Any:
+    """Return a variable at times, from the frames of its own clock."""
+    check_gaps(ds, own, times)
+    return interpolated_windows(source, ds.variables[CLOCK_DIMS[own]].values, times)
 
 
 def _data(source: xr.Variable, windows: Windows, groups: Once) -> Any:
@@ -328,16 +304,14 @@ def _data(source: xr.Variable, windows: Windows, groups: Once) -> Any:
 
 
 def _coords(
-    ds: xr.Dataset, found: ReferenceFrames, windows: Windows, rel_time: Array, clock: Clock
+    found: ReferenceFrames, times: Array, offsets: Array, rel_time: Array
 ) -> dict[Hashable, xr.Variable]:
-    frames = windows.frames()
-    times = ds.variables[CLOCK_DIMS[clock]].values[np.maximum(frames, 0)]
     values: dict[str, tuple[tuple[str, ...], Any]] = {
         n.SEQUENCE: ((n.SEQUENCE,), labelled(found.labels)),
         n.REL_TIME: ((n.REL_TIME,), rel_time),
-        n.REL_FRAME: ((n.REL_TIME,), windows.offsets),
+        n.REL_FRAME: ((n.REL_TIME,), offsets),
         "reference_frame": ((n.SEQUENCE,), found.frames),
-        n.TIME: ((n.SEQUENCE, n.REL_TIME), np.where(frames < 0, np.nan, times)),
+        n.TIME: ((n.SEQUENCE, n.REL_TIME), times),
     }
     variables: dict[Hashable, xr.Variable] = {
         name: xr.Variable(dims, data, SEQUENCES[name].attrs)

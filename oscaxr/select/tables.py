@@ -41,7 +41,7 @@ def segment_table(ds: xr.Dataset, /, **unknown: Never) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a segment, indexed by segment number.
+        One row a segment, indexed by segment number. ``attrs["units"]`` has the units of columns.
 
     Examples
     --------
@@ -52,7 +52,10 @@ def segment_table(ds: xr.Dataset, /, **unknown: Never) -> pd.DataFrame:
     refuse_keywords("segment_table", unknown, ())
     segments = segment_part(ds)
     columns = {key: segments[name].values for key, name in SEGMENT_COLUMNS if name in segments}
-    return pd.DataFrame(columns, index=pd.Index(segments[n.SEGMENT].values, name=n.SEGMENT))
+    frame = pd.DataFrame(columns, index=pd.Index(segments[n.SEGMENT].values, name=n.SEGMENT))
+    given = {key: segments[name].attrs for key, name in SEGMENT_COLUMNS if name in segments}
+    frame.attrs["units"] = {key: attrs["units"] for key, attrs in given.items() if "units" in attrs}
+    return frame
 
 
 def blocks(ds: xr.Dataset, /, *, stimulus: Any = None, **unknown: Never) -> xr.Dataset:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +17,8 @@ from oscaxr.errors import (
     few,
     warn,
 )
+from oscaxr.files.remote import Place, RemoteFile, is_url, remote_file
+from oscaxr.formats.identity import Identity
 from oscaxr.formats.registry import (
     EXPORTS,
     FORMATS,
@@ -27,7 +29,6 @@ from oscaxr.formats.registry import (
     Format,
     format_of,
     is_session,
-    is_url,
     location,
     named_like,
     places_below,
@@ -35,20 +36,19 @@ from oscaxr.formats.registry import (
 from oscaxr.options import PathLike
 from oscaxr.paths import local_path
 from oscaxr.sessions.find import say_problems, sessions_below, table_of, without_originals_of_nwb
-from oscaxr.sessions.open import (
-    SessionSource,
+from oscaxr.sessions.open import SessionSource, id_or_path, plain, sources_in
+from oscaxr.sessions.owners import FoundSession, sessions_at
+from oscaxr.sessions.settings import (
+    NO_TABLE,
+    TABLE_NAME,
+    KnownTable,
     Table,
     data_folder,
-    id_or_path,
-    plain,
-    sources_in,
-    typed_table,
+    known_table,
+    table_in,
 )
-from oscaxr.sessions.owners import FoundSession, sessions_at
 from oscaxr.sessions.table import session_row
 from oscaxr.sessions.table import session_table as read_table
-
-TABLE_NAME: Final = "mouse_df.csv"
 
 
 # -- many -----------------------------------------------------------------------------------------
@@ -60,21 +60,20 @@ def many_sources(
     options: Mapping[str, Any],
 ) -> list[SessionSource]:
     """Return the sessions that were asked for, one by one."""
-    known = None if table is None else typed_table(table)
     if is_url(sessions):
         place = location(sessions, options.get("storage_options"))
         if INDEX.recognises(place):
-            return sources_in(place, options, table=known)
+            return sources_in(place, options, table=known_table(table))
         sessions = [sessions]
     if isinstance(sessions, str | os.PathLike):
         path = local_path(sessions)
         if INDEX.recognises(path):
-            return sources_in(path, options, table=known)
+            return sources_in(path, options, table=known_table(table))
         if path.is_dir() and not is_session(path):
-            return _sources_below(path, options, known)
+            return _sources_below(path, options, known_table(table, path))
         sessions = read_table(path) if path.suffix.lower() == ".csv" else [path]
     if isinstance(sessions, pd.DataFrame):
-        if known is not None:
+        if table is not None:
             raise CriterionError("sessions= are rows of a session table already: leave table= out")
         rows = [plain(row) for row in read_table(sessions).to_dict("records")]
         return [
@@ -94,6 +93,7 @@ def many_sources(
         raise CriterionError(
             f"sessions= is a {type(sessions).__name__}: give rows of a table, ids, paths, a folder"
         )
+    known = known_table(table, datadir)
     return _joined([id_or_path(asked, datadir, known, options) for asked in sessions])
 
 
@@ -115,7 +115,7 @@ def _joined(sources: Sequence[SessionSource]) -> list[SessionSource]:
 
 
 def _sources_below(
-    folder: Path, options: Mapping[str, Any], table: pd.DataFrame | None
+    folder: Path, options: Mapping[str, Any], table: KnownTable
 ) -> list[SessionSource]:
     """Return the sessions below a folder; exports that cannot be read too, to fail when opened."""
     found = sessions_below(folder)
@@ -123,13 +123,20 @@ def _sources_below(
     say_problems(folder, found.problems)
     # Numbers that count what is in the folder and published ones do not go together: where an
     # export has its own, the sessions that have none go by their ids.
-    is_counted = table is None and not any(one.identity.is_numbered for one in found.sessions)
+    is_counted = table.rows is None and not any(one.identity.is_numbered for one in found.sessions)
     by_path = {str(one.path): one for one in found.sessions}
-    sources = [
-        source_of(by_path[path], options, table=table, facts=row if is_counted else None)
-        for path, row in rows.items()
-    ]
-    sources += [SessionSource((path,), table=table, options=options) for path in found.unreadable]
+    at_hand = None
+    if table.rows is not None and table.found:
+        at_hand = RowsAtHand([table.rows], [table.found])
+    given = NO_TABLE if at_hand else table
+    sources = []
+    for path, row in rows.items():
+        one = by_path[path]
+        facts = at_hand.of(one.identity.session_id) if at_hand else row if is_counted else None
+        sources.append(source_of(one, options, table=given, facts=facts))
+    if at_hand:
+        at_hand.say_missing()
+    sources += [SessionSource((path,), table=given, options=options) for path in found.unreadable]
     if not sources:
         expected = ", ".join(LOOKS)
         raise SessionNotFoundError(
@@ -152,10 +159,48 @@ def source_of(found: FoundSession, options: Mapping[str, Any], **known: Any) -> 
 
 
 # -- by words, to be converted --------------------------------------------------------------------
-def table_in(folder: Path) -> Path | None:
-    """Return the session table that lies in a data folder, if there is one."""
-    path = folder / TABLE_NAME
-    return path if path.is_file() else None
+def sources_of(
+    words: Sequence[PathLike],
+    *,
+    table: PathLike | None = None,
+    options: Mapping[str, Any],
+    **more: Any,
+) -> list[SessionSource]:
+    """Find the sessions that were named: at addresses, and in files and folders here."""
+    storage = options.get("storage_options")
+    remote = [remote_file(os.fspath(one), storage or {}) for one in words if is_url(one)]
+    here = [local_path(one) for one in words if not is_url(one)]
+    sources = _remote_sources(remote, known_table(table), options) if remote else []
+    if here or not remote:
+        sources += named_sources(here, table=table, options=options, **more)
+    return sources if more.get("every") else _without_equal_names(sources)
+
+
+def _remote_sources(
+    places: Sequence[RemoteFile], table: KnownTable, options: Mapping[str, Any]
+) -> list[SessionSource]:
+    """Return the sessions at addresses, named after what these, or their files, state."""
+    sources = []
+    for place in places:
+        format_, problem = format_of(place), ""
+        own = format_.named(place) or Identity()
+        if own.session_id is None or own.mouse_id is None:
+            try:
+                own = own.completed(format_.identity(place))
+            except OscaxrError as error:
+                problem = str(error)
+        is_known = own.session_id is not None and own.mouse_id is not None
+        sources.append(
+            SessionSource(
+                (place,),
+                own.session_id,
+                table=table,
+                options=options,
+                problem=problem,
+                name=f"sub-{own.mouse_id}_ses-{own.session_id}" if is_known else _stem(place),
+            )
+        )
+    return sources
 
 
 def named_sources(
@@ -171,9 +216,9 @@ def named_sources(
     # With `every`, exports below folders too, and each form in which a session is there.
     tables = [path for path in words if path.suffix.lower() == ".csv"]
     beside = [path / TABLE_NAME for path in words if table_in(path)]
-    known = None if table is None else typed_table(table)
+    known = NO_TABLE if table is None else known_table(table)
     own = [default_table] if default_table else beside
-    at_hand = [] if known is not None else [typed_table(path) for path in (*own, *tables)]
+    at_hand = [] if table is not None else [read_table(local_path(one)) for one in (*own, *tables)]
     problems: list[str] = []
     others = [path for path in words if path not in tables]
     below_folders = [one for one in FORMATS if every or one not in EXPORTS]
@@ -256,7 +301,7 @@ def _each_once(paths: Sequence[Path]) -> list[Path]:
     return list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
 
 
-def _stem(path: Path) -> str:
+def _stem(path: Place) -> str:
     return path.name.removesuffix(".zip").rpartition(".")[0]
 
 

@@ -6,10 +6,12 @@ from typing import Any, Unpack
 import xarray as xr
 
 from oscaxr.errors import OptionError
-from oscaxr.formats.registry import EXPORTS, is_published_name, is_url, named_like
+from oscaxr.files.remote import is_url
+from oscaxr.formats.registry import EXPORTS, is_published_name, named_like
 from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.paths import local_path
-from oscaxr.sessions.open import SessionReader, Table, path_of
+from oscaxr.sessions.open import SessionReader, path_of
+from oscaxr.sessions.settings import Table
 from oscaxr.sessions.tree import open_sessions
 
 

@@ -3,21 +3,23 @@
 import os
 import traceback
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Unpack, cast, get_args
 
 import numpy as np
 
-from oscaxr.atomic import clean, explained, files_of
+from oscaxr.atomic import clean, explained
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, TargetExistsError, option
-from oscaxr.formats.registry import EXPORTS, named_like
+from oscaxr.files.remote import Place, RemoteFile, place_of
+from oscaxr.formats.registry import EXPORTS
 from oscaxr.options import FileOptions, PathLike, check_options
-from oscaxr.paths import local_path
 from oscaxr.progress import Report, progress_bar
-from oscaxr.sessions.asked import named_sources
+from oscaxr.sessions.asked import sources_of
 from oscaxr.sessions.open import SessionSource
+from oscaxr.sessions.settings import TABLE
 from oscaxr.sessions.tasks import NoResult
 from oscaxr.sessions.tree import Errors, check_errors, tell_failures
 from oscaxr.sessions.workers import run_each
@@ -64,7 +66,7 @@ class Job:
     """One session to be converted; picklable."""
 
     found: SessionSource
-    target: Path
+    target: Place
     dtype: str | None = None
     overwrite: bool = False
     verify: bool = False
@@ -85,6 +87,7 @@ def convert(
     dtype: Any = None,
     progress: bool | Report = True,
     errors: Errors = "raise",
+    target_options: Mapping[str, Any] | None = None,
     **options: Unpack[FileOptions],
 ) -> list[Converted]:
     """Convert sessions to zarr or netCDF, in processes; the same call goes on where it stopped.
@@ -92,19 +95,19 @@ def convert(
     Parameters
     ----------
     sources : path-like or iterable of path-like
-        NWB files, session folders in the original layout, or exports; folders, which are searched
-        for the first two at any depth; or session tables (``.csv``), of which every row is
-        converted.
+        NWB files, session folders in the original layout, or exports, or their addresses; folders,
+        which are searched for the first two at any depth; or session tables (``.csv``), of which
+        every row is converted.
     folder : path-like
         Where to: each session becomes ``sub-<mouse>_ses-<session>.<format>``. Made if it is not
-        there.
+        there. Or an address in an object store (``s3://bucket/exports``), for zarr.
     format : {"zarr", "zarr.zip", "nc"}, optional
         What to write.
     table : path-like, optional
         The session table, which has to have all of the sessions.
     default_table : path-like, optional
-        A session table that may have them; by default the ``mouse_df.csv`` in folders among
-        `sources`.
+        A session table that may have them; by default ``OSCAXR_TABLE``, or the ``mouse_df.csv``
+        in folders among `sources`.
     datadir : path-like, optional
         Where the files of session tables among `sources` are; by default the folder of the table.
     workers : int, optional
@@ -119,6 +122,8 @@ def convert(
         Whether to show a progress bar on a terminal; or a function of (sessions done, all).
     errors : {"raise", "collect"}, optional
         What to do about sessions that fail, once all others are done: raise, or warn.
+    target_options : mapping, optional
+        How the object store of `folder` is reached (``storage_options`` are for `sources`).
     **options
         How to open the sessions, as for :func:`open_session`: ``include``, ``segmentation``, ...
 
@@ -159,10 +164,15 @@ def convert(
     """
     check_errors(errors)
     asked = check_options(options)
-    root = check_folder(folder)
+    root = check_folder(folder, target_options)
     if format not in get_args(Format):
         allowed = ", ".join(map(repr, get_args(Format)))
         raise CriterionError(f"format={format!r}: it is one of {allowed}")
+    if isinstance(root, RemoteFile) and format != "zarr":
+        raise CriterionError(
+            f"{option('format', format)}: into an object store ({root}) only zarr is written, of "
+            "which each chunk is an object: an object cannot be written part by part"
+        )
     is_one = isinstance(sources, str | os.PathLike) or not isinstance(sources, Iterable)
     paths: list[Any] = [sources] if is_one else [*cast("Iterable[PathLike]", sources)]
     try:
@@ -170,45 +180,58 @@ def convert(
     except (TypeError, ValueError) as error:
         raise CriterionError(f"dtype={dtype!r}: {error}. Give e.g. 'float32'.") from error
     with progress_bar("converting sessions", show=progress) as report:
-        found = named_sources(
-            [local_path(path) for path in paths],
+        found = sources_of(
+            paths,
             table=table,
-            default_table=default_table,
+            default_table=default_table or os.environ.get(TABLE) or None,
             datadir=datadir,
             options=asked,
         )
         how = (precision, overwrite, verify, f"{option('overwrite', True)} replaces it.")
-        jobs = [Job(one, root / f"{one.name}.{format}", *how) for one in found]
+        jobs = [Job(one, _below(root, f"{one.name}.{format}"), *how) for one in found]
         results = run_jobs(jobs, root, workers, report)
     failures = {one.session: one.reason for one in results if one.status == "failed"}
     tell_failures(failures, results, errors)
     return results
 
 
-def check_folder(folder: PathLike) -> Path:
+def check_folder(folder: PathLike, options: Mapping[str, Any] | None = None) -> Place:
     """Return the folder for exports, and refuse one that is named like an export itself."""
-    path = local_path(folder)
-    if named_like(path, EXPORTS):
-        raise CriterionError(f"{path} is named like one export, but is the folder for them")
-    return path
+    place = place_of(folder, options)
+    if any(one.recognises(place) for one in EXPORTS):
+        raise CriterionError(f"{place} is named like one export, but is the folder for them")
+    return place
+
+
+def _below(folder: Place, name: str) -> Place:
+    return folder.joined(name) if isinstance(folder, RemoteFile) else folder / name
 
 
 def run_jobs(
-    jobs: Sequence[Job], folder: Path, workers: int | None, report: Report
+    jobs: Sequence[Job], folder: Place, workers: int | None, report: Report
 ) -> list[Converted]:
     """Convert sessions, in several processes where there is more than one."""
     scheduler = "synchronous" if workers == 1 or len(jobs) == 1 else "processes"
-    with explained(f"cannot write exports to {folder}"):
-        clean(folder)
-    try:
+    # In an object store, nothing is put together beside its place.
+    begun = nullcontext() if isinstance(folder, RemoteFile) else _cleaned(folder)
+    with begun:
         results = run_each(convert_one, jobs, scheduler=scheduler, workers=workers, report=report)
-    finally:
-        # Of workers that died or were interrupted while zarr's threads were still writing.
-        clean(folder)
     return [
         _failed(job, f"{one.reason}. {_TRY_AGAIN}") if isinstance(one, NoResult) else one
         for job, one in zip(jobs, results, strict=True)
     ]
+
+
+@contextmanager
+def _cleaned(folder: Path) -> Iterator[None]:
+    """Remove what unfinished exports have left, before the block and after it."""
+    with explained(f"cannot write exports to {folder}"):
+        clean(folder)
+    try:
+        yield
+    finally:
+        # Of workers that died or were interrupted while zarr's threads were still writing.
+        clean(folder)
 
 
 def _failed(job: Job, reason: str = "") -> Converted:
@@ -230,14 +253,13 @@ def convert_one(job: Job) -> Converted:
 
 
 def _converted(job: Job, result: Converted) -> Converted:
-    export = named_like(job.target, EXPORTS) or EXPORTS[0]
+    export = next(one for one in EXPORTS if one.recognises(job.target))
     with job.found.open() as ds:
-        there = os.path.lexists(job.target)
+        there = export.n_bytes(job.target) is not None
         found = export.difference(ds, job.target, job.dtype, deep=job.verify) if there else ""
         if found and not job.overwrite:
             raise TargetExistsError(f"{job.target} exists already, and {found}. {job.advice}")
         if found or not there:
             export.save(ds, job.target, job.dtype, overwrite=job.overwrite)
     status: Status = "written" if not there else "replaced" if found else "verified"
-    size = sum(path.stat().st_size for path in files_of(job.target) if path.is_file())
-    return replace(result, status=status, bytes=size)
+    return replace(result, status=status, bytes=export.n_bytes(job.target) or 0)

@@ -16,6 +16,7 @@ from oscaxr.model.facts import MISSING_INT
 from oscaxr.paths import local_path
 from oscaxr.renamed import refuse_keywords
 from oscaxr.sessions.owners import Found, FoundSession, sessions_at
+from oscaxr.sessions.settings import data_folder
 from oscaxr.sessions.table import session_table
 
 FOUND_COLUMNS: Final = (
@@ -39,13 +40,13 @@ _COUNTS: Final = dict.fromkeys(("n_files", "bytes", "published_bytes"), "int64")
 _COLUMN_OF: Final = {"start": "dandi_session_time", "n_tracked": "n_rois_tracked"}
 
 
-def find_sessions(datadir: str | Path, **unknown: Never) -> pd.DataFrame:
+def find_sessions(datadir: str | Path | None = None, **unknown: Never) -> pd.DataFrame:
     """Make a session table from the sessions below a folder.
 
     Parameters
     ----------
-    datadir : str or pathlib.Path
-        Folder; files are looked for at any depth.
+    datadir : str or pathlib.Path, optional
+        Folder; files are looked for at any depth. By default ``OSCAXR_DATADIR``.
 
     Returns
     -------
@@ -85,10 +86,11 @@ def find_sessions(datadir: str | Path, **unknown: Never) -> pd.DataFrame:
     0
     """
     refuse_keywords("find_sessions", unknown, ())
-    found = sessions_below(datadir)
+    folder = data_folder(datadir)
+    found = sessions_below(folder)
     table = table_of(found)
     doubtful = [one.problem for one in found.sessions if one.problem]
-    say_problems(datadir, [*found.problems, *doubtful, *found.unreadable.values()])
+    say_problems(folder, [*found.problems, *doubtful, *found.unreadable.values()])
     return table
 
 

@@ -16,7 +16,8 @@ from oscaxr.errors import AmbiguousSessionError, CriterionError, few
 from oscaxr.options import DEFAULTS, PathLike, check_options
 from oscaxr.progress import progress_bar
 from oscaxr.sessions.asked import many_sources
-from oscaxr.sessions.open import SessionSource, Table
+from oscaxr.sessions.open import SessionSource
+from oscaxr.sessions.settings import Table
 from oscaxr.sessions.tasks import NoResult
 from oscaxr.sessions.tree import Errors, check_errors, facts_of, node_of, tell_failures, tree_of
 from oscaxr.sessions.workers import run_each

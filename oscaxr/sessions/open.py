@@ -6,22 +6,21 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-import pandas as pd
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from oscaxr.errors import CriterionError, OscaxrError, SessionNotFoundError
+from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionNotFoundError, warn
 from oscaxr.files.remote import Place, RemoteFile
 from oscaxr.formats.registry import INDEX, format_of, location, open_places
 from oscaxr.options import DEFAULTS, OpenOptions, PathLike, check_options
-from oscaxr.paths import local_path
 from oscaxr.sessions.owners import find_places
+from oscaxr.sessions.settings import NO_TABLE, KnownTable, Table, data_folder, known_table
 from oscaxr.sessions.table import session_row
-from oscaxr.sessions.table import session_table as read_table
 
-Table = PathLike | pd.DataFrame
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def open_session(
@@ -52,9 +51,10 @@ def open_session(
     datadir : path-like, optional
         Folder below which the session's files are looked for, at any depth: NWB files first, then
         its folder in the original layout, then its export. Or an index of sessions on this
-        computer.
+        computer. By default ``OSCAXR_DATADIR``.
     table : path-like or pandas.DataFrame, optional
-        The session table. Needed for `mouse` and `session`, unless the numbers that
+        The session table. By default ``OSCAXR_TABLE``, or the ``mouse_df.csv`` in the data folder
+        (see :func:`oscaxr.show_config`). Needed for `mouse` and `session`, unless the numbers that
         :func:`oscaxr.find_sessions` gives are meant; otherwise optional: without it the facts of
         the session are those that its file knows.
     **options
@@ -108,6 +108,8 @@ def open_session(
     -----
     DroppedFramesWarning
         If more than 0.0003 of the running frames are missing.
+    OscaxrWarning
+        If a session table that was found, not given, lacks the session.
 
     Examples
     --------
@@ -125,18 +127,18 @@ def open_session(
         raise CriterionError("say which session: a session id, a path, or mouse= and session=")
     if session_id is not None and numbered:
         raise CriterionError("give a session id or path, or mouse= and session=, not both")
-    if run_type is not None and table is None:
+    known = known_table(table, datadir)
+    if run_type is not None and known.rows is None:
         raise CriterionError(f"run_type={run_type!r} is told by the session table: give table= too")
-    known = None if table is None else typed_table(table)
     if session_id is not None:
         return id_or_path(session_id, datadir, known, checked, run_type).open()
     folder = data_folder(datadir)
-    if known is None:
+    if known.rows is None:
         raise CriterionError(
             "mouse= and session= are numbers of the session table: give table= (the path of "
             "mouse_df.csv, or oscaxr.find_sessions(datadir) to number the sessions found)"
         )
-    row = plain(session_row(known, mouse=mouse, session=session, run_type=run_type))
+    row = plain(session_row(known.rows, mouse=mouse, session=session, run_type=run_type))
     return SessionSource((), row["session_id"], folder, facts=row, options=checked).open()
 
 
@@ -168,9 +170,11 @@ class SessionReader(BackendEntrypoint):
         checked = check_options({"drop_variables": drop_variables, **options})
         storage = checked.get("storage_options")
         places = [location(path_of(path), storage) for path in (filename_or_obj, *files)]
-        if table is not None:
-            facts = source_at(places[0], checked, table=typed_table(table)).known_facts()
-        return open_places(places, checked, facts)
+        if facts is None:
+            source = source_at(places[0], checked, table=known_table(table))
+            facts = source.known_facts()
+            source.say_if_not_listed(facts)
+        return open_places(places, checked, facts or None)
 
 
 @dataclass(frozen=True)
@@ -181,8 +185,8 @@ class SessionSource:
     """Where it lies; empty where that is looked for when it is opened."""
     session_id: int | None = None
     datadir: Path = Path()
-    table: pd.DataFrame | None = None
-    """The session table, in which it has to be."""
+    table: KnownTable = NO_TABLE
+    """The session table, in which it has to be if that was given."""
     facts: Mapping[str, Any] | None = None
     """Its row of the session table, where that is known already."""
     options: OpenOptions | Mapping[str, Any] = field(default_factory=dict)
@@ -203,6 +207,7 @@ class SessionSource:
         facts = self.known_facts()
         places = self.places
         if not places and INDEX.recognises(self.datadir):
+            self.say_if_not_listed(facts)
             return source_at(self.datadir, self.options, self.session_id, facts=facts).open()
         if not places:
             assert self.session_id is not None
@@ -213,7 +218,8 @@ class SessionSource:
                 mouse_id=int(known["mouse_id"]) if "mouse_id" in known else None,
                 start=str(known.get("dandi_session_time", "")),
             )
-        chosen: dict[str, Any] = {"files": places[1:], "facts": facts, **self.options}
+        self.say_if_not_listed(facts)
+        chosen: dict[str, Any] = {"files": places[1:], "facts": facts or {}, **self.options}
         # Sessions have their indexes already; to look for others takes longer than to make these.
         chosen["create_default_indexes"] = False
         return xr.open_dataset(places[0], engine=SessionReader, **chosen)
@@ -231,8 +237,8 @@ class SessionSource:
         return number or (str(place) if isinstance(place, RemoteFile) else place.resolve())
 
     def known_facts(self) -> Mapping[str, Any] | None:
-        """Return its row of the session table, by its own id; an error if the table lacks it."""
-        if self.table is None:
+        """Return its row of the session table, by its own id; one that was given has to have it."""
+        if self.table.rows is None:
             return self.facts
         number, told = self.session_id, ""
         if number is None:
@@ -241,15 +247,26 @@ class SessionSource:
             # A file here has to state it; one on a server is not asked where its address tells.
             is_remote = isinstance(place, RemoteFile)
             number = _id_at(place) if is_remote else format_of(place).identity(place).session_id
+        try:
             if number is None:
                 raise SessionNotFoundError(
-                    f"{place} states no session id, so its row of the session table cannot be "
-                    "told. Open it without table=, or by session id with datadir=."
+                    "it states no session id, so its row of the session table cannot be told. Open "
+                    "it without table=, or by session id with datadir=."
                 )
-        try:
-            return plain(session_row(self.table, session_id=number, run_type=self.run_type))
+            return plain(session_row(self.table.rows, session_id=number, run_type=self.run_type))
         except SessionNotFoundError as error:
-            raise SessionNotFoundError(f"{told}{error}") from error
+            if not self.table.found or self.run_type is not None:
+                raise SessionNotFoundError(f"{told}{error}") from error
+        return None
+
+    def say_if_not_listed(self, facts: Mapping[str, Any] | None) -> None:
+        """Warn where a session table that was found, not given, lacks the session."""
+        if facts is None and self.table.found:
+            warn(
+                f"the session table {self.table.found} does not have {self}: the facts of this "
+                "session are those that its files know.",
+                OscaxrWarning,
+            )
 
 
 def _id_at(place: Place) -> int | None:
@@ -274,15 +291,10 @@ def plain(row: "Mapping[Any, Any] | pd.Series[Any]") -> dict[str, Any]:
     return {str(name): value for name, value in dict(row).items()}
 
 
-def typed_table(table: Table) -> pd.DataFrame:
-    """Return a session table, typed and checked, from a path or a frame."""
-    return read_table(table if isinstance(table, pd.DataFrame) else local_path(table))
-
-
 def id_or_path(
     asked: Any,
     datadir: PathLike | None,
-    table: pd.DataFrame | None,
+    table: KnownTable,
     options: Mapping[str, Any],
     run_type: str | None = None,
 ) -> SessionSource:
@@ -326,13 +338,6 @@ def _source_in(
     return SessionSource(
         (place,), session_id, options=chosen, name=group.replace("/", "_"), **known
     )
-
-
-def data_folder(datadir: PathLike | None) -> Path:
-    """Return the folder to look in."""
-    if datadir is None:
-        raise CriterionError("say where to look: give datadir=, the folder of the files")
-    return local_path(datadir)
 
 
 def _as_id(value: Any) -> int:

@@ -94,7 +94,10 @@ def typed_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
     ]
     if problems:
         raise TableError(f"{name} has wrong values; correct them:\n  " + "\n  ".join(problems))
-    return SessionTable(columns, index=table.index)
+    found = SessionTable(columns, index=table.index)
+    units = {column: FACT_BY_NAME[column].units for column in columns if column in FACT_BY_NAME}
+    found.attrs["units"] = {column: unit for column, unit in units.items() if unit}
+    return found
 
 
 def _check_required(columns: "pd.Index[Any]", given: list[str], name: str) -> None:

@@ -17,7 +17,7 @@ from oscaxr.errors import (
 from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.progress import progress_bar
 from oscaxr.sessions.asked import many_sources
-from oscaxr.sessions.open import Table
+from oscaxr.sessions.settings import Table
 
 Errors = Literal["raise", "collect"]
 
@@ -41,9 +41,10 @@ def open_sessions(
         and exports, at any depth), or session ids and paths or URLs of files. Different files of
         one session are joined, where their names or addresses say that they are.
     datadir : path-like, optional
-        Folder below which the sessions' files are looked for.
+        Folder below which the sessions' files are looked for. By default ``OSCAXR_DATADIR``.
     table : path-like or pandas.DataFrame, optional
-        The session table, where `sessions` are ids, paths or a folder.
+        The session table, where `sessions` are ids, paths or a folder. By default
+        ``OSCAXR_TABLE``, or the ``mouse_df.csv`` in the data folder, or in the folder to scan.
     errors : {"raise", "collect"}, optional
         What to do about a session that cannot be opened: raise, or leave it out with a warning
         that gives the reason; the tree's attribute ``failures`` keeps it.

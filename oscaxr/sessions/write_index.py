@@ -11,7 +11,8 @@ from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.paths import local_path
 from oscaxr.progress import Report, progress_bar
 from oscaxr.sessions.asked import many_sources
-from oscaxr.sessions.open import SessionSource, Table
+from oscaxr.sessions.open import SessionSource
+from oscaxr.sessions.settings import Table
 from oscaxr.sessions.tree import node_of
 
 

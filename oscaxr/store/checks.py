@@ -237,10 +237,12 @@ class ChunkGuard:
         """Prove the chunks at the outer product of places of the grid, in order, each once."""
         # Their checksums too: zarrs does not compare that of a chunk of which it decodes a part.
         # File by file: of what is claimed to be there, the first that is not ends it.
-        by_file = [_by_file(axis, n) for axis, n in zip(axes, self._counts, strict=True)]
-        for part in product(*by_file):
-            key = "/".join([self.plan.path, "c", *(str(number) for number, _ in part)])
-            self._check_file(key, [places for _, places in part], checksums)
+        for part in product(*map(by_file, axes, self._counts)):
+            self._check_file(self.key_of(part), [places for _, places in part], checksums)
+
+    def key_of(self, part: Sequence[tuple[int, Any]]) -> str:
+        """Return the name of a file, by its number along each axis."""
+        return "/".join([self.plan.path, "c", *(str(number) for number, _ in part)])
 
     def _check_file(self, key: str, places: Sequence[Sequence[int]], checksums: bool) -> None:
         within = [[at % c for at in axis] for axis, c in zip(places, self._counts, strict=True)]
@@ -309,7 +311,7 @@ class ChunkGuard:
         return damaged(self.store, f"{what} of {self.plan.path} is damaged or cut short ({reason})")
 
 
-def _by_file(places: Iterable[int], n_in_file: int) -> list[tuple[int, list[int]]]:
+def by_file(places: Iterable[int], n_in_file: int) -> list[tuple[int, list[int]]]:
     """Return places along an axis by the number of the file that has them."""
     return [(number, [*some]) for number, some in groupby(places, lambda at: at // n_in_file)]
 

@@ -1,6 +1,7 @@
 """What an export is: whose, made from what, whole or not, and what would be written now or not."""
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -8,9 +9,9 @@ from typing import Any, Final
 
 import xarray as xr
 
-from oscaxr.atomic import newest
+from oscaxr.atomic import files_of, newest
 from oscaxr.errors import DamagedExportError, OscaxrError, listed
-from oscaxr.files.remote import Place
+from oscaxr.files.remote import Place, RemoteFile
 from oscaxr.formats.identity import Identity, known_sex, site_date, stamp_of
 from oscaxr.formats.published import session_start
 from oscaxr.model import names as n
@@ -28,12 +29,13 @@ from oscaxr.store.open import (
 )
 from oscaxr.store.provenance import Origin
 from oscaxr.store.writing import blocks
+from oscaxr.store.zarr_files import DIGEST
 
 _LISTED: Final = 10
 
 
 # -- what an export tells of itself ---------------------------------------------------------------
-def provenance_of(path: PathLike) -> dict[str, Any]:
+def provenance_of(path: PathLike | Place) -> dict[str, Any]:
     """Return what an export says about where it came from; reads none of its data."""
     place = existing(path)
     with opened_export(place) as file:
@@ -66,7 +68,7 @@ def session_identity(path: Place) -> Identity:
         )
 
 
-def check_complete(path: Path, *, deep: bool = False) -> None:
+def check_complete(path: Place, *, deep: bool = False) -> None:
     """Check that all data of an export are there and, on request, that they can be read."""
     problems: list[str] = []
     layouts = layouts_of(path)
@@ -104,7 +106,7 @@ def _read(variable: xr.Variable) -> None:
 
 
 # -- whether it is what would be written now ------------------------------------------------------
-def difference(ds: xr.Dataset, target: Path, dtype: str | None, *, deep: bool) -> str:
+def difference(ds: xr.Dataset, target: Place, dtype: str | None, *, deep: bool) -> str:
     """Say in what an export is not what would be written now; empty where it is the same."""
     try:
         recorded = provenance_of(target)
@@ -146,7 +148,7 @@ def _of_structure(ds: xr.Dataset, exported: xr.Dataset, dtype: str | None) -> st
 
 def _of_sources(
     ds: xr.Dataset,
-    target: Path,
+    target: Place,
     dtype: str | None,
     recorded: dict[str, Any],
     *,
@@ -170,10 +172,30 @@ def _of_sources(
     # What has no digest (folders, very large files) tells by its time.
     read_now = _by_name(recorded.get("exported_from") or recorded.get("sources"))
     undigested = {one["name"] for one in read_now if not one["sha256"]}
-    made = newest(target)
+    made = _written(target)
     local = [path for path in paths if isinstance(path, Path) and path.name in undigested]
     changed += [path.name for path in local if newest(path) > made]
     return f"its source has changed since: {', '.join(changed)}" if changed else ""
+
+
+def n_bytes(place: Place) -> int | None:
+    """Return the size of what is at a place; None where nothing is."""
+    if isinstance(place, RemoteFile):
+        from oscaxr.files.object_folder import ObjectFolder
+
+        return sum(ObjectFolder(place).sizes().values()) or None
+    if not os.path.lexists(place):
+        return None
+    return sum(path.stat().st_size for path in files_of(place) if path.is_file())
+
+
+def _written(target: Place) -> int:
+    """Return when an export was written, in nanoseconds."""
+    if isinstance(target, RemoteFile):
+        from oscaxr.files.object_folder import ObjectFolder
+
+        return ObjectFolder(target).modified_ns(DIGEST)
+    return newest(target)
 
 
 def _by_name(sources: Any) -> list[dict[str, Any]]:

@@ -21,12 +21,11 @@ from oscaxr.errors import (
     listed,
     warn,
 )
-from oscaxr.files.remote import Place, RemoteFile
+from oscaxr.files.remote import Place, RemoteFile, place_of
 from oscaxr.formats.identity import with_table
 from oscaxr.model import names as n
 from oscaxr.model.dataset import check_structure, in_order, validate
 from oscaxr.model.facts import FACT_BY_NAME
-from oscaxr.paths import local_path
 from oscaxr.renamed import refuse_keywords
 from oscaxr.store.checks import BLIND_BYTES, MAX_RATIO, damaged
 from oscaxr.store.foreign import refuse_foreign
@@ -59,6 +58,7 @@ def open_exported(
     chunks: Any = None,
     cache: bool | None = None,
     drop_variables: str | Iterable[str] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
     **unknown: Never,
 ) -> Any:
     """Open an export.
@@ -66,11 +66,14 @@ def open_exported(
     Parameters
     ----------
     path : path-like
-        What an export wrote: ``.zarr``, ``.zarr.zip`` or ``.nc``.
+        What an export wrote: ``.zarr``, ``.zarr.zip`` or ``.nc``; or the address of one on a server
+        (``https://``, ``s3://``, ...), of which only what is used is fetched (not ``.zarr.zip``).
     chunks, cache : optional
         As for :func:`xarray.open_dataset`: dask arrays of these chunks; ``{}`` takes the file's.
     drop_variables : str or iterable of str, optional
         Names to leave out.
+    storage_options : mapping, optional
+        How the server is reached, as for :func:`oscaxr.open_session`.
 
     Returns
     -------
@@ -84,8 +87,9 @@ def open_exported(
     ExportError
         If what is there is not a complete export, or one of a later version.
     """
-    refuse_keywords("open_exported", unknown, ("chunks", "cache", "drop_variables"))
-    place = existing(path)
+    known = ("chunks", "cache", "drop_variables", "storage_options")
+    refuse_keywords("open_exported", unknown, known)
+    place = existing(path, storage_options)
     layouts = layouts_of(place, plain=_PLAIN_LAYOUT)
     layout = layouts[""]
     dropped = (drop_variables,) if isinstance(drop_variables, str) else tuple(drop_variables or ())
@@ -97,6 +101,7 @@ def open_exported(
             cache=cache,
             drop_variables=dropped,
             group=group,
+            storage_options=storage_options,
         )
         for group in layouts
     }
@@ -129,7 +134,7 @@ class ExportedBackendEntrypoint(BackendEntrypoint):
     """Opens one group of an export as it was before."""
 
     description = "Open exports of oscaxr"
-    open_dataset_parameters = ("filename_or_obj", "drop_variables", "group")
+    open_dataset_parameters = ("filename_or_obj", "drop_variables", "group", "storage_options")
 
     def open_dataset(  # type: ignore[override] # xarray's base class names no options
         self,
@@ -137,9 +142,10 @@ class ExportedBackendEntrypoint(BackendEntrypoint):
         *,
         drop_variables: Collection[str] = (),
         group: str = "",
+        storage_options: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:
         """Open one group."""
-        return read_group(filename_or_obj, group, drop_variables)
+        return read_group(existing(filename_or_obj, storage_options), group, drop_variables)
 
 
 def open_session_export(
@@ -197,17 +203,20 @@ def read_group(
             if check is not None:
                 check(place, layout)
             ds = read_own(found, place, group, drop_variables, layout)
-        if isinstance(file, NetcdfFile) and file.remote:
+        if file.remote:
             ds.encoding["remote_sources"] = (file.remote,)
         ds.set_close(file.close)
     return ds
 
 
-def existing(path: PathLike | RemoteFile) -> Place:
+def existing(
+    path: PathLike | RemoteFile, storage_options: Mapping[str, Any] | None = None
+) -> Place:
     """Return where an export really is."""
-    if isinstance(path, RemoteFile):
-        return path
-    place = local_path(path).resolve()
+    where = place_of(path, storage_options)
+    if isinstance(where, RemoteFile):
+        return where
+    place = where.resolve()
     if not place.exists():
         raise SessionNotFoundError(f"cannot open {place}: there is no such file or folder")
     return place
@@ -233,7 +242,7 @@ def opened_export(path: Place, *, keep: bool = False) -> Iterator[ExportFile]:
 
 def _export_file(path: Place) -> ExportFile:
     if isinstance(path, RemoteFile):
-        return NetcdfFile(path)
+        return ZarrFile(path) if format_named(path) == "zarr" else NetcdfFile(path)
     if not path.is_file() and not path.is_dir():
         raise damaged(path, "cannot open it as an export: it is no file and no folder")
     refuse_foreign(path)

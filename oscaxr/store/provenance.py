@@ -14,7 +14,7 @@ from typing import Any, Final
 import xarray as xr
 
 from oscaxr.errors import OscaxrError, UnsafeTargetError, few
-from oscaxr.files.remote import RemoteSource
+from oscaxr.files.remote import Place, RemoteFile, RemoteSource
 from oscaxr.files.sources import Source, source_paths
 from oscaxr.model import synthetic
 from oscaxr.model.schema import DATASET_ATTRS
@@ -29,7 +29,7 @@ from oscaxr.store.layout import (
     provenance_from,
 )
 from oscaxr.store.open import existing, layout_from, opened_export
-from oscaxr.store.zarr_read import DIGEST, DOCUMENT
+from oscaxr.store.zarr_files import DIGEST, DOCUMENT
 
 DIGEST_BYTES: Final = 8 * 2**30
 """Source files up to this size are digested unless it is asked for or against."""
@@ -120,25 +120,43 @@ class Origin:
         found = {path.name: noted for path in files if (noted := _noted(path))}
         return found | ({Path(str(source)).name: known} if isinstance(known, Mapping) else {})
 
-    def check_target(self, target: Path) -> None:
+    def check_target(self, target: Place) -> None:
         """Refuse to replace what the data come from, and what is no export of ours."""
         live = {path for ds in self.groups.values() for path in source_paths(ds, live=True)}
-        if any(isinstance(source, Path) and source.samefile(target) for source in live):
+        if any(_is_same(source, target) for source in live):
             raise UnsafeTargetError(
                 f"{target} is what the data are still read from: saving them there would destroy "
                 "them. Save to another path, or .load() them first."
             )
-        local = {path for found in self.paths.values() for path in found if isinstance(path, Path)}
-        if inside := [path for path in local if target in path.parents]:
+        known = {path for found in self.paths.values() for path in found}
+        if inside := [path for path in known if _is_inside(path, target)]:
+            one = inside[0].url if isinstance(inside[0], RemoteSource) else inside[0]
             raise UnsafeTargetError(
-                f"{target} holds {inside[0]}, which the data come from: saving there would delete "
-                "it. Save to another path."
+                f"{target} holds {one}, which the data come from: saving there would delete it. "
+                "Save to another path."
             )
         if reason := _why_not_ours(target):
             raise UnsafeTargetError(
                 f"{target} is there, and {reason}: overwrite=True replaces only what oscaxr.save "
                 "wrote. Save to another path, or remove it yourself."
             )
+
+
+def _is_same(source: Source, target: Place) -> bool:
+    if isinstance(source, RemoteSource) or isinstance(target, RemoteFile):
+        return isinstance(source, RemoteSource) and _address(source.url) == _address(target)
+    return source.samefile(target)
+
+
+def _is_inside(source: Source, target: Place) -> bool:
+    if isinstance(source, RemoteSource) or isinstance(target, RemoteFile):
+        own = source.url if isinstance(source, RemoteSource) else ""
+        return own.startswith(f"{_address(target)}/") and not _is_same(source, target)
+    return target in source.parents
+
+
+def _address(place: object) -> str:
+    return str(place).rstrip("/")
 
 
 @lru_cache(maxsize=256)
@@ -166,12 +184,12 @@ def _unique(sources: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 # -- what is replaced -----------------------------------------------------------------------------
-def _why_not_ours(path: Path) -> str:
+def _why_not_ours(path: Place) -> str:
     """Say why a file or folder is not, or not only, what an export wrote; empty where it is."""
     try:
         with opened_export(path) as file:
             groups = {group: file.group(group) for group in file.groups()}
-            others = sorted(_others(path, groups))
+            others = sorted(_others(_files_below(path), groups))
             for group, found in groups.items():
                 if LAYOUT not in found.attrs:
                     return f"has a part that is no export: {group}" if group else "is no export"
@@ -184,15 +202,23 @@ def _why_not_ours(path: Path) -> str:
         return f"is no export that can be read ({error})"
 
 
-def _others(path: Path, groups: Mapping[str, StoredGroup]) -> Iterator[str]:
+def _files_below(path: Place) -> list[str]:
+    """Name what is in the folder of a store, but folders."""
+    if isinstance(path, RemoteFile):
+        from oscaxr.files.object_folder import ObjectFolder
+
+        return [*ObjectFolder(path).sizes()]
+    found = [one for one in path.rglob("*") if one.is_symlink() or not one.is_dir()]
+    return [one.relative_to(path).as_posix() for one in found]
+
+
+def _others(keys: Iterable[str], groups: Mapping[str, StoredGroup]) -> Iterator[str]:
     """Name the files in the folder of a store that are none of the store."""
     arrays = {
         f"{group}/{name}".lstrip("/") for group, found in groups.items() for name in found.variables
     }
-    for one in path.rglob("*"):
-        key = one.relative_to(path).as_posix()
+    for key in keys:
         part = _PART.fullmatch(key)
         has_document = part is not None and part["part"] == DOCUMENT and part["node"] in groups
-        is_known = has_document or (part is not None and part["node"] in arrays) or key == DIGEST
-        if not is_known and (one.is_symlink() or not one.is_dir()):
+        if not (has_document or (part is not None and part["node"] in arrays) or key == DIGEST):
             yield key

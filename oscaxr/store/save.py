@@ -1,10 +1,11 @@
 """Saving sessions, trees of sessions, sequences and statistics to zarr or netCDF."""
 
 import os
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,8 @@ from oscaxr.errors import (
     UnsafeTargetError,
     few,
 )
+from oscaxr.files.remote import Place, RemoteFile, place_of
 from oscaxr.model import names as n
-from oscaxr.paths import local_path
 from oscaxr.progress import Report, progress_bar
 from oscaxr.store.encoding import Chunks, group_attrs, prepare, with_dtypes
 from oscaxr.store.layout import (
@@ -35,7 +36,13 @@ from oscaxr.store.layout import (
     layout_of,
 )
 from oscaxr.store.provenance import Origin
+from oscaxr.store.upload import uploaded
 from oscaxr.store.writing import Part, uninterrupted, write, writer_of
+
+_ADVICE: Final = (
+    ". What was there before is as it was. Is the disk full, or a limit on the size of files "
+    "reached?"
+)
 
 Exportable = xr.Dataset | xr.DataArray | xr.DataTree
 
@@ -54,7 +61,8 @@ def save(
     timestamp: bool = False,
     digest: bool | None = None,
     progress: bool | Report | None = None,
-) -> Path:
+    storage_options: Mapping[str, Any] | None = None,
+) -> Path | str:
     """Save a session, a tree of sessions, sequences or statistics to zarr or netCDF.
 
     Parameters
@@ -64,7 +72,8 @@ def save(
         are computed on first use are computed, once.
     path : path-like
         Where to: ``.zarr`` for a folder, ``.zarr.zip`` for one file (both zarr format 3), ``.nc``
-        for netCDF-4. Folders on the way are made.
+        for netCDF-4. Folders on the way are made. Or an address in an object store that ends in
+        ``.zarr`` (``s3://bucket/s.zarr``).
     variables : str or iterable of str, optional
         Data variables to keep; coordinates all stay.
     roi : array_like, slice or int, optional
@@ -88,11 +97,13 @@ def save(
         background.
     progress : bool or callable, optional
         True for a progress bar on a terminal; or a function of (bytes done, bytes in all).
+    storage_options : mapping, optional
+        How an object store is reached, as for :func:`oscaxr.open_session`.
 
     Returns
     -------
-    Path
-        `path`.
+    Path or str
+        `path`; of an address, a str.
 
     Raises
     ------
@@ -124,6 +135,10 @@ def save(
     is left of the new one is removed by the next export in that folder. All of it is forced to the
     disk first, so that a power failure leaves the old target or the new one, too.
 
+    In an object store nothing can be renamed: the export is made in a temporary folder, then its
+    objects are put, and the digest that completes it is put last. Until then readers refuse it. One
+    that is replaced loses its digest first; what an interruption leaves can be replaced.
+
     Examples
     --------
     >>> import tempfile
@@ -134,7 +149,7 @@ def save(
     ...     list(plain.data_vars)
     ['dff', 'run_velocity']
     """
-    target = _place(path, overwrite)
+    target = _place(path, overwrite, storage_options)
     file_format, packed = _format_of(target)
     groups, kind, name = _groups(obj)
     if kind == "DataTree" and (roi is not None or segments is not None):
@@ -158,7 +173,7 @@ def save(
     }
     with (
         Origin(groups, digest) as origin,
-        atomic_target(target, overwrite=overwrite, check=origin.check_target) as temporary,
+        _made(target, overwrite=overwrite, check=origin.check_target) as temporary,
     ):
         # Where all is one file, chunks need not share one.
         sharded = file_format == "zarr" and not packed
@@ -170,22 +185,29 @@ def save(
         }
         make = writer_of(temporary, file_format, packed, compression)
         attrs = partial(_attrs, parts, origin, parameters, timestamp)
-        advice = (
-            ". What was there before is as it was. Is the disk full, or a limit on the size of "
-            "files reached?"
-        )
         with (
             progress_bar(target.name, show=progress, in_bytes=True) as report,
-            explained(f"could not write {target}", advice),
+            explained(f"could not write {target}", _ADVICE),
         ):
             uninterrupted(partial(write, make, parts, attrs, report))
-    return target
+    return target.url if isinstance(target, RemoteFile) else target
 
 
-def _place(path: PathLike, overwrite: bool) -> Path:
-    """Return where to write, on this computer and not through a link."""
+def _made(
+    target: Place, *, overwrite: bool, check: Callable[[Place], None]
+) -> AbstractContextManager[Path]:
+    """Give a temporary path, and make it the target if all goes well."""
+    if isinstance(target, RemoteFile):
+        return uploaded(target, overwrite=overwrite, check=check)
+    return atomic_target(target, overwrite=overwrite, check=check)
+
+
+def _place(path: PathLike, overwrite: bool, storage_options: Mapping[str, Any] | None) -> Place:
+    """Return where to write: an address, or a place on this computer and not through a link."""
     try:
-        target = local_path(path)
+        target = place_of(path, storage_options)
+        if isinstance(target, RemoteFile):
+            return target
         # Libraries that read exports take no other names.
         str(target.absolute()).encode()
     except (PlaceError, UnicodeEncodeError) as error:
@@ -198,7 +220,7 @@ def _place(path: PathLike, overwrite: bool) -> Path:
     return target
 
 
-def _format_of(path: Path) -> tuple[Format, bool]:
+def _format_of(path: Place) -> tuple[Format, bool]:
     """Return the format that a path stands for, and whether it is packed into one file."""
     found = format_named(path)
     if found is None:

@@ -37,6 +37,7 @@ from oscaxr.store.layout import (
     values_digest,
 )
 from oscaxr.store.netcdf import NetcdfWriter
+from oscaxr.store.zarr_files import DIGEST
 from oscaxr.store.zarr_folder import Use, zarr_folder
 
 BLOCK_BYTES: Final = 32 * 2**20
@@ -208,7 +209,7 @@ class ZarrWriter:
     def seal(self, digest: Mapping[str, Any]) -> None:
         """Write the digest, the last of all; then pack the store if it is to be one file."""
         text = json.dumps(digest, indent=1, ensure_ascii=False)
-        (self.folder / zarr_read.DIGEST).write_text(text, encoding="utf-8")
+        (self.folder / DIGEST).write_text(text, encoding="utf-8")
         if self._packed:
             pack(self.folder, self._path)
 
@@ -263,7 +264,7 @@ def pack(folder: Path, path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as packed:
         # What makes the store complete is the last, and it is always the same date: equal stores
         # make equal files.
-        for file in sorted(folder.rglob("*"), key=lambda one: (one.name == zarr_read.DIGEST, one)):
+        for file in sorted(folder.rglob("*"), key=lambda one: (one.name == DIGEST, one)):
             if file.is_file():
                 info = zipfile.ZipInfo(file.relative_to(folder).as_posix())
                 info.file_size = file.stat().st_size

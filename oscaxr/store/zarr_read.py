@@ -1,49 +1,39 @@
-"""Reading a zarr store (format 3), in a folder or packed into one zip file.
+"""Reading a zarr store (format 3), in a folder, packed into one zip file, or on a server.
 
 Chunks are decoded by zarrs where it is installed, in runs that are as long as they can be; plain
-zarr reads text and packed stores. What zarr does not see is proven first (see
-:mod:`oscaxr.store.checks`): zarr takes a chunk that is missing for one of fill values. Of a folder,
-nothing is kept open; a store that was closed reads again.
+zarr reads text, packed stores and those on servers. What zarr does not see is proven first (see
+:mod:`oscaxr.store.checks`): zarr takes a chunk that is missing for one of fill values.
 """
 
 import base64
+import math
 import os
-import stat
 import threading
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
-from io import FileIO
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from oscaxr.arrays.lazy import Array, AxisIndex, Once, Run, read_increasing, read_runs, runs_of
-from oscaxr.errors import DamagedExportError, OscaxrError
-from oscaxr.files.hdf5 import check_unchanged, stamp_of
+from oscaxr.errors import OscaxrError, SessionNotFoundError
+from oscaxr.files.remote import RemoteFile, RemoteSource
 from oscaxr.store.checks import (
-    MAX_DOCUMENT_BYTES,
     SUM_BYTES,
     ArrayPlan,
     ChunkGuard,
     Opened,
     Place,
     array_plan,
+    by_file,
     damaged,
-    read_json,
 )
 from oscaxr.store.layout import LAYOUT, StoredGroup, StoredVariable, check_identity
-
-DOCUMENT: Final = "zarr.json"
-"""File that describes a group or an array."""
-
-DIGEST: Final = "oscaxr.json"
-"""File of the digest of a store."""
+from oscaxr.store.zarr_files import DIGEST, DOCUMENT, StoreFiles
+from oscaxr.store.zarr_remote import END, RemoteStoreFiles
 
 SETTINGS: Final = threading.Lock()
 """Settings of zarr and filters of warnings belong to the process: one thread at a time."""
@@ -52,154 +42,38 @@ _PLAIN_PIPELINE: Final = "zarr.core.codec_pipeline.BatchedCodecPipeline"
 # The process that zarrs works for: its threads are not there in one that is forked from it.
 _zarrs_process: list[int] = []
 
-_UNREADABLE: Final = (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile)
-# The list of names of a zip file is described in its last bytes.
-_ZIP_TAIL: Final = 2**16 + 100
-
-
-class StoreFiles:
-    """The files of a store; picklable."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = str(path)
-        self.packed = path.is_file()
-        self._archive = Once(partial(_open_zip, self.path), in_each_process=True)
-        self.zarr_store = Once(partial(_zarr_store, self.path, self.packed), in_each_process=True)
-        marks = [] if self.packed else [path / DIGEST, path / DOCUMENT]
-        self._mark = str(next((mark for mark in marks if mark.exists()), path))
-        self._stamp = stamp_of(self._mark)
-        self._content = self._marked()
-
-    @contextmanager
-    def opened(self, key: str) -> Iterator[Opened | None]:
-        """Open one of the files, if it is there and a file of the store."""
-        try:
-            found = self._open(key)
-            with found.file if found else nullcontext():
-                yield found
-        except OscaxrError:
-            raise
-        except _UNREADABLE as error:
-            raise damaged(self.path, f"{key} was changed, or is damaged ({error})") from error
-
-    def _open(self, key: str) -> Opened | None:
-        if self.packed:
-            archive, members = self._archive()
-            info = members.get(key)
-            return None if info is None else Opened(archive.open(info), info.compress_size)
-        path = f"{self.path}/{key}"
-        try:
-            status = os.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        if not stat.S_ISREG(status.st_mode) or os.path.realpath(path) != path:
-            raise damaged(self.path, f"{key} cannot be read: it is no file of the store")
-        return Opened(FileIO(path), status.st_size)
-
-    def document(self, key: str) -> dict[str, Any] | None:
-        """Read a JSON document."""
-        with self.opened(key) as opened:
-            return None if opened is None else read_json(self.path, key, opened)
-
-    def keys(self) -> Iterator[str]:
-        """List the files of the store that describe its groups and arrays, below the root."""
-        if self.packed:
-            _, members = self._archive()
-            yield from (key for key in members if key.endswith(f"/{DOCUMENT}"))
-            return
-        for folder, _, names in os.walk(self.path):
-            if DOCUMENT in names and folder != self.path:
-                yield f"{os.path.relpath(folder, self.path)}/{DOCUMENT}".replace(os.sep, "/")
-
-    def check_unchanged(self) -> None:
-        """Refuse to read from another store that took the place of this one."""
-        found = check_unchanged(self.path, self._stamp, self._mark, DamagedExportError)
-        if self._stamp.place is None:
-            # In another process than the one that opened it, size and time alone say little.
-            if self._marked() != self._content:
-                raise damaged(self.path, "it was replaced by another since it was opened")
-            self._stamp = found
-
-    def _marked(self) -> int:
-        """Return a checksum of the digest of a folder."""
-        if self.packed:
-            return 0
-        try:
-            with self.opened(Path(self._mark).name) as opened:
-                if opened is None or opened.size > MAX_DOCUMENT_BYTES:
-                    return 0
-                return zlib.crc32(opened.read(0, opened.size))
-        except DamagedExportError:
-            # It is refused when it is read.
-            return 0
-
-    def close(self) -> None:
-        """Release the zip file."""
-        if self.packed and self._archive.done:
-            self._archive()[0].close()
-            self._archive = Once(self._archive.function, in_each_process=True)
-        if self.packed and self.zarr_store.done:
-            self.zarr_store().close()
-
-
-def _open_zip(path: str) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
-    """Open a zip file; return it with its members, checked."""
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 (of a string, not of a Path)
-            _check_directory(file)
-        archive = zipfile.ZipFile(path)
-        infos, size = archive.infolist(), os.stat(path).st_size  # noqa: PTH116
-        if any(info.header_offset + info.compress_size > size for info in infos):
-            raise ValueError("a part of it runs beyond its end")
-    except _UNREADABLE as error:
-        raise damaged(
-            path, f"cannot open it as an export: it is no whole zip file ({error})"
-        ) from error
-    if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in infos):
-        raise DamagedExportError(
-            f"cannot open {path} as an export: it was packed again, with compression. "
-            "Pack it without (zip -0), or export it again."
-        )
-    if strange := [info.filename for info in infos if not _is_part(info)]:
-        raise damaged(path, f"it has {strange[0]!r}, which is a link or no name within a store")
-    members = {info.filename: info for info in infos}
-    if len(members) < len(infos):
-        raise damaged(path, "it has several files of the same name")
-    return archive, members
-
-
-def _is_part(info: zipfile.ZipInfo) -> bool:
-    """Say whether a member is a plain file that lies within the store."""
-    name = info.filename.rstrip("/")
-    within = not {"", ".", ".."} & set(name.split("/")) and "\\" not in name
-    return within and not stat.S_ISLNK(info.external_attr >> 16)
-
-
-def _check_directory(file: Any) -> None:
-    """Refuse a list of names that is too long to be read."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _ZIP_TAIL))
-    tail = file.read()
-    for mark, at, length in ((b"PK\5\6", 12, 4), (b"PK\6\6", 40, 8)):
-        place = tail.rfind(mark)
-        listed = int.from_bytes(tail[place + at : place + at + length], "little")
-        if place >= 0 and MAX_DOCUMENT_BYTES < listed != 2**32 - 1:
-            raise ValueError(f"a list of names of {listed} bytes")
+SomeFiles = StoreFiles | RemoteStoreFiles
 
 
 # -- what a store says ----------------------------------------------------------------------------
 class ZarrFile:
     """A store that is read."""
 
-    def __init__(self, path: Path) -> None:
-        self.files = StoreFiles(path)
+    def __init__(self, path: Path | RemoteFile) -> None:
+        self.files: SomeFiles
+        if isinstance(path, RemoteFile):
+            self.files = RemoteStoreFiles(path)
+        else:
+            self.files = StoreFiles(path)
         self._nodes = self._read_nodes()
         self._digest = self.files.document(DIGEST)
         if self._digest is not None:
             check_identity(path, self._digest["identity"], self._digest["groups"], self.groups())
 
+    @property
+    def remote(self) -> RemoteSource | None:
+        """What identifies it on a server: its digest, which was written last."""
+        if self.files.remote is None:
+            return None
+        return RemoteSource(self.files.path, -1, str((self._digest or {}).get("identity", "")))
+
     def _read_nodes(self) -> dict[str, dict[str, Any]]:
         root = self.files.document(DOCUMENT)
+        if root is None and self.files.remote is not None:
+            raise SessionNotFoundError(
+                f"there is no export at {self.files.path}: no {DOCUMENT} is there. Check the "
+                "address."
+            )
         if root is None or root.get("zarr_format") != 3 or root.get("node_type") != "group":
             reason = f"its {DOCUMENT} does not describe a group" if root else f"no {DOCUMENT}"
             raise damaged(
@@ -271,7 +145,7 @@ class ZarrReader:
     """An array of a zarr store, as the source of a lazy array."""
 
     def __init__(
-        self, plan: ArrayPlan, files: StoreFiles, *, complete: bool, sums: str | None = None
+        self, plan: ArrayPlan, files: SomeFiles, *, complete: bool, sums: str | None = None
     ) -> None:
         self.plan = plan
         self.files = files
@@ -336,15 +210,42 @@ class _Guard(ChunkGuard):
     def __init__(
         self,
         plan: ArrayPlan,
-        files: StoreFiles,
+        files: SomeFiles,
         *,
         complete: bool,
         sums: Array | None,
         collect: bool = False,
     ) -> None:
         super().__init__(plan, files.path, files.opened, complete=complete)
+        self.files = files
         self.sums = sums
         self.collect = collect
+
+    def check(self, axes: Iterable[Iterable[int]], *, checksums: bool = True) -> None:
+        if isinstance(self.files, RemoteStoreFiles):
+            axes = every = [[*axis] for axis in axes]
+            self._fetch(self.files, every)
+        super().check(axes, checksums=checksums)
+
+    def _fetch(self, files: RemoteStoreFiles, axes: list[list[int]]) -> None:
+        """Fetch chunks, several at a time: one by one, each would be waited for."""
+        split = [by_file(axis, count) for axis, count in zip(axes, self._counts, strict=True)]
+        parts = {self.key_of(part): [places for _, places in part] for part in product(*split)}
+        if self.plan.per_shard is None:
+            files.fetch({key: [(0, END)] for key in parts})
+            return
+        # Where they lie in a shard stands at its end.
+        length = 16 * math.prod(self._counts) + SUM_BYTES
+        files.fetch({key: [(-length, END)] for key in parts})
+        spans = {}
+        for key, places in parts.items():
+            with files.opened(key) as opened:
+                if opened is not None:
+                    pairs = zip(places, self._counts, strict=True)
+                    within = np.ix_(*([at % count for at in axis] for axis, count in pairs))
+                    found = self._index(key, opened)[within].reshape(-1, 2).tolist()
+                    spans[key] = [(at, at + n) for at, n in found if at < opened.size]
+        files.fetch(spans)
 
     def check_chunk(
         self, place: Place, opened: Opened, start: int, length: int, checksums: bool
@@ -365,24 +266,13 @@ def _chunks_of(runs: list[Run], width: int) -> Iterator[int]:
     return chain.from_iterable(touched)
 
 
-def _zarr_store(path: str, packed: bool) -> Any:
-    """Open a store for zarr."""
-    import zarr
-    from zarr.storage import LocalStore, ZipStore
-
-    store = ZipStore(path, mode="r") if packed else LocalStore(path, read_only=True)
-    if packed:
-        zarr.open_group(store, mode="r", use_consolidated=False)  # a store does not open itself
-    return store
-
-
-def _open_array(plan: ArrayPlan, files: StoreFiles) -> Any:
+def _open_array(plan: ArrayPlan, files: SomeFiles) -> Any:
     """Open an array whose metadata are checked."""
     import zarr
     from zarr.storage import StorePath
 
     process = os.getpid()
-    fast = plan.dtype.kind in "biufc" and not files.packed and find_spec("zarrs") is not None
+    fast = plan.dtype.kind in "biufc" and not files.is_plain and find_spec("zarrs") is not None
     if fast and not _zarrs_process:
         _zarrs_process.append(process)
     fast = fast and _zarrs_process == [process]

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from oscaxr.model import names as n
+from oscaxr.model.signals import runs
 from oscaxr.summary.content import cleaned
 
 Array = np.ndarray[Any, Any]
@@ -75,9 +77,8 @@ def bars(start: Array, stop: Array, timeline: Timeline) -> Array:
     change = np.zeros(WIDTH + 1, int)
     np.add.at(change, left, 1)
     np.add.at(change, right, -1)
-    filled = np.concatenate([[False], np.cumsum(change) > 0, [False]])
-    edges: Array = np.flatnonzero(filled[1:] != filled[:-1])
-    return edges.reshape(-1, 2)
+    first, count = runs(np.cumsum(change) > 0)
+    return np.stack([first, first + count], axis=1)
 
 
 def ticks(timeline: Timeline) -> list[float]:
@@ -94,7 +95,7 @@ def svg(timeline: Timeline) -> str:
     for number, lane in enumerate(timeline.lanes):
         top = number * _LANE + 3
         parts.append(f'<text x="{_LEFT - 6}" y="{top + 10}" text-anchor="end">')
-        parts.append(f"{escape(cleaned(lane.name, 12))}</text>")
+        parts.append(f"{escape(cleaned(_word(lane.name), 12))}</text>")
         parts.append(_path("track", np.array([[0, WIDTH]]), top + 5, 2))
         for kind in KINDS:
             if (of := lane.of(kind)).any():
@@ -107,12 +108,17 @@ def svg(timeline: Timeline) -> str:
         parts.append(f'<text x="{x:.1f}" y="{height + 15}" text-anchor="middle">{minute:g}</text>')
     end = f'<text x="{_LEFT + WIDTH + 12}" y="{height + 15}">min</text>'
     box = f"0 0 {_LEFT + WIDTH + 40} {height + 20}"
-    names = ", ".join(f"{len(lane.start)} of {lane.name}" for lane in timeline.lanes)
+    names = ", ".join(f"{len(lane.start)} of {_word(lane.name)}" for lane in timeline.lanes)
     says = escape(cleaned(f"Where in the session the segments lie: {names}"))
     return (
         f'<svg role="img" aria-label="{says}" viewBox="{box}">{"".join(parts)}'
         f'<path class="axis" d="M{_LEFT} {height}h{WIDTH}"/>{end}</svg>{_key(timeline)}'
     )
+
+
+def _word(stimulus: str) -> str:
+    """Return a stimulus as pictures say it."""
+    return n.STIMULUS_WORDS.get(stimulus, stimulus)
 
 
 def _key(timeline: Timeline) -> str:

@@ -26,7 +26,7 @@ def test_without_counts_all_rows_are_dealt(drawn, seed):
     for train, test in divisions(labels, 3, np.random.default_rng(seed), train=0.75):
         assert sorted([*train, *test]) == [*range(len(labels))]
         assert len(train) == len(labels) * 3 // 4
-        shares = np.bincount(labels[train]) - 0.75 * np.bincount(labels)
+        shares = np.bincount(labels[train]) - len(train) / len(labels) * np.bincount(labels)
         assert (abs(shares) < 1).all()
 
 

@@ -33,7 +33,7 @@ def responses(array, **coords):
 def slow_index(first, second, operation="d-prime"):
     first = [x for x in first if not np.isnan(x)]
     second = [x for x in second if not np.isnan(x)]
-    if not first or not second:
+    if min(len(first), len(second)) < (2 if operation == "d-prime" else 1):
         return np.nan
     means = [sum(group) / len(group) for group in (first, second)]
     difference = means[1] - means[0]
@@ -85,12 +85,16 @@ def slow_percentile(first, second, permutations, seed, operation="d-prime"):
 )
 @settings(max_examples=examples(90))
 def test_equals_a_plain_loop(first, second, seed, operation):
-    options = {"permutations": 30, "seed": seed, "operation": operation}
+    options = {"permutations": 40, "seed": seed, "operation": operation}
+    if operation == "d-prime" and 1 in (first.shape[1], second.shape[1]):
+        with pytest.raises(CriterionError, match="d-prime"):
+            discrimination_index(responses(first), responses(second), **options)
+        return
     found = discrimination_index(responses(first), responses(second), **options)
     pairs = list(zip(first, second, strict=True))
     index = [slow_index(*rows, operation) for rows in pairs]
     np.testing.assert_allclose(found["index"], index, rtol=1e-7, atol=1e-9)
-    percentile = [slow_percentile(*rows, 30, seed, operation) for rows in pairs]
+    percentile = [slow_percentile(*rows, 40, seed, operation) for rows in pairs]
     np.testing.assert_allclose(found["percentile"], percentile, atol=1e-9)
     known = np.nan_to_num(found["percentile"], nan=50)
     np.testing.assert_array_equal(found["significant"], (known < 2.5) | (known > 97.5))
@@ -238,12 +242,28 @@ def test_constant_missing_and_infinite_responses():
         np.testing.assert_array_equal(found["percentile"][1:], [50, 50, np.nan, np.nan])
 
 
-def test_no_rois_and_no_sequences():
-    assert discrimination_index(responses(np.ones((0, 3))), responses(np.ones((0, 2))))[
-        "index"
-    ].shape == (0,)
-    found = discrimination_index(responses(np.ones((2, 3))), responses(np.ones((2, 0))))
-    assert found["index"].isnull().all()
+def test_no_rois():
+    found = discrimination_index(responses(np.ones((0, 3))), responses(np.ones((0, 2))))
+    assert found["index"].shape == (0,)
+
+
+def test_too_few_responses():
+    """The variance of one is no variance; an ROI that has one left has no index."""
+    random = np.random.default_rng(8)
+    many, one = responses(random.normal(size=(2, 9))), responses(random.normal(size=(2, 1)))
+    with pytest.raises(CriterionError, match=r"2 or more responses .* there are 1 second ones"):
+        discrimination_index(many, one)
+    with pytest.raises(CriterionError, match="there are 1 unexpected ones: take more segments"):
+        discrimination_index(one.assign_attrs(group="unexpected"), many, permutations=40)
+    difference = discrimination_index(many, one, operation="diff", permutations=40, seed=0)
+    np.testing.assert_allclose(difference["index"], one[:, 0] - many.mean("sequence"))
+    with pytest.raises(CriterionError, match=r"there are 0 first ones: take more segments$"):
+        discrimination_index(one[:, :0], many, operation="diff")
+    left = xr.concat([one, one + 1], "sequence").copy()
+    left[1, 0] = np.nan
+    found = discrimination_index(many, left, permutations=40, seed=0)
+    assert found["index"].isnull().values.tolist() == [False, True]
+    assert found["n_sequences"].values.tolist() == [[9, 9], [2, 1]]
 
 
 def test_coordinates_of_the_rois_stay_and_those_of_sequences_go():
@@ -251,9 +271,9 @@ def test_coordinates_of_the_rois_stay_and_those_of_sequences_go():
         np.eye(3), roi_id=("roi", [7, 8, 9]), session_id=5, segment=("sequence", [1, 2, 3])
     )
     unexpected = responses(np.eye(3)[:, :2], roi_id=("roi", [7, 8, 9]), session_id=5)
-    found = discrimination_index(expected, unexpected, permutations=10, seed=0)
+    found = discrimination_index(expected, unexpected, permutations=40, seed=0)
     assert set(found.coords) == {"roi", "roi_id", "session_id", "group"}
-    assert found.attrs == {"operation": "d-prime", "permutations": 10, "seed": 0}
+    assert found.attrs == {"operation": "d-prime", "permutations": 40, "seed": 0}
     assert found["n_sequences"].dims == ("group", "roi")
 
 
@@ -279,7 +299,8 @@ def test_wrong_arguments():
     for options, says in (
         ({"permutations": -1}, "permutations=-1"),
         ({"permutations": 2.5}, "permutations=2.5"),
-        ({"permutations": 5, "seed": -1}, "seed=-1"),
+        ({"permutations": 39}, "39 permutations cannot .* 40 or more"),
+        ({"permutations": 50, "seed": -1}, "seed=-1"),
         ({"operation": "dprime"}, "operation='dprime' is not known; it may be 'd-prime', 'diff'"),
     ):
         with pytest.raises(CriterionError, match=says):

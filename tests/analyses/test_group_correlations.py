@@ -189,6 +189,18 @@ def test_results_can_be_written(tmp_path):
             xr.testing.assert_identical(again.load(), found)
 
 
+@pytest.mark.parametrize("against", ["session", "change"])
+def test_an_index_that_is_not_known_leaves_no_number(against):
+    values = np.random.default_rng(4).normal(size=(2, 9))
+    values[1, 3] = np.nan
+    permute = "sessions" if against == "change" else "rois"
+    found = usi_correlations(
+        pool(sessions_of_one_mouse(*values)), against, permute=permute, permutations=100, seed=1
+    )
+    for name in set(found) - {"n_rois", "n_mice"}:
+        assert np.isnan(found[name]).all(), name
+
+
 def test_correlations_of_what_has_none():
     pooled = of_sessions([1.0, 1, 1], [1.0, 2, 3], [0.5, 2, 1])
     found = usi_correlations(pooled, "session", permutations=100, seed=1)

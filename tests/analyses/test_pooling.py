@@ -166,7 +166,7 @@ def test_pooled_results_can_be_written(tmp_path):
 
 def test_real_results_of_a_mouse():
     mouse = [ox.sample.session(spec) for spec in ox.sample.mouse_specs(scale=0.05, n_rois=4)]
-    usis = [ox.analyses.usi(ds, permutations=10, seed=0, tracked=True) for ds in mouse]
+    usis = [ox.analyses.usi(ds, permutations=40, seed=0, tracked=True) for ds in mouse]
     pooled = pool(usis)
     for one in usis:
         own = pooled.isel(roi=np.flatnonzero(pooled.session_id == int(one.session_id)))

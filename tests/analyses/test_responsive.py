@@ -90,7 +90,7 @@ def slow_null(ds, trace, frames, window, against, permutations, seed):
 def test_equals_a_plain_loop(ds, against, seed, tail, stimulus):
     window = {"gabors": (0.1, 0.6), "visflow": (0, 1)}[stimulus]
     found = responsive_rois(
-        ds, stimulus, against=against, window=window, permutations=20, seed=seed, tail=tail
+        ds, stimulus, against=against, window=window, permutations=40, seed=seed, tail=tail
     )
     segments = segments_of(ds, stimulus)
     windows = ds.osca.sequences("dff", segments, pre=0, post=window[1])
@@ -98,7 +98,7 @@ def test_equals_a_plain_loop(ds, against, seed, tail, stimulus):
     assert int(found["n_sequences"]) == len(frames)
     for number in (0, 3):
         trace = ds.dff.transpose("time", "roi").values[:, number]
-        response, null = slow_null(ds, trace, frames, window, against, 20, seed)
+        response, null = slow_null(ds, trace, frames, window, against, 40, seed)
         own = found.isel(roi=number)
         assert float(own["response"]) == pytest.approx(response, rel=1e-9, abs=1e-12)
         assert float(own["p"]) == pytest.approx(p_of(response, null, tail), abs=1e-9)

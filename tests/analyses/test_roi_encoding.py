@@ -132,6 +132,15 @@ def test_bad_input(session, options, error, says):
         explained_variance(session, **options)
 
 
+def test_says_which_stimuli_there_were(session, found):
+    assert found.attrs["stimuli"] == "gabors, visflow"
+    without = session.isel(segment=session.stimulus_type.values != "gabors")
+    assert explained_variance(without, "stimulus", piece=10).attrs["stimuli"] == "visflow"
+    gray = session.isel(segment=session.stimulus_type.values == "grayscreen")
+    with pytest.raises(MissingVariableError, match="no stimulus but gray screens"):
+        explained_variance(gray, piece=10)
+
+
 def test_missing_behaviour(session):
     with pytest.raises(MissingVariableError, match="no pupil_diameter: leave it out"):
         explained_variance(session.drop_vars("pupil_diameter"), piece=10)

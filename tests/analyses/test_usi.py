@@ -85,7 +85,7 @@ def test_of_tracked_rois(mouse):
 
 
 def test_blocks_do_not_matter(mouse, monkeypatch):
-    options = {"permutations": 20, "seed": 1}
+    options = {"permutations": 40, "seed": 1}
     whole = usi(mouse[0], **options)
     monkeypatch.setattr("oscaxr.select.sequences._BLOCK_BYTES", 5_000)
     xr.testing.assert_allclose(usi(mouse[0], **options), whole, rtol=1e-12)
@@ -105,6 +105,16 @@ def test_what_cannot_be_asked_for(mouse):
     untracked = ox.sample.session(n_rois=3, n_tracked=0, scale=0.05, field_shape=(64, 64))
     with pytest.raises(TrackingError, match="no tracked ROIs"):
         usi(untracked, tracked=True)
+
+
+def test_a_single_unexpected_sequence_has_no_d_prime(mouse):
+    ds = mouse[0]
+    unexpected = split(ds)["unexpected"].segment.values
+    fewer = ds.drop_sel(segment=unexpected[1:])
+    with pytest.raises(CriterionError, match=r"2 or more responses .* 1 unexpected ones"):
+        usi(fewer)
+    found = usi(fewer, operation="diff")
+    assert found["n_sequences"].sel(group="unexpected").values.tolist() == [1] * ds.sizes["roi"]
 
 
 def test_planted_responses_are_found():
@@ -127,7 +137,7 @@ def test_over_tracked_rois_and_sessions(mouse):
 
 
 def test_results_are_written_and_read(mouse, tmp_path):
-    found = usi(mouse[0], permutations=20)
+    found = usi(mouse[0], permutations=40)
     found.to_netcdf(tmp_path / "usi.nc")
     with xr.open_dataset(tmp_path / "usi.nc") as again:
         xr.testing.assert_identical(again.load(), found)

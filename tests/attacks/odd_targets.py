@@ -131,12 +131,11 @@ def _in_work(name: str) -> Callable[[Sandbox, str], Any]:
 TARGETS: dict[str, Callable[[Sandbox, str], Any]] = {
     "plain": lambda box, suffix: box.place(suffix),
     "relative": _named("o*"),
-    "s3": _named("s3://bucket/o*"),
+    "ftp": _named("ftp://bucket/o*"),
     "s3 as a Path": lambda box, suffix: Path(f"s3://bucket/o{suffix}"),
-    "memory": _named("memory://o*"),
     "unknown scheme": _named("unknown://x/o*"),
     "upper-case scheme": _named("HTTPS://example.org/o*"),
-    "file scheme": lambda box, suffix: f"file://{box.place(suffix)}",
+    "file address": lambda box, suffix: f"file://{box.place(suffix)}",
     "chained scheme": _named("simplecache::s3://bucket/o*"),
     "home": _named("~/o*"),
     "home as a Path": lambda box, suffix: Path("~") / f"o{suffix}",
@@ -182,7 +181,7 @@ TARGETS: dict[str, Callable[[Sandbox, str], Any]] = {
     "like a leftover": _leftover,
     "colon": _in_work("data:/o*"),
 }
-ADDRESSES = {name for name in TARGETS if name.endswith("scheme")} | {"s3", "s3 as a Path", "memory"}
+ADDRESSES = {name for name in TARGETS if name.endswith("scheme")} | {"ftp", "s3 as a Path"}
 
 
 # -- what writes: each returns what it has made ---------------------------------------------------

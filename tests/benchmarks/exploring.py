@@ -61,6 +61,8 @@ def measure(session: str, chromium: str) -> None:
 def choices(page: Any, address: str) -> None:
     """Measure what follows choices."""
     for tab in ("session", "responses", "field"):
+        # Of a page at rest: nothing is computed any more for what was looked at before.
+        page.wait_for_timeout(3000)
         start = time.perf_counter()
         page.goto(f"{address}?tab={tab}")
         page.wait_for_selector(FIGURE, timeout=60_000)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import select
 import shutil
 import signal
@@ -131,6 +132,31 @@ def test_an_interrupted_extraction_leaves_nothing(folder):
     assert process.returncode == 130
     assert "Traceback" not in without_ignored(said)
     assert [path.name for path in folder.glob("*i.csv*")] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("oscaxr inf", "info"),
+        ("oscaxr plot --highl", "--highlight"),
+        ("oscaxr plot --run-type p", "prod"),
+    ],
+)
+def test_shells_complete_commands_and_options(words, found, tmp_path):
+    env = {"_OSCAXR_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    done = run(cwd=tmp_path, **env, COMP_CWORD=str(len(words.split()) - 1))
+    assert found in done.stdout.split(), done.stderr
+
+
+def test_no_help_breaks_a_word_in_80_columns():
+    from oscaxr.cli.main import app
+
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__
+        text = invoke(name, "--help").stdout
+        assert max(map(len, text.splitlines())) <= 80, name
+        # Of a list of choices that is wider than its column, a word would be broken.
+        assert re.search(r"<\w[^>\n]*│", text) is None, name
 
 
 def test_help_reads_well_in_80_columns():

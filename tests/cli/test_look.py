@@ -126,7 +126,7 @@ def test_a_session_on_a_server(first, tmp_path):
         url = server.add(first.name, first, {})
         found = told_json("info", url)
         assert found["files"] == [{"path": url, "bytes": first.stat().st_size}]
-        assert f"\n  {url}  (" in told("info", url)
+        assert re.search(rf"\n  {re.escape(url)}\s+\(", told("info", url))
         told("extract", url, "gabor_frame=U", "-o", tmp_path / "there.csv")
         assert "404" in refused("info", url.replace("/blobs/", "/nothing/"))
     finally:
@@ -165,7 +165,23 @@ def test_info(first):
     for words in (str(first), "two-photon", " Hz, ", "3 of them tracked", "not known: mouse"):
         assert words in text
     assert re.search(r"^  gabors +\d+ +\d+ +1 +", text, re.MULTILINE)
-    assert "<xarray.Dataset>" in text
+    assert re.search(r"^  roi_mask +roi, height, width +bool ", text, re.MULTILINE)
+    assert len(text.splitlines()) < 45
+
+
+def test_info_fits_80_columns_and_breaks_no_word(first, tmp_path):
+    with ox.open_session(first) as ds:
+        long = ds.assign_attrs(notes="some words " * 30).drop_vars(
+            ["pupil_diameter", "run_velocity"]
+        )
+        ox.save(long, tmp_path / "long.zarr")
+    text = told("info", tmp_path / "long.zarr", COLUMNS="80", TERMINAL_WIDTH="80")
+    # A path cannot be broken; it stands alone.
+    lines = [line for line in text.splitlines() if not line.strip().startswith("/")]
+    assert max(map(len, lines)) <= 80
+    assert "some words some" in text
+    words = " ".join(text.split())
+    assert "pupil_diameter (pupil diameter), " in words or "run_velocity (running" in words
 
 
 def test_info_as_json_agrees_with_the_session(data, first):
@@ -301,6 +317,9 @@ def test_segments_say_what_each_criterion_left(first):
     assert [int(line.split()[0]) for line in lines[6:16]] == chosen.segment.values[:10].tolist()
     assert f"{chosen.sizes['segment'] - 10} more" in lines[16]
     assert max(map(len, lines)) <= 80
+    long = ("gabor_mean_orientation=0,45,90,135,180,225", "start_frame_twop=0:1234567.5")
+    for words in (long, ("stimulus=visflow", "gabor_kappa=4,16", "--limit", 0)):
+        assert max(map(len, told("segments", first, *words).splitlines())) <= 80
 
 
 def test_segments_as_json_are_those_selected(first):

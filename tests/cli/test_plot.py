@@ -3,18 +3,18 @@
 import pytest
 
 import oscaxr as ox
-from command_line import refused, told
+from command_line import refused, told, told_json
 from oscaxr.cli.plot import PICTURES
 
 PICTURE_WORDS = {
     "overview": (),
     "responses": ("gabor_frame=D,U", "--by", "gabor_frame", "--gabor-frames"),
     "expected-unexpected": ("stimulus=visflow", "--pre", "0.5", "--scale"),
-    "heatmap": ("gabor_frame=U", "--baseline", "0.5"),
+    "heatmap": ("gabor_frame=U", "--baseline", "0.5", "--sort-by", "gabor_frame=D"),
     "tracked": ("--scale",),
     "behavior": ("gabor_frame=U", "--post", "2"),
     "masks": (),
-    "contours": ("--highlight", "3", "--zoom", "--projection"),
+    "contours": ("--highlight", "3", "--highlight", "1", "--zoom", "--projection"),
     "projection": (),
     "stimulus": ("segment=0,1",),
 }
@@ -85,8 +85,31 @@ def test_the_title_says_what_is_shown(first, mouse, tmp_path):
     paths = sorted(mouse.glob("data/**/*.nwb"))
     told("plot", *paths[:2], "tracked", "--table", mouse / "data" / "mouse_df.csv",
          "-o", svg, "--overwrite")  # fmt: skip
-    assert "mouse 1, sessions 1, 2" in svg.read_text()
+    assert "mouse 1, sessions 1, 2" in svg.read_text().replace("&#160;", " ")
     assert "gabor_frame=U" in svg.read_text()
+
+
+def test_json_tells_what_was_drawn(first, tmp_path):
+    out = tmp_path / "u.png"
+    words = ("responses", "gabor_frame=U", "--post", "0.5", "-o", out, "--dpi", 40)
+    found = told_json("plot", first, *words)
+    assert (found["path"], found["bytes"]) == (str(out), out.stat().st_size)
+    assert (found["picture"], found["criteria"]) == ("responses", {"gabor_frame": "U"})
+    assert found["options"] == {"post": 0.5}
+    assert found["sessions"][0]["session_id"] == 900000001
+    assert found["synthetic"]
+    (panel,) = found["panels"]
+    assert panel["legend"] == ["mean", "band: SEM over ROIs"]
+    assert "session 900000001" in panel["title"]
+    (line,) = panel["lines"]
+    with ox.open_session(first) as ds:
+        u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=1, post=0.5)
+        expected = ox.stats(u, ("sequence", "roi"))["mean"].values
+    assert line["x"] == pytest.approx(u.rel_time.values)
+    assert line["y"] == pytest.approx(expected)
+    out = tmp_path / "c.png"
+    (panel,) = told_json("plot", first, "contours", "-o", out, "--dpi", 40)["panels"]
+    assert panel["contours"] == u.sizes["roi"]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +126,9 @@ def test_the_title_says_what_is_shown(first, mouse, tmp_path):
         (("responses", "--by", "gabor_frame"), "have no value of it", 1),
         (("responses", "--by", "odd"), "no such column", 1),
         (("expected-unexpected", "gabor_frame=U"), "not gabor_frame", 1),
-        (("contours", "--zoom"), "--zoom is about one ROI", 1),
+        (("contours", "--zoom"), "--zoom is about highlighted ROIs", 1),
+        (("contours", "--highlight", 3, "--highlight", 3), "named twice", 1),
+        (("heatmap", "gabor_frame=U", "--sort-by", "D"), "written NAME=VALUE", 1),
         (("stimulus",), "templates", 1),
         (("tracked",), "two or more", 1),
         (("piechart",), "KIND is one of: overview", 2),

@@ -13,6 +13,7 @@ import oscaxr as ox
 from oscaxr import accessor, errors
 from oscaxr.model.facts import FACTS
 from oscaxr.model.schema import SEQUENCES, SESSION
+from tests.attacks import kinds
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -43,6 +44,19 @@ def test_every_name_of_a_public_module_has_a_page(module):
     assert sorted(listed(f"oscaxr.{module}")) == sorted(getattr(ox, module).__all__)
 
 
+def test_the_sidebar_of_the_reference_is_grouped_as_the_page():
+    topics = re.findall(r"^([^\n.].*)\n-+$", INDEX, re.MULTILINE)
+    assert re.findall(r"^   :caption: (.*)$", INDEX, re.MULTILINE) == topics
+
+
+def test_the_cases_of_attacks_are_as_many_as_is_said():
+    page = (DOCS / "project" / "trust.md").read_text(encoding="utf-8")
+    said = re.findall(r"^\| `(\w+)` \| (\d+) \|", page, re.MULTILINE)
+    assert {name: int(cases) for name, cases in said} == {
+        name: module.CASES for name, module in kinds().items()
+    }
+
+
 def test_every_method_of_the_accessors_has_a_page():
     methods = [
         *(f"Dataset.osca.{name}" for name in members(accessor.DatasetAccessor)),
@@ -50,6 +64,15 @@ def test_every_method_of_the_accessors_has_a_page():
     ]
     assert sorted(listed("xarray")) == sorted(methods)
     assert {"Dataset.osca.sequences", "Dataset.osca.n_tracked"} <= set(methods)
+
+
+def test_the_sidebar_of_the_reference_is_grouped_as_the_page_is():
+    parts = re.split(r"^(.+)\n-{3,}$", INDEX, flags=re.MULTILINE)[1:]
+    tables = dict(zip(parts[::2], parts[1::2], strict=True))
+    captions = {title: re.findall(r":caption: (.+)", text) for title, text in tables.items()}
+    listing = [title for title, text in tables.items() if "autosummary::" in text]
+    assert len(listing) > 10
+    assert {title: captions[title] for title in listing} == {title: [title] for title in listing}
 
 
 def test_errors_are_documented_by_their_module():

@@ -7,7 +7,9 @@ import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import xarray as xr
 
 import oscaxr as ox
 from oscaxr import analyses, figures
@@ -20,21 +22,19 @@ ROWS = [
     for row in rows
 ]
 # Keywords that functions hand on to `split`, and to the choice of segments.
-HANDED_ON = {"name", "third", "common_orientations", "tracked", "gabor_frame", "unexpected"}
-# Examples, images and histograms of behaviour.
-LEFT_OUT = {
-    "analysis": {"1B", "1D", "4A", "4B"},
-    "dataset": {"1B", "2B", "2C", "2D", "5A", "5B", "5C", "5D", "6B", "8A", "8B"},
-}
+HANDED_ON = {"name", "third", "common_orientations", "tracked"}
+HANDED_ON |= {"gabor_frame", "unexpected", "main_flow_direction"}
 
 
 def calls(row):
     """Yield the calls of public functions in a row, by name."""
-    for key in {"session", "beside", "group"} & set(row):
+    for key in {"session", "beside", "group", "picture"} & set(row):
+        # Pictures have a room of their own, with some of the names.
+        others = {"abs", row["picture"].partition("(")[0]} if key == "picture" else {"abs"}
         for node in ast.walk(ast.parse(row[key])):
             if isinstance(node, ast.Call):
                 owner, _, name = ast.unparse(node.func).rpartition(".")
-                if owner == "ox" or (not owner and name != "abs"):
+                if owner == "ox" or (not owner and name not in others):
                     yield name, node
 
 
@@ -46,7 +46,8 @@ def test_what_is_called_is_there(row):
         given = [word.arg for word in call.keywords]
         signature.bind(*call.args, **dict.fromkeys(given))
         assert set(given) - set(signature.parameters) <= HANDED_ON
-    assert row.get("picture", "responses") in ox.plot.__all__
+    picture, _, _ = row.get("picture", "responses").partition("(")
+    assert picture in ox.plot.__all__
     assert {"session", "picture"} & set(row)
 
 
@@ -65,11 +66,12 @@ def recorded():
 def test_panels_are_those_that_oscaxr_figures_makes(paper, recorded):
     made = {panel.name: panel for panel in figures.panels(paper)}
     rows = {name: row for row in TABLE[paper] for name in row["panel"].split(", ")}
-    assert set(rows) == set(made) - LEFT_OUT[paper]
+    assert set(rows) == set(made)
     for name, row in rows.items():
         panel, named = made[name], {own for own, _ in calls(row)}
         assert named <= set(panel.functions), name
         assert set(panel.functions) - named <= {"pool", "group_means"}, name
+        assert row.get("mice", "") == ", ".join(map(str, panel.mice)), name
         if "sessions" in row:
             assert row["sessions"] == ", ".join(map(str, panel.sessions)), name
         told = re.search(r"comparisons=(\d+)", row.get("group", ""))
@@ -79,41 +81,65 @@ def test_panels_are_those_that_oscaxr_figures_makes(paper, recorded):
             assert f"permutations={panel.full:_}" in row["group"], name
 
 
+SPECS = ox.sample.mouse_specs(scale=0.5, n_rois=(5, 4, 6), n_tracked=3, field_shape=(64, 64))
+
+
 @pytest.fixture(scope="module")
 def mouse():
-    specs = ox.sample.mouse_specs(scale=0.5, n_rois=(5, 4, 6), n_tracked=3, field_shape=(64, 64))
-    return [ox.sample.session(spec) for spec in specs]
+    return [ox.sample.session(spec) for spec in SPECS]
+
+
+@pytest.fixture(scope="module")
+def matching_file(tmp_path_factory):
+    """What ROIs of the first session were matched with."""
+    first, *mates = SPECS
+    folder = tmp_path_factory.mktemp("original")
+    ox.sample.write_original(ox.sample.make_session(first), folder, mates=mates)
+    (path,) = folder.rglob("*nway_matched_rois.json")
+    return path
 
 
 def evaluated(code, **names):
     """Evaluate code of the table, with fewer of what takes long."""
     code = re.sub(r"shuffles=[\d_]+", "shuffles=2_000, splits=5", code)
     code = re.sub(r"permutations=[\d_]+", "permutations=5_000", code)
-    return eval(code, {**vars(analyses), "ox": ox, **names})
+    return eval(code, {**vars(analyses), "ox": ox, "np": np, "xr": xr, **names})
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::oscaxr.errors.DroppedSequencesWarning")
 @pytest.mark.parametrize("row", ROWS)
-def test_each_panel_is_made(mouse, row):
+def test_each_panel_is_made(mouse, matching_file, row):
     drawn = pytest.importorskip("matplotlib.figure")
     pytest.importorskip("sklearn")
     sessions = mouse[: len(row.get("sessions", "123"))]
     results = {
-        name: [evaluated(row[key], ds=ds) for ds in sessions]
-        for key, name in (("session", "pooled"), ("beside", "beside"))
+        kind: [evaluated(row[key], ds=ds) for ds in sessions]
+        for key, kind in (("session", "pooled"), ("beside", "beside"))
         if key in row
     }
     if "picture" not in row:  # results of sessions are all that there is
-        assert all(one.sizes for one in results["pooled"])
+        assert all(len(one) for own in results.values() for one in own)
         return
-    options = {key: evaluated(row[key]) for key in ("by", "dim") if key in row}
-    pooled = {name: analyses.pool(own, **options) for name, own in results.items()}
-    found = evaluated(row["group"], **pooled) if "group" in row else pooled.get("pooled", mouse[0])
-    if row["picture"] == "relative_responses":
-        found = {"unexpected": found}
+    name, _, given = row["picture"].partition("(")
+    takes_session = re.search(r"\bresults?\b", given)
+    found, names = mouse[0], {}
+    if takes_session:
+        names = {"results": results["pooled"], "result": results["pooled"][-1]}
+        names |= {"other": results.get("beside", [None])[-1], "path": matching_file}
+    elif "session" in row:
+        options = {key: evaluated(row[key]) for key in ("by", "dim") if key in row}
+        names = {key: analyses.pool(own, **options) for key, own in results.items()}
+        found = evaluated(row["group"], **names) if "group" in row else names["pooled"]
     figure = drawn.Figure()
-    takes_figure = row["picture"] in ("group_traces", "session_overview")
+    takes_figure = name in ("group_traces", "session_overview", "usi_pairs")
     takes_figure |= "time_course" in row.get("session", "")
-    draw = getattr(ox.plot, row["picture"])
-    assert draw(found, figure if takes_figure else figure.subplots())
+    where = figure if takes_figure else figure.subplots()
+
+    def draw(what, **options):
+        return getattr(ox.plot, name)(what, where, **options)
+
+    if given:
+        assert evaluated(row["picture"], **{**names, "found": found, name: draw})
+    else:
+        assert draw(found)

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
+from scripted_server import ScriptedServer
 
 pytest.importorskip("panel")
 
@@ -31,7 +32,7 @@ def page_of(what, tab, matches=None, **view):
 
 
 def problem(page):
-    return page.controls.problem.object if page.controls.problem.visible else ""
+    return page.problem.object if page.problem.visible else ""
 
 
 @pytest.fixture(scope="module")
@@ -65,22 +66,25 @@ def test_what_a_session_lacks_is_said(session, tab, lacking):
     if lacking == "pupil" and tab == "session":
         assert "no pupil diameter" in page.timeline._words["pupil_diameter"].text
     if lacking == "pupil" and tab == "responses":
-        assert "no pupil diameter" in page.responses.behaviour["pupil_diameter"]._words.text
+        assert (
+            "no pupil diameter"
+            in page.responses_tab.figures.behaviour["pupil_diameter"]._words.text
+        )
     if lacking == "masks" and tab == "field":
         assert "no ROI masks" in page.field_tab.field._words.text
     if lacking == "all ROIs but one" and tab == "responses":
-        assert "one ROI" in page.responses.mean.figure.title.text
+        assert "one ROI" in page.responses_tab.figures.mean.figure.title.text
 
 
 def test_an_empty_selection_is_said(session):
     nothing = {"stimulus": "gabors", "gabor_frame": ["U"], "unexpected": [0.0]}
     page = page_of(session, "responses", first=nothing, rois=(1,))
     assert problem(page) == ""
-    assert page.responses.mean._lines.data["group"] == ["second (n = 4)"]
-    assert page.responses.maps[0]._words.text == "no such segments"
+    assert page.responses_tab.figures.mean._lines.data["group"] == ["second (n = 4)"]
+    assert page.responses_tab.figures.maps[0]._words.text == "no such segments"
     page = page_of(session, "responses", compare="one", first=nothing, rois=(1,))
-    assert "no such segments" in page.responses.mean._words.text
-    assert "no such segments" in page.responses.trials._words.text
+    assert "no such segments" in page.responses_tab.figures.mean._words.text
+    assert "no such segments" in page.responses_tab.figures.trials._words.text
 
 
 @pytest.mark.parametrize(
@@ -90,8 +94,8 @@ def test_an_empty_selection_is_said(session):
 def test_one_selection_and_one_that_is_split(session, compare, by, groups):
     page = page_of(session, "responses", compare=compare, by=by, first={"gabor_frame": ["A"]})
     assert problem(page) == ""
-    assert len(page.responses.maps) == groups
-    assert len(page.responses.mean._lines.data["group"]) == groups
+    assert len(page.responses_tab.figures.maps) == groups
+    assert len(page.responses_tab.figures.mean._lines.data["group"]) == groups
 
 
 def test_days_need_several_sessions(session):
@@ -116,6 +120,50 @@ def test_every_number_colours_the_field(session, number):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::oscaxr.errors.DroppedFramesWarning")
+def test_a_published_matching_file_registers_the_other_days(shared):
+    name = "mouse_408021__session_759189643__nway_matched_rois.json"
+    shelf = shelf_of(shared / "sessions", matches=shared / "data" / "roi_tracking" / name)
+    opened = shelf.take("759189643")
+    view = View(session=opened.key, tab="field", others=True)
+    page = Page(shelf, opened, view, Background(lambda act: act(), at_once=True))
+    page.refresh()
+    assert problem(page) == ""
+    shown = page.field_tab.field._others.data["session"]
+    for key in ("758519303", "759660390"):
+        other = shelf.take(key)
+        assert shown.count(f"session {key}") == other.ds.sizes["roi"]
+        shelf.give_back(other)
+    shelf.close()
+
+
+@pytest.mark.slow
+def test_a_session_of_1700_rois():
+    ds = ox.sample.session(n_rois=1700, n_tracked=2, scale=0.02)
+    for tab in ("session", "responses", "field"):
+        page = page_of(ds, tab, rois=(1650,))
+        assert problem(page) == ""
+    assert len(page.field_tab.field._source.data["xs"]) == 1700
+    assert page.field_tab.field._source.selected.indices == [1650]
+
+
+@pytest.mark.slow
+def test_a_session_behind_an_address(explored_folder):
+    server = ScriptedServer(next(explored_folder.rglob("*900000001*.nwb")).read_bytes())
+    try:
+        page = page_of(f"{server.url}/session.nwb", "responses")
+        assert problem(page) == ""
+        with ox.open_session(900000001, datadir=explored_folder) as ds:
+            windows = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=1, post=1)
+            wanted = ox.stats(windows, ("sequence", "roi"))["mean"].values
+        shown = page.responses_tab.figures.mean._lines.data["ys"][1]
+        np.testing.assert_allclose(shown, wanted)
+        page.shelf.close()
+    finally:
+        server.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["original", "zarr", "nc"])
 def test_other_forms(form, session, original_folders, tmp_path):
     what = original_folders["soma"]
@@ -124,7 +172,7 @@ def test_other_forms(form, session, original_folders, tmp_path):
         ox.save(session, what)
     page = page_of(what, "responses")
     assert problem(page) == ""
-    assert len(page.responses.mean._lines.data["group"]) == 2
+    assert len(page.responses_tab.figures.mean._lines.data["group"]) == 2
     page.shelf.close()
 
 

@@ -1,6 +1,7 @@
 """Work beside the page: the newest request wins, and nothing is kept without bound."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -35,6 +36,31 @@ def test_the_newest_request_wins():
     assert other.wait(10)
     assert events == ["new"]
     assert not background.busy
+
+
+def test_work_that_asks_nobody_is_stopped():
+    """As an analysis of the library, which knows nothing of pages; the threads live on."""
+    background = Background(lambda act: act())
+    heard = []
+    for panel in ("one", "two", "three"):
+        begun, ended = threading.Event(), threading.Event()
+
+        def work(report, begun=begun, ended=ended):
+            begun.set()
+            try:
+                while True:
+                    time.sleep(0.002)
+            finally:
+                ended.set()
+
+        background.ask(panel, work, heard.append, heard.append, lambda *_: None)
+        assert begun.wait(10)
+        background.stop(panel)
+        assert ended.wait(10)
+    finished = threading.Event()
+    background.ask("panel", lambda report: 1, lambda _: finished.set(), heard.append, print)
+    assert finished.wait(10)
+    assert heard == []
 
 
 def test_an_error_is_handed_over():

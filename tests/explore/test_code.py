@@ -6,9 +6,8 @@ import pytest
 import xarray as xr
 
 from oscaxr.errors import OscaxrWarning
-from oscaxr.explore.code import PANELS, panel_code, panels_of
 from oscaxr.explore.opened import shelf_of
-from oscaxr.explore.panel_numbers import numbers_of
+from oscaxr.explore.panel_table import PANELS, numbers_of, panel_code, panels_of
 from oscaxr.explore.view import PRESETS, View
 
 FLOW = PRESETS["Flow: first of runs"]

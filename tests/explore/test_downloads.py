@@ -6,10 +6,9 @@ import xarray as xr
 
 pytest.importorskip("panel")
 
-from oscaxr.explore.code import panels_of
 from oscaxr.explore.downloads import figure_file, numbers_file
 from oscaxr.explore.opened import shelf_of
-from oscaxr.explore.panel_numbers import numbers_of
+from oscaxr.explore.panel_table import numbers_of, panels_of
 from oscaxr.explore.view import View
 
 

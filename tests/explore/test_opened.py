@@ -70,6 +70,15 @@ def test_a_path_a_dataset_and_a_tree(explored_folder, memory_session):
         shelf_of(explored_folder).take("/etc/passwd")
 
 
+@pytest.mark.parametrize("name", ["it's", 'a "b"', 'it\'s "b"', "back\\slash"])
+def test_the_code_opens_a_path_with_quotes_in_it(explored_folder, tmp_path, name):
+    path = tmp_path / f"{name}.nwb"
+    path.symlink_to(next(explored_folder.rglob("*900000001*.nwb")))
+    shelf = shelf_of(path)
+    with eval(shelf.sources["1"].code, {"ox": ox}) as ds:
+        assert int(ds.session_id) == 900000001
+
+
 def test_a_folder_without_sessions_is_said(tmp_path):
     with pytest.raises(SessionNotFoundError, match="no sessions below"):
         shelf_of(tmp_path)

@@ -150,6 +150,32 @@ def test_examples_are_the_rois_nearest_to_what_is_wanted():
     assert shown.values.tolist() == [0.52, -0.02, -0.45]
 
 
+@pytest.mark.parametrize("lacking", [of_session.INDICES, of_session.TRACES])
+def test_examples_are_of_the_sessions_that_have_indices_and_traces(lacking):
+    first, second = sessions_of_one_mouse([0.5, 0.1], [0.9, 0.4], dim="roi")
+    indices = [
+        one.assign(percentile=("roi", [99.0, 50.0]), significant=("roi", [True, False]))
+        for one in (first, second)
+    ]
+    shown = (("group", "roi", "rel_time"), np.ones((2, 2, 3)))
+    traces = [
+        one.drop_vars("index").assign(mean=shown, sem=shown).assign_coords(
+            group=["expected", "unexpected"], rel_time=[0.0, 0.1, 0.2],
+            rel_frame=("rel_time", [0, 1, 2]),
+        )
+        for one in (first, second)
+    ]  # fmt: skip
+    results = {of_session.INDICES: indices, of_session.TRACES: traces}
+    material = material_of(results, panels("analysis", "4A")[0].compared)
+    number = int(second["session_id"])
+    del material.computed.results[lacking.name][number]
+    material.computed.failures[lacking.name] = {number: "too few sequences"}
+    found = panels("analysis", "4A")[0].build(material)["examples"]
+    assert set(found["session_id"].values.tolist()) == {int(first["session_id"])}
+    assert material.left_out == [f"session {number}: too few sequences"]
+    assert material.used == {int(first["session_id"])}
+
+
 def test_running_is_averaged_over_mice():
     traces = []
     for mouse in (1, 2, 3):

@@ -49,19 +49,19 @@ def test_an_example_is_the_index_of_an_roi_and_its_shuffles(session):
     assert abs(null.std() / deviation - 1) < 5 / np.sqrt(permutations)
 
 
-def test_expected_frames_are_decoded_from_as_many_sequences_as_d(session):
-    options = {"splits": 2, "shuffles": 0, "seed": 1}
-    of_a = of_session.decoded_like_d(session, "A", **options)
-    of_d = analyses.decode(session, **options)
-    np.testing.assert_array_equal(of_a["n_sequences"], of_d["n_sequences"])
-    assert (of_a["n_sequences"] < analyses.decode(session, gabor_frame="A", counts="all",
-            unexpected=0, **options)["n_sequences"]).all()  # fmt: skip
-
-
-def test_a_session_without_unexpected_frames_is_no_measure(session):
+def test_expected_frames_are_decoded_from_as_many_sequences_as_u(session):
+    few = {"splits": 2, "shuffles": 0, "seed": 1}
+    found = {
+        frame: of_session.DECODED[frame]
+        .compute(session, {**of_session.DECODED[frame].options, **few})["n_sequences"]
+        .values
+        for frame in "ABCDU"
+    }
+    for frame in "ABCD":
+        np.testing.assert_array_equal(found[frame], found["U"])
     without = session.isel(segment=session["gabor_frame"].values != "U")
-    with pytest.raises(CriterionError, match="no U frames"):
-        of_session.decoded_like_d(without, "A", splits=2, shuffles=0, seed=1)
+    with pytest.raises(CriterionError, match="too few sequences"):
+        of_session.DECODED["A"].compute(without, {**of_session.DECODED["A"].options, **few})
 
 
 @pytest.mark.parametrize("kind", ["expected", "both"])
@@ -116,5 +116,6 @@ def test_the_field_is_that_of_tracked_rois(session):
 def test_shuffles_and_splits_are_said_where_they_matter():
     assert of_session.TRACES.parameters(7, 5, 1) == {}
     assert of_session.INDICES.parameters(7, 5, 1) == {"permutations": 7, "seed": 1}
-    decoded = {"gabor_frame": "A", "shuffles": 7, "splits": 5, "seed": 1}
+    decoded = {"gabor_frame": "A", "unexpected": 0, "counts": "unexpected"}
+    decoded |= {"shuffles": 7, "splits": 5, "seed": 1}
     assert of_session.DECODED["A"].parameters(7, 5, 1) == decoded

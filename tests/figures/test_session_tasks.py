@@ -10,6 +10,7 @@ from oscaxr.errors import CriterionError, OscaxrWarning, warn
 from oscaxr.figures.session_results import QUALITY, Recipe
 from oscaxr.figures.session_tasks import compute, survey
 from oscaxr.sessions.asked import many_sources
+from oscaxr.sessions.settings import KnownTable
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_a_session_twice_and_one_of_no_group_are_named(mice):
     there, missing = survey([source], progress=False)
     assert not there
     assert missing == {str(path): "nothing says its plane, session: give the session table"}
-    known = replace(source, table=mice.rows)
+    known = replace(source, table=KnownTable(mice.rows))
     there, missing = survey([known, replace(known, name="again")], progress=False)
     assert len(there) == 1
     assert "more than once" in "".join(missing.values())

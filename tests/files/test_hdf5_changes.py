@@ -1,5 +1,6 @@
 """A file that changes while it is open: an error that says how, never the numbers of another."""
 
+import errno
 import os
 import pickle
 import shutil
@@ -12,6 +13,7 @@ import xarray as xr
 
 import oscaxr as ox
 from oscaxr.errors import OscaxrError
+from oscaxr.files import chunks
 
 PLACES = ("contiguous", "gzip", "zarr", "zarr.zip", "nc", "original")
 
@@ -116,5 +118,23 @@ def test_systems_that_read_at_no_place(sample_paths, layout, monkeypatch):
     with ox.open_session(sample_paths[layout]) as ds:
         expected = ds.dff.values
     monkeypatch.delattr(os, "preadv")
+    monkeypatch.setattr(chunks, "_COPIED_AT_ONCE", 1000)
+    with ox.open_session(sample_paths[layout]) as ds:
+        np.testing.assert_array_equal(ds.dff.values, expected)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "gzip"])
+def test_systems_that_refuse_to_read_much_at_once(sample_paths, layout, monkeypatch):
+    with ox.open_session(sample_paths[layout]) as ds:
+        expected = ds.dff.values
+
+    def preadv(descriptor, buffers, offset):
+        if sum(map(len, buffers)) > 1000:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return really(descriptor, buffers, offset)
+
+    really = os.preadv
+    monkeypatch.setattr(os, "preadv", preadv)
+    monkeypatch.setattr(chunks, "_AT_ONCE", 1000)
     with ox.open_session(sample_paths[layout]) as ds:
         np.testing.assert_array_equal(ds.dff.values, expected)

@@ -312,8 +312,6 @@ def test_options_are_checked(url, sample_path):
         ox.open_session(url, storage_options={"blocksize": 3})
     with pytest.raises(CriterionError, match="on this machine"):
         ox.open_session(sample_path, storage_options={"retries": 3})
-    with pytest.raises(CriterionError, match="only NWB and netCDF files"):
-        ox.open_session("http://127.0.0.1:1/session.zarr")
 
 
 # -- copies, threads, many ----------------------------------------------------------------------
@@ -497,9 +495,3 @@ def test_export_cut_short_on_the_server(server, export, tmp_path, open_url):
     short.write_bytes(export[0].read_bytes()[:-5000])
     with pytest.raises(DamagedExportError, match=r"short\.nc"):
         open_url(server.add("exports/short.nc", short, {}))
-
-
-@pytest.mark.parametrize("name", ["s.zarr", "s.zarr.zip"])
-def test_exports_in_zarr_are_refused_by_name(server, name, open_url):
-    with pytest.raises(CriterionError, match=rf"{name} is an export in zarr.*download it"):
-        open_url(f"{server.url}/exports/{name}")

@@ -147,6 +147,8 @@ def test_blocks_dask_and_order_of_dims_change_nothing(n_bytes, monkeypatch):
 def test_lazy_masks_of_a_file(sample_path):
     with ox.open_session(sample_path) as ds:
         found = register_masks(ds.roi_mask, np.eye(3), shape=(80, 50))
+        assert [*found.height.values[[0, -1]], *found.width.values[[0, -1]]] == [0, 79, 0, 49]
+        assert found.height.attrs["axis"] == "Y"
         np.testing.assert_array_equal(found[:, :64, :], ds.roi_mask[:, :, :50])
         assert not found[:, 64:].any()
 

@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import xarray as xr
+from packaging.version import Version
 
 import oscaxr as ox
 
@@ -41,6 +42,7 @@ def test_variables_and_dims_have_one_order(sessions):
         assert {"time", "stim_time", "segment", "gabor_frame"} <= set(printed), printed
 
 
+@pytest.mark.skipif(Version(xr.__version__) < Version("2026.2"), reason="it prints by the alphabet")
 def test_sequences_print_the_frame_that_was_shown(sessions):
     for ds in sessions:
         segments = ds.osca.select(gabor_frame="U")

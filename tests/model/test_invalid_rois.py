@@ -60,10 +60,10 @@ def test_what_was_kept_when_it_was_extracted_stays(original_folders):
         assert found.sizes["roi"] == 12
         assert found["mean"].attrs["invalid_rois_kept"] == 5
         one, other = (kept.osca.integrate().isel(sequence=part) for part in (slice(5), slice(5, 9)))
-        index = analyses.discrimination_index(one, other, permutations=20)
+        index = analyses.discrimination_index(one, other, permutations=40)
         assert index.sizes["roi"] == 12
         # Computing may drop the attributes of one of the two.
-        index = analyses.discrimination_index(one, other.drop_attrs(), permutations=20)
+        index = analyses.discrimination_index(one, other.drop_attrs(), permutations=40)
         assert index.sizes["roi"] == 12
         fewer = ox.stats(kept, "sequence", invalid="drop")
         assert fewer.sizes["roi"] == 7
@@ -93,17 +93,17 @@ def test_responses_and_indices_leave_them_out(original_folders):
             assert found.sizes["roi"] == count
             one = ds.osca.responses(segments, names="dff", **options)
             np.testing.assert_allclose(one.dff, found.dff.mean("roi", skipna=True))
-            index = analyses.usi(ds, permutations=20, **options)
+            index = analyses.usi(ds, permutations=40, **options)
             assert index.sizes["roi"] == count
         kept = [
             taken(ds, invalid="keep").osca.integrate().isel(sequence=part)
             for part in (slice(5), slice(5, None))
         ]
         assert (
-            analyses.discrimination_index(*kept, permutations=20, invalid="drop").sizes["roi"] == 7
+            analyses.discrimination_index(*kept, permutations=40, invalid="drop").sizes["roi"] == 7
         )
         assert (
-            analyses.discrimination_index(*kept, permutations=20, invalid="keep").sizes["roi"] == 12
+            analyses.discrimination_index(*kept, permutations=40, invalid="keep").sizes["roi"] == 12
         )
         fewer = taken(ds).osca.integrate()
         with pytest.raises(SessionMismatchError, match="not of the same ROIs"):

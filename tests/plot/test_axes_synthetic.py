@@ -50,6 +50,8 @@ PICTURES = {
     "tracked indices": lambda ds, u, f: plot.tracked_usis(
         pooled_usis([ds], tracked=True), f.subplots()
     ),
+    "pairs of indices": lambda ds, u, f: plot.usi_pairs(two_sessions(ds), f.subplots()),
+    "signal to noise": lambda ds, u, f: plot.snr(ox.snr(ds), f.subplots()),
     "index statistics": lambda ds, u, f: plot.usi_statistics(
         ox.analyses.usi_statistics(pooled_usis([ds]), permutations=50, seed=1), f.subplots()
     ),

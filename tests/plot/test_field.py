@@ -124,7 +124,29 @@ def test_one_roi_has_no_others(ds, ax):
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["ROI 3"]
 
 
-@pytest.mark.parametrize("wrong", [99, "4", [4, 5], -1])
+def test_several_are_highlighted(ds, ax):
+    drawn = plot.roi_contours(ds, ax, highlight=[4, 2], projection=True, zoom=True)
+    assert [pieces(path) for path in drawn.highlighted.get_paths()] == [
+        unit_edges(ds.roi_mask.values[k]) for k in (4, 2)
+    ]
+    assert len({tuple(color) for color in drawn.highlighted.get_edgecolors()}) == 2
+    words = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert words == ["ROI 4", "ROI 2", "5 other ROIs"]
+    y, x = np.nonzero(ds.roi_mask.values[[4, 2]].any(axis=0))
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    assert left < x.min() <= x.max() < right
+    assert top < y.min() <= y.max() < bottom
+    # On the image, they and the others have a dark edge.
+    assert drawn.highlighted.get_path_effects()
+    assert drawn.contours.get_path_effects()
+    many = plot.roi_contours(ds, Figure().subplots(), highlight=range(6)).highlighted
+    assert len({tuple(color) for color in many.get_edgecolors()}) == 1
+    assert many.axes.get_legend().get_texts()[0].get_text() == "6 highlighted ROIs"
+    with pytest.raises(CriterionError, match="named twice"):
+        plot.roi_contours(ds, ax, highlight=[1, 1])
+
+
+@pytest.mark.parametrize("wrong", [99, "4", [4, 50], -1])
 def test_no_such_roi(ds, ax, wrong):
     with pytest.raises(CriterionError, match="there are 7: 0, 1"):
         plot.roi_contours(ds, ax, highlight=wrong)

@@ -28,8 +28,13 @@ def test_overview(ds):
         "pupil diameter\n(mm)",
         "mean dF/F",
     ]
-    assert axes[-1].get_xlabel() == "time in the session (min)"
     edges = np.linspace(ds.time.values[0], ds.time.values[-1], 51)
+    assert axes[-1].get_xlabel().startswith("time in the session (min); each point is the mean of ")
+    seconds = float(axes[-1].get_xlabel().split()[-2])
+    assert seconds == pytest.approx(edges[1] - edges[0], rel=0.05)
+    assert axes[0].get_title("left") == "mouse 1, session 1"
+    names = {text.get_text() for text in axes[0].texts}
+    assert "Gabors" in names <= {"Gabors", "visual flow, nasal", "visual flow, temporal"}
     inside = (ds.time.values >= edges[10]) & (ds.time.values < edges[11])
     np.testing.assert_allclose(
         drawn.lines["dff"].get_ydata()[10], ds.dff.values[inside].mean(), rtol=1e-6
@@ -41,7 +46,7 @@ def test_overview(ds):
 
 def test_stimulus_bars_cover_their_segments(ds):
     bar, *_ = plot.session_overview(ds, Figure().subplots(4)).stimuli
-    assert bar.get_label() == "gabors"
+    assert bar.get_label() == "Gabors"
     widths = [np.ptp(path.vertices[:, 0]) for path in bar.get_paths()]
     gabors = ds.stimulus_type.values == "gabors"
     spans = (ds.stop_time - ds.start_time).values[gabors].sum() / 60
@@ -101,7 +106,9 @@ def test_behaviour_of_several_kinds_of_segment(ds):
     drawn = plot.behavior_responses(ds, chosen, rows, gabor_frames=True)
     both = (drawn.running, drawn.pupil)
     assert [len(found.lines) for found in both] == [2, 2]
-    assert [text.get_text() for text in rows[0].get_legend().get_texts()] == ["D", "U"]
+    assert [text.get_text() for text in rows[0].get_legend().get_texts()] == [
+        "D", "U", "band: SEM over sequences",
+    ]  # fmt: skip
     assert rows[1].get_legend() is None
     visible = [found.gabor_frames.letters.get_visible() for found in both]
     assert visible == [True, False]

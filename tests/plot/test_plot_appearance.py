@@ -156,7 +156,7 @@ def test_pictures_look_as_they_did(name, ds, tmp_path):
     [
         ("responses", lambda ds: ds.assign(dff=ds.dff.isel(roi=slice(None, None, -1)) * -1)),
         ("roi_masks", lambda ds: ds.assign_coords(valid=("roi", np.arange(12) % 5 != 3))),
-        ("roi_contours", lambda ds: ds.assign(max_projection=ds.max_projection[::-1])),
+        ("roi_contours", lambda ds: ds.assign(max_projection=ds.max_projection[::-1].variable)),
         ("registered_masks", lambda ds: ds.isel(roi=slice(0, 6))),
         ("session_overview", lambda ds: ds.assign(pupil_diameter=ds.pupil_diameter[::-1].variable)),
         ("heatmap", lambda ds: ds.assign(dff=ds.dff * ds.roi)),

@@ -16,6 +16,10 @@ def ds():
     return ox.sample.session(n_rois=15, scale=0.05)
 
 
+def words_of(legend):
+    return [text.get_text() for text in legend.get_texts()]
+
+
 # -- responses ----------------------------------------------------------------------------------
 def test_lines_and_bands_are_the_statistics(u, ax):
     drawn = plot.responses(u, ax)
@@ -30,24 +34,27 @@ def test_lines_and_bands_are_the_statistics(u, ax):
     assert line.axes is ax
     assert ax.get_xlabel().endswith("(s)")
     assert ax.get_ylabel() == "dF/F"
-    assert ax.get_legend() is None
+    assert words_of(ax.get_legend()) == ["mean", "band: SEM over ROIs"]
+    assert ax.get_title("left") == "mouse 1, session 1"
 
 
 @pytest.mark.parametrize(
-    ("stat", "error", "bands"),
+    ("stat", "error", "said"),
     [
-        ("mean", "sem", 1),
-        ("mean", "std", 1),
-        ("mean", None, 0),
-        ("median", "mad", 1),
-        ("median", "quartiles", 1),
+        ("mean", "sem", ["band: SEM"]),
+        ("mean", "std", ["band: SD"]),
+        ("mean", None, []),
+        ("median", "mad", ["band: MAD"]),
+        ("median", "quartiles", ["band: quartiles"]),
     ],
 )
-def test_all_statistics_can_be_drawn(u, ax, stat, error, bands):
+def test_all_statistics_can_be_drawn_and_are_named(u, ax, stat, error, said):
     found = ox.stats(u, ("sequence", "roi"), stat=stat, error=error)
     drawn = plot.responses(found, ax)
     np.testing.assert_array_equal(drawn.lines[0].get_ydata(), found[stat])
-    assert len(drawn.bands) == bands
+    assert len(drawn.bands) == len(said)
+    legend = ax.get_legend()
+    assert (words_of(legend) if legend else []) == [stat] * len(said) + said
     assert ax.get_ylabel() == "dF/F"
 
 
@@ -78,6 +85,37 @@ def test_legend_covers_nothing(u, ax):
     box = ax.get_legend().get_window_extent()
     tops = [band.get_window_extent().y1 for band in drawn.bands]
     assert box.y0 >= max(tops)
+
+
+def test_legend_covers_neither_shading_nor_traces(ds, u, ax):
+    drawn = plot.responses(u, ax, rois=True, gabor_frames=ds)
+    pixels = render(ax)
+    box = ax.get_legend().get_window_extent()
+    shaded = drawn.gabor_frames.bands.get_window_extent()
+    letters = drawn.gabor_frames.letters.get_tightbbox()
+    assert box.y0 >= letters.y1 >= letters.y0 >= shaded.y1
+    # All traces end below the legend, also those that are higher than the axes were.
+    drawn.rois[0].set_segments([np.array([[-1, 0], [0.9, 1e6]])])
+    height = pixels.shape[0]
+    rows = slice(int(height - box.y1) + 2, int(height - box.y0) - 2)
+    columns = slice(int(box.x0) + 2, int(box.x1) - 2)
+    np.testing.assert_array_equal(render(ax)[rows, columns], pixels[rows, columns])
+
+
+def test_many_groups_are_refused(u, ax):
+    plot.responses({str(k): u for k in range(30)}, ax)
+    with pytest.raises(CriterionError, match=r"31 groups.*groupby_bins"):
+        plot.responses({str(k): u for k in range(31)}, ax)
+
+
+def test_the_title_says_which_sessions(ds, u, ax):
+    known = u.assign_coords(mouse=6, session=1)
+    plot.responses({"one": known, "two": known.assign_coords(session=3)}, ax)
+    assert ax.get_title("left") == "mouse 6, sessions 1, 3"
+    own = Figure().subplots()
+    own.set_title("mine", loc="left")
+    plot.responses(known, own)
+    assert own.get_title("left") == "mine"
 
 
 def test_nothing_to_draw(ds, u, ax):

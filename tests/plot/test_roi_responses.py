@@ -24,6 +24,9 @@ def mouse():
     return [ox.sample.session(spec) for spec in ox.sample.mouse_specs(n_rois=8, scale=0.05)]
 
 
+MEANS = ("sequence", "rel_time")
+
+
 def many(n_rois: int, n_sequences: int = 6) -> xr.DataArray:
     """Sequences whose ROI k responds with strength k."""
     rel_time = np.arange(-30, 30) / 30.0
@@ -50,7 +53,7 @@ def test_heatmap_sorts_rois(n_rois, ax):
     assert drawn.image.get_array().shape == (n_rois, 60)
     np.testing.assert_allclose(drawn.order, np.arange(n_rois)[::-1], atol=0 if n_rois < 100 else 60)
     low, high = drawn.image.get_clim()
-    assert low == -high
+    assert (low, high) == pytest.approx(np.percentile(drawn.image.get_array().data, (1, 99)))
     assert drawn.colorbar.ax.get_ylabel() == "dF/F"
     left, right, bottom, top = drawn.image.get_extent()
     assert (left, right) == pytest.approx((-1 - 1 / 60, 1 - 1 / 60))
@@ -66,6 +69,41 @@ def test_rois_without_values_come_last(ax):
     assert drawn.order.tolist() == [3, 2, 1, 0, 4]
     assert drawn.colorbar is None
     render(ax)
+
+
+def test_colours_lie_about_zero_where_it_means_something(ax):
+    data = many(8) - 0.3
+    plain = plot.heatmap(data, ax, limit=0.5)
+    assert plain.image.get_cmap().name == "viridis"
+    assert plain.image.get_clim()[1] == 0.5
+    for marked in ({"scaled": 1}, {"baseline": 0.5}):
+        drawn = plot.heatmap(data.assign_attrs(marked), Figure().subplots())
+        low, high = drawn.image.get_clim()
+        assert (drawn.image.get_cmap().name, low) == ("RdBu_r", -high)
+    drawn = plot.heatmap(data, Figure().subplots(), about_zero=True)
+    assert drawn.image.get_cmap().name == "RdBu_r"
+    drawn = plot.heatmap(data.assign_attrs(scaled=1), Figure().subplots(), about_zero=False)
+    assert drawn.image.get_cmap().name == "viridis"
+
+
+def test_rois_are_sorted_by_another_selection(ax):
+    data = many(6)
+    others = data.isel(roi=[3, 1, 0, 5, 4, 2]).assign_coords(roi=np.arange(6))
+    drawn = plot.heatmap(data, ax, sort_by=others)
+    assert drawn.order.tolist() == [3, 4, 0, 5, 1, 2]
+    np.testing.assert_allclose(drawn.image.get_array(), data.mean("sequence").sel(roi=drawn.order))
+    assert ax.get_ylabel() == "ROIs, sorted by other responses"
+    for same in (others.mean("sequence"), others.sel(rel_time=slice(0, 0.59)).mean(MEANS)):
+        again = plot.heatmap(
+            data, Figure().subplots(), sort_by=same.isel(roi=slice(None, None, -1))
+        )
+        np.testing.assert_array_equal(again.order, drawn.order)
+    with pytest.raises(CriterionError, match=r"lacks ROIs that are drawn: 4, 5"):
+        plot.heatmap(data, ax, sort_by=others.isel(roi=slice(4)))
+    with pytest.raises(CriterionError, match="not both"):
+        plot.heatmap(data, ax, sort_by=others, order=[1])
+    with pytest.raises(CriterionError, match="'tracking_id', the data over 'roi'"):
+        plot.heatmap(data, ax, sort_by=others.rename(roi="tracking_id"))
 
 
 def test_heatmap_of_what_it_cannot_draw(u, ds, ax):

@@ -1,9 +1,12 @@
 """What was on the screen: Gabor frames around responses, and stimulus images."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 import oscaxr as ox
+from drawn import render
 from oscaxr import plot
 from oscaxr.errors import CriterionError, MissingVariableError
 
@@ -80,6 +83,19 @@ def test_no_frames_beyond_the_block(ds, ax):
     assert bands_of(drawn)[0][0] == 0
 
 
+@pytest.mark.parametrize(("pre", "post"), [(3, 3), (4, 8), (20, 10)])
+def test_names_of_frames_thin_out_in_long_windows(ds, ax, pre, post):
+    u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=pre, post=post)
+    drawn = plot.responses(u, ax, gabor_frames=ds).gabor_frames
+    render(ax)
+    boxes = [tick.get_window_extent() for tick in drawn.letters.get_xticklabels()]
+    assert len(boxes) >= 3
+    assert all(one.x1 <= other.x0 for one, other in itertools.pairwise(boxes))
+    assert "U" in letters_of(drawn)
+    assert set(letters_of(drawn)) <= {"D", "U", "D / U"}
+    assert len(bands_of(drawn)) > len(boxes)
+
+
 def test_what_cannot_be_shaded(ds, u, ax):
     def sequences(**criteria):
         return ds.osca.sequences("dff", ds.osca.select(**criteria), pre=0.5, post=0.5)
@@ -116,18 +132,22 @@ def test_images_of_frames(ds):
     frames = int(flow.start_frame_stim) + np.array([0, 30])
     rows = Figure().subplots(1, 2)
     drawn = plot.stimulus_frames(ds, axes=rows, frames=frames)
-    assert rows[1].get_title() == f"flow, {flow.main_flow_direction.values}\nframe {frames[1]}"
+    word = {"right (temp)": "temporal", "left (nasal)": "nasal"}[
+        str(flow.main_flow_direction.values)
+    ]
+    assert rows[1].get_title() == f"visual flow, {word}\nframe {frames[1]}"
     assert (drawn.images[0].get_array() != drawn.images[1].get_array()).any()
 
 
 def test_one_image_of_each_kind(ds):
     rows = Figure().subplots(3, 3)
     drawn = plot.stimulus_frames(ds, axes=rows)
-    assert rows.flat[0].get_title().startswith("synthetic data\n")
-    kinds = {ax.get_title().removeprefix("synthetic data\n").split("\n")[0] for ax in rows.flat}
+    above = "mouse 1, session 1\nsynthetic data\n"
+    assert rows.flat[0].get_title().startswith(above)
+    kinds = {ax.get_title().removeprefix(above).split("\n")[0] for ax in rows.flat}
     # The sample's template is short: it has no U.
     wanted = {f"Gabors, {letter}" for letter in "ABCDG"} | {"gray screen"}
-    assert kinds - {""} == wanted | {"flow, left (nasal)", "flow, right (temp)"}
+    assert kinds - {""} == wanted | {"visual flow, nasal", "visual flow, temporal"}
     assert len(drawn.images) == 8
 
 

@@ -259,20 +259,37 @@ def test_templates_and_when_they_were_shown(tiny: SampleSession, tmp_path: Path)
                 np.testing.assert_array_equal(image, wanted)
 
 
+# As the published files are: index columns are int32, where the standard has unsigned ones.
+KNOWN_PROBLEMS = {
+    f"intervals/trials/{name}_index": "incorrect type - expected 'uint8', got 'int32'"
+    for name in (
+        *(f"gabor_{what}" for what in ("locations_x", "locations_y", "orientations", "sizes")),
+        *("square_locations_x", "square_locations_y"),
+    )
+}
+
+
 @pytest.mark.slow
 def test_files_are_valid_nwb(tiny: SampleSession, tmp_path: Path) -> None:
     from pynwb import validate
 
     path = write_nwb(tiny, tmp_path, parts="obj-raw", mask_kind="weights", template_frames=2)
-    # As the published files are: index columns are int32, where the standard has unsigned ones.
-    columns = [f"gabor_{what}" for what in ("locations_x", "locations_y", "orientations", "sizes")]
-    columns += ["square_locations_x", "square_locations_y"]
-    known = [
-        f"VectorIndex (intervals/trials/{name}_index): "
-        "incorrect type - expected 'uint8', got 'int32'"
-        for name in columns
-    ]
+    known = [f"VectorIndex ({place}): {words}" for place, words in KNOWN_PROBLEMS.items()]
     assert sorted(map(str, validate(path=str(path)))) == known
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plane", ["soma", "dend"])
+def test_nwbinspector_has_nothing_to_say(tmp_path: Path, plane: str) -> None:
+    """By its configuration for DANDI, down to suggestions; a sample has no experimenter."""
+    nwbinspector = pytest.importorskip("nwbinspector")
+    path = write_nwb(replace(TINY, plane=plane), tmp_path)
+    config = nwbinspector.load_config("dandi")
+    found = list(nwbinspector.inspect_nwbfile(nwbfile_path=str(path), config=config))
+    said = {one.check_function_name for one in found if one.importance.name != "PYNWB_VALIDATION"}
+    assert said == {"check_experimenter_exists"}
+    invalid = [one for one in found if one.importance.name == "PYNWB_VALIDATION"]
+    assert {one.location: one.message for one in invalid} == KNOWN_PROBLEMS
 
 
 def test_a_file_is_not_replaced_unasked(tiny: SampleSession, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_unknown_criteria_and_values_are_all_listed(ds):
         "gabor_frame = 'Q', 7", "'A', 'B', 'C', 'D', 'U', 'G', 0, 1, 2, 3, 4",
         "gabor_kappa = 8", "4, 16",
         "gabor_mean_orientation = 30", "0, 45, 90, 135, 180, 225",
-        "main_flow_direction = 'up'", "'right', 'temp', 'right (temp)', 'left', 'nasal'",
+        "main_flow_direction = 'up'", "'temp', 'temporal', 'right (temp)', 'left', 'nasal'",
         "square_size = (128,): a tuple is a range (min, max), and square_size has none",
         "start_frame_twop = (1, 2, 3): a tuple is a range (min, max), max exclusive",
         "unexpected = 'yes'", "0, 1",

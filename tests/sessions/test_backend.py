@@ -89,7 +89,8 @@ def test_decoding_options_change_nothing(sample_path: Path) -> None:
 
 def test_dataset_is_plain(open_both: Callable[..., xr.Dataset], layout_path: Path) -> None:
     ds = open_both(layout_path, include="all")
-    assert set(ds.xindexes) == {"roi", "time", "stim_time", "segment", "flow_segment"}
+    dims = {"roi", "time", "stim_time", "segment", "flow_segment", "height", "width"}
+    assert set(ds.xindexes) == dims
     for name, variable in ds.variables.items():
         assert variable.dtype.kind in "fiubU", name
         assert variable.attrs.get("long_name"), name

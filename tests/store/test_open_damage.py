@@ -31,7 +31,7 @@ from oscaxr.store.current import check_complete, provenance_of
 from oscaxr.store.open import open_exported, opened_export
 from oscaxr.store.save import save
 from oscaxr.store.writing import pack
-from oscaxr.store.zarr_read import DIGEST
+from oscaxr.store.zarr_files import DIGEST
 
 SUFFIXES = [".zarr", ".zarr.zip", ".nc"]
 CHUNKS = {"time": 64, "roi": 3, "segment": 50}
@@ -504,8 +504,8 @@ def test_a_folder_that_holds_the_source_is_refused(tmp_path, sample_path, few_se
 def test_places_that_are_none_of_this_computer(tmp_path, few_session, monkeypatch):
     ds = few_session[["pupil_diameter"]]
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ExportError, match="cannot save to s3://bucket"):
-        save(ds, "s3://bucket/o.zarr")
+    with pytest.raises(ExportError, match="cannot save to ftp://bucket"):
+        save(ds, "ftp://bucket/o.zarr")
     monkeypatch.setenv("HOME", str(tmp_path))
     save(ds, "~/t.nc")
     assert [one.name for one in tmp_path.iterdir()] == ["t.nc"]

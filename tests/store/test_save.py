@@ -31,9 +31,17 @@ FORMATS = [".zarr", ".nc"]
 ZARR_FIRST = [".zarr", pytest.param(".nc", marks=pytest.mark.slow)]
 
 
+def comparable(obj):
+    """Give text of varying length as objects: to xarray before 2026.2 it does not equal itself."""
+    if not isinstance(obj, xr.Dataset):
+        return obj
+    texts = [k for k, v in obj.variables.items() if isinstance(v.dtype, np.dtypes.StringDType)]
+    return obj.assign({name: obj[name].astype(object) for name in texts})
+
+
 def assert_strictly_identical(found, expected):
     """Identical, and of equal dtypes, attribute types, order and indexes."""
-    xr.testing.assert_identical(found, expected)
+    xr.testing.assert_identical(comparable(found), comparable(expected))
     assert type(found) is type(expected)
     if isinstance(expected, xr.DataTree):
         for ours, theirs in zip(found.subtree, expected.subtree, strict=True):
@@ -69,6 +77,8 @@ def saved(obj, folder, suffix, **options):
     """Save and reopen; nothing may warn on the way."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # numpy itself sets this aside, which older netCDF4 says when it is imported.
+        warnings.filterwarnings("ignore", "numpy.ndarray size changed")
         path = save(obj, folder / f"export{suffix}", overwrite=True, **options)
         return open_exported(path)
 
@@ -581,9 +591,10 @@ class TestRefusals:
 
     @pytest.mark.parametrize("suffix", FORMATS)
     def test_text_that_files_cannot_give_back(self, tmp_path, suffix):
-        bad = "\ud800" if suffix == ".zarr" else "a\0"
+        # Of surrogates, no objects: where pyarrow is installed, pandas and xarray refuse them.
+        bad, dtype = ("\ud800", "U1") if suffix == ".zarr" else ("a\0", object)
         for ds in (
-            xr.Dataset({"a": ("x", np.array([bad, "b"], object))}),
+            xr.Dataset({"a": ("x", np.array([bad, "b"], dtype))}),
             xr.Dataset({"a": ("x", [1.0], {"note": bad})}),
             xr.Dataset(attrs={"notes": ["a", bad]}),
         ):

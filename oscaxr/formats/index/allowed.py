@@ -7,13 +7,22 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from oscaxr.errors import CriterionError, option
-from oscaxr.files.remote import Place, RemoteFile, public_url, remote_file
+from oscaxr.files.remote import (
+    EXTRAS,
+    HTTP,
+    Place,
+    RemoteFile,
+    public_url,
+    remote_file,
+    scheme_of,
+)
 from oscaxr.paths import local_path
 
 LOCAL: Final = "file://"
 """How the address of a file on this machine begins; its path follows as it is."""
 
 _PORTS: Final = {"http": 80, "https": 443}
+_KINDS: Final = ", ".join(f"{scheme}://" for scheme in EXTRAS)
 
 Steps = tuple[str, ...]
 """An address from its root on: kind of address, host and port, and the names on the way."""
@@ -34,7 +43,7 @@ def allowed_steps(sources: Any, index: Place) -> tuple[Steps, ...]:
     return tuple(_given_steps(one) for one in given)
 
 
-def place_of(
+def followed_place(
     address: str, allowed: Iterable[Steps], storage_options: Mapping[str, Any] | None
 ) -> Place:
     """Return the place that an address in an index stands for; a ValueError if it may not be."""
@@ -81,14 +90,16 @@ def _steps_of(address: str) -> Steps:
         if not path.is_absolute() or "\0" in address or ".." in path.parts:
             raise ValueError(f"{shown} is no whole path of a file")
         return _local_steps(path)
-    parts = urlsplit(address)
-    if parts.scheme not in _PORTS or not parts.hostname or not address.isprintable():
-        kinds = ", ".join(f"{scheme}://" for scheme in _PORTS)
-        raise ValueError(f"{shown} is no address of a file: these begin with {LOCAL}, {kinds}")
+    scheme, parts = scheme_of(address), urlsplit(address)
+    if scheme not in EXTRAS or not parts.netloc or not address.isprintable():
+        raise ValueError(f"{shown} is no address of a file: these begin with {LOCAL}, {_KINDS}")
     if address != public_url(address):
         raise ValueError(f"{shown} has a user, a query or a fragment, which an index has not")
-    names = [unquote(name) for name in parts.path.strip("/").split("/")]
+    names = parts.path.strip("/").split("/")
+    host, port = parts.netloc, ""
+    if scheme in HTTP:
+        names = [unquote(name) for name in names]
+        host, port = parts.hostname or "", str(parts.port or _PORTS[scheme])
     if any(name in (".", "..") or set(name) & set("/\\") for name in names):
         raise ValueError(f"{shown} leads back, or has a name with a slash")
-    port = str(parts.port or _PORTS[parts.scheme])
-    return (parts.scheme, parts.hostname, port, *(name for name in names if name))
+    return (scheme, host, port, *(name for name in names if name))

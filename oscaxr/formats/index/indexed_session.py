@@ -15,7 +15,7 @@ from oscaxr.files.direct import DirectFile, StorageReader, read_together
 from oscaxr.files.hdf5 import Stamp
 from oscaxr.files.remote import Place, RemoteSource
 from oscaxr.formats.identity import Identity, check_ids, with_table
-from oscaxr.formats.index.allowed import allowed_steps, place_of
+from oscaxr.formats.index.allowed import allowed_steps, followed_place
 from oscaxr.formats.index.document import GROUP, ZARR_GROUP, FileState, Index, IndexedSession
 from oscaxr.formats.index.zarr_arrays import ATTRS, References, array_from, attrs_from, parsed
 from oscaxr.formats.published import named
@@ -76,7 +76,7 @@ def _allowed_files(
     files, problems = {}, []
     for address, state in session.files.items():
         try:
-            place = place_of(address, allowed, options.get("storage_options"))
+            place = followed_place(address, allowed, options.get("storage_options"))
         except (ValueError, OscaxrError) as error:
             problems.append(str(error))
             continue

@@ -94,7 +94,9 @@ class _References:
         self.ds = ds
         self.files: dict[str, FileState] = {}
         # Plain xarray takes for coordinates what is named here, beside the indexes.
-        named = " ".join(str(name) for name in ds.coords if name not in ds.xindexes)
+        named = " ".join(
+            name for name in _indexed(ds) if name in ds.coords.keys() - ds.xindexes.keys()
+        )
         self.references: References = {
             GROUP: document(ZARR_GROUP),
             ATTRS: document({**ds.attrs, "coordinates": named}),

@@ -18,6 +18,7 @@ from oscaxr.formats.nwb import header, recordings, stimulus_table
 from oscaxr.formats.published import name_of
 from oscaxr.model import names as n
 from oscaxr.model.dataset import session_dataset
+from oscaxr.model.derived import field_shape
 from oscaxr.model.synthetic import MARK
 from oscaxr.options import OpenOptions, dropped_names, parts_of
 
@@ -136,6 +137,7 @@ def _core(source: Source) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any
         **stimulus_table.read_patches(source, n_segments),
         **recordings.read_max_projection(source),
     }
+    parts |= recordings.read_pixel_spacing(source, field_shape(parts, source.dropped))
     return parts, coords, attrs
 
 

@@ -26,6 +26,7 @@ from oscaxr.formats.published import named, session_start
 
 DFF = "processing/ophys/DfOverF/RoiResponseSeries"
 PLANE = "processing/ophys/ImageSegmentation/PlaneSegmentation"
+PIXEL_SPACING = f"{PLANE}/imaging_plane/grid_spacing"
 MAX_PROJECTION = "processing/ophys/PlaneImages/max_projection"
 RUNNING = "processing/behavior/BehavioralTimeSeries/running_velocity"
 PUPIL = "processing/behavior/PupilTracking"

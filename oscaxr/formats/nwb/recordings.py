@@ -18,8 +18,17 @@ from oscaxr.arrays.lazy import (
 )
 from oscaxr.errors import FormatError
 from oscaxr.files.hdf5 import Hdf5File
-from oscaxr.files.hdf5_arrays import NUMBERS, DatasetReader, Source, open_source
-from oscaxr.formats.nwb.header import DFF, MAX_PROJECTION, MOVIE, PLANE, PUPIL, RUNNING, TEMPLATES
+from oscaxr.files.hdf5_arrays import NUMBERS, DatasetReader, Source, as_words, open_source
+from oscaxr.formats.nwb.header import (
+    DFF,
+    MAX_PROJECTION,
+    MOVIE,
+    PIXEL_SPACING,
+    PLANE,
+    PUPIL,
+    RUNNING,
+    TEMPLATES,
+)
 from oscaxr.formats.nwb.pixel_masks import find_pixel_masks
 from oscaxr.model import names as n
 from oscaxr.model import signals
@@ -37,6 +46,10 @@ _PUPIL_SERIES: Final = {
     n.PUPIL_DIAMETER: "pupil_diameter",
     n.PUPIL_CENTER_X: "pupil_position_x",
     n.PUPIL_CENTER_Y: "pupil_position_y",
+}
+_IN_UM: Final = {
+    **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1e6),
+    **dict.fromkeys(("um", "\u00b5m", "micrometer", "micrometers", "micron", "microns"), 1.0),
 }
 
 
@@ -190,6 +203,27 @@ def _check_times(own: Reader, times: Array, what: str) -> None:
 def read_max_projection(source: Source) -> Parts:
     """Return the maximum projection, lazy."""
     return _optional(source, MAX_PROJECTION, "maximum projection", n.MAX_PROJECTION, (None, None))
+
+
+def read_pixel_spacing(source: Source, field: tuple[int, int] | None) -> Parts:
+    """Return where the rows and columns of pixels are, where the file says how far apart."""
+    with source.part(n.HEIGHT_UM), source.part(n.WIDTH_UM):
+        found = source.get(PIXEL_SPACING)
+        if field is None or not isinstance(found, h5py.Dataset):
+            return {}
+        # NWB's order is x, y, and z where there are several planes.
+        spacing = np.ravel(source.read(found))
+        unit = as_words(np.ravel(found.attrs.get("unit", "meters")))[0]
+        is_number = spacing.dtype.kind in NUMBERS and spacing.size in (2, 3)
+        if unit not in _IN_UM or not is_number or not np.all(np.isfinite(spacing) & (spacing > 0)):
+            source.problems.append(
+                f"{PIXEL_SPACING} is not the distance of pixels along x and y, above 0 and in "
+                f"meters or micrometers, but {spacing.tolist()} {unit}"
+            )
+            return {}
+        steps = dict(zip((n.WIDTH_UM, n.HEIGHT_UM), spacing[:2] * _IN_UM[unit], strict=True))
+        sizes = {n.HEIGHT_UM: field[0], n.WIDTH_UM: field[1]}
+        return {name: np.arange(size) * steps[name] for name, size in sizes.items()}
 
 
 def read_templates(source: Source) -> Parts:

@@ -6,7 +6,7 @@ import pytest
 
 from oscaxr.errors import CriterionError, OscaxrError
 from oscaxr.files.remote import RemoteFile
-from oscaxr.formats.index.allowed import allowed_steps, place_of
+from oscaxr.formats.index.allowed import allowed_steps, followed_place
 
 HERE = Path("/data/index.json")
 SERVER = RemoteFile("https://host.org/a/index.json?key=secret")
@@ -19,6 +19,7 @@ FOLLOWED = [
     ("https://host.org/a/", HERE, "https://host.org/a/x.nwb"),
     (["/other", "http://host:8000/a"], HERE, "http://host:8000/a/x.nwb"),
     (["/other", "http://host:8000/a"], HERE, "file:///other/x.nwb"),
+    ("s3://bucket/a", HERE, "s3://bucket/a/%2e/x.nwb"),
     ("file:///other", SERVER, "file:///other/x.nwb"),
     (Path("/other"), SERVER, "file:///other/x.nwb"),
 ]
@@ -47,6 +48,11 @@ NOT_FOLLOWED = [
     (None, SERVER, "https://host.org/a/x\r\nHost: evil.org"),
     (None, SERVER, "https://host.org:port/a/x.nwb"),
     ("https://host.org", HERE, "s3://host.org/x.nwb"),
+    ("s3://bucket/a", HERE, "s3://bucket/b/x.nwb"),
+    ("s3://bucket/a", HERE, "s3://bucket/a/../b/x.nwb"),
+    ("s3://bucket/a", HERE, "gs://bucket/a/x.nwb"),
+    ("s3://bucket", HERE, "s3://Bucket/x.nwb"),
+    ("s3://bucket", HERE, "ftp://bucket/x.nwb"),
     ("https://host.org", HERE, "reference://https://host.org/x.nwb"),
     ("https://host.org", HERE, "simplecache::https://host.org/x.nwb"),
     ("https://host.org", HERE, "https:///x.nwb"),
@@ -56,18 +62,18 @@ NOT_FOLLOWED = [
 
 @pytest.mark.parametrize(("sources", "index", "address"), FOLLOWED)
 def test_followed(sources, index, address):
-    place = place_of(address, allowed_steps(sources, index), None)
+    place = followed_place(address, allowed_steps(sources, index), None)
     assert str(place).endswith(address.removeprefix("file://"))
 
 
 @pytest.mark.parametrize(("sources", "index", "address"), NOT_FOLLOWED)
 def test_not_followed(sources, index, address):
     with pytest.raises(ValueError) as caught:
-        place_of(address, allowed_steps(sources, index), None)
+        followed_place(address, allowed_steps(sources, index), None)
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("source", ["s3://bucket", "https://host/a?b", "https://u:p@host/"])
+@pytest.mark.parametrize("source", ["ftp://bucket", "https://host/a?b", "https://u:p@host/"])
 def test_no_place_to_allow(source):
     with pytest.raises(CriterionError, match="sources=") as caught:
         allowed_steps([source], HERE)

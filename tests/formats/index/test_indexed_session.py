@@ -72,6 +72,23 @@ def test_identical_to_the_file(layout, place, files, server, tmp_path, monkeypat
         assert list(found.variables) == [name for name in ds.variables if name not in NOT_INDEXED]
 
 
+def test_files_in_object_stores(sample_path, tmp_path):
+    store = pytest.importorskip("fsspec").filesystem("memory")
+    store.pipe("/bucket/a/x.nwb", sample_path.read_bytes())
+    index = ox.write_index(["memory://bucket/a/x.nwb"], tmp_path / "sessions.json")
+    with pytest.raises(UnsafeLinkError, match="sources='memory://bucket/a'"):
+        ox.open_session(index)
+    with (
+        ox.open_session(index, sources="memory://bucket") as found,
+        ox.open_session(sample_path) as ds,
+    ):
+        np.testing.assert_array_equal(found.dff.values, ds.dff.values)
+    store.pipe("/bucket/a/x.nwb", sample_path.read_bytes())
+    with pytest.raises(FormatError, match="written to, or replaced"):
+        ox.open_session(index, sources="memory://bucket")
+    store.rm("/bucket", recursive=True)
+
+
 def test_everything_works_as_with_the_file(moved):
     path, index = moved
     with ox.open_session(path) as ds, ox.open_session(index) as found:

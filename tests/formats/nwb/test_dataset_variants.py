@@ -610,3 +610,45 @@ def test_example_sessions_open(shared: Path, open_shared: Callable[..., xr.Datas
             assert int(ds.session_id) == session_id
             assert not ds.osca.validate().at_level("error")
             ds.load()
+
+
+SPACING = f"{PLANE}/imaging_plane/grid_spacing"
+
+
+def with_spacing(edit: Edit, spacing: list[float], unit: str | None) -> Path:
+    def change(file: h5py.File) -> None:
+        file[SPACING] = spacing
+        file[SPACING].attrs.update({} if unit is None else {"unit": unit})
+
+    return edit(change, layout="gzip")
+
+
+@pytest.mark.parametrize(
+    ("spacing", "unit"),
+    [([0.8e-6, 0.5e-6], "meters"), ([0.8, 0.5, 2.0], "micrometers"), ([0.8e-6, 0.5e-6], None)],
+)
+def test_spacing_of_pixels(
+    spacing: list[float], unit: str | None, edit: Edit, reference: xr.Dataset
+) -> None:
+    """x comes first in NWB; its default unit is the meter."""
+    path = with_spacing(edit, spacing, unit)
+    with ox.open_session(path) as ds:
+        assert_same_session(ds.drop_vars(["height_um", "width_um"]), reference)
+        np.testing.assert_allclose(ds.width_um, 0.8 * ds.width)
+        np.testing.assert_allclose(ds.height_um, 0.5 * ds.height)
+        assert ds.width_um.attrs["units"] == "um"
+        np.testing.assert_allclose(ds.roi_mask[:, 4:, 8:].height_um[0], 2.0)
+        assert not ds.osca.validate()
+    with ox.open_session(path, drop_variables=["roi_mask", "max_projection"]) as ds:
+        assert not {"height_um", "width_um"} & {*ds.coords}
+
+
+@pytest.mark.parametrize(
+    ("spacing", "unit"), [([0.0, 1.0], "meters"), ([1.0], "meters"), ([1.0, 1.0], "furlongs")]
+)
+def test_spacing_of_pixels_that_is_none(spacing: list[float], unit: str, edit: Edit) -> None:
+    path = with_spacing(edit, spacing, unit)
+    with pytest.raises(FormatError, match="grid_spacing is not the distance of pixels along x"):
+        ox.open_session(path)
+    with ox.open_session(path, drop_variables=["height_um", "width_um"]) as ds:
+        assert "height_um" not in ds.coords

@@ -1,0 +1,24 @@
+"""``oscaxr config``: which data folder and session table are used, and who said so."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oscaxr.sessions.settings import show_config
+
+
+def config(
+    datadir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="As given to other commands.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="As given to other commands.")
+    ] = None,
+) -> None:
+    """Show which data folder, session table and number of threads are used, and who said so.
+
+    An option counts before the environment (OSCAXR_DATADIR, OSCAXR_TABLE), and that
+    before a mouse_df.csv that lies in the data folder.
+    """
+    show_config(datadir=datadir, table=table)

@@ -1,0 +1,153 @@
+"""Where sessions and their table are, where a call does not say: the environment, the folder."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from oscaxr.arrays.columns import DEFAULT as DEFAULT_THREADS
+from oscaxr.arrays.columns import VARIABLE as THREADS
+from oscaxr.arrays.columns import thread_count
+from oscaxr.errors import CriterionError, SessionNotFoundError, TableError
+from oscaxr.options import PathLike
+from oscaxr.paths import local_path
+from oscaxr.sessions.table import session_table
+
+TABLE_NAME: Final = "mouse_df.csv"
+DATADIR: Final = "OSCAXR_DATADIR"
+TABLE: Final = "OSCAXR_TABLE"
+
+_ARGUMENT: Final = "the argument"
+_IN_FOLDER: Final = "lies in the data folder"
+_UNSET: Final = "is not set"
+# Where Python's tempfile looks first.
+_TEMPORARY: Final = ("TMPDIR", "TEMP", "TMP")
+
+Table = PathLike | pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A place that is used, and who said so."""
+
+    value: Path | None
+    source: str
+
+
+@dataclass(frozen=True)
+class KnownTable:
+    """A session table, if there is one; one that nobody gave need not have all sessions."""
+
+    rows: pd.DataFrame | None = None
+    found: str = ""
+    """Which one it is and where it was found; empty where it was given."""
+
+
+NO_TABLE: Final = KnownTable()
+
+
+def datadir_setting(datadir: PathLike | None = None) -> Setting:
+    """Return the data folder: the one given, else that of the environment."""
+    return _given(datadir, DATADIR)
+
+
+def table_setting(table: PathLike | None = None, datadir: PathLike | None = None) -> Setting:
+    """Return the session table: the one given, that of the environment, that in the data folder."""
+    asked = _given(table, TABLE)
+    folder = datadir_setting(datadir).value
+    inside = table_in(folder) if asked.value is None and folder is not None else None
+    return asked if inside is None else Setting(inside, _IN_FOLDER)
+
+
+def _given(argument: PathLike | None, variable: str) -> Setting:
+    if argument is not None:
+        return Setting(local_path(argument), _ARGUMENT)
+    said = os.environ.get(variable)
+    return Setting(local_path(said), variable) if said else Setting(None, _UNSET)
+
+
+def table_in(folder: Path) -> Path | None:
+    """Return the session table that lies in a data folder, if there is one."""
+    path = folder / TABLE_NAME
+    return path if path.is_file() else None
+
+
+def data_folder(datadir: PathLike | None) -> Path:
+    """Return the folder to look in."""
+    setting = datadir_setting(datadir)
+    if setting.value is None:
+        raise CriterionError(
+            f"say where to look: give datadir=, the folder of the files, or set {DATADIR}"
+        )
+    if setting.source == DATADIR and not setting.value.is_dir():
+        raise SessionNotFoundError(
+            f"{DATADIR} is {setting.value}, which is no folder. Correct it, or give datadir="
+        )
+    return setting.value
+
+
+def known_table(table: Table | None, datadir: PathLike | None = None) -> KnownTable:
+    """Return the session table that was given, or else the one at hand; typed and checked."""
+    if isinstance(table, pd.DataFrame):
+        return KnownTable(session_table(table))
+    setting = table_setting(table, datadir)
+    if setting.value is None:
+        return NO_TABLE
+    if setting.source == TABLE and not setting.value.is_file():
+        raise TableError(
+            f"{TABLE} is {setting.value}, which is no file. Correct it, or give table="
+        )
+    found = "" if setting.source == _ARGUMENT else f"{setting.value} ({_found_as(setting)})"
+    return KnownTable(session_table(setting.value), found)
+
+
+def _found_as(setting: Setting) -> str:
+    return "found in the data folder" if setting.source == _IN_FOLDER else setting.source
+
+
+def show_config(*, datadir: PathLike | None = None, table: PathLike | None = None) -> None:
+    """Print which data folder, session table and number of threads are used, and who said so.
+
+    Parameters
+    ----------
+    datadir, table : path-like, optional
+        As given to :func:`oscaxr.open_session` and its like: what is used beside them is shown.
+
+    Notes
+    -----
+    An argument counts before the environment (``OSCAXR_DATADIR``, ``OSCAXR_TABLE``), and that
+    before a ``mouse_df.csv`` that lies in the data folder. A table that was given has to have all
+    sessions; of one that was found, sessions that it lacks do without, with a warning.
+
+    Examples
+    --------
+    >>> show_config(datadir="my-data")  # doctest: +SKIP
+    oscaxr 0.1.0
+    datadir          my-data               the argument
+    table            my-data/mouse_df.csv  lies in the data folder
+    threads          2                     default
+    temporary files  /tmp                  default
+    """
+    folder, listing = datadir_setting(datadir), table_setting(table, datadir)
+    threads = thread_count()
+    temporary = next((name for name in _TEMPORARY if os.environ.get(name)), "default")
+    rows = [
+        ("datadir", _shown(folder, folder.value is not None and folder.value.is_dir())),
+        ("table", _shown(listing, listing.value is not None and listing.value.is_file())),
+        ("threads", (str(threads), THREADS if threads != DEFAULT_THREADS else "default")),
+        ("temporary files", (tempfile.gettempdir(), temporary)),
+    ]
+    width = max(len(value) for _, (value, _) in rows)
+    print(f"oscaxr {version('oscaxr')}")
+    for name, (value, source) in rows:
+        print(f"{name:<15}  {value:<{width}}  {source}")
+
+
+def _shown(setting: Setting, is_there: bool) -> tuple[str, str]:
+    if setting.value is None:
+        return "none", setting.source
+    return str(setting.value), setting.source + ("" if is_there else ", but it is not there")
