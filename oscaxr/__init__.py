@@ -54,6 +54,7 @@ if _TYPE_CHECKING:
     from oscaxr import analyses, download, plot, sample
     from oscaxr.sessions.convert import convert
     from oscaxr.sessions.map import map_sessions
+    from oscaxr.sessions.write_index import write_index
     from oscaxr.store.open import open_exported
     from oscaxr.store.save import save
     from oscaxr.versions import show_versions
@@ -66,6 +67,7 @@ _LATER = {
     "open_exported": "oscaxr.store.open",
     "convert": "oscaxr.sessions.convert",
     "map_sessions": "oscaxr.sessions.map",
+    "write_index": "oscaxr.sessions.write_index",
     "show_versions": "oscaxr.versions",
 }
 
@@ -101,6 +103,7 @@ __all__ = [
     # saving, and other tools
     "save",
     "convert",
+    "write_index",
     "open_exported",
     "to_frame",
     "to_hierarchical_frame",

@@ -16,8 +16,8 @@ PARTS: Final = ("squares", "templates", "movie")
 """Heavy parts of a session, opened only on request."""
 
 
-class OpenOptions(TypedDict, total=False):
-    """Options of :func:`oscaxr.open_session`, of its like, and of ``engine="oscaxr"``."""
+class FileOptions(TypedDict, total=False):
+    """Options of opening a session's own files, or an export."""
 
     include: str | Collection[str] | None
     drop_variables: str | Iterable[str] | None
@@ -26,6 +26,13 @@ class OpenOptions(TypedDict, total=False):
     fluorescence: Fluorescence | None
     segmentation: Segmentation | None
     keep_decoded: bool | PathLike
+
+
+class OpenOptions(FileOptions, total=False):
+    """Options of :func:`oscaxr.open_session`, of its like, and of ``engine="oscaxr"``."""
+
+    group: str | None
+    sources: PathLike | Collection[PathLike] | None
 
 
 DEFAULTS: Final[Mapping[str, Any]] = {

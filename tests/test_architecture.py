@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("files", "select", "measure", "sample"),
     ("formats.identity",),
     ("formats.published",),
-    ("formats.nwb", "formats.original", "store"),
+    ("formats.nwb", "formats.original", "formats.index", "store"),
     ("formats.registry",),
     ("sessions", "bridges", "analyses", "summary"),
     ("accessor", "plot", "download"),
@@ -45,14 +45,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 # Folders of rooms: their own __init__.py holds nothing.
 CORRIDORS = frozenset({"formats"})
 SEALED = frozenset(
-    {"files", "select", "measure", "sample", "formats.nwb", "formats.original", "store"}
-    | {"sessions", "bridges", "analyses", "summary"}
+    {"files", "select", "measure", "sample", "formats.nwb", "formats.original", "formats.index"}
+    | {"store", "sessions", "bridges", "analyses", "summary"}
 )
 # Rooms that see arrays and what a session is, never a file.
 FILELESS = frozenset({"select", "measure", "analyses", "summary"})
 WITH_FILES = frozenset({"files", "formats", "store", "sample", "sessions"})
 # Only the registry (and the package's own list of public names) imports these.
-FORMAT_ROOMS = frozenset({"formats.nwb", "formats.original", "store"})
+FORMAT_ROOMS = frozenset({"formats.nwb", "formats.original", "formats.index", "store"})
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "misc", "common"})
 
 # File names that stand in several rooms, and why. Other names stand once.

@@ -167,4 +167,4 @@ def test_old_names():
         assert callable(getattr(import_module(place), function))
     with pytest.raises(AttributeError, match="'never'"):
         ox.never  # noqa: B018
-    assert len(ox.__all__) <= 57
+    assert len(ox.__all__) <= 58

@@ -17,6 +17,7 @@ from oscaxr.cli.download import download
 from oscaxr.cli.explore import explore
 from oscaxr.cli.extract import extract
 from oscaxr.cli.figures import figures
+from oscaxr.cli.index import index
 from oscaxr.cli.look import info, segments
 from oscaxr.cli.plot import plot
 from oscaxr.cli.session_options import reported
@@ -42,7 +43,10 @@ _COMMANDS: Final[dict[str, dict[Callable[..., None], str]]] = {
         convert: "Convert many sessions to zarr or netCDF.",
         figures: "Make the figures of the papers.",
     },
-    "Fetch": {download: "Download sessions of DANDI 000037."},
+    "Fetch": {
+        download: "Download sessions of DANDI 000037.",
+        index: "Write where the values of sessions lie in their files.",
+    },
     "About": {
         config: "Show which folder and table are used, and who said so.",
         cite: "Print what to cite.",

@@ -24,9 +24,9 @@ from oscaxr.sessions.open import open_session
 from oscaxr.sessions.settings import DATADIR, TABLE, TABLE_NAME, known_table
 
 SESSION_WORDS: Final = (
-    "SESSION is the path of an NWB file (or its https:// or s3:// address), of an export, or of a "
-    "session's folder in the original layout; or a session id, with --datadir. Or leave it out and "
-    "give --mouse and --session."
+    "SESSION is the path of an NWB file (or its https:// or s3:// address), of an export, of a "
+    "session's folder in the original layout, or of an index; or a session id, with --datadir. Or "
+    "leave it out and give --mouse and --session."
 )
 
 # Options of typer, listed under a heading of their own in --help.
@@ -207,6 +207,11 @@ class Asked:
     ] = None
     datadir: DatadirOption = None
     table: TableOption = None
+    group: Annotated[str | None, _which(help="Which one of an index of sessions.")] = None
+    sources: Annotated[
+        list[str] | None,
+        _which(metavar="DIR|URL", help="Where the files of an index may lie; may be repeated."),
+    ] = None
 
     def split(self, *others: Iterable[str] | None) -> tuple[list[str], dict[str, Any]]:
         """Tell criteria from the other words, those that stand after the session's included."""
@@ -230,7 +235,8 @@ class Asked:
         parts = self.options.get("include", ())
         if parts != "all":
             parts = tuple(dict.fromkeys([*parts, *include]))
-        options = {**self.options, "include": parts}
+        of_index = given({"group": self.group, "sources": self.sources or None})
+        options = {**self.options, **of_index, "include": parts}
         if not words or words[0].isdecimal():
             self.numbered_table(required=numbered)
         elif not is_url(words[0]):

@@ -161,11 +161,20 @@ def inflate() -> Callable[[Any, int], bytes | bytearray]:
     try:
         from deflate import zlib_decompress
     except ImportError:
-        return lambda data, size: zlib.decompress(data, bufsize=size)
+        return _inflate
     return lambda data, size: zlib_decompress(data, size)
 
 
-def read_chunks(file: LocalFile, storage: Chunked, indices: Indices) -> Array:
+def _inflate(data: Any, size: int) -> bytes:
+    """Inflate to no more than a size, whatever the data would unfold to."""
+    engine = zlib.decompressobj()
+    found = engine.decompress(data, size + 1)
+    if not engine.eof:
+        raise zlib.error(f"it does not unfold to {size} bytes")
+    return found
+
+
+def read_chunks(file: "LocalFile | CachedFile", storage: Chunked, indices: Indices) -> Array:
     """Read the outer product of the indices, inflating each touched chunk once."""
     by_axis = [
         split_by_chunk(index, size, width)
@@ -236,6 +245,19 @@ def in_threads(function: Callable[[slice], None], parts: list[slice]) -> None:
 
 
 # -- files on a server ---------------------------------------------------------------------------
+@dataclass(frozen=True)
+class CachedFile:
+    """A file on a server, open to be read without HDF5; what was fetched of it is kept."""
+
+    path: str
+    cache: "RangeCache"
+
+    def read_into(self, out: Array, offset: int) -> None:
+        """Fill a contiguous array from a place of the file."""
+        data = self.cache.read(offset, offset + out.nbytes)
+        out.reshape(-1).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
+
+
 def read_remote(
     cache: "RangeCache",
     storage: Storage,

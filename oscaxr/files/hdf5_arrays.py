@@ -317,11 +317,16 @@ class DatasetReader:
 
     def check(self) -> None:
         """Raise what reading would, as far as that shows without the values."""
-        self._storage()
+        self.storage()
+
+    def storage(self) -> Storage | None:
+        """Return where the data lie in the file; None where HDF5 alone can read them."""
+        found: Storage | None = self._storage()
+        return found
 
     def read(self, indices: Indices) -> Array:
         """Read the outer product of the indices (see :class:`oscaxr.arrays.lazy.Reader`)."""
-        storage: Storage | None = self._storage()
+        storage = self.storage()
         if isinstance(storage, chunks.Contiguous) and not self.file.is_remote:
             with chunks.opened_unchanged(self.file.path, storage.stamp) as file:
                 return read_contiguous(file, storage, indices)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import xarray as xr
 
@@ -25,6 +25,7 @@ from oscaxr.files.remote import (
 )
 from oscaxr.formats import published
 from oscaxr.formats.identity import Identity
+from oscaxr.formats.index.format import SessionIndex
 from oscaxr.formats.original.files import folder_id, id_in_name, is_session_folder, read_tree
 from oscaxr.model import names as n
 from oscaxr.options import DEFAULTS, OpenOptions, check_honoured, dropped_names, parts_of
@@ -32,6 +33,10 @@ from oscaxr.paths import local_path
 from oscaxr.store.foreign import is_nwb, why_not_nwb
 from oscaxr.store.layout import SUFFIXES, format_named
 from oscaxr.store.layout import Format as StoreFormat
+
+if TYPE_CHECKING:
+    from oscaxr.files.hdf5 import Hdf5File
+    from oscaxr.files.hdf5_arrays import DatasetReader
 
 Places = Sequence[Place]
 Facts = Mapping[str, Any]
@@ -99,6 +104,12 @@ class _Nwb:
         from oscaxr.formats.nwb.dataset import open_nwb
 
         return open_nwb(places, options, facts)
+
+    def stored_series(self, file: "Hdf5File") -> "Mapping[str, DatasetReader]":
+        """Return what reads clocks, running and pupil as a file stores them, by variable."""
+        from oscaxr.formats.nwb.recordings import stored_series
+
+        return stored_series(file)
 
 
 class _Original:
@@ -231,11 +242,12 @@ class _Export:
         return format_named(name) == self.kind
 
 
-NWB: Final[Format] = _Nwb()
+NWB: Final = _Nwb()
 ORIGINAL: Final[Format] = _Original()
 NWB_IN_ZARR: Final[Format] = _NwbInZarr()
 ZARR: Final = _Export("an export in zarr", "zarr")
 NETCDF: Final = _Export("an export in netCDF", "netcdf")
+INDEX: Final = SessionIndex()
 
 # In the order in which they are preferred where a session lies in a folder in several formats.
 FORMATS: Final[Sequence[Format]] = (NWB, ORIGINAL, NWB_IN_ZARR, ZARR, NETCDF)
@@ -244,8 +256,8 @@ LOOKS: Final = tuple(one.looks_like for one in FORMATS if one.looks_like)
 """How what is read looks, for messages about what is not."""
 # By which variable each heavy part is known.
 _PART_VARIABLES: Final = {"squares": "square_x", "templates": "template_", "movie": n.MOVIE}
-# A name that is plainly an export's counts before what any file, or folder, could be.
-_ASKED: Final[Sequence[Format]] = (NWB_IN_ZARR, *EXPORTS, NWB, ORIGINAL)
+# A name that is plainly an index's or an export's counts before what any file, or folder, could be.
+_ASKED: Final[Sequence[Format]] = (INDEX, NWB_IN_ZARR, *EXPORTS, NWB, ORIGINAL)
 
 
 def location(
@@ -262,12 +274,13 @@ def location(
             f"{public_url(path)}: addresses that are read begin with "
             f"{', '.join(f'{one}://' for one in EXTRAS)} or file://"
         )
-    if options:
+    place = local_path(path)
+    if options and not INDEX.recognises(place):
         raise OptionError(
             f"storage_options= is for files on a server (https://, s3://, ...), but {path} is "
-            f"{format_of(local_path(path)).name} on this machine"
+            f"{format_of(place).name} on this machine"
         )
-    return local_path(path)
+    return place
 
 
 def format_of(place: Place) -> Format:

@@ -22,19 +22,21 @@ from oscaxr.formats.identity import Identity
 from oscaxr.formats.registry import (
     EXPORTS,
     FORMATS,
+    INDEX,
     LOOKS,
     NWB,
     ORIGINAL,
     Format,
     format_of,
     is_session,
+    location,
     named_like,
     places_below,
 )
 from oscaxr.options import PathLike
 from oscaxr.paths import local_path
 from oscaxr.sessions.find import say_problems, sessions_below, table_of, without_originals_of_nwb
-from oscaxr.sessions.open import SessionSource, id_or_path, plain
+from oscaxr.sessions.open import SessionSource, id_or_path, plain, sources_in
 from oscaxr.sessions.owners import FoundSession, sessions_at
 from oscaxr.sessions.settings import (
     NO_TABLE,
@@ -59,9 +61,14 @@ def many_sources(
 ) -> list[SessionSource]:
     """Return the sessions that were asked for, one by one."""
     if is_url(sessions):
+        place = location(sessions, options.get("storage_options"))
+        if INDEX.recognises(place):
+            return sources_in(place, options, table=known_table(table))
         sessions = [sessions]
     if isinstance(sessions, str | os.PathLike):
         path = local_path(sessions)
+        if INDEX.recognises(path):
+            return sources_in(path, options, table=known_table(table))
         if path.is_dir() and not is_session(path):
             return _sources_below(path, options, known_table(table, path))
         sessions = read_table(path) if path.suffix.lower() == ".csv" else [path]

@@ -15,7 +15,7 @@ from oscaxr.atomic import clean, explained
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, TargetExistsError, option
 from oscaxr.files.remote import Place, RemoteFile, place_of
 from oscaxr.formats.registry import EXPORTS
-from oscaxr.options import OpenOptions, PathLike, check_options
+from oscaxr.options import FileOptions, PathLike, check_options
 from oscaxr.progress import Report, progress_bar
 from oscaxr.sessions.asked import sources_of
 from oscaxr.sessions.open import SessionSource
@@ -88,7 +88,7 @@ def convert(
     progress: bool | Report = True,
     errors: Errors = "raise",
     target_options: Mapping[str, Any] | None = None,
-    **options: Unpack[OpenOptions],
+    **options: Unpack[FileOptions],
 ) -> list[Converted]:
     """Convert sessions to zarr or netCDF, in processes; the same call goes on where it stopped.
 

@@ -13,7 +13,7 @@ from xarray.backends import BackendEntrypoint
 
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionNotFoundError, warn
 from oscaxr.files.remote import Place, RemoteFile
-from oscaxr.formats.registry import format_of, location, open_places
+from oscaxr.formats.registry import INDEX, format_of, location, open_places
 from oscaxr.options import DEFAULTS, OpenOptions, PathLike, check_options
 from oscaxr.sessions.owners import find_places
 from oscaxr.sessions.settings import NO_TABLE, KnownTable, Table, data_folder, known_table
@@ -43,13 +43,15 @@ def open_session(
         ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved). Or the
         ``https://`` URL of an NWB file, of which only what is used is fetched. Several NWB files
         of one session, in a list, are joined: what the first ones lack is taken from the others.
+        Or an index of sessions (``.json``, see :func:`oscaxr.write_index`), or its URL.
     mouse, session : int, optional
         Number of the mouse and of its session, as in the session table, instead of the id.
     run_type : {"prod", "pilot"}, optional
         Tells apart mice that have the same number in production and pilot.
     datadir : path-like, optional
         Folder below which the session's files are looked for, at any depth: NWB files first, then
-        its folder in the original layout, then its export. By default ``OSCAXR_DATADIR``.
+        its folder in the original layout, then its export. Or an index of sessions on this
+        computer. By default ``OSCAXR_DATADIR``.
     table : path-like or pandas.DataFrame, optional
         The session table. By default ``OSCAXR_TABLE``, or the ``mouse_df.csv`` in the data folder
         (see :func:`oscaxr.show_config`). Needed for `mouse` and `session`, unless the numbers that
@@ -75,6 +77,9 @@ def open_session(
         - ``keep_decoded`` (original layout): whether to keep the decoded stimulus log in the
           user's cache folder (or the one given), by its content, so that the session opens faster
           next time.
+        - ``group`` (index of sessions): which of several, e.g. ``"mouse_6/session_1"``.
+        - ``sources`` (index of sessions): folders, or beginnings of addresses, below which the
+          files lie that may be read. By default, the folder of the index.
 
     Returns
     -------
@@ -93,7 +98,9 @@ def open_session(
     OptionError
         If an option is misspelt, or one that the session's format cannot honour.
     FormatError
-        If the file is not laid out as specified; all problems are listed.
+        If the file is not laid out as specified; all problems are listed. Or if the files of an
+        index are not what they were when it was written, or (``UnsafeLinkError``) lie elsewhere
+        than in `sources`.
     RemoteError
         If a server cannot be reached, or does not serve ranges of files.
 
@@ -164,7 +171,7 @@ class SessionReader(BackendEntrypoint):
         storage = checked.get("storage_options")
         places = [location(path_of(path), storage) for path in (filename_or_obj, *files)]
         if facts is None:
-            source = SessionSource((places[0],), table=known_table(table))
+            source = source_at(places[0], checked, table=known_table(table))
             facts = source.known_facts()
             source.say_if_not_listed(facts)
         return open_places(places, checked, facts or None)
@@ -199,6 +206,9 @@ class SessionSource:
             raise OscaxrError(self.problem)
         facts = self.known_facts()
         places = self.places
+        if not places and INDEX.recognises(self.datadir):
+            self.say_if_not_listed(facts)
+            return source_at(self.datadir, self.options, self.session_id, facts=facts).open()
         if not places:
             assert self.session_id is not None
             known = facts or {}
@@ -298,7 +308,36 @@ def id_or_path(
     is_path = not asked.isdecimal() if isinstance(asked, str) else isinstance(asked, os.PathLike)
     if not is_path:
         return SessionSource((), _as_id(asked), data_folder(datadir), **known)
-    return SessionSource((location(asked, options.get("storage_options")),), **known)
+    return source_at(location(asked, options.get("storage_options")), **known)
+
+
+def source_at(
+    place: Place, options: Mapping[str, Any], session_id: int | None = None, **known: Any
+) -> SessionSource:
+    """Return the session at a place; of an index, the one that is meant."""
+    if not INDEX.recognises(place):
+        return SessionSource((place,), session_id, options=options, **known)
+    index = INDEX.read(place)
+    group = index.chosen(options.get("group"), session_id)
+    return _source_in(place, group, index.sessions[group].session_id, options, **known)
+
+
+def sources_in(place: Place, options: Mapping[str, Any], **known: Any) -> list[SessionSource]:
+    """Return all sessions of an index."""
+    sessions = INDEX.read(place).sessions
+    return [
+        _source_in(place, group, one.session_id, options, **known)
+        for group, one in sessions.items()
+    ]
+
+
+def _source_in(
+    place: Place, group: str, session_id: int | None, options: Mapping[str, Any], **known: Any
+) -> SessionSource:
+    chosen = {**options, "group": group}
+    return SessionSource(
+        (place,), session_id, options=chosen, name=group.replace("/", "_"), **known
+    )
 
 
 def _as_id(value: Any) -> int:

@@ -17,7 +17,8 @@ from oscaxr.arrays.lazy import (
     ReshapedRows,
 )
 from oscaxr.errors import FormatError
-from oscaxr.files.hdf5_arrays import NUMBERS, DatasetReader, Source, as_words
+from oscaxr.files.hdf5 import Hdf5File
+from oscaxr.files.hdf5_arrays import NUMBERS, DatasetReader, Source, as_words, open_source
 from oscaxr.formats.nwb.header import (
     DFF,
     MAX_PROJECTION,
@@ -41,6 +42,11 @@ from oscaxr.model.derived import (
 )
 from oscaxr.model.schema import template_spec
 
+_PUPIL_SERIES: Final = {
+    n.PUPIL_DIAMETER: "pupil_diameter",
+    n.PUPIL_CENTER_X: "pupil_position_x",
+    n.PUPIL_CENTER_Y: "pupil_position_y",
+}
 _IN_UM: Final = {
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1e6),
     **dict.fromkeys(("um", "\u00b5m", "micrometer", "micrometers", "micron", "microns"), 1.0),
@@ -79,6 +85,20 @@ def _times_by_rate(source: Source, series: str, what: str) -> Array | None:
     return np.asarray(first.item() + np.arange(data.shape[0]) / rate[0])
 
 
+def stored_series(file: Hdf5File) -> dict[str, DatasetReader]:
+    """Return what reads clocks, running and pupil as a file stores them, by variable."""
+    paths = {n.TIME: f"{DFF}/timestamps", n.STIM_TIME: f"{RUNNING}/timestamps"}
+    paths |= {n.RUN_VELOCITY: f"{RUNNING}/data"}
+    paths |= {name: f"{PUPIL}/{series}/data" for name, series in _PUPIL_SERIES.items()}
+    with open_source(file, "a session") as source:
+        found = {name: source.get(path) for name, path in paths.items()}
+        return {
+            name: DatasetReader(file, item)
+            for name, item in found.items()
+            if isinstance(item, h5py.Dataset)
+        }
+
+
 def find_dff(source: Source, n_frames: int | None) -> Reader | None:
     """Find dF/F: (time, ROI), of one ROI also (time,)."""
     path, what = f"{DFF}/data", "dF/F by (two-photon frame, ROI)"
@@ -110,11 +130,7 @@ def read_running(source: Source, n_frames: int | None) -> Parts:
 def read_pupil(source: Source, times: Array, clock: h5py.Dataset | None = None) -> Parts:
     """Return the pupil traces that the file has, lazy; their clock has to be the two-photon one."""
     parts: Parts = {}
-    for name, series in (
-        (n.PUPIL_DIAMETER, "pupil_diameter"),
-        (n.PUPIL_CENTER_X, "pupil_position_x"),
-        (n.PUPIL_CENTER_Y, "pupil_position_y"),
-    ):
+    for name, series in _PUPIL_SERIES.items():
         what = f"{series.replace('_', ' ')} by two-photon frame"
         place = f"{PUPIL}/{series}"
         with source.part(name):
