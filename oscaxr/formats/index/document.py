@@ -5,6 +5,7 @@ is its own, so that to open one of many, only these two are read.
 """
 
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -58,6 +59,8 @@ class IndexedSession:
     """The files that it lies in, by address."""
     start: int = 0
     length: int = 0
+    checksum: int = 0
+    """CRC-32 of the line, so that damage shows; a stranger could write another one."""
 
 
 Described = tuple[IndexedSession, References]
@@ -72,7 +75,8 @@ def lines_of(sessions: Mapping[str, Described], version: str) -> Iterator[str]:
     for group, (session, references) in sessions.items():
         own = {f"{group}/{key}": value for key, value in references.items()}
         line = document(own)[1:-1]
-        entries[group] = asdict(session) | {"start": start, "length": len(line)}
+        where = {"start": start, "length": len(line), "checksum": zlib.crc32(line.encode())}
+        entries[group] = asdict(session) | where
         lines.append(line + ",\n")
         start += len(line) + 2
         everything |= {key: own[key] for key in own if key.endswith(_DOCUMENTS)}
@@ -138,18 +142,18 @@ class Index:
     def _session(self, group: str, said: Mapping[str, Any]) -> IndexedSession:
         if not _GROUP.fullmatch(group):
             raise ValueError(f"{group[:60]!r} is no name of a session")
-        numbers = [said["start"], said["length"]]
+        numbers = [said["start"], said["length"], said["checksum"]]
         states = {address: FileState(**state) for address, state in said["files"].items()}
         numbers += [n for one in states.values() for n in (one.size, one.mtime_ns)]
         ids = [said["session_id"], said["mouse_id"]]
         if not all(type(n) is int for n in (*numbers, *(i for i in ids if i is not None))):
             raise ValueError(f"what is said of {group} are not all whole numbers")
-        start, length = numbers[:2]
+        start, length, checksum = numbers[:3]
         if not 0 <= start <= start + length <= self._size - self._start:
             raise ValueError(f"the line of {group} lies beyond its end")
         if length > _SESSION_BYTES:
             raise ValueError(f"the line of {group} has {length} bytes, more than {_SESSION_BYTES}")
-        return IndexedSession(ids[0], ids[1], states, start, length)
+        return IndexedSession(ids[0], ids[1], states, start, length, checksum)
 
     def chosen(self, group: str | None, session_id: int | None = None) -> str:
         """Return the group of the session that is meant."""
@@ -174,6 +178,8 @@ class Index:
         start = self._start + session.start
         line = self.file.read(start, start + session.length)
         try:
+            if zlib.crc32(line) != session.checksum:
+                raise ValueError("its checksum is another one")
             _refuse_templates(line)
             found = parsed(b"{" + line + b"}")
             if strange := [key for key in found if not key.startswith(f"{group}/")]:

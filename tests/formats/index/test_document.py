@@ -1,6 +1,7 @@
 """The file of an index: which session is where in it, and what no such file may say."""
 
 import json
+import zlib
 
 import pytest
 
@@ -97,11 +98,22 @@ def test_what_is_said_of_a_session_is_refused(case, index, tmp_path):
         ox.open_session(path)
 
 
+def test_damage_is_noticed(index, sample_path, tmp_path):
+    damaged = tmp_path / "damaged.json"
+    text = index.read_text()
+    offset = text.index('",', text.index("/dff/0.0")) + 2
+    digit = "2" if text[offset] == "1" else "1"
+    damaged.write_text(text[:offset] + digit + text[offset + 1 :])
+    with pytest.raises(FormatError, match="its checksum is another one"):
+        ox.open_session(damaged, sources=sample_path.parent)
+
+
 def test_keys_of_other_groups_are_refused(index, tmp_path):
     path = changed_index(index, tmp_path / "hostile.json")
     text = path.read_text()
     head, line = text.split("\n", 1)
     other = line.replace('"mouse_900001/', '"mouse_900002/', 1)
-    path.write_text(f"{head}\n{other}")
+    sums = [zlib.crc32(one.split("\n")[0].encode()) for one in (line, other)]
+    path.write_text("\n".join([head.replace(*map(str, sums)), other]))
     with pytest.raises(FormatError, match="is none of its keys"):
         ox.open_session(path)
