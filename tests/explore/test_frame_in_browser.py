@@ -37,6 +37,7 @@ BOXES = """
 }"""
 
 
+@pytest.mark.slow
 def test_a_choice_by_keyboard_alone(served, page):
     page.goto(f"{served.address}?tab=responses")
     wait_for_data(page, "mean_responses")

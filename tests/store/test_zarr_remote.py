@@ -55,7 +55,7 @@ def server(exported):
     server.close()
 
 
-@pytest.fixture(params=["http", "memory"])
+@pytest.fixture(params=[pytest.param("http", marks=pytest.mark.slow), "memory"])
 def place(request, exported):
     """An address of the exports, and the options that it takes."""
     if request.param == "http":
