@@ -32,7 +32,7 @@ def cases(folder: Path) -> Iterator[dict[str, task.Case]]:
     """A tiny session in each layout."""
     layouts = {one.layouts[-1] for one in TASKS}
     cases = {
-        layout: task.Case(folder, layout, rois=5, scale=0.01, sessions=2, seconds=0.0)
+        layout: task.Case(folder, layout, rois=5, scale=0.02, sessions=2, seconds=0.0)
         for layout in layouts
     }
     yield cases
