@@ -39,7 +39,6 @@ def server_of(shelf: Shelf, port: int | None = None) -> tuple[Any, str]:
         port=port,
         address=ADDRESS,
         websocket_origin=[f"{ADDRESS}:{port}", f"localhost:{port}"],
-        title="oscaxr explore",
         show=False,
         start=False,
         # A tab that is closed lets its session go soon.
@@ -59,6 +58,7 @@ def _tell_of_errors(loop: Any, context: dict[str, Any]) -> None:
 def begin_page(shelf: Shelf) -> None:
     """Begin the page of one connection: it is made while the browser reads its scripts."""
     document = pn.state.curdoc
+    document.title = "oscaxr explore"
     # Style sheets come from here also where Panel does not know yet that there is a server.
     document.template_variables["dist_url"] = LOCAL_DIST
     # The browser gets the document only then: in a session, one callback follows the other.

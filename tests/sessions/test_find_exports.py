@@ -46,7 +46,8 @@ def exports(nwb, tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_folder_of_exports_is_the_same_as_one_of_nwb_files(nwb, exports):
-    with ox.open_sessions(nwb) as expected, ox.open_sessions(exports) as found:
+    table = nwb / "mouse_df.csv"
+    with ox.open_sessions(nwb) as expected, ox.open_sessions(exports, table=table) as found:
         assert [node.path for node in found.leaves] == [
             f"/mouse_1/session_{number}" for number in (1, 2, 3)
         ]
@@ -102,7 +103,8 @@ def test_both_in_one_folder(nwb, exports, tmp_path):
     shutil.copy(first, tmp_path)
     for number in IDS[1:]:
         shutil.copytree(exports / "deep" / str(number), tmp_path / str(number))
-    with ox.open_sessions(nwb) as expected, ox.open_sessions(tmp_path) as found:
+    table = nwb / "mouse_df.csv"
+    with ox.open_sessions(nwb) as expected, ox.open_sessions(tmp_path, table=table) as found:
         xr.testing.assert_identical(found.load(), expected.load())
 
     # The same session twice: an error that names both, all at once.

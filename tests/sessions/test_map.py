@@ -124,7 +124,7 @@ def test_ways_to_say_which(mouse):
     by_id = [f"/mouse_{table.mouse_id.iloc[0]}/session_{number}" for number in ids]
     asked = {
         "paths": (paths, {}, by_id),
-        "ids": (ids, {"datadir": folder}, by_id),
+        "ids, and the table that lies there": (ids, {"datadir": folder}, None),
         "ids and table": (ids, {"datadir": folder, "table": table}, None),
         "words and table": (map(str, ids), {"datadir": folder, "table": table}, None),
         "paths and table": (paths, {"table": folder / "mouse_df.csv"}, None),
