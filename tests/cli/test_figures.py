@@ -65,7 +65,7 @@ def test_what_is_asked_for_has_to_be_there(mouse, tmp_path):
 def test_a_cluster_of_dask(mouse, tmp_path):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
     ) as cluster:
         words = ("--figure", "4F", "--scheduler", cluster.scheduler_address, "-o", tmp_path)
         done = invoke("figures", mouse, *words)

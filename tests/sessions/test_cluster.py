@@ -20,7 +20,7 @@ def client(tmp_path_factory):
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
             local_directory=str(tmp_path_factory.mktemp("cluster")), silence_logs="CRITICAL",
         ) as cluster,
         distributed.Client(cluster) as client,

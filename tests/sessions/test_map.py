@@ -452,7 +452,7 @@ def test_on_a_cluster_with_a_worker_killed(mouse, tmp_path):
         warnings.simplefilter("ignore")
         with (
             distributed.LocalCluster(
-                n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+                n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
                 local_directory=str(tmp_path),
             ) as cluster,
             distributed.Client(cluster) as client,
