@@ -69,9 +69,7 @@ def epochs(data: Any, stop: Any = None, *, bridge: float = 0.0, least: float = 0
     (2, 2)
     """
     _check_seconds(bridge=bridge, least=least)
-    known: Mapping[Any, Any] = {}
-    if isinstance(data, xr.Dataset | xr.DataArray):
-        known = {name: coord for name, coord in data.coords.items() if not coord.dims}
+    known: Mapping[Any, Any] = data.coords if isinstance(data, xr.Dataset | xr.DataArray) else {}
     if stop is not None:
         start, end = np.atleast_1d(np.asarray(data)), np.atleast_1d(np.asarray(stop))
     elif isinstance(data, xr.Dataset):
@@ -276,8 +274,7 @@ def _combined(first: xr.Dataset, *others: xr.Dataset, of: Any) -> xr.Dataset:
         ]
     )
     kept = of(inside) if at.size else np.zeros(0, bool)
-    known = {name: coord for name, coord in first.coords.items() if not coord.dims}
-    return _made(*_joined(at[kept], grid[1:][kept], 0.0), known)
+    return _made(*_joined(at[kept], grid[1:][kept], 0.0), given[0].coords)
 
 
 def as_epochs(data: Any) -> xr.Dataset:
@@ -351,13 +348,14 @@ def _joined(start: Floats, stop: Floats, bridge: float) -> tuple[Floats, Floats]
 
 
 def _made(start: Floats, stop: Floats, known: Mapping[Any, Any]) -> xr.Dataset:
-    """Return epochs as a Dataset, with the facts of their session."""
+    """Return epochs as a Dataset, with the facts of their session among the known coordinates."""
     times = {_START: start, _STOP: stop}
+    facts = {name: coord for name, coord in known.items() if not coord.dims and name not in _TIMES}
     return xr.Dataset(
         coords={
             n.EPOCH: (n.EPOCH, np.arange(len(start)), {"long_name": "epoch"}),
             **{name: (n.EPOCH, times[name], dict(attrs)) for name, attrs in _TIMES.items()},
-            **{name: coord for name, coord in known.items() if name not in _TIMES},
+            **facts,
         }
     )
 
