@@ -197,7 +197,7 @@ def percentile_of(
         return np.stack([twice, unknown])
 
     drawn = choice_blocks(random, permutations, n_rows, how.n_chosen, len(terms) * n_columns)
-    twice, unknown = sum(in_threads(score, drawn, threads), np.zeros((2, n_columns)))
+    twice, unknown = sum(_in_threads(score, drawn, threads), np.zeros((2, n_columns)))
     return np.where(unknown > 0, np.nan, twice * (50.0 / permutations))
 
 
@@ -229,7 +229,7 @@ class _Decision:
             return is_below & is_clear, ~is_clear
 
 
-def in_threads(
+def _in_threads(
     function: Callable[[Indices], Floats], blocks: Iterable[Indices], threads: int
 ) -> Iterator[Floats]:
     """Yield what a function makes of each block, of which no more than needed are drawn ahead."""
