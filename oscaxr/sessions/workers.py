@@ -45,6 +45,9 @@ _PRELOADED: Final = (
 # As many workers as cores, each with as many threads for linear algebra, hinder each other.
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
+# It can wait for no more at once, and Python refuses pools that are larger.
+_MOST_ON_WINDOWS: Final = 61
+
 
 def run_each(
     function: Callable[[Any], Any],
@@ -114,13 +117,12 @@ def _call_listening(function: Callable[[Any], Any], item: Any) -> tuple[Any, lis
 
 
 def _in_processes(run: Run, workers: int | None) -> None:
-    from dask.system import CPU_COUNT
-
+    at_once = _processes_at_once(workers)
     run.check_pickles()
     waiting = set(range(len(run.items)))
     suspects: list[int] = []
     while waiting:
-        hit = _in_one_pool(run, waiting, min(workers or CPU_COUNT, len(waiting)))
+        hit = _in_one_pool(run, waiting, min(at_once, len(waiting)))
         if hit and not run.results:
             _check_that_workers_start()
         suspects += sorted(hit)
@@ -132,6 +134,16 @@ def _in_processes(run: Run, workers: int | None) -> None:
                 "end: it was killed (out of memory?), or a library crashed"
             )
             run.done(number, NoResult(reason))
+
+
+def _processes_at_once(workers: int | None) -> int:
+    """Return how many processes may work at once: as many as asked for, or as there are cores."""
+    from dask.system import CPU_COUNT
+
+    most = _MOST_ON_WINDOWS if sys.platform == "win32" else sys.maxsize
+    if workers is not None and workers > most:
+        raise CriterionError(f"workers={workers}: on Windows {most} processes at most can work")
+    return workers or min(CPU_COUNT, most)
 
 
 def _in_one_pool(run: Run, numbers: Collection[int], workers: int) -> set[int]:
