@@ -115,5 +115,5 @@ def test_the_command_line_puts_the_home_folder_in(home, sample_path):
     assert (home / "a.nc").exists()
     done = runner.invoke(app, [*words[:-1], "--out=s3://bucket/\udcff.nc"])
     assert done.exit_code == 1
-    assert "is an address" in done.stderr
+    assert "is no address of a file on a server" in done.stderr
     assert not [*Path().iterdir()]

@@ -9,13 +9,8 @@ from typing import Annotated, Any, Final, Literal, cast
 import typer
 
 from oscaxr.cli import console
-from oscaxr.cli.session_options import (
-    folder_option,
-    open_options,
-    storage_options,
-    table_option,
-    takes,
-)
+from oscaxr.cli.place_options import TargetOption, folder_option, storage_options, table_option
+from oscaxr.cli.session_options import open_options, takes
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionsFailedError
 from oscaxr.files.remote import is_url
 from oscaxr.model.dataset import Problem, Report, check_structure
@@ -70,22 +65,15 @@ VerifyOption = Annotated[
         "--verify", help="Read all values of exports that are there already, to find damage."
     ),
 ]
-TargetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NAME=VALUE",
-        help="How the object store of DEST is reached, e.g. profile=lab; may be repeated.",
-    ),
-]
 ConvertTableOption = Annotated[
-    Path | None,
+    str | None,
     table_option(
         help="Session table (mouse_df.csv) with the facts of the sessions, e.g. the mouse number.",
         show_default="OSCAXR_TABLE, or mouse_df.csv in the folders",
     ),
 ]
 TableFilesOption = Annotated[
-    Path | None,
+    str | None,
     folder_option(
         help="Where the files of session tables given as SRC are.",
         show_default="the folder of the table",

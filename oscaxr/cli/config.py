@@ -1,6 +1,5 @@
 """``oscaxr config``: which data folder and session table are used, and who said so."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,10 +9,10 @@ from oscaxr.sessions.settings import show_config
 
 def config(
     datadir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="As given to other commands.")
+        str | None, typer.Option(metavar="DIR", help="As given to other commands.")
     ] = None,
     table: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="As given to other commands.")
+        str | None, typer.Option(metavar="CSV", help="As given to other commands.")
     ] = None,
 ) -> None:
     """Show which data folder, session table and number of threads are used, and who said so.

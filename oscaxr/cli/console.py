@@ -18,8 +18,10 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from oscaxr.atomic import atomic_target, explained
+from oscaxr.atomic import explained
 from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError, command_line_words, option
+from oscaxr.files import folders
+from oscaxr.files.remote import Place, RemoteFile
 from oscaxr.paths import local_path
 
 FAILED: Final = 1
@@ -132,17 +134,23 @@ def check_target(path: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a temporary path beside a file, which becomes the file if all goes well."""
-    check_target(path, overwrite=overwrite)
-    if path.is_dir():
+def new_file(path: Place, *, overwrite: bool) -> Iterator[Path]:
+    """Give a temporary path, which becomes the file if all goes well."""
+    if isinstance(path, Path):
+        check_target(path, overwrite=overwrite)
+    if isinstance(path, Path) and path.is_dir():
         raise TargetExistsError(f"{path} is a folder. Give the path of a file.")
-    with explained(f"cannot write {path}"), atomic_target(path, overwrite=overwrite) as temporary:
+    with (
+        explained(f"cannot write {path}"),
+        folders.new_file(path, overwrite=overwrite) as temporary,
+    ):
         yield temporary
 
 
-def bytes_at(path: Path) -> int:
+def bytes_at(path: Place) -> int:
     """Return the size of a file, or of all files in a folder."""
+    if isinstance(path, RemoteFile):
+        return sum(folders.object_folder(path).sizes().values())
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(one.stat().st_size for one in files if one.is_file())
 

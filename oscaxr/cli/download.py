@@ -10,10 +10,12 @@ import typer
 from rich.filesize import decimal
 
 from oscaxr.cli import console
-from oscaxr.cli.session_options import table_option, takes
+from oscaxr.cli.place_options import table_option
+from oscaxr.cli.session_options import takes
 from oscaxr.cli.sessions import numbers
 from oscaxr.download import VERSION, Asset, Fetched, Plan, fetch, plan, refresh
 from oscaxr.errors import DownloadError
+from oscaxr.paths import local_path
 from oscaxr.progress import progress_bar
 
 _WORDS: Final = {"verified": "already there, verified"}
@@ -41,7 +43,7 @@ def _what_to_fetch(
         _what(metavar="N,N-N", help="Mouse numbers of --table, or mouse ids.", show_default="all"),
     ] = None,
     table: Annotated[
-        Path | None,
+        str | None,
         table_option(
             rich_help_panel="What to fetch",
             envvar="OSCAXR_TABLE",
@@ -97,6 +99,8 @@ def download(
     downloaded all the same) or nothing could be done; 2 for a wrong command
     line; 130 when interrupted.
     """
+    # Before any is fetched, and of a dry run too.
+    local_path(folder)
     with console.working("planning"):
         if refresh_list:
             kept = refresh(what["version"], api_url=what["api_url"])

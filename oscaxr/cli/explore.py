@@ -13,7 +13,10 @@ from oscaxr.cli import console
 from oscaxr.cli.demo import demo_sessions
 from oscaxr.cli.session_options import Asked, takes_session
 from oscaxr.explore import require_panel
+from oscaxr.files.remote import Place, is_url
 from oscaxr.formats.registry import is_session
+from oscaxr.options import PathLike
+from oscaxr.sessions.settings import table_setting
 
 if TYPE_CHECKING:
     from oscaxr.explore.opened import Shelf
@@ -86,20 +89,24 @@ def _shelf(asked: Asked, demo: bool) -> "Shelf":
     word = asked.word
     given: dict[str, Any] = dict(asked.options)
     if word is not None and Path(word).is_dir() and not is_session(Path(word)):
-        return shelf_of(Path(word), table=asked.table, **given)
-    given |= {"datadir": asked.datadir, "table": asked.table}
+        return shelf_of(Path(word), table=_place(asked.table), **given)
+    given |= {"datadir": _place(asked.datadir), "table": _place(asked.table)}
     if numbered:
-        given["table"] = asked.table or _table_of(asked)
+        given["table"] = _place(asked.table) or _table_of(asked)
         given |= {"mouse": asked.mouse, "session": asked.session, "run_type": asked.run_type}
     shelf = shelf_of(int(word) if word is not None and word.isdecimal() else word, **given)
     shelf.give_back(shelf.take(next(iter(shelf.sources))))
     return shelf
 
 
-def _table_of(asked: Asked) -> Path | None:
+def _table_of(asked: Asked) -> Place | None:
     asked.numbered_table(required=True)
-    folder = asked.datadir or Path()
-    return folder / "mouse_df.csv"
+    return table_setting(None, asked.datadir, asked.options.get("storage_options")).value
+
+
+def _place(word: str | None) -> PathLike | None:
+    """Return a path of this computer as one, to be written down whole; an address as it is."""
+    return word if word is None or is_url(word) else Path(word)
 
 
 def _serve(shelf: "Shelf", port: int | None, view: str, browser: bool) -> None:

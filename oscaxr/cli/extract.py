@@ -15,8 +15,10 @@ from oscaxr import measure, save
 from oscaxr.bridges.long_tables import CSV_HINT, check_rows, write_long_table
 from oscaxr.cli import console
 from oscaxr.cli.look import left_of
+from oscaxr.cli.place_options import TargetOption, storage_options
 from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, takes_segments
 from oscaxr.errors import CriterionError, ExportError, MissingVariableError, option
+from oscaxr.files.remote import Place, RemoteFile
 from oscaxr.formats.registry import EXPORTS, named_like
 from oscaxr.measure.statistics import Stat
 from oscaxr.model import names as n
@@ -27,6 +29,7 @@ from oscaxr.select.alignment import tracked as tracked_rois
 from oscaxr.select.criteria import Explanation, select_segments
 from oscaxr.select.sequences import sequences
 from oscaxr.select.window_edges import Edge
+from oscaxr.sessions.settings import settled
 
 # Of windows that are worked on before they are saved, so many bytes are held at a time.
 _BLOCK_BYTES: Final = 16 * 2**20
@@ -69,11 +72,12 @@ def window_options(
     return given(locals())
 
 
-TargetOption = Annotated[
-    Path,
+OutOption = Annotated[
+    str,
     console.out_option(
-        metavar="FILE",
-        help="Where to: .nc, .zarr or .zarr.zip keep all labels; .csv is one long table.",
+        metavar="FILE|URL",
+        help="Where to: .nc, .zarr or .zarr.zip keep all labels; .csv is one long table. Into an "
+        "object store: .zarr or .csv.",
     ),
 ]
 ErrorOption = Annotated[
@@ -90,7 +94,7 @@ ErrorOption = Annotated[
 def extract(
     options: dict[str, Any],
     asked: Asked,
-    out: TargetOption,
+    out: OutOption,
     words: CriteriaArgument = None,
     tracked: Annotated[
         bool, _result("--tracked", help="Only tracked ROIs, in the tracking order.")
@@ -110,6 +114,7 @@ def extract(
         Invalid, _result(help="What to do with ROIs that the files list as invalid.")
     ] = "drop",
     overwrite: console.OverwriteOption = False,
+    target_option: TargetOption = None,
     as_json: console.JsonOption = False,
 ) -> None:
     """Write the windows around the segments that fulfil criteria, or their statistics.
@@ -119,13 +124,15 @@ def extract(
     from the start of the segment), time (s in the session), and the variable or
     its statistics. More than 20 million rows are refused: write .nc or .zarr.
     """
-    if not _is_table(out) and named_like(out, EXPORTS) is None:
+    target = settled(out, storage_options(target_option or ()))
+    if not _is_table(target) and named_like(target, EXPORTS) is None:
         raise ExportError(
             f"cannot tell the format of {out}: its name should end in .nc, .zarr, .zarr.zip or .csv"
         )
     if (by_roi or error) and stats is None:
         raise typer.BadParameter("--by-roi and --error are about --stats: give that too")
-    console.check_target(out, overwrite=overwrite)
+    if isinstance(target, Path):
+        console.check_target(target, overwrite=overwrite)
     others, criteria = asked.split(words)
     with asked.open(others) as ds:
         selected, steps = chosen_segments(ds, criteria)
@@ -135,10 +142,10 @@ def extract(
         result: xr.Dataset | xr.DataArray = windows
         if stats is not None:
             result = statistics(windows, stats, error, by_roi=by_roi, invalid=invalid)
-        _write(result, out, list(criteria), overwrite=overwrite)
+        _write(result, target, list(criteria), overwrite=overwrite)
         told = {
-            "path": out,
-            "bytes": console.bytes_at(out),
+            "path": str(target),
+            "bytes": console.bytes_at(target),
             "variables": [result.name] if isinstance(result, xr.DataArray) else list(result),
             "sizes": dict(result.sizes),
             "total": ds.sizes[n.SEGMENT],
@@ -204,16 +211,17 @@ def statistics(
         return found.compute()
 
 
-def _is_table(path: Path) -> bool:
-    return path.suffix.lower() == ".csv"
+def _is_table(place: Place) -> bool:
+    return place.name.lower().endswith(".csv")
 
 
 def _write(
-    result: xr.Dataset | xr.DataArray, out: Path, criteria: Sequence[str], *, overwrite: bool
+    result: xr.Dataset | xr.DataArray, out: Place, criteria: Sequence[str], *, overwrite: bool
 ) -> None:
     if not _is_table(out):
         with progress_bar(f"writing {out.name}", in_bytes=True) as report:
-            save(result, out, overwrite=overwrite, progress=report)
+            how = out.options if isinstance(out, RemoteFile) else None
+            save(result, out, overwrite=overwrite, progress=report, storage_options=how)
         return
     table = result if isinstance(result, xr.Dataset) else result.to_dataset()
     of_sequences = {name for name, one in table.coords.items() if one.dims == (n.SEQUENCE,)}

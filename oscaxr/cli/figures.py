@@ -10,7 +10,7 @@ import typer
 
 from oscaxr.cli import console
 from oscaxr.cli.batch import WorkersOption
-from oscaxr.cli.session_options import DatadirOption, TableOption
+from oscaxr.cli.place_options import DatadirOption, TableOption, that_is_there
 from oscaxr.errors import MissingLibraryError, WorkersError
 from oscaxr.figures import Made, make_figures
 from oscaxr.figures.make import PERMUTATIONS, SEED, SHUFFLES, SPLITS
@@ -19,10 +19,10 @@ _which = partial(typer.Option, rich_help_panel="Which figures")
 _often = partial(typer.Option, rich_help_panel="How often and how exactly")
 
 SourceArgument = Annotated[
-    Path | None,
+    str | None,
     typer.Argument(
-        metavar="TABLE|DIR",
-        exists=True,
+        metavar="TABLE|DIR|URL",
+        callback=that_is_there("Path"),
         help="Session table, of which the sessions are taken that the papers use; or folder, all "
         "of whose sessions are taken.",
         show_default="the folder of --datadir",
@@ -85,7 +85,7 @@ def figures(
         raise typer.BadParameter(
             "say which sessions: TABLE or DIR, or --datadir (or set OSCAXR_DATADIR)"
         )
-    is_table = source is not None and source.suffix.lower() == ".csv"
+    is_table = source is not None and source.lower().endswith(".csv")
     with _client(scheduler) as client:
         made = make_figures(
             source or datadir,

@@ -1,12 +1,12 @@
 """``oscaxr index``: where the values of sessions lie in their files, in one JSON file."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from oscaxr.cli import console
-from oscaxr.cli.session_options import folder_option, open_options, table_option, takes
+from oscaxr.cli.place_options import TargetOption, folder_option, storage_options, table_option
+from oscaxr.cli.session_options import open_options, takes
 from oscaxr.sessions.write_index import write_index
 
 
@@ -21,20 +21,23 @@ def index(
         ),
     ],
     out: Annotated[
-        Path,
-        console.out_option(metavar="JSON", dir_okay=False, help="The index to write, a .json."),
+        str,
+        console.out_option(
+            metavar="JSON", help="The index to write, a .json; or its address in an object store."
+        ),
     ],
     table: Annotated[
-        Path | None,
+        str | None,
         table_option(
             envvar="OSCAXR_TABLE", help="Session table, whose facts and numbers the index then has."
         ),
     ] = None,
     datadir: Annotated[
-        Path | None,
+        str | None,
         folder_option(envvar="OSCAXR_DATADIR", help="Where the files of a session table are."),
     ] = None,
     overwrite: console.OverwriteOption = False,
+    target_option: TargetOption = None,
 ) -> None:
     """Write an index: sessions then open without a search through their files.
 
@@ -47,6 +50,12 @@ def index(
     """
     sessions = files[0] if len(files) == 1 else files
     target = write_index(
-        sessions, out, table=table, datadir=datadir, overwrite=overwrite, **options
+        sessions,
+        out,
+        table=table,
+        datadir=datadir,
+        overwrite=overwrite,
+        target_options=storage_options(target_option or ()) or None,
+        **options,
     )
     console.tell(f"wrote {target}")

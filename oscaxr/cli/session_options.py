@@ -1,7 +1,6 @@
 """Which session a command is about, how it is opened, and which of its segments are meant."""
 
 import inspect
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +15,20 @@ import typer
 import xarray as xr
 
 from oscaxr.cli.console import DebugOption, reported_errors, working
+from oscaxr.cli.place_options import (
+    HOW,
+    WHICH,
+    DatadirOption,
+    StorageOption,
+    TableOption,
+    storage_options,
+)
 from oscaxr.errors import CriterionError, SessionNotFoundError
 from oscaxr.files.remote import is_url
 from oscaxr.formats.registry import is_session
 from oscaxr.options import Fluorescence, Segmentation
 from oscaxr.sessions.open import open_session
-from oscaxr.sessions.settings import DATADIR, TABLE, TABLE_NAME, known_table
+from oscaxr.sessions.settings import TABLE, TABLE_NAME, known_table
 
 SESSION_WORDS: Final = (
     "SESSION is the path of an NWB file (or its https:// or s3:// address), of an export, of a "
@@ -30,31 +37,8 @@ SESSION_WORDS: Final = (
 )
 
 # Options of typer, listed under a heading of their own in --help.
-_WHICH: Final = "Which session"
-_which = partial(typer.Option, rich_help_panel=_WHICH)
-_how = partial(typer.Option, rich_help_panel="How to open it")
-# Of a folder and of a session table that have to be there.
-folder_option = partial(typer.Option, metavar="DIR", exists=True, file_okay=False)
-table_option = partial(typer.Option, metavar="CSV", exists=True, dir_okay=False)
-
-DatadirOption = Annotated[
-    Path | None,
-    folder_option(
-        "--datadir",
-        rich_help_panel=_WHICH,
-        envvar=DATADIR,
-        help="Folder below which the files of sessions lie, at any depth.",
-    ),
-]
-TableOption = Annotated[
-    Path | None,
-    table_option(
-        "--table",
-        rich_help_panel=_WHICH,
-        envvar=TABLE,
-        help="Session table; by default mouse_df.csv in the data folder, if it is there.",
-    ),
-]
+_which = partial(typer.Option, rich_help_panel=WHICH)
+_how = partial(typer.Option, rich_help_panel=HOW)
 
 
 RunType = Literal["prod", "pilot"]
@@ -148,10 +132,7 @@ def open_options(
         list[str] | None,
         _how(metavar="NAME:VALUE", help="What a server is told, e.g. to log in; may be repeated."),
     ] = None,
-    storage_option: Annotated[
-        list[str] | None,
-        _how(metavar="NAME=VALUE", help="How a store is reached, e.g. anon=true; may be repeated."),
-    ] = None,
+    storage_option: StorageOption = None,
 ) -> dict[str, Any]:
     """Return the options of opening that were given."""
     lengths = [one.partition("=") for one in chunks or ()]
@@ -174,20 +155,6 @@ def open_options(
         "storage_options": storage or None,
     }
     return given(options)
-
-
-def storage_options(words: Iterable[str]) -> dict[str, Any]:
-    """Read how a store is reached: values are JSON, or else text."""
-    found: dict[str, Any] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not (equals and name):
-            raise typer.BadParameter("--storage-option is written NAME=VALUE, e.g. anon=true")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
 
 
 @dataclass(frozen=True)
@@ -252,7 +219,7 @@ class Asked:
             )
 
     @property
-    def given_table(self) -> Path | None:
+    def given_table(self) -> str | None:
         """The session table of the command line; that of the environment is found, not given."""
         source = self.context.get_parameter_source("table")
         return self.table if source is not None and source.name == "COMMANDLINE" else None
@@ -277,7 +244,8 @@ class Asked:
                 "say where the files are: --datadir DIR (or set OSCAXR_DATADIR), or give the path "
                 "of one"
             )
-        table = known_table(self.given_table, self.datadir).rows
+        storage = self.options.get("storage_options")
+        table = known_table(self.given_table, self.datadir, storage).rows
         if table is None and required:
             raise typer.BadParameter(
                 "--mouse and --session are numbers of the session table: give --table CSV "

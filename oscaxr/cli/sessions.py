@@ -1,6 +1,6 @@
 """``oscaxr sessions``: which sessions there are, in a folder or in the session table."""
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import pandas as pd
@@ -8,12 +8,14 @@ import typer
 from rich.filesize import decimal
 
 from oscaxr.cli import console
-from oscaxr.cli.session_options import RunType, TableOption, given, takes
+from oscaxr.cli.place_options import StorageOption, TableOption, storage_options, that_is_there
+from oscaxr.cli.session_options import RunType, given, takes
 from oscaxr.errors import CriterionError, option
+from oscaxr.files.folders import is_folder
 from oscaxr.model.facts import MISSING_INT
 from oscaxr.model.synthetic import SESSION_IDS
 from oscaxr.sessions.find import find_sessions
-from oscaxr.sessions.settings import datadir_setting, table_setting
+from oscaxr.sessions.settings import datadir_setting, settled, table_setting
 from oscaxr.sessions.table import default_sessions
 from oscaxr.sessions.table import session_table as read_table
 
@@ -65,11 +67,12 @@ def _criteria(
 def sessions(
     criteria: dict[str, Any],
     source: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            metavar="DIR|CSV",
-            exists=True,
-            help="Folder whose files are looked through, at any depth; or session table.",
+            metavar="DIR|CSV|URL",
+            callback=that_is_there("Path"),
+            help="Folder whose files are looked through, at any depth; or session table; or the "
+            "address of one.",
             show_default="OSCAXR_DATADIR, or OSCAXR_TABLE",
         ),
     ] = None,
@@ -81,6 +84,7 @@ def sessions(
             help="Only those that published analyses use: production, passed, fit for analysis.",
         ),
     ] = False,
+    storage_option: StorageOption = None,
     as_json: console.JsonOption = False,
 ) -> None:
     """List sessions: those with files in a folder, or those in the session table.
@@ -90,7 +94,7 @@ def sessions(
     these are the published numbers only where all production mice are there.
     """
     with console.working("looking for sessions"):
-        there = read_sessions(source, table)
+        there = read_sessions(source, table, storage_options(storage_option or ()))
     found = choose(there, criteria, published=published)
     if as_json:
         console.print_json(known(found))
@@ -155,25 +159,29 @@ def known(table: pd.DataFrame) -> pd.DataFrame:
     return values.where(values.notna() & (values != "") & (values != MISSING_INT), None)
 
 
-def read_sessions(source: Path | None, table: Path | None) -> pd.DataFrame:
+def read_sessions(
+    source: str | None, table: str | None, storage: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """Find the sessions of a folder or of a table."""
-    source = source or datadir_setting().value or table
-    if source is None:
+    place = datadir_setting(source, storage).value
+    if place is None and table is not None:
+        place = settled(table, storage)
+    if place is None:
         raise typer.BadParameter(
             "say where: a folder with files of sessions, or a session table (.csv)"
         )
-    if not source.is_dir():
-        return read_table(source)
-    found = find_sessions(source)
-    table = table_setting(table, source).value
-    if table is None:
+    if not is_folder(place):
+        return read_table(place)
+    found = find_sessions(place)
+    known = table_setting(table, place, storage).value
+    if known is None:
         return found
-    listed = read_table(table)
+    listed = read_table(known)
     unknown = sorted(set(found["session_id"]) - set(listed["session_id"]))
     if unknown:
         console.note(
-            f"the session table {table} does not have {', '.join(map(str, unknown))}, found "
-            f"in {source}: left out of the list"
+            f"the session table {known} does not have {', '.join(map(str, unknown))}, found "
+            f"in {place}: left out of the list"
         )
     here = ["session_id", "path", "n_files", "bytes", "published_bytes"]
     return listed.merge(found[here], on="session_id")

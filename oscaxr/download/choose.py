@@ -201,7 +201,7 @@ def plan(
     asked = {"mice": _numbers("mice", mice), "sessions": _numbers("sessions", sessions)}
     typed, where = None, "The table"
     if table is not None:
-        typed = read_table(table if isinstance(table, pd.DataFrame) else Path(table))
+        typed = read_table(table)
         if run_type is not None and "run_type" in typed:
             typed = typed[typed["run_type"] == run_type]
     at_hand = assets_at_hand(version, api_url)

@@ -18,13 +18,14 @@ from oscaxr.figures.pictures import say_gap, say_synthetic
 from oscaxr.figures.printed_numbers import table_of
 from oscaxr.figures.session_results import Recipe
 from oscaxr.figures.session_tasks import Computed, Session, compute, survey
+from oscaxr.files.folders import is_folder
 from oscaxr.options import PathLike
 from oscaxr.paths import local_path
 from oscaxr.plot.axes import require_matplotlib
 from oscaxr.progress import progress_bar
 from oscaxr.sessions.asked import many_sources
 from oscaxr.sessions.open import SessionSource
-from oscaxr.sessions.settings import Table, table_setting
+from oscaxr.sessions.settings import Table, settled, table_setting
 from oscaxr.sessions.table import default_sessions, session_table
 
 SHUFFLES: Final = 1_000
@@ -238,14 +239,14 @@ def _sources(
     """Return the sessions asked for, and the ids of those that the papers use, if a table says."""
     if not isinstance(sessions, str | os.PathLike):
         return many_sources(sessions, datadir=datadir, table=table, options={}), None
-    path = local_path(sessions)
-    if path.suffix.lower() == ".csv":
+    path = settled(sessions, None)
+    if path.name.lower().endswith(".csv"):
         rows = _used_by_the_papers(path, session=_NUMBERS)
         if rows.empty:
             raise SessionNotFoundError(f"{path} has none of the sessions that the papers use")
         return many_sources(rows, datadir=datadir or path.parent, options={}), None
     known = table
-    if known is None and path.is_dir():
+    if known is None and is_folder(path):
         known = table_setting(None, path).value
     sources = many_sources(path, datadir=datadir, table=known, options={})
     if known is None:
@@ -255,7 +256,7 @@ def _sources(
 
 def _used_by_the_papers(table: Table, **criteria: Any) -> pd.DataFrame:
     """Return the rows of a session table that the papers use, as far as its columns tell."""
-    known = session_table(table if isinstance(table, pd.DataFrame) else local_path(table))
+    known = session_table(table)
     untold: dict[str, Any] = {name: None for name, own in _COLUMNS.items() if own not in known}
     return default_sessions(known, **untold, **criteria)
 

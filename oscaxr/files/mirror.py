@@ -43,7 +43,7 @@ class Mirror:
 
     def _opened(self, key: str, path: Path) -> "MirroredFile | None":
         try:
-            ranges = self._server.open(self._root.joined(key), self._block)
+            ranges = self._server.open(self._root / key, self._block)
         except SessionNotFoundError:
             return None
         return MirroredFile(ranges, path, self._block)

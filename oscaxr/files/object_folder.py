@@ -1,11 +1,13 @@
 """A folder in an object store: which objects there are, put and removed many at a time."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from oscaxr.errors import CriterionError
+from oscaxr.errors import CriterionError, SessionNotFoundError, TargetExistsError
 from oscaxr.files.object_ranges import ask, filesystem_of
 from oscaxr.files.remote import RemoteFile
 
@@ -16,8 +18,9 @@ class ObjectFolder:
     def __init__(self, remote: RemoteFile) -> None:
         if remote.is_http:
             raise CriterionError(
-                f"{remote}: nothing can be written to an address on the web. Give one in an object "
-                "store (s3://bucket/..., gs://bucket/...), or a folder."
+                f"{remote} is no folder: an address on the web says nothing of what lies below it, "
+                "and nothing can be written there. Give one in an object store "
+                "(s3://bucket/..., gs://bucket/...), or a folder."
             )
         self.remote = remote
         self._fs = filesystem_of(remote)
@@ -29,6 +32,20 @@ class ObjectFolder:
         named = {str(path).removeprefix(self._root).lstrip("/"): one for path, one in found.items()}
         return {name: int(one["size"]) for name, one in named.items()}
 
+    def names(self) -> tuple[list[str], list[str]]:
+        """Return which folders and which objects lie directly in it; none where it is none."""
+        try:
+            found = ask(self.remote, partial(self._fs.ls, self._root, detail=True))
+        except SessionNotFoundError:
+            return [], []
+        names: tuple[list[str], list[str]] = ([], [])
+        for one in found:
+            name = str(one["name"]).rstrip("/").removeprefix(self._root).lstrip("/")
+            # What has the name of the folder itself is an object, or a mark that the folder is.
+            if name:
+                names[one["type"] != "directory"].append(name)
+        return names
+
     def modified_ns(self, name: str) -> int:
         """Return when an object was last written, in nanoseconds."""
         return int(self._ask(self._fs.modified, f"{self._root}/{name}").timestamp() * 1e9)
@@ -39,6 +56,26 @@ class ObjectFolder:
         there = [f"{self._root}/{name}" for name in names]
         if here:
             self._ask(self._fs.put, here, there)
+
+    @contextmanager
+    def new_object(self, name: str, *, overwrite: bool) -> Iterator[Path]:
+        """Give a temporary path, and store what is there under a name if all goes well.
+
+        In one step: until then, readers see the old object, or none.
+        """
+
+        def check_free() -> None:
+            if name in self.names()[1] and not overwrite:
+                raise TargetExistsError(
+                    f"{self.remote / name} exists already. Give another address, or "
+                    "overwrite=True to replace it."
+                )
+
+        check_free()
+        with TemporaryDirectory(prefix="oscaxr-") as temporary:
+            yield Path(temporary) / name
+            check_free()
+            self.put(Path(temporary), [name])
 
     def remove(self, names: Collection[str]) -> None:
         """Remove objects."""

@@ -87,7 +87,12 @@ class RemoteFile(os.PathLike[str]):
         """The options that its server is reached with."""
         return {name: one for name, one in self.options.items() if name not in _OF_BLOCKS}
 
-    def joined(self, key: str) -> "RemoteFile":
+    @property
+    def parent(self) -> "RemoteFile":
+        """The folder that it lies in."""
+        return RemoteFile(public_url(self.url).rstrip("/").rpartition("/")[0], self.options)
+
+    def __truediv__(self, key: str) -> "RemoteFile":
         """Return a file below this one, which is a folder."""
         if not self.is_http:
             return RemoteFile(f"{self.url.rstrip('/')}/{key}", self.options)

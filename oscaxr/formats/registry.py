@@ -1,7 +1,7 @@
 """The one triage: which format a session has at a place, and how each is asked and opened."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from oscaxr.errors import (
     OptionError,
     SessionNotFoundError,
 )
+from oscaxr.files.folders import is_folder, walk
 from oscaxr.files.remote import (
     EXTRAS,
     Place,
@@ -62,7 +63,7 @@ class Format(Protocol):
     def recognises(self, place: Place) -> bool:
         """Say whether a session in this format lies at a place, as far as a glance tells."""
 
-    def find(self, folder: Path, folders: Collection[str], files: Collection[str]) -> list[Path]:
+    def find(self, folder: Place, folders: Collection[str], files: Collection[str]) -> list[Place]:
         """Return which of the names in one folder are, by name, sessions or files of them."""
 
     def named(self, place: Place) -> Identity | None:
@@ -89,7 +90,7 @@ class _Nwb:
     def recognises(self, place: Place) -> bool:
         return isinstance(place, RemoteFile) or place.is_file()
 
-    def find(self, folder: Path, folders: Collection[str], files: Collection[str]) -> list[Path]:
+    def find(self, folder: Place, folders: Collection[str], files: Collection[str]) -> list[Place]:
         return [folder / name for name in files if name.lower().endswith(".nwb")]
 
     def named(self, place: Place) -> Identity | None:
@@ -127,7 +128,9 @@ class _Original:
     def recognises(self, place: Place) -> bool:
         return isinstance(place, Path) and is_session_folder(place)
 
-    def find(self, folder: Path, folders: Collection[str], files: Collection[str]) -> list[Path]:
+    def find(self, folder: Place, folders: Collection[str], files: Collection[str]) -> list[Place]:
+        if isinstance(folder, RemoteFile):
+            return []
         return [folder / name for name in folders if folder_id(folder / name) is not None]
 
     def named(self, place: Place) -> Identity | None:
@@ -158,9 +161,9 @@ class _NwbInZarr:
             return place.name.lower().endswith(".nwb.zarr")
         return is_nwb(place)
 
-    def find(self, folder: Path, folders: Collection[str], files: Collection[str]) -> list[Path]:
+    def find(self, folder: Place, folders: Collection[str], files: Collection[str]) -> list[Place]:
         named = [folder / name for name in folders if name.lower().endswith((".nwb", ".zarr"))]
-        return [path for path in named if is_nwb(path)]
+        return [path for path in named if self.recognises(path)]
 
     def named(self, place: Place) -> Identity | None:
         # A session that is there in a form that is read is opened in that.
@@ -191,7 +194,7 @@ class _Export:
     def recognises(self, place: Place) -> bool:
         return self._is_named(place.name)
 
-    def find(self, folder: Path, folders: Collection[str], files: Collection[str]) -> list[Path]:
+    def find(self, folder: Place, folders: Collection[str], files: Collection[str]) -> list[Place]:
         return [folder / name for name in (*folders, *files) if self._is_named(name)]
 
     def named(self, place: Place) -> Identity | None:
@@ -299,7 +302,7 @@ def format_of(place: Place) -> Format:
     )
 
 
-def named_like(path: Path, formats: Sequence[SomeFormat]) -> SomeFormat | None:
+def named_like(path: Place, formats: Sequence[SomeFormat]) -> SomeFormat | None:
     """Return the format that a name is one of, whatever lies there."""
     name = [path.name]
     return next((one for one in formats if one.find(path.parent, name, name)), None)
@@ -342,37 +345,46 @@ def open_places(places: Places, options: OpenOptions, facts: Facts | None = None
 
 
 def places_below(
-    folder: Path, on_error: Callable[[OSError], object] | None = None
-) -> dict[Format, list[Path]]:
+    folder: Place, on_error: Callable[[OSError], object] | None = None
+) -> dict[Format, list[Place]]:
     """Return what is named like a session below a folder, each real one once, by format."""
-    found: dict[Format, dict[str, Path]] = {one: {} for one in FORMATS}
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.is_file() else "does not exist"
+    found: dict[Format, dict[str, Place]] = {one: {} for one in FORMATS}
+    if isinstance(folder, RemoteFile) and folder.is_http:
+        raise SessionNotFoundError(
+            f"{folder}: what lies below an address on the web cannot be listed. Give the addresses "
+            "of the files, an index of them, or a folder in an object store (s3://bucket/...)."
+        )
+    if not is_folder(folder):
+        is_file = isinstance(folder, Path) and folder.is_file()
+        what = "is a file, not a folder" if is_file else "does not exist"
         raise SessionNotFoundError(
             f"The data folder {folder} {what}. Give the folder below which the sessions lie."
         )
     if ORIGINAL.recognises(folder):
         return {one: [folder] if one is ORIGINAL else [] for one in FORMATS}
-    for root, folders, files in _walk(folder, on_error):
+    for root, folders, files in walk(folder, on_error):
         for one in FORMATS:
             for path in one.find(root, folders, files):
-                found[one].setdefault(os.path.realpath(path), path)
+                real = os.path.realpath(path) if isinstance(path, Path) else path.url
+                found[one].setdefault(real, path)
                 if path.name in folders:
                     # What is a session itself is not searched.
                     folders.remove(path.name)
-    return {one: sorted(paths.values()) for one, paths in found.items()}
+        if isinstance(root, RemoteFile):
+            _leave_out_originals(root, folders, on_error)
+    return {one: sorted(paths.values(), key=steps_of) for one, paths in found.items()}
 
 
-def _walk(
-    folder: Path, on_error: Callable[[OSError], object] | None = None
-) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Go through a folder and all folders below it."""
-    entered = set()
-    for root, folders, files in os.walk(folder, followlinks=True, onerror=on_error):
-        real = os.path.realpath(root)
-        if real in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield Path(root), folders, sorted(name for name in files if not name.startswith("."))
+def _leave_out_originals(
+    root: RemoteFile, folders: list[str], on_error: Callable[[OSError], object] | None
+) -> None:
+    """Name the folders that are sessions in a layout which is not read over a network."""
+    for name in [name for name in folders if id_in_name(name) is not None]:
+        folders.remove(name)
+        if on_error is not None:
+            on_error(OSError(f"{root / name} is {ORIGINAL.name}, read on this computer only"))
+
+
+def steps_of(place: Place) -> tuple[str, ...]:
+    """Return by what places are put in order."""
+    return Path(place).parts

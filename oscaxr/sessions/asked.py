@@ -17,6 +17,7 @@ from oscaxr.errors import (
     few,
     warn,
 )
+from oscaxr.files.folders import is_folder
 from oscaxr.files.remote import Place, RemoteFile, is_url, remote_file
 from oscaxr.formats.identity import Identity
 from oscaxr.formats.registry import (
@@ -29,7 +30,6 @@ from oscaxr.formats.registry import (
     Format,
     format_of,
     is_session,
-    location,
     named_like,
     places_below,
 )
@@ -45,6 +45,7 @@ from oscaxr.sessions.settings import (
     Table,
     data_folder,
     known_table,
+    settled,
     table_in,
 )
 from oscaxr.sessions.table import session_row
@@ -60,18 +61,14 @@ def many_sources(
     options: Mapping[str, Any],
 ) -> list[SessionSource]:
     """Return the sessions that were asked for, one by one."""
-    if is_url(sessions):
-        place = location(sessions, options.get("storage_options"))
-        if INDEX.recognises(place):
-            return sources_in(place, options, table=known_table(table))
-        sessions = [sessions]
+    storage = options.get("storage_options")
     if isinstance(sessions, str | os.PathLike):
-        path = local_path(sessions)
-        if INDEX.recognises(path):
-            return sources_in(path, options, table=known_table(table))
-        if path.is_dir() and not is_session(path):
-            return _sources_below(path, options, known_table(table, path))
-        sessions = read_table(path) if path.suffix.lower() == ".csv" else [path]
+        place = settled(sessions, storage)
+        if INDEX.recognises(place):
+            return sources_in(place, options, table=known_table(table, storage=storage))
+        if _is_to_be_searched(place):
+            return _sources_below(place, options, known_table(table, place, storage))
+        sessions = read_table(place) if _is_table(place) else [place]
     if isinstance(sessions, pd.DataFrame):
         if table is not None:
             raise CriterionError("sessions= are rows of a session table already: leave table= out")
@@ -80,7 +77,7 @@ def many_sources(
             SessionSource(
                 (),
                 row["session_id"],
-                data_folder(datadir),
+                data_folder(datadir, storage),
                 facts=row,
                 options=options,
                 name=f"sub-{row['mouse_id']}_ses-{row['session_id']}",
@@ -93,8 +90,19 @@ def many_sources(
         raise CriterionError(
             f"sessions= is a {type(sessions).__name__}: give rows of a table, ids, paths, a folder"
         )
-    known = known_table(table, datadir)
+    known = known_table(table, datadir, storage)
     return _joined([id_or_path(asked, datadir, known, options) for asked in sessions])
+
+
+def _is_table(place: Place) -> bool:
+    return place.name.lower().endswith(".csv")
+
+
+def _is_to_be_searched(place: Place) -> bool:
+    """Say whether a place is a folder that is no session itself."""
+    if isinstance(place, Path):
+        return place.is_dir() and not is_session(place)
+    return not _is_table(place) and named_like(place, FORMATS) is None and is_folder(place)
 
 
 def _joined(sources: Sequence[SessionSource]) -> list[SessionSource]:
@@ -115,7 +123,7 @@ def _joined(sources: Sequence[SessionSource]) -> list[SessionSource]:
 
 
 def _sources_below(
-    folder: Path, options: Mapping[str, Any], table: KnownTable
+    folder: Place, options: Mapping[str, Any], table: KnownTable
 ) -> list[SessionSource]:
     """Return the sessions below a folder; exports that cannot be read too, to fail when opened."""
     found = sessions_below(folder)
@@ -170,37 +178,35 @@ def sources_of(
     storage = options.get("storage_options")
     remote = [remote_file(os.fspath(one), storage or {}) for one in words if is_url(one)]
     here = [local_path(one) for one in words if not is_url(one)]
-    sources = _remote_sources(remote, known_table(table), options) if remote else []
+    known = known_table(table, storage=storage) if remote else NO_TABLE
+    sources = []
+    for place in remote:
+        if _is_table(place) or _is_to_be_searched(place):
+            where = more.get("datadir") or place.parent if _is_table(place) else None
+            sources += many_sources(place, datadir=where, table=table, options=options)
+        else:
+            sources.append(_remote_source(place, known, options))
     if here or not remote:
         sources += named_sources(here, table=table, options=options, **more)
     return sources if more.get("every") else _without_equal_names(sources)
 
 
-def _remote_sources(
-    places: Sequence[RemoteFile], table: KnownTable, options: Mapping[str, Any]
-) -> list[SessionSource]:
-    """Return the sessions at addresses, named after what these, or their files, state."""
-    sources = []
-    for place in places:
-        format_, problem = format_of(place), ""
-        own = format_.named(place) or Identity()
-        if own.session_id is None or own.mouse_id is None:
-            try:
-                own = own.completed(format_.identity(place))
-            except OscaxrError as error:
-                problem = str(error)
-        is_known = own.session_id is not None and own.mouse_id is not None
-        sources.append(
-            SessionSource(
-                (place,),
-                own.session_id,
-                table=table,
-                options=options,
-                problem=problem,
-                name=f"sub-{own.mouse_id}_ses-{own.session_id}" if is_known else _stem(place),
-            )
-        )
-    return sources
+def _remote_source(
+    place: RemoteFile, table: KnownTable, options: Mapping[str, Any]
+) -> SessionSource:
+    """Return the session at an address, named after what this, or its file, states."""
+    format_, problem = format_of(place), ""
+    own = format_.named(place) or Identity()
+    if own.session_id is None or own.mouse_id is None:
+        try:
+            own = own.completed(format_.identity(place))
+        except OscaxrError as error:
+            problem = str(error)
+    is_known = own.session_id is not None and own.mouse_id is not None
+    name = f"sub-{own.mouse_id}_ses-{own.session_id}" if is_known else _stem(place)
+    return SessionSource(
+        (place,), own.session_id, table=table, options=options, problem=problem, name=name
+    )
 
 
 def named_sources(
@@ -216,9 +222,12 @@ def named_sources(
     # With `every`, exports below folders too, and each form in which a session is there.
     tables = [path for path in words if path.suffix.lower() == ".csv"]
     beside = [path / TABLE_NAME for path in words if table_in(path)]
-    known = NO_TABLE if table is None else known_table(table)
+    storage = options.get("storage_options")
+    known = NO_TABLE if table is None else known_table(table, storage=storage)
     own = [default_table] if default_table else beside
-    at_hand = [] if table is not None else [read_table(local_path(one)) for one in (*own, *tables)]
+    at_hand = (
+        [] if table is not None else [read_table(settled(one, storage)) for one in (*own, *tables)]
+    )
     problems: list[str] = []
     others = [path for path in words if path not in tables]
     below_folders = [one for one in FORMATS if every or one not in EXPORTS]
@@ -249,8 +258,10 @@ def named_sources(
     rows.say_missing()
     have = {one.session_id for one in sources if one.session_id is not None}
     for path in tables:
-        folder = local_path(datadir or path.parent).resolve()
-        is_searched = any(word.resolve() in (folder, *folder.parents) for word in words)
+        folder = settled(datadir or path.parent, storage)
+        is_searched = isinstance(folder, Path) and any(
+            folder.resolve().is_relative_to(word.resolve()) for word in words
+        )
         listed = many_sources(path, datadir=folder, options=options)
         sources += [one for one in listed if not (is_searched and one.session_id in have)]
     if not sources:
@@ -265,9 +276,9 @@ def named_sources(
 
 def _by_format(
     words: Sequence[Path], below_folders: Sequence[Format], problems: list[str]
-) -> tuple[dict[Format, list[Path]], list[Path]]:
+) -> tuple[dict[Format, list[Place]], list[Path]]:
     """Return the places that were named or lie below folders, and the exports that were named."""
-    places: dict[Format, list[Path]] = {one: [] for one in FORMATS}
+    places: dict[Format, list[Place]] = {one: [] for one in FORMATS}
     exports: list[Path] = []
     for path in words:
         format_ = _format_of_word(path)
@@ -297,8 +308,8 @@ def _format_of_word(path: Path) -> Format | None:
     return format_of(path)
 
 
-def _each_once(paths: Sequence[Path]) -> list[Path]:
-    return list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
+def _each_once(paths: Sequence[Place]) -> list[Place]:
+    return list({os.path.realpath(path): path for path in reversed(paths)}.values())[::-1]
 
 
 def _stem(path: Place) -> str:

@@ -188,7 +188,7 @@ def convert(
             options=asked,
         )
         how = (precision, overwrite, verify, f"{option('overwrite', True)} replaces it.")
-        jobs = [Job(one, _below(root, f"{one.name}.{format}"), *how) for one in found]
+        jobs = [Job(one, root / f"{one.name}.{format}", *how) for one in found]
         results = run_jobs(jobs, root, workers, report)
     failures = {one.session: one.reason for one in results if one.status == "failed"}
     tell_failures(failures, results, errors)
@@ -201,10 +201,6 @@ def check_folder(folder: PathLike, options: Mapping[str, Any] | None = None) -> 
     if any(one.recognises(place) for one in EXPORTS):
         raise CriterionError(f"{place} is named like one export, but is the folder for them")
     return place
-
-
-def _below(folder: Place, name: str) -> Place:
-    return folder.joined(name) if isinstance(folder, RemoteFile) else folder / name
 
 
 def run_jobs(

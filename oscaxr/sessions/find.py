@@ -1,7 +1,7 @@
 """Which sessions lie below a folder, and the session table that they make."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Never
@@ -9,11 +9,12 @@ from typing import Any, Final, Never
 import pandas as pd
 
 from oscaxr.errors import AmbiguousSessionError, OscaxrError, OscaxrWarning, warn
+from oscaxr.files.remote import Place
 from oscaxr.formats.identity import Identity
 from oscaxr.formats.published import file_of
 from oscaxr.formats.registry import NWB, ORIGINAL, places_below
 from oscaxr.model.facts import MISSING_INT
-from oscaxr.paths import local_path
+from oscaxr.options import PathLike
 from oscaxr.renamed import refuse_keywords
 from oscaxr.sessions.owners import Found, FoundSession, sessions_at
 from oscaxr.sessions.settings import data_folder
@@ -40,13 +41,21 @@ _COUNTS: Final = dict.fromkeys(("n_files", "bytes", "published_bytes"), "int64")
 _COLUMN_OF: Final = {"start": "dandi_session_time", "n_tracked": "n_rois_tracked"}
 
 
-def find_sessions(datadir: str | Path | None = None, **unknown: Never) -> pd.DataFrame:
+def find_sessions(
+    datadir: PathLike | None = None,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    **unknown: Never,
+) -> pd.DataFrame:
     """Make a session table from the sessions below a folder.
 
     Parameters
     ----------
-    datadir : str or pathlib.Path, optional
-        Folder; files are looked for at any depth. By default ``OSCAXR_DATADIR``.
+    datadir : path-like, optional
+        Folder, of this computer or of an object store (``s3://bucket/...``, ``gs://bucket/...``);
+        files are looked for at any depth. By default ``OSCAXR_DATADIR``.
+    storage_options : mapping, optional
+        How an object store is reached, as for :func:`oscaxr.open_session`.
 
     Returns
     -------
@@ -56,8 +65,9 @@ def find_sessions(datadir: str | Path | None = None, **unknown: Never) -> pd.Dat
         ``mouse``, ``mouse_id``, ``sex``, ``date``, ``line``, ``session``, ``n_rois``,
         ``n_rois_tracked``), ``path`` (str, the session's first NWB file, or its folder in the
         original layout, or its export, where there is none), ``n_files``, ``bytes`` (of its NWB
-        files; -1 for other forms) and ``published_bytes`` (what the archive's files of the same
-        names have, without asking it; -1 where it has none of such a name).
+        files on this computer; -1 otherwise) and ``published_bytes`` (what the archive's files of
+        the same names have, without asking it; -1 where it has none of such a name, or ``bytes`` is
+        not known).
 
     Raises
     ------
@@ -86,7 +96,7 @@ def find_sessions(datadir: str | Path | None = None, **unknown: Never) -> pd.Dat
     0
     """
     refuse_keywords("find_sessions", unknown, ())
-    folder = data_folder(datadir)
+    folder = data_folder(datadir, storage_options)
     found = sessions_below(folder)
     table = table_of(found)
     doubtful = [one.problem for one in found.sessions if one.problem]
@@ -104,10 +114,10 @@ def say_problems(datadir: object, problems: Sequence[str]) -> None:
 
 
 # -- all sessions of a folder ---------------------------------------------------------------------
-def sessions_below(datadir: str | Path) -> Found:
+def sessions_below(datadir: Place) -> Found:
     """Find the sessions below a folder, those in the original layout only if there is no NWB."""
     problems: list[str] = []
-    places = places_below(local_path(datadir), lambda error: problems.append(str(error)))
+    places = places_below(datadir, lambda error: problems.append(str(error)))
     found = sessions_at(places)
     found.problems[:0] = problems
     return without_originals_of_nwb(found)
@@ -148,11 +158,12 @@ def table_of(found: Found) -> pd.DataFrame:
 
 def _sizes(found: FoundSession) -> dict[str, int]:
     """Return how large the files of a session are, here and in the archive."""
-    if found.format is not NWB:
+    here = [path for path in found.paths if isinstance(path, Path)]
+    if found.format is not NWB or not here:
         return {"bytes": MISSING_INT, "published_bytes": MISSING_INT}
     listed = [file_of(path) for path in found.paths]
     return {
-        "bytes": sum(path.stat().st_size for path in found.paths if path.is_file()),
+        "bytes": sum(path.stat().st_size for path in here if path.is_file()),
         "published_bytes": MISSING_INT if None in listed else sum(x.size for x in listed if x),
     }
 

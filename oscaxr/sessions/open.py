@@ -50,13 +50,14 @@ def open_session(
         Tells apart mice that have the same number in production and pilot.
     datadir : path-like, optional
         Folder below which the session's files are looked for, at any depth: NWB files first, then
-        its folder in the original layout, then its export. Or an index of sessions on this
-        computer. By default ``OSCAXR_DATADIR``.
+        its folder in the original layout, then its export. Or an index of sessions. Or the address
+        of such a folder in an object store (``s3://bucket/data``), or of an index; all of
+        `storage_options` are then for it too. By default ``OSCAXR_DATADIR``.
     table : path-like or pandas.DataFrame, optional
-        The session table. By default ``OSCAXR_TABLE``, or the ``mouse_df.csv`` in the data folder
-        (see :func:`oscaxr.show_config`). Needed for `mouse` and `session`, unless the numbers that
-        :func:`oscaxr.find_sessions` gives are meant; otherwise optional: without it the facts of
-        the session are those that its file knows.
+        The session table, or its address. By default ``OSCAXR_TABLE``, or the ``mouse_df.csv`` in
+        the data folder (see :func:`oscaxr.show_config`). Needed for `mouse` and `session`, unless
+        the numbers that :func:`oscaxr.find_sessions` gives are meant; otherwise optional: without
+        it the facts of the session are those that its file knows.
     **options
         How to open it; an option that the session's format cannot honour is an error.
 
@@ -127,12 +128,13 @@ def open_session(
         raise CriterionError("say which session: a session id, a path, or mouse= and session=")
     if session_id is not None and numbered:
         raise CriterionError("give a session id or path, or mouse= and session=, not both")
-    known = known_table(table, datadir)
+    storage = checked.get("storage_options")
+    known = known_table(table, datadir, storage)
     if run_type is not None and known.rows is None:
         raise CriterionError(f"run_type={run_type!r} is told by the session table: give table= too")
     if session_id is not None:
         return id_or_path(session_id, datadir, known, checked, run_type).open()
-    folder = data_folder(datadir)
+    folder = data_folder(datadir, storage)
     if known.rows is None:
         raise CriterionError(
             "mouse= and session= are numbers of the session table: give table= (the path of "
@@ -171,7 +173,7 @@ class SessionReader(BackendEntrypoint):
         storage = checked.get("storage_options")
         places = [location(path_of(path), storage) for path in (filename_or_obj, *files)]
         if facts is None:
-            source = source_at(places[0], checked, table=known_table(table))
+            source = source_at(places[0], checked, table=known_table(table, storage=storage))
             facts = source.known_facts()
             source.say_if_not_listed(facts)
         return open_places(places, checked, facts or None)
@@ -184,7 +186,7 @@ class SessionSource:
     places: tuple[Place, ...] = ()
     """Where it lies; empty where that is looked for when it is opened."""
     session_id: int | None = None
-    datadir: Path = Path()
+    datadir: Place = Path()
     table: KnownTable = NO_TABLE
     """The session table, in which it has to be if that was given."""
     facts: Mapping[str, Any] | None = None
@@ -307,7 +309,9 @@ def id_or_path(
         return SessionSource(tuple(location(path_of(x), storage) for x in asked), **known)
     is_path = not asked.isdecimal() if isinstance(asked, str) else isinstance(asked, os.PathLike)
     if not is_path:
-        return SessionSource((), _as_id(asked), data_folder(datadir), **known)
+        return SessionSource(
+            (), _as_id(asked), data_folder(datadir, options.get("storage_options")), **known
+        )
     return source_at(location(asked, options.get("storage_options")), **known)
 
 

@@ -15,13 +15,14 @@ from oscaxr.errors import (
     SessionNotFoundError,
     listed,
 )
+from oscaxr.files.remote import Place, RemoteFile
 from oscaxr.formats.identity import Identity
 from oscaxr.formats.published import smallest_of
-from oscaxr.formats.registry import EXPORTS, FORMATS, NWB, ORIGINAL, Format, places_below
+from oscaxr.formats.registry import EXPORTS, FORMATS, NWB, ORIGINAL, Format, places_below, steps_of
 
 _LISTED = 10
 
-Owners = dict[Path, Identity]
+Owners = dict[Place, Identity]
 """Whose each place is, as far as known."""
 
 
@@ -31,12 +32,12 @@ class FoundSession:
 
     format: Format
     identity: Identity
-    paths: tuple[Path, ...]
+    paths: tuple[Place, ...]
     problem: str = ""
     """Why it cannot be told which of the places are the session's; empty where it can."""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Place:
         """The first place."""
         return self.paths[0]
 
@@ -45,7 +46,8 @@ class FoundSession:
         """What the session is called where files are named after it."""
         session = self.identity.session_id or self.identity.start
         if self.identity.mouse_id is None or not session:
-            return self.path.name if self.path.is_dir() else self.path.stem
+            is_file = isinstance(self.path, RemoteFile) or not self.path.is_dir()
+            return Path(self.path.name).stem if is_file else self.path.name
         return f"sub-{self.identity.mouse_id}_ses-{session}"
 
 
@@ -55,11 +57,11 @@ class Found:
 
     sessions: list[FoundSession]
     problems: list[str]
-    unreadable: dict[Path, str]
+    unreadable: dict[Place, str]
     """Places that cannot be read, and why: whose they are is not known."""
 
 
-def sessions_at(places: Mapping[Format, Sequence[Path]]) -> Found:
+def sessions_at(places: Mapping[Format, Sequence[Place]]) -> Found:
     """Ask all places whose they are, and put those of each session together."""
     found = Found([], [], {})
     for one, paths in places.items():
@@ -67,7 +69,7 @@ def sessions_at(places: Mapping[Format, Sequence[Path]]) -> Found:
     return found
 
 
-def identify(one: Format, paths: Iterable[Path], found: Found) -> Owners:
+def identify(one: Format, paths: Iterable[Place], found: Found) -> Owners:
     """Say whose these places are, and note in `found` why some could not be asked."""
     # An NWB file that is named by its session id is not opened, unless another file of the same
     # mouse states no session id: that one then gets the id of a file of the same start.
@@ -124,7 +126,7 @@ def grouped(one: Format, owners: Owners) -> list[FoundSession]:
             unknown if session.identity.mouse_id is None else session.identity.mouse_id,
             session.identity.session_id or 0,
             session.identity.start,
-            session.paths,
+            [steps_of(path) for path in session.paths],
         ),
     )
 
@@ -135,9 +137,9 @@ def _session_of(one: Format, owners: Owners) -> FoundSession:
     for own in owners.values():
         identity = identity.completed(own)
 
-    def order(path: Path) -> tuple[bool, str, Path]:
+    def order(path: Place) -> tuple[bool, str, tuple[str, ...]]:
         named = one.named(path)
-        return (named is None or named.session_id is None, path.name, path)
+        return (named is None or named.session_id is None, path.name, steps_of(path))
 
     paths = tuple(sorted(owners, key=order))
     return FoundSession(one, identity, paths, problem_of(owners))
@@ -152,14 +154,14 @@ def problem_of(owners: Owners) -> str:
             f"Session {number} has files of several mice {mice}:{listed(owners, _LISTED)}\n"
             "Open it by its path."
         )
-    parts: dict[tuple[bool, str, tuple[str, ...]], list[Path]] = defaultdict(list)
+    parts: dict[tuple[bool, str, tuple[str, ...]], list[Place]] = defaultdict(list)
     for path, own in owners.items():
         parts[own.is_named, own.obj, own.parts].append(path)
     copies = [
         path
         for (is_named, *_), paths in parts.items()
         if len({path.parent for path in paths}) > 1 or (not is_named and len(paths) > 1)
-        for path in sorted(paths)
+        for path in sorted(paths, key=steps_of)
     ]
     if copies:
         return (
@@ -172,11 +174,11 @@ def problem_of(owners: Owners) -> str:
 
 # -- one session of a folder ----------------------------------------------------------------------
 def find_places(
-    datadir: str | Path, session_id: int, *, mouse_id: int | None = None, start: str = ""
-) -> tuple[Path, ...]:
+    datadir: Place, session_id: int, *, mouse_id: int | None = None, start: str = ""
+) -> tuple[Place, ...]:
     """Find the places of one session: its NWB files, else its original folder, else its export."""
     problems: list[str] = []
-    places = places_below(Path(datadir), lambda error: problems.append(str(error)))
+    places = places_below(datadir, lambda error: problems.append(str(error)))
     wanted = Identity(session_id, mouse_id, start)
     for one in FORMATS:
         owned = _owned_by(one, places[one], wanted, problems)
@@ -196,7 +198,7 @@ def find_places(
     raise SessionNotFoundError(_not_found_message(datadir, places, wanted, problems))
 
 
-def _owned_by(one: Format, paths: Sequence[Path], wanted: Identity, problems: list[str]) -> Owners:
+def _owned_by(one: Format, paths: Sequence[Place], wanted: Identity, problems: list[str]) -> Owners:
     """Return the places of a session: by their names first, opening others only where needed."""
     names = {path: one.named(path) for path in paths}
     found = {
@@ -232,7 +234,7 @@ def _is_named_for(name: Identity, wanted: Identity) -> bool:
 
 def _not_found_message(
     datadir: object,
-    places: dict[Format, list[Path]],
+    places: dict[Format, list[Place]],
     wanted: Identity,
     problems: Sequence[str],
 ) -> str:

@@ -2,10 +2,11 @@
 
 import os
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
@@ -13,8 +14,9 @@ from oscaxr.arrays.columns import DEFAULT as DEFAULT_THREADS
 from oscaxr.arrays.columns import VARIABLE as THREADS
 from oscaxr.arrays.columns import thread_count
 from oscaxr.errors import CriterionError, SessionNotFoundError, TableError
+from oscaxr.files.folders import has_file
+from oscaxr.files.remote import Place, is_url, place_of
 from oscaxr.options import PathLike
-from oscaxr.paths import local_path
 from oscaxr.sessions.table import session_table
 
 TABLE_NAME: Final = "mouse_df.csv"
@@ -28,13 +30,15 @@ _UNSET: Final = "is not set"
 _TEMPORARY: Final = ("TMPDIR", "TEMP", "TMP")
 
 Table = PathLike | pd.DataFrame
+Storage = Mapping[str, Any] | None
+"""How a server is reached, where a place is on one."""
 
 
 @dataclass(frozen=True)
 class Setting:
     """A place that is used, and who said so."""
 
-    value: Path | None
+    value: Place | None
     source: str
 
 
@@ -50,59 +54,73 @@ class KnownTable:
 NO_TABLE: Final = KnownTable()
 
 
-def datadir_setting(datadir: PathLike | None = None) -> Setting:
+def datadir_setting(datadir: PathLike | None = None, storage: Storage = None) -> Setting:
     """Return the data folder: the one given, else that of the environment."""
-    return _given(datadir, DATADIR)
+    return _given(datadir, DATADIR, storage)
 
 
-def table_setting(table: PathLike | None = None, datadir: PathLike | None = None) -> Setting:
+def table_setting(
+    table: PathLike | None = None, datadir: PathLike | None = None, storage: Storage = None
+) -> Setting:
     """Return the session table: the one given, that of the environment, that in the data folder."""
-    asked = _given(table, TABLE)
-    folder = datadir_setting(datadir).value
+    asked = _given(table, TABLE, storage)
+    folder = datadir_setting(datadir, storage).value
     inside = table_in(folder) if asked.value is None and folder is not None else None
     return asked if inside is None else Setting(inside, _IN_FOLDER)
 
 
-def _given(argument: PathLike | None, variable: str) -> Setting:
+def _given(argument: PathLike | None, variable: str, storage: Storage) -> Setting:
     if argument is not None:
-        return Setting(local_path(argument), _ARGUMENT)
+        return Setting(settled(argument, storage), _ARGUMENT)
     said = os.environ.get(variable)
-    return Setting(local_path(said), variable) if said else Setting(None, _UNSET)
+    return Setting(settled(said, storage), variable) if said else Setting(None, _UNSET)
 
 
-def table_in(folder: Path) -> Path | None:
+def settled(path: PathLike, storage: Storage) -> Place:
+    """Return a place; how a server is reached concerns one on a server only."""
+    return place_of(path, storage if is_url(path) else None)
+
+
+def table_in(folder: Place) -> Place | None:
     """Return the session table that lies in a data folder, if there is one."""
-    path = folder / TABLE_NAME
-    return path if path.is_file() else None
+    return folder / TABLE_NAME if has_file(folder, TABLE_NAME) else None
 
 
-def data_folder(datadir: PathLike | None) -> Path:
+def data_folder(datadir: PathLike | None, storage: Storage = None) -> Place:
     """Return the folder to look in."""
-    setting = datadir_setting(datadir)
+    setting = datadir_setting(datadir, storage)
     if setting.value is None:
         raise CriterionError(
             f"say where to look: give datadir=, the folder of the files, or set {DATADIR}"
         )
-    if setting.source == DATADIR and not setting.value.is_dir():
+    if setting.source == DATADIR and not _may_be(setting, Path.is_dir):
         raise SessionNotFoundError(
             f"{DATADIR} is {setting.value}, which is no folder. Correct it, or give datadir="
         )
     return setting.value
 
 
-def known_table(table: Table | None, datadir: PathLike | None = None) -> KnownTable:
+def known_table(
+    table: Table | None, datadir: PathLike | None = None, storage: Storage = None
+) -> KnownTable:
     """Return the session table that was given, or else the one at hand; typed and checked."""
     if isinstance(table, pd.DataFrame):
         return KnownTable(session_table(table))
-    setting = table_setting(table, datadir)
+    setting = table_setting(table, datadir, storage)
     if setting.value is None:
         return NO_TABLE
-    if setting.source == TABLE and not setting.value.is_file():
+    if setting.source == TABLE and not _may_be(setting, Path.is_file):
         raise TableError(
             f"{TABLE} is {setting.value}, which is no file. Correct it, or give table="
         )
     found = "" if setting.source == _ARGUMENT else f"{setting.value} ({_found_as(setting)})"
     return KnownTable(session_table(setting.value), found)
+
+
+def _may_be(setting: Setting, is_kind: Callable[[Path], bool]) -> bool:
+    """Say whether a place is of a kind; of one on a server, that is told when it is read."""
+    place = setting.value
+    return is_kind(place) if isinstance(place, Path) else place is not None
 
 
 def _found_as(setting: Setting) -> str:
@@ -136,8 +154,8 @@ def show_config(*, datadir: PathLike | None = None, table: PathLike | None = Non
     threads = thread_count()
     temporary = next((name for name in _TEMPORARY if os.environ.get(name)), "default")
     rows = [
-        ("datadir", _shown(folder, folder.value is not None and folder.value.is_dir())),
-        ("table", _shown(listing, listing.value is not None and listing.value.is_file())),
+        ("datadir", _shown(folder, _may_be(folder, Path.is_dir))),
+        ("table", _shown(listing, _may_be(listing, Path.is_file))),
         ("threads", (str(threads), THREADS if threads != DEFAULT_THREADS else "default")),
         ("temporary files", (tempfile.gettempdir(), temporary)),
     ]

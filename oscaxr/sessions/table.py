@@ -1,15 +1,15 @@
 """Which sessions there are: the session table, typed, searched, and made from files."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Final, Never
 
 import pandas as pd
 
 from oscaxr.errors import AmbiguousSessionError, SessionNotFoundError, listed
+from oscaxr.files.remote import place_of
 from oscaxr.model.facts import LINES
-from oscaxr.paths import local_path
+from oscaxr.options import PathLike
 from oscaxr.renamed import refuse_keywords
 from oscaxr.sessions.table_columns import (
     PILOT_SESSIONS_WITHOUT_DATA,
@@ -33,14 +33,21 @@ _LISTED: Final = 12
 _PASSED: Final = "P"
 
 
-def session_table(source: str | Path | pd.DataFrame, **unknown: Never) -> pd.DataFrame:
+def session_table(
+    source: PathLike | pd.DataFrame,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    **unknown: Never,
+) -> pd.DataFrame:
     """Read a session table, and check and type its columns.
 
     Parameters
     ----------
     source : path-like or pandas.DataFrame
-        The published ``mouse_df.csv``, of 2021 or 2026, or such a table, typed already or not,
-        under the published names or ours.
+        The published ``mouse_df.csv``, of 2021 or 2026, or its address (``https://``, ``s3://``,
+        ``gs://``); or such a table, typed already or not, under the published names or ours.
+    storage_options : mapping, optional
+        How the server of an address is reached, as for :func:`oscaxr.open_session`.
 
     Returns
     -------
@@ -57,6 +64,8 @@ def session_table(source: str | Path | pd.DataFrame, **unknown: Never) -> pd.Dat
     TableError
         The file cannot be read, columns are missing or there twice, session ids are not unique, or
         values are of the wrong kind: all missing columns, or all wrong values, at once.
+    SessionNotFoundError, RemoteError
+        There is no file at an address, or its server cannot be reached.
 
     Examples
     --------
@@ -69,12 +78,12 @@ def session_table(source: str | Path | pd.DataFrame, **unknown: Never) -> pd.Dat
     refuse_keywords("session_table", unknown, ())
     if isinstance(source, pd.DataFrame):
         return typed_table(source, "The DataFrame")
-    path = local_path(source)
+    path = place_of(source, storage_options)
     return typed_table(with_numbers(read_rows(path)), f"The session table {path}")
 
 
 def default_sessions(
-    table: str | Path | pd.DataFrame,
+    table: PathLike | pd.DataFrame,
     *,
     pass_fail: str | Collection[str] | None = _PASSED,
     included: str | Collection[str] | None = "yes",
@@ -182,7 +191,7 @@ def default_sessions(
 
 
 def session_row(
-    table: str | Path | pd.DataFrame,
+    table: PathLike | pd.DataFrame,
     *,
     session_id: int | None = None,
     mouse: int | None = None,

@@ -2,12 +2,12 @@
 
 import io
 import re
-from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
-from oscaxr.errors import TableError, few
+from oscaxr.errors import OscaxrError, TableError, few
+from oscaxr.files.remote import Place, RemoteFile
 
 # The published table has 50 sessions and 10 kB.
 _MOST_BYTES: Final = 64 * 2**20
@@ -15,7 +15,7 @@ _MOST_BYTES: Final = 64 * 2**20
 _ROW_IN_CELL: Final = re.compile(r"[\r\n]\s*\"?(\d{6,})\"?\s*,")
 
 
-def read_rows(path: Path) -> pd.DataFrame:
+def read_rows(path: Place) -> pd.DataFrame:
     """Read a table as text, its columns named as in the file, even if two have one name."""
     try:
         # Without names: two columns of one name would be given different ones.
@@ -23,6 +23,8 @@ def read_rows(path: Path) -> pd.DataFrame:
             io.StringIO(_text(path), newline=""), dtype=str, keep_default_na=False, header=None
         )
     except (OSError, ValueError) as error:
+        if isinstance(error, OscaxrError):
+            raise
         raise TableError(
             f"The session table {path} cannot be read: {error}. Give the path of mouse_df.csv, and "
             "check for commas in unquoted notes."
@@ -38,16 +40,33 @@ def read_rows(path: Path) -> pd.DataFrame:
     return table
 
 
-def _text(path: Path) -> str:
+def _text(path: Place) -> str:
     """Return the text of a file, which must be no other kind of file."""
+    if isinstance(path, RemoteFile):
+        content = _fetched(path)
+        _refuse_other_kinds(content, content)
+        return content.decode("utf-8-sig")
     content = b""
     with path.open("rb") as file:
         while block := file.read(2**20):
             content += block
-            if b"\0" in block or len(content) > _MOST_BYTES:
-                raise ValueError(
-                    "it is not a table in UTF-8 (there are NUL bytes)"
-                    if b"\0" in block
-                    else f"it has more than {_MOST_BYTES >> 20} MiB"
-                )
+            _refuse_other_kinds(block, content)
     return content.decode("utf-8-sig")
+
+
+def _fetched(remote: RemoteFile) -> bytes:
+    """Return what is in a file on a server, up to what is too much."""
+    from oscaxr.files.direct import DirectFile
+
+    file = DirectFile(remote)
+    try:
+        return file.read(0, min(file.found().size, _MOST_BYTES + 1))
+    finally:
+        file.close()
+
+
+def _refuse_other_kinds(block: bytes, content: bytes) -> None:
+    if b"\0" in block:
+        raise ValueError("it is not a table in UTF-8 (there are NUL bytes)")
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"it has more than {_MOST_BYTES >> 20} MiB")

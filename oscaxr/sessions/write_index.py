@@ -1,5 +1,6 @@
 """Indexes of sessions: where their values lie, so that they open without their HDF5 files."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Unpack
@@ -8,11 +9,10 @@ from oscaxr.errors import AmbiguousSessionError, CriterionError, FormatError, li
 from oscaxr.files.remote import RemoteFile
 from oscaxr.formats.registry import INDEX, NWB
 from oscaxr.options import OpenOptions, PathLike, check_options
-from oscaxr.paths import local_path
 from oscaxr.progress import Report, progress_bar
 from oscaxr.sessions.asked import many_sources
 from oscaxr.sessions.open import SessionSource
-from oscaxr.sessions.settings import Table
+from oscaxr.sessions.settings import Table, settled
 from oscaxr.sessions.tree import node_of
 
 
@@ -23,9 +23,10 @@ def write_index(
     datadir: PathLike | None = None,
     table: Table | None = None,
     overwrite: bool = False,
+    target_options: Mapping[str, Any] | None = None,
     progress: bool | Report = True,
     **options: Unpack[OpenOptions],
-) -> Path:
+) -> Path | str:
     """Write an index of sessions: one JSON file that says where their values lie in NWB files.
 
     With it, :func:`open_session` opens a session without its HDF5 file being searched first, which
@@ -37,11 +38,13 @@ def write_index(
     sessions : pandas.DataFrame, path-like, or iterable of int or path-like
         As for :func:`open_sessions`: NWB files, their URLs, a folder, rows of the session table.
     path : path-like
-        Where to: a file ``.json``.
+        Where to: a file ``.json``, or its address in an object store (``s3://bucket/i.json``).
     datadir, table : optional
         As for :func:`open_sessions`; with a table, the index has its facts and numbers.
     overwrite : bool, optional
         Whether to replace a file that is there.
+    target_options : mapping, optional
+        How the object store of `path` is reached (``storage_options`` are for `sessions`).
     progress : bool or callable, optional
         Whether to show a progress bar on a terminal; or a function of (sessions done, all).
     **options
@@ -50,8 +53,8 @@ def write_index(
 
     Returns
     -------
-    pathlib.Path
-        The index.
+    Path or str
+        `path`; of an address, a str.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def write_index(
     ...     ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"), pre=1, post=1).sizes["roi"]
     4
     """
-    target = local_path(path)
+    target = settled(path, target_options)
     if not INDEX.is_named(target.name):
         raise CriterionError(
             f"{target}: an index is a JSON file, so give a name that ends in .json"
@@ -104,7 +107,7 @@ def write_index(
     if problems:
         raise FormatError(f"{len(problems)} session(s) cannot be indexed:{listed(problems)}")
     INDEX.write(found, target, version("oscaxr"), overwrite=overwrite)
-    return target
+    return target.url if isinstance(target, RemoteFile) else target
 
 
 def _refuse_secrets(source: SessionSource) -> None:

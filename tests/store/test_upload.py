@@ -155,7 +155,7 @@ def test_only_exports_are_replaced(memory, few):
         ("memory://box/s.nc", ExportError, "netCDF is one HDF5 file.*Save to .zarr there"),
         ("memory://box/s.zarr.zip", ExportError, "a packed store is one file"),
         ("memory://box/s.txt", ExportError, "cannot tell the format"),
-        ("https://host/s.zarr", CriterionError, "nothing can be written to an address on the web"),
+        ("https://host/s.zarr", CriterionError, "nothing can be written there"),
         ("ftp://host/s.zarr", ExportError, "cannot save to"),
     ],
 )

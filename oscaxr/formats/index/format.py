@@ -1,12 +1,12 @@
 """Indexes of sessions as a format, for :mod:`oscaxr.formats.registry`."""
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import xarray as xr
 
-from oscaxr.atomic import atomic_target, explained
+from oscaxr.atomic import explained
+from oscaxr.files.folders import new_file
 from oscaxr.files.remote import Place, RemoteFile
 from oscaxr.formats.identity import Identity
 from oscaxr.options import OpenOptions
@@ -38,7 +38,7 @@ class SessionIndex:
         """Say whether a name is one of an index."""
         return name.lower().endswith(_SUFFIX)
 
-    def find(self, folder: Path, folders: Collection[str], files: Collection[str]) -> list[Path]:
+    def find(self, folder: Place, folders: Collection[str], files: Collection[str]) -> list[Place]:
         """Find none in a folder."""
         return []
 
@@ -75,13 +75,13 @@ class SessionIndex:
         return references_of(ds, find_series)
 
     def write(
-        self, sessions: "Mapping[str, Described]", target: Path, version: str, *, overwrite: bool
+        self, sessions: "Mapping[str, Described]", target: Place, version: str, *, overwrite: bool
     ) -> None:
         """Write an index of sessions, by group."""
         from oscaxr.formats.index.document import lines_of
 
         with (
-            atomic_target(target, overwrite=overwrite) as path,
+            new_file(target, overwrite=overwrite) as path,
             explained(f"could not write {target}"),
             path.open("w", encoding="ascii", newline="\n") as file,
         ):
