@@ -14,6 +14,7 @@ from rich.filesize import decimal
 from oscaxr import measure, save
 from oscaxr.bridges.long_tables import CSV_HINT, check_rows, write_long_table
 from oscaxr.cli import console
+from oscaxr.cli.epoch_options import WithinOption, within
 from oscaxr.cli.look import left_of
 from oscaxr.cli.place_options import TargetOption, storage_options
 from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, takes_segments
@@ -96,6 +97,7 @@ def extract(
     asked: Asked,
     out: OutOption,
     words: CriteriaArgument = None,
+    epochs: WithinOption = None,
     tracked: Annotated[
         bool, _result("--tracked", help="Only tracked ROIs, in the tracking order.")
     ] = False,
@@ -124,21 +126,17 @@ def extract(
     from the start of the segment), time (s in the session), and the variable or
     its statistics. More than 20 million rows are refused: write .nc or .zarr.
     """
-    target = settled(out, storage_options(target_option or ()))
-    if not _is_table(target) and named_like(target, EXPORTS) is None:
-        raise ExportError(
-            f"cannot tell the format of {out}: its name should end in .nc, .zarr, .zarr.zip or .csv"
-        )
+    target = _target(out, target_option)
     if (by_roi or error) and stats is None:
         raise typer.BadParameter("--by-roi and --error are about --stats: give that too")
     if isinstance(target, Path):
         console.check_target(target, overwrite=overwrite)
     others, criteria = asked.split(words)
     with asked.open(others) as ds:
-        selected, steps = chosen_segments(ds, criteria)
+        selected, steps = chosen_segments(ds, criteria | within(ds, epochs))
         source = tracked_rois(ds) if tracked else ds
-        policies: dict[str, Any] = {"edge": edge, "invalid": invalid}
-        windows = take_windows(source, selected, **options, **policies, integrate=integrate)
+        options |= {"edge": edge, "invalid": invalid, "integrate": integrate}
+        windows = take_windows(source, selected, **options)
         result: xr.Dataset | xr.DataArray = windows
         if stats is not None:
             result = statistics(windows, stats, error, by_roi=by_roi, invalid=invalid)
@@ -209,6 +207,16 @@ def statistics(
     with console.working("averaging"):
         found = measure.stats(windows, dims, stat=stat, error=error or "sem", invalid=invalid)
         return found.compute()
+
+
+def _target(out: str, how: list[str] | None) -> Place:
+    """Return where to write, of a name that says in which format."""
+    target = settled(out, storage_options(how or ()))
+    if not _is_table(target) and named_like(target, EXPORTS) is None:
+        raise ExportError(
+            f"cannot tell the format of {out}: its name should end in .nc, .zarr, .zarr.zip or .csv"
+        )
+    return target
 
 
 def _is_table(place: Place) -> bool:

@@ -13,6 +13,7 @@ import xarray as xr
 from rich.filesize import decimal
 
 from oscaxr.cli import console
+from oscaxr.cli.epoch_options import WithinOption, within
 from oscaxr.cli.session_options import Asked, CriteriaArgument, takes_segments, takes_session
 from oscaxr.errors import CriterionError
 from oscaxr.files.sources import source_paths
@@ -220,6 +221,7 @@ _SHOWN: Final = {
 def segments(
     asked: Asked,
     words: CriteriaArgument = None,
+    epochs: WithinOption = None,
     limit: Annotated[
         int, typer.Option(min=0, metavar="N", help="Rows to show; 0 for all of them.")
     ] = 10,
@@ -242,6 +244,7 @@ def segments(
         console.check_target(out, overwrite=overwrite)
     others, criteria = asked.split(words)
     with asked.open(others) as ds:
+        criteria |= within(ds, epochs)
         selected, steps = select_segments(ds, **criteria, explain=True)
         total = ds.sizes[n.SEGMENT]
         table = segment_table(selected).rename(columns=dict(SEGMENT_COLUMNS))
