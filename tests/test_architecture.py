@@ -69,6 +69,7 @@ OTHER_TESTS = frozenset({"attacks", "benchmarks", "docs", "fixtures"})
 # Tests of the package as a whole, at the top of tests/, and what they ask. Others name a module.
 OF_THE_WHOLE: Mapping[str, str] = {
     "architecture": "whether the house is built as the rules here say",
+    "elsewhere": "whether all goes without what only POSIX systems have",
     "benchmarks": "whether every task that is measured still runs",
     "golden": "whether all rooms together give the recorded numbers",
     "import_cost": "what importing the package brings in",
