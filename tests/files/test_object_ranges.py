@@ -27,6 +27,8 @@ from oscaxr.files.sources import source_paths
 pytest.importorskip("fsspec")
 
 import fsspec
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry
 
 from oscaxr.files.object_ranges import ask
 from oscaxr.files.remote import remote_file
@@ -194,6 +196,32 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.delitem(sys.modules, "oscaxr.files.object_ranges")
     with pytest.raises(MissingLibraryError, match=r"oscaxr\[s3\]"):
         ox.open_session("s3://bucket/a.nwb")
+
+
+@pytest.mark.parametrize("scheme", ["gs", "gcs"])
+def test_google_is_asked_by_its_own_file_system(monkeypatch, sample_path, local, scheme):
+    """There is no server of its kind here: what is asked of the file system is what can be said."""
+    given = []
+
+    class Google(MemoryFileSystem):
+        cachable, store, pseudo_dirs = False, {}, [""]
+
+        def __init__(self, **options):
+            given.append(options)
+            super().__init__()
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return MemoryFileSystem._strip_protocol(path.replace(f"{scheme}://", "memory://"))
+
+    monkeypatch.setitem(_registry, scheme, Google)
+    Google().pipe("/bucket/data/" + NAME, sample_path.read_bytes())
+    url, options = f"{scheme}://bucket/data", {"token": "anon", "project": "lab"}
+    with ox.open_session(f"{url}/{NAME}", storage_options=options | {"block_size": 9999}) as ds:
+        xr.testing.assert_identical(ds.load(), local)
+    assert given[-1] == {"use_listings_cache": False, **options}
+    found = ox.find_sessions(url, storage_options=options)
+    assert found["path"].tolist() == [f"{url}/{NAME}"]
 
 
 def test_other_schemes_are_refused():
