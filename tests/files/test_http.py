@@ -259,7 +259,7 @@ def _no_http(handler):
 CAUSES = {
     "{server}": (lambda handler: handler.send(403, b""), "403 Forbidden"),
     "{server}/": (lambda handler: handler.send(404, b""), "404 Not Found"),
-    "{server}/a": (lambda handler: handler.send(416, b""), "416 Requested Range"),
+    "{server}/a": (lambda handler: handler.send(416, b""), "416 (Requested )?Range"),
     "{server}/b": (lambda handler: handler.send(500, b""), "500 Internal Server Error"),
     "{server}/c": (lambda handler: handler.scripted.sleep(9), "did not answer in time"),
     "{server}/d": (_hang_up, "closed the connection without an answer"),
