@@ -237,9 +237,9 @@ def say_inside(ax: "Axes", words: str, color: str = "0.5") -> None:
     )  # fmt: skip
 
 
-def draw_level(ax: "Axes", at: float = 0.0) -> None:
+def draw_level(ax: "Axes", at: float = 0.0, label: str = "") -> None:
     """Draw the level that values are compared with, behind them."""
-    ax.axhline(at, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    ax.axhline(at, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1, label=label)
 
 
 def draw_lines(

@@ -203,8 +203,14 @@ def decoding(found: xr.Dataset, axes: "Given" = None) -> Artists:
         )
         ax = parts.own_axes(axes)  # type: ignore[arg-type]
         chance = float(found.attrs["chance"])
-        return draw_series(ax, Sections(found, SESSION), [series], label=label, at=chance)
+        sections, level = Sections(found, SESSION), _guessing(chance)
+        return draw_series(ax, sections, [series], label=label, at=chance, level=level)
     return _time_courses(found, axes, label, tail)
+
+
+def _guessing(chance: float) -> str:
+    """Name the level that guessing reaches."""
+    return f"guessing, {chance:.2g}"
 
 
 def _what(found: xr.Dataset) -> str:
@@ -218,7 +224,8 @@ def _time_courses(found: xr.Dataset, axes: "Given", label: str, tail: str) -> Ar
 
     def draw(ax: "Axes", part: xr.Dataset) -> Artists:
         time = _times(part, over)
-        parts.draw_level(ax, float(found.attrs["chance"]))
+        chance = float(found.attrs["chance"])
+        parts.draw_level(ax, chance, _guessing(chance))
         line, band = _trace(ax, part, over, parts.PALETTE[0], "mean")
         # For the marks along the top.
         ax.margins(y=0.12)

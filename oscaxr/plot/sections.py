@@ -110,13 +110,19 @@ class Series:
 
 
 def draw_series(
-    ax: "Axes", sections: Sections, series: Sequence[Series], *, label: str, at: float | None = 0.0
+    ax: "Axes",
+    sections: Sections,
+    series: Sequence[Series],
+    *,
+    label: str,
+    at: float | None = 0.0,
+    level: str = "",
 ) -> Artists:
     """Draw rows of points with what chance gives and what is significant, and name it all."""
     points, nulls, marks, brackets = [], [], [], []
     named, tops = set(), []
     if at is not None:
-        axes.draw_level(ax, at)
+        axes.draw_level(ax, at, level)
     for one in series:
         value, error = (sections.values(name, of=one.found) for name in (one.value, one.error))
         top = value + np.nan_to_num(error)
@@ -192,7 +198,9 @@ def draw_null(
     bars = ax.bar(x, high - low, width, low, color=NULL, label=label, zorder=0.5)
     for bar in bars:
         bar.sticky_edges.y.clear()
-    ax.hlines(median, x - width / 2, x + width / 2, color="0.6", linewidth=0.8, zorder=0.6)
+    ends = x - width / 2, x + width / 2
+    named = "median of chance" if label else ""
+    ax.hlines(median, *ends, color="0.6", linewidth=0.8, zorder=0.6, label=named)
     return bars
 
 
