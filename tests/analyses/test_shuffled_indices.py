@@ -51,7 +51,7 @@ def test_equals_a_plain_loop(seed, n, share, operation):
     random, fewer = chance.generator(seed), min(n_second, n - n_second)
     score = np.zeros(len(index))
     for _ in range(60):
-        (chosen,) = chance.choices(random, 1, n, fewer)
+        (chosen,) = next(chance.choice_blocks(random, 1, n, fewer))
         one, other = values[chosen], np.delete(values, chosen, axis=0)
         first, second = (other, one) if n_second <= n - n_second else (one, other)
         for k in range(len(index)):
@@ -70,7 +70,7 @@ def test_single_precision_decides_rightly_and_nearly_all(operation, n_second):
     _, _, offset, _ = responses = standardised(values, n_second)
     fewer = min(n_second, 800 - n_second)
     how = _Sums(800, fewer, 1 if fewer == n_second else -1, operation)
-    chosen = chance.choices(chance.generator(1), 3000, 800, fewer)
+    chosen = np.concatenate([*chance.choice_blocks(chance.generator(1), 3000, 800, fewer)])
     terms = how.terms(responses.values)
     fine = [chance.sums_of(chosen, part) for part in terms]
     exact, _ = how.exact(fine, offset)
