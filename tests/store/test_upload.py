@@ -93,7 +93,10 @@ class Interrupted(OSError):
     """The connection is lost."""
 
 
-@pytest.mark.parametrize("n_calls", range(6))
+@pytest.mark.parametrize(
+    "n_calls",
+    [pytest.param(one, marks=[pytest.mark.slow] * (one not in (0, 3))) for one in range(6)],
+)
 @pytest.mark.parametrize("is_new", [True, False])
 def test_an_interrupted_upload_is_incomplete_and_can_be_replaced(
     memory, few, monkeypatch, n_calls, is_new
