@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import threading
 import warnings
@@ -204,16 +205,24 @@ def open_files() -> Callable[[Path], list[str]]:
 
 
 @pytest.fixture(scope="session")
-def mouse_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a mouse's three sessions, its table named otherwise. Not to be written to."""
+def mouse_with_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a mouse's three sessions, and their table. Not to be written to."""
 
     def write(made: Path) -> Path:
         folder = made / "my data [1]"
         ox.sample.write_mouse(folder, scale=0.02, n_rois=(5, 6, 7), n_tracked=3)
-        (folder / "mouse_df.csv").rename(folder / "table.csv")
         return folder
 
     return made_once(tmp_path_factory.getbasetemp(), "mouse", write)
+
+
+@pytest.fixture(scope="session")
+def mouse_folder(tmp_path_factory: pytest.TempPathFactory, mouse_with_table: Path) -> Path:
+    """The same, the table named otherwise. Not to be written to."""
+    folder = tmp_path_factory.mktemp("data") / mouse_with_table.name
+    shutil.copytree(mouse_with_table, folder)
+    (folder / "mouse_df.csv").rename(folder / "table.csv")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -207,6 +207,7 @@ def test_counts_are_those_of_explain(session):
         assert f"<td>{step.left:,}</td>" in shown
 
 
+@pytest.mark.slow
 def test_masks_of_other_days_are_registered(explored_folder, monkeypatch):
     page = page_of(explored_folder, "field", others=True)
     assert "matching file" in problem(page)

@@ -143,7 +143,10 @@ def difference(name, draw, ds, folder):
     return compare_images(str(baseline), str(found), tol=TOLERANCES.get(name, TOLERANCE))
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=[pytest.mark.slow] * (one == "usi_distribution")) for one in PICTURES],
+)
 def test_pictures_look_as_they_did(name, ds, tmp_path):
     if os.environ.get("OSCAXR_WRITE_BASELINES"):
         save(PICTURES[name], ds, BASELINES / f"{name}.png")

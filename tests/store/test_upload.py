@@ -63,6 +63,7 @@ def test_what_is_saved_comes_back_identical(memory, few, few_session, tmp_path):
     xr.testing.assert_identical(opened("memory://box/u.zarr"), u.load())
 
 
+@pytest.mark.slow
 def test_saved_in_s3(object_store, few):
     url, options = object_store.url("written/s.zarr"), object_store.options
     for values in (few, few.isel(time=slice(300))):
