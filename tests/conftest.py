@@ -66,8 +66,6 @@ def pytest_collection_finish() -> None:
     """Leave the thousands of tests themselves out whenever garbage is searched for."""
     gc.collect()
     gc.freeze()
-    # All of it is searched seldom: what is imported meanwhile is a million objects, and stays.
-    gc.set_threshold(700, 10, 50)
     gc.enable()
 
 
