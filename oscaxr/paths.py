@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from oscaxr.errors import PlaceError
 
@@ -50,4 +49,6 @@ def _path_of(address: str) -> str:
     parts = urlsplit(address)
     if parts.netloc not in ("", "localhost"):
         raise PlaceError(f"{address} is on {parts.netloc}: here only file:///path will do")
+    from urllib.request import url2pathname
+
     return url2pathname(address.partition(":")[2].removeprefix(f"//{parts.netloc}"))

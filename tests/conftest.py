@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import threading
 import warnings
@@ -16,12 +17,15 @@ import xarray as xr
 import oscaxr as ox
 from example_sessions import SHARED
 from how_many import HYPOTHESIS_PROFILE, examples
+from made_once import made_once
 from object_store import ObjectStore
 from oscaxr.errors import DroppedFramesWarning
 from small_sessions import EACH_LAYOUT, LAYOUTS, USEFUL_VARIABLES, only, small_spec
 
 # Processes of the tests that start from here on have a core each: more threads would wait.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# What pynapple would compile takes longer than all that the tests ask of it.
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 
 # What a shell runs in the background ignores Ctrl-C, and so would all that the tests start.
 if (
@@ -110,11 +114,15 @@ def sample_paths(
     tmp_path_factory: pytest.TempPathFactory, spec: ox.sample.SampleSpec
 ) -> dict[str, Path]:
     """Write the small sample session as NWB, once in each form of :data:`LAYOUTS`."""
-    session = ox.sample.make_session(spec)
-    return {
-        name: ox.sample.write_nwb(session, tmp_path_factory.mktemp(name), **options)
-        for name, options in LAYOUTS.items()
-    }
+
+    def write(folder: Path) -> dict[str, Path]:
+        session = ox.sample.make_session(spec)
+        return {
+            name: ox.sample.write_nwb(session, folder / name, **options)
+            for name, options in LAYOUTS.items()
+        }
+
+    return made_once(tmp_path_factory.getbasetemp(), "samples", write)
 
 
 @pytest.fixture(scope="session")
@@ -151,12 +159,15 @@ def open_both(request: pytest.FixtureRequest) -> Iterator[Callable[..., xr.Datas
 def original_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Write a somatic and a dendritic session in the original layout. Not to be changed."""
     ids = {"soma": (900001, 900000001), "dend": (900002, 900000004)}
-    datadir = tmp_path_factory.mktemp("original")
-    folders = {}
-    for plane, (mouse_id, session_id) in ids.items():
-        spec = small_spec(plane=plane, mouse_id=mouse_id, session_id=session_id, n_bad_rois=5)
-        folders[plane] = ox.sample.write_original(spec, datadir, pickle_protocol=2)
-    return folders
+
+    def write(datadir: Path) -> dict[str, Path]:
+        folders = {}
+        for plane, (mouse_id, session_id) in ids.items():
+            spec = small_spec(plane=plane, mouse_id=mouse_id, session_id=session_id, n_bad_rois=5)
+            folders[plane] = ox.sample.write_original(spec, datadir, pickle_protocol=2)
+        return folders
+
+    return made_once(tmp_path_factory.getbasetemp(), "original", write)
 
 
 @pytest.fixture(scope="session")
@@ -192,10 +203,22 @@ def open_files() -> Callable[[Path], list[str]]:
 
 
 @pytest.fixture(scope="session")
-def mouse_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a mouse's three sessions, its table named otherwise. Not to be written to."""
-    folder = tmp_path_factory.mktemp("data") / "my data [1]"
-    ox.sample.write_mouse(folder, scale=0.02, n_rois=(5, 6, 7), n_tracked=3)
+def mouse_with_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a mouse's three sessions, and their table. Not to be written to."""
+
+    def write(made: Path) -> Path:
+        folder = made / "my data [1]"
+        ox.sample.write_mouse(folder, scale=0.02, n_rois=(5, 6, 7), n_tracked=3)
+        return folder
+
+    return made_once(tmp_path_factory.getbasetemp(), "mouse", write)
+
+
+@pytest.fixture(scope="session")
+def mouse_folder(tmp_path_factory: pytest.TempPathFactory, mouse_with_table: Path) -> Path:
+    """The same, the table named otherwise. Not to be written to."""
+    folder = tmp_path_factory.mktemp("data") / mouse_with_table.name
+    shutil.copytree(mouse_with_table, folder)
     (folder / "mouse_df.csv").rename(folder / "table.csv")
     return folder
 

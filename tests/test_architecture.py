@@ -138,14 +138,16 @@ def _is_type_checking(test: ast.expr) -> bool:
     return name == "TYPE_CHECKING"
 
 
-def _walk(root: ast.AST) -> Iterator[tuple[ast.AST, bool, bool]]:
-    """All nodes below one, with whether they are in a function and in ``if TYPE_CHECKING``."""
+def _walk(root: ast.AST, only_statements: bool) -> Iterator[tuple[ast.AST, bool, bool]]:
+    """Nodes below one, with whether they are in a function and in ``if TYPE_CHECKING``."""
     pending = [(root, False, False)]
     while pending:
         node, inside, types_only = pending.pop()
         is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         guarded = isinstance(node, ast.If) and _is_type_checking(node.test)
         for name, value in ast.iter_fields(node):
+            if only_statements and not isinstance(value, list):
+                continue  # statements are in lists
             only = types_only or (guarded and name == "body")
             for child in value if isinstance(value, list) else [value]:
                 if isinstance(child, ast.AST):
@@ -195,7 +197,9 @@ def parsed(text: str) -> ast.Module:
 @functools.cache
 def _imports_of(module: str, text: str, is_package: bool, known: frozenset[str]) -> list[Import]:
     found: dict[Import, None] = {}
-    for node, inside, types_only in _walk(parsed(text)):
+    # By a call, hardly any module imports, and expressions are most of the nodes.
+    only_statements = "import_module" not in text and "__import__" not in text
+    for node, inside, types_only in _walk(parsed(text), only_statements):
         for target in _targets(node, module, is_package, known):
             line = getattr(node, "lineno", 0)
             found[Import(module, target, line, inside, types_only)] = None

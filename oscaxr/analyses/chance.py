@@ -66,12 +66,6 @@ def blocks(permutations: int, bytes_each: int) -> Iterator[int]:
         yield min(step, permutations - start)
 
 
-def choices(random: np.random.Generator, count: int, n: int, k: int) -> Indices:
-    """Choose `k` of `n`, `count` times, each choice as likely as any other: (count, k)."""
-    parts = [part.T.astype(np.intp) for part in _drawn(random, count, n, k)]
-    return np.concatenate([np.zeros((0, k), np.intp), *parts])
-
-
 def _drawn(random: np.random.Generator, count: int, n: int, k: int) -> Iterator[npt.NDArray[Any]]:
     """Yield choices of `k` of `n` for some permutations at once, in one buffer: (k, permutation).
 
@@ -120,15 +114,18 @@ def difference_null(
 
 
 def choice_blocks(
-    random: np.random.Generator, permutations: int, n: int, k: int, columns: int
+    random: np.random.Generator, permutations: int, n: int, k: int, columns: int = 0
 ) -> Iterator[Indices]:
-    """Yield the `k` of `n` of a block of permutations, (permutations of a block, k).
+    """Choose `k` of `n`, each choice as likely as any other: yield (permutations of a block, k).
 
     They are to be summed over, in `columns` columns.
     """
     # Few enough for what is computed of the sums to stay in the processor's cache, too.
-    for count in blocks(permutations, max(BLOCK_BYTES // _SUMMED, 64 * k + 48 * columns)):
-        yield choices(random, count, n, k)
+    step = max(1, BLOCK_BYTES // max(BLOCK_BYTES // _SUMMED, 64 * k + 48 * columns))
+    for drawn in _drawn(random, permutations, n, k):
+        chosen = drawn.T.astype(np.intp)
+        for start in range(0, len(chosen), step):
+            yield chosen[start : start + step]
 
 
 def sums_of(chosen: Indices, values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -229,7 +229,7 @@ def _require_responses(
 
 
 def _along(array: xr.DataArray, dim: Hashable) -> list[Hashable]:
-    return [name for name, coord in array.coords.items() if dim in coord.dims]
+    return [name for name, coord in array.coords.variables.items() if dim in coord.dims]
 
 
 def _compare(

@@ -22,6 +22,8 @@ _NO_VARIANCE: Final = 1e-12
 _SINGLE: Final = float(np.finfo(np.float32).eps) / 2
 # Below this, the root of the mean variance is found in double precision.
 _LEAST_SPREAD: Final = 0.5
+# What the second-level caches of processors hold: responses are gone through many times.
+_CACHED_BYTES: Final = 3 * 2**19
 
 
 class Responses(NamedTuple):
@@ -176,12 +178,16 @@ def percentile_of(
         tolerance = _ROUNDING * (1 / np.abs(divisor) + np.abs(index) / np.square(divisor))
     tolerance = np.where(divisor == 0, 0.0, tolerance)
     bounds = index - tolerance, index + tolerance
-    decide = _Decision(how, index, offset)
-    single = np.concatenate(terms, axis=1, dtype=np.float32, casting="same_kind")
+    width = max(1, _CACHED_BYTES // (4 * n_rows * len(terms)))
+    decisions = [
+        _Decision(how, [part[:, columns] for part in terms], index[columns], offset[columns])
+        for columns in (slice(start, start + width) for start in range(0, n_columns, width))
+    ]
 
     def score(chosen: Indices) -> Floats:
         # Nearly all are decided in single precision, which takes half the time.
-        is_below, is_open = decide(np.hsplit(sums_of(chosen, single), len(terms)))
+        parts = [decide(chosen) for decide in decisions]
+        is_below, is_open = (np.hstack(part) for part in zip(*parts, strict=True))
         twice, unknown = 2.0 * np.count_nonzero(is_below, axis=0), np.zeros(n_columns)
         rows, columns = np.nonzero(is_open)
         step = max(1, BLOCK_BYTES // (64 * how.n_chosen))
@@ -202,9 +208,10 @@ def percentile_of(
 
 
 class _Decision:
-    """Which shuffled indices are clearly below the index, and which are not clear."""
+    """Which shuffled indices of some columns are clearly below the index, and which not clear."""
 
-    def __init__(self, how: _Sums, index: Floats, offset: Floats) -> None:
+    def __init__(self, how: _Sums, terms: Sequence[Floats], index: Floats, offset: Floats) -> None:
+        self.terms = np.hstack(terms, dtype=np.float32)
         with np.errstate(invalid="ignore", over="ignore"):
             bound, least = how.rounding(index, offset)
             self.how = how
@@ -212,9 +219,8 @@ class _Decision:
             self.bound = np.nextafter(bound.astype(np.float32), np.float32(np.inf))
             self.least = np.nextafter(least.astype(np.float32), np.float32(np.inf))
 
-    def __call__(
-        self, sums: Sequence[npt.NDArray[np.float32]]
-    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    def __call__(self, chosen: Indices) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        sums = np.hsplit(sums_of(chosen, self.terms), self.terms.shape[1] // len(self.index))
         with np.errstate(invalid="ignore", over="ignore"):
             divisor = self.how.divisor(sums, self.offset)
             excess = self.index * divisor

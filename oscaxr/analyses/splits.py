@@ -159,17 +159,17 @@ def split(
     if common_orientations:
         _check_common(split, stimulus, criteria)
         criteria = {**criteria, "gabor_mean_orientation": [*COMMON_ORIENTATIONS]}
-    numbers = _segments(ds, split, stimulus, criteria)
+    segments = _segments(ds, split, stimulus, criteria)
     if third is not None:
-        numbers = _of_third(numbers, third)
-    _require_segments(ds, split, stimulus, numbers)
+        segments = _of_third(segments, third)
+    _require_segments(ds, split, stimulus, segments)
     options: dict[str, Any] = {
         "scale": name == n.DFF if scale is None else scale,
         "interpolate": interpolate,
         "invalid": invalid,
     }
     source = tracked_rois(ds) if tracked else ds
-    windows = [sequences(source, name, own, pre=-start, post=stop, **options) for own in numbers]
+    windows = [sequences(source, name, own, pre=-start, post=stop, **options) for own in segments]
     if split != "unexpected":
         after = windows[0][n.REL_FRAME].values >= 0
         windows = [windows[0].isel({n.REL_TIME: part}) for part in (~after, after)]
@@ -226,10 +226,8 @@ def _refuse_own(split: str, own: set[str], criteria: Mapping[str, Any]) -> None:
         )
 
 
-def _segments(
-    ds: xr.Dataset, split: str, stimulus: str, criteria: Mapping[str, Any]
-) -> list[Numbers]:
-    """Return the numbers of the segments of each group, or of the events of both groups."""
+def _segments(ds: xr.Dataset, split: str, stimulus: str, criteria: Mapping[str, Any]) -> list[Any]:
+    """Return the segments of each group, selected, or the numbers of the events of both groups."""
     if split in OF_BOTH:
         _refuse_own(split, set(criteria), criteria)
         gray = blocks(ds, stimulus=n.GRAYSCREEN)
@@ -243,16 +241,19 @@ def _segments(
     else:
         _refuse_own(split, {"unexpected"}, criteria)
         kinds = [{**REFERENCE[stimulus], "unexpected": one} for one in (0, 1)]
-    return [
-        select_segments(ds, stimulus=stimulus, **{**kind, **asked})[n.SEGMENT].values
-        for kind in kinds
-    ]
+    # As they are selected: by their numbers, they would be looked up in the whole table once more.
+    return [select_segments(ds, stimulus=stimulus, **{**kind, **asked}) for kind in kinds]
 
 
-def _of_third(numbers: list[Numbers], third: Any) -> list[Numbers]:
-    """Return those of the segments of all groups together that are in a third."""
+def _numbers(segments: xr.Dataset | Numbers) -> Numbers:
+    return segments[n.SEGMENT].values if isinstance(segments, xr.Dataset) else segments
+
+
+def _of_third(segments: list[Any], third: Any) -> list[Numbers]:
+    """Return the numbers of those segments of all groups together that are in a third."""
     if third not in (1, 2, 3):
         raise CriterionError(f"third={third!r}: it is 1, 2 or 3")
+    numbers = [_numbers(own) for own in segments]
     together = np.concatenate(numbers)
     if not together.size:
         return numbers
@@ -260,10 +261,10 @@ def _of_third(numbers: list[Numbers], third: Any) -> list[Numbers]:
     return [own[(own >= low) & (own < high + 1)] for own in numbers]
 
 
-def _require_segments(ds: xr.Dataset, split: str, stimulus: str, numbers: list[Numbers]) -> None:
+def _require_segments(ds: xr.Dataset, split: str, stimulus: str, segments: list[Any]) -> None:
     """Refuse a split of which a group has no segments."""
     kinds = GROUPS[split] if split == "unexpected" else ("such",)
-    lacking = [kind for kind, own in zip(kinds, numbers, strict=True) if not own.size]
+    lacking = [kind for kind, own in zip(kinds, segments, strict=True) if not _numbers(own).size]
     if lacking:
         of = "" if split in OF_BOTH else f" of {stimulus} that fulfil all criteria"
         raise CriterionError(

@@ -1,7 +1,6 @@
 """How good the traces are: invalid ROIs, signal to noise, correlations between ROIs."""
 
 from collections.abc import Callable, Iterator
-from statistics import NormalDist
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -243,6 +242,8 @@ def labelled_by_roi(dff: xr.DataArray, values: npt.NDArray[Any]) -> xr.DataArray
 
 def _signal_and_noise(rows: npt.NDArray[Any]) -> FloatArray:
     """Return signal to noise ratio, signal, noise mean, std and threshold of each row."""
+    from statistics import NormalDist
+
     middle = nan_percentiles(rows.T, (50.0,), threads=1)[0]
     deviation = rows.astype(np.float64) - middle[:, np.newaxis]
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -322,18 +322,25 @@ def _coords(
     return {**indexes, **found.coords, **variables}
 
 
-# Windows are read and reduced this many bytes at a time.
-_BLOCK_BYTES: Final = 128 * 2**20
+# Windows are read and reduced this many bytes at a time, in memory that is used again.
+_BLOCK_BYTES: Final = 32 * 2**20
 
 
 def reduced(
     windows: xr.DataArray, function: Callable[[xr.DataArray], xr.DataArray]
 ) -> xr.DataArray:
-    """Reduce lazy windows, a block of sequences at a time."""
+    """Reduce lazy windows over ``rel_time``, a block of sequences at a time.
+
+    The function is given windows without the coordinates of sequences, which the result has.
+    """
     length = windows.sizes[n.SEQUENCE]
     step = max(1, length * _BLOCK_BYTES // max(1, windows.size * 8))
     if windows.chunks is not None or step >= length:
         return function(windows)
+    coords = windows.coords.variables
+    bare = windows.drop_vars([name for name, own in coords.items() if n.SEQUENCE in own.dims])
     blocks = [slice(start, start + step) for start in range(0, length, step)]
-    parts = [function(windows.isel({n.SEQUENCE: block})) for block in blocks]
-    return xr.concat(parts, n.SEQUENCE, coords="minimal", compat="override", join="override")
+    parts = [function(bare.isel({n.SEQUENCE: block})) for block in blocks]
+    found = xr.concat(parts, n.SEQUENCE, coords="minimal", compat="override", join="override")
+    kept = {name: own for name, own in coords.items() if {*own.dims} <= {*found.dims}}
+    return found.drop_vars(list(found.coords)).assign_coords(kept)

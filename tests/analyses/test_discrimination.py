@@ -65,7 +65,7 @@ def slow_percentile(first, second, permutations, seed, operation="d-prime"):
     fewer = min(n_second, len(pooled) - n_second)
     null = []
     for _ in range(permutations):
-        (chosen,) = chance.choices(random, 1, len(pooled), fewer)
+        (chosen,) = next(chance.choice_blocks(random, 1, len(pooled), fewer))
         one, other = pooled[chosen], np.delete(pooled, chosen)
         groups = (other, one) if fewer == n_second else (one, other)
         null.append(slow_index(*groups, operation))

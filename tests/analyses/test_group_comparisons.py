@@ -44,7 +44,7 @@ def slow_unpaired(one, other, statistic, random, permutations):
     fewer = min(len(one), len(other))
     null = []
     for _ in range(permutations):
-        chosen = chance.choices(random, 1, len(both), fewer)[0]
+        chosen = next(chance.choice_blocks(random, 1, len(both), fewer))[0]
         drawn = np.isin(np.arange(len(both)), chosen)
         second = drawn if fewer == len(other) else ~drawn
         null.append(STATISTICS[statistic](both[second]) - STATISTICS[statistic](both[~second]))

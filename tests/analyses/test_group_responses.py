@@ -155,7 +155,7 @@ def test_null_of_a_group_equals_a_plain_loop(sizes, n_expected, n_unexpected):
         results.append(session(place, mouse_id=place, **variables))
         random_ = chance.generator(1, place)
         fewer = min(n_unexpected, n_sequences - n_unexpected)
-        shuffled.append(chance.choices(random_, permutations, n_sequences, fewer))
+        shuffled.append(next(chance.choice_blocks(random_, permutations, n_sequences, fewer)))
     plain = []
     for permutation in range(permutations):
         of_rois = []

@@ -74,7 +74,7 @@ def slow_null(ds, trace, frames, window, against, permutations, seed):
     k = min(len(gray), len(responses))
     null = []
     for _ in range(permutations):
-        (chosen,) = chance.choices(random, 1, len(pooled), k)
+        (chosen,) = next(chance.choice_blocks(random, 1, len(pooled), k))
         one, other = pooled[chosen].mean(), np.delete(pooled, chosen).mean()
         null.append(one - other if k == len(responses) else other - one)
     return responses.mean() - np.mean(gray), np.array(null)

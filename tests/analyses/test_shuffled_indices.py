@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from how_many import examples
-from oscaxr.analyses import chance
+from oscaxr.analyses import chance, shuffled_indices
 from oscaxr.analyses.discrimination import OPERATIONS
 from oscaxr.analyses.shuffled_indices import (
     _Decision,
@@ -51,7 +51,7 @@ def test_equals_a_plain_loop(seed, n, share, operation):
     random, fewer = chance.generator(seed), min(n_second, n - n_second)
     score = np.zeros(len(index))
     for _ in range(60):
-        (chosen,) = chance.choices(random, 1, n, fewer)
+        (chosen,) = next(chance.choice_blocks(random, 1, n, fewer))
         one, other = values[chosen], np.delete(values, chosen, axis=0)
         first, second = (other, one) if n_second <= n - n_second else (one, other)
         for k in range(len(index)):
@@ -64,20 +64,29 @@ def test_equals_a_plain_loop(seed, n, share, operation):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
+def test_columns_are_decided_a_few_at_a_time(operation, monkeypatch):
+    responses = standardised(columns(0, 50), 7)
+    options = responses, operation, 300
+    whole = percentile_of(*options, chance.generator(0))
+    monkeypatch.setattr(shuffled_indices, "_CACHED_BYTES", 1000)
+    np.testing.assert_array_equal(percentile_of(*options, chance.generator(0)), whole)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("n_second", [30, 400, 770])
 def test_single_precision_decides_rightly_and_nearly_all(operation, n_second):
     values = columns(3, 800)
     _, _, offset, _ = responses = standardised(values, n_second)
     fewer = min(n_second, 800 - n_second)
     how = _Sums(800, fewer, 1 if fewer == n_second else -1, operation)
-    chosen = chance.choices(chance.generator(1), 3000, 800, fewer)
+    chosen = np.concatenate([*chance.choice_blocks(chance.generator(1), 3000, 800, fewer)])
     terms = how.terms(responses.values)
     fine = [chance.sums_of(chosen, part) for part in terms]
     exact, _ = how.exact(fine, offset)
     index = np.median(exact, axis=0)
-    coarse = [chance.sums_of(chosen, part.astype(np.float32)) for part in terms]
-    assert coarse[0].dtype == np.float32
-    is_below, is_open = _Decision(how, index, offset)(coarse)
+    decide = _Decision(how, terms, index, offset)
+    assert decide.terms.dtype == np.float32
+    is_below, is_open = decide(chosen)
     decided = ~is_open
     np.testing.assert_array_equal(is_below[decided], (exact < index)[decided])
     smooth = decided[:, [0, 1, 5]] if operation != "rel_diff" else decided[:, [5]]

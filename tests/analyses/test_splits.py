@@ -99,7 +99,9 @@ def plain_windows(ds, name, segments, start, stop):
     return found, fps, first
 
 
-@pytest.mark.parametrize("name", ["dff", "run_velocity", "pupil_diameter"])
+@pytest.mark.parametrize(
+    "name", ["dff", "run_velocity", pytest.param("pupil_diameter", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("stimulus", ["gabors", "visflow"])
 @pytest.mark.parametrize("kind", GROUPS)
 def test_equals_a_plain_walk_through_the_table(ds, kind, stimulus, name):

@@ -86,9 +86,12 @@ def test_of_tracked_rois(mouse):
 
 def test_blocks_do_not_matter(mouse, monkeypatch):
     options = {"permutations": 40, "seed": 1}
-    whole = usi(mouse[0], **options)
+    whole, groups = usi(mouse[0], **options), ox.analyses.split(mouse[0])
     monkeypatch.setattr("oscaxr.select.sequences._BLOCK_BYTES", 5_000)
     xr.testing.assert_allclose(usi(mouse[0], **options), whole, rtol=1e-12)
+    for group, responses in ox.analyses.split(mouse[0]).items():
+        xr.testing.assert_identical(responses, groups[group])
+        assert list(responses.coords) == list(groups[group].coords)
 
 
 def test_what_cannot_be_asked_for(mouse):

@@ -81,9 +81,9 @@ def not_loaded(u: xr.DataArray) -> bool:
             layout,
             cut,
             scale,
-            # Of compressed files, what is cut in every way or not at all.
+            # Cut in every way or not at all; of compressed files, the former.
             marks=[pytest.mark.slow]
-            * (cut != "some" and (scale or (layout == "gzip" and cut != "all"))),
+            * (cut != "some" and (scale or layout == "gzip" or cut != "all")),
         )
         for layout in LAYOUTS
         for cut in CUTS
@@ -108,6 +108,9 @@ def test_every_reduction_is_that_of_values_in_memory(ds, streamed, cut, scale):
         assert not_loaded(u) or name not in STREAMED
 
 
+@pytest.mark.parametrize(
+    "ds", ["contiguous", pytest.param("gzip", marks=pytest.mark.slow)], indirect=True
+)
 def test_on_the_other_clock_and_with_gaps(ds, streamed):
     gabors = ds.osca.select(stimulus="gabors")
     for options in ({"clock": "stim", "post": 0.2}, {"pad": (2, 5)}, {"pre": 60, "edge": "nan"}):

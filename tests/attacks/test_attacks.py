@@ -7,7 +7,7 @@ import pytest
 from tests.attacks import kinds
 
 # The others begin processes, wait for servers, or are much like other tests of the suite.
-FAST = {"nwb_mutants", "pickles", "tables"}
+FAST = {"tables"}
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def paths(data):
 def converted(data, tmp_path_factory):
     """The sessions converted once, with what was printed. Not to be written to."""
     folder = tmp_path_factory.mktemp("out") / "new" / "exports"
-    return folder, convert(data, folder, "--workers", 2)
+    return folder, convert(data, folder, "--workers", 1)
 
 
 def test_sessions_are_converted_and_identical(converted, paths):

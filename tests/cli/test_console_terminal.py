@@ -137,8 +137,8 @@ def test_an_interrupted_extraction_leaves_nothing(folder):
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        ("oscaxr inf", "info"),
-        ("oscaxr plot --highl", "--highlight"),
+        pytest.param("oscaxr inf", "info", marks=pytest.mark.slow),
+        pytest.param("oscaxr plot --highl", "--highlight", marks=pytest.mark.slow),
         ("oscaxr plot --run-type p", "prod"),
     ],
 )

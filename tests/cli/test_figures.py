@@ -29,6 +29,7 @@ def test_panels_are_listed_and_there(mouse, tmp_path):
     assert "0 results computed, 3 kept" in again
 
 
+@pytest.mark.slow
 def test_json_says_what_became_of_each_panel(mouse, tmp_path):
     found = told_json("figures", mouse, "--figure", "4F", "-o", tmp_path, *FEW)
     assert [(one["panel"], one["status"]) for one in found["panels"]] == [("4F", "drawn")]

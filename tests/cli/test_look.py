@@ -20,11 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(mouse_with_table):
     """The folder of a mouse's three sessions, with their table. Not to be written to."""
-    folder = tmp_path_factory.mktemp("data") / "my data [1]"
-    ox.sample.write_mouse(folder, scale=0.02, n_rois=(5, 6, 7), n_tracked=3)
-    return folder
+    return mouse_with_table
 
 
 @pytest.fixture(scope="module")

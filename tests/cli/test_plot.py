@@ -43,9 +43,7 @@ def test_every_picture_is_tested():
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(
-            one, marks=[pytest.mark.slow] * (one not in ("heatmap", "behavior", "tracked"))
-        )
+        pytest.param(one, marks=[pytest.mark.slow] * (one not in ("heatmap", "tracked")))
         for one in PICTURE_WORDS
     ],
 )

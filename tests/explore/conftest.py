@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import oscaxr as ox
+from made_once import made_once
 
 CHROMIUM = os.environ.get("OSCAXR_CHROMIUM") or shutil.which("chromium")
 
@@ -20,10 +21,12 @@ def _without_browser(reason: str) -> None:
 @pytest.fixture(scope="session")
 def explored_folder(tmp_path_factory):
     """The folder of a mouse's three sessions with tracked ROIs. Not to be written to."""
-    folder = tmp_path_factory.mktemp("explored")
-    sizes = {"n_rois": (12, 11, 10), "n_tracked": 6, "scale": 0.05}
-    ox.sample.write_mouse(folder, **sizes)
-    return folder
+
+    def write(folder):
+        ox.sample.write_mouse(folder, n_rois=(12, 11, 10), n_tracked=6, scale=0.05)
+        return folder
+
+    return made_once(tmp_path_factory.getbasetemp(), "explored", write)
 
 
 class Served:

@@ -89,7 +89,10 @@ def test_an_empty_selection_is_said(session):
 
 @pytest.mark.parametrize(
     ("compare", "by", "groups"),
-    [("one", "gabor_kappa", 1), ("split", "gabor_mean_orientation", 4)],
+    [
+        pytest.param("one", "gabor_kappa", 1, marks=pytest.mark.slow),
+        ("split", "gabor_mean_orientation", 4),
+    ],
 )
 def test_one_selection_and_one_that_is_split(session, compare, by, groups):
     page = page_of(session, "responses", compare=compare, by=by, first={"gabor_frame": ["A"]})
@@ -103,6 +106,7 @@ def test_days_need_several_sessions(session):
     assert "only one session" in problem(page)
 
 
+@pytest.mark.slow
 def test_days_of_a_folder(explored_folder):
     page = page_of(explored_folder, "days", rois=(1,))
     assert problem(page) == ""
@@ -110,7 +114,7 @@ def test_days_of_a_folder(explored_folder):
     page.shelf.close()
 
 
-@pytest.mark.parametrize("number", ["usi", "tracking"])
+@pytest.mark.parametrize("number", [pytest.param("usi", marks=pytest.mark.slow), "tracking"])
 def test_every_number_colours_the_field(session, number):
     page = page_of(session, "field", number=number)
     assert problem(page) == ""
@@ -203,6 +207,7 @@ def test_counts_are_those_of_explain(session):
         assert f"<td>{step.left:,}</td>" in shown
 
 
+@pytest.mark.slow
 def test_masks_of_other_days_are_registered(explored_folder, monkeypatch):
     page = page_of(explored_folder, "field", others=True)
     assert "matching file" in problem(page)

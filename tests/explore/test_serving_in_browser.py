@@ -54,6 +54,7 @@ def expected_means(folder, **second):
         return [ox.stats(one, ("sequence", "roi"))["mean"].values for one in windows]
 
 
+@pytest.mark.slow
 def test_the_numbers_are_the_library_s_and_criteria_change_them(served, page, explored_folder):
     page.goto(f"{served.address}?tab=responses")
     shown = wait_for_data(page, "mean_responses")
@@ -67,6 +68,7 @@ def test_the_numbers_are_the_library_s_and_criteria_change_them(served, page, ex
     assert page.wrong == []
 
 
+@pytest.mark.slow
 def test_a_click_on_an_roi_chooses_it(served, page, explored_folder):
     page.goto(f"{served.address}?tab=field")
     wait_for_data(page, "field", "roi")

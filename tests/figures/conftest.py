@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import oscaxr as ox
+from made_once import made_once
 
 
 class Mice(NamedTuple):
@@ -18,7 +19,11 @@ class Mice(NamedTuple):
 @pytest.fixture(scope="session")
 def mice(tmp_path_factory) -> Mice:
     """Sessions 1 to 3 of mouse 1 (somata), and of mouse 2 (dendrites), the last without files."""
-    folder = tmp_path_factory.mktemp("mice")
+    return made_once(tmp_path_factory.getbasetemp(), "mice", written)
+
+
+def written(folder: Path) -> Mice:
+    """Write them."""
     first = ox.sample.mouse_specs(scale=0.05, n_rois=6, n_tracked=4)
     facts = {"mouse_id": 900_002, "mouse_number": 2, "plane": "dend", "line": "L5-Rbp4"}
     second = [

@@ -26,7 +26,7 @@ def exports(tmp_path_factory, few_session):
 
 @pytest.fixture(
     params=[
-        pytest.param(one, marks=[pytest.mark.slow] * (one not in ("contiguous", "zarr", "nc")))
+        pytest.param(one, marks=[pytest.mark.slow] * (one not in ("contiguous", "zarr")))
         for one in PLACES
     ]
 )

@@ -92,6 +92,17 @@ def session(request: Any, places: dict[str, Path], gate: list[str]) -> Iterator[
         yield guarded(ds, gate)
 
 
+# What is not about sequences is asked of some of them; of the others, with the slow ones.
+few_places = pytest.mark.parametrize(
+    "session",
+    [
+        pytest.param(one, marks=[pytest.mark.slow] * (one not in ("contiguous", "netCDF", "dask")))
+        for one in PLACES
+    ],
+    indirect=True,
+)
+
+
 def shut(gate: list[str], function: Callable[[], Any]) -> Any:
     """Call a function while no data may be read."""
     gate.append("shut")
@@ -125,6 +136,7 @@ def test_scaled_sequences(session: xr.Dataset, gate: list[str]) -> None:
     np.testing.assert_allclose(factors["spread"], high - low, rtol=1e-6)
 
 
+@few_places
 def test_whole_traces_and_a_dataset(session: xr.Dataset, gate: list[str]) -> None:
     chosen = session[["dff", "run_velocity"]]
     found = shut(gate, lambda: chosen.osca.scale(session))
@@ -135,6 +147,7 @@ def test_whole_traces_and_a_dataset(session: xr.Dataset, gate: list[str]) -> Non
     assert found.dff.attrs["scaled"] == 1
 
 
+@few_places
 @pytest.mark.parametrize("interpolate", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_running(session: xr.Dataset, gate: list[str], interpolate: bool) -> None:
     frames = session.start_frame_stim.values[3:9]
@@ -149,6 +162,7 @@ def test_running(session: xr.Dataset, gate: list[str], interpolate: bool) -> Non
     np.testing.assert_array_equal(again.values, found.values)
 
 
+@few_places
 def test_factors_of_traces_that_were_changed(session: xr.Dataset, gate: list[str]) -> None:
     without = session.drop_vars(["dff_median", "dff_spread"])
     factors = shut(gate, lambda: ox.scale_factors(without, "dff"))
@@ -156,6 +170,7 @@ def test_factors_of_traces_that_were_changed(session: xr.Dataset, gate: list[str
     xr.testing.assert_allclose(factors.reset_coords(drop=True), own.reset_coords(drop=True))
 
 
+@few_places
 def test_other_rois_are_refused_at_the_call(session: xr.Dataset, gate: list[str]) -> None:
     cut = ox.sequences(session, "dff", frames=references(session), post=0.4)
     fewer = session.sel(roi=cut.roi[1:])

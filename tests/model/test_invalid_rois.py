@@ -23,7 +23,7 @@ def taken(ds: xr.Dataset, **options: Any) -> xr.DataArray:
     return ds.osca.sequences("dff", ds.osca.select(gabor_frame="D"), post=0.6, **options)
 
 
-@pytest.mark.parametrize("plane", ["soma", "dend"])
+@pytest.mark.parametrize("plane", ["soma", pytest.param("dend", marks=pytest.mark.slow)])
 def test_sequences_have_the_rois_that_the_nwb_file_would_have(original_folders, tmp_path, plane):
     folder = original_folders[plane]
     spec = small_spec(

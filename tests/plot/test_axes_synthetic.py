@@ -70,6 +70,10 @@ PICTURES = {
 }  # fmt: skip
 
 
+# Of each kind one: traces, several axes, an image, an analysis of ROIs, and one of groups.
+PLAIN = ("responses", "overview", "masks", "indices", "percentages")
+
+
 @pytest.fixture(scope="module")
 def ds():
     return ox.sample.session(small_spec(scale=0.05), include="templates")
@@ -87,7 +91,9 @@ def test_pictures_say_so_once(ds, u, name):
     assert said(figure) == 1
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[pytest.mark.slow] * (one not in PLAIN)) for one in PICTURES]
+)
 def test_pictures_of_recorded_sessions_do_not(ds, name):
     recorded = ds.assign_coords(session_id=758519303, mouse_id=408021)
     del recorded.attrs["synthetic"]

@@ -32,7 +32,7 @@ def pooled():
     return pool(results(indices, (15, 12)))
 
 
-@pytest.mark.parametrize("sizes", [(15,), (1_000, 700)])
+@pytest.mark.parametrize("sizes", [(15,), pytest.param((1_000, 700), marks=pytest.mark.slow)])
 def test_bars_are_shares_of_the_rois_with_an_index(sizes):
     pooled = pool(results(indices, sizes))
     figure = Figure(figsize=(10, 8), layout="constrained")

@@ -172,7 +172,7 @@ def test_projection_lies_under_contours(ds, ax):
         plot.max_projection(ds.drop_vars("max_projection"), ax, contours=False)
 
 
-@pytest.mark.parametrize("n_rois", [1, 1700])
+@pytest.mark.parametrize("n_rois", [1, pytest.param(1700, marks=pytest.mark.slow)])
 def test_few_and_many_rois_are_drawn(n_rois, memory_session, ax):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

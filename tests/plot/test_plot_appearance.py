@@ -143,7 +143,10 @@ def difference(name, draw, ds, folder):
     return compare_images(str(baseline), str(found), tol=TOLERANCES.get(name, TOLERANCE))
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=[pytest.mark.slow] * (one == "usi_distribution")) for one in PICTURES],
+)
 def test_pictures_look_as_they_did(name, ds, tmp_path):
     if os.environ.get("OSCAXR_WRITE_BASELINES"):
         save(PICTURES[name], ds, BASELINES / f"{name}.png")
@@ -158,11 +161,27 @@ def test_pictures_look_as_they_did(name, ds, tmp_path):
         ("roi_masks", lambda ds: ds.assign_coords(valid=("roi", np.arange(12) % 5 != 3))),
         ("roi_contours", lambda ds: ds.assign(max_projection=ds.max_projection[::-1].variable)),
         ("registered_masks", lambda ds: ds.isel(roi=slice(0, 6))),
-        ("session_overview", lambda ds: ds.assign(pupil_diameter=ds.pupil_diameter[::-1].variable)),
+        pytest.param(
+            "session_overview",
+            lambda ds: ds.assign(pupil_diameter=ds.pupil_diameter[::-1].variable),
+            marks=pytest.mark.slow,
+        ),
         ("heatmap", lambda ds: ds.assign(dff=ds.dff * ds.roi)),
-        ("group_differences", lambda ds: ds.assign(dff=-ds.dff)),
-        ("usi_distribution", lambda ds: ds.assign(dff=-ds.dff)),
-        ("stimulus_frames", lambda ds: ds.assign(template_gabors=255 - ds.template_gabors)),
+        pytest.param(
+            "group_differences",
+            lambda ds: ds.assign(dff=-ds.dff),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "usi_distribution",
+            lambda ds: ds.assign(dff=-ds.dff),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "stimulus_frames",
+            lambda ds: ds.assign(template_gabors=255 - ds.template_gabors),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_picture_of_something_else_is_noticed(name, changed, ds, tmp_path):

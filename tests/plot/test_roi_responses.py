@@ -47,7 +47,7 @@ def many(n_rois: int, n_sequences: int = 6) -> xr.DataArray:
 
 
 # -- heat map -----------------------------------------------------------------------------------
-@pytest.mark.parametrize("n_rois", [1, 15, 1700])
+@pytest.mark.parametrize("n_rois", [1, 15, pytest.param(1700, marks=pytest.mark.slow)])
 def test_heatmap_sorts_rois(n_rois, ax):
     drawn = plot.heatmap(many(n_rois), ax)
     assert drawn.image.get_array().shape == (n_rois, 60)

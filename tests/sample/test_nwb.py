@@ -211,7 +211,7 @@ def test_chunks_of_dendrites_are_those_of_h5py(tmp_path: Path) -> None:
             assert made.chunks == file[name].chunks
 
 
-@pytest.mark.parametrize("draft", [False, True])
+@pytest.mark.parametrize("draft", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_what_a_header_says(tiny: SampleSession, tmp_path: Path, draft: bool) -> None:
     ends = {"behavior+ophys": "", "behavior+image+ophys": "_with_stim"}
     for parts, ending in ends.items():

@@ -36,8 +36,14 @@ def naive(ds, name, segments, pre, post, by_roi=False):
     return np.array(rows)
 
 
-@pytest.mark.parametrize("by_roi", [False, True])
-@pytest.mark.parametrize("form", ["memory", "dask", "file"])
+@pytest.mark.parametrize(
+    ("form", "by_roi"),
+    [
+        pytest.param(form, by_roi, marks=[pytest.mark.slow] * (by_roi and form != "dask"))
+        for form in ("memory", "dask", "file")
+        for by_roi in (False, True)
+    ],
+)
 def test_responses_equal_a_loop(ds, sample_path, form, by_roi):
     if form == "file":
         ds = ox.open_session(sample_path)

@@ -25,11 +25,9 @@ from oscaxr.sessions.workers import RETRIES
 
 
 @pytest.fixture(scope="module")
-def mouse(tmp_path_factory):
+def mouse(mouse_with_table):
     """The folder of a mouse's three sessions, and their table."""
-    folder = tmp_path_factory.mktemp("mouse")
-    table = ox.sample.write_mouse(folder, scale=0.02, n_rois=(5, 6, 7), n_tracked=3)
-    return folder, table
+    return mouse_with_table, ox.session_table(mouse_with_table / "mouse_df.csv")
 
 
 @pytest.fixture(scope="module")

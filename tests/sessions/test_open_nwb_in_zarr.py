@@ -67,6 +67,14 @@ def test_converting(store, tmp_path):
             ox.convert(source, tmp_path / "out", workers=1, progress=False)
 
 
+@pytest.mark.parametrize(
+    "store",
+    [
+        pytest.param(one, marks=[pytest.mark.slow] * (one not in ("version 2", "version 3")))
+        for one in FORMS
+    ],
+    indirect=True,
+)
 def test_command_line(store):
     for command in ("info", "validate"):
         done = invoke(command, store)

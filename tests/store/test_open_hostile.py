@@ -7,6 +7,8 @@ and whatever opens is read to its last value.
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 import warnings
 import zlib
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 import hostile_zarr
+import watched
 from hostile_payload import Payload
 from hostile_zarr import ATTACKS, DIGEST, ZIPS, Store, zeros_deflated
 from oscaxr.store.save import save
@@ -178,6 +181,7 @@ def controls(tmp_path_factory, sample_path):
         "grow": b"grow",
         "read": f"read {folder / 'link.nwb'}".encode(),
         "list": f"list {outside}".encode(),
+        "scan": f"scan {outside}".encode(),
         "write": f"write {folder / 'written'}".encode(),
         "good": pickle.dumps(1),
         # Last: what is left would be opened by another process.
@@ -195,9 +199,10 @@ def controls(tmp_path_factory, sample_path):
     ("name", "words"),
     [
         ("pickle", ["pickle.find_class", "os.system"]),
-        ("die", ["the process died"]),
+        ("die", ["the process died: it ended with -11"]),
         ("grow", [f"it took {MEGABYTES * 11 // 100 * 10} MB"[:9]]),
         ("list", ["os.listdir", "the system saw"]),
+        ("scan", ["os.scandir", "the system saw"]),
         ("write", ["open to write"]),
         ("read", ["the system saw"]),
     ],
@@ -209,6 +214,26 @@ def test_what_is_done_is_seen(controls, name, words):
         if word != "the system saw" or os.uname().sysname == "Linux":
             assert word in said
     assert controls["ran"].exists()
+
+
+def test_a_watcher_that_sees_nothing_says_so(tmp_path):
+    """In a process of its own, as a hook of audits stays for good."""
+    if os.uname().sysname != "Linux":
+        pytest.skip("only there does the system tell")
+    blinded = f"""
+import os, watched
+watcher = watched._Watcher()
+os.close(watcher._notices)
+watcher.arm({str(tmp_path)!r})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", blinded],
+        env=os.environ | {"PYTHONPATH": str(Path(watched.__file__).parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert "CannotWatch: inotify_add_watch" in done.stderr
+    assert "Bad file descriptor" in done.stderr
 
 
 @pytest.mark.slow

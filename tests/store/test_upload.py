@@ -63,6 +63,7 @@ def test_what_is_saved_comes_back_identical(memory, few, few_session, tmp_path):
     xr.testing.assert_identical(opened("memory://box/u.zarr"), u.load())
 
 
+@pytest.mark.slow
 def test_saved_in_s3(object_store, few):
     url, options = object_store.url("written/s.zarr"), object_store.options
     for values in (few, few.isel(time=slice(300))):
@@ -93,7 +94,10 @@ class Interrupted(OSError):
     """The connection is lost."""
 
 
-@pytest.mark.parametrize("n_calls", range(6))
+@pytest.mark.parametrize(
+    "n_calls",
+    [pytest.param(one, marks=[pytest.mark.slow] * (one not in (0, 3))) for one in range(6)],
+)
 @pytest.mark.parametrize("is_new", [True, False])
 def test_an_interrupted_upload_is_incomplete_and_can_be_replaced(
     memory, few, monkeypatch, n_calls, is_new

@@ -26,7 +26,7 @@ pytest.importorskip("requests")
 import fsspec
 
 # Many chunks, so that they are in shards; and one file a chunk.
-CHUNKS = {"dff": {"time": 20, "roi": 2}, "run_velocity": {"stim_time": 1000}}
+CHUNKS = {"dff": {"time": 80, "roi": 2}, "run_velocity": {"stim_time": 1000}}
 SMALL = {"block_size": 1000}
 
 

@@ -56,8 +56,14 @@ def moved(sample_path, tmp_path):
     return path, ox.write_index(path, path.with_name("sessions.json"))
 
 
-@pytest.mark.parametrize("place", ["here", "server"])
-@pytest.mark.parametrize("layout", ["contiguous", "gzip", "chunked", "dendritic"])
+@pytest.mark.parametrize(
+    ("layout", "place"),
+    [
+        pytest.param(layout, place, marks=[pytest.mark.slow] * (layout in ("gzip", "chunked")))
+        for layout in ("contiguous", "gzip", "chunked", "dendritic")
+        for place in ("here", "server")
+    ],
+)
 def test_identical_to_the_file(layout, place, files, server, tmp_path, monkeypatch):
     monkeypatch.setattr(refer, "CHUNK_BYTES", 20_000)
     path = files[layout]

@@ -59,21 +59,15 @@ Broken = Callable[[Change], Path]
 
 def refusal(path: Path, error: type[Exception] = FormatError, **options: Any) -> str:
     """Return what opening a file is refused with; it must name the file and say what to do."""
-    messages = []
-    for opener in (
-        lambda: ox.open_session(path, **options),
-        lambda: xr.open_dataset(path, engine="oscaxr", **options),
-    ):
-        with pytest.raises(error) as caught:
-            opener()
-        assert isinstance(caught.value, OscaxrError)
-        assert caught.type is error
-        messages.append(str(caught.value))
-    assert messages[0] == messages[1]
-    assert path.name in messages[0]
+    with pytest.raises(error) as caught:
+        ox.open_session(path, **options)
+    assert isinstance(caught.value, OscaxrError)
+    assert caught.type is error
+    message = str(caught.value)
+    assert path.name in message
     advice = ("fetch", "check", "give", "copy", "correct", "leave out")
-    assert any(word in messages[0].lower() for word in advice)
-    return messages[0]
+    assert any(word in message.lower() for word in advice)
+    return message
 
 
 def replace(file: h5py.File, path: str, values: Any) -> None:
@@ -82,6 +76,23 @@ def replace(file: h5py.File, path: str, values: Any) -> None:
 
 
 # -- not a file that can be read -----------------------------------------------------------------
+
+
+def test_the_engine_refuses_in_the_same_words(
+    broken: Broken, original: bytes, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.nwb"
+    cut.write_bytes(original[: len(original) // 3])
+    lacking = broken(lambda file: file.pop(RUNNING))
+    for path, error in (
+        (tmp_path / "missing.nwb", SessionNotFoundError),
+        (cut, FormatError),
+        (lacking, FormatError),
+    ):
+        with pytest.raises(error) as caught:
+            xr.open_dataset(path, engine="oscaxr")
+        assert caught.type is error
+        assert str(caught.value) == refusal(path, error)
 
 
 def test_no_such_file(tmp_path: Path) -> None:
@@ -135,7 +146,10 @@ def test_hdf5_that_is_no_session(tmp_path: Path) -> None:
     assert len(message.splitlines()) > 6
 
 
-@pytest.mark.parametrize("fraction", [0.001, 0.05, 0.3, 0.7, 0.95, 0.999])
+@pytest.mark.parametrize(
+    "fraction",
+    [0.001, 0.3, 0.999, *(pytest.param(one, marks=pytest.mark.slow) for one in (0.05, 0.7, 0.95))],
+)
 @pytest.mark.parametrize("layout", ["gzip", pytest.param("contiguous", marks=pytest.mark.slow)])
 def test_truncated(
     sample_paths: dict[str, Path], tmp_path: Path, layout: str, fraction: float

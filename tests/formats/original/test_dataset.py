@@ -28,8 +28,11 @@ NWB_ATTRS |= {"nwb_version"}
 @pytest.fixture(
     scope="module",
     params=[
-        *("soma", "dend", "no-tracking"),
-        *(pytest.param(one, marks=pytest.mark.slow) for one in ("gzip", "other-order")),
+        *("soma", "dend"),
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in ("no-tracking", "gzip", "other-order")
+        ),
     ],
 )
 def both(request, tmp_path_factory):
@@ -322,7 +325,13 @@ def test_a_spike_at_the_start_counts_as_a_pulse(tmp_path):
 
 @pytest.mark.parametrize(
     "facts",
-    [{"gabor_kappa": 4}, {"square_size": 256}, {"gabor_kappa": 4, "square_size": 256}],
+    [
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in ({"gabor_kappa": 4}, {"square_size": 256})
+        ),
+        {"gabor_kappa": 4, "square_size": 256},
+    ],
     ids=str,
 )
 def test_pilot_sessions(tmp_path, facts):
@@ -351,13 +360,13 @@ def rolled_over(data):
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (wider, {}),
+        pytest.param(wider, {}, marks=pytest.mark.slow),
         (rolled_over, {b"'counter_bits': 32": b"'counter_bits': 64"}),
         (
             lambda data: data,
             {b"'counter_output_freq'": b"'sample_freq': 1e5, 'counter_output_freq'"},
         ),
-        (lambda data: data, {b"'counter_bits': 32, ": b""}),
+        pytest.param(lambda data: data, {b"'counter_bits': 32, ": b""}, marks=pytest.mark.slow),
     ],
 )
 def test_variants_of_the_sync_file(original_folders, tmp_path, edit, words):

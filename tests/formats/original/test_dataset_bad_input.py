@@ -633,11 +633,12 @@ def flow(content):
         (lambda c: c["items"].pop("foraging"), "no turns of the running wheel"),
         (lambda c: gabors(c).pop("frame_list"), "frames: an array was expected"),
         (lambda c: gabors(c)["sweep_params"].pop("OriSurp"), "OriSurp"),
-        (
+        pytest.param(
             lambda c: gabors(c)["sweep_params"].update(
                 OriSurp=(gabors(c)["sweep_params"]["OriSurp"][0][:5], 0)
             ),
             "parameters of 5 sequences",
+            marks=pytest.mark.slow,
         ),
         (lambda c: flow(c)["stim_params"].update(direc="up"), "neither 'left' nor 'right'"),
         (
@@ -648,26 +649,43 @@ def flow(content):
             lambda c: gabors(c)["stim_params"]["session_params"]["possize"].pop(),
             "five Gabor frames",
         ),
-        (
+        pytest.param(
             lambda c: gabors(c)["stim_params"]["session_params"]["orisbyimg"].pop(),
             "orisbyimg has shape",
+            marks=pytest.mark.slow,
         ),
         (lambda c: gabors(c).update(frame_list=flow(c)["frame_list"]), "sweeps"),
-        (lambda c: c.update(pre_blank_sec=50.0), "shown up to frame"),
+        pytest.param(
+            lambda c: c.update(pre_blank_sec=50.0),
+            "shown up to frame",
+            marks=pytest.mark.slow,
+        ),
         (lambda c: c.update(fps="fast"), "'fps' should be a number"),
         pytest.param(
             lambda c: c.update(fps=0.0),
             "'fps' is 0, which should be above 0",
             marks=pytest.mark.slow,
         ),
-        (lambda c: c.update(fps=float("nan")), "'fps' should be a number, but is nan"),
-        (lambda c: c.update(pre_blank_sec=-1.0), "'pre_blank_sec' is -1"),
+        pytest.param(
+            lambda c: c.update(fps=float("nan")),
+            "'fps' should be a number, but is nan",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            lambda c: c.update(pre_blank_sec=-1.0),
+            "'pre_blank_sec' is -1",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             lambda c: c.update(pre_blank_sec=float("inf")),
             "'pre_blank_sec' should be a number",
             marks=pytest.mark.slow,
         ),
-        (lambda c: gabors(c)["stim_params"]["gabor_params"].update(ori_std=0.0), "'ori_std' is 0"),
+        pytest.param(
+            lambda c: gabors(c)["stim_params"]["gabor_params"].update(ori_std=0.0),
+            "'ori_std' is 0",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             lambda c: flow(c)["stim_params"].update(direc=["left"]),
             "neither 'left' nor 'right'",
@@ -689,9 +707,21 @@ def flow(content):
             ),
             "samples in the stimulus log",
         ),
-        (lambda c: c["stimuli"].extend(c["stimuli"] * 100_000), "has 300003 stimuli, where"),
-        (lambda c: c.update(pre_blank_sec=1e308, fps=1e308), "nor longer than a session"),
-        (lambda c: c.update(droppedframes=(np.array(["text"]), [])), "'droppedframes': an array"),
+        pytest.param(
+            lambda c: c["stimuli"].extend(c["stimuli"] * 100_000),
+            "has 300003 stimuli, where",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            lambda c: c.update(pre_blank_sec=1e308, fps=1e308),
+            "nor longer than a session",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            lambda c: c.update(droppedframes=(np.array(["text"]), [])),
+            "'droppedframes': an array",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             lambda c: gabors(c)["stim_params"]["gabor_params"].update(ori_std=1e-300),
             "'ori_std' is 1e-300",
@@ -702,15 +732,17 @@ def flow(content):
             "times that are not finite",
             marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             lambda c: gabors(c).update(display_sequence=np.array([["0", "1"]])),
             "display_sequence: an array of numbers was expected",
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             lambda c: gabors(c)["stim_params"]["session_params"].update(
                 possize=[[np.zeros((3, 2)), np.zeros(3)]] * 5
             ),
             "the 30 patches in the five Gabor frames",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             lambda c: gabors(c)["stim_params"]["session_params"].update(
@@ -719,13 +751,15 @@ def flow(content):
             "five Gabor frames",
             marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             lambda c: flow(c)["stim_params"]["session_params"].update(posbyframe=np.array("text")),
             "tracks of squares: an array of numbers",
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             lambda c: c["items"]["foraging"]["encoders"][0].update(dx=np.float64(1)),
             "it is not one number a frame",
+            marks=pytest.mark.slow,
         ),
     ],
 )
