@@ -20,10 +20,6 @@ def button(name, number=0):
     return lambda page: page.get_by_role("button", name=name, exact=True).nth(number).click()
 
 
-def ticked(number):
-    return lambda page: page.locator("input[type=checkbox]").nth(number).click()
-
-
 def picked(label, choice):
     return lambda page: page.get_by_label(label, exact=True).first.select_option(label=choice)
 
@@ -46,25 +42,25 @@ CHANGES = {
     "preset": (button("Flow: first of runs"), "first.stimulus=visflow"),
     "compare": (button("one"), "compare=one"),
     "split": (button("split"), "compare=split"),
-    "stimulus": (button("visflow"), "first.stimulus=visflow"),
+    "stimulus": (button("visual flow"), "first.stimulus=visflow"),
     "frame": (button("A"), r"first.gabor_frame=(A,D|D,A)"),
     "kappa": (button("16", 1), "second.gabor_kappa=16"),
     "orientation": (button("90"), "first.gabor_mean_orientation=90"),
     "unexpected": (button("unexpected", 1), "second.unexpected=1"),
-    "first of runs": (ticked(1), "second.run_start=true"),
+    "first of runs": (button("first of each run only", 1), "second.run_start=true"),
     "start time": (slid, r"first.start_time=1(\.0)?:\d+"),
     "before": (typed("before (s)", "0.5"), "pre=0.5"),
     "after": (typed("after (s)", "0.7"), "post=0.7"),
     "baseline": (typed("baseline (s)", "0.4"), "baseline=0.4"),
     "edge": (picked("beyond the ends", "fill with NaN"), "edge=nan"),
-    "scale": (ticked(2), "scale=true"),
+    "scale": (button("scale"), "scale=true"),
     "statistic": (picked("statistic, error", "median, MAD"), "stat=median&error=mad"),
     "sort": (picked("ROIs sorted by", "the other one"), "sort=other"),
     "sort from": (typed("from (s)", "0.1"), "sort_from=0.1"),
     "sort to": (typed("to (s)", "0.5"), "sort_to=0.5"),
     "rois": (typed("chosen ROIs", "2, 4"), "rois=2,4"),
     "number": (picked("colour ROIs by", "area (px)"), "number=area"),
-    "others": (ticked(3), "others=true"),
+    "others": (button("masks of other days, registered"), "others=true"),
 }
 
 
