@@ -183,31 +183,30 @@ class Page:
         """Show another view of the same session."""
         if view == self.view:
             return
-        self.view = view
-        # One message to the browser, not one for each widget.
         with pn.io.hold():
-            self.refresh()
             if "controls" in vars(self):
                 self.controls.show(view)
-            self._told(view)
+            self._chosen(view)
 
     def _chosen(self, view: View) -> None:
         """Show what the widgets say, and only then, beside the figures, what follows from it."""
         self.view = view
+        # One message to the browser, not one for each figure.
         with pn.io.hold():
             self.refresh()
         self._unsaid = True
-        if self._later is None or not self._background.busy:
+        if self._later is None:
             self._say_view()
         else:
-            self._later(self._say_view, _PATIENCE)
+            self._later(self._say_view, _PATIENCE if self._background.busy else _LIVELY)
 
     def _say_view(self) -> None:
         """Say how many segments the criteria leave, and what the link is."""
         if self._unsaid:
             self._unsaid = False
             with pn.io.hold():
-                self.controls.count()
+                if "controls" in vars(self):
+                    self.controls.count()
                 self._told(self.view)
 
     def _turn(self, event: Any) -> None:
@@ -329,7 +328,7 @@ class Page:
         rois = self.view.rois
 
         def read(report: Any) -> Any:
-            return {roi: panel_numbers.roi_trace(self.opened, roi).values for roi in rois}
+            return panel_numbers.traces(self.opened, rois)
 
         self.ask(panel, rois, read, timeline.show_rois)
 

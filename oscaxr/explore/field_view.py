@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
-from bokeh.models import ColorBar, ColumnDataSource, HoverTool, LinearColorMapper, TapTool
+from bokeh.events import Tap
+from bokeh.models import ColorBar, ColumnDataSource, HoverTool, LinearColorMapper
 
 from oscaxr.explore.looks import (
     MISSING,
@@ -72,6 +73,18 @@ def _corners(points: Array) -> Array:
     return points[np.concatenate([[True], turns, [True]])] if len(points) > 2 else points
 
 
+def lines_around(lines: Outlines, x: float, y: float) -> Array:
+    """Return the numbers of the outlines that a place lies within."""
+    xs, ys = (np.concatenate([np.append(one, np.nan) for one in side]) for side in lines)
+    owner = np.repeat(np.arange(len(lines[0])), [len(one) + 1 for one in lines[0]])
+    # Within is where a line from the place to the left crosses an outline an odd number of times.
+    between = (ys[:-1] > y) != (ys[1:] > y)
+    x0, y0, x1, y1 = (side[between] for side in (xs[:-1], ys[:-1], xs[1:], ys[1:]))
+    crossed = x0 + (x1 - x0) * (y - y0) / (y1 - y0) < x
+    count = np.bincount(owner[:-1][between][crossed], minlength=len(lines[0]))
+    return np.flatnonzero(count % 2)
+
+
 class Field:
     """The figure of the field."""
 
@@ -80,7 +93,7 @@ class Field:
         self._ds = ds
         self._height = ds.sizes.get(n.HEIGHT, 512)
         width = ds.sizes.get(n.WIDTH, 512)
-        self._quiet = False
+        self._marked: tuple[int, ...] = ()
         self.figure = made = figure(
             look, "Field", name="field_figure", match_aspect=True,
             tools="pan,wheel_zoom,box_zoom,reset", active_scroll="wheel_zoom",
@@ -95,9 +108,13 @@ class Field:
         )
         renderer = made.patches(
             "xs", "ys", source=self._source, fill_color="color", fill_alpha=0.35,
-            line_color="color", line_width=1.2, selection_fill_alpha=0.75,
-            selection_line_color="#ffffff", selection_line_width=2.5,
-            nonselection_fill_alpha=0.35, nonselection_line_alpha=1.0,
+            line_color="color", line_width=1.2,
+        )  # fmt: skip
+        # Above all others, which need not be drawn again when an ROI is chosen.
+        self._chosen = ColumnDataSource({"xs": [], "ys": [], "roi": []}, name="chosen_rois")
+        made.patches(
+            "xs", "ys", source=self._chosen, fill_color="#ffffff", fill_alpha=0.35,
+            line_color="#ffffff", line_width=2.5, level="overlay",
         )  # fmt: skip
         self._others = ColumnDataSource(
             {"xs": [], "ys": [], "color": [], "session": []}, name="other_days"
@@ -111,7 +128,6 @@ class Field:
         made.center.remove(legend)
         made.add_layout(legend, "below")
         legend.orientation = "horizontal"
-        made.add_tools(TapTool(renderers=[renderer]))
         made.add_tools(
             HoverTool(
                 renderers=[renderer],
@@ -140,14 +156,19 @@ class Field:
         )
 
     def on_choice(self, act: Callable[[tuple[int, ...]], None]) -> None:
-        """Have a function called with the ROIs that are clicked."""
+        """Have a function called with the ROIs that are clicked; Shift adds to them."""
 
-        def chosen(attr: str, old: Any, new: list[int]) -> None:
-            if not self._quiet:
-                labels = self._source.data["roi"]
-                act(tuple(int(labels[k]) for k in new))
+        def tapped(event: Tap) -> None:
+            drawn = self._source.data
+            if not drawn["roi"]:
+                return
+            here = lines_around((drawn["xs"], drawn["ys"]), event.x, event.y)
+            rois = [drawn["roi"][k] for k in here]
+            if (event.modifiers or {}).get("shift"):
+                rois = list(dict.fromkeys([*self._marked, *rois]))
+            act(tuple(rois))
 
-        self._source.selected.on_change("indices", chosen)
+        self.figure.on_event(Tap, tapped)
 
     def show_outlines(self, found: Outlines) -> None:
         """Show the outlines of all ROIs."""
@@ -206,12 +227,12 @@ class Field:
 
     def mark(self, rois: tuple[int, ...]) -> None:
         """Mark the chosen ROIs."""
-        labels = list(self._source.data["roi"])
-        places = [labels.index(roi) for roi in rois if roi in labels]
-        if places != list(self._source.selected.indices):
-            self._quiet = True
-            self._source.selected.indices = places
-            self._quiet = False
+        self._marked = rois
+        drawn = self._source.data
+        places = [drawn["roi"].index(roi) for roi in rois if roi in drawn["roi"]]
+        marked = {name: [drawn[name][k] for k in places] for name in ("xs", "ys", "roi")}
+        if marked["roi"] != self._chosen.data["roi"]:
+            self._chosen.data = marked
 
 
 def _limits(number: Number, known: Array) -> tuple[float, float, str]:

@@ -1,7 +1,7 @@
 """The numbers of each panel for a view of a session, found again where they were asked before."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ import xarray as xr
 
 from oscaxr.errors import CriterionError, TrackingError
 from oscaxr.explore import numbers
+from oscaxr.explore.looks import Array
 from oscaxr.explore.numbers import GROUP, Report, nothing_to_report
 from oscaxr.explore.opened import Opened, Shelf
 from oscaxr.explore.view import Criteria, View
@@ -98,9 +99,15 @@ def population(opened: Opened, view: View, report: Report) -> xr.Dataset:
     return opened.kept.of("population", lambda: numbers.population(opened.ds, report).load())
 
 
-def roi_trace(opened: Opened, roi: int) -> xr.DataArray:
-    """Return the trace of one ROI over the whole session."""
-    return opened.kept.of(("trace", roi), lambda: opened.ds[n.DFF].sel({n.ROI: roi}).load())
+def traces(opened: Opened, rois: Sequence[int]) -> dict[int, Array]:
+    """Return the traces of ROIs over the whole session; what is not there yet is read at once."""
+    found = {roi: opened.kept.get(("trace", roi)) for roi in rois}
+    read = opened.ds[n.DFF].sel({n.ROI: [roi for roi, one in found.items() if one is None]}).load()
+    for roi in read[n.ROI].values.tolist():
+        # A copy, since a part would keep all that was read with it.
+        made = partial(read.sel({n.ROI: roi}).copy, deep=True)
+        found[roi] = opened.kept.of(("trace", roi), made)
+    return {roi: one.values for roi, one in found.items()}
 
 
 def running(opened: Opened, view: View, report: Report) -> xr.Dataset:

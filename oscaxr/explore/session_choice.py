@@ -69,8 +69,10 @@ class SessionChoice:
             self._tell(view)
 
     def _tell(self, view: View) -> None:
-        self._view = view
-        self._told(view)
+        # A page that was exchanged for another may still have had something to say.
+        if view.session == self._view.session:
+            self._view = view
+            self._told(view)
 
     def open(self, view: View, problem: str = "") -> None:
         """Show a session; one that cannot be opened is named, the others stay usable."""

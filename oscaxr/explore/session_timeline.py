@@ -101,8 +101,9 @@ class Timeline:
         for kind, color in self._look.stimuli.items():
             left, right = _joined(starts, stops, kinds == kind)
             made.quad(
-                left=left / 60, right=right / 60, bottom=0, top=1, color=color, legend_label=kind
-            )
+                left=left / 60, right=right / 60, bottom=0, top=1, color=color,
+                legend_label=n.STIMULUS_WORDS[kind],
+            )  # fmt: skip
         left, right = _joined(starts, stops, ds["unexpected"].values == 1)
         made.quad(
             left=left / 60, right=right / 60, bottom=0, top=0.45, fill_color=self._look.text,

@@ -94,10 +94,11 @@ class Selection:
         there = {str(kind) for kind in np.unique(ds["stimulus_type"].values)}
         kinds = [kind for kind in CHOICES["stimulus"] if kind in there] or [n.GABORS]
         self.stimulus = _widget(
-            pn.widgets.RadioButtonGroup, label="stimulus", options=kinds, value=kinds[0]
-        )
+            pn.widgets.RadioButtonGroup, label="stimulus", value=kinds[0],
+            options={n.STIMULUS_WORDS[kind]: kind for kind in kinds},
+        )  # fmt: skip
         self.choices = {name: _choice(name) for name in _LABELS}
-        self.run_start = _widget(pn.widgets.Checkbox, label="first of each run only")
+        self.run_start = _widget(pn.widgets.Toggle, label="first of each run only")
         self.blocks = _widget(pn.widgets.CheckButtonGroup, label="block", options={}, value=[])
         last = float(np.ceil(np.nanmax(ds["stop_time"].values))) if ds.sizes[n.SEGMENT] else 1.0
         self._whole = (0.0, last)
@@ -116,6 +117,7 @@ class Selection:
             self.stimulus, *rows, self.run_start, self._labels["block"], self.blocks,
             self.start_time, self.counts, width=WIDTH, margin=0,
         )  # fmt: skip
+        self._offer(kinds[0])
         for widget in (self.stimulus, *self.choices.values(), self.run_start, self.blocks):
             widget.param.watch(self._tell, "value")
         self.start_time.param.watch(self._tell, "value_throttled")
@@ -139,7 +141,7 @@ class Selection:
         self._quiet = True
         stimulus = criteria.get("stimulus", self.stimulus.value)
         # What a link asks for need not be there: the page says so, and shows the rest.
-        if stimulus in self.stimulus.options:
+        if stimulus in self.stimulus.options.values():
             self._offer(stimulus)
             self.stimulus.value = stimulus
         for name, widget in {**self.choices, n.BLOCK: self.blocks}.items():
@@ -149,7 +151,6 @@ class Selection:
         low, high = np.clip(criteria.get("start_time", self._whole), *self._whole).tolist()
         self.start_time.value = (low, high)
         self._quiet = False
-        self.count(criteria)
 
     def count(self, criteria: dict[str, Any]) -> None:
         """Say how many segments each criterion leaves."""
@@ -184,7 +185,7 @@ def _choice(name: str) -> Any:
     if name == "unexpected":
         options: dict[str, Any] = _UNEXPECTED
     else:
-        options = {shown(value): value for value in CHOICES[name]}
+        options = {n.FLOW_WORDS.get(value, shown(value)): value for value in CHOICES[name]}
     return _widget(
         pn.widgets.CheckButtonGroup, label=SESSION[name].long_name, options=options, value=[]
     )
@@ -227,7 +228,7 @@ class Controls:
         self.baseline = _widget(w.FloatInput, label="baseline (s)", start=0, step=0.1, width=86)
         ends = {"drop": "drop", "fill with NaN": "nan"}
         self.edge = _widget(w.Select, label="beyond the ends", options=ends, width=136)
-        self.scale = _widget(w.Checkbox, label="scale", width=100, margin=(24, 5, 0, 5))
+        self.scale = _widget(w.Toggle, label="scale", width=100, margin=(24, 5, 0, 5))
         self.statistic = _widget(
             w.Select, label="statistic, error", options=list(STATISTICS), width=136
         )
@@ -236,11 +237,12 @@ class Controls:
         self.sort_to = _widget(w.FloatInput, label="to (s)", step=0.1, width=86)
         labels = {words: number for number, words in NUMBER_LABELS.items()}
         self.number = _widget(w.Select, label="colour ROIs by", options=labels)
-        self.others = _widget(w.Checkbox, label="masks of other days, registered")
+        self.others = _widget(w.Toggle, label="masks of other days, registered")
         self.rois = _widget(w.TextInput, label="chosen ROIs", placeholder="numbers, as 3, 17")
         self.column = self._layout()
         self._watch()
         self.show(view)
+        self.count()
 
     def _layout(self) -> Any:
         window = pn.Column(
@@ -296,8 +298,10 @@ class Controls:
         self.by.value = view.by
         self.by.visible = view.compare == "split"
         self._second.visible = view.compare == "two"
-        self.first.show(dict(view.first))
-        self.second.show(dict(view.second))
+        for widgets, criteria in ((self.first, view.first), (self.second, view.second)):
+            # To set them all takes a while, and most choices are of something else.
+            if widgets.criteria() != criteria:
+                widgets.show(dict(criteria))
         for name in ("pre", "post", "baseline", "edge", "scale", "sort", "sort_from", "sort_to"):
             getattr(self, name).value = getattr(view, name)
         pairs = {pair: name for name, pair in STATISTICS.items()}

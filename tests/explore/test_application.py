@@ -148,7 +148,7 @@ def test_a_session_of_1700_rois():
         page = page_of(ds, tab, rois=(1650,))
         assert problem(page) == ""
     assert len(page.field_tab.field._source.data["xs"]) == 1700
-    assert page.field_tab.field._source.selected.indices == [1650]
+    assert page.field_tab.field._chosen.data["roi"] == [1650]
 
 
 @pytest.mark.slow

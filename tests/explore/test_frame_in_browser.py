@@ -47,12 +47,12 @@ def test_a_choice_by_keyboard_alone(served, page):
         page.keyboard.press("Tab")
         focus = page.evaluate(FOCUS)
         seen.append(focus)
-        if focus["words"].strip() == "visflow":
+        if focus["words"].strip() == "visual flow":
             break
-    assert seen[-1]["words"].strip() == "visflow", seen
+    assert seen[-1]["words"].strip() == "visual flow", seen
     # The session is chosen first, then what is compared, then the criteria; all is seen.
     words = [one["words"].strip() for one in seen]
-    assert words.index("one") < words.index("gabors") < words.index("visflow")
+    assert words.index("one") < words.index("Gabors") < words.index("visual flow")
     unseen = [one for one in seen if one["tag"] == "BUTTON" and one["outline"] < 1]
     assert unseen == []
     page.keyboard.press("Enter")
