@@ -128,15 +128,18 @@ def choice_blocks(
             yield chosen[start : start + step]
 
 
-def sums_of(chosen: Indices, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return sums of the chosen rows (permutation, k) of values (n, column), in their precision."""
+def labels_of(chosen: Indices, n: int) -> Any:
+    """Return the labels of chosen rows (permutation, k), 1 of `n`, as a sparse matrix.
+
+    Its product with values (n, column) is their sums over these rows, in the values' precision.
+    """
     from scipy.sparse import csr_array
 
     count, k = chosen.shape
     starts = np.arange(count + 1, dtype=np.int32) * k
-    labels = (np.ones(chosen.size, values.dtype), chosen.astype(np.int32).ravel(), starts)
     # Few of the labels are 1: a sparse product is twice as fast as a dense one.
-    return np.asarray(csr_array(labels, (count, len(values))) @ values)
+    ones = np.ones(chosen.size, np.float32)
+    return csr_array((ones, chosen.astype(np.int32).ravel(), starts), (count, n))
 
 
 def swap_sums(random: np.random.Generator, permutations: int, values: Floats) -> Floats:

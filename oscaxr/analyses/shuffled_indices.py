@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from oscaxr.analyses.chance import BLOCK_BYTES, Indices, choice_blocks, sums_of
+from oscaxr.analyses.chance import BLOCK_BYTES, Indices, choice_blocks, labels_of
 
 Floats = npt.NDArray[np.float64]
 Operation = Literal["d-prime", "diff", "rel_diff"]
@@ -186,7 +186,8 @@ def percentile_of(
 
     def score(chosen: Indices) -> Floats:
         # Nearly all are decided in single precision, which takes half the time.
-        parts = [decide(chosen) for decide in decisions]
+        labels = labels_of(chosen, n_rows)
+        parts = [decide(labels) for decide in decisions]
         is_below, is_open = (np.hstack(part) for part in zip(*parts, strict=True))
         twice, unknown = 2.0 * np.count_nonzero(is_below, axis=0), np.zeros(n_columns)
         rows, columns = np.nonzero(is_open)
@@ -219,8 +220,8 @@ class _Decision:
             self.bound = np.nextafter(bound.astype(np.float32), np.float32(np.inf))
             self.least = np.nextafter(least.astype(np.float32), np.float32(np.inf))
 
-    def __call__(self, chosen: Indices) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        sums = np.hsplit(sums_of(chosen, self.terms), self.terms.shape[1] // len(self.index))
+    def __call__(self, labels: Any) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        sums = np.hsplit(labels @ self.terms, self.terms.shape[1] // len(self.index))
         with np.errstate(invalid="ignore", over="ignore"):
             divisor = self.how.divisor(sums, self.offset)
             excess = self.index * divisor

@@ -87,13 +87,13 @@ def test_sums_of_blocks_of_choices_equal_a_plain_loop(n, k, seed):
     k = min(k, n)
     values = np.random.default_rng(seed).normal(size=(n, 3))
     blocks = chance.choice_blocks(chance.generator(seed), 700, n, k, 3)
-    sums = np.concatenate([chance.sums_of(chosen, values) for chosen in blocks])
+    sums = np.concatenate([chance.labels_of(chosen, n) @ values for chosen in blocks])
     random = chance.generator(seed)
     for row in sums:
         (chosen,) = choices(random, 1, n, k)
         wanted = sum((values[place] for place in chosen), np.zeros(3))
         np.testing.assert_allclose(row, wanted, rtol=1e-12, atol=1e-12)
-    assert chance.sums_of(chosen[None], values.astype(np.float32)).dtype == np.float32
+    assert (chance.labels_of(chosen[None], n) @ values.astype(np.float32)).dtype == np.float32
 
 
 @given(hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.just(2)), elements=tenths))

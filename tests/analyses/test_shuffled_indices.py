@@ -81,12 +81,14 @@ def test_single_precision_decides_rightly_and_nearly_all(operation, n_second):
     how = _Sums(800, fewer, 1 if fewer == n_second else -1, operation)
     chosen = np.concatenate([*chance.choice_blocks(chance.generator(1), 3000, 800, fewer)])
     terms = how.terms(responses.values)
-    fine = [chance.sums_of(chosen, part) for part in terms]
+    labels = chance.labels_of(chosen, 800)
+    fine = [labels @ part for part in terms]
+    assert fine[0].dtype == np.float64
     exact, _ = how.exact(fine, offset)
     index = np.median(exact, axis=0)
     decide = _Decision(how, terms, index, offset)
     assert decide.terms.dtype == np.float32
-    is_below, is_open = decide(chosen)
+    is_below, is_open = decide(labels)
     decided = ~is_open
     np.testing.assert_array_equal(is_below[decided], (exact < index)[decided])
     smooth = decided[:, [0, 1, 5]] if operation != "rel_diff" else decided[:, [5]]
