@@ -111,10 +111,12 @@ class Field:
             line_color="color", line_width=1.2,
         )  # fmt: skip
         # Above all others, which need not be drawn again when an ROI is chosen.
-        self._chosen = ColumnDataSource({"xs": [], "ys": [], "roi": []}, name="chosen_rois")
+        self._chosen = ColumnDataSource(
+            {"xs": [], "ys": [], "roi": [], "color": []}, name="chosen_rois"
+        )
         made.patches(
-            "xs", "ys", source=self._chosen, fill_color="#ffffff", fill_alpha=0.35,
-            line_color="#ffffff", line_width=2.5, level="overlay",
+            "xs", "ys", source=self._chosen, fill_color="color", fill_alpha=0.5,
+            line_color="color", line_width=3, level="overlay",
         )  # fmt: skip
         self._others = ColumnDataSource(
             {"xs": [], "ys": [], "color": [], "session": []}, name="other_days"
@@ -226,11 +228,13 @@ class Field:
         )
 
     def mark(self, rois: tuple[int, ...]) -> None:
-        """Mark the chosen ROIs."""
+        """Mark the chosen ROIs, each in the colour of its trace."""
         self._marked = rois
+        colors = dict(zip(rois, colors_of(self._look, len(rois)), strict=True))
         drawn = self._source.data
         places = [drawn["roi"].index(roi) for roi in rois if roi in drawn["roi"]]
         marked = {name: [drawn[name][k] for k in places] for name in ("xs", "ys", "roi")}
+        marked["color"] = [colors[roi] for roi in marked["roi"]]
         if marked["roi"] != self._chosen.data["roi"]:
             self._chosen.data = marked
 

@@ -141,6 +141,14 @@ def test_a_published_matching_file_registers_the_other_days(shared):
     shelf.close()
 
 
+def test_chosen_rois_have_the_colours_of_their_traces(session):
+    page = page_of(session, "field", rois=(3, 1))
+    chosen = page.field_tab.field._chosen.data
+    assert list(chosen["roi"]) == [3, 1]
+    assert chosen["color"] == page.field_tab.timeline._roi_source.data["color"]
+    assert len(set(chosen["color"])) == 2
+
+
 @pytest.mark.slow
 def test_a_session_of_1700_rois():
     ds = ox.sample.session(n_rois=1700, n_tracked=2, scale=0.02)
