@@ -7,38 +7,16 @@ import numpy as np
 import xarray as xr
 from bokeh.models import ColumnDataSource, FixedTicker, Range1d
 
+from oscaxr.explore.extremes import decimated
 from oscaxr.explore.looks import Array, Look, colors_of, figure, legend_above, words_inside
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
 from oscaxr.model.signals import runs
 from oscaxr.plot.axes import axis_label
 
-# Of each part of a trace that falls on one or two pixels, the least and the greatest value are
-# drawn, so that no peak is lost.
-_PARTS: Final = 1200
 _ROWS: Final = {n.RUN_VELOCITY: n.STIM_TIME, n.PUPIL_DIAMETER: n.TIME}
 _MEAN: Final = "mean_dff"
 _LEFT: Final = 78
-
-
-def decimated(x: Array, y: Array, low: float, high: float, parts: int = _PARTS) -> tuple[Any, Any]:
-    """Return a trace within a range, each of so many parts as its least and greatest value.
-
-    Values that are missing are left out; a part without any is a gap.
-    """
-    first = max(0, int(np.searchsorted(x, low)) - 1)
-    last = min(len(x), int(np.searchsorted(x, high, side="right")) + 1)
-    x, y = x[first:last], y[first:last]
-    if len(x) <= 2 * parts:
-        return x, y
-    # Parts begin at whole multiples of their length, so that they stay the same while panning.
-    step = -(-len(x) // parts)
-    starts = np.arange(-first % step or 0, len(x), step)
-    starts = starts if starts[0] == 0 else np.concatenate([[0], starts])
-    lowest, highest = np.fmin.reduceat(y, starts), np.fmax.reduceat(y, starts)
-    ends = np.append(starts[1:], len(x)) - 1
-    places = (x[starts] + x[ends]) / 2
-    return np.repeat(places, 2), np.stack([lowest, highest], axis=1).ravel()
 
 
 class Timeline:

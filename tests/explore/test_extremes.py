@@ -1,11 +1,11 @@
-"""The time axis: no peak is lost, whatever part of it is seen."""
+"""Extremes of traces: no peak is lost, whatever part of a time axis is seen."""
 
 import numpy as np
 import pytest
 
 pytest.importorskip("panel")
 
-from oscaxr.explore.session_timeline import decimated
+from oscaxr.explore.extremes import decimated
 
 
 @pytest.mark.parametrize("low", [0.0, 13.7, 499.0])
