@@ -13,6 +13,7 @@ from oscaxr.explore.background import Background
 from oscaxr.explore.days import Days
 from oscaxr.explore.field_tab import FieldTab
 from oscaxr.explore.looks import look_of
+from oscaxr.explore.numbers import MEAN_DFF
 from oscaxr.explore.opened import Opened, Shelf, facts, session_title
 from oscaxr.explore.panel_table import numbers_of, panel_code, panels_of
 from oscaxr.explore.responses_tab import BOTH, ResponsesTab, pane
@@ -319,13 +320,17 @@ class Page:
         self.ask(
             "population", opened.key,
             lambda report: numbers_of("population", self.shelf, opened, view, report),
-            lambda found: self.timeline.show_population(found["mean_dff"]),
+            lambda found: self.timeline.show_population(found[MEAN_DFF]),
             self.timeline.say_population,
         )  # fmt: skip
 
     def ask_traces(self, panel: str, timeline: Timeline) -> None:
         """Ask for the traces of the chosen ROIs."""
         rois = self.view.rois
+        extremes = panel_numbers.extremes(self.opened, rois)
+        if extremes is not None and self._shown.get(panel) != rois:
+            # All that is seen of a whole recording; the traces follow, for a closer look.
+            timeline.show_extremes(extremes)
 
         def read(report: Any) -> Any:
             return panel_numbers.traces(self.opened, rois)

@@ -6,12 +6,11 @@ import numpy as np
 
 from oscaxr.explore.looks import Array
 
-# Of each part of a trace that falls on one or two pixels, the least and the greatest value are
-# drawn, so that no peak is lost.
-_PARTS: Final = 1200
+PARTS: Final = 1200
+"""How many parts of a trace are drawn, each on one or two pixels."""
 
 
-def decimated(x: Array, y: Array, low: float, high: float, parts: int = _PARTS) -> tuple[Any, Any]:
+def decimated(x: Array, y: Array, low: float, high: float, parts: int = PARTS) -> tuple[Any, Any]:
     """Return a trace within a range, each of so many parts as its least and greatest value.
 
     Values that are missing are left out; a part without any is a gap.
@@ -22,10 +21,24 @@ def decimated(x: Array, y: Array, low: float, high: float, parts: int = _PARTS) 
     if len(x) <= 2 * parts:
         return x, y
     # Parts begin at whole multiples of their length, so that they stay the same while panning.
-    step = -(-len(x) // parts)
+    step = part_length(len(x), parts)
     starts = np.arange(-first % step or 0, len(x), step)
     starts = starts if starts[0] == 0 else np.concatenate([[0], starts])
-    lowest, highest = np.fmin.reduceat(y, starts), np.fmax.reduceat(y, starts)
+    return middles(x, starts), extremes(y, starts)
+
+
+def part_length(length: int, parts: int = PARTS) -> int:
+    """Return how many values a part has."""
+    return -(-length // parts)
+
+
+def middles(x: Array, starts: Array) -> Array:
+    """Return the middle of each part, for its least and for its greatest value."""
     ends = np.append(starts[1:], len(x)) - 1
-    places = (x[starts] + x[ends]) / 2
-    return np.repeat(places, 2), np.stack([lowest, highest], axis=1).ravel()
+    return np.repeat((x[starts] + x[ends]) / 2, 2)
+
+
+def extremes(values: Array, starts: Array) -> Array:
+    """Return the least and the greatest value of each part, in turn: (2 x part, ...)."""
+    both = np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)
+    return np.stack(both, axis=1).reshape(-1, *values.shape[1:])

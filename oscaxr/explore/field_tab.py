@@ -46,6 +46,12 @@ class FieldTab:
         page.ask_traces("roi_timeline", self.timeline)
         self._color()
         page.ask("others", view.others, self._others, self.field.show_others)
+        if panel_numbers.is_read_for_each_roi(page.ds):
+            # Once for all ROIs that will be clicked on.
+            page.ask(
+                "extremes", page.opened.key,
+                lambda report: panel_numbers.whole(page.opened, report), lambda found: None,
+            )  # fmt: skip
 
     def _outlined(self, found: Any) -> None:
         self.field.show_outlines(found)

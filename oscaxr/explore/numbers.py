@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from oscaxr.analyses.usi import usi
+from oscaxr.explore.extremes import PARTS, extremes, part_length
 from oscaxr.explore.view import Criteria, View
 from oscaxr.measure import baseline, snr, stats
 from oscaxr.model import names as n
@@ -21,6 +22,8 @@ Report = Callable[[int, int], None]
 
 GROUP: Final = "group"
 N_SEQUENCES: Final = "n_sequences"
+MEAN_DFF: Final = "mean_dff"
+EXTREMES: Final = "extremes"
 BEHAVIOUR: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
 # Windows of more bytes than this are averaged some ROIs at a time, so that it can be stopped.
 _AT_ONCE_BYTES: Final = 2**30
@@ -140,14 +143,25 @@ def roi_snr(ds: xr.Dataset) -> xr.Dataset:
 
 # -- the whole recording --------------------------------------------------------------------------
 def population(ds: xr.Dataset, report: Report = nothing_to_report) -> xr.Dataset:
-    """Return the mean dF/F of all ROIs at each frame, (time); some frames are read at a time."""
+    """Return the mean dF/F of all ROIs at each frame, (time); some frames are read at a time.
+
+    And, of a recording that is too long to be drawn whole, the extremes of each ROI, (part, roi).
+    """
     total = ds.sizes[n.TIME]
-    parts = []
-    for start in range(0, total, _FRAMES_AT_ONCE):
+    step = part_length(total)
+    length = max(1, _FRAMES_AT_ONCE // step) * step
+    means, spans = [], []
+    for start in range(0, total, length):
         report(start, total)
-        block = ds[n.DFF].isel({n.TIME: slice(start, start + _FRAMES_AT_ONCE)})
-        parts.append(stats(block, n.ROI, error=None))
-    return xr.concat(parts, n.TIME).rename(mean="mean_dff")
+        block = ds[n.DFF].isel({n.TIME: slice(start, start + length)}).load()
+        means.append(stats(block, n.ROI, error=None))
+        values = block.transpose(n.TIME, n.ROI).values
+        spans.append(extremes(values, np.arange(0, len(values), step)))
+    found = xr.concat(means, n.TIME).rename(mean=MEAN_DFF)
+    if total <= 2 * PARTS:
+        return found
+    labels = {n.ROI: ds[n.ROI].variable}
+    return found.assign({EXTREMES: xr.DataArray(np.concatenate(spans), labels, ("part", n.ROI))})
 
 
 # -- over days ------------------------------------------------------------------------------------

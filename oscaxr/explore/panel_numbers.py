@@ -10,7 +10,7 @@ import xarray as xr
 from oscaxr.errors import CriterionError, TrackingError
 from oscaxr.explore import numbers
 from oscaxr.explore.looks import Array
-from oscaxr.explore.numbers import GROUP, Report, nothing_to_report
+from oscaxr.explore.numbers import EXTREMES, GROUP, MEAN_DFF, Report, nothing_to_report
 from oscaxr.explore.opened import Opened, Shelf
 from oscaxr.explore.view import Criteria, View
 from oscaxr.model import names as n
@@ -96,7 +96,27 @@ def field(opened: Opened, view: View, report: Report) -> xr.Dataset:
 
 def population(opened: Opened, view: View, report: Report) -> xr.Dataset:
     """Return the mean dF/F of all ROIs at each frame."""
-    return opened.kept.of("population", lambda: numbers.population(opened.ds, report).load())
+    return whole(opened, report)[[MEAN_DFF]]
+
+
+def whole(opened: Opened, report: Report) -> xr.Dataset:
+    """Return what is kept of a whole recording: the mean over ROIs, and the extremes of each."""
+    return opened.kept.of("whole", lambda: numbers.population(opened.ds, report).load())
+
+
+def extremes(opened: Opened, rois: Sequence[int]) -> dict[int, Array] | None:
+    """Return the extremes of ROIs over the whole session, if they need only be looked up."""
+    known = opened.kept.get("whole")
+    if known is None or EXTREMES not in known:
+        return None
+    return {roi: known[EXTREMES].sel({n.ROI: roi}).values for roi in rois}
+
+
+def is_read_for_each_roi(ds: xr.Dataset) -> bool:
+    """Whether all of a file on this computer is read for the trace of one ROI."""
+    chunks = ds[n.DFF].encoding.get("preferred_chunks", {})
+    is_here = "://" not in str(ds.encoding.get("source", "://"))
+    return is_here and chunks.get(n.ROI) == ds.sizes[n.ROI]
 
 
 def traces(opened: Opened, rois: Sequence[int]) -> dict[int, Array]:

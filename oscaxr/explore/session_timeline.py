@@ -7,15 +7,15 @@ import numpy as np
 import xarray as xr
 from bokeh.models import ColumnDataSource, FixedTicker, Range1d
 
-from oscaxr.explore.extremes import decimated
+from oscaxr.explore.extremes import decimated, middles, part_length
 from oscaxr.explore.looks import Array, Look, colors_of, figure, legend_above, words_inside
+from oscaxr.explore.numbers import MEAN_DFF
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
 from oscaxr.model.signals import runs
 from oscaxr.plot.axes import axis_label
 
 _ROWS: Final = {n.RUN_VELOCITY: n.STIM_TIME, n.PUPIL_DIAMETER: n.TIME}
-_MEAN: Final = "mean_dff"
 _LEFT: Final = 78
 
 
@@ -25,7 +25,7 @@ class Timeline:
     def __init__(self, look: Look, ds: xr.Dataset) -> None:
         self._look = look
         self._traces: dict[str, tuple[Array, Array]] = {}
-        self._rois: dict[int, Array] = {}
+        self._rois: dict[int, tuple[Array, Array]] = {}
         self._minutes = ds[n.TIME].values / 60
         edges = [ds[name].values[[0, -1]] / 60 for name in (n.TIME, n.STIM_TIME) if ds.sizes[name]]
         low, high = (float(np.min(edges)), float(np.max(edges))) if edges else (0.0, 1.0)
@@ -43,8 +43,8 @@ class Timeline:
                 self._traces[name] = (ds[clock].values / 60, ds[name].values)
             else:
                 self._words[name].text = f"this session has no {SESSION[name].long_name}"
-        self._row(_MEAN, "mean dF/F")
-        self._words[_MEAN].text = "reading the whole recording ..."
+        self._row(MEAN_DFF, "mean dF/F")
+        self._words[MEAN_DFF].text = "reading the whole recording ..."
         self.figures.append(self._roi_row())
         self.redraw()
 
@@ -92,7 +92,9 @@ class Timeline:
 
     def _roi_row(self) -> Any:
         made = self._figure("dF/F of ROIs", 200, sizing_mode="stretch_both")
-        self._roi_source = ColumnDataSource({"xs": [], "ys": [], "color": []}, name="roi_traces")
+        self._roi_source = ColumnDataSource(
+            {"xs": [], "ys": [], "color": [], "roi": []}, name="roi_traces"
+        )
         made.multi_line("xs", "ys", source=self._roi_source, color="color", line_width=1)
         self._roi_words = words_inside(made, self._look)
         self._roi_words.text = "choose ROIs: in the field, or by their numbers"
@@ -108,36 +110,52 @@ class Timeline:
 
     def show_population(self, mean: xr.DataArray) -> None:
         """Show the mean of all ROIs."""
-        self._traces[_MEAN] = (self._minutes, mean.values)
-        self._words[_MEAN].text = ""
+        self._traces[MEAN_DFF] = (self._minutes, mean.values)
+        self._words[MEAN_DFF].text = ""
         self.redraw()
 
     def say_population(self, words: str) -> None:
         """Say how far the mean of all ROIs has come, or why there is none."""
-        self._words[_MEAN].text = words
+        self._words[MEAN_DFF].text = words
 
     def show_rois(self, traces: dict[int, Array]) -> None:
         """Show the traces of the chosen ROIs, one above the other."""
+        self._show_rois({roi: (self._minutes, y) for roi, y in traces.items()})
+
+    def show_extremes(self, extremes: dict[int, Array]) -> None:
+        """Show the chosen ROIs by the extremes of each part of the whole recording."""
+        length = len(self._minutes)
+        x = middles(self._minutes, np.arange(0, length, part_length(length)))
+        self._show_rois({roi: (x, y) for roi, y in extremes.items()})
+
+    def _show_rois(self, traces: dict[int, tuple[Array, Array]]) -> None:
         self._rois = traces
         self._roi_words.text = "" if traces else "choose ROIs: in the field, or by their numbers"
-        self.redraw()
+        self._redraw_rois()
 
     def redraw(self) -> None:
         """Draw what is visible of all traces."""
-        low, high = self.range.start, self.range.end
         for name, (x, y) in self._traces.items():
-            shown = decimated(x, y, low, high)
+            shown = decimated(x, y, self.range.start, self.range.end)
             self._sources[name].data = dict(zip(("x", "y"), shown, strict=True))
-        pairs = [decimated(self._minutes, y, low, high) for y in self._rois.values()]
-        spans = [_span(y) for y in self._rois.values()]
+        self._redraw_rois()
+
+    def _redraw_rois(self) -> None:
+        traces = self._rois.values()
+        pairs = [decimated(x, y, self.range.start, self.range.end) for x, y in traces]
+        spans = [_span(decimated(x, y, -np.inf, np.inf)[1]) for x, y in traces]
         gap = max(spans, default=1.0) or 1.0
         # The first on top.
         levels = [(len(pairs) - 1 - k) * gap for k in range(len(pairs))]
-        self._roi_source.data = {
+        drawn = {
             "xs": [x for x, _ in pairs],
             "ys": [y + level for (_, y), level in zip(pairs, levels, strict=True)],
             "color": colors_of(self._look, len(pairs)),
+            "roi": list(self._rois),
         }
+        if _is_same(drawn, self._roi_source.data):
+            return
+        self._roi_source.data = drawn
         ticks = levels if len(levels) > 1 else []
         if ticks:
             self._roi_axis.ticker = FixedTicker(ticks=ticks)
@@ -147,6 +165,15 @@ class Timeline:
         self._roi_axis.axis_label = (
             f"dF/F, {gap:.2g} between ROIs" if ticks else _label_of_one(list(self._rois))
         )
+
+
+def _is_same(drawn: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Whether all traces are drawn already: the browser would draw them anew."""
+    return drawn["roi"] == before["roi"] and all(
+        np.array_equal(one, other, equal_nan=True)
+        for name in ("xs", "ys")
+        for one, other in zip(drawn[name], before[name], strict=True)
+    )
 
 
 def _label_of_one(rois: list[int]) -> str:

@@ -13,8 +13,10 @@ from scripted_server import ScriptedServer
 pytest.importorskip("panel")
 
 from oscaxr.errors import OscaxrWarning
+from oscaxr.explore import panel_numbers
 from oscaxr.explore.application import Page
 from oscaxr.explore.background import Background
+from oscaxr.explore.extremes import PARTS
 from oscaxr.explore.field_view import Field
 from oscaxr.explore.opened import shelf_of
 from oscaxr.explore.view import View
@@ -147,6 +149,39 @@ def test_chosen_rois_have_the_colours_of_their_traces(session):
     assert list(chosen["roi"]) == [3, 1]
     assert chosen["color"] == page.field_tab.timeline._roi_source.data["color"]
     assert len(set(chosen["color"])) == 2
+
+
+def test_traces_are_drawn_from_extremes_that_are_kept(session):
+    """What a click shows before any trace is read is what the traces show."""
+    page = page_of(session, "session", rois=(3, 1))
+    source = page.timeline._roi_source
+    whole = {name: list(source.data[name]) for name in ("xs", "ys")}
+    assert page.ds.sizes["time"] > 2 * PARTS
+    page.timeline.show_rois({})
+    page.timeline.show_extremes(panel_numbers.extremes(page.opened, (3, 1)))
+    drawn = source.data
+    for name in ("xs", "ys"):
+        for one, other in zip(drawn[name], whole[name], strict=True):
+            np.testing.assert_array_equal(one, other)
+    # Nothing is sent to the browser anew when the traces follow.
+    page.timeline.show_rois(panel_numbers.traces(page.opened, (3, 1)))
+    assert source.data is drawn
+    low, high = page.timeline.range.start, page.timeline.range.end
+    page.timeline.range.update(start=low, end=low + (high - low) / 20)
+    page.timeline.redraw()
+    seconds = np.concatenate(source.data["xs"]) * 60
+    assert np.isin(seconds.round(6), session.time.values.round(6)).all()
+
+
+def test_all_is_read_for_one_roi_where_frames_are_in_one_piece(explored_folder, session):
+    with ox.open_session(900000001, datadir=explored_folder) as ds:
+        # As of a file at real size; one this small is read at once.
+        ds["dff"].encoding["preferred_chunks"] = {"time": 100, "roi": ds.sizes["roi"]}
+        assert panel_numbers.is_read_for_each_roi(ds)
+        # Not of a file on a server: that would be fetched whole.
+        ds.encoding["source"] = "https://host/session.nwb"
+        assert not panel_numbers.is_read_for_each_roi(ds)
+    assert not panel_numbers.is_read_for_each_roi(session)
 
 
 @pytest.mark.slow
