@@ -175,10 +175,10 @@ COMMANDS = {
     "sample": {"folder": ((OUT,), HERE_ONLY)},
     "sessions": {"source": (DATA,), "table": (DATA, "--table", CSV)},
     "info": ASKED,
-    "segments": {**ASKED, "out": ((NWB, "-o", f"{OUT}/s.csv"), HERE_ONLY)},
+    "segments": {**ASKED, "out": (NWB, "-o", f"{OUT}/s.csv")},
     "explore": {
-        "static": ((NWB, "--static", f"{OUT}/p.html"), HERE_ONLY),
-        "matches": ((NWB, "--matches", f"{OUT}/m.json", "--static", f"{OUT}/p.html"), HERE_ONLY),
+        "static": (NWB, "--static", f"{OUT}/p.html"),
+        "matches": ((NWB, "--matches", f"{OUT}/m.json", "--static", f"{OUT}/q.html"), HERE_ONLY),
         # Opened as by info; what it then serves is tried in a browser.
         **dict.fromkeys(ASKED, ()),
     },
@@ -192,7 +192,7 @@ COMMANDS = {
     },
     "plot": {
         **dict.fromkeys(ASKED, ()),
-        "out": ((NWB, "session", "-o", f"{OUT}/f.png"), HERE_ONLY),
+        "out": (NWB, "overview", "--json", "-o", f"{OUT}/f.png"),
     },
     "convert": {
         "sources": (NWB, OUT),

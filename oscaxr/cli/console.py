@@ -21,8 +21,8 @@ from rich.text import Text
 from oscaxr.atomic import explained
 from oscaxr.errors import OscaxrError, OscaxrWarning, TargetExistsError, command_line_words, option
 from oscaxr.files import folders
-from oscaxr.files.remote import Place, RemoteFile
-from oscaxr.paths import local_path
+from oscaxr.files.remote import Place, RemoteFile, place_of
+from oscaxr.options import PathLike
 
 FAILED: Final = 1
 PROBLEMS: Final = 3
@@ -124,20 +124,24 @@ def _show_warnings_as_notes() -> None:
     warnings.showwarning = show
 
 
-def check_target(path: Path, *, overwrite: bool) -> None:
-    """Refuse a target that is there already, before any work is done."""
-    if local_path(path).exists() and not overwrite:
+def check_target(path: PathLike, *, overwrite: bool) -> Place:
+    """Return a target; refuse one that is there already, before any work is done.
+
+    In an object store, that is told when it is written.
+    """
+    place = place_of(path)
+    if isinstance(place, Path) and place.exists() and not overwrite:
         raise TargetExistsError(
             f"{path} exists already. Give another path, or {option('overwrite', True)} to replace "
             "it."
         )
+    return place
 
 
 @contextmanager
 def new_file(path: Place, *, overwrite: bool) -> Iterator[Path]:
     """Give a temporary path, which becomes the file if all goes well."""
-    if isinstance(path, Path):
-        check_target(path, overwrite=overwrite)
+    check_target(path, overwrite=overwrite)
     if isinstance(path, Path) and path.is_dir():
         raise TargetExistsError(f"{path} is a folder. Give the path of a file.")
     with (
@@ -177,4 +181,4 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | RemoteFile) else value

@@ -16,6 +16,7 @@ from oscaxr.explore import require_panel
 from oscaxr.files.remote import Place, is_url
 from oscaxr.formats.registry import is_session
 from oscaxr.options import PathLike
+from oscaxr.paths import local_path
 from oscaxr.sessions.settings import table_setting
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ def explore(
         int | None, typer.Option(min=1024, max=65535, help="Port; by default one that is free.")
     ] = None,
     static: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE", help="Write one page that needs no server, and serve nothing."
+            metavar="FILE|URL", help="Write one page that needs no server, and serve nothing."
         ),
     ] = None,
     view: Annotated[
@@ -59,15 +60,15 @@ def explore(
     # Takes seconds, in which the session is opened.
     warm = Thread(target=import_module, args=("oscaxr.explore.serving",), daemon=True)
     warm.start()
-    if static is not None:
-        console.check_target(static, overwrite=overwrite)
+    page = None if static is None else console.check_target(static, overwrite=overwrite)
+    matching = "" if matches is None else str(local_path(matches))
     with console.working("opening"):
         shelf = _shelf(asked, demo)
-        shelf.matches = str(matches or "")
+        shelf.matches = matching
         warm.join()
     try:
-        if static is not None:
-            _write(shelf, view, static, overwrite)
+        if page is not None:
+            _write(shelf, view, page, overwrite)
         else:
             _serve(shelf, port, view, browser)
     finally:
@@ -130,7 +131,7 @@ def _serve(shelf: "Shelf", port: int | None, view: str, browser: bool) -> None:
         server.stop()
 
 
-def _write(shelf: "Shelf", view: str, path: Path, overwrite: bool) -> None:
+def _write(shelf: "Shelf", view: str, path: Place, overwrite: bool) -> None:
     from oscaxr.explore.static_page import static_page
 
     with console.working("drawing"), console.new_file(path, overwrite=overwrite) as temporary:

@@ -226,9 +226,10 @@ def segments(
         int, typer.Option(min=0, metavar="N", help="Rows to show; 0 for all of them.")
     ] = 10,
     out: Annotated[
-        Path | None,
+        str | None,
         console.out_option(
-            metavar="CSV", help="Write the segments to a .csv file, with all that is known of each."
+            metavar="CSV|URL",
+            help="Write the segments to a .csv file, with all that is known of each.",
         ),
     ] = None,
     overwrite: console.OverwriteOption = False,
@@ -238,10 +239,9 @@ def segments(
 
     Without criteria, these are all segments of the session.
     """
-    if out is not None:
-        if out.suffix.lower() != ".csv":
-            raise CriterionError(f"{out}: a table of segments is written as .csv")
-        console.check_target(out, overwrite=overwrite)
+    target = None if out is None else console.check_target(out, overwrite=overwrite)
+    if target is not None and not target.name.lower().endswith(".csv"):
+        raise CriterionError(f"{out}: a table of segments is written as .csv")
     others, criteria = asked.split(words)
     with asked.open(others) as ds:
         criteria |= within(ds, epochs)
@@ -249,8 +249,8 @@ def segments(
         total = ds.sizes[n.SEGMENT]
         table = segment_table(selected).rename(columns=dict(SEGMENT_COLUMNS))
         table = table.assign(block=selected[n.BLOCK].values)
-    if out is not None:
-        with console.new_file(out, overwrite=overwrite) as temporary:
+    if target is not None:
+        with console.new_file(target, overwrite=overwrite) as temporary:
             table.to_csv(temporary)
     if as_json:
         counts = {"total": total, "criteria": list(map(asdict, steps)), "selected": len(table)}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import pandas as pd
@@ -24,6 +24,7 @@ from oscaxr.cli.session_options import (
     takes_segments,
 )
 from oscaxr.errors import CriterionError, ExportError, MissingVariableError, option
+from oscaxr.files.remote import Place
 from oscaxr.model import names as n
 from oscaxr.model.synthetic import is_synthetic
 from oscaxr.plot.axes import require_matplotlib, session_words
@@ -251,7 +252,7 @@ def _value(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def check_format(path: Path) -> None:
+def check_format(path: Place) -> None:
     """Make sure that a figure can be saved under this name, before any work is done."""
     require_matplotlib()
     from matplotlib.figure import Figure
@@ -265,23 +266,23 @@ def check_format(path: Path) -> None:
         )
 
 
-def save(figure: "Figure", path: Path, *, overwrite: bool) -> None:
+def save(figure: "Figure", path: Place, *, overwrite: bool) -> None:
     """Save a figure, so that its file is complete or not there."""
     with console.new_file(path, overwrite=overwrite) as temporary:
         figure.savefig(temporary, format=_ending(path))
 
 
-def _ending(path: Path) -> str:
-    return path.suffix.lstrip(".").lower()
+def _ending(path: Place) -> str:
+    return PurePosixPath(path.name).suffix.lstrip(".").lower()
 
 
 # -- the command ----------------------------------------------------------------------------------
 _about = partial(typer.Option, rich_help_panel="About the picture")
 _KINDS: Final = "\b\n" + "\n".join(f"  {kind:<20} {one.words}" for kind, one in PICTURES.items())
 FigureOption = Annotated[
-    Path,
+    str,
     console.out_option(
-        metavar="FILE", help="Where to: .png, .pdf, .svg and what else matplotlib writes."
+        metavar="FILE|URL", help="Where to: .png, .pdf, .svg and what else matplotlib writes."
     ),
 ]
 
@@ -345,8 +346,8 @@ def plot(
     numbers of the lines.
     """
     with ExitStack() as opened:
-        check_format(out)
-        console.check_target(out, overwrite=overwrite)
+        target = console.check_target(out, overwrite=overwrite)
+        check_format(target)
         others, criteria = asked.split([kind] if kind else [], words)
         kind, sessions = _kind_of(others)
         picture = PICTURES[kind]
@@ -362,14 +363,14 @@ def plot(
         with console.working("drawing"):
             request = Request(found, criteria or picture.usual, options)
             figure = draw(kind, request, size, dpi)
-            save(figure, out, overwrite=overwrite)
+            save(figure, target, overwrite=overwrite)
         if as_json:
-            console.print_json(_told(kind, request, figure, out))
+            console.print_json(_told(kind, request, figure, target))
         else:
             console.tell(f"Wrote {out}")
 
 
-def _told(kind: str, request: Request, figure: "Figure", out: Path) -> dict[str, Any]:
+def _told(kind: str, request: Request, figure: "Figure", out: Place) -> dict[str, Any]:
     """Return what was drawn, for programs."""
     return {
         "path": out,

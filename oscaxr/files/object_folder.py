@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from oscaxr.errors import CriterionError, SessionNotFoundError, TargetExistsError
+from oscaxr.errors import CriterionError, SessionNotFoundError, TargetExistsError, option
 from oscaxr.files.object_ranges import ask, filesystem_of
 from oscaxr.files.remote import RemoteFile
 
@@ -68,7 +68,7 @@ class ObjectFolder:
             if name in self.names()[1] and not overwrite:
                 raise TargetExistsError(
                     f"{self.remote / name} exists already. Give another address, or "
-                    "overwrite=True to replace it."
+                    f"{option('overwrite', True)} to replace it."
                 )
 
         check_free()
