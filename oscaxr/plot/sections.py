@@ -295,4 +295,4 @@ def finish(ax: "Axes", sections: Sections, marks: Sequence[object], label: str) 
         ax.plot([], [], " ", label=MARKS_LABEL)
     _, labels = ax.get_legend_handles_labels()
     # Marks stand above the highest of what is drawn.
-    axes.roomy_legend(ax, len(labels) + bool(marks))
+    axes.roomy_legend(ax, len(labels), below=int(bool(marks)))

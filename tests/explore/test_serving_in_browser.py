@@ -39,7 +39,7 @@ def test_every_tab_shows_its_figures(served, page):
         page.get_by_text(tab, exact=True).click()
         page.wait_for_selector(".oscaxr-code" if tab == "Code" else FIGURE, timeout=20_000)
         if tab != "Session":
-            assert f"tab={tab.lower()}" in page.url
+            page.wait_for_url(re.compile(f"tab={tab.lower()}"), timeout=10_000)
         if tab == "Days":
             assert list(wait_for_data(page, "days_usi", "x")["x"]) == [1, 2, 3]
             page.wait_for_function(NO_WORDS, arg="comparing", timeout=5_000)
@@ -83,7 +83,7 @@ def test_a_click_on_an_roi_chooses_it(served, page, explored_folder):
         np.testing.assert_allclose(shown["ys"][1], windows.sel(roi=4).mean("sequence").values)
         trace = wait_for_data(page, "roi_traces")
         assert np.nanmax(trace["ys"][0]) == pytest.approx(float(ds.dff.sel(roi=4).max()))
-    assert "rois=4" in page.url
+    page.wait_for_url(re.compile("rois=4"), timeout=10_000)
 
 
 @pytest.mark.slow
