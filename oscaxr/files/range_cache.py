@@ -1,5 +1,6 @@
 """Blocks of a remote file kept on disk: bounded, neighbours fetched together, many at once."""
 
+import gc
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,37 @@ LARGEST_REQUEST: Final = 8 * 2**20
 LARGEST_PREFETCH: Final = 64 * 2**20
 
 Span = tuple[int, int]
+
+
+class _Pause:
+    """While any thread is in it, no thread searches for garbage by itself."""
+
+    # Objects of h5py that are garbage are let go by whichever thread finds them, and that takes the
+    # lock of the HDF5 library. A thread that reads for HDF5 has the lock, while it waits for those
+    # that see to its connection: had one of them found such an object, both would wait for ever.
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._resumes = False
+
+    def __enter__(self) -> None:
+        was_enabled = gc.isenabled()
+        # First of all: whoever has this lock must not find any either.
+        gc.disable()
+        with self._lock:
+            self._inside += 1
+            self._resumes |= was_enabled
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._resumes:
+                self._resumes = False
+                gc.enable()
+
+
+_NO_GARBAGE: Final = _Pause()
 
 
 class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
@@ -59,9 +91,10 @@ class RangeCache(BaseCache):  # type: ignore[misc] # fsspec has no types
         if first >= last:
             return b""
         wanted = range(first // self.blocksize, -(-last // self.blocksize))
-        have = self._held(wanted)
-        for span in self._spans(number for number in wanted if number not in have):
-            have |= self._keep(span, self.fetcher(*span))
+        with _NO_GARBAGE:
+            have = self._held(wanted)
+            for span in self._spans(number for number in wanted if number not in have):
+                have |= self._keep(span, self.fetcher(*span))
         blocks = [have[number] for number in wanted]
         blocks[-1] = blocks[-1][: last - wanted[-1] * self.blocksize]
         blocks[0] = blocks[0][first - wanted[0] * self.blocksize :]
