@@ -38,7 +38,18 @@ def middles(x: Array, starts: Array) -> Array:
     return np.repeat((x[starts] + x[ends]) / 2, 2)
 
 
-def extremes(values: Array, starts: Array) -> Array:
-    """Return the least and the greatest value of each part, in turn: (2 x part, ...)."""
-    both = np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)
-    return np.stack(both, axis=1).reshape(-1, *values.shape[1:])
+def extremes(y: Array, starts: Array) -> Array:
+    """Return the least and the greatest value of each part of a trace, in turn."""
+    return np.stack([np.fmin.reduceat(y, starts), np.fmax.reduceat(y, starts)], axis=1).ravel()
+
+
+def extremes_of_all(traces: Array, length: int) -> Array:
+    """Return them of parts of one length, but for the last, of many traces: (2 x part, trace)."""
+    # Many times faster than `reduceat`, which goes through one trace after the other.
+    whole = len(traces) // length * length
+    parts, rest = traces[:whole].reshape(-1, length, traces.shape[1]), traces[whole:]
+    both = []
+    for function in (np.fmin, np.fmax):
+        last = [function.reduce(rest, axis=0, keepdims=True)] if len(rest) else []
+        both.append(np.concatenate([function.reduce(parts, axis=1), *last]))
+    return np.stack(both, axis=1).reshape(-1, traces.shape[1])

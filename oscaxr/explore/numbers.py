@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from oscaxr.analyses.usi import usi
-from oscaxr.explore.extremes import PARTS, extremes, part_length
+from oscaxr.explore.extremes import PARTS, extremes_of_all, part_length
 from oscaxr.explore.view import Criteria, View
 from oscaxr.measure import baseline, snr, stats
 from oscaxr.model import names as n
@@ -156,7 +156,7 @@ def population(ds: xr.Dataset, report: Report = nothing_to_report) -> xr.Dataset
         block = ds[n.DFF].isel({n.TIME: slice(start, start + length)}).load()
         means.append(stats(block, n.ROI, error=None))
         values = block.transpose(n.TIME, n.ROI).values
-        spans.append(extremes(values, np.arange(0, len(values), step)))
+        spans.append(extremes_of_all(values, step))
     found = xr.concat(means, n.TIME).rename(mean=MEAN_DFF)
     if total <= 2 * PARTS:
         return found

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("panel")
 
-from oscaxr.explore.extremes import decimated
+from oscaxr.explore.extremes import decimated, extremes, extremes_of_all
 
 
 @pytest.mark.parametrize("low", [0.0, 13.7, 499.0])
@@ -40,3 +40,14 @@ def test_a_gap_stays_a_gap():
     y[4000:6000] = np.nan
     _, shown = decimated(np.arange(10_000.0), y, 0, 10_000, parts=100)
     assert np.isnan(shown).sum() == pytest.approx(40, abs=2)
+
+
+@pytest.mark.parametrize("length", [1, 7, 10, 33, 100])
+def test_extremes_of_many_traces_are_those_of_each(length):
+    rng = np.random.default_rng(0)
+    traces = rng.normal(size=(30, 3))
+    traces[rng.random(traces.shape) < 0.3] = np.nan
+    traces[:10, 1] = np.nan
+    found = extremes_of_all(traces, length)
+    for own, trace in zip(found.T, traces.T, strict=True):
+        np.testing.assert_array_equal(own, extremes(trace, np.arange(0, 30, length)))
