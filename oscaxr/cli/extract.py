@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from textwrap import indent
 from typing import Annotated, Any, Final, Literal
 
@@ -129,8 +128,7 @@ def extract(
     target = _target(out, target_option)
     if (by_roi or error) and stats is None:
         raise typer.BadParameter("--by-roi and --error are about --stats: give that too")
-    if isinstance(target, Path):
-        console.check_target(target, overwrite=overwrite)
+    console.check_target(target, overwrite=overwrite)
     others, criteria = asked.split(words)
     with asked.open(others) as ds:
         selected, steps = chosen_segments(ds, criteria | within(ds, epochs))
@@ -142,7 +140,7 @@ def extract(
             result = statistics(windows, stats, error, by_roi=by_roi, invalid=invalid)
         _write(result, target, list(criteria), overwrite=overwrite)
         told = {
-            "path": str(target),
+            "path": target,
             "bytes": console.bytes_at(target),
             "variables": [result.name] if isinstance(result, xr.DataArray) else list(result),
             "sizes": dict(result.sizes),
