@@ -27,6 +27,7 @@ from oscaxr.sessions.asked import many_sources
 from oscaxr.sessions.open import SessionSource
 from oscaxr.sessions.settings import Table, settled, table_setting
 from oscaxr.sessions.table import default_sessions, session_table
+from oscaxr.sessions.table_file import is_table
 
 SHUFFLES: Final = 1_000
 """How often labels are shuffled in each session, by default."""
@@ -240,7 +241,7 @@ def _sources(
     if not isinstance(sessions, str | os.PathLike):
         return many_sources(sessions, datadir=datadir, table=table, options={}), None
     path = settled(sessions, None)
-    if path.name.lower().endswith(".csv"):
+    if is_table(path):
         rows = _used_by_the_papers(path, session=_NUMBERS)
         if rows.empty:
             raise SessionNotFoundError(f"{path} has none of the sessions that the papers use")

@@ -50,6 +50,7 @@ from oscaxr.sessions.settings import (
 )
 from oscaxr.sessions.table import session_row
 from oscaxr.sessions.table import session_table as read_table
+from oscaxr.sessions.table_file import is_table
 
 
 # -- many -----------------------------------------------------------------------------------------
@@ -68,7 +69,7 @@ def many_sources(
             return sources_in(place, options, table=known_table(table, storage=storage))
         if _is_to_be_searched(place):
             return _sources_below(place, options, known_table(table, place, storage))
-        sessions = read_table(place) if _is_table(place) else [place]
+        sessions = read_table(place) if is_table(place) else [place]
     if isinstance(sessions, pd.DataFrame):
         if table is not None:
             raise CriterionError("sessions= are rows of a session table already: leave table= out")
@@ -94,15 +95,11 @@ def many_sources(
     return _joined([id_or_path(asked, datadir, known, options) for asked in sessions])
 
 
-def _is_table(place: Place) -> bool:
-    return place.name.lower().endswith(".csv")
-
-
 def _is_to_be_searched(place: Place) -> bool:
     """Say whether a place is a folder that is no session itself."""
     if isinstance(place, Path):
         return place.is_dir() and not is_session(place)
-    return not _is_table(place) and named_like(place, FORMATS) is None and is_folder(place)
+    return not is_table(place) and named_like(place, FORMATS) is None and is_folder(place)
 
 
 def _joined(sources: Sequence[SessionSource]) -> list[SessionSource]:
@@ -181,8 +178,8 @@ def sources_of(
     known = known_table(table, storage=storage) if remote else NO_TABLE
     sources = []
     for place in remote:
-        if _is_table(place) or _is_to_be_searched(place):
-            where = more.get("datadir") or place.parent if _is_table(place) else None
+        if is_table(place) or _is_to_be_searched(place):
+            where = more.get("datadir") or place.parent if is_table(place) else None
             sources += many_sources(place, datadir=where, table=table, options=options)
         else:
             sources.append(_remote_source(place, known, options))

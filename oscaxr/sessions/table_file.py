@@ -15,6 +15,11 @@ _MOST_BYTES: Final = 64 * 2**20
 _ROW_IN_CELL: Final = re.compile(r"[\r\n]\s*\"?(\d{6,})\"?\s*,")
 
 
+def is_table(place: Place) -> bool:
+    """Say whether a name is one of a session table."""
+    return place.name.lower().endswith(".csv")
+
+
 def read_rows(path: Place) -> pd.DataFrame:
     """Read a table as text, its columns named as in the file, even if two have one name."""
     try:
