@@ -18,6 +18,7 @@ from oscaxr.analyses.roi_encoding import explained_variance
 from oscaxr.analyses.splits import split
 from oscaxr.analyses.tuning import orientation_tuning
 from oscaxr.analyses.usi import usi
+from oscaxr.analyses.value_shares import value_shares
 from oscaxr.errors import RenamedError as _RenamedError
 from oscaxr.renamed import ANALYSES as _ANALYSES
 
@@ -41,6 +42,7 @@ __all__ = [
     "orientation_tuning",
     "position_response",
     "explained_variance",
+    "value_shares",
     # groups of sessions
     "pool",
     "group_means",

@@ -17,6 +17,7 @@ from oscaxr.analyses.chance import (
 from oscaxr.analyses.shuffled_indices import (
     Operation,
     index_of,
+    null_of,
     percentile_of,
     standardised,
 )
@@ -39,6 +40,7 @@ _IDENTITY: Final = ("mouse_id", "session_id", n.ROI, n.ROI_ID, n.TRACKING_ID)
 # Of either group: a mean needs one, a variance two.
 _LEAST_RESPONSES: Final = {"d-prime": 2, "diff": 1, "rel_diff": 1}
 _OTHER_SEQUENCE: Final = "_second_sequence"
+_PERMUTATION: Final = "permutation"
 
 
 def discrimination_index(
@@ -50,6 +52,7 @@ def discrimination_index(
     seed: int | None = None,
     dim: Hashable = n.SEQUENCE,
     invalid: Invalid | None = None,
+    keep_null: bool = False,
 ) -> xr.Dataset:
     """Compare two groups of responses of each ROI: an index, and its percentile among permutations.
 
@@ -76,6 +79,9 @@ def discrimination_index(
         layout): leave them out, with a note of how many, or keep them. By default they are kept
         where they were when the sequences were extracted (the attribute ``invalid_rois_kept``),
         and else left out.
+    keep_null : bool, optional
+        Whether to return the indices of the shuffled labels, too: 8 bytes for each permutation and
+        ROI, so choose ROIs first where there are many.
 
     Returns
     -------
@@ -85,7 +91,9 @@ def discrimination_index(
         - ``index`` (float64): without unit; for ``"diff"`` in that of the responses;
         - ``percentile`` (float64, 0 to 100) of the index among those of the permutations;
         - ``significant`` (bool): the percentile is below 2.5 or above 97.5;
-        - ``n_sequences`` (int64, with the dim ``group``): how many responses there were.
+        - ``n_sequences`` (int64, with the dim ``group``): how many responses there were;
+        - ``null`` (float64, with the dim ``permutation``), if asked for: the index of each
+          permutation, of which ``percentile`` follows.
 
         Without permutations, no percentile and significance. The attributes ``operation``,
         ``permutations`` and ``seed`` say how it was made.
@@ -98,8 +106,8 @@ def discrimination_index(
         If the two are not of the same ROIs, in the same order, of the same session.
     CriterionError
         If `operation` is not known, `permutations` or `seed` is no number that it may be, there
-        are too few permutations for any index to be significant, or a group has no responses, or
-        for d-prime, which needs their variance, fewer than two.
+        are too few permutations for any index to be significant, none of which to keep the null,
+        or a group has no responses, or for d-prime, which needs their variance, fewer than two.
 
     Notes
     -----
@@ -125,16 +133,14 @@ def discrimination_index(
     >>> found["index"].values.round(3), found["significant"].values
     (array([7.348]), array([ True]))
     """
-    if operation not in OPERATIONS:
-        words = ", ".join(map(repr, OPERATIONS))
-        raise CriterionError(f"operation={operation!r} is not known; it may be {words}")
-    _require(first, second, dim)
     _require_responses(first, second, dim, operation)
     told: dict[str, Any] = {"operation": operation, "permutations": 0}
     if permutations != 0:
         told |= {"permutations": check_permutations(permutations), "seed": seed_of(seed)}
         # With fewer, an index beyond all of them would be called significant.
         check_resolution(permutations)
+    elif keep_null:
+        raise CriterionError("keep_null=True needs permutations: give how many, 40 or more")
     if invalid is None and any(KEPT in one.attrs for one in (first, second)):
         invalid = "keep"
     first, second = (without_invalid(one, invalid) for one in (first, second))
@@ -144,29 +150,35 @@ def discrimination_index(
         "operation": operation,
         "permutations": told["permutations"],
         "seed": (told.get("seed", 0), *([int(session)] if session is not None else [])),
+        "keep_null": keep_null,
     }
+    kinds = _KINDS[: 4 + keep_null]
     parts = xr.apply_ufunc(
         _compare,
         bare[0],
         bare[1].rename({dim: _OTHER_SEQUENCE}),
         kwargs=kwargs,
         input_core_dims=[[dim], [_OTHER_SEQUENCE]],
-        output_core_dims=[[], [], [], [GROUP]],
+        output_core_dims=[core for core, _ in kinds],
         join="exact",
         dask="parallelized",
-        output_dtypes=[np.float64, np.float64, np.bool_, np.int64],
-        dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {GROUP: 2}},
+        output_dtypes=[dtype for _, dtype in kinds],
+        dask_gufunc_kwargs={
+            "allow_rechunk": True,
+            "output_sizes": {GROUP: 2, **({_PERMUTATION: permutations} if keep_null else {})},
+        },
     )
-    dims = [other for other in first.dims if other != dim]
+    dims = [GROUP, *(other for other in first.dims if other != dim), _PERMUTATION]
     result = xr.Dataset(
         {
-            name: part.transpose(GROUP, *dims, missing_dims="ignore").assign_attrs(attrs)
-            for (name, attrs), part in zip(_ATTRS.items(), parts, strict=True)
+            name: part.transpose(*dims, missing_dims="ignore").assign_attrs(attrs)
+            for (name, attrs), part in zip(_ATTRS.items(), parts, strict=False)
         },
         attrs=told,
     )
     if operation == "diff":
-        result["index"].attrs["units"] = first.attrs.get("units", "1")
+        for name in {"index", "null"} & {*result}:
+            result[name].attrs["units"] = first.attrs.get("units", "1")
     result = result.assign_coords({GROUP: ["first", "second"]})
     return result if told["permutations"] else result.drop_vars(["percentile", "significant"])
 
@@ -183,7 +195,16 @@ _ATTRS: Final[dict[str, dict[str, str]]] = {
         "comment": "percentile below 2.5 or above 97.5",
     },
     "n_sequences": {"long_name": "number of responses"},
+    "null": {"long_name": "index of shuffled labels", "units": "1"},
 }
+# Of each of these, the dims of its own and the dtype.
+_KINDS: Final[tuple[tuple[list[str], Any], ...]] = (
+    ([], np.float64),
+    ([], np.float64),
+    ([], np.bool_),
+    ([GROUP], np.int64),
+    ([_PERMUTATION], np.float64),
+)
 
 
 def _require(first: xr.DataArray, second: xr.DataArray, dim: Hashable) -> None:
@@ -218,6 +239,10 @@ def _require_responses(
     first: xr.DataArray, second: xr.DataArray, dim: Hashable, operation: Operation
 ) -> None:
     """Refuse groups of too few responses: the variance of one value is no variance."""
+    if operation not in OPERATIONS:
+        words = ", ".join(map(repr, OPERATIONS))
+        raise CriterionError(f"operation={operation!r} is not known; it may be {words}")
+    _require(first, second, dim)
     least = _LEAST_RESPONSES[operation]
     for name, array in zip(("first", "second"), (first, second), strict=True):
         if array.sizes[dim] < least:
@@ -238,13 +263,15 @@ def _compare(
     operation: Operation,
     permutations: int,
     seed: tuple[int, ...],
+    keep_null: bool,
 ) -> tuple[npt.NDArray[Any], ...]:
-    """Return index, percentile, significance and counts of arrays of dims (..., sequence)."""
+    """Return index, percentile, significance, counts, null of arrays of dims (..., sequence)."""
     shape = first.shape[:-1]
     n_first = first.shape[-1]
     n_columns = int(np.prod(shape))
-    found = np.full((2, n_columns), np.nan)
+    indices = np.full((2, n_columns), np.nan)
     counts = np.zeros((n_columns, 2), np.int64)
+    null = np.full((n_columns, permutations if keep_null else 0), np.nan)
     step = max(1, BLOCK_BYTES // (8 * 4 * max(1, n_first + second.shape[-1])))
     flat = [part.reshape(n_columns, part.shape[-1]) for part in (first, second)]
     for start in range(0, n_columns, step):
@@ -255,18 +282,22 @@ def _compare(
         for rows, columns in _patterns(responses, present, n_first, operation):
             n_second = int((rows >= n_first).sum())
             group = standardised(responses[np.ix_(rows, columns)], n_second)
-            found[0, start + columns] = index_of(group, operation)
+            indices[0, start + columns] = index_of(group, operation)
             if permutations:
                 # All ROIs have the same shuffles, drawn anew.
-                found[1, start + columns] = percentile_of(
+                indices[1, start + columns] = percentile_of(
                     group, operation, permutations, generator(*seed), thread_count()
                 )
-    index, percentile = found
+            if keep_null:
+                own = null_of(group, operation, permutations, generator(*seed))
+                null[start + columns] = own.T
+    index, percentile = indices
     percentile[np.isnan(index)] = np.nan
     low, high = SIGNIFICANT_PERCENTILES
     significant = (percentile < low) | (percentile > high)
-    flat_results = (index, percentile, significant)
-    return *(part.reshape(shape) for part in flat_results), counts.reshape(*shape, 2)
+    found = [part.reshape(shape) for part in (index, percentile, significant)]
+    found += [counts.reshape(*shape, 2), null.reshape(*shape, null.shape[-1])]
+    return tuple(found[: 4 + keep_null])
 
 
 def _patterns(

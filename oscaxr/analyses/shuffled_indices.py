@@ -158,6 +158,29 @@ class _Sums(NamedTuple):
         return of_difference + np.abs(index) * of_divisor, least
 
 
+def _sums_of(responses: Responses, operation: Operation) -> _Sums:
+    values, n_second, _, _ = responses
+    # To choose the others is the same, and takes fewer steps where they are few.
+    is_second = n_second <= len(values) - n_second
+    n_chosen = min(n_second, len(values) - n_second)
+    return _Sums(len(values), n_chosen, 1 if is_second else -1, operation)
+
+
+def null_of(
+    responses: Responses, operation: Operation, permutations: int, random: np.random.Generator
+) -> Floats:
+    """Return the index of each column for shuffled labels: (permutation, column)."""
+    values, _, offset, scale = responses
+    how = _sums_of(responses, operation)
+    terms = how.terms(values)
+    drawn = choice_blocks(random, permutations, *how[:2], len(terms) * values.shape[1])
+    labels = (labels_of(chosen, how.n_rows) for chosen in drawn)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = [how.exact([own @ part for part in terms], offset)[0] for own in labels]
+    null = np.concatenate(parts)
+    return null * scale if operation == "diff" else null
+
+
 def percentile_of(
     responses: Responses,
     operation: Operation,
@@ -168,11 +191,9 @@ def percentile_of(
     """Return the percentile of each column's index among those of shuffled labels."""
     values, n_second, offset, _ = responses
     n_rows, n_columns = values.shape
-    # To choose the others is the same, and takes fewer steps where they are few.
-    is_second = n_second <= n_rows - n_second
-    how = _Sums(n_rows, min(n_second, n_rows - n_second), 1 if is_second else -1, operation)
+    how = _sums_of(responses, operation)
     terms = how.terms(values)
-    actual = slice(-n_second, None) if is_second else slice(-n_second)
+    actual = slice(-n_second, None) if how.sign > 0 else slice(-n_second)
     with np.errstate(divide="ignore", invalid="ignore"):
         index, divisor = how.exact([part[actual].sum(axis=0) for part in terms], offset)
         tolerance = _ROUNDING * (1 / np.abs(divisor) + np.abs(index) / np.square(divisor))

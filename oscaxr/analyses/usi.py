@@ -19,6 +19,7 @@ def usi(
     permutations: int = 0,
     seed: int | None = None,
     tracked: bool = False,
+    keep_null: bool = False,
     **options: Any,
 ) -> xr.Dataset:
     """Return the unexpected-stimulus index of every ROI of a session.
@@ -45,6 +46,10 @@ def usi(
         other, and the same in whatever order or company sessions are analysed.
     tracked : bool, optional
         Take the tracked ROIs only, in tracking order.
+    keep_null : bool, optional
+        Whether to return ``null``, the indices of the shuffled labels, with the dim
+        ``permutation``, too: 8 bytes for each permutation and ROI. Of a few ROIs, give
+        ``ds.sel(roi=[...])``: their shuffles are the same.
     **options
         Further arguments of :func:`split`: ``window``, ``third``, ``common_orientations``, ``name``
         of another variable, ``scale``, ``invalid``, and criteria such as
@@ -101,6 +106,7 @@ def usi(
         permutations=permutations,
         seed=seed,
         invalid=options.get("invalid"),
+        keep_null=keep_null,
     )
     found["index"].attrs["long_name"] = "unexpected-stimulus index"
     told = {"split": split, "stimulus": first.attrs["stimulus"]}

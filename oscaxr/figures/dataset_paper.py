@@ -22,10 +22,10 @@ def examples(recipe: Recipe) -> Build:
 def histograms(material: Material) -> Results:
     """Pool the shares of running velocities and pupil diameters, over mice."""
     found = {}
-    results = material.results(of_session.HISTOGRAMS)
-    for name in results[0].data_vars:
-        each = [one[[name]].expand_dims(trace=[0]) for one in results]
-        found[str(name)] = analyses.group_means(analyses.pool(each, dim="trace"), str(name))
+    for name, recipe in of_session.SHARES.items():
+        each = [one.expand_dims(trace=[0]) for one in material.results(recipe)]
+        pooled = analyses.pool(each, dim="trace")
+        found[name] = analyses.group_means(pooled, "share")
     return found
 
 

@@ -78,6 +78,8 @@ _STATISTICS: Final = ("usi", "pool", "usi_statistics")
 _COMPARED: Final = ("pool", "compare_stimuli")
 _CORRELATED: Final = ("usi", "pool", "usi_correlations")
 _DECODED: Final = ("decode", "pool", "group_decoding")
+_SHARES: Final = ("value_shares", "pool", "group_means")
+_CORRELATIONS: Final = ("roi_correlations", "value_shares", "pool")
 _TESTED: Final = Compared(sessions=1, pairs=1)
 _OF_PAIRS: Final = Compared(pairs=1)
 _OF_BOTH_KINDS: Final = Compared(pairs=2)
@@ -123,7 +125,7 @@ _ANALYSIS: Final = (
         sessions=_FIRST,
     ),
     _of(
-        4, "B", "index of an example ROI among shuffles", ("usi", "split"),
+        4, "B", "index of an example ROI among shuffles", ("usi",),
         (of_session.EXAMPLE_NULL,), analysis.example_null, pictures.example_null,
         sessions=_FIRST, mice=(1,), size=(4.5, 3.2),
     ),
@@ -294,7 +296,7 @@ _DATASET: Final = (
         pictures.behaviour, sessions=_FIRST, mice=(1,), size=(9.0, 4.0),
     ),
     _in(
-        6, "B", "running and pupil of all sessions", (), (of_session.HISTOGRAMS,),
+        6, "B", "running and pupil of all sessions", _SHARES, (*of_session.SHARES.values(),),
         dataset.histograms, pictures.histograms, size=(9.0, 6.0),
     ),
     _in(
@@ -306,7 +308,7 @@ _DATASET: Final = (
         dataset.quality("signal"), pictures.quality,
     ),
     _in(
-        7, "C", "correlations of ROIs", ("roi_correlations",), (of_session.CORRELATIONS,),
+        7, "C", "correlations of ROIs", _CORRELATIONS, (of_session.CORRELATIONS,),
         dataset.correlations, pictures.roi_correlations,
     ),
     *(

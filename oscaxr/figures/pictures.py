@@ -8,13 +8,10 @@ import numpy as np
 import xarray as xr
 
 from oscaxr import plot
-from oscaxr.analyses.discrimination import SIGNIFICANT_PERCENTILES
-from oscaxr.analyses.pooling import Cells
 from oscaxr.model import names as n
 from oscaxr.model.synthetic import is_synthetic
 from oscaxr.plot.axes import (
     EXPECTED,
-    FAINT,
     PALETTE,
     SYNTHETIC,
     UNEXPECTED,
@@ -25,7 +22,6 @@ from oscaxr.plot.axes import (
     roomy_legend,
     tidy,
 )
-from oscaxr.plot.boxes import PERCENTILES, draw_boxes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,19 +133,7 @@ def example_rois(figure: "Figure", results: Results) -> None:
 
 def example_null(figure: "Figure", results: Results) -> None:
     """Draw the indices of shuffled labels, and where the actual one lies."""
-    found = results["example"]
-    ax = figure.subplots()
-    ax.hist(found["null"].values, bins=40, color=FAINT)
-    bounds = np.percentile(found["null"].values, SIGNIFICANT_PERCENTILES)
-    words = "percentiles {:g} and {:g}".format(*SIGNIFICANT_PERCENTILES)
-    for bound, label in zip(bounds, (words, None), strict=True):
-        ax.axvline(bound, color="0.3", linestyle="--", linewidth=0.8, label=label)
-    ax.axvline(found["index"].item(), color=UNEXPECTED, label="index")
-    roomy_legend(ax, 2)
-    ax.set_xlabel("unexpected-stimulus index")
-    ax.set_ylabel("shuffles")
-    ax.set_title(f"percentile {found['percentile'].item():.1f}", fontsize="small")
-    tidy(ax)
+    plot.usi_null(results["example"], figure.subplots())
 
 
 def example_responses(figure: "Figure", results: Results) -> None:
@@ -187,20 +171,10 @@ def behaviour(figure: "Figure", results: Results) -> None:
 
 def histograms(figure: "Figure", results: Results) -> None:
     """Draw how often running and pupil have each value, by group and session."""
-    groups = next(iter(results.values()))["group"].values.tolist()
-    grid = figure.subplots(len(results), len(groups), squeeze=False, sharex="row", sharey="row")
-    for row, (name, found) in zip(grid, results.items(), strict=True):
-        bins = found[f"{name}_bin"]
-        for ax, group in zip(row, groups, strict=True):
-            for number, color in zip(found["session"].values.tolist(), _SESSIONS, strict=False):
-                shares = found["mean"].sel(group=group, session=number)
-                ax.plot(bins, shares, color=color, label=f"session {number}")
-            ax.set_yscale("log")
-            ax.set_title(group, fontsize="small")
-            ax.set_xlabel(axis_label(bins.attrs, name), fontsize="small")
-            tidy(ax)
-        row[0].set_ylabel("frames (%), mean over mice", fontsize="small")
-    grid[0][0].legend(frameon=False, fontsize="x-small")
+    count = next(iter(results.values())).sizes["group"]
+    grid = figure.subplots(len(results), count, squeeze=False, sharex="row", sharey="row")
+    for row, found in zip(grid, results.values(), strict=True):
+        plot.value_shares(found, list(row))
 
 
 def quality(figure: "Figure", results: Results) -> None:
@@ -212,14 +186,4 @@ def quality(figure: "Figure", results: Results) -> None:
 
 def roi_correlations(figure: "Figure", results: Results) -> None:
     """Draw how the pairs of ROIs of all mice correlate, by group and session."""
-    cells = Cells(results["correlations"])
-    spread = np.full((*cells.shape, len(PERCENTILES)), np.nan)
-    for cell in np.ndindex(*cells.shape):
-        own = cells.pooled.isel({cells.dim: cells.rows(*cell)})
-        below = np.cumsum(own["count"].sum(cells.dim).values)
-        if below[-1]:
-            share = np.divide(PERCENTILES, 100) * below[-1]
-            spread[cell] = np.interp(share, below, own["correlation"].values)
-    labels = xr.Dataset(coords={"group": cells.groups, "session": cells.sessions})
-    label = axis_label(cells.pooled["quartiles"].attrs)
-    draw_boxes(figure.subplots(), labels.assign_attrs(cells.origin), spread, label)
+    plot.value_ranges(results["correlations"], figure.subplots())

@@ -7,9 +7,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-import oscaxr.analyses.chance as chance
 from oscaxr import analyses
-from oscaxr.analyses.group_comparisons import moments
 from oscaxr.errors import CriterionError
 from oscaxr.measure.quality import roi_correlations, snr
 from oscaxr.measure.statistics import mean
@@ -19,10 +17,8 @@ from oscaxr.select.alignment import tracked
 # The published example lies at this percentile of its null.
 _EXAMPLE_PERCENTILE: Final = 99.8
 _N_EXAMPLES: Final = 6
-_BINS: Final = 200
 _POINTS: Final = 2000
-# Velocity in cm/s and diameter in mm, in equal bins; what lies beyond counts in the outermost.
-_EDGES: Final = {n.RUN_VELOCITY: (-20.0, 80.0), n.PUPIL_DIAMETER: (0.0, 5.0)}
+_BEHAVIOUR: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,18 +66,9 @@ def null_of_example(ds: xr.Dataset, permutations: int, seed: int) -> xr.Dataset:
     distance = np.abs(found["percentile"].values - _EXAMPLE_PERCENTILE)
     if np.isnan(distance).all():
         raise CriterionError("no ROI of the session has an index")
-    row = int(np.nanargmin(distance))
-    both = [part.isel({n.ROI: row}).values for part in analyses.split(ds, scale=False).values()]
-    values = np.concatenate(both)
-    kept = moments(values - values.mean())
-    random = chance.generator(seed, int(ds["session_id"]))
-    n_second = len(both[1])
-    sums = chance.choice_sums(random, permutations, kept, n_second)
-    parts = (sums / n_second, (kept.sum(axis=0) - sums) / len(both[0]))
-    variances = [part[:, 1] - np.square(part[:, 0]) for part in parts]
-    null = (parts[0][:, 0] - parts[1][:, 0]) / np.sqrt(sum(variances) / 2)
-    chosen = found[["index", "percentile", "significant"]].isel({n.ROI: row})
-    return chosen.assign(null=("permutation", null, {"long_name": "index of shuffled labels"}))
+    one = ds.sel({n.ROI: [found[n.ROI].values[np.nanargmin(distance)]]})
+    chosen = analyses.usi(one, permutations=permutations, seed=seed, keep_null=True)
+    return chosen.isel({n.ROI: 0})[["index", "percentile", "significant", "null"]]
 
 
 def example_responses(ds: xr.Dataset, group: str, **options: Any) -> xr.Dataset:
@@ -105,7 +92,7 @@ def field_of_tracked(ds: xr.Dataset) -> xr.Dataset:
 def behaviour(ds: xr.Dataset) -> xr.Dataset:
     """Return running and pupil of the whole session, each point the mean of an equal part."""
     found: dict[str, Any] = {}
-    for name in _EDGES:
+    for name in _BEHAVIOUR:
         signal = ds[name]
         time = str(signal.dims[0])
         width = max(1, signal.sizes[time] // _POINTS)
@@ -115,19 +102,9 @@ def behaviour(ds: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(found)
 
 
-def histograms(ds: xr.Dataset) -> xr.Dataset:
-    """Return how often running velocity and pupil diameter have each value."""
-    found: dict[str, Any] = {}
-    coords: dict[str, Any] = {}
-    for name, edges in _EDGES.items():
-        values = ds[name].values
-        known = values[np.isfinite(values)]
-        counts, bins = np.histogram(np.clip(known, *edges), _BINS, edges)
-        share = 100 * counts / max(1, len(known))
-        dim = f"{name}_bin"
-        found[name] = (dim, share, {"long_name": "share of the frames", "units": "%"})
-        coords[dim] = (dim, (bins[1:] + bins[:-1]) / 2, dict(ds[name].attrs))
-    return xr.Dataset(found, {k: (d, v, _plain(a)) for k, (d, v, a) in coords.items()})
+def shares(ds: xr.Dataset, name: str) -> xr.Dataset:
+    """Return how often a variable of the session has each value."""
+    return analyses.value_shares(ds[name])
 
 
 def _plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,20 +112,8 @@ def _plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def correlations(ds: xr.Dataset) -> xr.Dataset:
-    """Return how often the correlation of two ROIs has each value, and its quartiles."""
-    values = roi_correlations(ds).values
-    known = values[np.isfinite(values)]
-    counts, bins = np.histogram(known, _BINS, (-1.0, 1.0))
-    quartiles = np.percentile(known, (25, 50, 75)) if len(known) else np.full(3, np.nan)
-    told = {"long_name": "correlation of two ROIs", "units": "1"}
-    centres = ("correlation", (bins[1:] + bins[:-1]) / 2, told)
-    return xr.Dataset(
-        {
-            "count": ("correlation", counts, {"long_name": "number of pairs of ROIs"}),
-            "quartiles": ("quantile", quartiles, told),
-        },
-        {"correlation": centres, "quantile": [25, 50, 75]},
-    )
+    """Return how often the correlation of two ROIs has each value."""
+    return analyses.value_shares(roi_correlations(ds))
 
 
 # -- all of them ---------------------------------------------------------------------------------
@@ -204,9 +169,9 @@ EXAMPLES = {
         ("temp", {"group": "both", "main_flow_direction": "temp", **_FLOW}),
     )
 }
-HISTOGRAMS = Recipe("behaviour_histograms", histograms)
+SHARES = {name: Recipe(f"{name}_shares", shares, {"name": name}) for name in _BEHAVIOUR}
 QUALITY = Recipe("signal_and_noise", snr)
-CORRELATIONS = Recipe("roi_correlations", correlations)
+CORRELATIONS = Recipe("correlation_shares", correlations)
 ONSET = Recipe("stimulus_onset", analyses.mean_traces, {"split": "stimulus_onset"})
 OFFSET = Recipe("stimulus_offset", analyses.mean_traces, {"split": "stimulus_offset"})
 FIELD = Recipe("field_of_tracked_rois", field_of_tracked)

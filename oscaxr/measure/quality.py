@@ -134,7 +134,8 @@ def roi_correlations(
     -------
     xarray.DataArray
         Pearson correlations, (pair): the upper triangle of the matrix, row by row, without its
-        diagonal. Coordinates ``first`` and ``second`` name the two ROIs by their labels.
+        diagonal. Coordinates ``first`` and ``second`` name the two ROIs by their labels; those of
+        the session are kept.
 
     Raises
     ------
@@ -187,7 +188,11 @@ def roi_correlations(
     return xr.DataArray(
         correlation[first, second],
         dims="pair",
-        coords={"first": ("pair", labels[first]), "second": ("pair", labels[second])},
+        coords={
+            "first": ("pair", labels[first]),
+            "second": ("pair", labels[second]),
+            **{name: coord for name, coord in dff.coords.items() if not coord.dims},
+        },
         name="correlation",
         attrs={"long_name": "correlation between ROIs", "units": "1", "window": int(window)},
     )

@@ -7,7 +7,7 @@ when the first picture is drawn. All colours can be told apart by colour-blind p
 
 from oscaxr.plot.axes import Artists, PlotInputError, PlotLibraryError
 from oscaxr.plot.boxes import snr
-from oscaxr.plot.distributions import responsive_rois, usi_distribution
+from oscaxr.plot.distributions import responsive_rois, usi_distribution, usi_null
 from oscaxr.plot.encoded import explained_variance, orientation_tuning, position_response
 from oscaxr.plot.field import max_projection, roi_contours, roi_masks
 from oscaxr.plot.group_traces import decoding, group_traces
@@ -17,6 +17,7 @@ from oscaxr.plot.paired_runs import block_pairs
 from oscaxr.plot.registered import registered_masks
 from oscaxr.plot.responses import expected_unexpected, responses
 from oscaxr.plot.roi_responses import heatmap, tracked_over_sessions, tracked_responses
+from oscaxr.plot.shares import value_ranges, value_shares
 from oscaxr.plot.stimulus import shade_gabor_frames, stimulus_frames
 from oscaxr.plot.usi_scatter import usi_pairs
 from oscaxr.plot.usis import percent_significant, tracked_usis, usi_correlations, usi_statistics
@@ -51,8 +52,11 @@ __all__ = [
     "usi_pairs",
     # what analyses find
     "usi_distribution",
+    "usi_null",
     "responsive_rois",
     "snr",
+    "value_shares",
+    "value_ranges",
     "block_pairs",
     "orientation_tuning",
     "position_response",

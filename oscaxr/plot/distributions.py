@@ -9,7 +9,8 @@ import xarray as xr
 
 import oscaxr.plot.axes as parts
 from oscaxr.analyses.discrimination import SIGNIFICANT_PERCENTILES
-from oscaxr.errors import CriterionError
+from oscaxr.analyses.value_shares import check_bins
+from oscaxr.errors import CriterionError, WindowError
 from oscaxr.plot.axes import Artists
 from oscaxr.plot.grids import Grid, by_kind, draw_grid, name_parts
 
@@ -89,6 +90,85 @@ def usi_distribution(found: xr.Dataset, axes: "Given" = None, *, bins: int = _BI
     return _distributions(found, "index", kinds, axes, bins, "not significant")
 
 
+def usi_null(found: xr.Dataset, ax: "Axes | None" = None, *, bins: int = _BINS) -> Artists:
+    """Draw where the unexpected-stimulus index of an ROI lies among those of shuffled labels.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        One ROI of what :func:`oscaxr.analyses.usi` returns with ``keep_null=True``:
+        ``found.sel(roi=3)``.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw into; new ones by default.
+    bins : int, optional
+        Number of bars.
+
+    Returns
+    -------
+    Artists
+        ``bars`` of the shuffles; ``index``, the line of the index; ``bounds``, the lines of those
+        percentiles beyond which it would be significant.
+
+    Raises
+    ------
+    MissingVariableError
+        If these are no such results.
+    WindowError
+        If the ROI has no index.
+    CriterionError
+        If there is more than one ROI, or `bins` is no number that it may be.
+    PlotInputError
+        If other objects are given.
+    PlotLibraryError
+        If matplotlib is not installed.
+
+    References
+    ----------
+    Gillon, Pina et al. 2024, figure 4B.
+
+    Examples
+    --------
+    >>> import oscaxr as ox
+    >>> from matplotlib.figure import Figure
+    >>> ds = ox.sample.session(n_rois=4, scale=0.05)
+    >>> found = ox.analyses.usi(ds, permutations=100, seed=0, keep_null=True)
+    >>> drawn = usi_null(found.sel(roi=2), Figure().subplots())
+    >>> bool(drawn.index.get_xdata()[0] == found["index"][2])
+    True
+    """
+    needed = ["index", "percentile", "null"]
+    found = parts.require_result(found, needed, "analyses.usi with keep_null=True")
+    check_bins(bins)
+    found = found.squeeze([dim for dim in found["index"].dims if found.sizes[dim] == 1])
+    if found["index"].dims:
+        raise CriterionError(
+            f"the results are of {found['index'].size} ROIs: choose one, as in found.sel(roi=3)"
+        )
+    null, index = found["null"].values, float(found["index"])
+    if not (np.isfinite(index) and np.isfinite(null).all()):
+        raise WindowError(f"there is nothing to draw: the index is {index}, or those of shuffles")
+    ax = parts.own_axes(ax)
+    counts, _, bars = ax.hist(null, bins=bins, color=parts.FAINT)
+
+    def mark(at: float, label: str | None, **style: Any) -> Any:
+        # No higher than the bars: above them is the legend.
+        return ax.plot([at, at], [0, np.max(counts)], label=label, **style)[0]
+
+    words = "percentiles {:g} and {:g}".format(*SIGNIFICANT_PERCENTILES)
+    style = {"color": "0.3", "linestyle": "--", "linewidth": 0.8}
+    edges = np.percentile(null, SIGNIFICANT_PERCENTILES)
+    bounds = [mark(at, label, **style) for at, label in zip(edges, (words, None), strict=True)]
+    label = f"index: percentile {float(found['percentile']):.1f}"
+    line = mark(index, label, color=parts.UNEXPECTED)
+    ax.set_ylim(bottom=0)
+    parts.roomy_legend(ax, 2)
+    ax.set_xlabel(parts.axis_label(found["index"].attrs, "index"))
+    ax.set_ylabel("shuffles")
+    parts.tidy(ax)
+    parts.say_session(ax, found)
+    return Artists(bars=bars, index=line, bounds=bounds)
+
+
 def responsive_rois(found: xr.Dataset, axes: "Given" = None, *, bins: int = _BINS) -> Artists:
     """Draw how the responses of ROIs are distributed, and which ROIs are responsive.
 
@@ -151,7 +231,7 @@ def _distributions(
     others: str,
 ) -> Artists:
     """Draw the values of ROIs as stacked bars, one panel for each group and session."""
-    _check_bins(bins)
+    check_bins(bins)
     parts.require_numbers(found[name])
     grid = Grid.of_rois(found, name)
     values = found[name].values.astype(np.float64)
@@ -182,11 +262,6 @@ def _distributions(
     if len(next(one for one in bars if one is not None)) > 1:
         name_parts(panels, drawn, len(grid.columns))
     return Artists(bars=bars, words=words, panels=panels)
-
-
-def _check_bins(bins: Any) -> None:
-    if not isinstance(bins, int | np.integer) or bins < 1:
-        raise CriterionError(f"bins={bins!r}: a whole number, at least 1, is needed")
 
 
 def _counted(values: npt.NDArray[np.float64], marked: Kinds) -> str:

@@ -305,3 +305,29 @@ def test_wrong_arguments():
     ):
         with pytest.raises(CriterionError, match=says):
             discrimination_index(array, array, **options)
+
+
+@pytest.mark.parametrize("operation", ["d-prime", "diff", "rel_diff"])
+def test_the_null_is_that_of_the_percentile(operation):
+    random = np.random.default_rng(1)
+    first = xr.DataArray(2 + random.normal(size=(4, 30)), dims=("roi", "sequence"))
+    second = xr.DataArray(2.3 + random.normal(size=(4, 9)), dims=("roi", "sequence"))
+    # One ROI has fewer responses, one has none that can be compared.
+    first[1, :3], second[2] = np.nan, np.nan
+    options = {"operation": operation, "permutations": 300, "seed": 4}
+    found = discrimination_index(first, second, keep_null=True, **options)
+    xr.testing.assert_identical(
+        found.drop_vars("null"), discrimination_index(first, second, **options)
+    )
+    null, index = found["null"].transpose("roi", "permutation"), found["index"]
+    near = abs(null - index) <= 1e-9 * abs(index)
+    plain = 100 * (((null < index) & ~near).mean("permutation") + near.mean("permutation") / 2)
+    np.testing.assert_allclose(found["percentile"], plain.where(index.notnull()), atol=1e-9)
+    alone = discrimination_index(first[[3]], second[[3]], keep_null=True, **options)
+    np.testing.assert_allclose(alone["null"][0], null[3], rtol=1e-9)
+    on_dask = discrimination_index(
+        first.chunk(roi=2), second.chunk(roi=2), keep_null=True, **options
+    )
+    np.testing.assert_allclose(on_dask["null"], found["null"], rtol=1e-9)
+    with pytest.raises(CriterionError, match="keep_null=True needs permutations"):
+        discrimination_index(first, second, keep_null=True)

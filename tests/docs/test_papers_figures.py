@@ -46,9 +46,8 @@ def test_what_is_called_is_there(row):
         given = [word.arg for word in call.keywords]
         signature.bind(*call.args, **dict.fromkeys(given))
         assert set(given) - set(signature.parameters) <= HANDED_ON
-    picture, _, _ = row.get("picture", "responses").partition("(")
+    picture, _, _ = row["picture"].partition("(")
     assert picture in ox.plot.__all__
-    assert {"session", "picture"} & set(row)
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +117,6 @@ def test_each_panel_is_made(mouse, matching_file, row):
         for key, kind in (("session", "pooled"), ("beside", "beside"))
         if key in row
     }
-    if "picture" not in row:  # results of sessions are all that there is
-        assert all(len(one) for own in results.values() for one in own)
-        return
     name, _, given = row["picture"].partition("(")
     takes_session = re.search(r"\bresults?\b", given)
     found, names = mouse[0], {}

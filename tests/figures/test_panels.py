@@ -106,4 +106,5 @@ def test_names_of_results_are_their_own():
     assert len(set(names)) == len(names)
     made = [one for one in vars(of_session).values() if isinstance(one, of_session.Recipe)]
     made += [*of_session.DECODED.values(), *of_session.COURSES.values()]
+    made += [*of_session.SHARES.values()]
     assert {*made, *of_session.EXAMPLES.values()} == recipes

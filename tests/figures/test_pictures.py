@@ -44,24 +44,6 @@ def test_a_gap_says_which_panel_it_is_and_why(figure):
     assert words.get_text() == "figure 9B cannot be drawn\n\nthere is session 2 only"
 
 
-def test_boxes_of_counts_are_those_of_the_values(figure):
-    random = np.random.default_rng(0)
-    values = np.clip(random.normal(0.1, 0.2, 5000), -1, 1)
-    counts, edges = np.histogram(values, 200, (-1, 1))
-    centres = (edges[1:] + edges[:-1]) / 2
-    facts = {"session_id": 1, "mouse_id": 1, "session": 1, "line": "a", "plane": "b"}
-    one = xr.Dataset(
-        {"count": ("correlation", counts), "quartiles": ("quantile", [0.0, 0.1, 0.2])},
-        {"correlation": centres, "quantile": [25, 50, 75], **facts},
-    )
-    pooled = ox.analyses.pool([one.expand_dims(trace=[0])], dim="trace")
-    pictures.roi_correlations(figure, {"correlations": pooled})
-    (ax,) = figure.axes
-    drawn = sorted({float(y) for line in ax.lines for y in line.get_ydata()})
-    plain = np.percentile(values, (5, 25, 50, 75, 95))
-    np.testing.assert_allclose(drawn, plain, atol=0.011)
-
-
 def indices(random, n_rois, group, session):
     values = random.normal(0.1 * session, 0.4, n_rois)
     percentile = np.clip(50 + 100 * values, 0, 100)
@@ -112,7 +94,7 @@ def test_an_example_and_its_shuffles_are_named(figure):
     one = xr.Dataset({"index": 0.5, "percentile": 99.8, "null": ("permutation", null)})
     pictures.example_null(figure, {"example": one})
     named = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert named == ["percentiles 2.5 and 97.5", "index"]
+    assert named == ["percentiles 2.5 and 97.5", "index: percentile 99.8"]
 
 
 def test_what_is_synthetic_is_said_where_nothing_else_is(figure):

@@ -9,7 +9,7 @@ from made_groups import GROUPS, results
 from oscaxr import plot
 from oscaxr.analyses import pool
 from oscaxr.analyses import responsive_rois as find_responsive
-from oscaxr.errors import CriterionError, WindowError
+from oscaxr.errors import CriterionError, MissingVariableError, WindowError
 from oscaxr.plot.axes import SYNTHETIC
 
 Figure = pytest.importorskip("matplotlib.figure").Figure
@@ -121,3 +121,22 @@ def test_what_cannot_be_drawn(pooled):
         plot.usi_distribution(pooled.isel(roi=[]))
     with pytest.raises(plot.PlotInputError, match="needs numbers"):
         plot.usi_distribution(pooled.assign(index=pooled["index"].astype(str)))
+
+
+def test_an_index_among_those_of_shuffles(ax):
+    ds = ox.sample.session(n_rois=5, scale=0.05)
+    found = ox.analyses.usi(ds, permutations=200, seed=0, keep_null=True)
+    one = found.sel(roi=[3])
+    drawn = plot.usi_null(one, ax, bins=20)
+    assert sum(bar.get_height() for bar in drawn.bars) == 200
+    assert drawn.index.get_xdata()[0] == one["index"].item()
+    edges = [line.get_xdata()[0] for line in drawn.bounds]
+    np.testing.assert_allclose(edges, np.percentile(one["null"], (2.5, 97.5)))
+    assert ax.get_title("right") == SYNTHETIC
+    with pytest.raises(CriterionError, match=r"of 5 ROIs: choose one"):
+        plot.usi_null(found, ax)
+    with pytest.raises(WindowError, match="the index is nan"):
+        plot.usi_null(one.assign(index=one["index"] * np.nan), ax)
+    with pytest.raises(MissingVariableError, match=r"no 'null'.*"):
+        plot.usi_null(one.drop_vars("null"), ax)
+    render(ax)
