@@ -44,6 +44,7 @@ OF_SESSIONS: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
         for against in ("baseline", "shuffled", "gray")
     },
     "usi": partial(analyses.usi, **CHANCE),
+    "usi, null": partial(analyses.usi, keep_null=True, **CHANCE),
     "usi, tracked": partial(analyses.usi, tracked=True, **CHANCE),
     "decode": partial(analyses.decode, counts="all", splits=3, shuffles=40, seed=3),
     "orientation_tuning": analyses.orientation_tuning,
@@ -56,6 +57,7 @@ OF_SESSIONS: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
         folds=3,
         lags={"running": [-0.5, 0.5], "pupil": [0.0], "stimulus": [0.3]},
     ),
+    "value_shares": lambda ds: analyses.value_shares(ox.roi_correlations(ds)),
 }
 
 
