@@ -31,8 +31,8 @@ _SHOWN: Final = (
 _UNEXPECTED_HEIGHT: Final = 0.45
 # Of the legend of the stimuli, above which the titles stand.
 _LEGEND_POINTS: Final = 19.0
-# The name of a block needs this part of the width of the axes.
-_ROOM_FOR_NAME: Final = 0.19
+# What a letter of a block's name takes, inches.
+_LETTER_INCHES: Final = 0.068
 _BUDGET_BYTES: Final = 64 * 2**20
 
 
@@ -126,7 +126,9 @@ def session_overview(ds: xr.Dataset, axes: "parts.Panels" = None, *, bins: int =
         ax.tick_params(labelbottom=False)
     parts.few_ticks(axes[-1].xaxis, 9, integer=False)
     seconds = edges[1] - edges[0]
-    axes[-1].set_xlabel(f"time in the session (min); each point is the mean of {seconds:.2g} s")
+    axes[-1].set_xlabel(
+        f"time in the session (min); each point is the mean of {seconds:.2g} s", fontsize="small"
+    )
     return Artists(stimuli=stimuli, lines=lines)
 
 
@@ -164,14 +166,20 @@ def _name_blocks(ds: xr.Dataset, ax: "Axes") -> list[float]:
     last = np.append(first[1:], len(kinds))[: len(first)] - 1
     starts, stops = ds["start_time"].values[first] / 60, ds["stop_time"].values[last] / 60
     low, high = ax.get_xlim()
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    letters = inches / _LETTER_INCHES / (high - low)
     found = []
     names = zip(kinds[first].tolist(), directions[first].tolist(), strict=True)
     for (kind, way), start, stop in zip(names, starts.tolist(), stops.tolist(), strict=True):
         if kind == n.GRAYSCREEN:
             continue
-        name = ", ".join(filter(None, [n.STIMULUS_WORDS.get(kind, kind), n.FLOW_WORDS.get(way)]))
+        words = filter(None, [n.STIMULUS_WORDS.get(kind, kind), n.FLOW_WORDS.get(way)])
+        name = ", ".join(words)
         found.append(start)
-        if stop - start > _ROOM_FOR_NAME * (high - low):
+        room = letters * (stop - start)
+        if len(name) > room:
+            name = name.replace(", ", ",\n")
+        if max(map(len, name.splitlines())) <= room:
             middle = ((start + stop) / 2, (1 + _UNEXPECTED_HEIGHT) / 2)
             ax.text(*middle, name, fontsize="small", ha="center", va="center", clip_on=True)
     return found

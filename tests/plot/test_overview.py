@@ -33,7 +33,7 @@ def test_overview(ds):
     seconds = float(axes[-1].get_xlabel().split()[-2])
     assert seconds == pytest.approx(edges[1] - edges[0], rel=0.05)
     assert axes[0].get_title("left") == "mouse 1, session 1"
-    names = {text.get_text() for text in axes[0].texts}
+    names = {text.get_text().replace("\n", " ") for text in axes[0].texts}
     assert "Gabors" in names <= {"Gabors", "visual flow, nasal", "visual flow, temporal"}
     inside = (ds.time.values >= edges[10]) & (ds.time.values < edges[11])
     np.testing.assert_allclose(
@@ -133,3 +133,17 @@ def test_behaviour_that_cannot_be_drawn(ds):
         plot.behavior_responses(ds, {})
     with pytest.raises(WindowError, match="nothing to draw"):
         plot.behavior_responses(ds, chosen.isel(segment=[]), Figure().subplots(2))
+
+
+@pytest.mark.parametrize("width", [4.5, 6, 12])
+def test_names_of_blocks_stay_in_them(ds, width):
+    figure = Figure(figsize=(width, 5), layout="constrained")
+    plot.session_overview(ds, figure)
+    bar = figure.axes[0]
+    render(bar)
+    for text in bar.texts:
+        box = text.get_window_extent().transformed(bar.transData.inverted())
+        inside = (ds.start_time / 60 < box.x1) & (ds.stop_time / 60 > box.x0)
+        assert len(set(ds.stimulus_type.values[inside])) == 1
+        assert len(set(ds.main_flow_direction.values[inside])) == 1
+    assert len(bar.texts) == (3 if width > 5 else 1)
