@@ -66,6 +66,15 @@ StorageOption = Annotated[
         help="How a store is reached, e.g. anon=true; may be repeated.",
     ),
 ]
+# Of commands that write, and know of one store only.
+StoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--storage-option",
+        metavar="NAME=VALUE",
+        help="How an object store is reached, e.g. profile=lab; may be repeated.",
+    ),
+]
 TargetOption = Annotated[
     list[str] | None,
     typer.Option(
