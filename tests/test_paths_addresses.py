@@ -73,6 +73,13 @@ def indexed(sessions, path=f"{OUT}/i.json", **options):
     assert ox.write_index(sessions, path, overwrite=True, **options) == path
 
 
+def fetched(planned):
+    # Of the archive nothing is asked: what is there is not its file.
+    fsspec.filesystem("memory").pipe(f"/all/out/{planned.assets[0].path}", b"mine")
+    with pytest.raises(OscaxrError, match="it has 4 bytes"):
+        ox.download.fetch(planned, OUT)
+
+
 def written(address):
     assert fsspec.filesystem("memory").find(address.removeprefix("memory:/"))
 
@@ -120,10 +127,7 @@ PARAMETERS = {
     "sample_path.folder": lambda _: below(ox.sample.sample_path(small_spec(), OUT)),
     "original_path.datadir": lambda _: below(ox.sample.original_path(small_spec(), OUT)),
     "session_path.folder": lambda _: below(ox.sample.session_path(small_spec(), OUT)),
-    "fetch.folder": (
-        lambda _: ox.download.fetch(ox.download.plan(sessions=758519303), OUT),
-        HERE_ONLY,
-    ),
+    "fetch.folder": lambda _: fetched(ox.download.plan(sessions=758519303)),
     "plan.table": lambda _: ox.download.plan(table=PUBLISHED),
     "make_figures.sessions": lambda here: drawn(DATA, here),
     "make_figures.datadir": lambda here: drawn(CSV, here, datadir=DATA),
@@ -150,7 +154,13 @@ def test_every_parameter_that_takes_a_path_is_here():
 # What runs is tried elsewhere too, room by room; what is refused, nowhere.
 QUICK = {"find_sessions.datadir", "plan.table", "show_config.datadir", "show_config.table"}
 QUICK |= {"segments.word", "extract.out", "index.out", "sessions.source"}
-QUICK |= {"sample_path.folder", "original_path.datadir", "session_path.folder"}
+QUICK |= {
+    "fetch.folder",
+    "download.folder",
+    "sample_path.folder",
+    "original_path.datadir",
+    "session_path.folder",
+}
 
 
 def each(names, is_refused):
@@ -216,7 +226,7 @@ COMMANDS = {
         **dict.fromkeys(("source", "datadir", "table"), ()),
     },
     "download": {
-        "folder": (("--sessions", "758519303", "-o", OUT, "--dry-run"), HERE_ONLY),
+        "folder": ("--sessions", "758519303", "-o", OUT, "--dry-run"),
         "table": ("--sessions", "1", "--table", PUBLISHED, "-o", "here", "--dry-run"),
         # Of the archive, which is no place.
         "api_url": (),
