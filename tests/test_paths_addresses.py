@@ -132,7 +132,7 @@ PARAMETERS = {
     "make_figures.sessions": lambda here: drawn(DATA, here),
     "make_figures.datadir": lambda here: drawn(CSV, here, datadir=DATA),
     "make_figures.table": lambda here: drawn(DATA, here, table=CSV),
-    "make_figures.folder": (lambda _: drawn(DATA, OUT), HERE_ONLY),
+    "make_figures.folder": lambda _: drawn(DATA, f"{OUT}/figures"),
 }
 # Those that say not by their type that they take one.
 UNTYPED = {"open_sessions.sessions", "map_sessions.sessions", "write_index.sessions"}
@@ -221,9 +221,8 @@ COMMANDS = {
         "datadir": (CSV, f"{OUT}/csv", "--datadir", DATA, "--workers", "1"),
     },
     "figures": {
-        "folder": (("--datadir", DATA, "-o", OUT), HERE_ONLY),
         # As in Python; they take a while.
-        **dict.fromkeys(("source", "datadir", "table"), ()),
+        **dict.fromkeys(("folder", "source", "datadir", "table"), ()),
     },
     "download": {
         "folder": ("--sessions", "758519303", "-o", OUT, "--dry-run"),

@@ -1,7 +1,7 @@
 """Folders of this computer and of object stores: gone through, read from and written to alike."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -62,14 +62,18 @@ def file_here(place: Place) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_here(place: Place) -> Iterator[Path]:
-    """Give the path of a folder; of one in a store, that of a copy, for as long as it is used."""
+def folder_here(place: Place, names: Collection[str] | None = None) -> Iterator[Path]:
+    """Give the path of a folder; of one in a store, that of a copy, for as long as it is used.
+
+    If names are given, of those files only that have them.
+    """
     if isinstance(place, Path):
         yield place
         return
     with TemporaryDirectory(prefix="oscaxr-") as temporary:
         folder = object_folder(place)
-        folder.get(Path(temporary), folder.sizes())
+        there = folder.sizes()
+        folder.get(Path(temporary), [one for one in there if names is None or one in names])
         yield Path(temporary)
 
 
