@@ -83,6 +83,7 @@ StoreOption = Annotated[
     list[str] | None,
     typer.Option(
         "--storage-option",
+        rich_help_panel="In an object store",
         metavar="NAME=VALUE",
         help="How an object store is reached, e.g. profile=lab; may be repeated.",
     ),

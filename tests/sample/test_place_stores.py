@@ -4,7 +4,8 @@ import pytest
 
 import oscaxr as ox
 from object_store import SECRET
-from oscaxr.errors import CriterionError, ExportError, OptionError
+from oscaxr.errors import CriterionError, ExportError, OptionError, SessionNotFoundError
+from oscaxr.files.folders import object_folder
 from oscaxr.files.remote import place_of
 from oscaxr.sample import SampleExistsError, SampleSpec, write_mouse, write_nwb, write_original
 from oscaxr.sample.place import why_not_ours
@@ -88,13 +89,21 @@ def test_of_a_folder_what_readers_need_is_the_last(memory, put):
 
 
 @pytest.mark.parametrize("lost", ["_sync.h5", "_dff.h5", "_stim.pkl"])
-def test_a_folder_that_did_not_arrive_is_known_and_can_be_written_again(memory, put, lost):
+def test_a_folder_that_did_not_arrive_is_known_and_can_be_written_again(
+    memory, put, lost, tmp_path
+):
     if lost == "_dff.h5":
         write_original(TINY, ROOT)
     put.lost = lost
     with pytest.raises(ExportError, match="is not complete, and is refused by readers"):
         write_original(TINY, ROOT, overwrite=True)
     assert not [one for one in found(memory) if one.endswith("_stim.pkl")]
+    if lost == "_stim.pkl":
+        folder = object_folder(place_of(ox.sample.original_path(TINY, ROOT)))
+        copy = tmp_path / folder.remote.name
+        folder.get(copy, folder.sizes())
+        with pytest.raises(SessionNotFoundError, match=r"lacks 1 file(?s:.*)_stim\.pkl"):
+            ox.open_session(copy)
     put.lost = ""
     assert not why_not_ours(place_of(write_original(TINY, ROOT, overwrite=True)))
 
