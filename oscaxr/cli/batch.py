@@ -3,13 +3,18 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
 import typer
 
 from oscaxr.cli import console
-from oscaxr.cli.place_options import TargetOption, folder_option, storage_options, table_option
+from oscaxr.cli.place_options import (
+    TargetOption,
+    folder_option,
+    no_file,
+    storage_options,
+    table_option,
+)
 from oscaxr.cli.session_options import open_options, takes
 from oscaxr.errors import CriterionError, OscaxrError, OscaxrWarning, SessionsFailedError
 from oscaxr.files.remote import is_url
@@ -39,12 +44,10 @@ def _that_are_there(words: list[str]) -> list[str]:
 
 def _folder_for_exports(folder: str) -> str:
     try:
-        place = conversion.check_folder(folder)
+        conversion.check_folder(folder)
     except CriterionError as error:
         raise typer.BadParameter(str(error)) from None
-    if isinstance(place, Path) and place.is_file():
-        raise typer.BadParameter(f"Directory '{folder}' is a file.")
-    return folder
+    return no_file(folder)
 
 
 # -- convert --------------------------------------------------------------------------------------

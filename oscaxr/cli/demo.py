@@ -16,15 +16,18 @@ from rich.filesize import decimal
 import oscaxr as ox
 from oscaxr import __version__, plot
 from oscaxr import sample as samples
-from oscaxr.atomic import atomic_target, explained
+from oscaxr.atomic import explained
 from oscaxr.cli import console
+from oscaxr.cli.place_options import StoreOption, storage_options
 from oscaxr.cli.plot import check_format, save
 from oscaxr.errors import TargetExistsError, few, option
-from oscaxr.paths import local_path
+from oscaxr.files.folders import folder_here, is_folder, new_folder, size_of
+from oscaxr.files.remote import Place, RemoteFile, as_given, place_of
 from oscaxr.progress import progress_bar
-from oscaxr.sample.mouse import FileFormat
+from oscaxr.sample.mouse import TABLE_NAME, FileFormat, session_place
 from oscaxr.sample.place import why_not_ours
 from oscaxr.sample.spec import Layout, Plane
+from oscaxr.sessions.settings import settled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +36,12 @@ if TYPE_CHECKING:
 # -- sample ---------------------------------------------------------------------------------------
 def sample(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder to write into; made if it is not there.")
+        str,
+        typer.Argument(
+            metavar="DIR|URL",
+            help="Folder to write into; made if it is not there. Or its address in an object "
+            "store.",
+        ),
     ],
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
     scale: Annotated[
@@ -62,6 +70,7 @@ def sample(
         ),
     ] = None,
     overwrite: console.OverwriteOption = False,
+    storage_option: StoreOption = None,
 ) -> None:
     """Write three synthetic sessions of one mouse, and their session table.
 
@@ -75,14 +84,16 @@ def sample(
     sizes |= {"seed": seed, "n_bad_rois": bad_rois, "plane": plane}
     form: dict[str, Any] = {"format": file_format, "overwrite": overwrite}
     form |= {} if layout is None else {"layout": layout}
+    storage = storage_options(storage_option or ())
+    root = place_of(folder, storage or None)
     with progress_bar("writing sample sessions") as progress:
-        samples.write_mouse(folder, **sizes, **form, progress=progress)
+        samples.write_mouse(root, **sizes, **form, progress=progress)
     console.tell("Wrote")
     for spec in samples.mouse_specs(**sizes):
-        path = samples.session_path(spec, folder, file_format)
+        path = session_place(spec, root, file_format)
         console.tell(f"  {path}  ({decimal(console.bytes_at(path))})")
-    table = folder / "mouse_df.csv"
-    where = f"datadir={str(folder)!r}, table={str(table)!r}"
+    table = root / TABLE_NAME
+    where = f"datadir={str(root)!r}, table={str(table)!r}" + ", storage_options=..." * bool(storage)
     console.tell(f"  {table}  (session table)\n\nTry next, in Python:\n  import oscaxr as ox")
     console.tell(f"  ds = ox.open_session(mouse=1, session=1, {where})")
     console.tell('  u = ds.osca.sequences("dff", ds.osca.select(gabor_frame="U"))')
@@ -91,38 +102,44 @@ def sample(
 # -- demo -----------------------------------------------------------------------------------------
 def demo(
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="DIR",
+            metavar="DIR|URL",
             help="Folder for the sample sessions. Default: the user's cache folder, where the next "
             "run finds them again.",
         ),
     ] = None,
-    figure: Annotated[Path, typer.Option(metavar="PATH", help="Where to save the figure.")] = Path(
-        "oscaxr-demo.png"
-    ),
+    figure: Annotated[
+        str, typer.Option(metavar="FILE|URL", help="Where to save the figure.")
+    ] = "oscaxr-demo.png",
     overwrite: console.OverwriteOption = False,
+    storage_option: StoreOption = None,
 ) -> None:
     """Make small sample sessions, compare what was expected with what was not, draw a figure.
 
     What stands after >>> is the Python code of the step. Needs no download.
     """
+    storage = storage_options(storage_option or ())
     with ExitStack() as opened:
-        check_format(figure)
-        console.check_target(figure, overwrite=overwrite)
+        target = console.check_target(settled(figure, storage), overwrite=overwrite)
+        check_format(target)
         with progress_bar("writing sample sessions") as progress:
-            folder, written = demo_sessions(out, progress)
+            chosen = None if out is None else settled(out, storage)
+            folder, written = demo_sessions(chosen, progress)
         how = "written" if written else "already there, unchanged"
         console.tell(f"Three sample sessions of one mouse, synthetic ({how}):\n  {folder}\n")
-        names: dict[str, Any] = {}
+        names: dict[str, Any] = {"options": storage}
         opened.callback(lambda: [ds.close() for ds in names.get("sessions", ())])
-        where = {"datadir": str(folder), "table": str(folder / "mouse_df.csv")}
+        table = str(as_given(folder / TABLE_NAME))
+        where = {"datadir": str(as_given(folder)), "table": table}
+        where["storage"] = ", storage_options=options" * bool(storage)
         for words, code, shown in _STEPS:
             _run(words, code.format(**where), shown, names)
         _compare(names)
         with console.working("drawing"):
-            save(draw(names["sessions"], names["u"]), figure, overwrite=overwrite)
-        console.tell(f"Figure: {figure.absolute()}\n", "bold")
+            save(draw(names["sessions"], names["u"]), target, overwrite=overwrite)
+        saved = target.absolute() if isinstance(target, Path) else target
+        console.tell(f"Figure: {saved}\n", "bold")
         console.tell(_HINTS)
 
 
@@ -131,7 +148,7 @@ _STEPS: Final = (
     (
         "1. A session is one lazy Dataset.",
         "import oscaxr as ox\n"
-        "where = dict(datadir={datadir!r}, table={table!r})\n"
+        "where = dict(datadir={datadir!r}, table={table!r}{storage})\n"
         "sessions = [ox.open_session(mouse=1, session=k, **where) for k in (1, 2, 3)]\n"
         "ds = sessions[-1]",
         "ds",
@@ -255,23 +272,24 @@ def cache_folder() -> Path:
 
 
 def demo_sessions(
-    folder: Path | None = None, progress: Callable[[int, int], None] | None = None
-) -> tuple[Path, bool]:
+    folder: Place | None = None, progress: Callable[[int, int], None] | None = None
+) -> tuple[Place, bool]:
     """Return the folder of the demo's sessions, written if they are not there and intact."""
     # They appear when they are complete, the list of their fingerprints last, so that a demo that
     # is stopped half-way leaves nothing that would be taken for sessions.
-    chosen = cache_folder() if folder is None else local_path(folder).absolute()
+    chosen = cache_folder() if folder is None else folder
+    if isinstance(chosen, Path):
+        chosen = chosen.absolute()
     if is_intact(chosen):
         return chosen, False
-    occupied = chosen.exists() and (not chosen.is_dir() or any(chosen.iterdir()))
     advice = f"Give another folder with {option('out')}."
-    if folder is not None and occupied:
+    if folder is not None and _is_occupied(chosen):
         raise TargetExistsError(
             f"{folder} is not empty and does not hold the demo's sessions as they were written "
             f"(oscaxr {__version__}). Nothing in it was touched. {advice}"
         )
     with explained(f"cannot write the demo's sessions to {chosen}", f". {advice}"):
-        if folder is not None and chosen.is_dir():
+        if folder is not None and isinstance(chosen, Path) and chosen.is_dir():
             # An empty folder that was given stays the same folder: someone may be standing in it.
             with TemporaryDirectory(prefix=".", suffix=".partial", dir=chosen) as partial:
                 _write(Path(partial), progress)
@@ -279,9 +297,19 @@ def demo_sessions(
                 for path in made:
                     path.rename(chosen / path.name)
         else:
-            with atomic_target(chosen, overwrite=folder is None, check=_check_ours) as temporary:
+            replaced = folder is None
+            with new_folder(
+                chosen, last=MANIFEST, overwrite=replaced, check=_check_ours
+            ) as temporary:
                 _write(temporary, progress)
     return chosen, True
+
+
+def _is_occupied(place: Place) -> bool:
+    """Say whether there is anything at a place but an empty folder."""
+    if isinstance(place, RemoteFile):
+        return is_folder(place)
+    return place.exists() and (not place.is_dir() or any(place.iterdir()))
 
 
 def _write(folder: Path, progress: Callable[[int, int], None] | None) -> None:
@@ -289,8 +317,10 @@ def _write(folder: Path, progress: Callable[[int, int], None] | None) -> None:
     (folder / MANIFEST).write_text(_described(folder), encoding="utf-8")
 
 
-def _check_ours(folder: Path) -> None:
+def _check_ours(folder: Place) -> None:
     """Refuse to replace a folder that holds anything but the demo's sessions."""
+    # Nothing is replaced but what is in the cache, which is on this computer.
+    assert isinstance(folder, Path)
     files = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
     others = [path.name for path in files if path.name != MANIFEST and why_not_ours(path)]
     if others or not folder.is_dir():
@@ -300,18 +330,21 @@ def _check_ours(folder: Path) -> None:
         )
 
 
-def is_intact(folder: Path) -> bool:
+def is_intact(folder: Place) -> bool:
     """Return whether a folder holds the demo's sessions, byte for byte as they were written."""
-    try:
-        return (folder / MANIFEST).read_text(encoding="utf-8") == _described(folder)
-    except (OSError, UnicodeDecodeError):
+    if size_of(folder / MANIFEST) is None:
         return False
+    with folder_here(folder) as here:
+        try:
+            return (here / MANIFEST).read_text(encoding="utf-8") == _described(here)
+        except (OSError, UnicodeDecodeError):
+            return False
 
 
 def _described(folder: Path) -> str:
     """Describe the sessions of a folder: what they are, and the fingerprints of their files."""
     prints = {}
-    for path in [folder / "mouse_df.csv", *sorted(folder.rglob("*.nwb"))]:
+    for path in [folder / TABLE_NAME, *sorted(folder.rglob("*.nwb"))]:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         prints[path.relative_to(folder).as_posix()] = digest

@@ -3,30 +3,31 @@
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.filesize import decimal
 
 from oscaxr.cli import console
-from oscaxr.cli.place_options import table_option
+from oscaxr.cli.place_options import StoreOption, no_file, storage_options, table_option
 from oscaxr.cli.session_options import takes
 from oscaxr.cli.sessions import numbers
 from oscaxr.download import VERSION, Asset, Fetched, Plan, fetch, plan, refresh
 from oscaxr.errors import DownloadError
-from oscaxr.paths import local_path
+from oscaxr.files.remote import Place
 from oscaxr.progress import progress_bar
+from oscaxr.sessions.settings import settled
 
 _WORDS: Final = {"verified": "already there, verified"}
 
 _what = partial(typer.Option, rich_help_panel="What to fetch")
 FolderOption = Annotated[
-    Path,
+    str,
     console.out_option(
-        metavar="DIR",
-        file_okay=False,
-        help="Folder to download into; files go to DIR/sub-MOUSE/.",
+        metavar="DIR|URL",
+        callback=no_file,
+        help="Folder to download into, or its address in an object store; files go to "
+        "DIR/sub-MOUSE/.",
     ),
 ]
 
@@ -86,6 +87,7 @@ def download(
             "version that is fetched otherwise comes with oscaxr.",
         ),
     ] = False,
+    storage_option: StoreOption = None,
     as_json: console.JsonOption = False,
 ) -> None:
     """Download sessions of DANDI 000037.
@@ -99,27 +101,27 @@ def download(
     downloaded all the same) or nothing could be done; 2 for a wrong command
     line; 130 when interrupted.
     """
-    # Before any is fetched, and of a dry run too.
-    local_path(folder)
+    storage = storage_options(storage_option or ())
+    root = settled(folder, storage)
     with console.working("planning"):
         if refresh_list:
             kept = refresh(what["version"], api_url=what["api_url"])
             console.note(f"the archive's list of files is kept in {kept}")
-        planned = plan(**what)
+        planned = plan(**what, storage_options=storage)
     if dry_run and as_json:
         console.print_json(planned.to_dict())
         return
     if not as_json:
-        _tell_plan(planned, folder)
+        _tell_plan(planned, root)
     for session in planned.missing:
         console.note(f"not in version {planned.version}: {session}")
     if dry_run:
         return
     if sys.stderr.isatty() and not (yes or as_json):
         typer.confirm("Download?", default=True, abort=True, err=True)
-    results = _fetch(planned, folder, overwrite)
+    results = _fetch(planned, root, overwrite)
     if as_json:
-        console.print_json(_as_dict(planned, folder, results))
+        console.print_json(_as_dict(planned, root, results))
     else:
         _tell_results(results)
     failed = [one for one in results if one.status == "failed"]
@@ -130,7 +132,7 @@ def download(
         raise typer.Exit(console.FAILED)
 
 
-def _fetch(planned: Plan, folder: Path, overwrite: bool) -> Sequence[Fetched]:
+def _fetch(planned: Plan, folder: Place, overwrite: bool) -> Sequence[Fetched]:
     try:
         with progress_bar("downloading", in_bytes=True) as report:
             return fetch(planned, folder, overwrite=overwrite, progress=_total(planned, report))
@@ -151,7 +153,7 @@ def _total(planned: Plan, report: Callable[..., None]) -> Callable[[Asset, int],
     return progress
 
 
-def _tell_plan(planned: Plan, folder: Path) -> None:
+def _tell_plan(planned: Plan, folder: Place) -> None:
     there = [asset.bytes_there(folder) for asset in planned.assets]
     rows = [
         [
@@ -184,7 +186,7 @@ def _tell_results(results: Sequence[Fetched]) -> None:
         console.tell(f"  ds = ox.open_session({str(good.path)!r})")
 
 
-def _as_dict(planned: Plan, folder: Path, results: Sequence[Fetched]) -> dict[str, Any]:
+def _as_dict(planned: Plan, folder: Place, results: Sequence[Fetched]) -> dict[str, Any]:
     said = ("path", "status", "checked", "reason")
     files = [
         {"bytes": one.asset.size} | {name: getattr(one, name) for name in said} for one in results

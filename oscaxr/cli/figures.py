@@ -3,14 +3,22 @@
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from oscaxr.cli import console
 from oscaxr.cli.batch import WorkersOption
-from oscaxr.cli.place_options import DatadirOption, TableOption, that_is_there
+from oscaxr.cli.place_options import (
+    DatadirOption,
+    StoreOption,
+    TableOption,
+    TargetOption,
+    no_file,
+    storage_options,
+    that_is_there,
+)
+from oscaxr.cli.session_options import takes
 from oscaxr.errors import MissingLibraryError, WorkersError
 from oscaxr.figures import Made, make_figures
 from oscaxr.figures.make import PERMUTATIONS, SEED, SHUFFLES, SPLITS
@@ -33,27 +41,13 @@ SchedulerOption = Annotated[
     typer.Option(
         metavar="ADDRESS",
         rich_help_panel="How it runs",
-        help="Scheduler of dask, as tcp://host:8786; its workers have to see the folders.",
+        help="Scheduler of dask, as tcp://host:8786; its workers have to see the folders: where "
+        "they share no disk, give addresses.",
     ),
 ]
 
 
-def figures(
-    folder: Annotated[
-        Path,
-        console.out_option(
-            metavar="DIR", help="Where to; results of sessions are kept here, too.", file_okay=False
-        ),
-    ],
-    source: SourceArgument = None,
-    datadir: DatadirOption = None,
-    table: TableOption = None,
-    paper: Annotated[
-        Literal["analysis", "dataset"] | None, _which(help="Figures of one paper only.")
-    ] = None,
-    figure: Annotated[
-        str | None, _which(metavar="N", help="One figure or panel only, as 4 or 4D.")
-    ] = None,
+def _how_often(
     shuffles: Annotated[
         int, _often(min=1, help="How often labels are shuffled in each session.")
     ] = SHUFFLES,
@@ -67,8 +61,36 @@ def figures(
         bool, _often("--full", help="Shuffle and permute as often as the papers, instead.")
     ] = False,
     seed: Annotated[int, _often(min=0, help="Seed of all random numbers.")] = SEED,
+) -> dict[str, Any]:
+    """Return how often and how exactly."""
+    return dict(locals())
+
+
+@takes(_how_often)
+def figures(
+    often: dict[str, Any],
+    folder: Annotated[
+        str,
+        console.out_option(
+            metavar="DIR|URL",
+            callback=no_file,
+            help="Where to, also an address in an object store; results of sessions are kept here, "
+            "too.",
+        ),
+    ],
+    source: SourceArgument = None,
+    datadir: DatadirOption = None,
+    table: TableOption = None,
+    paper: Annotated[
+        Literal["analysis", "dataset"] | None, _which(help="Figures of one paper only.")
+    ] = None,
+    figure: Annotated[
+        str | None, _which(metavar="N", help="One figure or panel only, as 4 or 4D.")
+    ] = None,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
+    storage_option: StoreOption = None,
+    target_option: TargetOption = None,
     as_json: console.JsonOption = False,
 ) -> None:
     """Make the data panels of both papers, and the numbers of each.
@@ -94,13 +116,11 @@ def figures(
             table=None if is_table else table,
             paper=paper,
             figure=figure,
-            shuffles=shuffles,
-            permutations=permutations,
-            splits=splits,
-            full=full,
-            seed=seed,
+            **often,
             workers=workers,
             scheduler=client,
+            storage_options=storage_options(storage_option or ()) or None,
+            target_options=storage_options(target_option or ()) or None,
         )
     if as_json:
         console.print_json(asdict(made))
@@ -126,7 +146,7 @@ def _client(address: str | None) -> AbstractContextManager[Any]:
     return client
 
 
-def _tell(made: Made, folder: Path) -> None:
+def _tell(made: Made, folder: str) -> None:
     rows = [
         (one.paper, one.panel, one.status, str(len(one.sessions)), one.title) for one in made.panels
     ]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from oscaxr.errors import OscaxrError
 from oscaxr.files.remote import is_url
 from oscaxr.paths import local_path
-from oscaxr.sessions.settings import DATADIR, TABLE
+from oscaxr.sessions.settings import DATADIR, TABLE, settled
 
 WHICH: Final = "Which session"
 HOW: Final = "How to open it"
@@ -34,6 +35,17 @@ def that_is_there(kind: str) -> Callable[[str | None], str | None]:
         return word
 
     return check
+
+
+def no_file(word: str) -> str:
+    """Refuse a file where a folder is to be, or an address."""
+    try:
+        place = settled(word, None)
+    except OscaxrError as error:
+        raise typer.BadParameter(str(error)) from None
+    if isinstance(place, Path) and place.is_file():
+        raise typer.BadParameter(f"Directory '{word}' is a file.")
+    return word
 
 
 # Of a folder and of a session table that have to be there.
@@ -64,6 +76,16 @@ StorageOption = Annotated[
         rich_help_panel=HOW,
         metavar="NAME=VALUE",
         help="How a store is reached, e.g. anon=true; may be repeated.",
+    ),
+]
+# Of commands that write, and know of one store only.
+StoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--storage-option",
+        rich_help_panel="In an object store",
+        metavar="NAME=VALUE",
+        help="How an object store is reached, e.g. profile=lab; may be repeated.",
     ),
 ]
 TargetOption = Annotated[

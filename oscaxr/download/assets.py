@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from oscaxr.errors import DownloadError, MissingLibraryError, SessionNotFoundError, UnsafePathError
-from oscaxr.files.remote import public_url
+from oscaxr.files.folders import size_of
+from oscaxr.files.remote import Place, place_of, public_url
+from oscaxr.options import PathLike
 
 DANDISET: Final = "000037"
 
@@ -70,17 +72,17 @@ class Asset:
     note: str = ""
     blob_id: str = ""
 
-    def target(self, folder: Path) -> Path:
+    def target(self, folder: PathLike) -> Place:
         """Return where the file goes below a folder.
 
         Parameters
         ----------
-        folder : Path
-            The folder.
+        folder : path-like
+            The folder, or its address in an object store.
 
         Returns
         -------
-        Path
+        path-like
 
         Raises
         ------
@@ -93,7 +95,10 @@ class Asset:
                 f"The archive names a file {reprlib.repr(self.path)}, which is no plain path below "
                 "a folder on every system. It is not downloaded: report it to the archive."
             )
-        _, *places = accumulate(parts, Path.joinpath, initial=folder)
+        root = place_of(folder)
+        if not isinstance(root, Path):
+            return root / self.path
+        _, *places = accumulate(parts, Path.joinpath, initial=root)
         target = places[-1]
         try:
             links = [path for path in (*places, part_path(target)) if path.is_symlink()]
@@ -109,13 +114,13 @@ class Asset:
             )
         return target
 
-    def bytes_there(self, folder: Path) -> int:
+    def bytes_there(self, folder: PathLike) -> int:
         """Return how many of its bytes are below a folder already, whole or in part.
 
         Parameters
         ----------
-        folder : Path
-            The folder.
+        folder : path-like
+            The folder, or its address in an object store.
 
         Returns
         -------
@@ -123,9 +128,11 @@ class Asset:
             No more than the asset's size; the bytes are not checked.
         """
         target = self.target(folder)
-        for path in (target, part_path(target)):
-            if path.is_file():
-                return min(self.size, path.stat().st_size)
+        # In a store, there are no parts.
+        for place in (target, part_path(target)) if isinstance(target, Path) else (target,):
+            size = size_of(place)
+            if size is not None:
+                return min(self.size, size)
         return 0
 
 

@@ -1,6 +1,5 @@
 """Which files of the archive belong to the sessions that were asked for."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,9 @@ from oscaxr.download.assets import DANDISET, VERSION, Archive, Asset, Plan
 from oscaxr.download.listing import assets_at_hand
 from oscaxr.errors import CriterionError, SessionNotFoundError, few, option
 from oscaxr.formats.identity import Identity, parse_name
+from oscaxr.options import PathLike
 from oscaxr.renamed import refuse_keywords
+from oscaxr.sessions.settings import settled
 from oscaxr.sessions.table import session_table as read_table
 
 # Numbers of mice and sessions in the table are small; mouse ids have 6 digits, session ids 9.
@@ -136,12 +137,13 @@ def plan(
     *,
     mice: int | Iterable[int] | None = None,
     sessions: int | Iterable[int] | None = None,
-    table: str | os.PathLike[str] | pd.DataFrame | None = None,
+    table: PathLike | pd.DataFrame | None = None,
     run_type: str | None = "prod",
     stimulus_templates: bool = False,
     movies: bool = False,
     version: str = VERSION,
     api_url: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
     **unknown: Never,
 ) -> Plan:
     """Plan a download of sessions of DANDI 000037: which files, how many bytes.
@@ -163,6 +165,8 @@ def plan(
         Version of the dandiset; ``"draft"`` for what is not published yet.
     api_url : str, optional
         Another server with the archive's interface.
+    storage_options : mapping, optional
+        How the server of `table` is reached, as for :func:`oscaxr.open_session`.
 
     Returns
     -------
@@ -201,7 +205,8 @@ def plan(
     asked = {"mice": _numbers("mice", mice), "sessions": _numbers("sessions", sessions)}
     typed, where = None, "The table"
     if table is not None:
-        typed = read_table(table)
+        given = table if isinstance(table, pd.DataFrame) else settled(table, storage_options)
+        typed = read_table(given)
         if run_type is not None and "run_type" in typed:
             typed = typed[typed["run_type"] == run_type]
     at_hand = assets_at_hand(version, api_url)

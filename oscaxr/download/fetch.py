@@ -6,33 +6,32 @@ is not the range asked for to what it has, and waits for minutes before it gives
 """
 
 import hashlib
-import os
 import reprlib
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Any, Final, Literal
 from unicodedata import normalize
 
-from oscaxr.download.assets import Asset, Plan, part_path
-from oscaxr.errors import DownloadError, OptionError, OscaxrError, UnsafePathError, option
-from oscaxr.files.patience import PassingError
-from oscaxr.files.remote import is_number, public_url
-from oscaxr.paths import local_path
-
-if TYPE_CHECKING:
-    import requests
-
-    from oscaxr.files.http import Client, Version
-    from oscaxr.files.patience import Patience
+from oscaxr.download.assets import PART_SUFFIX, Asset, Plan, part_path
+from oscaxr.download.transfer import Progress, Transfer, size_at
+from oscaxr.errors import (
+    CriterionError,
+    DownloadError,
+    OptionError,
+    OscaxrError,
+    UnsafePathError,
+    option,
+)
+from oscaxr.files.folders import file_here, new_file, object_folder, size_of
+from oscaxr.files.remote import Place, RemoteFile, as_given, is_number, place_of, public_url
+from oscaxr.options import PathLike
 
 Status = Literal["downloaded", "resumed", "verified", "failed"]
-Progress = Callable[[Asset, int], None]
 
-# Of a connection that is cut, no more than a piece is lost.
-_PIECE_BYTES: Final = 2**16
 _SHA256: Final = "sha2-256"
 _ETAG: Final = "dandi-etag"
 
@@ -45,8 +44,8 @@ class Fetched:
     ----------
     asset : Asset
         The file of the archive.
-    path : Path
-        Where it is.
+    path : Path or str
+        Where it is; in a store, its address, a str.
     status : {"downloaded", "resumed", "verified", "failed"}
         ``"verified"``: it was there already, with the right digest.
     checked : str
@@ -56,7 +55,7 @@ class Fetched:
     """
 
     asset: Asset
-    path: Path
+    path: Path | str
     status: Status
     checked: str = ""
     reason: str = ""
@@ -64,7 +63,7 @@ class Fetched:
 
 def fetch(
     plan: Plan,
-    folder: str | os.PathLike[str],
+    folder: PathLike,
     *,
     overwrite: bool = False,
     retries: int = 8,
@@ -72,6 +71,7 @@ def fetch(
     timeout: float = 60.0,
     deadline: float = 600.0,
     progress: Progress | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> list[Fetched]:
     """Download what was planned.
 
@@ -80,7 +80,8 @@ def fetch(
     plan : Plan
         Of :func:`plan`.
     folder : path-like
-        Where to: files go below it by their paths in the dandiset. Made if it is not there.
+        Where to: files go below it by their paths in the dandiset. Made if it is not there. Or an
+        address in an object store (``s3://bucket/data``).
     overwrite : bool, optional
         Whether to replace files that are there, but are not those of the archive.
     retries : int, optional
@@ -95,6 +96,8 @@ def fetch(
         those in which 10 kB come are not counted.
     progress : callable, optional
         Called with the asset and the number of its bytes that are there.
+    storage_options : mapping, optional
+        How an object store is reached, as for :func:`oscaxr.open_session`.
 
     Returns
     -------
@@ -115,23 +118,28 @@ def fetch(
     -----
     A file is put together beside its place, as ``*.part``, and gets its name when it is whole and
     its digest is right. After an interruption the same call goes on where it stopped.
+
+    For an object store, each file is put together in the temporary folder of this computer
+    (``TMPDIR``), with its digest checked, then put. What is there already is read back, and its
+    digest compared; after an interruption only the file that was half there starts anew.
     """
     from oscaxr.files.http import Client
     from oscaxr.files.patience import Patience
 
     _check_numbers(retries=retries, retry_wait=retry_wait, timeout=timeout, deadline=deadline)
-    root = _folder_of(folder)
+    root = _folder_of(folder, storage_options)
     _refuse_same_places(plan, root)
     _refuse_full_disk(plan, root)
     results: list[Fetched] = []
     for asset in plan.assets:
         patience = Patience(retries, retry_wait, deadline)
         with closing(Client(patience, timeout)) as client:
-            transfer = _Transfer(asset, client, patience, progress)
+            transfer = Transfer(asset, client, patience, progress)
             try:
                 results.append(_fetch_one(transfer, root, overwrite=overwrite))
             except (OscaxrError, OSError, ValueError) as error:
-                results.append(Fetched(asset, root / asset.path, "failed", reason=str(error)))
+                path = as_given(root / asset.path)
+                results.append(Fetched(asset, path, "failed", reason=str(error)))
     failed = [result for result in results if result.status == "failed"]
     if failed:
         lines = "".join(f"\n  {one.asset.path}: {one.reason}" for one in failed)
@@ -153,12 +161,17 @@ def _check_numbers(**given: float) -> None:
             raise OptionError(f"{option(name, value)}: give {what}")
 
 
-def _folder_of(folder: str | os.PathLike[str]) -> Path:
+def _folder_of(folder: PathLike, storage: Mapping[str, Any] | None) -> Place:
     """Return the folder to download into; refuse what cannot be one."""
+    why = ""
     try:
-        root = local_path(folder)
-        there = _existing(root)
-        why = "" if there.is_dir() else f"{there} is no folder"
+        root = place_of(folder, storage)
+        if isinstance(root, RemoteFile):
+            object_folder(root)
+        elif not (there := _existing(root)).is_dir():
+            why = f"{there} is no folder"
+    except CriterionError:
+        raise
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         why = getattr(error, "strerror", None) or str(error)
     if why:
@@ -173,13 +186,13 @@ def _existing(path: Path) -> Path:
     return next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
 
 
-def _refuse_same_places(plan: Plan, root: Path) -> None:
+def _refuse_same_places(plan: Plan, root: Place) -> None:
     """Refuse files of which one would be written over another, on some systems at least."""
     places: dict[str, Asset] = {}
     for asset in plan.assets:
-        target = asset.target(root)
-        for path in (target, part_path(target)):
-            other = places.setdefault(normalize("NFC", str(path)).casefold(), asset)
+        asset.target(root)  # refused where it is none
+        for path in (asset.path, asset.path + PART_SUFFIX):
+            other = places.setdefault(normalize("NFC", path).casefold(), asset)
             if other != asset:
                 raise UnsafePathError(
                     f"The archive names files {other.path!r} and {asset.path!r}, of which one "
@@ -188,7 +201,10 @@ def _refuse_same_places(plan: Plan, root: Path) -> None:
                 )
 
 
-def _refuse_full_disk(plan: Plan, root: Path) -> None:
+def _refuse_full_disk(plan: Plan, root: Place) -> None:
+    if not isinstance(root, Path):
+        _refuse_full_temporary_folder(plan)
+        return
     there = _existing(root)
     needed = sum(asset.size - asset.bytes_there(root) for asset in plan.assets)
     free = shutil.disk_usage(there).free
@@ -199,34 +215,56 @@ def _refuse_full_disk(plan: Plan, root: Path) -> None:
         )
 
 
-def _fetch_one(transfer: "_Transfer", root: Path, *, overwrite: bool) -> Fetched:
+def _refuse_full_temporary_folder(plan: Plan) -> None:
+    there = Path(tempfile.gettempdir())
+    needed = max((asset.size for asset in plan.assets), default=0)
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise DownloadError(
+            f"The largest file has {needed / 1e9:.1f} GB, but the disk of {there}, where each is "
+            f"put together, has {free / 1e9:.1f} GB free. Let TMPDIR name a folder with more room."
+        )
+
+
+def _fetch_one(transfer: Transfer, root: Place, *, overwrite: bool) -> Fetched:
     asset = transfer.asset
     target = asset.target(root)
-    if target.exists():
+    there = size_of(target) is not None
+    if there or (isinstance(target, Path) and target.exists()):
         checked, problem = _check(target, asset)
         if not problem:
             transfer.report(asset.size)
-            return Fetched(asset, target, "verified", checked)
-        if not overwrite or not target.is_file():
+            return Fetched(asset, as_given(target), "verified", checked)
+        if not overwrite or not there:
             raise DownloadError(
                 f"{target} is there already, but is not the file of the archive ({problem}). Give "
                 f"{option('overwrite', True)} to replace it, or download into another folder."
             )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    asset.target(root)  # once more, now that the folders are there
+    if isinstance(target, Path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        asset.target(root)  # once more, now that the folders are there
+        return _put_together(transfer, target)
+    with new_file(target, overwrite=overwrite) as path:
+        fetched = _put_together(transfer, path)
+    return replace(fetched, path=as_given(target))
+
+
+def _put_together(transfer: Transfer, target: Path) -> Fetched:
+    """Fetch a file, or what is missing of it, and give it its name when it is whole."""
+    asset = transfer.asset
     part = part_path(target)
-    resumed = 0 < _size(part) <= asset.size
+    resumed = 0 < size_at(part) <= asset.size
     try:
         transfer.complete(part)
     finally:
-        if not _size(part) and asset.size:
+        if not size_at(part) and asset.size:
             part.unlink(missing_ok=True)
     checked, problem = _check(part, asset)
     if problem:
         part.unlink()
         if resumed:
             # What was there may be of another version: once from the beginning.
-            return _fetch_one(transfer, root, overwrite=overwrite)
+            return _put_together(transfer, target)
         raise DownloadError(
             f"what came from {public_url(asset.url)} is not the file of the archive ({problem}). "
             "It is thrown away. Try again; should it happen again, report it to the archive."
@@ -235,104 +273,27 @@ def _fetch_one(transfer: "_Transfer", root: Path, *, overwrite: bool) -> Fetched
     return Fetched(asset, target, "resumed" if resumed else "downloaded", checked)
 
 
-def _check(path: Path, asset: Asset) -> tuple[str, str]:
+def _check(place: Place, asset: Asset) -> tuple[str, str]:
     """Compare a file with the digest that the archive gives: its name, and what differs."""
-    size = path.stat().st_size
-    if size != asset.size or not path.is_file():
-        return "size", f"it has {size} bytes, there {asset.size}"
-    if _SHA256 in asset.digests:
-        name = _SHA256
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    elif _ETAG in asset.digests:
-        from dandischema.digests.dandietag import DandiETag
-
-        name = _ETAG
-        found = DandiETag.from_file(path).as_str()
-    else:
+    size = size_of(place)
+    if size != asset.size:
+        return (
+            "size",
+            "it is no file" if size is None else f"it has {size} bytes, there {asset.size}",
+        )
+    name = next((one for one in (_SHA256, _ETAG) if one in asset.digests), "")
+    if not name:
         return "size", ""
+    with file_here(place) as path:
+        found = _digest(path, name)
     expected = asset.digests[name]
     return name, "" if found == expected else f"its {name} is {found}, there {expected}"
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+def _digest(path: Path, name: str) -> str:
+    if name == _SHA256:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    from dandischema.digests.dandietag import DandiETag
 
-
-@dataclass
-class _Transfer:
-    """One file that comes over: from where, how patiently, and who is told how far it is."""
-
-    asset: Asset
-    client: "Client"
-    patience: "Patience"
-    progress: Progress | None
-    version: "Version | None" = None
-    """What the server said of the state of the file, of which a part is there."""
-
-    def report(self, done: int) -> None:
-        """Tell how many bytes are there."""
-        if self.progress is not None:
-            self.progress(self.asset, done)
-
-    def complete(self, part: Path) -> None:
-        """Ask until all bytes are there."""
-        asset = self.asset
-
-        def gave_up(reason: str) -> DownloadError:
-            return self.failure(f"{reason}. {_size(part)} of {asset.size} bytes are there")
-
-        if _size(part) > asset.size:
-            part.unlink()
-        part.touch()
-        if _size(part) < asset.size:
-            self.patience.insist(lambda: self._append(part), gave_up, lambda: _size(part))
-        self.report(asset.size)
-
-    def failure(self, what: str) -> DownloadError:
-        """Return an error of this file."""
-        return DownloadError(f"{public_url(self.asset.url)}: {what}")
-
-    def _append(self, part: Path) -> None:
-        """Ask once, for the bytes that are not there yet."""
-        from oscaxr.files.http import Version
-
-        asset = self.asset
-        start = _size(part)
-        self.report(start)
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        if start and self.version is not None:
-            headers |= self.version.condition
-        with self.client.answer(asset.url, headers) as response, part.open("r+b") as file:
-            start, version = self._start_of(response, start), Version.of(response)
-            if start and self.version is not None and not self.version.is_in(version):
-                file.truncate(0)
-                raise PassingError("the file was replaced on the server")
-            self.version = version
-            file.seek(start)
-            file.truncate()
-            for piece in self.client.pieces(response):
-                start += len(piece)
-                if start > asset.size:
-                    file.truncate(0)
-                    raise self.failure(f"more bytes come than the {asset.size} of the archive")
-                file.write(piece)
-                self.report(start)
-        if start < asset.size:
-            raise PassingError(f"the answer ended after {start} of {asset.size} bytes")
-
-    def _start_of(self, response: "requests.Response", start: int) -> int:
-        """Return at which byte of the file an answer begins; refuse what is not the file."""
-        from oscaxr.files.http import Part, part_of, status_of
-
-        size = self.asset.size
-        if response.status_code not in (200, 206):
-            raise self.failure(f"the server answered {status_of(response)}")
-        found = part_of(response)
-        if response.status_code == 200:
-            # All of it, also where a part was asked for; it need not say how much that is.
-            found = found or Part(0, size, size)
-        if found is None or found.total != size or found.start not in (0, start):
-            said = "a part of unknown place" if found is None else f"{found.total} bytes"
-            raise self.failure(f"the server offers {said}, where the archive says {size} bytes")
-        return found.start
+    return str(DandiETag.from_file(path).as_str())

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import xarray as xr
 
-from oscaxr.atomic import atomic_target, explained
-from oscaxr.files.remote import RemoteSource
+from oscaxr.atomic import explained
+from oscaxr.files.folders import new_file
+from oscaxr.files.remote import Place, RemoteSource
 from oscaxr.files.sources import source_paths
 
 FOLDER: Final = "session_results"
@@ -43,14 +44,14 @@ def made_from(identity: Mapping[str, Any], recipe: str, parameters: Mapping[str,
     return json.dumps(known, sort_keys=True, default=str)
 
 
-def path_of(folder: Path, recipe: str, session_id: int) -> Path:
-    """Return where a result lies."""
-    return folder / FOLDER / recipe / f"ses-{session_id}.nc"
+def name_of(recipe: str, session_id: int) -> str:
+    """Return where a result lies below the folder of results."""
+    return f"{recipe}/ses-{session_id}.nc"
 
 
-def keep(result: xr.Dataset, path: Path, made: str) -> None:
+def keep(result: xr.Dataset, place: Place, made: str) -> None:
     """Write a result, complete or not at all."""
-    with explained(f"cannot write {path}"), atomic_target(path, overwrite=True) as temporary:
+    with explained(f"cannot write {place}"), new_file(place, overwrite=True) as temporary:
         digest = hashlib.sha256(made.encode()).hexdigest()
         # Masks are nearly empty, and large.
         large = [name for name, array in result.data_vars.items() if array.nbytes > _LARGE_BYTES]

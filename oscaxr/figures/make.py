@@ -1,7 +1,6 @@
 """Make the figures of the papers from the sessions at hand: results, pictures, numbers."""
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,24 +9,21 @@ import pandas as pd
 import xarray as xr
 
 from oscaxr.analyses.chance import check_permutations, seed_of
-from oscaxr.atomic import atomic_target, explained
+from oscaxr.atomic import explained
 from oscaxr.errors import ExportError, OscaxrError, SessionNotFoundError, listed
+from oscaxr.figures.chosen_sessions import chosen_sources, used_by_the_papers
 from oscaxr.figures.material import Material, least
 from oscaxr.figures.panels import Panel, panels
 from oscaxr.figures.pictures import say_gap, say_synthetic
 from oscaxr.figures.printed_numbers import table_of
 from oscaxr.figures.session_results import Recipe
 from oscaxr.figures.session_tasks import Computed, Session, compute, survey
-from oscaxr.files.folders import is_folder
+from oscaxr.files.folders import new_file, object_folder
+from oscaxr.files.remote import Place, RemoteFile, as_given
 from oscaxr.options import PathLike
-from oscaxr.paths import local_path
 from oscaxr.plot.axes import require_matplotlib
 from oscaxr.progress import progress_bar
-from oscaxr.sessions.asked import many_sources
-from oscaxr.sessions.open import SessionSource
-from oscaxr.sessions.settings import Table, settled, table_setting
-from oscaxr.sessions.table import default_sessions, session_table
-from oscaxr.sessions.table_file import is_table
+from oscaxr.sessions.settings import Storage, Table, settled
 
 SHUFFLES: Final = 1_000
 """How often labels are shuffled in each session, by default."""
@@ -38,12 +34,6 @@ SEED: Final = 905
 """The papers' seed."""
 SUMMARY: Final = "panels.csv"
 _DPI: Final = 150
-_NUMBERS: Final = (1, 2, 3)
-# Criteria by which the papers choose sessions, and their columns of the session table.
-_COLUMNS: Final[dict[str, str]] = {
-    **{name: name for name in ("pass_fail", "included", "all_files", "any_files", "run_type")},
-    "min_rois": "n_rois",
-}
 
 
 @dataclass(frozen=True)
@@ -67,9 +57,9 @@ class Drawn:
     left_out : tuple of str
         Sessions and mice that it leaves out, and why.
     picture : str
-        Path of the picture.
+        Path or address of the picture.
     numbers : tuple of str
-        Paths of its numbers.
+        Those of its numbers.
     """
 
     paper: str
@@ -133,6 +123,8 @@ def make_figures(
     workers: int | None = None,
     scheduler: Any = None,
     progress: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
+    target_options: Mapping[str, Any] | None = None,
 ) -> Made:
     """Make every data panel of the papers from the sessions at hand, and its numbers.
 
@@ -143,7 +135,8 @@ def make_figures(
         which those are taken that the papers use; or rows, ids or paths as for
         :func:`oscaxr.open_sessions`.
     folder : path-like
-        Where to; made if it is not there. Results of sessions are kept in it.
+        Where to; made if it is not there. Results of sessions are kept in it. Or an address in an
+        object store (``s3://bucket/figures``).
     datadir, table : optional
         As for :func:`oscaxr.open_sessions`. By default the files of a session table lie beside it,
         and the table of a folder is the ``mouse_df.csv`` in it.
@@ -162,9 +155,14 @@ def make_figures(
     workers : int, optional
         Number of processes; by default one a core.
     scheduler : str or distributed.Client, optional
-        As for :func:`oscaxr.map_sessions`. The workers of a cluster have to see `folder`.
+        As for :func:`oscaxr.map_sessions`. The workers of a cluster have to see `folder`: where
+        they share no disk, give an address.
     progress : bool, optional
         Show progress bars on a terminal.
+    storage_options : mapping, optional
+        How the server is reached that sessions, table and `folder` are on.
+    target_options : mapping, optional
+        How the object store of `folder` is reached, if it differs.
 
     Returns
     -------
@@ -211,12 +209,10 @@ def make_figures(
         check_permutations(number)
     counts = Counts(shuffles, permutations, splits, full)
     seed = seed_of(seed)
-    root = local_path(folder)
-    if root.exists() and not root.is_dir():
-        raise ExportError(f"{root} is a file: give the folder that the figures are to go to")
-    sources, used = _sources(sessions, datadir, table)
+    root = _folder(folder, storage_options if target_options is None else target_options)
+    sources, used = chosen_sources(sessions, datadir, table, storage_options)
     there, missing = survey(sources, progress=progress)
-    there, unused = _published(there, used)
+    there, unused = used_by_the_papers(there, used)
     missing |= unused
     if not there:
         raise SessionNotFoundError(f"none of the sessions can be used:{listed(missing.values())}")
@@ -234,44 +230,14 @@ def make_figures(
     return Made(drawn, ids, missing, done.notes, done.n_kept, done.n_computed)
 
 
-def _sources(
-    sessions: Any, datadir: PathLike | None, table: Table | None
-) -> tuple[list[SessionSource], set[int] | None]:
-    """Return the sessions asked for, and the ids of those that the papers use, if a table says."""
-    if not isinstance(sessions, str | os.PathLike):
-        return many_sources(sessions, datadir=datadir, table=table, options={}), None
-    path = settled(sessions, None)
-    if is_table(path):
-        rows = _used_by_the_papers(path, session=_NUMBERS)
-        if rows.empty:
-            raise SessionNotFoundError(f"{path} has none of the sessions that the papers use")
-        return many_sources(rows, datadir=datadir or path.parent, options={}), None
-    known = table
-    if known is None and is_folder(path):
-        known = table_setting(None, path).value
-    sources = many_sources(path, datadir=datadir, table=known, options={})
-    if known is None:
-        return sources, None
-    return sources, {*_used_by_the_papers(known)["session_id"].tolist()}
-
-
-def _used_by_the_papers(table: Table, **criteria: Any) -> pd.DataFrame:
-    """Return the rows of a session table that the papers use, as far as its columns tell."""
-    known = session_table(table)
-    untold: dict[str, Any] = {name: None for name, own in _COLUMNS.items() if own not in known}
-    return default_sessions(known, **untold, **criteria)
-
-
-def _published(
-    there: Sequence[Session], used: set[int] | None
-) -> tuple[list[Session], dict[str, str]]:
-    """Leave out the sessions that the papers leave out."""
-    unused = {
-        str(session.source): f"session {session.id}: the papers leave it out (quality, or a pilot)"
-        for session in there
-        if used is not None and session.id not in used
-    }
-    return [one for one in there if str(one.source) not in unused], unused
+def _folder(folder: PathLike, storage: Storage) -> Place:
+    """Return the folder for figures; refuse what cannot be one before anything is computed."""
+    root = settled(folder, storage)
+    if isinstance(root, RemoteFile):
+        object_folder(root)
+    elif root.exists() and not root.is_dir():
+        raise ExportError(f"{root} is a file: give the folder that the figures are to go to")
+    return root
 
 
 def _plan(
@@ -294,7 +260,12 @@ def _plan(
 
 
 def _panel(
-    panel: Panel, there: Sequence[Session], done: Computed, permutations: int, seed: int, root: Path
+    panel: Panel,
+    there: Sequence[Session],
+    done: Computed,
+    permutations: int,
+    seed: int,
+    root: Place,
 ) -> Drawn:
     """Make the results of a panel, and write picture and numbers."""
     from matplotlib.figure import Figure
@@ -316,10 +287,10 @@ def _panel(
     figure.suptitle(f"{panel.name}  {panel.title}", x=0.01, ha="left", fontsize="medium")
     words = "".join(one if one.isalnum() else "_" for one in panel.title.lower())
     stem = "_".join(filter(None, words.split("_")))
-    place = root / panel.paper / f"figure_{panel.figure}" / f"{panel.name}_{stem}"
-    picture = place.with_name(f"{place.name}.png")
-    _write(picture, lambda path: figure.savefig(path, format="png"))
-    numbers = [] if reason else _write_numbers(results, place)
+    place = root / panel.paper / f"figure_{panel.figure}"
+    stem = f"{panel.name}_{stem}"
+    picture = _write(place / f"{stem}.png", lambda path: figure.savefig(path, format="png"))
+    numbers = [] if reason else _write_numbers(results, place, stem)
     return Drawn(
         panel.paper,
         panel.name,
@@ -328,25 +299,23 @@ def _panel(
         reason,
         () if reason else tuple(sorted(material.used)),
         tuple(material.left_out),
-        str(picture),
-        tuple(map(str, numbers)),
+        picture,
+        tuple(numbers),
     )
 
 
-def _write_numbers(results: dict[str, xr.Dataset], place: Path) -> list[Path]:
+def _write_numbers(results: dict[str, xr.Dataset], place: Place, stem: str) -> list[str]:
     """Write the results of a panel, and as a table what is not too long for one."""
-    path = place.with_name(f"{place.name}.nc")
     tree = xr.DataTree.from_dict({f"/{name}": one for name, one in results.items()})
-    _write(path, lambda temporary: tree.to_netcdf(temporary, engine="netcdf4"))
+    paths = [_write(place / f"{stem}.nc", lambda path: tree.to_netcdf(path, engine="netcdf4"))]
     table = table_of(results)
-    if table is None:
-        return [path]
-    csv = place.with_name(f"{place.name}.csv")
-    _write(csv, lambda temporary: table.to_csv(temporary, index=False))
-    return [path, csv]
+    if table is not None:
+        csv = place / f"{stem}.csv"
+        paths.append(_write(csv, lambda path: table.to_csv(path, index=False)))
+    return paths
 
 
-def _summarise(drawn: Sequence[Drawn], root: Path) -> None:
+def _summarise(drawn: Sequence[Drawn], root: Place) -> None:
     """List all panels in a table."""
     rows = [
         {
@@ -364,7 +333,8 @@ def _summarise(drawn: Sequence[Drawn], root: Path) -> None:
     _write(root / SUMMARY, lambda path: pd.DataFrame(rows).to_csv(path, index=False))
 
 
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file, complete or not at all, in place of what was there."""
-    with explained(f"cannot write {path}"), atomic_target(path, overwrite=True) as temporary:
+def _write(place: Place, write: Callable[[Path], Any]) -> str:
+    """Write a file, complete or not at all, in place of what was there; return where it is."""
+    with explained(f"cannot write {place}"), new_file(place, overwrite=True) as temporary:
         write(temporary)
+    return str(as_given(place))

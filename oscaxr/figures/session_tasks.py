@@ -8,8 +8,10 @@ from typing import Any
 import xarray as xr
 
 from oscaxr.errors import OscaxrError, collected_warnings
-from oscaxr.figures.kept_results import identity_of, keep, kept, made_from, path_of
+from oscaxr.figures.kept_results import FOLDER, identity_of, keep, kept, made_from, name_of
 from oscaxr.figures.session_results import Recipe
+from oscaxr.files.folders import folder_here
+from oscaxr.files.remote import Place
 from oscaxr.progress import progress_bar
 from oscaxr.sessions.open import SessionSource
 from oscaxr.sessions.tasks import NoResult
@@ -80,7 +82,8 @@ class Work:
 
     recipe: Recipe
     parameters: Mapping[str, Any]
-    path: Path
+    folder: Place
+    name: str
     made: str
 
 
@@ -107,7 +110,7 @@ def compute(
     sessions: Sequence[Session],
     wanted: Mapping[Recipe, Collection[int]],
     parameters: Mapping[Recipe, Mapping[str, Any]],
-    folder: Path,
+    folder: Place,
     *,
     scheduler: Any = None,
     workers: int | None = None,
@@ -116,45 +119,53 @@ def compute(
     """Read the results that are kept, and compute the others, a few of a session at once."""
     done = Computed()
     tasks: list[Task] = []
-    for session in sessions:
-        together: list[Work] = []
-        for recipe in (recipe for recipe, ids in wanted.items() if session.id in ids):
-            made = made_from(session.identity, recipe.name, parameters[recipe])
-            path = path_of(folder, recipe.name, session.id)
-            result = kept(path, made)
-            if result is not None:
-                done.results.setdefault(recipe.name, {})[session.id] = result
-                done.n_kept += 1
-                continue
-            work = Work(recipe, parameters[recipe], path, made)
-            if recipe.apart:
-                tasks.append(Task(session.source, (work,)))
-            else:
-                together.append(work)
-        if together:
-            tasks.append(Task(session.source, tuple(together)))
+    names = {name_of(recipe.name, number) for recipe, ids in wanted.items() for number in ids}
+    results = folder / FOLDER
+    with folder_here(results, names) as here:
+        for session in sessions:
+            together: list[Work] = []
+            for recipe in (recipe for recipe, ids in wanted.items() if session.id in ids):
+                made = made_from(session.identity, recipe.name, parameters[recipe])
+                name = name_of(recipe.name, session.id)
+                result = kept(here / name, made)
+                if result is not None:
+                    done.results.setdefault(recipe.name, {})[session.id] = result
+                    done.n_kept += 1
+                    continue
+                work = Work(recipe, parameters[recipe], results, name, made)
+                if recipe.apart:
+                    tasks.append(Task(session.source, (work,)))
+                else:
+                    together.append(work)
+            if together:
+                tasks.append(Task(session.source, tuple(together)))
     # What takes longest first, so that no worker is alone with it in the end.
     tasks.sort(key=lambda task: not task.works[0].recipe.apart)
     with progress_bar("analysing sessions", show=progress) as report:
-        here = workers == 1 and scheduler is None
-        chosen = "synchronous" if here else scheduler
+        is_alone = workers == 1 and scheduler is None
+        chosen = "synchronous" if is_alone else scheduler
         outcomes = run_each(run, tasks, scheduler=chosen, workers=workers, report=report)
     ids = {id(session.source): session.id for session in sessions}
-    for task, outcome in zip(tasks, outcomes, strict=True):
-        _take_in(done, task, ids[id(task.source)], outcome)
+    with folder_here(results, {work.name for task in tasks for work in task.works}) as here:
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            _take_in(done, task, ids[id(task.source)], outcome, here)
     return done
 
 
 def _take_in(
-    done: Computed, task: Task, session_id: int, outcome: "list[tuple[str, list[str]]] | NoResult"
+    done: Computed,
+    task: Task,
+    session_id: int,
+    outcome: "list[tuple[str, list[str]]] | NoResult",
+    here: Path,
 ) -> None:
     """Read what a task has computed, and note why it has not."""
     for number, work in enumerate(task.works):
         name = work.recipe.name
-        result = kept(work.path, work.made)
+        result = kept(here / work.name, work.made)
         reason, notes = (outcome.reason, []) if isinstance(outcome, NoResult) else outcome[number]
         if result is None:
-            words = reason or f"its result was not found at {work.path}"
+            words = reason or f"its result was not found at {work.folder / work.name}"
             done.failures.setdefault(name, {})[session_id] = words
         else:
             done.results.setdefault(name, {})[session_id] = result
@@ -175,7 +186,8 @@ def run(task: Task) -> list[tuple[str, list[str]]]:
             with collected_warnings() as told:
                 reason = ""
                 try:
-                    keep(work.recipe.compute(ds, work.parameters), work.path, work.made)
+                    result = work.recipe.compute(ds, work.parameters)
+                    keep(result, work.folder / work.name, work.made)
                 except OscaxrError as error:
                     reason = str(error)
             outcomes.append((reason, [message for message, _ in told]))

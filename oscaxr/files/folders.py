@@ -1,16 +1,17 @@
-"""Going through folders, of this computer and of object stores."""
+"""Folders of this computer and of object stores: gone through, read from and written to alike."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from oscaxr.atomic import atomic_target
 from oscaxr.files.remote import Place, RemoteFile, missing_library
 
 if TYPE_CHECKING:
-    from oscaxr.files.object_folder import ObjectFolder
+    from oscaxr.files.object_folder import Check, ObjectFolder
 
 Names = tuple[Place, list[str], list[str]]
 """A folder, and the names of the folders and files in it."""
@@ -26,11 +27,61 @@ def object_folder(remote: RemoteFile) -> "ObjectFolder":
         raise missing_library(remote, error) from error
 
 
-def new_file(target: Place, *, overwrite: bool) -> AbstractContextManager[Path]:
+def new_file(
+    target: Place, *, overwrite: bool, check: "Check | None" = None
+) -> AbstractContextManager[Path]:
     """Give a temporary path, which becomes the file in one step if all goes well."""
     if isinstance(target, Path):
-        return atomic_target(target, overwrite=overwrite)
-    return object_folder(target.parent).new_object(target.name, overwrite=overwrite)
+        return atomic_target(target, overwrite=overwrite, check=check)
+    folder = object_folder(target.parent)
+    return folder.new_object(target.name, overwrite=overwrite, check=check)
+
+
+def new_folder(
+    target: Place, *, first: str = "", last: str, overwrite: bool, check: "Check | None" = None
+) -> AbstractContextManager[Path]:
+    """Give a temporary path, which becomes the folder if all goes well.
+
+    In a store, one of its files is put first, and one last that marks it as complete.
+    """
+    if isinstance(target, Path):
+        return atomic_target(target, overwrite=overwrite, check=check)
+    folder = object_folder(target)
+    return folder.new_folder(first=first, last=last, overwrite=overwrite, check=check)
+
+
+@contextmanager
+def file_here(place: Place) -> Iterator[Path]:
+    """Give the path of a file; of one in a store, that of a copy, for as long as it is used."""
+    if isinstance(place, Path):
+        yield place
+        return
+    with TemporaryDirectory(prefix="oscaxr-") as temporary:
+        object_folder(place.parent).get(Path(temporary), [place.name])
+        yield Path(temporary) / place.name
+
+
+@contextmanager
+def folder_here(place: Place, names: Collection[str] | None = None) -> Iterator[Path]:
+    """Give the path of a folder; of one in a store, that of a copy, for as long as it is used.
+
+    If names are given, of those files only that have them.
+    """
+    if isinstance(place, Path):
+        yield place
+        return
+    with TemporaryDirectory(prefix="oscaxr-") as temporary:
+        folder = object_folder(place)
+        there = folder.sizes()
+        folder.get(Path(temporary), [one for one in there if names is None or one in names])
+        yield Path(temporary)
+
+
+def size_of(place: Place) -> int | None:
+    """Return the size of a file; None where there is none."""
+    if isinstance(place, Path):
+        return place.stat().st_size if place.is_file() else None
+    return object_folder(place.parent).size(place.name)
 
 
 def is_folder(place: Place) -> bool:

@@ -149,6 +149,11 @@ def place_of(path: str | os.PathLike[Any], options: Mapping[str, Any] | None = N
     return local_path(path)
 
 
+def as_given(place: Place) -> Path | str:
+    """Return a place as it is given to a user: a path, or an address."""
+    return place.url if isinstance(place, RemoteFile) else place
+
+
 def remote_file(url: str, options: Mapping[str, Any]) -> RemoteFile:
     """Return the file that a URL stands for, once URL and options are such that it can be read."""
     scheme = scheme_of(url)

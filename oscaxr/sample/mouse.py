@@ -1,26 +1,29 @@
 """All sample sessions of one mouse, with the session table that goes with them."""
 
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import pandas as pd
 
+from oscaxr.files.remote import Place, as_given, place_of
 from oscaxr.model.facts import FACTS, SessionTable
 from oscaxr.model.synthetic import SESSION_IDS, WORDS
-from oscaxr.paths import local_path
-from oscaxr.sample.nwb import sample_path, write_nwb
+from oscaxr.options import PathLike
+from oscaxr.sample.nwb import nwb_place, write_nwb
 from oscaxr.sample.original import write_original
-from oscaxr.sample.original_folder import original_path
+from oscaxr.sample.original_folder import original_place
 from oscaxr.sample.place import check_place, taking_place
 from oscaxr.sample.planted_rois import allen_rows, bad_rois
 from oscaxr.sample.spec import Plane, Progress, SampleError, SampleSpec
 
 FileFormat = Literal["nwb", "original"]
 
-_WRITERS: Final[dict[str, Callable[..., Path]]] = {"nwb": write_nwb, "original": write_original}
+_WRITERS: Final[dict[str, Callable[..., Path | str]]] = {
+    "nwb": write_nwb,
+    "original": write_original,
+}
 TABLE_NAME: Final = "mouse_df.csv"
 _PUBLISHED: Final = {fact.name: fact.column for fact in FACTS}
 _IDS: Final = SESSION_IDS[:3]
@@ -139,8 +142,8 @@ def sample_session_table(specs: Iterable[SampleSpec]) -> pd.DataFrame:
 
 
 def session_path(
-    spec: SampleSpec, folder: str | os.PathLike[str], format: FileFormat = "nwb", **parts: Any
-) -> Path:
+    spec: SampleSpec, folder: PathLike, format: FileFormat = "nwb", **parts: Any
+) -> Path | str:
     """Return where a session belongs below a data directory, in either format.
 
     Parameters
@@ -148,7 +151,7 @@ def session_path(
     spec : SampleSpec
         What the session is to be.
     folder : path-like
-        Data directory.
+        Data directory, or its address.
     format : {"nwb", "original"}, optional
         Format of the files.
     **parts
@@ -156,20 +159,27 @@ def session_path(
 
     Returns
     -------
-    pathlib.Path
-        The NWB file, or the session's folder.
+    pathlib.Path or str
+        The NWB file, or the session's folder; of an address, a str.
 
     Examples
     --------
     >>> session_path(SampleSpec(), "data", "original").name
     'ophys_session_900000001'
     """
-    path: Callable[..., Path] = sample_path if format == "nwb" else original_path
-    return path(spec, folder, **parts)
+    return as_given(session_place(spec, place_of(folder), format, **parts))
+
+
+def session_place(
+    spec: SampleSpec, folder: Place, format: FileFormat = "nwb", **parts: Any
+) -> Place:
+    """Return where a session belongs below a data directory, here or in a store."""
+    place: Callable[..., Place] = nwb_place if format == "nwb" else original_place
+    return place(spec, folder, **parts)
 
 
 def write_mouse(
-    folder: str | os.PathLike[str],
+    folder: PathLike,
     *,
     seed: int = 0,
     scale: float = 0.12,
@@ -180,6 +190,7 @@ def write_mouse(
     format: FileFormat = "nwb",
     overwrite: bool = False,
     progress: Progress | None = None,
+    storage_options: Mapping[str, Any] | None = None,
     **form: Any,
 ) -> pd.DataFrame:
     """Write the three sessions of one mouse, and their session table.
@@ -187,7 +198,8 @@ def write_mouse(
     Parameters
     ----------
     folder : path-like
-        Data directory; ``mouse_df.csv``, with the published columns, goes into it.
+        Data directory; ``mouse_df.csv``, with the published columns, goes into it. Or an address
+        in an object store (``s3://bucket/data``).
     seed, scale, n_rois, n_tracked : optional
         See :func:`mouse_specs`.
     n_bad_rois : int, optional
@@ -201,6 +213,8 @@ def write_mouse(
         then nothing is written.
     progress : callable, optional
         Called with the number of steps done and the number of all steps.
+    storage_options : mapping, optional
+        How an object store is reached, as for :func:`oscaxr.open_session`.
     **form
         Form of the files, the parameters of :class:`NwbForm` or :class:`OriginalForm`.
 
@@ -226,9 +240,10 @@ def write_mouse(
         n_bad_rois=n_bad_rois,
         plane=plane,
     )
-    table_path = local_path(folder) / TABLE_NAME
+    root = place_of(folder, storage_options)
+    table_path = root / TABLE_NAME
     parts = {"parts": form["parts"]} if "parts" in form else {}
-    targets = [table_path, *(session_path(spec, folder, format, **parts) for spec in specs)]
+    targets = [table_path, *(session_place(spec, root, format, **parts) for spec in specs)]
     check_place(targets, overwrite=overwrite)
     for number, spec in enumerate(specs):
 
@@ -239,7 +254,7 @@ def write_mouse(
 
         mates = {"mates": [mate for mate in specs if mate is not spec]}
         own = mates | form if format == "original" else form
-        _WRITERS[format](spec, folder, **own, overwrite=overwrite, progress=report)
+        _WRITERS[format](spec, root, **own, overwrite=overwrite, progress=report)
     table = sample_session_table(specs)
     with taking_place(table_path, overwrite=overwrite) as partial:
         table.rename(columns=_PUBLISHED).to_csv(partial, index=False)

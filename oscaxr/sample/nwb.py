@@ -1,9 +1,8 @@
 """Sample sessions as NWB files, in the forms that the published files are known to have."""
 
 import itertools
-import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from oscaxr.paths import local_path
+from oscaxr.files.remote import Place, as_given, place_of
+from oscaxr.options import PathLike
 from oscaxr.sample.nwb_form import NwbForm, Parts
 from oscaxr.sample.nwb_objects import build_file
 from oscaxr.sample.place import mark_file, taking_place
@@ -33,10 +33,10 @@ Array = NDArray[Any]
 
 def sample_path(
     spec: SampleSpec,
-    folder: str | os.PathLike[str],
+    folder: PathLike,
     *,
     parts: Parts = "behavior+ophys",
-) -> Path:
+) -> Path | str:
     """Return where a session's file belongs below a data directory.
 
     Parameters
@@ -44,23 +44,29 @@ def sample_path(
     spec : SampleSpec
         What the session is to be.
     folder : path-like
-        Data directory.
+        Data directory, or its address.
     parts : {"behavior+ophys", "behavior+image+ophys", "obj-raw"}, optional
         What the file holds.
 
     Returns
     -------
-    pathlib.Path
-        ``sub-<mouse>/sub-<mouse>_ses-<session>_<parts>.nwb`` below the folder.
+    pathlib.Path or str
+        ``sub-<mouse>/sub-<mouse>_ses-<session>_<parts>.nwb`` below the folder; of an address, a
+        str.
 
     Examples
     --------
     >>> sample_path(SampleSpec(), "data").as_posix()
     'data/sub-900001/sub-900001_ses-900000001_behavior+ophys.nwb'
     """
+    return as_given(nwb_place(spec, place_of(folder), parts))
+
+
+def nwb_place(spec: SampleSpec, folder: Place, parts: Parts = "behavior+ophys") -> Place:
+    """Return where a session's file belongs below a data directory, here or in a store."""
     held = "obj-raw_behavior+image+ophys" if parts == "obj-raw" else parts
     mouse = f"sub-{spec.mouse_id}"
-    return local_path(folder) / mouse / f"{mouse}_ses-{spec.session_id}_{held}.nwb"
+    return folder / mouse / f"{mouse}_ses-{spec.session_id}_{held}.nwb"
 
 
 def _fill(target: Any, session: SampleSession, form: NwbForm) -> Iterator[tuple[int, int]]:
@@ -115,12 +121,13 @@ def _write_rows(dataset: Any, start: int, values: Array, threads: ThreadPoolExec
 
 def write_nwb(
     session: SampleSession | SampleSpec,
-    folder: str | os.PathLike[str],
+    folder: PathLike,
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
+    storage_options: Mapping[str, Any] | None = None,
     **form: Any,
-) -> Path:
+) -> Path | str:
     """Write one sample session as an NWB file.
 
     Parameters
@@ -128,18 +135,22 @@ def write_nwb(
     session : SampleSession or SampleSpec
         What to write.
     folder : path-like
-        Data directory; the file goes into the mouse's folder below it.
+        Data directory; the file goes into the mouse's folder below it. Or an address in an object
+        store (``s3://bucket/data``): the file is then made in a temporary folder, and put.
     overwrite : bool, optional
         Whether to replace a sample that is already there; another file never is.
     progress : callable, optional
         Called with the number of steps done and the number of all steps.
+    storage_options : mapping, optional
+        How an object store is reached, as for :func:`oscaxr.open_session`.
     **form
         Form of the file, the parameters of :class:`NwbForm`.
 
     Returns
     -------
-    pathlib.Path
-        The file. It appears under its name when it is complete, never before.
+    pathlib.Path or str
+        The file; in a store, its address, a str. It appears under its name when it is complete,
+        never before.
 
     Raises
     ------
@@ -164,7 +175,7 @@ def write_nwb(
         session = make_session(session)
     asked = NwbForm(**form)
     asked.check(session.spec)
-    path = sample_path(session.spec, folder, parts=asked.parts)
+    path = nwb_place(session.spec, place_of(folder, storage_options), asked.parts)
     with (
         taking_place(path, overwrite=overwrite) as partial_path,
         h5py.File(partial_path, mode="w-") as target,
@@ -175,4 +186,4 @@ def write_nwb(
         grows = any(one["name"] == "expandable" for one in get_docval(writer.write))
         writer.write(build_file(session, asked), **({"expandable": ()} if grows else {}))
         tell_steps(_fill(target, session, asked), progress)
-    return path
+    return as_given(path)

@@ -1,14 +1,18 @@
 """A sample session as a folder of the original layout: sync file, cameras, pupil and the rest."""
 
-import os
+from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oscaxr.sample.original_folder import OriginalForm, Tree, original_path
+from oscaxr.files.folders import new_folder
+from oscaxr.files.remote import as_given, place_of
+from oscaxr.options import PathLike
+from oscaxr.sample.original_folder import OriginalForm, Tree, original_place
 from oscaxr.sample.original_rois import (
     FoundRois,
     write_allen_masks,
@@ -28,12 +32,13 @@ _TIME_FORM = "%Y-%m-%d %H:%M:%S"
 
 def write_original(
     session: SampleSession | SampleSpec,
-    datadir: str | os.PathLike[str],
+    datadir: PathLike,
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
+    storage_options: Mapping[str, Any] | None = None,
     **form: Any,
-) -> Path:
+) -> Path | str:
     """Write one sample session as a folder in the original layout, that from before NWB.
 
     Parameters
@@ -41,19 +46,24 @@ def write_original(
     session : SampleSession or SampleSpec
         What to write.
     datadir : path-like
-        Data directory; the folder goes below ``prod`` or ``pilot``.
+        Data directory; the folder goes below ``prod`` or ``pilot``. Or an address in an object
+        store (``s3://bucket/data``): the folder is then made in a temporary one, and put.
     overwrite : bool, optional
         Whether to replace a sample that is already there; a folder that holds anything else, or
         whose files were changed, never is.
     progress : callable, optional
         Called with the number of steps done and the number of all steps.
+    storage_options : mapping, optional
+        How an object store is reached, as for :func:`oscaxr.open_session`.
     **form
         Form of the folder, the parameters of :class:`OriginalForm`.
 
     Returns
     -------
-    pathlib.Path
-        The session's folder. It appears under its name when it is complete, never before.
+    pathlib.Path or str
+        The session's folder; in a store, its address, a str. It appears under its name when it is
+        complete, never before; in a store, where the stimulus log is put last, readers refuse it
+        until then.
 
     Raises
     ------
@@ -82,8 +92,12 @@ def write_original(
         session = make_session(session)
     asked = OriginalForm(**form)
     asked.check(session.spec)
-    path = original_path(session.spec, datadir)
-    with taking_place(path, overwrite=overwrite) as folder:
+    path = original_place(session.spec, place_of(datadir, storage_options))
+    names = Tree(Path(), session.spec)
+    # In a store: first what says that it is a sample, last what no session does without.
+    marked, needed = (names.behavior_file(ending).name for ending in ("sync.h5", "stim.pkl"))
+    making = partial(new_folder, first=marked, last=needed)
+    with taking_place(path, overwrite=overwrite, making=making) as folder:
         tree = Tree(folder, session.spec)
         tree.segmentation.mkdir(parents=True)
         with tree.behavior_file("stim.pkl").open("wb", buffering=2**20) as log:
@@ -92,7 +106,7 @@ def write_original(
         _write_rois(session, tree, asked)
         tell_steps(write_traces(session, tree, asked), progress)
         mark_folder(folder)
-    return path
+    return as_given(path)
 
 
 def _write_behavior(session: SampleSession, tree: Tree) -> None:

@@ -1,12 +1,12 @@
 """The folder of a session: the form it can have, where its files are, how it comes to its place."""
 
-import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from oscaxr.paths import local_path
+from oscaxr.files.remote import Place, as_given, place_of
+from oscaxr.options import PathLike
 from oscaxr.sample.spec import Layout, SampleSpec, not_among, refuse
 
 
@@ -44,7 +44,7 @@ class OriginalForm:
         refuse(f"Cannot write session {spec.session_id} in this form", problems)
 
 
-def original_path(spec: SampleSpec, datadir: str | os.PathLike[str]) -> Path:
+def original_path(spec: SampleSpec, datadir: PathLike) -> Path | str:
     """Return where a session's folder belongs below a data directory.
 
     Parameters
@@ -52,21 +52,25 @@ def original_path(spec: SampleSpec, datadir: str | os.PathLike[str]) -> Path:
     spec : SampleSpec
         What the session is to be.
     datadir : path-like
-        Data directory.
+        Data directory, or its address.
 
     Returns
     -------
-    pathlib.Path
-        ``<prod or pilot>/mouse_<mouse>/ophys_session_<session>`` below the data directory.
+    pathlib.Path or str
+        ``<prod or pilot>/mouse_<mouse>/ophys_session_<session>`` below the data directory; of an
+        address, a str.
 
     Examples
     --------
     >>> original_path(SampleSpec(), "data").as_posix()
     'data/prod/mouse_900001/ophys_session_900000001'
     """
-    mouse = f"mouse_{spec.mouse_id}"
-    folder = local_path(datadir)
-    return folder / spec.run_type / mouse / f"ophys_session_{spec.session_id}"
+    return as_given(original_place(spec, place_of(datadir)))
+
+
+def original_place(spec: SampleSpec, datadir: Place) -> Place:
+    """Return where a session's folder belongs below a data directory, here or in a store."""
+    return datadir / spec.run_type / f"mouse_{spec.mouse_id}" / f"ophys_session_{spec.session_id}"
 
 
 class Tree:

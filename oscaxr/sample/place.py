@@ -2,15 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from oscaxr.atomic import atomic_target
-from oscaxr.errors import ExportError, OscaxrError, TargetExistsError, few, listed, option
+from oscaxr.errors import (
+    ExportError,
+    OscaxrError,
+    RemoteError,
+    TargetExistsError,
+    few,
+    listed,
+    option,
+)
+from oscaxr.files.folders import file_here, folder_here, is_folder, new_file, size_of
+from oscaxr.files.remote import Place, RemoteFile
 from oscaxr.model.facts import FACTS
 from oscaxr.model.synthetic import MARK, WORDS
 
@@ -21,9 +30,9 @@ class SampleExistsError(OscaxrError, FileExistsError):
     """A sample file is already there and was not to be overwritten, or is none of a sample."""
 
 
-def check_place(paths: Iterable[Path], *, overwrite: bool) -> None:
+def check_place(paths: Iterable[Place], *, overwrite: bool) -> None:
     """Refuse to write where something is, but for samples if they are to be replaced."""
-    there = [path for path in paths if path.exists() or path.is_symlink()]
+    there = [path for path in paths if _is_there(path)]
     if there and not overwrite:
         raise SampleExistsError(
             f"Already there (give {option('overwrite', True)} to replace samples, or another "
@@ -37,17 +46,28 @@ def check_place(paths: Iterable[Path], *, overwrite: bool) -> None:
         )
 
 
+def _is_there(place: Place) -> bool:
+    if isinstance(place, Path):
+        return place.exists() or place.is_symlink()
+    return size_of(place) is not None or is_folder(place)
+
+
 @contextmanager
-def taking_place(path: Path, *, overwrite: bool) -> Iterator[Path]:
+def taking_place(
+    path: Place,
+    *,
+    overwrite: bool,
+    making: Callable[..., AbstractContextManager[Path]] = new_file,
+) -> Iterator[Path]:
     """Give a path to write to, which takes its place when it is complete, never before."""
 
-    def check(_: Path = path) -> None:
+    def check(_: Place = path) -> None:
         check_place([path], overwrite=overwrite)
 
     try:
         check()
         # Writing takes long enough for something else to come.
-        with atomic_target(path, overwrite=overwrite, check=check) as partial:
+        with making(path, overwrite=overwrite, check=check) as partial:
             yield partial
     except TargetExistsError:
         check()
@@ -59,13 +79,17 @@ def taking_place(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 # -- what samples are recognised by ---------------------------------------------------------------
-def why_not_ours(path: Path) -> str:
+def why_not_ours(path: Place) -> str:
     """Say why a file, a table or a folder is no sample as it was written; empty where it is one."""
-    if path.is_symlink():
+    if isinstance(path, Path) and path.is_symlink():
         return "is a link"
-    if path.is_dir():
-        return _why_not_our_folder(path)
-    return _why_not_our_table(path) if path.suffix == ".csv" else _mark_in(path)[1]
+    if is_folder(path):
+        with folder_here(path) as folder:
+            return _why_not_our_folder(folder)
+    if path.name.endswith(".csv"):
+        with file_here(path) as table:
+            return _why_not_our_table(table)
+    return _mark_in(path)[1]
 
 
 def mark_file(file: Any, about: str = WORDS) -> None:
@@ -82,13 +106,15 @@ def mark_folder(folder: Path) -> None:
         mark_file(file, json.dumps(_digests(folder, marked)))
 
 
-def _mark_in(path: Path) -> tuple[str, str]:
+def _mark_in(path: Place) -> tuple[str, str]:
     """Return the mark of an HDF5 file, and why there is none."""
-    import h5py
+    from oscaxr.files.hdf5 import open_file
 
     try:
-        with h5py.File(path) as file:
+        with open_file(path if isinstance(path, RemoteFile) else str(path)) as file:
             mark = file.attrs.get(MARK, "")
+    except RemoteError:
+        raise
     except (OSError, RuntimeError, TypeError, ValueError):
         return "", "is no file that can be recognised as a sample"
     return str(mark), "" if mark else "is not marked as a sample"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from oscaxr.errors import AmbiguousSessionError, CriterionError, FormatError, listed
-from oscaxr.files.remote import RemoteFile
+from oscaxr.files.remote import RemoteFile, as_given
 from oscaxr.formats.registry import INDEX, NWB
 from oscaxr.options import OpenOptions, PathLike, check_options
 from oscaxr.progress import Report, progress_bar
@@ -107,7 +107,7 @@ def write_index(
     if problems:
         raise FormatError(f"{len(problems)} session(s) cannot be indexed:{listed(problems)}")
     INDEX.write(found, target, version("oscaxr"), overwrite=overwrite)
-    return target.url if isinstance(target, RemoteFile) else target
+    return as_given(target)
 
 
 def _refuse_secrets(source: SessionSource) -> None:

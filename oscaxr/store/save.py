@@ -21,7 +21,7 @@ from oscaxr.errors import (
     UnsafeTargetError,
     few,
 )
-from oscaxr.files.remote import Place, RemoteFile, place_of
+from oscaxr.files.remote import Place, RemoteFile, as_given, place_of
 from oscaxr.model import names as n
 from oscaxr.progress import Report, progress_bar
 from oscaxr.store.encoding import Chunks, group_attrs, prepare, with_dtypes
@@ -190,7 +190,7 @@ def save(
             explained(f"could not write {target}", _ADVICE),
         ):
             uninterrupted(partial(write, make, parts, attrs, report))
-    return target.url if isinstance(target, RemoteFile) else target
+    return as_given(target)
 
 
 def _made(

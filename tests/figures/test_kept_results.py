@@ -21,7 +21,7 @@ def session():
 )
 def test_what_is_kept_comes_back_identical(recipe, session, tmp_path):
     result = recipe.compute(session, recipe.parameters(40, 2, 1))
-    path = kept_results.path_of(tmp_path, recipe.name, 900_000_001)
+    path = tmp_path / kept_results.name_of(recipe.name, 900_000_001)
     kept_results.keep(result, path, "made")
     xr.testing.assert_identical(kept_results.kept(path, "made"), result)
     assert kept_results.kept(path, "made otherwise") is None

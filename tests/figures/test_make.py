@@ -12,7 +12,8 @@ import oscaxr as ox
 from oscaxr import analyses
 from oscaxr.errors import CriterionError, ExportError, SessionNotFoundError
 from oscaxr.figures import make_figures
-from oscaxr.figures.make import SUMMARY, Counts, _sources
+from oscaxr.figures.chosen_sessions import chosen_sources
+from oscaxr.figures.make import SUMMARY, Counts
 from oscaxr.figures.panels import PANELS, panels
 from surveyed_sessions import FOUR_GROUPS
 
@@ -92,7 +93,7 @@ def test_of_a_folder_all_sessions_are_taken_but_those_that_the_papers_leave_out(
     # The table in the folder is its table; one that does not tell leaves none out.
     few = rows.drop(columns=["pass_fail", "included", "all_files", "any_files", "n_rois"])
     for table in (None, few):
-        all_of_them, used = _sources(mice.folder, None, table)
+        all_of_them, used = chosen_sources(mice.folder, None, table)
         assert len(all_of_them) == 5
         assert used == set(rows["session_id"])
 
