@@ -392,7 +392,7 @@ def fulfils(name, cell, value):
             if cell and cell in letters:
                 return True
         elif name == "main_flow_direction":
-            if one in cell:
+            if one.removesuffix("oral") in cell:
                 return True
         elif cell == one:
             return True
