@@ -18,14 +18,14 @@ fsspec = pytest.importorskip("fsspec")
 ID = 900000001
 ROOT = "memory://all"
 DATA, OUT = f"{ROOT}/data", f"{ROOT}/out"
-PUBLISHED = f"{ROOT}/published.csv"
+PUBLISHED, MATCHES = f"{ROOT}/published.csv", f"{ROOT}/m.json"
 CSV, NWB, INDEX = f"{DATA}/{TABLE_NAME}", f"{ROOT}/s.nwb", f"{ROOT}/sessions.json"
 HERE_ONLY = "only places on this computer will do"
 NO_NETCDF = "netCDF is one HDF5 file"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def memory(tmp_path_factory):
+def memory(tmp_path_factory, original_folders):
     """A store that has a data folder with its table, the file of a session, and an index."""
     folder = tmp_path_factory.mktemp("all") / "data"
     ox.sample.write_mouse(folder, scale=0.01, n_rois=2, n_tracked=1)
@@ -33,6 +33,8 @@ def memory(tmp_path_factory):
     store.put(str(folder), "/all/data", recursive=True)
     (path,) = folder.rglob(f"*{ID}*.nwb")
     store.put(str(path), "/all/s.nwb")
+    (matches,) = original_folders["soma"].rglob("*matched_rois.json")
+    store.put(str(matches), "/all/m.json")
     store.pipe("/all/published.csv", b"sessid,mouseid,mouse_n,sess_n\n758519303,408021,1,1\n")
     ox.write_index([NWB], INDEX)
     yield store
@@ -105,7 +107,7 @@ PARAMETERS = {
     "write_index.datadir": lambda _: indexed([ID], datadir=DATA),
     "write_index.table": lambda _: indexed([NWB], table=CSV),
     "open_exported.path": lambda _: exported(f"{OUT}/t.zarr"),
-    "read_matches.path": (lambda _: ox.read_matches(f"{ROOT}/m.json"), HERE_ONLY),
+    "read_matches.path": lambda _: ox.read_matches(MATCHES),
     "write_nwb.folder": (lambda _: ox.sample.write_nwb(small_spec(), OUT), HERE_ONLY),
     "write_original.datadir": (lambda _: ox.sample.write_original(small_spec(), OUT), HERE_ONLY),
     "write_mouse.folder": (lambda _: ox.sample.write_mouse(OUT), HERE_ONLY),
@@ -178,7 +180,7 @@ COMMANDS = {
     "segments": {**ASKED, "out": (NWB, "-o", f"{OUT}/s.csv")},
     "explore": {
         "static": (NWB, "--static", f"{OUT}/p.html"),
-        "matches": ((NWB, "--matches", f"{OUT}/m.json", "--static", f"{OUT}/q.html"), HERE_ONLY),
+        "matches": (NWB, "--matches", MATCHES, "--static", f"{OUT}/q.html"),
         # Opened as by info; what it then serves is tried in a browser.
         **dict.fromkeys(ASKED, ()),
     },

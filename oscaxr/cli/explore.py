@@ -44,9 +44,10 @@ def explore(
         typer.Option(metavar="LINK", help="What to show first: what stands behind ? in a link."),
     ] = "",
     matches: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE", help="Matching file, to draw masks of other days into its session's."
+            metavar="FILE|URL",
+            help="Matching file, to draw masks of other days into its session's.",
         ),
     ] = None,
     overwrite: console.OverwriteOption = False,
@@ -61,10 +62,9 @@ def explore(
     warm = Thread(target=import_module, args=("oscaxr.explore.serving",), daemon=True)
     warm.start()
     page = None if static is None else console.check_target(static, overwrite=overwrite)
-    matching = "" if matches is None else str(local_path(matches))
+    matching = matches if matches is None or is_url(matches) else local_path(matches)
     with console.working("opening"):
-        shelf = _shelf(asked, demo)
-        shelf.matches = matching
+        shelf = _shelf(asked, demo, matching)
         warm.join()
     try:
         if page is not None:
@@ -75,7 +75,7 @@ def explore(
         shelf.close()
 
 
-def _shelf(asked: Asked, demo: bool) -> "Shelf":
+def _shelf(asked: Asked, demo: bool, matches: PathLike | None) -> "Shelf":
     """Find the sessions; one that is asked for by itself is opened, so that an error is said."""
     from oscaxr.explore.opened import shelf_of
 
@@ -86,9 +86,9 @@ def _shelf(asked: Asked, demo: bool) -> "Shelf":
         )
     if demo:
         folder, _ = demo_sessions()
-        return shelf_of(folder)
+        return shelf_of(folder, matches=matches)
     word = asked.word
-    given: dict[str, Any] = dict(asked.options)
+    given: dict[str, Any] = {**asked.options, "matches": matches}
     if word is not None and Path(word).is_dir() and not is_session(Path(word)):
         return shelf_of(Path(word), table=_place(asked.table), **given)
     given |= {"datadir": _place(asked.datadir), "table": _place(asked.table)}

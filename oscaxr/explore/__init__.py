@@ -24,8 +24,8 @@ def explore(
     datadir, table : path-like, optional
         As for :func:`oscaxr.open_session`, where `sessions` are ids, paths or a folder.
     matches : path-like, optional
-        The matching file of a session (:func:`oscaxr.read_matches`), by which the masks of other
-        days are drawn into its field.
+        The matching file of a session (:func:`oscaxr.read_matches`), or its address, by which the
+        masks of other days are drawn into its field.
     **options
         Further options of :func:`oscaxr.open_session`.
 

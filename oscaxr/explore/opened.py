@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import xarray as xr
 
 from oscaxr.errors import OscaxrError, SessionNotFoundError, collected_warnings, without_secrets
 from oscaxr.explore.background import Kept
+from oscaxr.formats.original.matches import read_matches
 from oscaxr.model import names as n
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.open import open_session
@@ -46,7 +48,7 @@ class Shelf:
     def __init__(self, sources: Mapping[str, Source], notes: Iterable[str] = ()) -> None:
         self.sources = dict(sources)
         self.notes = list(notes)
-        self.matches = ""
+        self.matches: Callable[[], xr.Dataset] | None = None
         self._opened: dict[str, Opened] = {}
         self._lock = threading.RLock()
 
@@ -107,7 +109,10 @@ def shelf_of(
 ) -> Shelf:
     """Make the shelf of what was asked for; `matches` is the path of a matching file."""
     shelf = _shelf_of(sessions, {"datadir": datadir, "table": table, **options})
-    shelf.matches = "" if matches is None else str(matches)
+    if matches is not None:
+        # An address is reached as the sessions are.
+        storage = options.get("storage_options") if "://" in str(matches) else None
+        shelf.matches = partial(read_matches, str(matches), storage_options=storage)
     return shelf
 
 

@@ -4,6 +4,7 @@ import shutil
 import warnings
 
 import pytest
+import xarray as xr
 
 import oscaxr as ox
 from oscaxr.errors import FormatError, SessionNotFoundError
@@ -77,6 +78,16 @@ def test_the_code_opens_a_path_with_quotes_in_it(explored_folder, tmp_path, name
     shelf = shelf_of(path)
     with eval(shelf.sources["1"].code, {"ox": ox}) as ds:
         assert int(ds.session_id) == 900000001
+
+
+def test_a_matching_file_may_lie_in_a_store(memory_session, original_folders):
+    store = pytest.importorskip("fsspec").filesystem("memory")
+    (path,) = original_folders["soma"].rglob("*matched_rois.json")
+    store.put(str(path), f"memory://explored/{path.name}")
+    there = shelf_of(memory_session, matches=f"memory://explored/{path.name}")
+    here = shelf_of(memory_session, matches=path)
+    xr.testing.assert_identical(there.matches(), here.matches())
+    store.rm("/explored", recursive=True)
 
 
 def test_a_folder_without_sessions_is_said(tmp_path):
