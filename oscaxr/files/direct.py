@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 MOST_WHOLE: Final = 2**28
 """Bytes of the largest file that is read whole, unless it is known to be of a larger kind."""
 
-# So much of a file is in memory twice while it is read whole; of a server, fetched at once.
-_PIECE_BYTES: Final = 64 * 2**20
+# So much of a file here is in memory twice while it is read whole.
+_PIECE_BYTES: Final = 4 * 2**20
 
 
 class DirectFile:
     """A file that is read at known places; picklable, and refused once it is another one."""
 
     def __init__(self, place: Place, state: Stamp | RemoteSource | None = None) -> None:
+        self.place = place
         self.is_remote = isinstance(place, RemoteFile)
         self.path = str(place) if self.is_remote else str(Path(place).resolve())
         # What it was: of a file on this machine its stamp, of one on a server size and ETag.
@@ -85,7 +86,7 @@ class DirectFile:
             found = self.found()
             if found.size > most:
                 raise FormatError(
-                    f"{self.path} is not read: it has {found.size:,} bytes, and of files of its "
+                    f"{self.place} is not read: it has {found.size:,} bytes, and of files of its "
                     f"kind no more than {most:,} are read."
                 )
             if isinstance(found, Stamp):
@@ -93,8 +94,11 @@ class DirectFile:
             else:
                 self.remote = self.remote or found
             with self.opened() as file:
-                for start in range(0, found.size, _PIECE_BYTES):
-                    out = np.empty(min(_PIECE_BYTES, found.size - start), np.uint8)
+                step = _PIECE_BYTES
+                if isinstance(file, CachedFile):
+                    step = max(file.cache.capacity, file.cache.blocksize)
+                for start in range(0, found.size, step):
+                    out = np.empty(min(step, found.size - start), np.uint8)
                     if isinstance(file, CachedFile):
                         file.cache.prefetch([(start, start + len(out))])
                     file.read_into(out, start)
@@ -102,9 +106,9 @@ class DirectFile:
         except OscaxrError:
             raise
         except FileNotFoundError as error:
-            raise SessionNotFoundError(f"there is no file {self.path}") from error
+            raise SessionNotFoundError(f"there is no file {self.place}") from error
         except OSError as error:
-            raise FormatError(f"{self.path} cannot be read ({error}).") from error
+            raise FormatError(f"{self.place} cannot be read ({error}).") from error
 
     def whole(self, most: int = MOST_WHOLE) -> bytes:
         """Return all of a file (see :meth:`pieces`)."""

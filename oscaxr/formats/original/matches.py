@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,11 @@ import pandas as pd
 import xarray as xr
 
 from oscaxr.errors import FormatError, SessionMismatchError, listed
-from oscaxr.files.direct import DirectFile
-from oscaxr.files.remote import Place, place_of
+from oscaxr.files.remote import place_of
 from oscaxr.model import names as n
+
+if TYPE_CHECKING:
+    from oscaxr.files.direct import DirectFile
 
 PathLike = str | os.PathLike[str]
 Table = dict[str, list[Any]]
@@ -86,7 +88,7 @@ def read_matches(path: PathLike, *, storage_options: Mapping[str, Any] | None = 
     NWB files have no such ROIs, so the index is less by the number of bad ROIs before it.
     Sessions of a mouse list the same ROIs in the same order.
     """
-    return _Parsed(place_of(path, storage_options)).matches()
+    return _parsed(path, storage_options).matches()
 
 
 def read_match_examples(
@@ -126,8 +128,13 @@ def read_match_examples(
     The ids that the files give for missing ROIs are not used: some are another session's. The
     indices agree with the tracked ROIs, whose ids :func:`oscaxr.read_matches` has.
     """
-    rows = _Parsed(place_of(path, storage_options)).example_rows
+    rows = _parsed(path, storage_options).example_rows
     return pd.DataFrame(rows, columns=list(_EXAMPLE_COLUMNS))
+
+
+def matches_in(file: "DirectFile") -> xr.Dataset:
+    """Return what :func:`read_matches` does, of a file that is read whole."""
+    return _Parsed(file).matches()
 
 
 def rows_without_bad(index: npt.ArrayLike, bad: npt.ArrayLike) -> Integers:
@@ -185,10 +192,10 @@ _EXAMPLE: Final[tuple[tuple[str, str, Fits], ...]] = (
 class _Parsed:
     """The content of one matching file, checked; all problems are raised together."""
 
-    def __init__(self, path: Place) -> None:
-        self.path = path
+    def __init__(self, file: "DirectFile") -> None:
+        self.path = file.place
         self.problems: list[str] = []
-        content = _load(self.path)
+        content = _load(file)
         given = [_EXAMPLES] if _EXAMPLES in content else []
         names = (*_OF_ROIS, "metadata", *given)
         self.tables = {name: self._table(name, content.get(name)) for name in names}
@@ -354,13 +361,20 @@ class _Parsed:
         return found
 
 
-def _load(path: Place) -> dict[str, Any]:
-    with closing(DirectFile(path)) as file:
-        content = file.whole()
+def _parsed(path: PathLike, storage_options: Mapping[str, Any] | None) -> _Parsed:
+    # Here, not above: the package is imported without the libraries of files.
+    from oscaxr.files.direct import DirectFile
+
+    with closing(DirectFile(place_of(path, storage_options))) as file:
+        return _Parsed(file)
+
+
+def _load(file: "DirectFile") -> dict[str, Any]:
+    content = file.whole()
     try:
         tables = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is not a JSON file: {error}") from error
+        raise FormatError(f"{file.place} is not a JSON file: {error}") from error
     if isinstance(tables, dict):
         return tables
-    raise FormatError(f"{path} holds no tables, but a JSON {type(tables).__name__}")
+    raise FormatError(f"{file.place} holds no tables, but a JSON {type(tables).__name__}")
