@@ -183,6 +183,7 @@ COMMANDS = {
         "matches": (NWB, "--matches", MATCHES, "--static", f"{OUT}/q.html"),
         # Opened as by info; what it then serves is tried in a browser.
         **dict.fromkeys(ASKED, ()),
+        "word": (DATA, "--static", f"{OUT}/folder.html"),
     },
     "validate": {"paths": (NWB,)},
     "extract": {

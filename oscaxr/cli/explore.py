@@ -54,8 +54,8 @@ def explore(
 ) -> None:
     """Look at sessions in a browser: the session, responses, the field, ROIs over days.
 
-    SESSION may also be a folder of sessions. The page is served to this computer alone, until
-    Ctrl-C. Nothing is written beside the data.
+    SESSION may also be a folder of sessions, here or in an object store. The page is
+    served to this computer alone, until Ctrl-C. Nothing is written beside the data.
     """
     require_panel()
     # Takes seconds, in which the session is opened.
@@ -76,7 +76,7 @@ def explore(
 
 
 def _shelf(asked: Asked, demo: bool, matches: PathLike | None) -> "Shelf":
-    """Find the sessions; one that is asked for by itself is opened, so that an error is said."""
+    """Find the sessions; one that is there by itself is opened, so that an error is said."""
     from oscaxr.explore.opened import shelf_of
 
     numbered = asked.mouse is not None or asked.session is not None
@@ -96,7 +96,8 @@ def _shelf(asked: Asked, demo: bool, matches: PathLike | None) -> "Shelf":
         given["table"] = _place(asked.table) or _table_of(asked)
         given |= {"mouse": asked.mouse, "session": asked.session, "run_type": asked.run_type}
     shelf = shelf_of(int(word) if word is not None and word.isdecimal() else word, **given)
-    shelf.give_back(shelf.take(next(iter(shelf.sources))))
+    if len(shelf.sources) == 1:
+        shelf.give_back(shelf.take(next(iter(shelf.sources))))
     return shelf
 
 

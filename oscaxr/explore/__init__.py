@@ -20,7 +20,7 @@ def explore(
     ----------
     sessions : xarray.Dataset, xarray.DataTree, path-like, int, or list of them
         A session that is open, a tree of them (:func:`oscaxr.open_sessions`), what
-        :func:`oscaxr.open_session` opens, or a folder of sessions.
+        :func:`oscaxr.open_session` opens, or a folder of sessions, here or in an object store.
     datadir, table : path-like, optional
         As for :func:`oscaxr.open_session`, where `sessions` are ids, paths or a folder.
     matches : path-like, optional
