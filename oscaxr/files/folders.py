@@ -38,11 +38,9 @@ def names_in(folder: Place) -> tuple[list[str], list[str]]:
     names: tuple[list[str], list[str]] = ([], [])
     if isinstance(folder, RemoteFile):
         return names if folder.is_http else object_folder(folder).names()
-    if folder.is_dir():
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir() or entry.is_file():
-                    names[entry.is_file()].append(entry.name)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() or path.is_file():
+            names[path.is_file()].append(path.name)
     return names
 
 

@@ -2,6 +2,8 @@
 
 import pickle
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 import xarray as xr
@@ -83,6 +85,17 @@ def test_a_folder_of_another_name_is_one_by_its_log(memory, original_folders):
     assert ox.find_sessions(URL).empty, "in folders, sessions go by their names"
 
 
+def test_where_nothing_may_be_listed_a_file_is_read(memory, sample_path, monkeypatch):
+    def refuse(*args, **options):
+        raise PermissionError("AccessDenied")
+
+    memory.put(str(sample_path), "/original/a file")
+    monkeypatch.setattr(type(memory), "ls", refuse)
+    with ox.open_session(f"{URL}/a file") as ds:
+        assert ds.attrs["source_format"] == "nwb"
+    monkeypatch.undo()
+
+
 @pytest.mark.slow
 def test_an_export_says_what_it_was_made_of(stored, tmp_path):
     (done,) = ox.convert(stored["soma"], tmp_path, workers=1)
@@ -141,7 +154,8 @@ def test_a_folder_on_the_web_cannot_be_looked_into():
 
 
 @pytest.mark.slow
-def test_a_session_in_s3_is_the_same(object_store, original_folders):
+def test_a_session_in_s3_is_the_same(object_store, original_folders, open_files):
+    before = open_files(Path(tempfile.gettempdir()))
     object_store.put(original_folders["soma"].parents[2], "original")
     how = {"storage_options": object_store.options}
     for plane, folder in original_folders.items():
@@ -152,5 +166,6 @@ def test_a_session_in_s3_is_the_same(object_store, original_folders):
             assert_same(ds, folder, include="squares")
         with ox.open_session(IDS[plane], datadir=object_store.url("original"), **how) as ds:
             assert_same(ds, folder)
+    assert open_files(Path(tempfile.gettempdir())) == before, "what was fetched is let go"
     counts = ox.map_sessions(ox.n_tracked, object_store.url("original"), workers=1, **how)
     assert counts.sizes["session_id"] == 2
