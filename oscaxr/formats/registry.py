@@ -265,7 +265,8 @@ LOOKS: Final = tuple(one.looks_like for one in FORMATS if one.looks_like)
 """How what is read looks, for messages about what is not."""
 # By which variable each heavy part is known.
 _PART_VARIABLES: Final = {"squares": "square_x", "templates": "template_", "movie": n.MOVIE}
-# A name that is plainly an index's or an export's counts before what any file, or folder, could be.
+# A name that is plainly an index's or an export's counts before what any file, or folder, could be;
+# on a server, any address could be that of an NWB file.
 _ASKED: Final[Sequence[Format]] = (INDEX, NWB_IN_ZARR, *EXPORTS, ORIGINAL, NWB)
 
 
