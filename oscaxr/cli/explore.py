@@ -44,27 +44,27 @@ def explore(
         typer.Option(metavar="LINK", help="What to show first: what stands behind ? in a link."),
     ] = "",
     matches: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE", help="Matching file, to draw masks of other days into its session's."
+            metavar="FILE|URL",
+            help="Matching file, to draw masks of other days into its session's.",
         ),
     ] = None,
     overwrite: console.OverwriteOption = False,
 ) -> None:
     """Look at sessions in a browser: the session, responses, the field, ROIs over days.
 
-    SESSION may also be a folder of sessions. The page is served to this computer alone, until
-    Ctrl-C. Nothing is written beside the data.
+    SESSION may also be a folder of sessions, here or in an object store. The page is
+    served to this computer alone, until Ctrl-C. Nothing is written beside the data.
     """
     require_panel()
     # Takes seconds, in which the session is opened.
     warm = Thread(target=import_module, args=("oscaxr.explore.serving",), daemon=True)
     warm.start()
     page = None if static is None else console.check_target(static, overwrite=overwrite)
-    matching = "" if matches is None else str(local_path(matches))
+    matching = matches if matches is None or is_url(matches) else local_path(matches)
     with console.working("opening"):
-        shelf = _shelf(asked, demo)
-        shelf.matches = matching
+        shelf = _shelf(asked, demo, matching)
         warm.join()
     try:
         if page is not None:
@@ -75,8 +75,8 @@ def explore(
         shelf.close()
 
 
-def _shelf(asked: Asked, demo: bool) -> "Shelf":
-    """Find the sessions; one that is asked for by itself is opened, so that an error is said."""
+def _shelf(asked: Asked, demo: bool, matches: PathLike | None) -> "Shelf":
+    """Find the sessions; one that is there by itself is opened, so that an error is said."""
     from oscaxr.explore.opened import shelf_of
 
     numbered = asked.mouse is not None or asked.session is not None
@@ -86,9 +86,9 @@ def _shelf(asked: Asked, demo: bool) -> "Shelf":
         )
     if demo:
         folder, _ = demo_sessions()
-        return shelf_of(folder)
+        return shelf_of(folder, matches=matches)
     word = asked.word
-    given: dict[str, Any] = dict(asked.options)
+    given: dict[str, Any] = {**asked.options, "matches": matches}
     if word is not None and Path(word).is_dir() and not is_session(Path(word)):
         return shelf_of(Path(word), table=_place(asked.table), **given)
     given |= {"datadir": _place(asked.datadir), "table": _place(asked.table)}
@@ -96,7 +96,8 @@ def _shelf(asked: Asked, demo: bool) -> "Shelf":
         given["table"] = _place(asked.table) or _table_of(asked)
         given |= {"mouse": asked.mouse, "session": asked.session, "run_type": asked.run_type}
     shelf = shelf_of(int(word) if word is not None and word.isdecimal() else word, **given)
-    shelf.give_back(shelf.take(next(iter(shelf.sources))))
+    if len(shelf.sources) == 1:
+        shelf.give_back(shelf.take(next(iter(shelf.sources))))
     return shelf
 
 

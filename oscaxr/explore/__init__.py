@@ -20,12 +20,12 @@ def explore(
     ----------
     sessions : xarray.Dataset, xarray.DataTree, path-like, int, or list of them
         A session that is open, a tree of them (:func:`oscaxr.open_sessions`), what
-        :func:`oscaxr.open_session` opens, or a folder of sessions.
+        :func:`oscaxr.open_session` opens, or a folder of sessions, here or in an object store.
     datadir, table : path-like, optional
         As for :func:`oscaxr.open_session`, where `sessions` are ids, paths or a folder.
     matches : path-like, optional
-        The matching file of a session (:func:`oscaxr.read_matches`), by which the masks of other
-        days are drawn into its field.
+        The matching file of a session (:func:`oscaxr.read_matches`), or its address, by which the
+        masks of other days are drawn into its field.
     **options
         Further options of :func:`oscaxr.open_session`.
 

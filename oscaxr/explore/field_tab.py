@@ -88,7 +88,7 @@ class FieldTab:
         page = self._page
         if not page.view.others:
             return {}
-        if not page.shelf.matches:
+        if page.shelf.matches is None:
             raise CriterionError(
                 "masks of other days are registered by the matching file of a session of the "
                 "original layout: start with matches= (--matches)"
@@ -100,4 +100,4 @@ class FieldTab:
                 other = page.shelf.take(key)
                 stack.callback(page.shelf.give_back, other)
                 sessions.append(other.ds)
-            return registered_outlines(sessions, page.shelf.matches)
+            return registered_outlines(sessions, page.shelf.matches())

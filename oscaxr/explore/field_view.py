@@ -19,7 +19,6 @@ from oscaxr.explore.looks import (
     words_inside,
 )
 from oscaxr.explore.view import Number
-from oscaxr.formats.original.matches import read_matches
 from oscaxr.model import names as n
 from oscaxr.plot import registered_masks, roi_contours
 
@@ -46,11 +45,11 @@ def outlines(ds: xr.Dataset) -> Outlines:
     return _lines(paths)
 
 
-def registered_outlines(sessions: list[xr.Dataset], matches: str) -> dict[str, Outlines]:
+def registered_outlines(sessions: list[xr.Dataset], matches: xr.Dataset) -> dict[str, Outlines]:
     """Return the outlines of other sessions in the field of the one that a matching file is of."""
     from matplotlib.figure import Figure
 
-    drawn = registered_masks(sessions, Figure().subplots(), matrices=read_matches(matches))
+    drawn = registered_masks(sessions, Figure().subplots(), matrices=matches)
     others = {name: one for name, one in drawn.contours.items() if "(target)" not in name}
     return {name: _lines(one.get_paths()) for name, one in others.items()}
 

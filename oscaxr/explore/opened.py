@@ -1,8 +1,10 @@
 """The sessions that can be looked at: what there is, opened once, shared by all pages."""
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,11 +12,14 @@ import xarray as xr
 
 from oscaxr.errors import OscaxrError, SessionNotFoundError, collected_warnings, without_secrets
 from oscaxr.explore.background import Kept
+from oscaxr.formats.original.matches import read_matches
 from oscaxr.model import names as n
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.open import open_session
 
 TABLE_NAME: Final = "mouse_df.csv"
+# Of what is one session, or an index, in a store: it is not listed.
+_ENDINGS: Final = (".nwb", ".zarr", ".zip", ".nc", ".json")
 # Sessions that no page looks at stay open, this many: people go back and forth.
 _IDLE: Final = 1
 
@@ -46,7 +51,7 @@ class Shelf:
     def __init__(self, sources: Mapping[str, Source], notes: Iterable[str] = ()) -> None:
         self.sources = dict(sources)
         self.notes = list(notes)
-        self.matches = ""
+        self.matches: Callable[[], xr.Dataset] | None = None
         self._opened: dict[str, Opened] = {}
         self._lock = threading.RLock()
 
@@ -107,7 +112,10 @@ def shelf_of(
 ) -> Shelf:
     """Make the shelf of what was asked for; `matches` is the path of a matching file."""
     shelf = _shelf_of(sessions, {"datadir": datadir, "table": table, **options})
-    shelf.matches = "" if matches is None else str(matches)
+    if matches is not None:
+        # An address is reached as the sessions are.
+        storage = options.get("storage_options") if "://" in str(matches) else None
+        shelf.matches = partial(read_matches, str(matches), storage_options=storage)
     return shelf
 
 
@@ -125,14 +133,19 @@ def _shelf_of(sessions: Any, how: Mapping[str, Any]) -> Shelf:
         for name, value in how.items()
         if value is not None
     }
-    if isinstance(sessions, str | Path) and _is_folder_of_sessions(sessions):
-        return _of_folder(Path(sessions), given)
+    if isinstance(sessions, str | Path) and _may_be_folder(sessions):
+        shelf = _of_folder(sessions, given)
+        if shelf is not None:
+            return shelf
     asked = sessions if isinstance(sessions, list | tuple) else [sessions]
     sources = [_of_asked(one, given) for one in asked]
     return Shelf({str(k): source for k, source in enumerate(sources, start=1)})
 
 
-def _is_folder_of_sessions(place: str | Path) -> bool:
+def _may_be_folder(place: str | Path) -> bool:
+    """Say whether a place is a folder of sessions; of an address, whether it could be one."""
+    if "://" in str(place):
+        return not re.match(r"https?:", str(place)) and Path(place).suffix not in _ENDINGS
     if not Path(place).is_dir():
         return False
     try:
@@ -168,15 +181,19 @@ def quoted(value: Any) -> str:
     return f'"{text[1:-1]}"' if plain else text
 
 
-def _of_folder(folder: Path, given: Mapping[str, Any]) -> Shelf:
-    """List the sessions of a folder; what cannot be used is noted."""
-    folder = folder.absolute()
-    with collected_warnings() as told:
-        found = find_sessions(folder)
-    how = {"datadir": str(folder), **given}
-    path = folder / TABLE_NAME
-    if "table" not in how and path.is_file():
-        how["table"] = str(path)
+def _of_folder(folder: str | Path, given: Mapping[str, Any]) -> Shelf | None:
+    """List the sessions of a folder, None where it is none; what cannot be used is noted."""
+    is_here = "://" not in str(folder)
+    folder = str(Path(folder).absolute()) if is_here else str(folder)
+    try:
+        with collected_warnings() as told:
+            found = find_sessions(folder, storage_options=given.get("storage_options"))
+    except SessionNotFoundError:
+        return None
+    how = {**given, "datadir": folder}
+    # In a store, it is heeded where a session is opened.
+    if "table" not in how and is_here and Path(folder, TABLE_NAME).is_file():
+        how["table"] = str(Path(folder, TABLE_NAME))
     sources = {}
     for row in found.to_dict("records"):
         number = int(row["session_id"])

@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from xarray.backends import CachingFileManager
 
 from oscaxr.arrays.lazy import Array, positions, read_increasing, read_whole, take_outer
-from oscaxr.errors import FormatError
+from oscaxr.errors import FormatError, OscaxrError, SessionNotFoundError
 from oscaxr.files import chunks
 from oscaxr.files.chunks import CachedFile, Contiguous, Indices, LocalFile, Storage
 from oscaxr.files.contiguous import read_contiguous
@@ -20,11 +21,18 @@ from oscaxr.files.remote import Place, RemoteFile, RemoteSource, missing_library
 if TYPE_CHECKING:
     from oscaxr.files.ranges import RangeFile
 
+MOST_WHOLE: Final = 2**28
+"""Bytes of the largest file that is read whole, unless it is known to be of a larger kind."""
+
+# So much of a file here is in memory twice while it is read whole.
+_PIECE_BYTES: Final = 4 * 2**20
+
 
 class DirectFile:
     """A file that is read at known places; picklable, and refused once it is another one."""
 
     def __init__(self, place: Place, state: Stamp | RemoteSource | None = None) -> None:
+        self.place = place
         self.is_remote = isinstance(place, RemoteFile)
         self.path = str(place) if self.is_remote else str(Path(place).resolve())
         # What it was: of a file on this machine its stamp, of one on a server size and ETag.
@@ -71,6 +79,43 @@ class DirectFile:
         with self.opened() as file:
             file.read_into(out, start)
         return out.tobytes()
+
+    def pieces(self, most: int = MOST_WHOLE) -> Iterator[Array]:
+        """Give all of a file, piece by piece; from then on, another one is refused."""
+        try:
+            found = self.found()
+            if found.size > most:
+                raise FormatError(
+                    f"{self.place} is not read: it has {found.size:,} bytes, and of files of its "
+                    f"kind no more than {most:,} are read."
+                )
+            if isinstance(found, Stamp):
+                self.stamp = self.stamp or found
+            else:
+                self.remote = self.remote or found
+            with self.opened() as file:
+                step = _PIECE_BYTES
+                if isinstance(file, CachedFile):
+                    step = max(file.cache.capacity, file.cache.blocksize)
+                for start in range(0, found.size, step):
+                    out = np.empty(min(step, found.size - start), np.uint8)
+                    if isinstance(file, CachedFile):
+                        file.cache.prefetch([(start, start + len(out))])
+                    file.read_into(out, start)
+                    yield out
+        except OscaxrError:
+            raise
+        except FileNotFoundError as error:
+            raise SessionNotFoundError(f"there is no file {self.place}") from error
+        except OSError as error:
+            raise FormatError(f"{self.place} cannot be read ({error}).") from error
+
+    def whole(self, most: int = MOST_WHOLE) -> bytes:
+        """Return all of a file (see :meth:`pieces`)."""
+        content = BytesIO()
+        for piece in self.pieces(most):
+            content.write(piece.data)
+        return content.getvalue()
 
     def close(self) -> None:
         """Release what is open; reading again opens it again."""

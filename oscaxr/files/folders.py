@@ -84,18 +84,27 @@ def size_of(place: Place) -> int | None:
     return object_folder(place.parent).size(place.name)
 
 
+def names_in(folder: Place) -> tuple[list[str], list[str]]:
+    """Return the names of the folders and of the files in a folder; none where it is none."""
+    names: tuple[list[str], list[str]] = ([], [])
+    if isinstance(folder, RemoteFile):
+        return names if folder.is_http else object_folder(folder).names()
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() or path.is_file():
+            names[path.is_file()].append(path.name)
+    return names
+
+
 def is_folder(place: Place) -> bool:
     """Say whether there is a folder at a place; on the web, nothing is known as one."""
-    if isinstance(place, Path):
-        return place.is_dir()
-    return not place.is_http and any(object_folder(place).names())
+    return place.is_dir() if isinstance(place, Path) else any(names_in(place))
 
 
 def has_file(folder: Place, name: str) -> bool:
     """Say whether a file of this name lies in a folder; on the web, none is looked for."""
     if isinstance(folder, Path):
         return (folder / name).is_file()
-    return not folder.is_http and name in object_folder(folder).names()[1]
+    return name in names_in(folder)[1]
 
 
 def walk(folder: Place, on_error: Callable[[OSError], object] | None = None) -> Iterator[Names]:
@@ -115,7 +124,7 @@ def walk(folder: Place, on_error: Callable[[OSError], object] | None = None) -> 
 
 
 def _walk_store(folder: RemoteFile) -> Iterator[Names]:
-    folders, files = map(_seen, object_folder(folder).names())
+    folders, files = map(_seen, names_in(folder))
     yield folder, folders, files
     for name in folders:
         yield from _walk_store(folder / name)

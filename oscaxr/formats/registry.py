@@ -91,7 +91,11 @@ class _Nwb:
         return isinstance(place, RemoteFile) or place.is_file()
 
     def find(self, folder: Place, folders: Collection[str], files: Collection[str]) -> list[Place]:
-        return [folder / name for name in files if name.lower().endswith(".nwb")]
+        return [folder / name for name in files if self.is_named(name)]
+
+    def is_named(self, name: str) -> bool:
+        """Say whether a name is one of an NWB file."""
+        return name.lower().endswith(".nwb")
 
     def named(self, place: Place) -> Identity | None:
         return published.named(place)
@@ -118,6 +122,7 @@ class _Original:
     looks_like = "session folders in the original layout (ophys_session_<id>)"
     options = frozenset(
         {"include", "drop_variables", "chunks", "fluorescence", "segmentation", "keep_decoded"}
+        | {"storage_options"}
     )
     held: Mapping[str, object] = {}
     heavy_parts = (
@@ -126,25 +131,26 @@ class _Original:
     )
 
     def recognises(self, place: Place) -> bool:
-        return isinstance(place, Path) and is_session_folder(place)
+        if isinstance(place, RemoteFile) and (NWB.is_named(place.name) or published.file_of(place)):
+            # It is a file: a store need not be asked.
+            return False
+        return is_session_folder(place)
 
     def find(self, folder: Place, folders: Collection[str], files: Collection[str]) -> list[Place]:
-        if isinstance(folder, RemoteFile):
-            return []
         return [folder / name for name in folders if folder_id(folder / name) is not None]
 
     def named(self, place: Place) -> Identity | None:
-        number = folder_id(Path(place))
+        number = folder_id(place)
         return None if number is None else Identity(number)
 
     def identity(self, place: Place) -> Identity:
-        tree = read_tree(Path(place))
+        tree = read_tree(place)
         return Identity(tree.session_id, tree.mouse_id, date=int(tree.date.replace("-", "")))
 
     def open(self, places: Places, options: OpenOptions, facts: Facts | None) -> xr.Dataset:
         from oscaxr.formats.original.dataset import open_original
 
-        return open_original(Path(places[0]), options, facts)
+        return open_original(places[0], options, facts)
 
 
 class _NwbInZarr:
@@ -259,8 +265,9 @@ LOOKS: Final = tuple(one.looks_like for one in FORMATS if one.looks_like)
 """How what is read looks, for messages about what is not."""
 # By which variable each heavy part is known.
 _PART_VARIABLES: Final = {"squares": "square_x", "templates": "template_", "movie": n.MOVIE}
-# A name that is plainly an index's or an export's counts before what any file, or folder, could be.
-_ASKED: Final[Sequence[Format]] = (INDEX, NWB_IN_ZARR, *EXPORTS, NWB, ORIGINAL)
+# A name that is plainly an index's or an export's counts before what any file, or folder, could be;
+# on a server, any address could be that of an NWB file.
+_ASKED: Final[Sequence[Format]] = (INDEX, NWB_IN_ZARR, *EXPORTS, ORIGINAL, NWB)
 
 
 def location(
@@ -310,7 +317,7 @@ def named_like(path: Place, formats: Sequence[SomeFormat]) -> SomeFormat | None:
 
 def is_published_name(name: str) -> bool:
     """Say whether a name alone, in whatever case, is one that a published session has."""
-    return name.lower().endswith(".nwb") or id_in_name(name.lower()) is not None
+    return NWB.is_named(name) or id_in_name(name.lower()) is not None
 
 
 def is_session(path: Path) -> bool:
@@ -370,19 +377,7 @@ def places_below(
                 if path.name in folders:
                     # What is a session itself is not searched.
                     folders.remove(path.name)
-        if isinstance(root, RemoteFile):
-            _leave_out_originals(root, folders, on_error)
     return {one: sorted(paths.values(), key=steps_of) for one, paths in found.items()}
-
-
-def _leave_out_originals(
-    root: RemoteFile, folders: list[str], on_error: Callable[[OSError], object] | None
-) -> None:
-    """Name the folders that are sessions in a layout which is not read over a network."""
-    for name in [name for name in folders if id_in_name(name) is not None]:
-        folders.remove(name)
-        if on_error is not None:
-            on_error(OSError(f"{root / name} is {ORIGINAL.name}, read on this computer only"))
 
 
 def steps_of(place: Place) -> tuple[str, ...]:

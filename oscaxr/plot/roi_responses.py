@@ -1,6 +1,6 @@
 """The responses of single ROIs: as rows of one image, and from session to session."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -202,7 +202,7 @@ SESSION = "session"
 
 def tracked_responses(
     sessions: Iterable[xr.Dataset] | xr.DataTree,
-    criteria: Mapping[str, Any] | None = None,
+    criteria: Mapping[str, Any] | Callable[[xr.Dataset], Mapping[str, Any]] | None = None,
     *,
     name: str = n.DFF,
     window: tuple[float, float] = (0.0, 0.6),
@@ -214,8 +214,9 @@ def tracked_responses(
     ----------
     sessions : iterable of xarray.Dataset, or xarray.DataTree
         Sessions of one mouse.
-    criteria : mapping, optional
+    criteria : mapping or callable, optional
         Which segments, as for :func:`oscaxr.select_segments`; ``{"gabor_frame": "U"}`` by default.
+        A function gives those of a session, where sessions differ in them: ``within`` epochs.
     name : str, optional
         Variable over ROIs.
     window : tuple of float, optional
@@ -245,10 +246,10 @@ def tracked_responses(
     >>> tracked_responses(ox.sample.session(spec) for spec in specs).sizes
     Frozen({'session': 3, 'tracking_id': 3})
     """
-    wanted = {"gabor_frame": "U"} if criteria is None else dict(criteria)
+    wanted = {"gabor_frame": "U"} if criteria is None else criteria
     found = []
     for ds in sessions_in(sessions):
-        chosen = select_segments(ds, **wanted)
+        chosen = select_segments(ds, **(wanted(ds) if callable(wanted) else wanted))
         windows = sequences(tracked(ds), name, chosen, pre=-window[0], post=window[1], scale=scale)
         roi_dim(windows)
         found.append(statistics.mean(statistics.mean(windows, n.REL_TIME), n.SEQUENCE))

@@ -19,8 +19,8 @@ class OscaxrBackendEntrypoint(SessionReader):
     """Opens sessions of the OpenScope Credit Assignment dataset as lazy Datasets.
 
     ``xr.open_dataset(place, engine="oscaxr")`` gives what :func:`oscaxr.open_session` gives for the
-    same place, options and ``table=``: an NWB file or its URL, a folder in the original layout, or
-    an export.
+    same place, options and ``table=``: an NWB file, a folder in the original layout, an export, or
+    the address of one.
     ``xr.open_datatree(place, engine="oscaxr")`` opens all sessions of a folder, as
     :func:`oscaxr.open_sessions`, or an export of a tree.
     """

@@ -40,10 +40,11 @@ def open_session(
     session_id : int, path-like or list of path-like, optional
         The 9-digit session id, or the path of an NWB file, of a session's folder in the original
         layout (``ophys_session_<id>``), or of what :func:`oscaxr.save` wrote (``.zarr``,
-        ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved). Or the
-        ``https://`` URL of an NWB file, of which only what is used is fetched. Several NWB files
-        of one session, in a list, are joined: what the first ones lack is taken from the others.
-        Or an index of sessions (``.json``, see :func:`oscaxr.write_index`), or its URL.
+        ``.zarr.zip``, ``.nc``: they hold the facts and the parts that were saved). Or the address
+        of one of them (``https://``, ``s3://``, ``gs://``), of which only what is used is fetched.
+        Several NWB files of one session, in a list, are joined: what the first ones lack is taken
+        from the others. Or an index of sessions (``.json``, see :func:`oscaxr.write_index`), or its
+        URL.
     mouse, session : int, optional
         Number of the mouse and of its session, as in the session table, instead of the id.
     run_type : {"prod", "pilot"}, optional

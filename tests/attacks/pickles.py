@@ -15,6 +15,7 @@ import numpy as np
 
 import oscaxr as ox
 from oscaxr.errors import OscaxrError
+from oscaxr.files.direct import DirectFile
 from oscaxr.formats.original.pickles import Ignored, load
 from oscaxr.formats.original.stored_arrays import StoredArray
 from tests.attacks import Outcome
@@ -87,7 +88,7 @@ class _Plain(pickle.Unpickler):
 def _differences(path: Path) -> list[str]:
     """Say where a log that opens is read otherwise than plainly."""
     content = path.read_bytes()
-    ours = load(path)
+    ours = load(DirectFile(path))
     if not _is_safe(content):
         return []
     try:

@@ -45,5 +45,16 @@ def test_several_names_and_none(session, sample_path, tmp_path):
     assert f"within {both.sizes['epoch']} epochs" in told("segments", sample_path, *names)
 
 
+def test_a_picture_of_them(session, sample_path, tmp_path):
+    words = ("responses", "gabor_frame=A", "--post=0.1", "--within", "running")
+    drawn = told_json("plot", sample_path, *words, "-o", tmp_path / "u.png", "--dpi", 40)
+    assert drawn["within"] == ["running"]
+    chosen = session.osca.select(gabor_frame="A", within=expected(session)["running"])
+    u = session.osca.sequences("dff", chosen, pre=1, post=0.1)
+    assert drawn["panels"][0]["lines"][0]["y"] == pytest.approx(
+        ox.stats(u, ("sequence", "roi"))["mean"].values
+    )
+
+
 def test_names_that_there_are_not(sample_path):
     assert "rest" in refused("segments", sample_path, "--within", "sleep", code=2)

@@ -124,6 +124,7 @@ def test_json_tells_what_was_drawn(first, tmp_path):
         (("responses", "--by", "gabor_frame"), "have no value of it", 1),
         (("responses", "--by", "odd"), "no such column", 1),
         (("expected-unexpected", "gabor_frame=U"), "not gabor_frame", 1),
+        (("expected-unexpected", "--within", "rest"), "--within would have no effect", 1),
         (("contours", "--zoom"), "--zoom is about highlighted ROIs", 1),
         (("contours", "--highlight", 3, "--highlight", 3), "named twice", 1),
         (("heatmap", "gabor_frame=U", "--sort-by", "D"), "written NAME=VALUE", 1),

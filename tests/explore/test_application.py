@@ -17,7 +17,6 @@ from oscaxr.explore import panel_numbers
 from oscaxr.explore.application import Page
 from oscaxr.explore.background import Background
 from oscaxr.explore.extremes import PARTS
-from oscaxr.explore.field_view import Field
 from oscaxr.explore.opened import shelf_of
 from oscaxr.explore.view import View
 
@@ -264,8 +263,9 @@ def test_masks_of_other_days_are_registered(explored_folder, monkeypatch):
             "session": 1, "session_id": 900000001,
         },
     )  # fmt: skip
-    read = {"matches.json": matched}.get
-    monkeypatch.setattr(sys.modules[Field.__module__], "read_matches", read)
+    read = {"matches.json": matched}
+    module = sys.modules[shelf_of.__module__]
+    monkeypatch.setattr(module, "read_matches", lambda path, **options: read[path])
     page = page_of(explored_folder, "field", matches="matches.json", others=True)
     assert problem(page) == ""
     shown = page.field_tab.field._others.data["session"]

@@ -4,6 +4,7 @@ import shutil
 import warnings
 
 import pytest
+import xarray as xr
 
 import oscaxr as ox
 from oscaxr.errors import FormatError, SessionNotFoundError
@@ -77,6 +78,60 @@ def test_the_code_opens_a_path_with_quotes_in_it(explored_folder, tmp_path, name
     shelf = shelf_of(path)
     with eval(shelf.sources["1"].code, {"ox": ox}) as ds:
         assert int(ds.session_id) == 900000001
+
+
+@pytest.fixture
+def memory():
+    store = pytest.importorskip("fsspec").filesystem("memory")
+    store.makedirs("/explored", exist_ok=True)
+    yield store
+    store.rm("/explored", recursive=True)
+
+
+def test_a_folder_in_a_store_lists_its_sessions(explored_folder, memory):
+    memory.put(str(explored_folder), "/explored/data", recursive=True)
+    shelf = shelf_of("memory://explored/data", storage_options={})
+    here = shelf_of(explored_folder)
+    assert list(shelf.sources) == list(here.sources)
+    assert [one.label for one in shelf.sources.values()] == [
+        one.label for one in here.sources.values()
+    ]
+    opened, same = shelf.take("900000001"), here.take("900000001")
+    xr.testing.assert_identical(opened.ds.run_velocity.load(), same.ds.run_velocity.load())
+    assert int(opened.ds.mouse) == 1, "by the table in the folder"
+    bad = next(path for path in memory.find("/explored/data") if "900000002" in path)
+    memory.pipe(bad, memory.cat(bad)[:5000])
+    with pytest.raises(FormatError, match="900000002"):
+        shelf.take("900000002")
+    names = {"ox": ox}
+    exec(f"ds = {shelf.sources['900000003'].code}", names)
+    assert int(names["ds"].session_id) == 900000003
+    names["ds"].close()
+    for one in (shelf, here):
+        one.close()
+
+
+def test_an_address_of_one_session_is_not_taken_for_a_folder(explored_folder, memory):
+    path = next(explored_folder.rglob("*900000001*.nwb"))
+    for name in (path.name, "no ending"):
+        memory.put(str(path), f"/explored/{name}")
+        shelf = shelf_of(f"memory://explored/{name}")
+        assert list(shelf.sources) == ["1"]
+        assert int(shelf.take("1").ds.session_id) == 900000001
+        shelf.close()
+    memory.rm(f"/explored/{path.name}")
+    memory.rm("/explored/no ending")
+    memory.pipe("/explored/other/notes.txt", b"x")
+    with pytest.raises(SessionNotFoundError, match="no sessions below memory://explored"):
+        shelf_of("memory://explored")
+
+
+def test_a_matching_file_may_lie_in_a_store(memory, memory_session, original_folders):
+    (path,) = original_folders["soma"].rglob("*matched_rois.json")
+    memory.put(str(path), f"memory://explored/{path.name}")
+    there = shelf_of(memory_session, matches=f"memory://explored/{path.name}")
+    here = shelf_of(memory_session, matches=path)
+    xr.testing.assert_identical(there.matches(), here.matches())
 
 
 def test_a_folder_without_sessions_is_said(tmp_path):

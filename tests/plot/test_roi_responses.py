@@ -130,6 +130,17 @@ def test_tracked_responses_equal_a_slow_loop(mouse):
             assert found.values[number, label] == pytest.approx(np.mean(windows))
 
 
+def test_tracked_responses_by_criteria_of_each_session(mouse):
+    def early(ds):
+        first = ds.osca.select(gabor_frame="U").start_time.values[:3]
+        return {"gabor_frame": "U", "start_time": first.tolist()}
+
+    found = plot.tracked_responses(mouse, early)
+    for number, ds in enumerate(mouse):
+        alone = plot.tracked_responses([ds], early(ds))
+        np.testing.assert_array_equal(found.values[number], alone.values[0])
+
+
 def test_tracked_over_sessions(mouse, ax):
     drawn = plot.tracked_over_sessions(mouse, ax)
     found = plot.tracked_responses(mouse)

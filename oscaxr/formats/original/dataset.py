@@ -1,7 +1,6 @@
 """From the folder of a session in the original layout to its lazy Dataset."""
 
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,12 +15,14 @@ from oscaxr.errors import (
     listed,
     warn,
 )
+from oscaxr.files.direct import DirectFile
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import DatasetReader
+from oscaxr.files.remote import Place, RemoteFile
 from oscaxr.formats.identity import with_table
 from oscaxr.formats.original import behavior, rois, stimulus_table
 from oscaxr.formats.original import synchronization as sync
-from oscaxr.formats.original.files import SessionTree, read_tree
+from oscaxr.formats.original.files import SessionTree, read_tree, through_links
 from oscaxr.formats.original.log_cache import decode
 from oscaxr.formats.original.stimulus_log import StimulusLog
 from oscaxr.formats.original.stimulus_table import build_patches, square_parts
@@ -34,11 +35,11 @@ from oscaxr.options import OpenOptions, dropped_names, parts_of
 
 
 def open_original(
-    folder: Path, options: OpenOptions, facts: Mapping[str, Any] | None
+    folder: Place, options: OpenOptions, facts: Mapping[str, Any] | None
 ) -> xr.Dataset:
     """Open a session in the original layout as a lazy Dataset."""
     tree = read_tree(folder)
-    where = str(tree.folder.resolve())
+    where = str(through_links(tree.folder))
     # From the table, else what the names say.
     named: dict[str, Any] = {"session_id": tree.session_id, "mouse_id": tree.mouse_id}
     if tree.run_type:
@@ -58,6 +59,7 @@ def open_original(
             "source_files": ", ".join(sorted(path.name for path in reading.used)),
         }
         parts = reading.parts()
+        reading.close_whole()
         if reading.is_sample:
             attrs["synthetic"] = 1
         ds = session_dataset(where, parts, coords, attrs, reading.dropped)
@@ -67,7 +69,11 @@ def open_original(
     if fluorescence == "raw":
         _label_as_raw(ds)
     ds.encoding["source"] = where
-    ds.encoding["source_files"] = tuple(str(path.resolve()) for path in reading.used)
+    if isinstance(folder, RemoteFile):
+        known = dict.fromkeys(file.remote for file in reading.files if file.remote is not None)
+        ds.encoding["remote_sources"] = tuple(known)
+    else:
+        ds.encoding["source_files"] = tuple(str(through_links(path)) for path in reading.used)
     ds.set_close(reading.close)
     return ds
 
@@ -127,12 +133,12 @@ class SessionReading:
         self.dropped = dropped_names(options.get("drop_variables"))
         self.is_tracked = is_tracked
         self.is_sample = False
-        self.files: list[Hdf5File] = []
+        self.files: list[Hdf5File | DirectFile] = []
         ending = "dendritic_masks" if source.endswith(EXTRACT) else ""
         required = [*REQUIRED, source, *([ending] if ending else [])]
         if n.MAX_PROJECTION in self.dropped:
             required.remove("max_projection")
-        optional = ("pupil", "matches")
+        optional = ("pupil", "matches") if is_tracked else ("pupil",)
         self.used = [tree.files[part] for part in (*required, *optional) if part in tree.files]
         missing = [tree.missing[part] for part in required if part in tree.missing]
         if missing:
@@ -149,6 +155,12 @@ class SessionReading:
         """Release all files; reading opens them again."""
         for file in self.files:
             file.close()
+
+    def close_whole(self) -> None:
+        """Release those files that were read whole."""
+        for file in self.files:
+            if isinstance(file, DirectFile):
+                file.close()
 
     def all_of(self, *functions: Callable[[], Any]) -> list[Any]:
         """Return what functions give; raise the problems of all of them at once."""
@@ -182,13 +194,18 @@ class SessionReading:
         self.files.append(file)
         return file
 
+    def whole(self, part: str) -> DirectFile:
+        """Return one of the files that are read whole; it is closed with the Dataset."""
+        file = DirectFile(self.tree.files[part])
+        self.files.append(file)
+        return file
+
     def parts(self) -> Parts:
         """Read everything: first each file by itself, then what needs several."""
-        files = self.tree.files
         keep = self.options.get("keep_decoded", False)
         with_squares = "squares" in parts_of(self.options.get("include", ()))[0]
         (log, tracks), lines, clocks, found, masks, picture, eye, *_ = self.all_of(
-            lambda: decode(files["stimulus"], keep),
+            lambda: decode(self.whole("stimulus"), keep),
             lambda: sync.read_sync(self.hdf5("sync")),
             lambda: sync.read_synchronization(self.hdf5("time_synchronization")),
             lambda: rois.find_traces(self.hdf5(self.source)),
@@ -213,7 +230,9 @@ class SessionReading:
         patches, flow = self.all_of(
             lambda: self.part(PATCHES, lambda: build_patches(rows, log)),
             lambda: (
-                self.part(SQUARES, lambda: square_parts(tracks, files["stimulus"], rows, log))
+                self.part(
+                    SQUARES, lambda: square_parts(tracks, self.tree.files["stimulus"], rows, log)
+                )
                 if with_squares
                 else {}
             ),
@@ -231,8 +250,9 @@ class SessionReading:
         }
 
     def _picture(self) -> Parts:
-        path = self.tree.files.get("max_projection")
-        return {} if path is None else {n.MAX_PROJECTION: rois.find_picture(path)}
+        if "max_projection" not in self.tree.files:
+            return {}
+        return {n.MAX_PROJECTION: rois.find_picture(self.whole("max_projection"))}
 
     def _pupil_file(self) -> Parts:
         return {"file": self.hdf5("pupil")} if "pupil" in self.tree.files else {}
@@ -296,9 +316,7 @@ class SessionReading:
 
     def _masks(self) -> tuple[Any, Any]:
         """Return the masks, and their ids where they have any."""
-        allen = rois.read_allen_masks(
-            self.tree.files["allen_masks"], self.tree.files["object_list"]
-        )
+        allen = rois.read_allen_masks(self.whole("allen_masks"), self.whole("object_list"))
         if self.source.endswith(EXTRACT):
             return rois.find_extract_masks(self.hdf5("dendritic_masks")), None
         return allen
@@ -323,10 +341,11 @@ class SessionReading:
                 f"{reader.file.path} has ROIs {named[:3]}..., but the masks, by ascending id, are "
                 f"those of {ids[:3]}..."
             )
-        path = self.tree.files.get("matches") if self.is_tracked else None
+        has_matches = self.is_tracked and "matches" in self.tree.files
+        file = self.whole("matches") if has_matches else None
         session_id = self.tree.session_id
         of_matches = (n.TRACKING_ID, n.LISTED_INVALID)
-        matched = self.part(of_matches, lambda: rois.matched(path, ids, session_id))
+        matched = self.part(of_matches, lambda: rois.matched(file, ids, session_id))
         if self.source.startswith("raw"):
             # The list is that of the ROIs whose dF/F is bad.
             matched.pop(n.LISTED_INVALID, None)

@@ -15,6 +15,8 @@ import numpy as np
 
 from oscaxr.arrays.lazy import Array
 from oscaxr.errors import OscaxrWarning, warn
+from oscaxr.files.direct import DirectFile
+from oscaxr.formats.original.pickles import MOST_BYTES
 from oscaxr.formats.original.stimulus_log import (
     ShownStimulus,
     StimulusLog,
@@ -37,39 +39,42 @@ _DAMAGED: Final = (
 )
 
 
-def decode(path: Path, keep: bool | str | os.PathLike[Any] = False) -> tuple[StimulusLog, Tracks]:
+def decode(
+    file: DirectFile, keep: bool | str | os.PathLike[Any] = False
+) -> tuple[StimulusLog, Tracks]:
     """Return the stimulus log of a session, and how to get the tracks of the squares."""
     if keep is False:
-        return parse_log(load_log(path), path), partial(_read_tracks, path)
+        return parse_log(load_log(file), file.place), partial(_read_tracks, file)
     folder = _cache_folder() if keep is True else local_path(keep)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    entry = folder / f"{digest}-{_VERSION}.npz"
+    digest = hashlib.sha256()
+    for piece in file.pieces(MOST_BYTES):
+        digest.update(piece.data)
+    entry = folder / f"{digest.hexdigest()}-{_VERSION}.npz"
     kept = _read(entry, _log_of)
     if kept is not None:
-        return kept, partial(_kept_tracks, entry, path)
-    content = load_log(path)
-    log = parse_log(content, path)
+        return kept, partial(_kept_tracks, entry, file)
+    content = load_log(file)
+    log = parse_log(content, file.place)
     try:
-        _write(entry, log, parse_tracks(content, path))
+        _write(entry, log, parse_tracks(content, file.place))
     except OSError as error:
         warn(
-            f"{path}: what was decoded of it cannot be kept in {folder} ({error}). The session is "
-            "read without: give another folder as keep_decoded.",
+            f"{file.place}: what was decoded of it cannot be kept in {folder} ({error}). The "
+            "session is read without: give another folder as keep_decoded.",
             OscaxrWarning,
         )
-        return log, partial(_read_tracks, path)
-    return log, partial(_kept_tracks, entry, path)
+        return log, partial(_read_tracks, file)
+    return log, partial(_kept_tracks, entry, file)
 
 
-def _kept_tracks(entry: Path, path: Path) -> list[Array]:
+def _kept_tracks(entry: Path, file: DirectFile) -> list[Array]:
     """Read what was kept; a cache folder may have been emptied since."""
     kept = _read(entry, _tracks_of)
-    return _read_tracks(path) if kept is None else kept
+    return _read_tracks(file) if kept is None else kept
 
 
-def _read_tracks(path: Path) -> list[Array]:
-    return parse_tracks(load_log(path), path)
+def _read_tracks(file: DirectFile) -> list[Array]:
+    return parse_tracks(load_log(file), file.place)
 
 
 def _cache_folder() -> Path:

@@ -4,13 +4,13 @@ import math
 import reprlib
 from collections.abc import Callable, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from oscaxr.arrays.lazy import Array
 from oscaxr.errors import FormatError, listed
+from oscaxr.files.remote import Place
 from oscaxr.formats.original.stored_arrays import StoredArray, stack
 
 _NUMBERS: Final = (int, float, np.number, np.bool_)
@@ -21,7 +21,7 @@ _MOST_DIMS: Final = 8
 class LogValues:
     """Takes values out of a log, and collects what is wrong with it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path
         self.problems: list[str] = []
 

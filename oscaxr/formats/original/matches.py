@@ -3,18 +3,21 @@
 import json
 import os
 import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from oscaxr.errors import FormatError, SessionMismatchError, SessionNotFoundError, listed
+from oscaxr.errors import FormatError, SessionMismatchError, listed
+from oscaxr.files.remote import place_of
 from oscaxr.model import names as n
-from oscaxr.paths import local_path
+
+if TYPE_CHECKING:
+    from oscaxr.files.direct import DirectFile
 
 PathLike = str | os.PathLike[str]
 Table = dict[str, list[Any]]
@@ -39,14 +42,16 @@ _EXAMPLE_COLUMNS: Final = (
 )
 
 
-def read_matches(path: PathLike) -> xr.Dataset:
+def read_matches(path: PathLike, *, storage_options: Mapping[str, Any] | None = None) -> xr.Dataset:
     """Read which ROIs of a session are tracked, from its published matching file.
 
     Parameters
     ----------
     path : path-like
-        ``mouse_<id>__session_<id>__nway_matched_rois.json``. The ids in the name are used where
-        the name has this form.
+        ``mouse_<id>__session_<id>__nway_matched_rois.json``, or its address (``https://``,
+        ``s3://``, ``gs://``). The ids in the name are used where the name has this form.
+    storage_options : mapping, optional
+        How the server of an address is reached, as for :func:`oscaxr.open_session`.
 
     Returns
     -------
@@ -69,8 +74,8 @@ def read_matches(path: PathLike) -> xr.Dataset:
     ------
     FormatError
         If the file is not a matching file; all problems are listed.
-    SessionNotFoundError
-        If there is no such file.
+    SessionNotFoundError, RemoteError
+        If there is no such file, or its server cannot be reached.
     SessionMismatchError
         If the file's name states another session than its content.
 
@@ -83,16 +88,20 @@ def read_matches(path: PathLike) -> xr.Dataset:
     NWB files have no such ROIs, so the index is less by the number of bad ROIs before it.
     Sessions of a mouse list the same ROIs in the same order.
     """
-    return _Parsed(path).matches()
+    return _parsed(path, storage_options).matches()
 
 
-def read_match_examples(path: PathLike) -> pd.DataFrame:
+def read_match_examples(
+    path: PathLike, *, storage_options: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """Read what single orders of the sessions matched, from a published matching file.
 
     Parameters
     ----------
     path : path-like
         See :func:`oscaxr.read_matches`. Two of the published mice have such examples.
+    storage_options : mapping, optional
+        How the server of an address is reached.
 
     Returns
     -------
@@ -119,7 +128,13 @@ def read_match_examples(path: PathLike) -> pd.DataFrame:
     The ids that the files give for missing ROIs are not used: some are another session's. The
     indices agree with the tracked ROIs, whose ids :func:`oscaxr.read_matches` has.
     """
-    return pd.DataFrame(_Parsed(path).example_rows, columns=list(_EXAMPLE_COLUMNS))
+    rows = _parsed(path, storage_options).example_rows
+    return pd.DataFrame(rows, columns=list(_EXAMPLE_COLUMNS))
+
+
+def matches_in(file: "DirectFile") -> xr.Dataset:
+    """Return what :func:`read_matches` does, of a file that is read whole."""
+    return _Parsed(file).matches()
 
 
 def rows_without_bad(index: npt.ArrayLike, bad: npt.ArrayLike) -> Integers:
@@ -177,10 +192,10 @@ _EXAMPLE: Final[tuple[tuple[str, str, Fits], ...]] = (
 class _Parsed:
     """The content of one matching file, checked; all problems are raised together."""
 
-    def __init__(self, path: PathLike) -> None:
-        self.path = local_path(path)
+    def __init__(self, file: "DirectFile") -> None:
+        self.path = file.place
         self.problems: list[str] = []
-        content = _load(self.path)
+        content = _load(file)
         given = [_EXAMPLES] if _EXAMPLES in content else []
         names = (*_OF_ROIS, "metadata", *given)
         self.tables = {name: self._table(name, content.get(name)) for name in names}
@@ -346,15 +361,20 @@ class _Parsed:
         return found
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _parsed(path: PathLike, storage_options: Mapping[str, Any] | None) -> _Parsed:
+    # Here, not above: the package is imported without the libraries of files.
+    from oscaxr.files.direct import DirectFile
+
+    with closing(DirectFile(place_of(path, storage_options))) as file:
+        return _Parsed(file)
+
+
+def _load(file: "DirectFile") -> dict[str, Any]:
+    content = file.whole()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise SessionNotFoundError(f"there is no matching file {path}") from error
-    except OSError as error:
-        raise FormatError(f"{path} cannot be read as a matching file: {error.strerror}") from error
+        tables = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is not a JSON file: {error}") from error
-    if isinstance(content, dict):
-        return content
-    raise FormatError(f"{path} holds no tables, but a JSON {type(content).__name__}")
+        raise FormatError(f"{file.place} is not a JSON file: {error}") from error
+    if isinstance(tables, dict):
+        return tables
+    raise FormatError(f"{file.place} holds no tables, but a JSON {type(tables).__name__}")

@@ -7,20 +7,20 @@ arrays. What is admitted has no state of its own that a pickle could write to.
 
 import datetime
 import gc
-import os
 import pickle
 import reprlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from oscaxr.errors import FormatError, UnsafePickleError
+from oscaxr.files.direct import DirectFile
 from oscaxr.formats.original.similar_arrays import SimilarArrays
 from oscaxr.formats.original.stored_arrays import QuotedText, StoredArray, StoredDtype, array_of
 from oscaxr.formats.original.unpickler import BoundedUnpickler
 
+# Logs of whole sessions have 200,000,000.
 MOST_BYTES: Final = 2**29
 _MOST_SCALAR_BYTES: Final = 1000
 _ENTRY_BYTES: Final = 100
@@ -182,19 +182,9 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def load(path: Path) -> Any:
+def load(file: DirectFile) -> Any:
     """Read a pickle of plain values, without running anything that it says."""
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            content = file.read(size) if size <= MOST_BYTES else b""
-    except OSError as error:
-        raise FormatError(f"{path} cannot be read ({error}).") from error
-    if size > MOST_BYTES:
-        raise FormatError(
-            f"{path} is not read as a stimulus log: it has {size:,} bytes. Those of whole sessions "
-            f"have 200,000,000, and no more than {MOST_BYTES:,} are read."
-        )
+    path, content = file.place, file.whole(MOST_BYTES)
     with _uncollected():
         try:
             return _LogUnpickler(content).load()

@@ -4,6 +4,7 @@ import json
 import reprlib
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +16,11 @@ import pandas as pd
 from oscaxr.arrays.computed import computed
 from oscaxr.arrays.lazy import Array, AxisIndex, Once, OrthogonalArray
 from oscaxr.errors import FormatError
+from oscaxr.files.direct import DirectFile
 from oscaxr.files.hdf5 import Hdf5File
 from oscaxr.files.hdf5_arrays import DatasetReader, Source, as_words, open_source
-from oscaxr.formats.original.matches import read_matches
+from oscaxr.files.remote import Place
+from oscaxr.formats.original.matches import matches_in
 from oscaxr.model import names as n
 from oscaxr.model.derived import MIN_TOTAL_WEIGHT, MaskReader, Parts, WholeMasks, trace_facts
 
@@ -110,9 +113,10 @@ class BoxMasks(WholeMasks):
         return block
 
 
-def read_allen_masks(masks: Path, object_list: Path) -> tuple[BoxMasks, IntArray]:
+def read_allen_masks(file: DirectFile, object_list: DirectFile) -> tuple[BoxMasks, IntArray]:
     """Read the masks of the Allen segmentation."""
-    shape, found = _load_masks(masks)
+    shape, found = _load_masks(file)
+    masks = file.place
     try:
         boxes = np.array([[roi[key] for key in _BOX] for roi in found], np.int64).reshape(-1, 4)
         every_id = np.array([roi["id"] for roi in found], np.int64)
@@ -122,7 +126,7 @@ def read_allen_masks(masks: Path, object_list: Path) -> tuple[BoxMasks, IntArray
         ) from None
     edges = _load_edges(object_list)
     listed = np.column_stack([edges[:, :2], edges[:, 2:] - edges[:, :2] + 1])
-    chosen = _matched(boxes, listed, object_list)
+    chosen = _matched(boxes, listed, object_list.place)
     ids = every_id[chosen]
     order = np.argsort(ids)
     if len(np.unique(ids)) < len(ids):
@@ -135,9 +139,10 @@ def read_allen_masks(masks: Path, object_list: Path) -> tuple[BoxMasks, IntArray
     return BoxMasks(shape, boxes, drawn), ids[order]
 
 
-def _load_masks(path: Path) -> tuple[tuple[int, int], list[dict[str, Any]]]:
+def _load_masks(file: DirectFile) -> tuple[tuple[int, int], list[dict[str, Any]]]:
+    path, stored = file.place, file.whole()
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(stored)
         image, rois = content["image"], content["rois"]
         shape = int(image["height"]), int(image["width"])
         unfit = [i for i, roi in enumerate(rois) if not {*_BOX, "id", "mask"} <= set(roi)]
@@ -153,10 +158,11 @@ def _load_masks(path: Path) -> tuple[tuple[int, int], list[dict[str, Any]]]:
     return shape, rois
 
 
-def _load_edges(path: Path) -> IntArray:
+def _load_edges(file: DirectFile) -> IntArray:
+    stored = file.whole()
     try:
         # Names have a space before them, all but the first.
-        table = pd.read_csv(path, skipinitialspace=True)
+        table = pd.read_csv(BytesIO(stored), skipinitialspace=True)
         table.columns = table.columns.str.strip()
         edges = table[list(_EDGES)].to_numpy(np.float64)
         if not np.isfinite(edges).all():
@@ -164,11 +170,11 @@ def _load_edges(path: Path) -> IntArray:
         return edges.astype(np.int64)
     except (ValueError, KeyError, TypeError, UnicodeDecodeError, pd.errors.ParserError) as error:
         raise FormatError(
-            f"{path} is not a list of segmented objects with {', '.join(_EDGES)} ({error})"
+            f"{file.place} is not a list of segmented objects with {', '.join(_EDGES)} ({error})"
         ) from error
 
 
-def _matched(boxes: IntArray, listed: IntArray, path: Path) -> IntArray:
+def _matched(boxes: IntArray, listed: IntArray, path: Place) -> IntArray:
     """Return for each listed box the ROI that has it."""
     everything, where = np.unique(np.concatenate([boxes, listed]), axis=0, return_inverse=True)
     of_roi, of_row = np.split(where.ravel(), [len(boxes)])
@@ -187,7 +193,7 @@ def _matched(boxes: IntArray, listed: IntArray, path: Path) -> IntArray:
     return roi[of_row]
 
 
-def _drawn(rows: Any, box: IntArray, path: Path) -> Array:
+def _drawn(rows: Any, box: IntArray, path: Place) -> Array:
     """Return a mask within its box; as for weights, one of less than three pixels is empty."""
     try:
         mask = np.array(rows).reshape(box[3], box[2])
@@ -205,12 +211,12 @@ def find_extract_masks(file: Hdf5File) -> MaskReader:
         return MaskReader(DatasetReader(file, data))
 
 
-def matched(path: Path | None, roi_id: IntArray, session_id: int) -> Parts:
+def matched(file: DirectFile | None, roi_id: IntArray, session_id: int) -> Parts:
     """Return the position of each ROI in the tracking order, and which are listed as invalid."""
     tracked = np.full(len(roi_id), n.UNTRACKED, np.int64)
-    if path is None:
+    if file is None:
         return {n.TRACKING_ID: tracked}
-    matches = read_matches(path)
+    path, matches = file.place, matches_in(file)
     if int(matches["session_id"]) != session_id:
         raise FormatError(f"{path} is of session {int(matches['session_id'])}, not {session_id}")
     index, bad = matches["roi_index"].values, matches["bad_roi_index"].values
@@ -234,28 +240,34 @@ def matched(path: Path | None, roi_id: IntArray, session_id: int) -> Parts:
     return {n.TRACKING_ID: tracked, n.LISTED_INVALID: np.isin(np.arange(len(roi_id)), bad)}
 
 
-def find_picture(path: Path) -> Any:
+def find_picture(file: DirectFile) -> Any:
     """Return a grey-scale picture, decoded on first use."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
+    path, stored = file.place, file.whole()
     try:
-        with Image.open(path) as picture:
+        with Image.open(BytesIO(stored)) as picture:
             mode, (width, height) = picture.mode, picture.size
             picture.verify()
+    except UnidentifiedImageError:
+        raise FormatError(
+            f"{path} is no picture of a known kind: it is cut short or damaged"
+        ) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise FormatError(
             f"{path} cannot be read as a picture ({error}): it is cut short or damaged"
         ) from error
     if mode != "L":
         raise FormatError(f"{path} is a picture of mode {mode}, not of 8-bit grey")
-    return computed(Once(partial(_decoded, path)), (height, width), np.uint8)
+    return computed(Once(partial(_decoded, file)), (height, width), np.uint8)
 
 
-def _decoded(path: Path) -> Array:
+def _decoded(file: DirectFile) -> Array:
     from PIL import Image
 
+    stored = file.whole()
     try:
-        with Image.open(path) as picture:
+        with Image.open(BytesIO(stored)) as picture:
             return np.asarray(picture)
     except (OSError, SyntaxError, ValueError) as error:
-        raise FormatError(f"{path} cannot be decoded ({error})") from error
+        raise FormatError(f"{file.place} cannot be decoded ({error})") from error

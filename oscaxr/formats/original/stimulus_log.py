@@ -8,13 +8,14 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from oscaxr.arrays.lazy import Array
 from oscaxr.errors import FormatError
+from oscaxr.files.direct import DirectFile
+from oscaxr.files.remote import Place
 from oscaxr.formats.original.log_values import LogValues, as_array, as_arrays, either
 from oscaxr.formats.original.pickles import load
 from oscaxr.formats.original.stored_arrays import StoredArray
@@ -221,15 +222,17 @@ class StimulusLog:
         return int(self.pre_blank * self.fps)
 
 
-def load_log(path: Path) -> dict[str, Any]:
+def load_log(file: DirectFile) -> dict[str, Any]:
     """Unpickle a stimulus log, safely."""
-    content = load(path)
+    content = load(file)
     if not isinstance(content, dict):
-        raise FormatError(f"{path} is not a stimulus log: it holds a {type(content).__name__}")
+        raise FormatError(
+            f"{file.place} is not a stimulus log: it holds a {type(content).__name__}"
+        )
     return content
 
 
-def parse_log(content: dict[str, Any], path: Path) -> StimulusLog:
+def parse_log(content: dict[str, Any], path: Place) -> StimulusLog:
     """Take from an unpickled log what is used of it, but for the tracks of the squares."""
     values = LogValues(path)
     stimuli = values.value(content, ("stimuli",), "the stimuli", list) or []
@@ -260,7 +263,7 @@ def parse_log(content: dict[str, Any], path: Path) -> StimulusLog:
     return log
 
 
-def parse_tracks(content: dict[str, Any], path: Path) -> list[Array]:
+def parse_tracks(content: dict[str, Any], path: Place) -> list[Array]:
     """Take the positions of the squares in visual flow from an unpickled log."""
     values = LogValues(path)
     tracks = []

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 from oscaxr.arrays.computed import computed
 from oscaxr.arrays.lazy import Array, Once
 from oscaxr.errors import FormatError
+from oscaxr.files.remote import Place
 from oscaxr.formats.original.log_cache import Tracks
 from oscaxr.formats.original.stimulus_log import ShownStimulus, StimulusLog
 from oscaxr.model import names as n
@@ -230,7 +230,7 @@ def _template_frames(rows: Columns, template: Array) -> Array:
     return frames
 
 
-def square_parts(tracks: Tracks, path: Path, rows: Columns, log: StimulusLog) -> Parts:
+def square_parts(tracks: Tracks, path: Place, rows: Columns, log: StimulusLog) -> Parts:
     """Return the tracks of the squares, lazy."""
     with_tracks = [i for i, shown in enumerate(log.stimuli) if shown.n_tracks]
     flow = np.flatnonzero(np.isin(rows["stimulus"], with_tracks))

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oscaxr.errors import FormatError, SessionMismatchError, SessionNotFoundError
+from oscaxr.errors import FormatError, OptionError, SessionMismatchError, SessionNotFoundError
 from oscaxr.formats.original.matches import read_match_examples, read_matches, rows_without_bad
 from oscaxr.select.alignment import align_tracked
 
@@ -237,6 +238,31 @@ def test_a_missing_file_stays_a_missing_file(tmp_path):
         read_matches(tmp_path / "none.json")
 
 
+def test_from_a_store_as_from_here(write):
+    store = pytest.importorskip("fsspec").filesystem("memory")
+    address = f"memory://matches/{NAME}"
+    store.put(str(write()), address)
+    xr.testing.assert_identical(read_matches(address, storage_options={}), read_matches(write()))
+    store.pipe(address, b"[1, 2]")
+    with pytest.raises(FormatError, match=rf"{address} holds no tables"):
+        read_matches(address)
+    store.rm("/matches", recursive=True)
+    with pytest.raises(SessionNotFoundError, match=address):
+        read_matches(address)
+    with pytest.raises(OptionError, match="is on this one"):
+        read_matches(write(), storage_options={"anon": True})
+
+
+def test_what_is_too_large_is_no_matching_file(tmp_path):
+    path = tmp_path / NAME
+    path.touch()
+    os.truncate(path, 2**40)
+    with pytest.raises(
+        FormatError, match=r"rois\.json is not read: it has 1,099,511,627,776 bytes"
+    ):
+        read_matches(path)
+
+
 # -- the real files ----------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def real_files(shared):
@@ -302,5 +328,5 @@ def test_places_without_a_matching_file(tmp_path):
     with pytest.raises(FormatError, match="cannot be read"):
         read_matches("")
     for missing in ("\udc80", tmp_path / "none.json"):
-        with pytest.raises(SessionNotFoundError, match="no matching file"):
+        with pytest.raises(SessionNotFoundError, match="there is no file"):
             read_matches(missing)

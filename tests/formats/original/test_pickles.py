@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from oscaxr.errors import FormatError, UnsafePickleError
+from oscaxr.files.direct import DirectFile
 from oscaxr.formats.original.pickles import ADMITTED, Ignored, load
 from oscaxr.formats.original.stored_arrays import StoredArray, stack
 
@@ -23,7 +24,7 @@ PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 def read(tmp_path, content: bytes):
     path = tmp_path / "log.pkl"
     path.write_bytes(content)
-    return load(path)
+    return load(DirectFile(path))
 
 
 class Calls:
@@ -290,8 +291,9 @@ def test_nothing_is_imported_by_a_refused_pickle(tmp_path):
     path = tmp_path / "log.pkl"
     path.write_bytes(b"cantigravity\nfly\n(tR.")
     code = (
-        "import sys\nfrom pathlib import Path\nfrom oscaxr.formats.original.pickles import load\n"
-        f"try:\n    load(Path({str(path)!r}))\n"
+        "import sys\nfrom pathlib import Path\nfrom oscaxr.files.direct import DirectFile\n"
+        "from oscaxr.formats.original.pickles import load\n"
+        f"try:\n    load(DirectFile(Path({str(path)!r})))\n"
         "except Exception as error:\n    print(type(error).__name__)\n"
         "assert 'antigravity' not in sys.modules"
     )

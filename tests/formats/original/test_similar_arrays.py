@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from oscaxr.errors import FormatError
+from oscaxr.files.direct import DirectFile
 from oscaxr.formats.original.pickles import load
 from oscaxr.formats.original.similar_arrays import SimilarArrays
 from oscaxr.formats.original.stored_arrays import StoredArray, stack
@@ -22,7 +23,7 @@ def dumped(value) -> bytes:
 def read(tmp_path, content: bytes):
     path = tmp_path / "log.pkl"
     path.write_bytes(content)
-    return load(path)
+    return load(DirectFile(path))
 
 
 def arrays(count, shape=(5, 2), dtype="i2"):

@@ -9,7 +9,8 @@ import tracemalloc
 
 import pytest
 
-from oscaxr.errors import FormatError, UnsafePickleError
+from oscaxr.errors import FormatError, SessionNotFoundError, UnsafePickleError
+from oscaxr.files.direct import DirectFile
 from oscaxr.formats.original import unpickler
 from oscaxr.formats.original.pickles import load
 
@@ -21,7 +22,7 @@ ORDERED = b"ccollections\nOrderedDict\n"
 def read(tmp_path, content: bytes):
     path = tmp_path / "log.pkl"
     path.write_bytes(content)
-    return load(path)
+    return load(DirectFile(path))
 
 
 def taken(tmp_path, content: bytes) -> int:
@@ -180,9 +181,9 @@ def test_a_file_larger_than_any_log_is_not_read(tmp_path):
     path.touch()
     os.truncate(path, 2**40)
     with pytest.raises(FormatError, match=r"log\.pkl .* it has 1,099,511,627,776 bytes"):
-        load(path)
-    with pytest.raises(FormatError, match=r"missing\.pkl cannot be read"):
-        load(tmp_path / "missing.pkl")
+        load(DirectFile(path))
+    with pytest.raises(SessionNotFoundError, match=r"no file .*missing\.pkl"):
+        load(DirectFile(tmp_path / "missing.pkl"))
 
 
 def test_an_extension_that_somebody_resolved_is_not_trusted(tmp_path):
