@@ -13,6 +13,7 @@ from oscaxr.explore.looks import (
     color_map,
     colors_of,
     figure,
+    keep_width,
     words_inside,
 )
 from oscaxr.explore.numbers import BEHAVIOUR, GROUP, N_SEQUENCES
@@ -153,6 +154,7 @@ class Trials:
         self.figure = made = figure(
             look, "Single trials", tools="box_zoom,reset", active_scroll=None
         )
+        keep_width(made)
         made.xaxis.axis_label = "time from the start of the segment (s)"
         made.yaxis.axis_label = "sequences, in their order"
         made.x_range.range_padding = made.y_range.range_padding = 0

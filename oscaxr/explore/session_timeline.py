@@ -8,7 +8,16 @@ import xarray as xr
 from bokeh.models import ColumnDataSource, FixedTicker, Range1d
 
 from oscaxr.explore.extremes import decimated, middles, part_length
-from oscaxr.explore.looks import Array, Look, colors_of, figure, legend_above, words_inside
+from oscaxr.explore.looks import (
+    Array,
+    Look,
+    colors_of,
+    figure,
+    fit,
+    keep_width,
+    legend_above,
+    words_inside,
+)
 from oscaxr.explore.numbers import MEAN_DFF
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
@@ -56,9 +65,9 @@ class Timeline:
         made.yaxis.axis_label = label
         made.yaxis.axis_label_text_font_size = "11px"
         made.xaxis.visible = False
-        made.min_border_left = _LEFT
+        keep_width(made)
         # The same for all, so that their time axes lie above each other.
-        made.yaxis.fixed_location = None
+        made.min_border_left = _LEFT
         made.yaxis.ticker.desired_num_ticks = 3
         return made
 
@@ -91,7 +100,7 @@ class Timeline:
         return made
 
     def _roi_row(self) -> Any:
-        made = self._figure("dF/F of ROIs", 200, sizing_mode="stretch_both")
+        made = self._figure("dF/F of ROIs", 200, sizing_mode="stretch_both", y_range=Range1d(0, 1))
         self._roi_source = ColumnDataSource(
             {"xs": [], "ys": [], "color": [], "roi": []}, name="roi_traces"
         )
@@ -101,6 +110,8 @@ class Timeline:
         made.xaxis.visible = True
         made.xaxis.axis_label = "time in the session (min)"
         self._roi_axis = made.yaxis[0]
+        # Kept: with another ticker, all models of the page are gone through.
+        self._roi_ticker = self._roi_axis.ticker = FixedTicker(ticks=[])
         return made
 
     def on_zoom(self, act: Callable[[], None]) -> None:
@@ -156,14 +167,16 @@ class Timeline:
         if _is_same(drawn, self._roi_source.data):
             return
         self._roi_source.data = drawn
-        ticks = levels if len(levels) > 1 else []
-        if ticks:
-            self._roi_axis.ticker = FixedTicker(ticks=ticks)
-            self._roi_axis.major_label_overrides = {
-                level: f"ROI {roi}" for level, roi in zip(ticks, self._rois, strict=True)
-            }
+        fit(self.figures[-1], "y", drawn["ys"])
+        are_several = len(pairs) > 1
+        self._roi_ticker.ticks = levels if are_several else _round_values(drawn["ys"])
+        self._roi_axis.major_label_overrides = (
+            {level: f"ROI {roi}" for level, roi in zip(levels, self._rois, strict=True)}
+            if are_several
+            else {}
+        )
         self._roi_axis.axis_label = (
-            f"dF/F, {gap:.2g} between ROIs" if ticks else _label_of_one(list(self._rois))
+            f"dF/F, {gap:.2g} between ROIs" if are_several else _label_of_one(list(self._rois))
         )
 
 
@@ -174,6 +187,19 @@ def _is_same(drawn: dict[str, Any], before: dict[str, Any]) -> bool:
         for name in ("xs", "ys")
         for one, other in zip(drawn[name], before[name], strict=True)
     )
+
+
+def _round_values(traces: list[Array]) -> list[float]:
+    """Return a few round values along a trace, if there is one."""
+    from matplotlib.ticker import MaxNLocator
+
+    known = [y[np.isfinite(y)] for y in traces]
+    return [
+        float(value)
+        for y in known
+        if y.size
+        for value in MaxNLocator(4).tick_values(y.min(), y.max())
+    ]
 
 
 def _label_of_one(rois: list[int]) -> str:

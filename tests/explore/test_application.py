@@ -151,6 +151,21 @@ def test_chosen_rois_have_the_colours_of_their_traces(session):
     assert len(set(chosen["color"])) == 2
 
 
+def test_one_trace_has_numbers_at_its_axis_and_several_have_names(session):
+    page = page_of(session, "session", rois=(3, 1))
+    timeline = page.timeline
+    ticker = timeline._roi_axis.ticker
+    assert list(timeline._roi_axis.major_label_overrides.values()) == ["ROI 3", "ROI 1"]
+    page.change(page.view.changed(rois=(3,)))
+    assert timeline._roi_axis.major_label_overrides == {}
+    (trace,) = timeline._roi_source.data["ys"]
+    # What is between its ends; the browser leaves out what lies beyond.
+    inside = [tick for tick in ticker.ticks if np.nanmin(trace) <= tick <= np.nanmax(trace)]
+    assert len(inside) >= 2
+    # Another ticker would have all models of the page gone through.
+    assert timeline._roi_axis.ticker is ticker
+
+
 def test_traces_are_drawn_from_extremes_that_are_kept(session):
     """What a click shows before any trace is read is what the traces show."""
     page = page_of(session, "session", rois=(3, 1))
