@@ -14,7 +14,7 @@ from oscaxr.explore.days import Days
 from oscaxr.explore.field_tab import FieldTab
 from oscaxr.explore.looks import look_of
 from oscaxr.explore.numbers import MEAN_DFF
-from oscaxr.explore.opened import Opened, Shelf, facts, session_title
+from oscaxr.explore.opened import Opened, Shelf, facts
 from oscaxr.explore.panel_table import numbers_of, panel_code, panels_of
 from oscaxr.explore.responses_tab import BOTH, ResponsesTab, pane
 from oscaxr.explore.session_timeline import Timeline
@@ -238,7 +238,7 @@ class Page:
 
     def refresh(self) -> None:
         """Ask for what the open tab shows, unless it shows it already."""
-        problems = self.view.problems(self.ds)
+        problems = self.view.problems(self.ds, self.opened.select)
         self.say("\n".join(problems))
         self._fill(self.view.tab)
         if self.is_drawn:
@@ -303,9 +303,7 @@ class Page:
         """Say what is to be known of the numbers, when nothing is being computed."""
         if not self._background.busy:
             self.stop.visible = False
-            self.status.object = escape(words) or escape(
-                f"{session_title(self.ds)} · {facts(self.ds)}"
-            )
+            self.status.object = escape(words) or escape(f"{self.opened.title} · {facts(self.ds)}")
 
     def _stop(self) -> None:
         self._background.stop()
@@ -377,7 +375,7 @@ class Page:
         """Return the Python that makes the numbers of a panel."""
         keys = self.shelf.of_mouse(self.opened.key)
         others = [self.shelf.sources[key].code for key in keys]
-        return panel_code(panel, self.view, self.ds, self.opened.source.code, others)
+        return panel_code(panel, self.view, self.opened, others)
 
     def _block(self, panel: str) -> Any:
         text = self.code_of(panel)

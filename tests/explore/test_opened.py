@@ -79,6 +79,24 @@ def test_the_code_opens_a_path_with_quotes_in_it(explored_folder, tmp_path, name
         assert int(ds.session_id) == 900000001
 
 
+def test_sessions_are_called_the_same_everywhere(shelf, tmp_path, explored_folder):
+    key = "900000002"
+    opened = shelf.take(key)
+    assert opened.title == shelf.sources[key].label == "mouse 900001, session 2 (900000002)"
+    # A table knows better than the files that happen to be here.
+    table = ox.session_table(explored_folder / "mouse_df.csv")
+    later = shelf_of(explored_folder, table=table.assign(session=table.session + 4))
+    assert later.sources[key].label == "mouse 900001, session 6 (900000002)"
+    shelf.give_back(opened)
+
+
+def test_open_datasets_of_a_mouse_belong_together(memory_session):
+    other = memory_session.assign_coords(session_id=7)
+    shelf = shelf_of([memory_session, other, memory_session.assign_coords(mouse_id=8)])
+    assert shelf.of_mouse("1") == ["1", "2"]
+    assert shelf.sources["2"].label == "mouse 900001, session 1 (7)"
+
+
 def test_a_folder_without_sessions_is_said(tmp_path):
     with pytest.raises(SessionNotFoundError, match="no sessions below"):
         shelf_of(tmp_path)
