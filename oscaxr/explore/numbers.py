@@ -157,7 +157,8 @@ def population(ds: xr.Dataset, report: Report = nothing_to_report) -> xr.Dataset
     step = part_length(total)
     length = max(1, _FRAMES_AT_ONCE // step) * step
     means, spans = [], []
-    for start in range(0, total, length):
+    # One block at least, also of a recording without frames.
+    for start in range(0, max(1, total), length):
         report(start, total)
         block = ds[n.DFF].isel({n.TIME: slice(start, start + length)}).load()
         means.append(stats(block, n.ROI, error=None))

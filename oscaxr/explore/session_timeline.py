@@ -26,6 +26,8 @@ from oscaxr.plot.axes import axis_label
 
 _ROWS: Final = {n.RUN_VELOCITY: n.STIM_TIME, n.PUPIL_DIAMETER: n.TIME}
 _LEFT: Final = 78
+_NO_FRAMES: Final = "this recording has no frames"
+_CHOOSE: Final = "choose ROIs: in the field, or by their numbers"
 
 
 class Timeline:
@@ -36,6 +38,8 @@ class Timeline:
         self._traces: dict[str, tuple[Array, Array]] = {}
         self._rois: dict[int, tuple[Array, Array]] = {}
         self._minutes = ds[n.TIME].values / 60
+        self._gap = "" if ds.sizes[n.ROI] else "this session has no ROIs"
+        self._gap = self._gap if ds.sizes[n.TIME] else _NO_FRAMES
         edges = [ds[name].values[[0, -1]] / 60 for name in (n.TIME, n.STIM_TIME) if ds.sizes[name]]
         low, high = (float(np.min(edges)), float(np.max(edges))) if edges else (0.0, 1.0)
         # A little more on both sides, so that lines at the ends are seen.
@@ -50,6 +54,7 @@ class Timeline:
             self._row(name, axis_label(ds[name].attrs, name) if name in ds else name)
             if name in ds:
                 self._traces[name] = (ds[clock].values / 60, ds[name].values)
+                self._words[name].text = "" if ds.sizes[clock] else _NO_FRAMES
             else:
                 self._words[name].text = f"this session has no {SESSION[name].long_name}"
         self._row(MEAN_DFF, "mean dF/F")
@@ -106,7 +111,7 @@ class Timeline:
         )
         made.multi_line("xs", "ys", source=self._roi_source, color="color", line_width=1)
         self._roi_words = words_inside(made, self._look)
-        self._roi_words.text = "choose ROIs: in the field, or by their numbers"
+        self._roi_words.text = _CHOOSE
         made.xaxis.visible = True
         made.xaxis.axis_label = "time in the session (min)"
         self._roi_axis = made.yaxis[0]
@@ -122,7 +127,8 @@ class Timeline:
     def show_population(self, mean: xr.DataArray) -> None:
         """Show the mean of all ROIs."""
         self._traces[MEAN_DFF] = (self._minutes, mean.values)
-        self._words[MEAN_DFF].text = ""
+        known = np.isfinite(mean.values).any()
+        self._words[MEAN_DFF].text = "" if known else self._gap or "no dF/F: all of it is missing"
         self.redraw()
 
     def say_population(self, words: str) -> None:
@@ -141,7 +147,7 @@ class Timeline:
 
     def _show_rois(self, traces: dict[int, tuple[Array, Array]]) -> None:
         self._rois = traces
-        self._roi_words.text = "" if traces else "choose ROIs: in the field, or by their numbers"
+        self._roi_words.text = self._gap if traces else _CHOOSE
         self._redraw_rois()
 
     def redraw(self) -> None:

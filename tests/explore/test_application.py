@@ -90,6 +90,24 @@ def test_an_empty_selection_is_said(session):
 
 
 @pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        ({"time": slice(0)}, {"pupil_diameter", "mean_dff", "chosen"}),
+        ({"stim_time": slice(0)}, {"run_velocity"}),
+        ({"roi": slice(0)}, {"mean_dff"}),
+    ],
+    ids=["frames", "stimulus frames", "ROIs"],
+)
+def test_a_recording_without_any_is_shown_with_a_gap(session, lacking, said):
+    page = page_of(session.isel(lacking), "session", rois=() if "roi" in lacking else (2,))
+    assert problem(page) == ""
+    shown = {name: words.text for name, words in page.timeline._words.items()}
+    shown["chosen"] = page.timeline._roi_words.text.removeprefix("choose ROIs")
+    words = "this session has no ROIs" if "roi" in lacking else "this recording has no frames"
+    assert {name for name, text in shown.items() if text == words} == said
+
+
+@pytest.mark.parametrize(
     ("compare", "by", "groups"),
     [
         pytest.param("one", "gabor_kappa", 1, marks=pytest.mark.slow),
