@@ -122,6 +122,8 @@ def fit(made: Any, axis: str, parts: Sequence[Array]) -> None:
     ends = [float(end) for part in known if part.size for end in (part.min(), part.max())]
     if axis == "y":
         made.yaxis.major_label_text_alpha = float(bool(ends))
+        made.yaxis.major_tick_line_alpha = float(bool(ends))
+        made.ygrid.visible = bool(ends)
     if ends:
         low, high = min(ends), max(ends)
         margin = 0.05 * (high - low) or 1.0
@@ -174,6 +176,7 @@ class GroupLines:
         ranges = {"x_range": Range1d(-1, 1), "y_range": Range1d(0, 1)}
         self.figure = made = figure(look, title, **ranges)
         keep_width(made)
+        fit(made, "y", [])
         made.yaxis.axis_label = " "
         made.xaxis.axis_label = "time from the start of the segment (s)"
         self._bands = ColumnDataSource({"xs": [], "ys": [], "color": []})
@@ -183,9 +186,10 @@ class GroupLines:
             "xs", "ys", source=self._lines, color="color", line_width=2, legend_field="group"
         )
         legend_above(made, look)
-        made.add_layout(
-            Span(location=0, dimension="height", line_color=look.faint, line_dash="dashed")
+        self._event = Span(
+            location=0, dimension="height", line_color=look.faint, line_dash="dashed", visible=False
         )
+        made.add_layout(self._event)
         self.window = BoxAnnotation(
             left=0, right=0, fill_color=look.faint, fill_alpha=0.12, line_width=0, visible=False
         )
@@ -195,6 +199,7 @@ class GroupLines:
     def say(self, words: str) -> None:
         """Show words, and no lines."""
         fit(self.figure, "y", [])
+        self._event.visible = False
         self._lines.data = {"xs": [], "ys": [], "color": [], "group": []}
         self._bands.data = {"xs": [], "ys": [], "color": []}
         self._words.text = fill(words, 50)
@@ -222,6 +227,7 @@ class GroupLines:
         fit(self.figure, "x", [time])
         fit(self.figure, "y", [*self._lines.data["ys"], *self._bands.data["ys"]])
         self.figure.yaxis.axis_label = label
+        self._event.visible = bool(known)
         self._words.text = "" if known else "no such segments in this session"
 
 
