@@ -14,7 +14,7 @@ from oscaxr.explore.days import Days
 from oscaxr.explore.field_tab import FieldTab
 from oscaxr.explore.looks import look_of
 from oscaxr.explore.numbers import MEAN_DFF
-from oscaxr.explore.opened import Opened, Shelf, facts, session_title
+from oscaxr.explore.opened import Opened, Shelf, facts
 from oscaxr.explore.panel_table import numbers_of, panel_code, panels_of
 from oscaxr.explore.responses_tab import BOTH, ResponsesTab, pane
 from oscaxr.explore.session_timeline import Timeline
@@ -41,8 +41,10 @@ _TABS: Final = """
 """
 _LIVELY: Final = 40
 """Milliseconds between two drawings."""
-_PATIENCE: Final = 300
+_PATIENCE: Final = 500
 """Milliseconds after which people expect an answer, if not yet the figures."""
+# It keeps its place, since a page is laid out anew where a part of it comes or goes.
+_HIDDEN: Final = ".bk-btn[disabled] { visibility: hidden; }"
 
 
 class Page:
@@ -86,7 +88,8 @@ class Page:
         self._redrawing = self._unsaid = False
         self.look = look_of(view.is_dark)
         self.status = pn.pane.HTML("", margin=(9, 5, 4, 5), stylesheets=[_STATUS])
-        self.stop = small_button("Stop", visible=False)
+        self.stop = small_button("Stop", disabled=True)
+        self.stop.stylesheets = [*self.stop.stylesheets, _HIDDEN]
         self.stop.on_click(lambda _: self._stop())
         self._whole = whole
         self.problem = pn.pane.HTML(
@@ -238,7 +241,7 @@ class Page:
 
     def refresh(self) -> None:
         """Ask for what the open tab shows, unless it shows it already."""
-        problems = self.view.problems(self.ds)
+        problems = self.view.problems(self.ds, self.opened.select)
         self.say("\n".join(problems))
         self._fill(self.view.tab)
         if self.is_drawn:
@@ -291,26 +294,24 @@ class Page:
 
     def _lasts(self, panel: str) -> None:
         """Say that work is done, of which nobody says how far it is, and let it be stopped."""
-        if self._background.is_busy_with(panel) and not self.stop.visible:
+        if self._background.is_busy_with(panel) and self.stop.disabled:
             self.status.object = "computing ..."
-            self.stop.visible = True
+            self.stop.disabled = False
 
     def _progress(self, done: int, total: int) -> None:
         self.status.object = f"computing: {100 * done // max(1, total)} %"
-        self.stop.visible = True
+        self.stop.disabled = False
 
     def _tell(self, words: str) -> None:
         """Say what is to be known of the numbers, when nothing is being computed."""
         if not self._background.busy:
-            self.stop.visible = False
-            self.status.object = escape(words) or escape(
-                f"{session_title(self.ds)} · {facts(self.ds)}"
-            )
+            self.stop.disabled = True
+            self.status.object = escape(words) or escape(f"{self.opened.title} · {facts(self.ds)}")
 
     def _stop(self) -> None:
         self._background.stop()
         self._shown.clear()
-        self.stop.visible = False
+        self.stop.disabled = True
         self.status.object = "stopped; choose anything to go on"
 
     # -- the tabs ---------------------------------------------------------------------------------
@@ -377,7 +378,7 @@ class Page:
         """Return the Python that makes the numbers of a panel."""
         keys = self.shelf.of_mouse(self.opened.key)
         others = [self.shelf.sources[key].code for key in keys]
-        return panel_code(panel, self.view, self.ds, self.opened.source.code, others)
+        return panel_code(panel, self.view, self.opened, others)
 
     def _block(self, panel: str) -> Any:
         text = self.code_of(panel)

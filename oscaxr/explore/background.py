@@ -41,6 +41,8 @@ class _Stop:
         self._asked.set()
         with self._lock:
             if self._thread is not None:
+                # Statistics and analyses tell nobody how far they are, so that there is no place
+                # where they could be asked to end; what reports is stopped there, too.
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(self._thread), ctypes.py_object(Stopped)
                 )

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import xarray as xr
-
-from oscaxr.explore.opened import quoted
+from oscaxr.explore.opened import Opened, quoted
 from oscaxr.explore.view import Criteria, View
 from oscaxr.model import names as n
 
@@ -29,10 +27,10 @@ def arguments(criteria: Criteria) -> str:
     return ", ".join(f"{name}={python(value)}" for name, value in criteria.items())
 
 
-def _groups(view: View, ds: xr.Dataset) -> list[str]:
+def _groups(view: View, opened: Opened) -> list[str]:
     lines = [
         f'    "{name}": ds.osca.select({arguments(criteria)}),'
-        for name, criteria in view.groups(ds).items()
+        for name, criteria in view.groups(opened.select).items()
     ]
     return [
         "groups = {",
@@ -47,9 +45,9 @@ def _windows(view: View) -> str:
     return ", ".join(f"{name}={python(value)}" for name, value in words.items())
 
 
-def _roi_means(view: View, ds: xr.Dataset) -> list[str]:
+def _roi_means(view: View, opened: Opened) -> list[str]:
     lines = [
-        *_groups(view, ds),
+        *_groups(view, opened),
         "windows = {",
         f'    name: ds.osca.sequences("dff", segments, {_windows(view)})',
         "    for name, segments in groups.items()",
@@ -63,10 +61,10 @@ def _roi_means(view: View, ds: xr.Dataset) -> list[str]:
     return lines
 
 
-def mean_responses(view: View, ds: xr.Dataset) -> list[str]:
+def mean_responses(view: View, opened: Opened) -> list[str]:
     """Average over ROIs what is averaged over sequences."""
     last = f'numbers = ox.stats(means["{view.stat}"], "roi", "{view.stat}", "{view.error}")'
-    return [*_roi_means(view, ds), last]
+    return [*_roi_means(view, opened), last]
 
 
 def _strength(view: View) -> list[str]:
@@ -78,12 +76,12 @@ def _strength(view: View) -> list[str]:
     ]
 
 
-def heat_maps(view: View, ds: xr.Dataset) -> list[str]:
+def heat_maps(view: View, opened: Opened) -> list[str]:
     """Average over sequences, and sort the ROIs."""
-    count = len(view.groups(ds))
+    count = len(view.groups(opened.select))
     by = [view.sorting_group(k, count) for k in range(count)]
     return [
-        *_roi_means(view, ds),
+        *_roi_means(view, opened),
         *_strength(view),
         "# The ROIs of each map from top to bottom: by their responses to these groups.",
         "order = [",
@@ -95,13 +93,13 @@ def heat_maps(view: View, ds: xr.Dataset) -> list[str]:
     ]
 
 
-def behaviour(view: View, ds: xr.Dataset) -> list[str]:
+def behaviour(view: View, opened: Opened) -> list[str]:
     """Average running and pupil around the events."""
-    names = [name for name in (n.RUN_VELOCITY, n.PUPIL_DIAMETER) if name in ds]
+    names = [name for name in (n.RUN_VELOCITY, n.PUPIL_DIAMETER) if name in opened.ds]
     made = f'ds.osca.sequences({python_list(names)}, segments, clock="twop", {_windows(view)})'
     made += f".osca.baseline({python(view.baseline)})" * bool(view.baseline)
     return [
-        *_groups(view, ds),
+        *_groups(view, opened),
         f"windows = [\n    {made}\n    for segments in groups.values()\n]",
         "numbers = xr.concat(",
         f'    [ox.stats(one, "sequence", "{view.stat}", "{view.error}") for one in windows], names',
@@ -114,19 +112,19 @@ def python_list(names: Sequence[Any]) -> str:
     return f"[{', '.join(map(python, names))}]"
 
 
-def trials(view: View, ds: xr.Dataset) -> list[str]:
+def trials(view: View, opened: Opened) -> list[str]:
     """Lay the sequences of all groups one after the other."""
     made = f'chosen.osca.sequences("dff", segments, {_windows(view)})'
     made += f".osca.baseline({python(view.baseline)})" * bool(view.baseline)
     return [
-        *_groups(view, ds),
+        *_groups(view, opened),
         f"chosen = ds.sel(roi={python_list(view.rois)})",
         f"windows = [\n    {made}\n    for segments in groups.values()\n]",
         'numbers = xr.concat(windows, "sequence").to_dataset()',
     ]
 
 
-def field(view: View, ds: xr.Dataset) -> list[str]:
+def field(view: View, opened: Opened) -> list[str]:
     """Compute the number of each ROI that is looked at."""
     if view.number == "usi":
         stimulus = view.first.get("stimulus", n.GABORS)
@@ -136,14 +134,14 @@ def field(view: View, ds: xr.Dataset) -> list[str]:
     if view.number in ("area", "tracking"):
         name = {"area": "area_px", "tracking": n.TRACKING_ID}[view.number]
         return [f'numbers = ds["{name}"].rename("{view.number}").to_dataset()']
-    lines = [*_roi_means(view, ds), *_strength(view)]
+    lines = [*_roi_means(view, opened), *_strength(view)]
     value = "response.isel(group=-1)"
     if view.number == "difference":
         value += " - response.isel(group=0)"
     return [*lines, f'numbers = ({value}).rename("{view.number}").to_dataset()']
 
 
-def population(view: View, ds: xr.Dataset) -> list[str]:
+def population(view: View, opened: Opened) -> list[str]:
     """Average over ROIs, some frames at a time."""
     return [
         'frames = ds.sizes["time"]',
@@ -156,17 +154,17 @@ def population(view: View, ds: xr.Dataset) -> list[str]:
     ]
 
 
-def running(view: View, ds: xr.Dataset) -> list[str]:
+def running(view: View, opened: Opened) -> list[str]:
     """Take the running velocity."""
     return [f'numbers = ds[["{n.RUN_VELOCITY}"]]']
 
 
-def pupil(view: View, ds: xr.Dataset) -> list[str]:
+def pupil(view: View, opened: Opened) -> list[str]:
     """Take the pupil diameter."""
     return [f'numbers = ds[["{n.PUPIL_DIAMETER}"]]']
 
 
-def roi_traces(view: View, ds: xr.Dataset) -> list[str]:
+def roi_traces(view: View, opened: Opened) -> list[str]:
     """Take the traces of the chosen ROIs."""
     return [f'numbers = ds[["dff"]].sel(roi={python_list(view.rois)})']
 

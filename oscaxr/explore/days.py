@@ -26,6 +26,7 @@ class _OverSessions:
     def __init__(self, look: Look, title: str, name: str) -> None:
         self.figure = made = figure(look, title)
         made.xaxis.axis_label = "session"
+        self._ticker = made.xaxis.ticker = FixedTicker(ticks=[])
         self._rois = ColumnDataSource({"xs": [], "ys": []})
         self._mean = ColumnDataSource({"x": [], "y": [], "low": [], "high": []}, name=name)
         self._one = ColumnDataSource({"x": [], "y": []})
@@ -54,7 +55,7 @@ class _OverSessions:
         one = values.sel({n.TRACKING_ID: chosen}).values if chosen is not None else np.empty(0)
         self._one.data = {"x": sessions if len(one) else [], "y": one}
         self.figure.legend[0].items[-1].visible = bool(len(one))
-        self.figure.xaxis.ticker = FixedTicker(ticks=sessions.tolist())
+        self._ticker.ticks = sessions.tolist()
         self.figure.yaxis.axis_label = label
         self.words.text = ""
 

@@ -8,11 +8,13 @@ import xarray as xr
 from bokeh.models import ColorBar, ColumnDataSource, LinearColorMapper, Span
 
 from oscaxr.explore.looks import (
+    Array,
     GroupLines,
     Look,
     color_map,
     colors_of,
     figure,
+    keep_width,
     words_inside,
 )
 from oscaxr.explore.numbers import BEHAVIOUR, GROUP, N_SEQUENCES
@@ -38,36 +40,62 @@ def dff_label(view: View) -> str:
     return ", ".join([*words, *[f"baseline of the {view.stat} subtracted"] * bool(view.baseline)])
 
 
+def _mapper() -> LinearColorMapper:
+    """Return what colours an image whose values are parts of the greatest that is told apart."""
+    return LinearColorMapper(
+        palette=color_map(_DIVERGING, np.linspace(0, 1, 256)), low=-1, high=1, nan_color="#999999"
+    )
+
+
+def _limit(values: Array) -> float:
+    """Return the greatest value that is told apart by colours."""
+    finite = np.abs(values[np.isfinite(values)])
+    return (float(np.percentile(finite, 99)) if finite.size else 1.0) or 1.0
+
+
+class Bar:
+    """The colour bar of images; with colours of its own, which alone change with the values.
+
+    Where those of the images changed, the browser would colour them anew for either end.
+    """
+
+    def __init__(self, look: Look) -> None:
+        self._mapper = _mapper()
+        self.model = ColorBar(
+            color_mapper=self._mapper, width=10, padding=2, label_standoff=4,
+            background_fill_color=look.background, major_label_text_color=look.text,
+            major_label_text_font_size="11px", bar_line_color=None,
+        )  # fmt: skip
+
+    def show(self, limit: float) -> None:
+        """Show the values that the ends of the colours are."""
+        self._mapper.update(low=-limit, high=limit)
+
+
 class HeatMap:
     """The mean responses of all ROIs to one group, as rows of an image."""
 
-    def __init__(self, look: Look, mapper: LinearColorMapper, *, is_last: bool) -> None:
+    def __init__(self, look: Look) -> None:
         self.figure = made = figure(look, "", tools="box_zoom,reset", active_scroll=None)
         made.xaxis.axis_label = "time (s)"
         made.x_range.range_padding = made.y_range.range_padding = 0
         self._source = ColumnDataSource({"image": [], "x": [], "dw": [], "dh": []}, name="heat_map")
         made.image(
-            image="image", x="x", y=0, dw="dw", dh="dh", source=self._source, color_mapper=mapper
-        )
+            image="image", x="x", y=0, dw="dw", dh="dh", source=self._source,
+            color_mapper=_mapper(),
+        )  # fmt: skip
         made.add_layout(
             Span(location=0, dimension="height", line_color="black", line_dash="dashed")
         )
         self._words = words_inside(made, look)
-        if is_last:
-            bar = ColorBar(
-                color_mapper=mapper, width=10, padding=2, label_standoff=4,
-                background_fill_color=look.background, major_label_text_color=look.text,
-                major_label_text_font_size="11px", bar_line_color=None,
-            )  # fmt: skip
-            made.add_layout(bar, "right")
 
-    def show(self, title: str, how: str, values: Any, time: Any) -> None:
-        """Show the responses, the first row on top."""
+    def show(self, title: str, how: str, values: Any, time: Any, limit: float) -> None:
+        """Show the responses, the first row on top, in colours of up to a limit."""
         self.figure.title.text = title
         self.figure.yaxis.axis_label = f"ROIs, sorted {how}"
         half = (time[-1] - time[0]) / max(1, 2 * (len(time) - 1)) or 0.5
         self._source.data = {
-            "image": [values[::-1].astype(np.float32)],
+            "image": [(values[::-1] / limit).astype(np.float32)],
             "x": [time[0] - half],
             "dw": [time[-1] - time[0] + 2 * half],
             "dh": [len(values)],
@@ -82,10 +110,6 @@ class Responses:
         self._look = look
         self._ds = ds
         self.mean = GroupLines(look, "Mean response over ROIs", "mean_responses")
-        self._mapper = LinearColorMapper(
-            palette=color_map(_DIVERGING, np.linspace(0, 1, 256)), low=-1, high=1,
-            nan_color="#999999",
-        )  # fmt: skip
         self.maps: list[HeatMap] = []
         self.behaviour = {
             name: GroupLines(look, SESSION[name].long_name.capitalize(), name) for name in BEHAVIOUR
@@ -110,20 +134,18 @@ class Responses:
         self.mean.window.update(left=view.sort_from, right=view.sort_to, visible=True)
         is_new = len(self.maps) != len(names)
         if is_new:
-            self.maps = [
-                HeatMap(self._look, self._mapper, is_last=k == len(names) - 1)
-                for k in range(len(names))
-            ]
+            self.maps = [HeatMap(self._look) for _ in names]
+            self._bar = Bar(self._look)
+            self.maps[-1].figure.add_layout(self._bar.model, "right")
         values = means[view.stat]
-        finite = np.abs(values.values[np.isfinite(values.values)])
-        limit = float(np.percentile(finite, 99)) if finite.size else 1.0
-        self._mapper.update(low=-(limit or 1.0), high=limit or 1.0)
+        limit = _limit(values.values)
+        self._bar.show(limit)
         for k, one in enumerate(self.maps):
             by = view.sorting_group(k, len(names))
             order = means["order"].values[k]
             rows = values.isel({GROUP: k}).sel({n.ROI: order}).transpose(n.ROI, n.REL_TIME)
             how = "by their own" if by == k else f"by {means[GROUP].values[by]}"
-            one.show(names[k], how, rows.values, means[n.REL_TIME].values)
+            one.show(names[k], how, rows.values, means[n.REL_TIME].values, limit)
         return is_new
 
     def show_behaviour(self, found: xr.Dataset, names: Sequence[str]) -> None:
@@ -153,17 +175,14 @@ class Trials:
         self.figure = made = figure(
             look, "Single trials", tools="box_zoom,reset", active_scroll=None
         )
+        keep_width(made)
         made.xaxis.axis_label = "time from the start of the segment (s)"
         made.yaxis.axis_label = "sequences, in their order"
         made.x_range.range_padding = made.y_range.range_padding = 0
-        self._mapper = LinearColorMapper(
-            palette=color_map(_DIVERGING, np.linspace(0, 1, 256)), low=-1, high=1,
-            nan_color="#999999",
-        )  # fmt: skip
         self._source = ColumnDataSource({"image": [], "x": [], "dw": [], "dh": []}, name="trials")
         made.image(
             image="image", x="x", y=0, dw="dw", dh="dh", source=self._source,
-            color_mapper=self._mapper,
+            color_mapper=_mapper(),
         )  # fmt: skip
         made.add_layout(
             Span(location=0, dimension="height", line_color="black", line_dash="dashed")
@@ -172,12 +191,8 @@ class Trials:
         made.quad(
             left="x", right="width", bottom="bottom", top="top", color="color", source=self._marks
         )
-        bar = ColorBar(
-            color_mapper=self._mapper, width=10, padding=2, label_standoff=4,
-            background_fill_color=look.background, major_label_text_color=look.text,
-            major_label_text_font_size="11px", bar_line_color=None,
-        )  # fmt: skip
-        made.add_layout(bar, "right")
+        self._bar = Bar(look)
+        made.add_layout(self._bar.model, "right")
         self._words = words_inside(made, look)
         self.say("choose an ROI: in the field, or by its number")
 
@@ -198,11 +213,10 @@ class Trials:
         self._words.text = ""
         half = (time[-1] - time[0]) / max(1, 2 * (len(time) - 1)) or 0.5
         left, width = time[0] - half, time[-1] - time[0] + 2 * half
-        finite = np.abs(values[np.isfinite(values)])
-        limit = float(np.percentile(finite, 99)) if finite.size else 1.0
-        self._mapper.update(low=-(limit or 1.0), high=limit or 1.0)
+        limit = _limit(values)
+        self._bar.show(limit)
         self._source.data = {
-            "image": [values[::-1].astype(np.float32)], "x": [left], "dw": [width],
+            "image": [(values[::-1] / limit).astype(np.float32)], "x": [left], "dw": [width],
             "dh": [len(values)],
         }  # fmt: skip
         names = trials[GROUP].values

@@ -29,7 +29,7 @@ def decimated(x: Array, y: Array, low: float, high: float, parts: int = PARTS) -
 
 def part_length(length: int, parts: int = PARTS) -> int:
     """Return how many values a part has."""
-    return -(-length // parts)
+    return max(1, -(-length // parts))
 
 
 def middles(x: Array, starts: Array) -> Array:
@@ -46,10 +46,12 @@ def extremes(y: Array, starts: Array) -> Array:
 def extremes_of_all(traces: Array, length: int) -> Array:
     """Return them of parts of one length, but for the last, of many traces: (2 x part, trace)."""
     # Many times faster than `reduceat`, which goes through one trace after the other.
-    whole = len(traces) // length * length
-    parts, rest = traces[:whole].reshape(-1, length, traces.shape[1]), traces[whole:]
+    count, n_traces = len(traces) // length, traces.shape[1]
+    whole, rest = traces[: count * length], traces[count * length :]
+    parts = whole.reshape(count, length, n_traces)
     both = []
     for function in (np.fmin, np.fmax):
         last = [function.reduce(rest, axis=0, keepdims=True)] if len(rest) else []
         both.append(np.concatenate([function.reduce(parts, axis=1), *last]))
-    return np.stack(both, axis=1).reshape(-1, traces.shape[1])
+    in_turn = np.stack(both, axis=1)
+    return in_turn.reshape(2 * len(in_turn), n_traces)

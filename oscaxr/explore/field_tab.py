@@ -40,7 +40,8 @@ class FieldTab:
         self.field.mark(view.rois)
         page.ask(
             "roi_mean", view.numbers_key(),
-            lambda report: panel_numbers.group_means(page.opened, view, report), self._show_roi,
+            lambda report: panel_numbers.group_means(page.opened, view, report),
+            self._show_roi, self.roi_mean.say,
             at_once=page.is_drawn and panel_numbers.are_means_kept(page.opened, view),
         )  # fmt: skip
         page.ask_traces("roi_timeline", self.timeline)

@@ -72,16 +72,25 @@ def _corners(points: Array) -> Array:
     return points[np.concatenate([[True], turns, [True]])] if len(points) > 2 else points
 
 
-def lines_around(lines: Outlines, x: float, y: float) -> Array:
-    """Return the numbers of the outlines that a place lies within."""
-    xs, ys = (np.concatenate([np.append(one, np.nan) for one in side]) for side in lines)
-    owner = np.repeat(np.arange(len(lines[0])), [len(one) + 1 for one in lines[0]])
-    # Within is where a line from the place to the left crosses an outline an odd number of times.
-    between = (ys[:-1] > y) != (ys[1:] > y)
-    x0, y0, x1, y1 = (side[between] for side in (xs[:-1], ys[:-1], xs[1:], ys[1:]))
-    crossed = x0 + (x1 - x0) * (y - y0) / (y1 - y0) < x
-    count = np.bincount(owner[:-1][between][crossed], minlength=len(lines[0]))
-    return np.flatnonzero(count % 2)
+class LinesAround:
+    """Outlines, to be asked which of them lie around a place."""
+
+    def __init__(self, lines: Outlines) -> None:
+        self._xs, self._ys = (
+            np.concatenate([np.empty(0), *(np.append(one, np.nan) for one in side)])
+            for side in lines
+        )
+        self._owner = np.repeat(np.arange(len(lines[0])), [len(one) + 1 for one in lines[0]])
+
+    def __call__(self, x: float, y: float) -> Array:
+        """Return the numbers of the outlines that a place lies within."""
+        # Within is where a line from the place to the left crosses an outline an odd number of
+        # times.
+        xs, ys, owner = self._xs, self._ys, self._owner
+        between = (ys[:-1] > y) != (ys[1:] > y)
+        x0, y0, x1, y1 = (side[between] for side in (xs[:-1], ys[:-1], xs[1:], ys[1:]))
+        crossed = x0 + (x1 - x0) * (y - y0) / (y1 - y0) < x
+        return np.flatnonzero(np.bincount(owner[:-1][between][crossed]) % 2)
 
 
 class Field:
@@ -93,6 +102,7 @@ class Field:
         self._height = ds.sizes.get(n.HEIGHT, 512)
         width = ds.sizes.get(n.WIDTH, 512)
         self._marked: tuple[int, ...] = ()
+        self._around = LinesAround(([], []))
         self.figure = made = figure(
             look, "Field", name="field_figure", match_aspect=True,
             tools="pan,wheel_zoom,box_zoom,reset", active_scroll="wheel_zoom",
@@ -160,11 +170,7 @@ class Field:
         """Have a function called with the ROIs that are clicked; Shift adds to them."""
 
         def tapped(event: Tap) -> None:
-            drawn = self._source.data
-            if not drawn["roi"]:
-                return
-            here = lines_around((drawn["xs"], drawn["ys"]), event.x, event.y)
-            rois = [drawn["roi"][k] for k in here]
+            rois = [self._source.data["roi"][k] for k in self._around(event.x, event.y)]
             if (event.modifiers or {}).get("shift"):
                 rois = list(dict.fromkeys([*self._marked, *rois]))
             act(tuple(rois))
@@ -184,6 +190,7 @@ class Field:
             "tracked": ["no" if one < 0 else f"yes, {one}" for one in ids.tolist()],
             "value": np.full(len(xs), np.nan),
         }
+        self._around = LinesAround((self._source.data["xs"], self._source.data["ys"]))
         self._words.text = "" if len(xs) else "this session has no ROIs"
 
     def show_others(self, found: dict[str, Outlines]) -> None:

@@ -14,6 +14,7 @@ from bokeh.models import (
     Label,
     Legend,
     Node,
+    Range1d,
     Span,
 )
 from bokeh.plotting import figure as bokeh_figure
@@ -48,6 +49,8 @@ DARK: Final = Look(
     {n.GABORS: "#1F9E78", n.VISFLOW: "#4A9CCB", n.GRAYSCREEN: "#4a4d52"},
 )  # fmt: skip
 MISSING: Final = "#999999"
+# Of ticks and six characters beside them.
+_TICKS_WIDTH: Final = 46
 
 
 def look_of(is_dark: bool) -> Look:
@@ -101,6 +104,35 @@ def figure(look: Look, title: str, **options: Any) -> Any:
     return made
 
 
+def keep_width(made: Any) -> None:
+    """Give the vertical axis of a figure one width, whatever numbers stand at its ticks.
+
+    Where an axis changes its width, the browser lays out the whole page anew, not the figure alone.
+    """
+    made.yaxis.axis_label_standoff_mode = "axis"
+    made.yaxis.axis_label_standoff = _TICKS_WIDTH
+
+
+def fit(made: Any, axis: str, parts: Sequence[Array]) -> None:
+    """Have an axis of a figure, ``x`` or ``y``, go over the values that are drawn, if any.
+
+    It is found here, since an axis whose range the browser finds has no size before there are any.
+    """
+    known = [part[np.isfinite(part)] for part in parts]
+    ends = [float(end) for part in known if part.size for end in (part.min(), part.max())]
+    if axis == "y":
+        made.yaxis.major_label_text_alpha = float(bool(ends))
+        made.yaxis.major_tick_line_alpha = float(bool(ends))
+        made.ygrid.visible = bool(ends)
+    if ends:
+        low, high = min(ends), max(ends)
+        margin = 0.05 * (high - low) or 1.0
+        start, end = low - margin, high + margin
+        getattr(made, f"{axis}_range").update(
+            start=start, end=end, reset_start=start, reset_end=end
+        )
+
+
 def words_inside(made: Any, look: Look) -> Label:
     """Return the words in the middle of a figure, to be filled where it has nothing to show."""
     label = Label(
@@ -123,6 +155,8 @@ def style_legend(legend: Legend, look: Look) -> None:
     legend.padding = legend.margin = 2
     legend.spacing = 10
     legend.ncols = 4
+    # As high as a line also where it is empty.
+    legend.styles = {"min-height": "14px"}
 
 
 def legend_above(made: Any, look: Look) -> None:
@@ -139,7 +173,11 @@ class GroupLines:
 
     def __init__(self, look: Look, title: str, name: str) -> None:
         self._look = look
-        self.figure = made = figure(look, title)
+        ranges = {"x_range": Range1d(-1, 1), "y_range": Range1d(0, 1)}
+        self.figure = made = figure(look, title, **ranges)
+        keep_width(made)
+        fit(made, "y", [])
+        made.yaxis.axis_label = " "
         made.xaxis.axis_label = "time from the start of the segment (s)"
         self._bands = ColumnDataSource({"xs": [], "ys": [], "color": []})
         self._lines = ColumnDataSource({"xs": [], "ys": [], "color": [], "group": []}, name=name)
@@ -148,9 +186,10 @@ class GroupLines:
             "xs", "ys", source=self._lines, color="color", line_width=2, legend_field="group"
         )
         legend_above(made, look)
-        made.add_layout(
-            Span(location=0, dimension="height", line_color=look.faint, line_dash="dashed")
+        self._event = Span(
+            location=0, dimension="height", line_color=look.faint, line_dash="dashed", visible=False
         )
+        made.add_layout(self._event)
         self.window = BoxAnnotation(
             left=0, right=0, fill_color=look.faint, fill_alpha=0.12, line_width=0, visible=False
         )
@@ -159,6 +198,8 @@ class GroupLines:
 
     def say(self, words: str) -> None:
         """Show words, and no lines."""
+        fit(self.figure, "y", [])
+        self._event.visible = False
         self._lines.data = {"xs": [], "ys": [], "color": [], "group": []}
         self._bands.data = {"xs": [], "ys": [], "color": []}
         self._words.text = fill(words, 50)
@@ -183,7 +224,10 @@ class GroupLines:
             "ys": [np.concatenate([low.values[k], high.values[k][::-1]]) for k in whole],
             "color": [shades[k] for k in whole],
         }
+        fit(self.figure, "x", [time])
+        fit(self.figure, "y", [*self._lines.data["ys"], *self._bands.data["ys"]])
         self.figure.yaxis.axis_label = label
+        self._event.visible = bool(known)
         self._words.text = "" if known else "no such segments in this session"
 
 
@@ -204,6 +248,8 @@ __all__ = [
     "colors_of",
     "edges",
     "figure",
+    "fit",
+    "keep_width",
     "look_of",
     "words_inside",
 ]

@@ -9,7 +9,7 @@ import xarray as xr
 
 from oscaxr.analyses.usi import usi
 from oscaxr.explore.extremes import PARTS, extremes_of_all, part_length
-from oscaxr.explore.view import Criteria, View
+from oscaxr.explore.view import View
 from oscaxr.measure import baseline, snr, stats
 from oscaxr.model import names as n
 from oscaxr.select.alignment import align_tracked
@@ -25,8 +25,9 @@ N_SEQUENCES: Final = "n_sequences"
 MEAN_DFF: Final = "mean_dff"
 EXTREMES: Final = "extremes"
 BEHAVIOUR: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
-# Windows of more bytes than this are averaged some ROIs at a time, so that it can be stopped.
+# Windows of more bytes than this are averaged some ROIs at a time, to tell how far it is.
 _AT_ONCE_BYTES: Final = 2**30
+_LEAST_ROIS: Final = 64
 _FRAMES_AT_ONCE: Final = 4096
 
 
@@ -39,12 +40,12 @@ def _options(view: View) -> dict[str, Any]:
 
 
 def roi_means(
-    ds: xr.Dataset, criteria: Criteria, view: View, report: Report = nothing_to_report
+    ds: xr.Dataset, segments: xr.Dataset, view: View, report: Report = nothing_to_report
 ) -> xr.Dataset:
-    """Return the mean, or median, response of each ROI to a selection, (roi, rel_time)."""
-    windows = sequences(ds, n.DFF, select_segments(ds, **criteria), **_options(view))
+    """Return the mean, or median, response of each ROI to segments, (roi, rel_time)."""
+    windows = sequences(ds, n.DFF, segments, **_options(view))
     parts = []
-    blocks = _roi_blocks(windows)
+    blocks = _roi_blocks(windows, ds[n.DFF].encoding.get("preferred_chunks", {}).get(n.ROI))
     for done, block in enumerate(blocks):
         report(done, len(blocks))
         part = windows.isel({n.ROI: block}) if len(blocks) > 1 else windows
@@ -55,11 +56,16 @@ def roi_means(
     return found.assign_coords({N_SEQUENCES: windows.sizes[n.SEQUENCE]})
 
 
-def _roi_blocks(windows: xr.DataArray) -> list[slice]:
+def _roi_blocks(windows: xr.DataArray, together: int | None) -> list[slice]:
+    """Divide ROIs, of which so many are stored together, into blocks that are read each by itself.
+
+    Where all of them are stored together, each block would read the whole recording again.
+    """
     count = windows.sizes[n.ROI]
-    n_blocks = max(1, min(8, windows.size * 8 // _AT_ONCE_BYTES, count // 64))
-    edges = np.linspace(0, count, n_blocks + 1).astype(int).tolist()
-    return [slice(*pair) for pair in pairwise(edges)]
+    together = together or max(1, count)
+    n_blocks = min(8, windows.size * 8 // _AT_ONCE_BYTES, count // max(_LEAST_ROIS, together))
+    edges = np.linspace(0, -(-count // together), max(1, n_blocks) + 1).astype(int) * together
+    return [slice(*pair) for pair in pairwise(edges.clip(max=count).tolist())]
 
 
 def grouped(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -103,21 +109,21 @@ def heat_maps(means: xr.Dataset, view: View) -> xr.Dataset:
     return means.assign(order=((GROUP, "rank"), labels))
 
 
-def behaviour(ds: xr.Dataset, criteria: Criteria, view: View) -> xr.Dataset:
-    """Return mean running and pupil around a selection, (rel_time)."""
+def behaviour(ds: xr.Dataset, segments: xr.Dataset, view: View) -> xr.Dataset:
+    """Return mean running and pupil around segments, (rel_time)."""
     names = [name for name in BEHAVIOUR if name in ds]
-    windows = sequences(ds, names, select_segments(ds, **criteria), clock="twop", **_options(view))
+    windows = sequences(ds, names, segments, clock="twop", **_options(view))
     windows = baseline(windows, view.baseline) if view.baseline else windows
     found: xr.Dataset = stats(windows, n.SEQUENCE, view.stat, view.error)
     return found
 
 
-def trials(ds: xr.Dataset, groups: Mapping[str, Criteria], view: View) -> xr.Dataset:
+def trials(ds: xr.Dataset, groups: Mapping[str, xr.Dataset], view: View) -> xr.Dataset:
     """Return every trace of the chosen ROIs around each group's segments."""
     chosen = ds.sel({n.ROI: list(view.rois)})
     parts = []
-    for group, criteria in groups.items():
-        windows = sequences(chosen, n.DFF, select_segments(ds, **criteria), **_options(view))
+    for group, segments in groups.items():
+        windows = sequences(chosen, n.DFF, segments, **_options(view))
         windows = baseline(windows, view.baseline) if view.baseline else windows
         names = np.full(windows.sizes[n.SEQUENCE], group)
         parts.append(windows.load().assign_coords({GROUP: (n.SEQUENCE, names)}))
@@ -151,7 +157,8 @@ def population(ds: xr.Dataset, report: Report = nothing_to_report) -> xr.Dataset
     step = part_length(total)
     length = max(1, _FRAMES_AT_ONCE // step) * step
     means, spans = [], []
-    for start in range(0, total, length):
+    # One block at least, also of a recording without frames.
+    for start in range(0, max(1, total), length):
         report(start, total)
         block = ds[n.DFF].isel({n.TIME: slice(start, start + length)}).load()
         means.append(stats(block, n.ROI, error=None))

@@ -1,10 +1,11 @@
 """The sessions that can be looked at: what there is, opened once, shared by all pages."""
 
+import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +13,13 @@ import xarray as xr
 
 from oscaxr.errors import OscaxrError, SessionNotFoundError, collected_warnings, without_secrets
 from oscaxr.explore.background import Kept
+from oscaxr.explore.view import Criteria
 from oscaxr.formats.original.matches import read_matches
 from oscaxr.model import names as n
+from oscaxr.select.criteria import select_segments
 from oscaxr.sessions.find import find_sessions
 from oscaxr.sessions.open import open_session
+from oscaxr.sessions.table import session_table
 
 TABLE_NAME: Final = "mouse_df.csv"
 # Of what is one session, or an index, in a store: it is not listed.
@@ -43,6 +47,27 @@ class Opened:
     ds: xr.Dataset
     kept: Kept = field(default_factory=Kept)
     users: int = 0
+
+    @cached_property
+    def _segments(self) -> xr.Dataset:
+        """All segments, with their coordinates alone: the rest would be selected from too."""
+        return self.ds.drop_vars(
+            [name for name, one in self.ds.variables.items() if one.dims not in ((), (n.SEGMENT,))]
+        )
+
+    @property
+    def title(self) -> str:
+        """What the session is called, as where it is chosen unless that is the name of a file."""
+        return self.source.label if self.source.mouse else session_title(self.ds)
+
+    def select(self, criteria: Criteria) -> xr.Dataset:
+        """Return the segments that fulfil criteria, with their coordinates alone."""
+
+        def make() -> xr.Dataset:
+            found: xr.Dataset = select_segments(self._segments, **criteria)
+            return found
+
+        return self.kept.of(("segments", json.dumps(dict(criteria), sort_keys=True)), make)
 
 
 class Shelf:
@@ -194,6 +219,11 @@ def _of_folder(folder: str | Path, given: Mapping[str, Any]) -> Shelf | None:
     # In a store, it is heeded where a session is opened.
     if "table" not in how and is_here and Path(folder, TABLE_NAME).is_file():
         how["table"] = str(Path(folder, TABLE_NAME))
+    if "table" in how:
+        # Files alone tell only which of the sessions that are here it is.
+        read = partial(session_table, storage_options=given.get("storage_options"))
+        known = read(how["table"]).set_index("session_id")["session"].to_dict()
+        found["session"] = [known.get(one) for one in found["session_id"]]
     sources = {}
     for row in found.to_dict("records"):
         number = int(row["session_id"])
@@ -205,9 +235,8 @@ def _of_folder(folder: str | Path, given: Mapping[str, Any]) -> Shelf | None:
 
 
 def _of_row(number: int, row: Mapping[Any, Any], how: Mapping[str, Any]) -> Source:
-    label = f"mouse {row['mouse_id']}, session {row['session']} ({number})"
     return Source(
-        label,
+        _titled(row["mouse_id"], row["session"], number),
         opening_code(number, how),
         lambda: open_session(number, **how),
         mouse=str(row["mouse_id"]),
@@ -222,17 +251,22 @@ def _of_dataset(ds: xr.Dataset) -> Source:
     # Whoever gave it closes it: pages work on a copy that has no file of its own to close.
     source = ds.encoding.get("source")
     code = opening_code(source, {}) if source else "ds  # the Dataset that was given to ox.explore"
-    return Source(session_title(ds), code, ds.copy, mouse=str(ds.coords.get("mouse_id", "")))
+    mouse = str(ds["mouse_id"].item()) if "mouse_id" in ds.coords else ""
+    return Source(session_title(ds), code, ds.copy, mouse=mouse)
 
 
 def session_title(ds: xr.Dataset) -> str:
-    """Return what a session is called: its mouse and number, or its id."""
-    words = [f"{name} {ds[name].item()}" for name in ("mouse", "session") if name in ds.coords]
-    if "session_id" in ds.coords:
-        words.append(
-            str(ds["session_id"].item()) if words else f"session {ds['session_id'].item()}"
-        )
-    return ", ".join(words) or "session"
+    """Return what a session is called, as far as it is known."""
+    names = ("mouse_id", "session", "session_id")
+    return _titled(*(ds[name].item() if name in ds.coords else None for name in names))
+
+
+def _titled(mouse: object, session: object, number: object) -> str:
+    """Return the words for a session: its mouse, which of the mouse's it is, and its id."""
+    words = [f"mouse {mouse}"] * (mouse is not None)
+    known = [str(one) for one in (session, number) if one is not None]
+    words.append(" ".join(["session", *known[:1], *[f"({one})" for one in known[1:]]]))
+    return ", ".join(words)
 
 
 def facts(ds: xr.Dataset) -> str:

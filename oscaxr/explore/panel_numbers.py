@@ -26,18 +26,18 @@ def _groups_key(groups: Mapping[str, Criteria], view: View) -> tuple[Any, ...]:
 
 def are_means_kept(opened: Opened, view: View) -> bool:
     """Whether the mean responses of a view need only be looked up."""
-    return _groups_key(view.groups(opened.ds), view) in opened.kept
+    return _groups_key(view.groups(opened.select), view) in opened.kept
 
 
 def group_means(opened: Opened, view: View, report: Report = nothing_to_report) -> xr.Dataset:
     """Return the mean response of each ROI to each group, (group, roi, rel_time)."""
-    groups = view.groups(opened.ds)
+    groups = view.groups(opened.select)
 
     def make() -> xr.Dataset:
         parts = {
             name: opened.kept.of(
                 ("means", _key(criteria), view.windows_key()),
-                partial(numbers.roi_means, opened.ds, criteria, view, report),
+                partial(numbers.roi_means, opened.ds, opened.select(criteria), view, report),
             )
             for name, criteria in groups.items()
         }
@@ -61,9 +61,9 @@ def behaviour(opened: Opened, view: View, report: Report) -> xr.Dataset:
     parts = {
         name: opened.kept.of(
             ("behaviour", _key(criteria), view.windows_key(), view.error),
-            partial(numbers.behaviour, opened.ds, criteria, view),
+            partial(numbers.behaviour, opened.ds, opened.select(criteria), view),
         )
-        for name, criteria in view.groups(opened.ds).items()
+        for name, criteria in view.groups(opened.select).items()
     }
     return numbers.grouped(parts)
 
@@ -71,9 +71,10 @@ def behaviour(opened: Opened, view: View, report: Report) -> xr.Dataset:
 def trials(opened: Opened, view: View, report: Report) -> xr.Dataset:
     """Return the sequences of the chosen ROIs."""
     _require_rois(view)
-    groups = view.groups(opened.ds)
+    groups = view.groups(opened.select)
     key = ("trials", json.dumps(groups), view.windows_key(), view.rois)
-    return opened.kept.of(key, lambda: numbers.trials(opened.ds, groups, view))
+    segments = {name: opened.select(criteria) for name, criteria in groups.items()}
+    return opened.kept.of(key, lambda: numbers.trials(opened.ds, segments, view))
 
 
 def field(opened: Opened, view: View, report: Report) -> xr.Dataset:

@@ -20,7 +20,7 @@ class Panel:
 
     title: str
     numbers: Callable[[Opened, View, Report], xr.Dataset]
-    python: Callable[[View, xr.Dataset], list[str]]
+    python: Callable[[View, Opened], list[str]]
     needs: str = n.DFF
     of_chosen_rois: bool = False
 
@@ -73,14 +73,14 @@ def numbers_of(
     return _OF_A_SESSION[panel].numbers(opened, view, report)
 
 
-def panel_code(panel: str, view: View, ds: xr.Dataset, opening: str, others: Sequence[str]) -> str:
+def panel_code(panel: str, view: View, opened: Opened, others: Sequence[str]) -> str:
     """Write the Python of one panel; it ends with the Dataset ``numbers``.
 
-    `opening` is the expression that opens the session, `others` those of all sessions of its mouse.
+    `others` are the expressions that open all sessions of the mouse.
     """
     if panel == _DAYS:
         lines = code.days(view, others)
     else:
-        lines = [f"ds = {opening}", *_OF_A_SESSION[panel].python(view, ds)]
+        lines = [f"ds = {opened.source.code}", *_OF_A_SESSION[panel].python(view, opened)]
     imports = ["import oscaxr as ox", *["import xarray as xr"] * any("xr." in k for k in lines)]
     return "\n".join([*imports, "", *lines])

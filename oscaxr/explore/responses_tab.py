@@ -63,7 +63,7 @@ class ResponsesTab:
 
         trials = self.figures.trials
         if view.rois:
-            groups = list(view.groups(page.ds))
+            groups = list(view.groups(page.opened.select))
             page.ask(
                 "trials", key, made("trials"),
                 lambda found: trials.show(found, groups), trials.say,

@@ -54,7 +54,7 @@ class SessionChoice:
         self._view = View()
         labels = {source.label: key for key, source in shelf.sources.items()}
         self.select = pn.widgets.Select(
-            label="session", options=labels, width=230, margin=(2, 5), stylesheets=[COMPACT]
+            label="session", options=labels, width=252, margin=(2, 5), stylesheets=[COMPACT]
         )
         notes = [alert("Not all files could be used", note, "warning") for note in shelf.notes]
         self.beside = pn.Column(pn.Column(margin=0), *notes, margin=0)

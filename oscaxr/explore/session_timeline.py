@@ -8,7 +8,16 @@ import xarray as xr
 from bokeh.models import ColumnDataSource, FixedTicker, Range1d
 
 from oscaxr.explore.extremes import decimated, middles, part_length
-from oscaxr.explore.looks import Array, Look, colors_of, figure, legend_above, words_inside
+from oscaxr.explore.looks import (
+    Array,
+    Look,
+    colors_of,
+    figure,
+    fit,
+    keep_width,
+    legend_above,
+    words_inside,
+)
 from oscaxr.explore.numbers import MEAN_DFF
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
@@ -17,6 +26,8 @@ from oscaxr.plot.axes import axis_label
 
 _ROWS: Final = {n.RUN_VELOCITY: n.STIM_TIME, n.PUPIL_DIAMETER: n.TIME}
 _LEFT: Final = 78
+_NO_FRAMES: Final = "this recording has no frames"
+_CHOOSE: Final = "choose ROIs: in the field, or by their numbers"
 
 
 class Timeline:
@@ -27,6 +38,8 @@ class Timeline:
         self._traces: dict[str, tuple[Array, Array]] = {}
         self._rois: dict[int, tuple[Array, Array]] = {}
         self._minutes = ds[n.TIME].values / 60
+        self._gap = "" if ds.sizes[n.ROI] else "this session has no ROIs"
+        self._gap = self._gap if ds.sizes[n.TIME] else _NO_FRAMES
         edges = [ds[name].values[[0, -1]] / 60 for name in (n.TIME, n.STIM_TIME) if ds.sizes[name]]
         low, high = (float(np.min(edges)), float(np.max(edges))) if edges else (0.0, 1.0)
         # A little more on both sides, so that lines at the ends are seen.
@@ -41,6 +54,7 @@ class Timeline:
             self._row(name, axis_label(ds[name].attrs, name) if name in ds else name)
             if name in ds:
                 self._traces[name] = (ds[clock].values / 60, ds[name].values)
+                self._words[name].text = "" if ds.sizes[clock] else _NO_FRAMES
             else:
                 self._words[name].text = f"this session has no {SESSION[name].long_name}"
         self._row(MEAN_DFF, "mean dF/F")
@@ -56,9 +70,9 @@ class Timeline:
         made.yaxis.axis_label = label
         made.yaxis.axis_label_text_font_size = "11px"
         made.xaxis.visible = False
-        made.min_border_left = _LEFT
+        keep_width(made)
         # The same for all, so that their time axes lie above each other.
-        made.yaxis.fixed_location = None
+        made.min_border_left = _LEFT
         made.yaxis.ticker.desired_num_ticks = 3
         return made
 
@@ -91,16 +105,18 @@ class Timeline:
         return made
 
     def _roi_row(self) -> Any:
-        made = self._figure("dF/F of ROIs", 200, sizing_mode="stretch_both")
+        made = self._figure("dF/F of ROIs", 200, sizing_mode="stretch_both", y_range=Range1d(0, 1))
         self._roi_source = ColumnDataSource(
             {"xs": [], "ys": [], "color": [], "roi": []}, name="roi_traces"
         )
         made.multi_line("xs", "ys", source=self._roi_source, color="color", line_width=1)
         self._roi_words = words_inside(made, self._look)
-        self._roi_words.text = "choose ROIs: in the field, or by their numbers"
+        self._roi_words.text = _CHOOSE
         made.xaxis.visible = True
         made.xaxis.axis_label = "time in the session (min)"
         self._roi_axis = made.yaxis[0]
+        # Kept: with another ticker, all models of the page are gone through.
+        self._roi_ticker = self._roi_axis.ticker = FixedTicker(ticks=[])
         return made
 
     def on_zoom(self, act: Callable[[], None]) -> None:
@@ -111,7 +127,8 @@ class Timeline:
     def show_population(self, mean: xr.DataArray) -> None:
         """Show the mean of all ROIs."""
         self._traces[MEAN_DFF] = (self._minutes, mean.values)
-        self._words[MEAN_DFF].text = ""
+        known = np.isfinite(mean.values).any()
+        self._words[MEAN_DFF].text = "" if known else self._gap or "no dF/F: all of it is missing"
         self.redraw()
 
     def say_population(self, words: str) -> None:
@@ -130,7 +147,7 @@ class Timeline:
 
     def _show_rois(self, traces: dict[int, tuple[Array, Array]]) -> None:
         self._rois = traces
-        self._roi_words.text = "" if traces else "choose ROIs: in the field, or by their numbers"
+        self._roi_words.text = self._gap if traces else _CHOOSE
         self._redraw_rois()
 
     def redraw(self) -> None:
@@ -156,14 +173,16 @@ class Timeline:
         if _is_same(drawn, self._roi_source.data):
             return
         self._roi_source.data = drawn
-        ticks = levels if len(levels) > 1 else []
-        if ticks:
-            self._roi_axis.ticker = FixedTicker(ticks=ticks)
-            self._roi_axis.major_label_overrides = {
-                level: f"ROI {roi}" for level, roi in zip(ticks, self._rois, strict=True)
-            }
+        fit(self.figures[-1], "y", drawn["ys"])
+        are_several = len(pairs) > 1
+        self._roi_ticker.ticks = levels if are_several else _round_values(drawn["ys"])
+        self._roi_axis.major_label_overrides = (
+            {level: f"ROI {roi}" for level, roi in zip(levels, self._rois, strict=True)}
+            if are_several
+            else {}
+        )
         self._roi_axis.axis_label = (
-            f"dF/F, {gap:.2g} between ROIs" if ticks else _label_of_one(list(self._rois))
+            f"dF/F, {gap:.2g} between ROIs" if are_several else _label_of_one(list(self._rois))
         )
 
 
@@ -174,6 +193,19 @@ def _is_same(drawn: dict[str, Any], before: dict[str, Any]) -> bool:
         for name in ("xs", "ys")
         for one, other in zip(drawn[name], before[name], strict=True)
     )
+
+
+def _round_values(traces: list[Array]) -> list[float]:
+    """Return a few round values along a trace, if there is one."""
+    from matplotlib.ticker import MaxNLocator
+
+    known = [y[np.isfinite(y)] for y in traces]
+    return [
+        float(value)
+        for y in known
+        if y.size
+        for value in MaxNLocator(4).tick_values(y.min(), y.max())
+    ]
 
 
 def _label_of_one(rois: list[int]) -> str:

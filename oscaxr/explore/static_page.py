@@ -11,7 +11,7 @@ from bokeh.resources import INLINE
 from oscaxr.explore.application import Page
 from oscaxr.explore.background import Background
 from oscaxr.explore.looks import Look, look_of
-from oscaxr.explore.opened import Shelf, facts, session_title
+from oscaxr.explore.opened import Shelf, facts
 from oscaxr.explore.panel_table import panels_of
 from oscaxr.explore.view import View, read_query
 
@@ -25,7 +25,7 @@ def static_page(shelf: Shelf, query: str = "") -> str:
         view = view.changed(session=next(iter(shelf.sources)))
     opened = shelf.take(view.session)
     try:
-        view.checked(opened.ds)
+        view.checked(opened.ds, opened.select)
         page = Page(shelf, opened, view, Background(lambda act: act(), at_once=True))
         for tab in ("session", "responses", "field", "days"):
             if tab != "days" or len(shelf.of_mouse(opened.key)) > 1:
@@ -39,7 +39,7 @@ def static_page(shelf: Shelf, query: str = "") -> str:
 def page_html(page: Page, view: View) -> str:
     """Return the HTML of what a page shows."""
     look = look_of(view.is_dark)
-    title = f"{session_title(page.ds)} · {facts(page.ds)}"
+    title = f"{page.opened.title} · {facts(page.ds)}"
     responses = page.responses_tab.figures
     parts = [
         _words(f"<h2>{escape(title)}</h2>", look),
@@ -56,7 +56,7 @@ def page_html(page: Page, view: View) -> str:
     for panel, words in panels_of(view, page.ds).items():
         text = escape(page.code_of(panel))
         parts.append(_words(f"<h3>{words}</h3><pre>{text}</pre>", look))
-    html = file_html(column(*parts), INLINE, title=f"oscaxr: {session_title(page.ds)}")
+    html = file_html(column(*parts), INLINE, title=f"oscaxr: {page.opened.title}")
     style = f"<style>body {{ background: {look.background}; color: {look.text}; }}</style>"
     return str(html).replace("</head>", f"{style}</head>", 1)
 

@@ -1,6 +1,6 @@
 """What a person has chosen: everything that says what the page shows, and its link."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, get_args
 from urllib.parse import parse_qsl, urlencode
@@ -10,9 +10,10 @@ import xarray as xr
 
 from oscaxr.errors import CriterionError, OscaxrError, few, listed
 from oscaxr.model import names as n
-from oscaxr.select.criteria import select_segments
 
 Criteria = Mapping[str, Any]
+Select = Callable[[Criteria], xr.Dataset]
+"""Returns the segments of a session that fulfil criteria."""
 Compare = Literal["two", "one", "split"]
 Sort = Literal["first", "second", "other"]
 Tab = Literal["session", "responses", "field", "days", "code"]
@@ -33,11 +34,31 @@ CRITERIA: Final = (
     *("main_flow_direction", "square_size", "unexpected"),
     *(*FLAGS, *NUMBERED, *RANGES),
 )
+LABELS: Final = {
+    "gabor_frame": "Gabor frame",
+    "gabor_kappa": "kappa",
+    "gabor_mean_orientation": "mean orientation (degree)",
+    "main_flow_direction": "direction of flow",
+    "square_size": "size of squares (px)",
+    "unexpected": "unexpected",
+    n.BLOCK: "block",
+}
+"""The criteria of a few values, and what they are called."""
+EXPECTED_WORDS: Final = {0.0: "expected", 1.0: "unexpected"}
 SPLITS: Final = (
     *("unexpected", "gabor_frame", "gabor_mean_orientation", "gabor_kappa"),
     *("main_flow_direction", "square_size", n.BLOCK),
 )
 """The columns whose values selections can be told apart by."""
+# What the groups of a split are called, where the value alone does not say it.
+_GROUPS: Final = {
+    "gabor_frame": "Gabor frame {}",
+    "gabor_mean_orientation": "mean orientation {}°",
+    "gabor_kappa": "kappa {}",
+    "main_flow_direction": "{} flow",
+    "square_size": "squares of {} px",
+    n.BLOCK: "block {}",
+}
 STATISTICS: Final[dict[str, tuple[str, str]]] = {
     "mean, SEM": ("mean", "sem"),
     "mean, SD": ("mean", "std"),
@@ -103,12 +124,16 @@ class View:
         """Return what the windows of a selection depend on, beside the selection."""
         return (self.pre, self.post, self.edge, self.scale, self.baseline, self.stat)
 
-    def groups(self, ds: xr.Dataset) -> dict[str, dict[str, Any]]:
+    def groups(self, select: Select) -> dict[str, dict[str, Any]]:
         """Return the criteria of each group of segments that is shown, by its name."""
         if self.compare == "split":
-            values = _values_of(ds, self.first, self.by)
+            values = _values_of(select, self.first, self.by)
             return {
-                f"{self.by} {shown(value)}": {**self.first, self.by: [value]} for value in values
+                _GROUPS.get(self.by, "{}").format(shown(value, self.by)): {
+                    **self.first,
+                    self.by: [value],
+                }
+                for value in values
             }
         if self.compare == "one":
             return {"selection": dict(self.first)}
@@ -124,29 +149,31 @@ class View:
             return (own + 1) % count
         return min(("first", "second").index(self.sort), count - 1)
 
-    def problems(self, ds: xr.Dataset) -> list[str]:
+    def problems(self, ds: xr.Dataset, select: Select) -> list[str]:
         """Return what of the view does not fit a session."""
-        found = [*_range_problems(self), *self._selection_problems(ds)]
+        found = [*_range_problems(self), *self._selection_problems(select)]
         here = ds[n.ROI].values
         unknown = [roi for roi in self.rois if roi not in here]
         if unknown:
             found.append(f"there is no ROI {few(map(str, unknown))} in this session")
         return found
 
-    def _selection_problems(self, ds: xr.Dataset) -> list[str]:
+    def _selection_problems(self, select: Select) -> list[str]:
         try:
-            groups = self.groups(ds)
+            groups = self.groups(select)
             for criteria in groups.values():
-                select_segments(ds, **criteria)
+                select(criteria)
         except OscaxrError as error:
             return [str(error)]
         if len(groups) > MOST_SPLITS:
-            return [f"{self.by} has {len(groups)} values, too many to tell apart ({MOST_SPLITS})"]
+            return [
+                f"{LABELS[self.by]}: {len(groups)} values, too many to tell apart ({MOST_SPLITS})"
+            ]
         return []
 
-    def checked(self, ds: xr.Dataset) -> "View":
+    def checked(self, ds: xr.Dataset, select: Select) -> "View":
         """Return the view, or raise with all that does not fit a session."""
-        problems = self.problems(ds)
+        problems = self.problems(ds, select)
         if problems:
             raise CriterionError(f"this view does not fit the session:{listed(problems)}")
         return self
@@ -188,18 +215,20 @@ def _range_problems(view: View) -> list[str]:
     return found
 
 
-def _values_of(ds: xr.Dataset, criteria: Criteria, by: str) -> list[Any]:
+def _values_of(select: Select, criteria: Criteria, by: str) -> list[Any]:
     """Return the values of a column that the segments of a selection have, in order."""
     if by not in SPLITS:
         raise CriterionError(f"selections are not split by {by!r}, but by one of {few(SPLITS)}")
-    column = select_segments(ds, **criteria)[by].values
+    column = select(criteria)[by].values
     known = column[column != ""] if column.dtype.kind in "UTO" else column[np.isfinite(column)]
     return list(np.unique(known).tolist())
 
 
-def shown(value: Any) -> str:
-    """Return a value as it stands in names of groups and labels."""
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+def shown(value: Any, name: str) -> str:
+    """Return a value of a column as it stands in names of groups and labels."""
+    if name == "unexpected":
+        return EXPECTED_WORDS[value]
+    return f"{value:g}" if isinstance(value, int | float) else n.FLOW_WORDS.get(value, str(value))
 
 
 # -- from a link ----------------------------------------------------------------------------------

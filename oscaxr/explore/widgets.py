@@ -11,24 +11,15 @@ import xarray as xr
 
 from oscaxr.errors import CriterionError, OscaxrError
 from oscaxr.explore.field_view import NUMBER_LABELS
-from oscaxr.explore.view import CHOICES, PRESETS, SPLITS, STATISTICS, View, shown
+from oscaxr.explore.view import CHOICES, LABELS, PRESETS, SPLITS, STATISTICS, View, shown
 from oscaxr.model import names as n
 from oscaxr.model.schema import SESSION
 from oscaxr.select.criteria import select_segments
 
 WIDTH: Final = 296
 _INNER: Final = WIDTH - 16
-_LABELS: Final = {
-    "gabor_frame": "Gabor frame",
-    "gabor_kappa": "kappa",
-    "gabor_mean_orientation": "mean orientation (degree)",
-    "main_flow_direction": "direction of flow",
-    "square_size": "size of squares (px)",
-    "unexpected": "unexpected",
-}
 # How the names of columns begin that say nothing of a stimulus.
 _OF_OTHERS: Final = {n.GABORS: ("main_flow", "square"), n.VISFLOW: ("gabor",)}
-_UNEXPECTED: Final = {"expected": 0.0, "unexpected": 1.0}
 _COMPARE: Final = {"two selections": "two", "one": "one", "split": "split"}
 _SORTS: Final = {"the first selection": "first", "the second": "second", "the other one": "other"}
 
@@ -97,7 +88,7 @@ class Selection:
             pn.widgets.RadioButtonGroup, label="stimulus", value=kinds[0],
             options={n.STIMULUS_WORDS[kind]: kind for kind in kinds},
         )  # fmt: skip
-        self.choices = {name: _choice(name) for name in _LABELS}
+        self.choices = {name: _choice(name) for name in LABELS if name in CHOICES}
         self.run_start = _widget(pn.widgets.Toggle, label="first of each run only")
         self.blocks = _widget(pn.widgets.CheckButtonGroup, label="block", options={}, value=[])
         last = float(np.ceil(np.nanmax(ds["stop_time"].values))) if ds.sizes[n.SEGMENT] else 1.0
@@ -108,8 +99,7 @@ class Selection:
         )  # fmt: skip
         self._counted: dict[str, Any] | None = None
         self.counts = pn.pane.HTML("", width=_INNER, margin=(2, 5), stylesheets=[_COUNTS])
-        self._labels = {name: _label(_LABELS[name]) for name in _LABELS}
-        self._labels["block"] = _label("block")
+        self._labels = {name: _label(words) for name, words in LABELS.items()}
         rows = [
             part for name, widget in self.choices.items() for part in (self._labels[name], widget)
         ]
@@ -169,23 +159,20 @@ class Selection:
         several = len(numbers) > 1
         self.blocks.visible = self._labels["block"].visible = several
 
-    def _tell(self, *_: Any) -> None:
+    def _tell(self, event: Any) -> None:
         if self._quiet:
             return
-        self._quiet = True
-        self._offer(self.stimulus.value)
-        self.blocks.value = [
-            one for one in self.blocks.value if one in self.blocks.options.values()
-        ]
-        self._quiet = False
+        if event.obj is self.stimulus:
+            self._quiet = True
+            self._offer(self.stimulus.value)
+            known = self.blocks.options.values()
+            self.blocks.value = [one for one in self.blocks.value if one in known]
+            self._quiet = False
         self._changed()
 
 
 def _choice(name: str) -> Any:
-    if name == "unexpected":
-        options: dict[str, Any] = _UNEXPECTED
-    else:
-        options = {n.FLOW_WORDS.get(value, shown(value)): value for value in CHOICES[name]}
+    options = {shown(value, name): value for value in CHOICES[name]}
     return _widget(
         pn.widgets.CheckButtonGroup, label=SESSION[name].long_name, options=options, value=[]
     )
@@ -220,7 +207,7 @@ class Controls:
         w = pn.widgets
         self.compare = _widget(w.RadioButtonGroup, label="compare", options=_COMPARE)
         self.presets = [_widget(w.Button, label=name, width=_INNER // 2 - 5) for name in PRESETS]
-        self.by = _widget(w.Select, label="split by", options=list(SPLITS))
+        self.by = _widget(w.Select, label="split by", options={LABELS[k]: k for k in SPLITS})
         self.first = Selection(ds, self._tell)
         self.second = Selection(ds, self._tell)
         self.pre = _widget(w.FloatInput, label="before (s)", start=0, step=0.1, width=86)

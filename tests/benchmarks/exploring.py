@@ -1,10 +1,11 @@
 """How long people wait at the page of ``oscaxr explore``, measured in a real browser.
 
-python tests/benchmarks/exploring.py SESSION [CHROMIUM]
+python tests/benchmarks/exploring.py SESSION [CHROMIUM [FOLDER]]
 
 Prints the seconds from the command to the first picture, of loading the page again, and from a
 choice until the browser has drawn what follows from it. ``stats`` beside them is the time that the
-library alone takes for the same responses, in this process.
+library alone takes for the same responses, in this process. Of a folder of sessions, prints what
+memory the server takes while they are opened in turn, ten of them (Linux).
 """
 
 import shutil
@@ -32,6 +33,13 @@ def address_of(process: "subprocess.Popen[str]") -> str:
     raise SystemExit("the command stopped before it served anything")
 
 
+def served(what: str) -> "subprocess.Popen[str]":
+    """Start the command."""
+    script = Path(sys.executable).parent / "oscaxr"
+    command = [sys.executable, str(script), "explore", what, "--no-browser"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
 def measure(session: str, chromium: str) -> None:
     """Measure, and print as it goes."""
     from playwright.sync_api import sync_playwright
@@ -40,9 +48,7 @@ def measure(session: str, chromium: str) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         start = time.perf_counter()
-        script = Path(sys.executable).parent / "oscaxr"
-        command = [sys.executable, str(script), "explore", session, "--no-browser"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process = served(session)
         try:
             address = address_of(process)
             say("command to serving", time.perf_counter() - start)
@@ -98,6 +104,35 @@ def choices(page: Any, address: str) -> None:
         page.wait_for_timeout(1000)
 
 
+def memory(folder: str, chromium: str, turns: int = 10) -> None:
+    """Open the sessions of a folder in turn, look at each, and print what the server takes."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        process = served(folder)
+        try:
+            page.goto(f"{address_of(process)}?tab=field")
+            choice = page.get_by_label("session", exact=True)
+            wait_for_data(page, "field", "roi", seconds=60)
+            count = choice.locator("option").count()
+            for turn in range(turns):
+                choice.select_option(index=(turn + 1) % count)
+                page.wait_for_timeout(1000)
+                wait_for_data(page, "field", "roi", seconds=60, number=-1)
+                for tab in ("Responses", "Session", "Field"):
+                    page.get_by_text(tab, exact=True).first.click()
+                    page.wait_for_timeout(1000)
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                kilobytes = int(status.split("VmRSS:")[1].split()[0])
+                print(f"{kilobytes / 1024:8.0f} MB after {turn + 2} sessions", flush=True)
+        finally:
+            process.terminate()
+            process.wait()
+            browser.close()
+
+
 def library(session: str) -> None:
     """Measure the library alone."""
     with ox.open_session(session) as ds:
@@ -124,3 +159,5 @@ if __name__ == "__main__":
         raise SystemExit(__doc__)
     library(named[0])
     measure(named[0], found)
+    if len(named) > 2:
+        memory(named[2], found)

@@ -89,6 +89,24 @@ def test_an_empty_selection_is_said(session):
 
 
 @pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        ({"time": slice(0)}, {"pupil_diameter", "mean_dff", "chosen"}),
+        ({"stim_time": slice(0)}, {"run_velocity"}),
+        ({"roi": slice(0)}, {"mean_dff"}),
+    ],
+    ids=["frames", "stimulus frames", "ROIs"],
+)
+def test_a_recording_without_any_is_shown_with_a_gap(session, lacking, said):
+    page = page_of(session.isel(lacking), "session", rois=() if "roi" in lacking else (2,))
+    assert problem(page) == ""
+    shown = {name: words.text for name, words in page.timeline._words.items()}
+    shown["chosen"] = page.timeline._roi_words.text.removeprefix("choose ROIs")
+    words = "this session has no ROIs" if "roi" in lacking else "this recording has no frames"
+    assert {name for name, text in shown.items() if text == words} == said
+
+
+@pytest.mark.parametrize(
     ("compare", "by", "groups"),
     [
         pytest.param("one", "gabor_kappa", 1, marks=pytest.mark.slow),
@@ -148,6 +166,21 @@ def test_chosen_rois_have_the_colours_of_their_traces(session):
     assert list(chosen["roi"]) == [3, 1]
     assert chosen["color"] == page.field_tab.timeline._roi_source.data["color"]
     assert len(set(chosen["color"])) == 2
+
+
+def test_one_trace_has_numbers_at_its_axis_and_several_have_names(session):
+    page = page_of(session, "session", rois=(3, 1))
+    timeline = page.timeline
+    ticker = timeline._roi_axis.ticker
+    assert list(timeline._roi_axis.major_label_overrides.values()) == ["ROI 3", "ROI 1"]
+    page.change(page.view.changed(rois=(3,)))
+    assert timeline._roi_axis.major_label_overrides == {}
+    (trace,) = timeline._roi_source.data["ys"]
+    # What is between its ends; the browser leaves out what lies beyond.
+    inside = [tick for tick in ticker.ticks if np.nanmin(trace) <= tick <= np.nanmax(trace)]
+    assert len(inside) >= 2
+    # Another ticker would have all models of the page gone through.
+    assert timeline._roi_axis.ticker is ticker
 
 
 def test_traces_are_drawn_from_extremes_that_are_kept(session):

@@ -54,7 +54,7 @@ def test_the_code_gives_the_numbers(shelf, name):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OscaxrWarning)
             shown = numbers_of(panel, shelf, opened, view)
-        made = run(panel_code(panel, view, opened.ds, opened.source.code, others))
+        made = run(panel_code(panel, view, opened, others))
         # What is beside them, as the names of groups along sequences, helps the page alone.
         xr.testing.assert_equal(
             made.reset_coords(drop=True), shown[list(made)].reset_coords(drop=True)
@@ -67,7 +67,7 @@ def test_every_number_of_an_roi(shelf, number):
     view = View(number=number)
     opened = shelf.take(next(iter(shelf.sources)))
     shown = numbers_of("field", shelf, opened, view)
-    made = run(panel_code("field", view, opened.ds, opened.source.code, []))
+    made = run(panel_code("field", view, opened, []))
     assert list(made) == [number]
     xr.testing.assert_equal(made.reset_coords(drop=True), shown.reset_coords(drop=True))
     shelf.give_back(opened)

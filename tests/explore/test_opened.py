@@ -134,6 +134,24 @@ def test_a_matching_file_may_lie_in_a_store(memory, memory_session, original_fol
     xr.testing.assert_identical(there.matches(), here.matches())
 
 
+def test_sessions_are_called_the_same_everywhere(shelf, tmp_path, explored_folder):
+    key = "900000002"
+    opened = shelf.take(key)
+    assert opened.title == shelf.sources[key].label == "mouse 900001, session 2 (900000002)"
+    # A table knows better than the files that happen to be here.
+    table = ox.session_table(explored_folder / "mouse_df.csv")
+    later = shelf_of(explored_folder, table=table.assign(session=table.session + 4))
+    assert later.sources[key].label == "mouse 900001, session 6 (900000002)"
+    shelf.give_back(opened)
+
+
+def test_open_datasets_of_a_mouse_belong_together(memory_session):
+    other = memory_session.assign_coords(session_id=7)
+    shelf = shelf_of([memory_session, other, memory_session.assign_coords(mouse_id=8)])
+    assert shelf.of_mouse("1") == ["1", "2"]
+    assert shelf.sources["2"].label == "mouse 900001, session 1 (7)"
+
+
 def test_a_folder_without_sessions_is_said(tmp_path):
     with pytest.raises(SessionNotFoundError, match="no sessions below"):
         shelf_of(tmp_path)

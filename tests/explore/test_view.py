@@ -36,15 +36,36 @@ def test_all_that_is_wrong_with_a_link_is_said_at_once():
         assert word in str(error.value)
 
 
-def test_groups_by_name(memory_session):
-    assert list(View().groups(memory_session)) == ["expected", "unexpected"]
+@pytest.fixture
+def select(memory_session):
+    return lambda criteria: memory_session.osca.select(**criteria)
+
+
+def test_groups_by_name(memory_session, select):
+    assert list(View().groups(select)) == ["expected", "unexpected"]
     other = View(first={"stimulus": "gabors", "gabor_frame": ["A"]})
-    assert list(other.groups(memory_session)) == ["first", "second"]
+    assert list(other.groups(select)) == ["first", "second"]
     by = View(compare="split", by="gabor_kappa", first={"stimulus": "gabors"})
-    assert by.groups(memory_session) == {
-        f"gabor_kappa {kappa:g}": {"stimulus": "gabors", "gabor_kappa": [kappa]}
+    assert by.groups(select) == {
+        f"kappa {kappa:g}": {"stimulus": "gabors", "gabor_kappa": [kappa]}
         for kappa in sorted(set(memory_session.gabor_kappa.dropna("segment").values))
     }
+
+
+@pytest.mark.parametrize(
+    ("by", "stimulus", "first"),
+    [
+        ("unexpected", "gabors", "expected"),
+        ("gabor_frame", "gabors", "Gabor frame A"),
+        ("gabor_mean_orientation", "gabors", "mean orientation 0°"),
+        ("main_flow_direction", "visflow", "nasal flow"),
+        ("square_size", "visflow", "squares of 128 px"),
+        ("block", "gabors", "block 5"),
+    ],
+)
+def test_the_groups_of_a_split_are_called_by_words(select, by, stimulus, first):
+    view = View(compare="split", by=by, first={"stimulus": stimulus})
+    assert next(iter(view.groups(select))) == first
 
 
 @pytest.mark.parametrize(
@@ -60,9 +81,9 @@ def test_groups_by_name(memory_session):
         ({"compare": "split", "by": "duration"}, "not split by"),
     ],
 )
-def test_what_does_not_fit_is_said(memory_session, changed, says):
+def test_what_does_not_fit_is_said(memory_session, select, changed, says):
     with pytest.raises(CriterionError, match=says):
-        View(**changed).checked(memory_session)
+        View(**changed).checked(memory_session, select)
 
 
 @pytest.mark.parametrize(("sort", "by"), [("first", [0, 0]), ("second", [1, 1]), ("other", [1, 0])])

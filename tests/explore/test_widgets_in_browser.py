@@ -51,7 +51,7 @@ CHANGES = {
     "Gabors: D, U": (button("Gabors: D, U"), "^(?!.*(first|second)[.])", "&second.gabor_frame=A"),
     "Flow: first of runs": (button("Flow: first of runs"), "first.stimulus=visflow"),
     "compare": (button("one"), "compare=one"),
-    "split by": (picked("split by", "gabor_kappa"), "by=gabor_kappa", "&compare=split"),
+    "split by": (picked("split by", "kappa"), "by=gabor_kappa", "&compare=split"),
     "stimulus": (button("visual flow"), "first.stimulus=visflow"),
     "gabor_frame": (button("A"), r"first.gabor_frame=(A,D|D,A)"),
     "gabor_kappa": (button("16", 1), "second.gabor_kappa=16"),
@@ -88,7 +88,7 @@ def test_every_widget_is_changed_by_a_test(memory_session):
 
 def expected(ds, view):
     found = []
-    for criteria in view.groups(ds).values():
+    for criteria in view.groups(lambda criteria: ds.osca.select(**criteria)).values():
         windows = ds.osca.sequences(
             "dff", ds.osca.select(**criteria),
             pre=view.pre, post=view.post, edge=view.edge, scale=view.scale,
