@@ -184,6 +184,9 @@ def decode(
         result[name].attrs = _ATTRS[str(name)]
     told = {"splits": splits, "shuffles": shuffles, "train": train, "penalty": float(penalty)}
     where = {"coordinate": coordinate, "stimulus": stimulus, "window": [float(start), float(stop)]}
+    where["criteria"] = ", ".join(
+        f"{name}={getattr(value, '__name__', repr(value))}" for name, value in wanted.items()
+    )
     rois = {"n_rois": len(responses), "rois_left_out": left_out}
     return result.assign_attrs(seed=seed, chance=1 / len(classes), **told, **where, **rois)
 
