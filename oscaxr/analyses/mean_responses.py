@@ -181,7 +181,7 @@ def frame_responses(
         options: dict[str, Any] = {"pre": -start, "post": stop, "scale": scale, "invalid": invalid}
         integrals = reduced(sequences(source, n.DFF, segments, **options), integrate)
         parts.append(_by_frame(integrals) if stimulus == n.GABORS else _averaged(integrals))
-    return _side_by_side(parts, ["expected", "unexpected"])
+    return _side_by_side(parts, ["expected", "unexpected"]).assign_attrs(stimulus=stimulus)
 
 
 def _by_frame(integrals: xr.DataArray) -> xr.Dataset:
