@@ -150,8 +150,8 @@ def frame_responses(
     Raises
     ------
     CriterionError
-        If a stimulus or criterion is not known, or the session has no expected, or no unexpected,
-        segments.
+        If a stimulus or criterion is not known, the criterion is ``unexpected``, or the session has
+        no expected, or no unexpected, segments.
     WindowError
         If the window is empty, or leaves the recording in all sequences.
     TrackingError
@@ -172,6 +172,11 @@ def frame_responses(
     check_split("unexpected", stimulus)
     start, stop = _SHOWN[stimulus] if window is None else window
     source = tracked_rois(ds) if tracked else ds
+    if "unexpected" in criteria:
+        raise CriterionError(
+            "unexpected: it tells the groups apart, so it cannot be a criterion: take one of the "
+            "two groups of the result"
+        )
     parts = []
     for unexpected, group in enumerate(("expected", "unexpected")):
         asked = {**PUBLISHED[stimulus], **criteria, "unexpected": unexpected}

@@ -86,7 +86,7 @@ def orientation_tuning(
     >>> orientation_tuning(ds)["preferred_orientation"].sizes
     Frozen({'roi': 4})
     """
-    if folds != int(folds) or folds < 2:
+    if not isinstance(folds, int | np.integer) or folds < 2:
         raise CriterionError(f"folds={folds!r}: two parts are needed at least")
     shown = gabor_responses(ds, gabor_frames, window, tracked, invalid, criteria)
     if len(shown.values) < max(folds, 10):

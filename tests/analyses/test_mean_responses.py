@@ -98,6 +98,8 @@ def test_frame_responses_are_means_of_integrals(ds):
 
 
 def test_frame_responses_of_what_is_not_there(ds):
+    with pytest.raises(CriterionError, match="unexpected: it tells the groups apart"):
+        frame_responses(ds, unexpected=1)
     with pytest.raises(CriterionError, match="has no expected segments of gabors"):
         frame_responses(ds, gabor_kappa=4)
     with pytest.raises(CriterionError, match="stimulus='movies' is not known"):
