@@ -1,6 +1,6 @@
 """What chance gives: permutations, p values and their intervals, the same for every analysis."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, cast
 
 import numpy as np
@@ -27,6 +27,8 @@ _SUMMED: Final = 250
 # Sums are equal if they differ by less than this share of the largest.
 _ROUNDING: Final = 1e-12
 _TAILS: Final = ("two", "high", "low")
+# What is said of two sessions that are compared begins with this.
+_BETWEEN: Final = "difference_"
 _PUBLISHED_TAILS: Final = {"2": "two", "hi": "high", "lo": "low"}
 
 
@@ -247,6 +249,30 @@ def check_resolution(
             f"comparison(s), tail={tail!r}: {least} or more are needed. Give more permutations, or "
             "fewer comparisons"
         )
+
+
+def resolution(permutations: int, factor: float = 1.0) -> float:
+    """Return the p below which permutations cannot tell, corrected by a factor."""
+    return min(1.0, factor / (permutations + 1))
+
+
+def permutations_of(attrs: Mapping[Any, Any], name: str) -> tuple[int, float]:
+    """Return of how many permutations a p of a result is, and how it was corrected.
+
+    None, 0, if it is of no permutations. The attributes are those of the result.
+    """
+    is_between = name.startswith(_BETWEEN)
+    kind = name.removeprefix(_BETWEEN)
+    if kind not in ("p", "raw_p"):
+        return 0, 1.0
+    own = [attrs.get(word) for word in ("sequence_permutations", "shuffles", "permutations")]
+    counts = [int(one) for one in (own[-1:] if is_between else own) if one]
+    if not counts:
+        return 0, 1.0
+    # What compares sessions always has two tails; decoding has the upper one.
+    tail = "two" if is_between else attrs.get("tail", "high" if "shuffles" in attrs else "two")
+    factor = attrs.get("comparisons", 1) * (2 if tail == "two" else 1)
+    return counts[0], 1.0 if kind == "raw_p" else float(factor)
 
 
 def null_interval(

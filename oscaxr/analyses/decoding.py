@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from oscaxr.analyses.chance import generator, raw_p, seed_of, share_below
+from oscaxr.analyses.chance import check_resolution, generator, raw_p, seed_of, share_below
 from oscaxr.analyses.decoding_splits import Division, check_classes, counts_of, divisions
 from oscaxr.analyses.logistic_regression import fitted_logits, span_of
 from oscaxr.analyses.splits import PUBLISHED, REFERENCE
@@ -84,7 +84,8 @@ def decode(
     splits : int, optional
         How often the sequences are divided into those to learn from and those to test on.
     shuffles : int, optional
-        How many fits with permuted training labels there are, over all divisions.
+        How many fits with permuted training labels there are, over all divisions: none, or 20 or
+        more.
     train : float, optional
         Share of the sequences to learn from.
     penalty : float, optional
@@ -118,8 +119,8 @@ def decode(
     Raises
     ------
     CriterionError
-        If a criterion is not known, a number cannot be used, the classes or their sequences are too
-        few, or no ROI is left.
+        If a criterion is not known, a number cannot be used, shuffles are too few for any p to be
+        significant, the classes or their sequences are too few, or no ROI is left.
     MissingVariableError
         If the segments have no such coordinate.
     MissingLibraryError
@@ -183,6 +184,9 @@ def decode(
         result[name].attrs = _ATTRS[str(name)]
     told = {"splits": splits, "shuffles": shuffles, "train": train, "penalty": float(penalty)}
     where = {"coordinate": coordinate, "stimulus": stimulus, "window": [float(start), float(stop)]}
+    where["criteria"] = ", ".join(
+        f"{name}={getattr(value, '__name__', repr(value))}" for name, value in wanted.items()
+    )
     rois = {"n_rois": len(responses), "rois_left_out": left_out}
     return result.assign_attrs(seed=seed, chance=1 / len(classes), **told, **where, **rois)
 
@@ -191,7 +195,7 @@ def _check_arguments(window: Any, splits: Any, shuffles: Any, penalty: Any) -> N
     problems = [
         f"{name}={number!r}: it is a whole number, {least} or more"
         for name, number, least in (("splits", splits, 2), ("shuffles", shuffles, 0))
-        if not isinstance(number, int | np.integer) or number < least
+        if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < least
     ]
     if not isinstance(penalty, int | float | np.number) or not 0 < penalty < np.inf:
         problems.append(f"penalty={penalty!r}: it is a number larger than 0")
@@ -199,6 +203,8 @@ def _check_arguments(window: Any, splits: Any, shuffles: Any, penalty: Any) -> N
         problems.append(f"window={window!r}: it is where responses begin and end, (s, s)")
     if problems:
         raise CriterionError("; ".join(problems))
+    if shuffles:
+        check_resolution(shuffles, "high")
 
 
 def _criteria(coordinate: str, stimulus: str, criteria: dict[str, Any]) -> dict[str, Any]:

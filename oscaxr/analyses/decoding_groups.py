@@ -11,7 +11,9 @@ from oscaxr.analyses.pooling import BOUND, GROUP, MOUSE_ID, POOLED_SESSION, Cell
 from oscaxr.errors import MissingVariableError, SessionMismatchError, few
 from oscaxr.select.stacking import SESSION, SESSION_ID
 
-_ALIKE: Final = ("coordinate", "stimulus", "window", "splits", "shuffles", "train", "penalty")
+_ALIKE: Final = (
+    "coordinate", "stimulus", "criteria", "window", "splits", "shuffles", "train", "penalty",
+)  # fmt: skip
 _ATTRS: Final = {
     "mean": {"long_name": "mean balanced accuracy over mice", "units": "1"},
     "sem": {"long_name": "standard error over mice", "units": "1"},

@@ -80,7 +80,7 @@ def check_classes(
     taken = present if counts is None else counts
     least = np.minimum(np.floor(train * taken), taken - np.floor(train * taken))
     if (least < 1).any() or (taken > present).any():
-        told = ", ".join(f"{name}: {n}" for name, n in zip(classes, present, strict=True))
+        told = few([f"{name}: {n}" for name, n in zip(classes, present, strict=True)], 12)
         asked = "" if counts is None else f", of which {counts.tolist()} are to be taken"
         raise CriterionError(
             f"session {session}: too few sequences of some classes ({told}{asked}): each needs "
@@ -95,4 +95,7 @@ def counts_of(asked: Mapping[Any, int], classes: npt.NDArray[Any]) -> Ints:
             f"counts are given for {few(map(repr, asked))}, but the classes are "
             f"{few(map(repr, classes.tolist()))}: give one for each"
         )
-    return np.array([asked[name] for name in classes.tolist()], dtype=np.intp)
+    counts = [asked[name] for name in classes.tolist()]
+    if any(int(count) != count for count in counts):
+        raise CriterionError(f"counts={dict(asked)!r}: they are whole numbers")
+    return np.array(counts, dtype=np.intp)

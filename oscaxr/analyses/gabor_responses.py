@@ -58,6 +58,11 @@ def gabor_responses(
         raise MissingVariableError(
             "this session has no 'gabor_orientation', the orientations of its patches"
         )
+    if "gabor_frame" in criteria:
+        raise CriterionError(
+            f"gabor_frame={criteria['gabor_frame']!r}: which Gabor frames to take, gabor_frames= "
+            "says here"
+        )
     if np.shape(window) != (2,):
         raise WindowError(f"window={window!r}: it is where responses begin and end, (s, s)")
     wanted = {**PUBLISHED[n.GABORS], "gabor_frame": [*gabor_frames], **criteria}

@@ -52,7 +52,8 @@ def usi_correlations(
         ``normalised_null_interval``: (r - m) / (1 + m) below, and / (1 - m) above the median m of
         the null.
 
-        NaN where a session is not there, has fewer than two ROIs or equal indices.
+        NaN where a session is not there, has fewer than three ROIs (two lie on a line) or equal
+        indices.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def usi_correlations(
         first, second = pairs[cell[1]]
         rows = cells.paired(cell[0], first, second)
         x, y = (values[own] for own in rows)
-        if len(x) < 2:
+        if len(x) < 3:
             continue
         random = chance.generator(seed, *cells.identity(cell[0], first, second))
         null = null_correlations(random, permutations, x, y, against, permute)
@@ -106,8 +107,9 @@ def usi_correlations(
         found["correlation"][cell], found["error"][cell] = r, _deviation(drawn)
         found["share"][cell] = chance.share_below(r, null)
         interval[cell] = bounds = chance.null_interval(null, tail, comparisons)
-        scaled = [_normalised(part, bounds[1]) for part in (r, drawn, bounds)]
-        normal[cell] = [scaled[0], _deviation(scaled[1]), *scaled[2]]
+        if permute == "sessions":
+            scaled = [_normalised(part, bounds[1]) for part in (r, drawn, bounds)]
+            normal[cell] = [scaled[0], _deviation(scaled[1]), *scaled[2]]
     share = found.pop("share")
     variables: Variables = {name: (OF_PAIRS, array) for name, array in found.items()}
     variables["null_interval"] = ((*OF_PAIRS, BOUND), interval)

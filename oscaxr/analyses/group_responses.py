@@ -161,6 +161,9 @@ def group_differences(
         ``null_interval`` (..., bound), ``raw_p`` and ``p``; and over (group, pair) what
         :func:`oscaxr.analyses.group_means` says of sessions.
 
+        NaN where a session is not there, or the difference of an ROI is NaN:
+        ``pooled.isel(roi=pooled.difference.notnull().values)`` leaves such ROIs out.
+
     Raises
     ------
     MissingVariableError
@@ -199,6 +202,8 @@ def group_differences(
     nulls = _group_nulls(cells)
     share, interval = np.full(cells.shape, np.nan), np.full((*cells.shape, 3), np.nan)
     for cell, null in nulls.items():
+        if np.isnan(mean[cell]):  # the null leaves out what is not known, and is of other ROIs
+            continue
         share[cell] = chance.share_below(mean[cell], null)
         interval[cell] = chance.null_interval(null, tail, comparisons)
     between = compare_sessions(

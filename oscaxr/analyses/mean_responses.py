@@ -1,5 +1,6 @@
 """Mean responses of each ROI of a session: what groups of sessions are made of."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -79,6 +80,7 @@ def mean_traces(
     Frozen({'roi': 4, 'rel_time': 120})
     """
     check_split(split, stimulus)
+    _refuse_integrated("mean_traces", options)
     if window is None and (split, stimulus) == ("unexpected", n.GABORS):
         window = _PICTURED
     groups = split_session(ds, split, stimulus, window=window, integrated=False, **options)
@@ -95,6 +97,15 @@ def mean_traces(
         found = xr.concat(named, n.REL_TIME, combine_attrs="drop_conflicts", coords="minimal")
         counted = xr.Variable((), counts[0], _COUNTED)
     return found.assign(n_sequences=counted)
+
+
+def _refuse_integrated(function: str, options: Mapping[str, Any]) -> None:
+    """Refuse the argument of a split that has one value here."""
+    if "integrated" in options:
+        raise CriterionError(
+            f"integrated={options['integrated']!r}: mean_traces takes traces, response_difference "
+            f"their integrals, so {function} has no such argument"
+        )
 
 
 def frame_responses(
@@ -139,8 +150,8 @@ def frame_responses(
     Raises
     ------
     CriterionError
-        If a stimulus or criterion is not known, or the session has no expected, or no unexpected,
-        segments.
+        If a stimulus or criterion is not known, the criterion is ``unexpected``, or the session has
+        no expected, or no unexpected, segments.
     WindowError
         If the window is empty, or leaves the recording in all sequences.
     TrackingError
@@ -161,6 +172,11 @@ def frame_responses(
     check_split("unexpected", stimulus)
     start, stop = _SHOWN[stimulus] if window is None else window
     source = tracked_rois(ds) if tracked else ds
+    if "unexpected" in criteria:
+        raise CriterionError(
+            "unexpected: it tells the groups apart, so it cannot be a criterion: take one of the "
+            "two groups of the result"
+        )
     parts = []
     for unexpected, group in enumerate(("expected", "unexpected")):
         asked = {**PUBLISHED[stimulus], **criteria, "unexpected": unexpected}
@@ -170,7 +186,7 @@ def frame_responses(
         options: dict[str, Any] = {"pre": -start, "post": stop, "scale": scale, "invalid": invalid}
         integrals = reduced(sequences(source, n.DFF, segments, **options), integrate)
         parts.append(_by_frame(integrals) if stimulus == n.GABORS else _averaged(integrals))
-    return _side_by_side(parts, ["expected", "unexpected"])
+    return _side_by_side(parts, ["expected", "unexpected"]).assign_attrs(stimulus=stimulus)
 
 
 def _by_frame(integrals: xr.DataArray) -> xr.Dataset:
@@ -253,6 +269,7 @@ def response_difference(
     >>> found["difference"].sizes, found["null"].sizes
     (Frozen({'roi': 4}), Frozen({'permutation': 100}))
     """
+    _refuse_integrated("response_difference", options)
     groups = split_session(ds, split, stimulus, **options)
     first, second = groups.values()
     difference = (mean(second, n.SEQUENCE) - mean(first, n.SEQUENCE)).assign_attrs(first.attrs)

@@ -40,6 +40,8 @@ MOUSE_ID: Final = "mouse_id"
 # What says of a session whose it is goes along with each of its ROIs.
 _FACTS: Final = ("line", "plane", SESSION, MOUSE_ID, "mouse", SESSION_ID, "run_type", "depth")
 _RESULT: Final = "result"
+# What results say of how they were computed, and have to say alike.
+_ALIKE: Final = ("stimulus", "split", "operation", "against")
 
 
 def pool(results: Any, by: str | Sequence[str] = _BY, *, dim: str = n.ROI) -> xr.Dataset:
@@ -68,7 +70,8 @@ def pool(results: Any, by: str | Sequence[str] = _BY, *, dim: str = n.ROI) -> xr
     Raises
     ------
     SchemaError
-        If results lack the coordinates, or do not have the same variables and dims.
+        If results lack the coordinates, do not have the same variables, dims and labels, or are
+        not of the same stimulus, split and operation.
     AmbiguousSessionError
         If a session is there twice.
 
@@ -98,15 +101,7 @@ def pool(results: Any, by: str | Sequence[str] = _BY, *, dim: str = n.ROI) -> xr
     parts = _on_common_frames([_in_a_row(content, dim) for _, content in items])
     shared = set.intersection(*(set(part.coords) for part in parts))
     parts = [part.drop_vars(set(part.coords) - shared) for part in parts]
-    of_rois = xr.concat(
-        [_with_facts(part, by, dim) for part in parts],
-        dim,
-        data_vars="all",
-        coords="minimal",
-        compat="override",
-        join="exact",
-        combine_attrs="drop_conflicts",
-    )
+    of_rois = _joined([_with_facts(part, by, dim) for part in parts], dim)
     pooled = of_rois.merge(_of_sessions(parts, dim), combine_attrs="drop_conflicts")
     keys = [key for key in by if key != SESSION]
     words = [[str(value) for value in pooled[key].values] for key in keys]
@@ -145,8 +140,16 @@ def _check(items: Sequence[tuple[str, xr.Dataset]], by: Sequence[str]) -> None:
         unlike = {str(k) for k in {*shapes, *own_shapes} if shapes.get(k) != own_shapes.get(k)}
         if unlike:
             problems.append(f"{label} and {first_label} differ in {', '.join(sorted(unlike))}")
+        problems += [
+            f"{label} has {word}={ds.attrs.get(word)!r}, {first_label} {first.attrs.get(word)!r}"
+            for word in _ALIKE
+            if ds.attrs.get(word) != first.attrs.get(word)
+        ]
     if problems:
-        raise SchemaError(f"the results do not have the same variables and dims:{listed(problems)}")
+        raise SchemaError(
+            "the results do not have the same variables and dims, or are not of the same analysis:"
+            f"{listed(problems)}"
+        )
     ids = [int(ds[SESSION_ID]) for _, ds in items]
     twice = sorted({one for one in ids if ids.count(one) > 1})
     if twice:
@@ -208,10 +211,16 @@ def _of_sessions(parts: Sequence[xr.Dataset], dim: str) -> xr.Dataset:
         own = part[names].assign({N_POOLED: part.sizes[dim]})
         gone = [k for k, coord in own.coords.items() if dim in coord.dims or not coord.dims]
         whole.append(own.drop_vars(gone))
+    joined = _joined(whole, POOLED_SESSION)
+    return joined.assign_coords({POOLED_SESSION: [int(part[SESSION_ID]) for part in parts]})
+
+
+def _joined(parts: Sequence[xr.Dataset], dim: str) -> xr.Dataset:
+    """Lay results beside each other, whose labels along all other dims are the same."""
     try:
-        joined = xr.concat(
-            whole,
-            POOLED_SESSION,
+        return xr.concat(
+            parts,
+            dim,
             data_vars="all",
             coords="minimal",
             compat="override",
@@ -222,7 +231,6 @@ def _of_sessions(parts: Sequence[xr.Dataset], dim: str) -> xr.Dataset:
         raise SchemaError(
             f"results of the sessions do not lie beside each other: {error}"
         ) from None
-    return joined.assign_coords({POOLED_SESSION: [int(part[SESSION_ID]) for part in parts]})
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ def relative_responses(pooled: xr.Dataset, *, session: int = 1) -> xr.Dataset:
         If these are no such responses.
     SchemaError
         If a mouse lacks the session that its responses are relative to.
+    CriterionError
+        If the responses are scaled: each ROI in each session by other numbers.
 
     Notes
     -----
@@ -74,6 +76,11 @@ def relative_responses(pooled: xr.Dataset, *, session: int = 1) -> xr.Dataset:
         raise MissingVariableError(
             "the responses are not by 'expected' and 'unexpected', or their sessions have no "
             "number: pool those of analyses.frame_responses"
+        )
+    if response.attrs.get("scaled", 0):
+        raise CriterionError(
+            "the responses are scaled, in each session by other numbers, so that those of two "
+            "cannot be divided: take analyses.frame_responses(ds, scale=False)"
         )
     expected = response.sel({RESPONSE_GROUP: "expected"}, drop=True)
     mice = pooled[MOUSE_ID].values
@@ -143,7 +150,7 @@ def compare_stimuli(
     Raises
     ------
     SessionMismatchError
-        If the two are not of the same ROIs.
+        If the two are not of the same ROIs, or say that they are of another stimulus.
     CriterionError
         If permutations are too few for the null interval, or neither session is there.
     MissingVariableError
@@ -214,6 +221,13 @@ def compare_stimuli(
 
 def _of_both(gabors: Cells, visflow: Cells) -> Floats:
     """Return the unexpected responses of each ROI to both stimuli (roi, 2)."""
+    for stimulus, cells in ((n.GABORS, gabors), (n.VISFLOW, visflow)):
+        own = cells.pooled.attrs.get("stimulus", stimulus)
+        if own != stimulus:
+            raise SessionMismatchError(
+                f"the responses to {own} were given in the place of those to {stimulus}: it is "
+                "compare_stimuli(gabors, visflow)"
+            )
     keys = (SESSION_ID, n.TRACKING_ID if gabors.tracked else f"session_{gabors.dim}")
     for key in (*keys, GROUP):
         one, other = (cells.pooled.get(key) for cells in (gabors, visflow))

@@ -11,6 +11,7 @@ from oscaxr.analyses.chance import (
     ALPHA,
     Tail,
     check_permutations,
+    check_resolution,
     check_tail,
     corrected_p,
     generator,
@@ -75,7 +76,8 @@ def responsive_rois(
     permutations : int, optional
         How often the sign of the differences is flipped, the times are shifted, or the labels are
         shuffled, the same for all ROIs. With few, q of a few responsive ROIs of many cannot be
-        small: that of a single one is at least its least p times the number of ROIs.
+        small: that of a single one is at least its least p times the number of ROIs. With fewer
+        than 40 (20 of one tail, for `alpha` 0.05), no ROI could be responsive.
     seed : int, optional
         Seed of these, zero or more; drawn anew by default. The session id, where it is known, is
         mixed into it.
@@ -109,8 +111,8 @@ def responsive_rois(
     Raises
     ------
     CriterionError
-        If an argument is not known, no segment fulfils the criteria, or no gray screen is as long
-        as the window.
+        If an argument is not known, permutations are too few for `alpha`, no segment fulfils the
+        criteria, or no gray screen is as long as the window.
     WindowError
         If a window is empty, or leaves the recording in all sequences.
     TrackingError
@@ -143,7 +145,10 @@ def responsive_rois(
     if against not in COMPARED:
         raise CriterionError(f"against={against!r}: it may be {', '.join(map(repr, COMPARED))}")
     check_tail(tail)
+    if not 0 < alpha < 1:
+        raise CriterionError(f"alpha={alpha!r}: it is a rate between 0 and 1")
     permutations, seed = check_permutations(permutations), seed_of(seed)
+    check_resolution(permutations, tail, alpha=alpha)
     asked = {**PUBLISHED[stimulus], **_ONSET[stimulus], **criteria}
     segments = select_segments(ds, stimulus=stimulus, **asked)
     if not segments.sizes[n.SEGMENT]:

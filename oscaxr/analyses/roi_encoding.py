@@ -116,6 +116,8 @@ def explained_variance(
     Frozen({'predictor': 3, 'roi': 4})
     """
     wanted = _checked(ds, predictors, lags, folds)
+    if not 0 < piece < np.inf:
+        raise CriterionError(f"piece={piece!r}: it is a length, s, larger than 0")
     source = tracked_rois(ds) if tracked else without_invalid(ds, invalid)
     n_frames, fps = recording_frames(ds, "twop"), float(ds.attrs["twop_fps"])
     design = _Design.of(ds, wanted, fps)

@@ -86,8 +86,7 @@ def orientation_tuning(
     >>> orientation_tuning(ds)["preferred_orientation"].sizes
     Frozen({'roi': 4})
     """
-    if folds != int(folds) or folds < 2:
-        raise CriterionError(f"folds={folds!r}: two parts are needed at least")
+    _check_folds(folds)
     shown = gabor_responses(ds, gabor_frames, window, tracked, invalid, criteria)
     if len(shown.values) < max(folds, 10):
         raise CriterionError(
@@ -128,6 +127,12 @@ def orientation_tuning(
         result[name].attrs = attrs
     told = {"gabor_frames": [*gabor_frames], "window": [*map(float, window)], "folds": folds}
     return result.assign_attrs(told, n_segments=len(y))
+
+
+def _check_folds(folds: Any) -> None:
+    """Refuse what is no number of parts."""
+    if not isinstance(folds, int | np.integer) or folds < 2:
+        raise CriterionError(f"folds={folds!r}: two parts are needed at least")
 
 
 _TUNING_ATTRS: Final = {

@@ -55,7 +55,8 @@ def value_shares(
 
     Notes
     -----
-    Values beyond the limits, infinite ones too, count in the outermost bins. NaNs are left out.
+    Values beyond the limits, infinite ones too, count in the outermost bins. NaNs are left out;
+    of nothing else, shares are NaN.
     To average over mice, pool with a dim of their own: ``pool([one.expand_dims(trace=[0]) for one
     in results], dim="trace")``.
 
@@ -74,7 +75,7 @@ def value_shares(
     check_bins(bins)
     known: npt.NDArray[Any] = values.values[~np.isnan(values.values)]
     counts, edges = np.histogram(np.clip(known, low, high), bins, (low, high))
-    share = 100 * counts / max(1, known.size)
+    share = 100 * counts / (known.size or np.nan)
     told = {key: values.attrs[key] for key in ("long_name", "units") if key in values.attrs}
     of = "pairs of ROIs" if values.name == "correlation" else "values"
     return xr.Dataset(

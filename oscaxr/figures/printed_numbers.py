@@ -1,16 +1,16 @@
 """The numbers of a panel as a table to read: one row for each group, session or pair."""
 
 from collections import defaultdict
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from oscaxr.analyses.chance import permutations_of, resolution
 from oscaxr.analyses.pooling import BOUND
 
 MOST_ROWS: Final = 20_000
-_DIFFERENCE: Final = "difference_"
 _RESULT: Final = "result"
 
 
@@ -19,10 +19,10 @@ def printed_p(value: float, permutations: int, factor: float = 1.0) -> str:
 
     `factor` is by how much it was corrected.
     """
-    resolution = min(1.0, factor / (permutations + 1))
+    least = resolution(permutations, factor)
     if np.isnan(value):
         return ""
-    return f"< {resolution:.3g}" if value < resolution else f"{value:.6g}"
+    return f"< {least:.3g}" if value < least else f"{value:.6g}"
 
 
 def table_of(results: dict[str, xr.Dataset]) -> pd.DataFrame | None:
@@ -67,7 +67,7 @@ def _frame(found: xr.Dataset, dims: list[str], arrays: dict[str, xr.DataArray]) 
     whole = [name for name, kind in frame.dtypes.items() if kind.kind in "iu"]
     frame = frame.astype(dict.fromkeys(whole, "Int64"))
     for name in arrays:
-        permutations, factor = _tested(found, name)
+        permutations, factor = permutations_of(found.attrs, name)
         if permutations:
             frame[name] = [printed_p(one, permutations, factor) for one in frame[name]]
     return frame
@@ -75,20 +75,3 @@ def _frame(found: xr.Dataset, dims: list[str], arrays: dict[str, xr.DataArray]) 
 
 def _one_row(found: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame({str(name): [array.values[()]] for name, array in found.variables.items()})
-
-
-def _tested(found: xr.Dataset, name: str) -> tuple[int, float]:
-    """Return of how many permutations a p is, and how it was corrected; 0 if it is none of them."""
-    is_between = name.startswith(_DIFFERENCE)
-    kind = name.removeprefix(_DIFFERENCE)
-    if kind not in ("p", "raw_p"):
-        return 0, 1.0
-    attrs: dict[Any, Any] = found.attrs
-    own = [attrs.get(word) for word in ("sequence_permutations", "shuffles", "permutations")]
-    counts = [int(one) for one in (own[-1:] if is_between else own) if one]
-    if not counts:
-        return 0, 1.0
-    # What compares sessions always has two tails; decoding has the upper one.
-    tail = "two" if is_between else attrs.get("tail", "high" if "shuffles" in attrs else "two")
-    factor = attrs.get("comparisons", 1) * (2 if tail == "two" else 1)
-    return counts[0], 1.0 if kind == "raw_p" else float(factor)

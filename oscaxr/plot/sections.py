@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 import oscaxr.plot.axes as axes
-from oscaxr.analyses.chance import ALPHA
+from oscaxr.analyses.chance import ALPHA, permutations_of, resolution
 from oscaxr.analyses.pooling import BOUND, GROUP, PAIR
 from oscaxr.errors import WindowError
 from oscaxr.plot.axes import Artists
@@ -142,7 +142,7 @@ def draw_series(
             )
             top = np.fmax(top, interval[..., -1])
         if one.p is not None and one.p in one.found:
-            p = sections.values(one.p, of=one.found)
+            p = resolved(sections.values(one.p, of=one.found), one.found, one.p)
             marks += draw_marks(ax, sections, top, p, offset=one.offset, color=one.color)
         tops.append(top)
     heights = tops_of(*tops)
@@ -239,13 +239,15 @@ def draw_brackets(
     found = sections.found if of is None else of
     if "difference_p" not in found or PAIR not in found["difference_p"].dims:
         return []
-    p = found["difference_p"]
-    p = p.expand_dims([dim for dim in (GROUP,) if dim not in p.dims]).transpose(GROUP, PAIR)
+    array = found["difference_p"]
+    missing = [dim for dim in (GROUP,) if dim not in array.dims]
+    array = array.expand_dims(missing).transpose(GROUP, PAIR)
+    p = resolved(array.values, found, "difference_p")
     numbers = [found[f"{which}_session"].values.astype(str) for which in ("first", "second")]
     low, high = ax.get_ylim()
     step = _BRACKET * (high - low)
     drawn: list[Text] = []
-    for group, pair in np.argwhere(p.values < ALPHA):
+    for group, pair in np.argwhere(p < ALPHA):
         ends = [own[pair] for own in numbers]
         # Of sessions that were selected from, some of the pairs are not shown.
         if not np.isfinite(tops[group]) or not set(ends) <= set(sections.labels):
@@ -256,11 +258,17 @@ def draw_brackets(
         ax.plot([first, first, second, second], [foot, top, top, foot], color=color, linewidth=0.8)
         drawn.append(
             ax.annotate(
-                mark_of(p.values[group, pair]), ((first + second) / 2, top), xytext=(0, -3),
+                mark_of(p[group, pair]), ((first + second) / 2, top), xytext=(0, -3),
                 textcoords="offset points", ha="center", va="bottom", color=color, zorder=4,
             )
         )  # fmt: skip
     return drawn
+
+
+def resolved(p: Any, found: xr.Dataset, name: str) -> Floats:
+    """Return p of a result, none smaller than its permutations can tell."""
+    permutations, factor = permutations_of(found.attrs, name)
+    return np.maximum(p, resolution(permutations, factor)) if permutations else np.asarray(p)
 
 
 def mark_of(p: float) -> str:

@@ -10,7 +10,7 @@ from oscaxr.analyses.pooling import GROUP, PAIR, Cells
 from oscaxr.errors import TrackingError
 from oscaxr.plot.axes import Artists
 from oscaxr.plot.grids import Grid, by_kind, draw_grid, name_parts
-from oscaxr.plot.sections import MARKS_LABEL, mark_of
+from oscaxr.plot.sections import MARKS_LABEL, mark_of, resolved
 from oscaxr.select.stacking import SESSION
 
 if TYPE_CHECKING:
@@ -139,5 +139,5 @@ def _said(part: xr.Dataset, unknown: int, correlations: xr.Dataset | None) -> st
             if label not in own[dim].values:
                 return words
             own = own.sel({dim: label})
-    r, p = own["correlation"].item(), own["p"].item()
+    r, p = own["correlation"].item(), resolved(own["p"].values, own, "p").item()
     return f"{words}\nr = {r:.2f}{mark_of(p)}"

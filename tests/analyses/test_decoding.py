@@ -44,16 +44,16 @@ def planted(session, strength=0.5):
 @pytest.mark.parametrize("time_course", [False, True])
 def test_scores_are_those_of_the_plain_pipeline(session, time_course):
     """The same divisions and permutations, all features, and scikit-learn to a tight tolerance."""
-    options = {**FEW, "shuffles": 6, "time_course": time_course, "window": (0, 0.1)}
+    options = {**FEW, "shuffles": 20, "time_course": time_course, "window": (0, 0.1)}
     found = decode(session, **options)
     slow = decode(session, **options, estimator=plain_decoder(6, tolerance=1e-8))
     xr.testing.assert_allclose(found, slow)
-    assert found["shuffled"].sizes["shuffle"] == 6
+    assert found["shuffled"].sizes["shuffle"] == 20
 
 
 def test_expected_against_unexpected_is_of_two_classes(session):
     """Two classes have one set of weights in scikit-learn."""
-    options = {"coordinate": "unexpected", "splits": 4, "seed": 3, "shuffles": 4}
+    options = {"coordinate": "unexpected", "splits": 4, "seed": 3, "shuffles": 20}
     found = decode(session, **options)
     slow = decode(session, **options, estimator=plain_decoder(6, tolerance=1e-8))
     xr.testing.assert_allclose(found, slow)
@@ -88,7 +88,7 @@ def test_balanced_accuracy_is_over_the_classes_that_are_tested():
 
 
 def test_statistics(session):
-    found = decode(session, **FEW, shuffles=9)
+    found = decode(session, **FEW, shuffles=21)
     np.testing.assert_allclose(found["mean"], np.mean(found["score"]))
     np.testing.assert_allclose(found["sem"], np.std(found["score"], ddof=1) / 2)
     above = [(x > found["mean"]) + (x == found["mean"]) / 2 for x in found["shuffled"]]
@@ -97,7 +97,7 @@ def test_statistics(session):
 
 # -- what it finds -------------------------------------------------------------------------------
 def test_what_responds_to_orientations_tells_them(session):
-    found = decode(planted(session), **FEW, shuffles=40)
+    found = decode(planted(session), **FEW, shuffles=200)
     assert found["mean"] > 0.9
     assert abs(found["shuffled"].mean() - 0.25) < 0.1
     assert found["p"] < 0.05
@@ -138,11 +138,11 @@ def same(found, other):
 
 def test_scale_and_company_do_not_matter(session):
     ds = planted(session, 0.05)
-    found = decode(ds, **FEW, shuffles=4)
-    same(decode(ds.assign(dff=ds.dff * 3 - 1), **FEW, shuffles=4), found)
+    found = decode(ds, **FEW, shuffles=20)
+    same(decode(ds.assign(dff=ds.dff * 3 - 1), **FEW, shuffles=20), found)
     # The session's own random numbers, whatever was drawn for others before.
     decode(session.assign_coords(session_id=1), **FEW)
-    xr.testing.assert_identical(decode(ds, **FEW, shuffles=4), found)
+    xr.testing.assert_identical(decode(ds, **FEW, shuffles=20), found)
 
 
 def test_seeds_differ_between_sessions_and_are_told(session):
@@ -159,7 +159,7 @@ def test_shuffles_are_dealt_to_the_divisions():
 
 @pytest.mark.parametrize("time_course", [False, True])
 def test_results_can_be_written(session, tmp_path, time_course):
-    found = decode(session, **FEW, shuffles=4, time_course=time_course)
+    found = decode(session, **FEW, shuffles=20, time_course=time_course)
     found.to_netcdf(tmp_path / "decoded.nc")
     with xr.open_dataset(tmp_path / "decoded.nc") as read:
         xr.testing.assert_equal(read, found)
@@ -207,6 +207,9 @@ def test_rois_without_spread_are_left_out(session):
         ({"counts": "unexpected", "gabor_frame": ["A", "D"]}, CriterionError, "of one of the"),
         ({"splits": 1}, CriterionError, "splits=1"),
         ({"shuffles": -1}, CriterionError, "shuffles=-1"),
+        ({"shuffles": True}, CriterionError, "shuffles=True"),
+        ({"shuffles": 19}, CriterionError, r"19 permutations cannot resolve.*20 or more"),
+        ({"counts": dict.fromkeys((0, 45, 90, 135), 3.7)}, CriterionError, "whole numbers"),
         ({"splits": 2.5}, CriterionError, "splits=2.5"),
         ({"train": 1.0}, CriterionError, "train=1"),
         ({"splits": "ten"}, CriterionError, "splits='ten'"),

@@ -91,7 +91,10 @@ def test_bad_input(decoded):
         group_decoding(pooled(decoded, by=("line", "plane")))
     with pytest.raises(SessionMismatchError, match="with other penalty"):
         group_decoding(pooled([decoded[0], decoded[1].assign_attrs(penalty=2.0)]))
+    # Of A, with the same orientations, beside D.
+    with pytest.raises(SessionMismatchError, match="with other criteria"):
+        group_decoding(pooled([decoded[0], *sessions_of(1, 2, gabor_frame="A")[1:]]))
     with pytest.raises(SchemaError, match="lie beside each other"):
-        group_decoding(pooled([decoded[0], *sessions_of(2, 1, shuffles=2)[1:]]))
+        group_decoding(pooled([decoded[0], *sessions_of(2, 1, shuffles=20)[1:]]))
     with pytest.raises(CriterionError, match="40 permutations cannot resolve"):
         group_decoding(pooled(decoded), comparisons=60)

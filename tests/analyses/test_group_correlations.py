@@ -207,8 +207,10 @@ def test_correlations_of_what_has_none():
     known = np.isfinite(found.correlation.isel(group=0)).values
     assert known.tolist() == [False, False, True]
     np.testing.assert_array_equal(np.isfinite(found.p.isel(group=0)), known)
-    one = usi_correlations(of_sessions([1.0], [2.0]), permutations=100, seed=1)
-    assert np.isnan(one.correlation).all()
+    for few in (of_sessions([1.0], [2.0]), of_sessions([1.0, 2], [2.0, 5])):
+        found = usi_correlations(few, permutations=100, seed=1)
+        for name in set(found) - {"n_rois", "n_mice"}:
+            assert np.isnan(found[name]).all(), name
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,7 @@ def test_rois_that_were_taken_away_since_the_null():
     lost = group_differences(pool([known]), seed=1)
     assert np.isnan(lost["mean"]).all()
     assert np.isnan(lost.p).all()
+    assert np.isnan(lost.null_interval).all()
     found = group_differences(pool([known]).isel(roi=[1]), seed=1)
     assert found["mean"].item() == 2
     assert found.n_rois.item() == 1

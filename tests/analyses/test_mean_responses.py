@@ -67,6 +67,13 @@ def test_mean_traces_have_the_window_of_the_pictures(ds):
         mean_traces(ds, "by_exp")
 
 
+@pytest.mark.parametrize("function", [mean_traces, response_difference])
+def test_what_is_integrated_is_not_asked_for(ds, function):
+    for integrated in (True, False):
+        with pytest.raises(CriterionError, match=f"so {function.__name__} has no such argument"):
+            function(ds, integrated=integrated)
+
+
 def test_frame_responses_are_means_of_integrals(ds):
     found = frame_responses(ds)
     for unexpected, group in enumerate(("expected", "unexpected")):
@@ -91,6 +98,8 @@ def test_frame_responses_are_means_of_integrals(ds):
 
 
 def test_frame_responses_of_what_is_not_there(ds):
+    with pytest.raises(CriterionError, match="unexpected: it tells the groups apart"):
+        frame_responses(ds, unexpected=1)
     with pytest.raises(CriterionError, match="has no expected segments of gabors"):
         frame_responses(ds, gabor_kappa=4)
     with pytest.raises(CriterionError, match="stimulus='movies' is not known"):

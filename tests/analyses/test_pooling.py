@@ -146,6 +146,9 @@ def test_all_that_is_wrong_is_said_at_once():
         pool([FOUR[0], FOUR[1].rename(index="other")])
     with pytest.raises(SchemaError, match="differ in index"):
         pool([FOUR[0], result(12, [1], dim="tracking_id")])
+    levels = [one.expand_dims(orientation=[k]) for k, one in enumerate(FOUR)]
+    with pytest.raises(SchemaError, match=r"do not lie beside each other.*orientation"):
+        pool(levels)
     with pytest.raises(AmbiguousSessionError, match=r"\[11\]"):
         pool([*FOUR, FOUR[0]])
     with pytest.raises(SchemaError, match="no results"):
@@ -154,6 +157,15 @@ def test_all_that_is_wrong_is_said_at_once():
         pool([1.0])
     with pytest.raises(MissingVariableError, match=r"analyses\.pool"):
         Cells(FOUR[0])
+
+
+@pytest.mark.parametrize("word", ["stimulus", "split", "operation", "against"])
+def test_results_of_different_analyses_are_not_pooled(word):
+    one, *others = [ds.assign_attrs({word: "this", "seed": k}) for k, ds in enumerate(FOUR)]
+    assert pool([one, *others]).attrs[word] == "this"
+    said = f"position 1 has {word}='other', session at position 0 'this'"
+    with pytest.raises(SchemaError, match=said):
+        pool([one, others[0].assign_attrs({word: "other"}), *others[1:]])
 
 
 def test_pooled_results_can_be_written(tmp_path):

@@ -6,6 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import oscaxr as ox
 from how_many import examples
 from oscaxr.analyses import (
     chance,
@@ -192,6 +193,18 @@ def test_what_cannot_be():
             compare_stimuli(relative, relative, sessions=sessions)
     with pytest.raises(CriterionError, match="or more are needed"):
         compare_stimuli(relative, relative, permutations=10)
+    gabors, visflow = (relative.assign_attrs(stimulus=word) for word in ("gabors", "visflow"))
+    for swapped in ((visflow, gabors), (gabors, gabors), (visflow, visflow)):
+        with pytest.raises(SessionMismatchError, match=r"it is compare_stimuli\(gabors, visflow\)"):
+            compare_stimuli(*swapped, permutations=100)
+
+
+def test_scaled_responses_are_relative_to_nothing():
+    ds = ox.sample.session(n_rois=3, scale=0.05)
+    relative = relative_responses(pool([frame_responses(ds)]))
+    assert relative.attrs["stimulus"] == "gabors"
+    with pytest.raises(CriterionError, match="the responses are scaled"):
+        relative_responses(pool([frame_responses(ds, scale=True)]))
 
 
 def test_a_comparison_of_samples_says_so():

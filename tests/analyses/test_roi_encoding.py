@@ -124,6 +124,7 @@ def test_rois_with_nan_are_nan(planted, found):
         ({"lags": {"speed": [0]}}, CriterionError, "one or more of"),
         ({"lags": {"pupil": []}}, CriterionError, "lags of pupil"),
         ({"folds": 2}, CriterionError, "three parts"),
+        ({"piece": -5}, CriterionError, "piece=-5: it is a length"),
         ({"piece": 1000}, WindowError, "too short for 5 parts"),
     ],
 )

@@ -136,9 +136,11 @@ def test_tracked_rois_and_rois_with_nan(session, planted, found):
     [
         ({"gabor_frames": ["G"]}, CriterionError, "patches without orientation"),
         ({"gabor_frames": ["X"]}, CriterionError, "not known"),
+        ({"gabor_frame": "D"}, CriterionError, "gabor_frame='D': .*gabor_frames= says"),
         ({"block": 1000}, CriterionError, "no Gabor segments"),
         ({"gabor_frames": ["U"]}, CriterionError, "too few to fit"),
         ({"folds": 1}, CriterionError, "two parts"),
+        ({"folds": "two"}, CriterionError, "two parts"),
         ({"window": 0.5}, WindowError, "begin and end"),
         ({"window": (0, 0)}, WindowError, "empty window"),
     ],

@@ -36,7 +36,12 @@ def decoded(random, n_splits, group, session):
     }
 
 
-TOLD = {"chance": 0.25, "coordinate": "gabor_mean_orientation", "stimulus": "gabors"}
+TOLD = {
+    "chance": 0.25,
+    "coordinate": "gabor_mean_orientation",
+    "stimulus": "gabors",
+    "criteria": "",
+}
 TOLD |= {"window": [-0.9, 0.6], "splits": 8, "shuffles": 200, "train": 0.75, "penalty": 1.0}
 
 

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from drawn import render
 from made_groups import GROUPS, differences, made_differences, results
@@ -68,7 +69,10 @@ def test_bars_are_the_null_interval(found, ax):
 
 def test_marks_stand_where_p_is_small(found, ax):
     drawn = plot.group_differences(found, ax)
-    p = found.p.values
+    assert (found.p == 0).any()
+    told = found.attrs
+    # None is smaller than so many permutations can tell, with two tails.
+    p = np.maximum(found.p.values, 2 * told["comparisons"] / (told["sequence_permutations"] + 1))
     limits = {"*": (0.01, 0.05), "**": (0.001, 0.01), "***": (0, 0.001)}
     wanted = {mark: ((p >= low) & (p < high)).sum() for mark, (low, high) in limits.items()}
     texts = [mark.get_text() for mark in drawn.marks]
@@ -84,6 +88,14 @@ def test_marks_stand_where_p_is_small(found, ax):
         box = mark.get_window_extent()
         assert inside.y0 <= box.y0
         assert box.y1 <= ax.get_legend().get_window_extent().y0
+
+
+@pytest.mark.parametrize(("permutations", "mark"), [(99, "*"), (999, "**"), (9_999, "***")])
+def test_there_are_as_many_stars_as_permutations_can_tell(found, ax, permutations, mark):
+    none = xr.zeros_like(found[["p", "difference_p"]])
+    told = {"comparisons": 1, "permutations": permutations, "sequence_permutations": permutations}
+    drawn = plot.group_differences(found.assign(none).assign_attrs(told), ax)
+    assert {one.get_text() for one in [*drawn.marks, *drawn.brackets]} == {mark}
 
 
 def test_nothing_is_marked_without_significance(found, ax):

@@ -54,7 +54,8 @@ def test_correlations_and_what_is_significant_are_written():
     said = [one.get_text().splitlines()[1] for one in drawn.words]
     for words, r in zip(said, found["correlation"].values[0], strict=True):
         assert words.startswith(f"r = {r:.2f}")
-    assert [words.count("*") for words in said] == [3, 0]
+    # None of so few permutations is below 0.001.
+    assert [words.count("*") for words in said] == [2, 0]
     # Of a pair that was not correlated, nothing is said.
     alone = plot.usi_pairs(pooled, Figure(), correlations=found.sel(pair=["2-3"]))
     assert [len(one.get_text().splitlines()) for one in alone.words] == [1, 2]
