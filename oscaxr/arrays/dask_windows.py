@@ -96,8 +96,8 @@ def _together(chunks: Sequence[int], row_bytes: int) -> list[int]:
 
 def _moments_of_block(block: Array, frames: Array, deviations: bool) -> Array:
     source = xr.Variable([f"dim_{axis}" for axis in range(block.ndim)], block)
-    sums, shift = sums_of(source, frames, np.zeros(len(frames), np.intp), deviations)
-    found = np.stack(moments_of(sums[:, 0], shift))
+    *sums, shift = sums_of(source, frames, np.zeros(len(frames), np.intp), deviations)
+    found = np.stack(moments_of([one[0] for one in sums], shift))
     return found.reshape(1, 3, frames.shape[1], *block.shape[1:])
 
 
