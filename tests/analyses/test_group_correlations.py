@@ -52,7 +52,7 @@ def of_both(pooled, own):
     ]
 
 
-@pytest.mark.parametrize("permutations", [10_000, pytest.param(PUBLISHED, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("permutations", [2_000, pytest.param(PUBLISHED, marks=pytest.mark.slow)])
 def test_published_correlations(real, permutations):
     found = usi_correlations(
         real,

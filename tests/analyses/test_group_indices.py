@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 PUBLISHED = 100_000
-FEW = [10_000, pytest.param(PUBLISHED, marks=pytest.mark.slow)]
+FEW = [2_000, pytest.param(PUBLISHED, marks=pytest.mark.slow)]
 
 
 # -- the real recordings, as published -------------------------------------------------------------
