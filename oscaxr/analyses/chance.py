@@ -61,6 +61,14 @@ def check_permutations(permutations: int) -> int:
     return int(permutations)
 
 
+def permutations_if_any(permutations: int, seed: int | None) -> dict[str, int]:
+    """Return what is stated of permutations that may be none, 0: how many, and of which seed."""
+    seed = seed_of(seed)
+    if _is_whole(permutations) and permutations == 0:
+        return {"permutations": 0}
+    return {"permutations": check_permutations(permutations), "seed": seed}
+
+
 def blocks(permutations: int, bytes_each: int) -> Iterator[int]:
     """Divide permutations into blocks of bounded memory, and yield how many each has."""
     step = max(1, BLOCK_BYTES // max(1, bytes_each))

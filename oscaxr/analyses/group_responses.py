@@ -92,9 +92,10 @@ def group_means(
     dims = (*OF_CELLS, *rest)
     variables: Variables = {"mean": (dims, mean), "sem": (dims, sem), **cells.counts()}
     attrs: dict[str, Any] = {"variable": name}
-    if permutations:
+    told = chance.permutations_if_any(permutations, seed)
+    if told["permutations"]:
         _require_rows_alone(array, name, cells.dim)
-        permutations, seed = checked(permutations, seed, comparisons)
+        permutations, seed = checked(permutations, told["seed"], comparisons)
         variables |= compare_sessions(
             cells,
             values,

@@ -251,7 +251,7 @@ def _numbers(segments: xr.Dataset | Numbers) -> Numbers:
 
 def _of_third(segments: list[Any], third: Any) -> list[Numbers]:
     """Return the numbers of those segments of all groups together that are in a third."""
-    if third not in (1, 2, 3):
+    if isinstance(third, bool) or third not in (1, 2, 3):
         raise CriterionError(f"third={third!r}: it is 1, 2 or 3")
     numbers = [_numbers(own) for own in segments]
     together = np.concatenate(numbers)

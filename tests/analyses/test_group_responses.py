@@ -277,6 +277,8 @@ def test_traces_are_not_compared_between_sessions():
     assert group_means(pooled, "value")["mean"].dims == ("group", "session", "odd")
     with pytest.raises(CriterionError, match=r"dims \['odd'\] beside 'roi'"):
         group_means(pooled, "value", permutations=100)
+    with pytest.raises(CriterionError, match="seed=-3"):
+        group_means(pooled, "value", seed=-3)
 
 
 def test_means_say_what_they_are_of():

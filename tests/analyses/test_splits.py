@@ -222,6 +222,7 @@ def test_published_words_have_others(ds, published, word):
         ({"common_orientations": True, "stimulus": "visflow"}, "does not compare"),
         ({"common_orientations": True, "split": "unexpected_onset"}, "does not compare"),
         ({"third": 4}, "third=4: it is 1, 2 or 3"),
+        ({"third": True}, "third=True: it is 1, 2 or 3"),
         ({"gabor_kappa": 4}, "has no expected and no unexpected segments of gabors"),
         ({"gabk": 16}, "gabk= is now gabor_kappa"),
     ],
