@@ -135,6 +135,11 @@ def test_one_session_fills_what_one_session_can(mice, tmp_path):
         ({"figure": "4Z"}, CriterionError, "figure='4Z'"),
         ({"shuffles": 0}, CriterionError, "at least one"),
         ({"seed": -1}, CriterionError, "seed=-1"),
+        (
+            {"full": True},
+            CriterionError,
+            "shuffles=60 and permutations=300 would count for nothing",
+        ),
     ],
 )
 def test_what_is_not_known_is_refused_before_anything_is_done(asked, error, words, mice, tmp_path):
