@@ -313,7 +313,7 @@ def _panel(
     place = root / panel.paper / f"figure_{panel.figure}"
     stem = f"{panel.name}_{stem}"
     picture = _write(place / f"{stem}.png", lambda path: figure.savefig(path, format="png"))
-    numbers = [] if reason else _write_numbers(results, place, stem)
+    numbers = [] if reason else _write_numbers(results, place, stem, material.left_out)
     return Drawn(
         panel.paper,
         panel.name,
@@ -327,9 +327,13 @@ def _panel(
     )
 
 
-def _write_numbers(results: dict[str, xr.Dataset], place: Place, stem: str) -> list[str]:
+def _write_numbers(
+    results: dict[str, xr.Dataset], place: Place, stem: str, left_out: Sequence[str]
+) -> list[str]:
     """Write the results of a panel, and as a table what is not too long for one."""
     tree = xr.DataTree.from_dict({f"/{name}": one for name, one in results.items()})
+    if left_out:
+        tree.attrs["left_out"] = "; ".join(left_out)
     paths = [_write(place / f"{stem}.nc", lambda path: tree.to_netcdf(path, engine="netcdf4"))]
     table = table_of(results)
     if table is not None:
