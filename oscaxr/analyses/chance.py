@@ -264,6 +264,15 @@ def resolution(permutations: int, factor: float = 1.0) -> float:
     return min(1.0, factor / (permutations + 1))
 
 
+def least_p(arrangements: int, permutations: int, comparisons: int) -> float:
+    """Return the least two-tailed p that there can be, however large an effect is.
+
+    Of the arrangements that labels can have at all, the one observed is a tie, and counts half.
+    """
+    raw = max(1 / (2 * arrangements), resolution(permutations))
+    return float(corrected_p(raw, "two", comparisons))
+
+
 def permutations_of(attrs: Mapping[Any, Any], name: str) -> tuple[int, float]:
     """Return of how many permutations a p of a result is, and how it was corrected.
 
