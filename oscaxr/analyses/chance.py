@@ -61,6 +61,14 @@ def check_permutations(permutations: int) -> int:
     return int(permutations)
 
 
+def permutations_if_any(permutations: int, seed: int | None) -> dict[str, int]:
+    """Return what is stated of permutations that may be none, 0: how many, and of which seed."""
+    seed = seed_of(seed)
+    if _is_whole(permutations) and permutations == 0:
+        return {"permutations": 0}
+    return {"permutations": check_permutations(permutations), "seed": seed}
+
+
 def blocks(permutations: int, bytes_each: int) -> Iterator[int]:
     """Divide permutations into blocks of bounded memory, and yield how many each has."""
     step = max(1, BLOCK_BYTES // max(1, bytes_each))
@@ -254,6 +262,15 @@ def check_resolution(
 def resolution(permutations: int, factor: float = 1.0) -> float:
     """Return the p below which permutations cannot tell, corrected by a factor."""
     return min(1.0, factor / (permutations + 1))
+
+
+def least_p(arrangements: int, permutations: int, comparisons: int) -> float:
+    """Return the least two-tailed p that there can be, however large an effect is.
+
+    Of the arrangements that labels can have at all, the one observed is a tie, and counts half.
+    """
+    raw = max(1 / (2 * arrangements), resolution(permutations))
+    return float(corrected_p(raw, "two", comparisons))
 
 
 def permutations_of(attrs: Mapping[Any, Any], name: str) -> tuple[int, float]:

@@ -9,10 +9,9 @@ import xarray as xr
 
 from oscaxr.analyses.chance import (
     BLOCK_BYTES,
-    check_permutations,
     check_resolution,
     generator,
-    seed_of,
+    permutations_if_any,
 )
 from oscaxr.analyses.shuffled_indices import (
     Operation,
@@ -134,9 +133,8 @@ def discrimination_index(
     (array([7.348]), array([ True]))
     """
     _require_responses(first, second, dim, operation)
-    told: dict[str, Any] = {"operation": operation, "permutations": 0}
-    if permutations != 0:
-        told |= {"permutations": check_permutations(permutations), "seed": seed_of(seed)}
+    told: dict[str, Any] = {"operation": operation, **permutations_if_any(permutations, seed)}
+    if told["permutations"]:
         # With fewer, an index beyond all of them would be called significant.
         check_resolution(permutations)
     elif keep_null:

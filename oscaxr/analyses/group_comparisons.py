@@ -1,6 +1,7 @@
 """Means, errors and comparisons of groups, which several analyses have in common."""
 
 from collections.abc import Sequence
+from math import comb
 from typing import Any, Final
 
 import numpy as np
@@ -59,7 +60,7 @@ def compare_sessions(
     """
     pairs = cells.pairs()
     shape = (len(cells.groups), len(pairs))
-    difference, share = np.full(shape, np.nan), np.full(shape, np.nan)
+    difference, share, least = (np.full(shape, np.nan) for _ in range(3))
     for group, place in np.ndindex(*shape):
         first, second = pairs[place]
         rows = cells.rows(group, first), cells.rows(group, second)
@@ -71,6 +72,9 @@ def compare_sessions(
         # Centred, so that squares lose nothing by rounding.
         centre = np.concatenate(both).mean()
         one, other = (moments(own - centre) for own in both)
+        n_one, n_other = map(len, both)
+        ways = 2**n_one if cells.tracked else comb(n_one + n_other, n_one)
+        least[group, place] = chance.least_p(ways, permutations, comparisons)
         random = chance.generator(seed, *cells.identity(group, first, second))
         total = one.sum(axis=0) + other.sum(axis=0)
         if cells.tracked:
@@ -87,6 +91,7 @@ def compare_sessions(
         share[group, place] = chance.share_below(observed, null, scale)
     return {
         "difference": (OF_PAIRS, difference),
+        "difference_least_p": (OF_PAIRS, least),
         **p_values(share, OF_PAIRS, "two", comparisons, "difference_"),
     }
 

@@ -137,7 +137,8 @@ def usi_statistics(
         Over (group, session): ``value``; ``error``, the SEM of a mean or the standard deviation
         of a variance over 10,000 bootstrap samples of the ROIs; ``n_rois`` and ``n_mice``. Over
         (group, pair): ``difference`` (second session - first), ``difference_raw_p`` and
-        ``difference_p``, two-tailed.
+        ``difference_p``, two-tailed, and ``difference_least_p``, below which no p can be, with so
+        few ROIs and permutations.
 
         NaN where a session is not there, or an index is NaN.
 

@@ -55,7 +55,8 @@ def group_means(
         Over (group, session, ...), in the unit of the variable: ``mean`` and ``sem`` (ddof 1) over
         the pooled ROIs, and ``n_rois`` and ``n_mice``. With permutations also, over (group, pair):
         ``difference`` of the means (second session - first), ``difference_raw_p`` and
-        ``difference_p``, two-tailed.
+        ``difference_p``, two-tailed, and ``difference_least_p``: below it no p can be, with so few
+        ROIs and permutations. Where it is 0.05 or more, nothing can be significant.
 
         NaN where a session is not there, or a value of it is NaN.
 
@@ -92,9 +93,10 @@ def group_means(
     dims = (*OF_CELLS, *rest)
     variables: Variables = {"mean": (dims, mean), "sem": (dims, sem), **cells.counts()}
     attrs: dict[str, Any] = {"variable": name}
-    if permutations:
+    told = chance.permutations_if_any(permutations, seed)
+    if told["permutations"]:
         _require_rows_alone(array, name, cells.dim)
-        permutations, seed = checked(permutations, seed, comparisons)
+        permutations, seed = checked(permutations, told["seed"], comparisons)
         variables |= compare_sessions(
             cells,
             values,
@@ -288,7 +290,9 @@ def block_differences(
     xarray.Dataset
         Over (group, session): ``mean`` and ``sem`` of the differences over the pairs of all mice,
         in the unit of the variable, ``null_interval`` (..., bound), ``raw_p`` and ``p``,
-        two-tailed; ``n_pairs`` and ``n_mice``. NaN where a pair is NaN.
+        two-tailed; ``n_pairs`` and ``n_mice``. NaN where a pair is NaN. Below ``least_p`` no p can
+        be, with so few pairs and permutations, but for the luck of the draw: three pairs can be
+        exchanged in eight ways, so that p is 1/8, and nothing can be significant.
 
     Raises
     ------
@@ -308,6 +312,8 @@ def block_differences(
     >>> found = block_differences(ox.analyses.pool([blocks], dim="pair"), "pupil_diameter", seed=1)
     >>> found.p.dims, found.n_pairs.item()
     (('group', 'session'), 3)
+    >>> found.least_p.item()
+    0.125
     """
     permutations, seed = checked(permutations, seed, comparisons)
     cells = Cells(pooled)
@@ -321,10 +327,12 @@ def block_differences(
     values = array.values
     mean, sem = each_mean(cells, values)
     share, interval = np.full(cells.shape, np.nan), np.full((*cells.shape, 3), np.nan)
+    least = np.full(cells.shape, np.nan)
     for cell in np.ndindex(*cells.shape):
         own = values[cells.rows(*cell)]
         if not len(own):
             continue
+        least[cell] = chance.least_p(2 ** len(own), permutations, comparisons)
         random = chance.generator(seed, *cells.identity(*cell))
         # Exchanging the blocks of a pair changes the sign of its difference.
         flipped = chance.swap_sums(random, permutations, own[:, None])[:, 0]
@@ -336,6 +344,7 @@ def block_differences(
         "sem": (OF_CELLS, sem),
         "null_interval": ((*OF_CELLS, BOUND), interval),
         **p_values(share, OF_CELLS, "two", comparisons),
+        "least_p": (OF_CELLS, least),
         **cells.counts(),
     }
     return _named(cells.dataset(variables), name, array, "difference of {}").assign_attrs(

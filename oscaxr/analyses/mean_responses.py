@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from oscaxr.analyses.chance import check_permutations, difference_null, generator, seed_of
+from oscaxr.analyses.chance import difference_null, generator, permutations_if_any
 from oscaxr.analyses.discrimination import GROUP
 from oscaxr.analyses.splits import PUBLISHED, Split, check_split, session_name
 from oscaxr.analyses.splits import split as split_session
@@ -270,6 +270,7 @@ def response_difference(
     (Frozen({'roi': 4}), Frozen({'permutation': 100}))
     """
     _refuse_integrated("response_difference", options)
+    told = permutations_if_any(permutations, seed)
     groups = split_session(ds, split, stimulus, **options)
     first, second = groups.values()
     difference = (mean(second, n.SEQUENCE) - mean(first, n.SEQUENCE)).assign_attrs(first.attrs)
@@ -295,9 +296,8 @@ def response_difference(
         coords={GROUP: list(groups)},
         attrs={"split": split, "stimulus": first.attrs["stimulus"], "permutations": 0},
     )
-    if permutations == 0:
+    if not told["permutations"]:
         return found
-    told = {"permutations": check_permutations(permutations), "seed": seed_of(seed)}
     null = np.full(told["permutations"], np.nan)
     if usable.any():
         random = generator(told["seed"], *([int(ds["session_id"])] if "session_id" in ds else []))

@@ -119,7 +119,8 @@ def split(
         The two groups by name, in the order above: (roi, sequence), in memory, in the variable's
         unit times s, or (roi, sequence, rel_time), lazy, in its unit (dF/F that is scaled has
         none); without ``roi`` for running and pupil. The attributes ``split``, ``stimulus`` and
-        ``group`` say what they are.
+        ``group`` say what they are; of the last two splits, the stimulus is ``"both"`` or the one
+        that the gray screens have beside them.
 
     Raises
     ------
@@ -127,7 +128,7 @@ def split(
         If a word of the published code is given for a split: the message has the one here.
     CriterionError
         If a split, a stimulus or a criterion is not known, a criterion is one that tells the groups
-        apart, or a group has no segments.
+        apart, a group has no segments, or the stimulus beside a gray screen is not in the session.
     WindowError
         If a window is empty, has no part before or after its event, or leaves the recording in all
         sequences of a group.
@@ -159,7 +160,12 @@ def split(
     if common_orientations:
         _check_common(split, stimulus, criteria)
         criteria = {**criteria, "gabor_mean_orientation": [*COMMON_ORIENTATIONS]}
-    segments = _segments(ds, split, stimulus, criteria)
+    if split in OF_BOTH:
+        _refuse_own(split, set(criteria), criteria)
+        events, stimulus = _beside_gray(ds, split)
+        segments: list[Any] = [events]
+    else:
+        segments = _segments(ds, split, stimulus, criteria)
     if third is not None:
         segments = _of_third(segments, third)
     _require_segments(ds, split, stimulus, segments)
@@ -173,7 +179,7 @@ def split(
     if split != "unexpected":
         after = windows[0][n.REL_FRAME].values >= 0
         windows = [windows[0].isel({n.REL_TIME: part}) for part in (~after, after)]
-    told = {"split": split, "stimulus": "both" if split in OF_BOTH else stimulus}
+    told = {"split": split, "stimulus": stimulus}
     return {
         group: (reduced(part, integrate) if integrated else part).assign_attrs(told, group=group)
         for group, part in zip(GROUPS[split], windows, strict=True)
@@ -227,13 +233,7 @@ def _refuse_own(split: str, own: set[str], criteria: Mapping[str, Any]) -> None:
 
 
 def _segments(ds: xr.Dataset, split: str, stimulus: str, criteria: Mapping[str, Any]) -> list[Any]:
-    """Return the segments of each group, selected, or the numbers of the events of both groups."""
-    if split in OF_BOTH:
-        _refuse_own(split, set(criteria), criteria)
-        gray = blocks(ds, stimulus=n.GRAYSCREEN)
-        if split == "stimulus_onset":
-            return [gray["stop_segment"].values[:-1]]
-        return [gray["start_segment"].values[1:]]
+    """Return the selected segments of each group, or those of the events of both groups."""
     asked = {**PUBLISHED[stimulus], **criteria}
     if split in _RUNS:
         _refuse_own(split, {"unexpected", "run_start"}, criteria)
@@ -245,13 +245,41 @@ def _segments(ds: xr.Dataset, split: str, stimulus: str, criteria: Mapping[str, 
     return [select_segments(ds, stimulus=stimulus, **{**kind, **asked}) for kind in kinds]
 
 
+def _beside_gray(ds: xr.Dataset, split: str) -> tuple[Numbers, str]:
+    """Return the segments with which stimuli, or gray screens, begin, and which stimuli these are.
+
+    The first gray screen has no stimulus before it, the last none after it.
+    """
+    gray = blocks(ds, stimulus=n.GRAYSCREEN)
+    starts, stops = (gray[f"{edge}_segment"].values for edge in ("start", "stop"))
+    is_onset = split == "stimulus_onset"
+    events, beside = (stops[:-1], stops[:-1]) if is_onset else (starts[1:], starts[1:] - 1)
+    where, unused = ("after", "last") if is_onset else ("before", "first")
+    found = f"split={split!r}: {session_name(ds)} has "
+    found += f"gray screens at segments {few(starts)}" if len(starts) else "no gray screen"
+    if not len(events):
+        raise CriterionError(
+            f"{found}, but the stimuli {where} all gray screens but the {unused} are taken: two or "
+            "more are needed"
+        )
+    known = ds[n.SEGMENT].values
+    lacking = beside[~np.isin(beside, known)]
+    if len(lacking):
+        raise CriterionError(
+            f"{found}, but lacks segments {few(lacking)}, which were shown {where} them: take a "
+            "whole session, or keep the stimuli beside its gray screens"
+        )
+    kinds = {*ds["stimulus_type"].values[np.isin(known, beside)].tolist()}
+    return events, kinds.pop() if len(kinds) == 1 else "both"
+
+
 def _numbers(segments: xr.Dataset | Numbers) -> Numbers:
     return segments[n.SEGMENT].values if isinstance(segments, xr.Dataset) else segments
 
 
 def _of_third(segments: list[Any], third: Any) -> list[Numbers]:
     """Return the numbers of those segments of all groups together that are in a third."""
-    if third not in (1, 2, 3):
+    if isinstance(third, bool) or third not in (1, 2, 3):
         raise CriterionError(f"third={third!r}: it is 1, 2 or 3")
     numbers = [_numbers(own) for own in segments]
     together = np.concatenate(numbers)

@@ -49,11 +49,17 @@ SchedulerOption = Annotated[
 
 def _how_often(
     shuffles: Annotated[
-        int, _often(min=1, help="How often labels are shuffled in each session.")
-    ] = SHUFFLES,
+        int | None,
+        _often(
+            min=1,
+            help="How often labels are shuffled in each session.",
+            show_default=str(SHUFFLES),
+        ),
+    ] = None,
     permutations: Annotated[
-        int, _often(min=1, help="How often groups are permuted.")
-    ] = PERMUTATIONS,
+        int | None,
+        _often(min=1, help="How often groups are permuted.", show_default=str(PERMUTATIONS)),
+    ] = None,
     splits: Annotated[
         int, _often(min=2, help="How often sequences are divided to decode.")
     ] = SPLITS,

@@ -44,7 +44,7 @@ def differences(recipe: Recipe) -> Build:
     """Return what tests differences of responses."""
 
     def build(material: Material) -> Results:
-        pooled = material.pooled(recipe)
+        pooled = material.of_known_rois(material.pooled(recipe), "difference")
         return {"differences": analyses.group_differences(pooled, **material.testing())}
 
     return build
@@ -52,7 +52,7 @@ def differences(recipe: Recipe) -> Build:
 
 def differences_of_thirds(material: Material) -> Results:
     """Compare differences between the first and the last third of the sessions, ROI by ROI."""
-    pooled = material.pooled(of_session.THIRDS)
+    pooled = material.of_known_rois(material.pooled(of_session.THIRDS), "first", "last")
     found = {f"{word}_third": analyses.group_means(pooled, word) for word in ("first", "last")}
     # The thirds of an ROI are exchanged by a coin, as are the blocks of a pair.
     change = analyses.block_differences(pooled, "change", **material.testing())

@@ -10,7 +10,14 @@ import xarray as xr
 
 from oscaxr.analyses.chance import check_permutations, seed_of
 from oscaxr.atomic import explained
-from oscaxr.errors import ExportError, OscaxrError, SessionNotFoundError, listed
+from oscaxr.errors import (
+    CriterionError,
+    ExportError,
+    OscaxrError,
+    SessionNotFoundError,
+    listed,
+    option,
+)
 from oscaxr.figures.chosen_sessions import chosen_sources, used_by_the_papers
 from oscaxr.figures.material import Material, least
 from oscaxr.figures.panels import Panel, panels
@@ -115,8 +122,8 @@ def make_figures(
     table: Table | None = None,
     paper: str | None = None,
     figure: int | str | None = None,
-    shuffles: int = SHUFFLES,
-    permutations: int = PERMUTATIONS,
+    shuffles: int | None = None,
+    permutations: int | None = None,
     splits: int = SPLITS,
     full: bool = False,
     seed: int | None = SEED,
@@ -143,13 +150,15 @@ def make_figures(
     paper, figure : optional
         Which panels, as for :func:`oscaxr.figures.panels`; by default all.
     shuffles : int, optional
-        How often labels are shuffled in each session; more where its p needs more.
+        How often labels are shuffled in each session, by default 1,000; more where its p needs
+        more.
     permutations : int, optional
-        How often groups are permuted.
+        How often groups are permuted, by default 10,000.
     splits : int, optional
         How often sequences are divided to decode.
     full : bool, optional
-        Shuffle and permute as often as the papers, 5,000 to 100,000 times, instead.
+        Shuffle and permute as often as the papers, 5,000 to 100,000 times, instead. Neither number
+        can be given beside it.
     seed : int, optional
         Seed of all random numbers; the papers' by default.
     workers : int, optional
@@ -176,7 +185,7 @@ def make_figures(
     SessionNotFoundError
         If there is no session at all.
     CriterionError
-        If a paper, figure or number is not known.
+        If a paper, figure or number is not known, or `full` has a number beside it.
     ExportError
         If the folder cannot be written to.
     PlotLibraryError
@@ -205,9 +214,7 @@ def make_figures(
     """
     require_matplotlib()
     chosen = panels(paper, figure)
-    for number in (shuffles, permutations, splits):
-        check_permutations(number)
-    counts = Counts(shuffles, permutations, splits, full)
+    counts = _counts(shuffles, permutations, splits, full)
     seed = seed_of(seed)
     root = _folder(folder, storage_options if target_options is None else target_options)
     sources, used = chosen_sources(sessions, datadir, table, storage_options)
@@ -228,6 +235,22 @@ def make_figures(
     _summarise(drawn, root)
     ids = [session.id for session in there]
     return Made(drawn, ids, missing, done.notes, done.n_kept, done.n_computed)
+
+
+def _counts(shuffles: int | None, permutations: int | None, splits: int, full: bool) -> Counts:
+    """Return how often is shuffled and permuted; refuse numbers beside those of the papers."""
+    asked = {"shuffles": shuffles, "permutations": permutations}
+    given = [option(name, number) for name, number in asked.items() if number is not None]
+    if full and given:
+        raise CriterionError(
+            f"{option('full', True)} takes the papers' numbers of shuffles and permutations, so "
+            f"that {' and '.join(given)} would count for nothing: give one or the other"
+        )
+    shuffles = SHUFFLES if shuffles is None else shuffles
+    permutations = PERMUTATIONS if permutations is None else permutations
+    for number in (shuffles, permutations, splits):
+        check_permutations(number)
+    return Counts(shuffles, permutations, splits, full)
 
 
 def _folder(folder: PathLike, storage: Storage) -> Place:
@@ -290,7 +313,7 @@ def _panel(
     place = root / panel.paper / f"figure_{panel.figure}"
     stem = f"{panel.name}_{stem}"
     picture = _write(place / f"{stem}.png", lambda path: figure.savefig(path, format="png"))
-    numbers = [] if reason else _write_numbers(results, place, stem)
+    numbers = [] if reason else _write_numbers(results, place, stem, material.left_out)
     return Drawn(
         panel.paper,
         panel.name,
@@ -304,9 +327,13 @@ def _panel(
     )
 
 
-def _write_numbers(results: dict[str, xr.Dataset], place: Place, stem: str) -> list[str]:
+def _write_numbers(
+    results: dict[str, xr.Dataset], place: Place, stem: str, left_out: Sequence[str]
+) -> list[str]:
     """Write the results of a panel, and as a table what is not too long for one."""
     tree = xr.DataTree.from_dict({f"/{name}": one for name, one in results.items()})
+    if left_out:
+        tree.attrs["left_out"] = "; ".join(left_out)
     paths = [_write(place / f"{stem}.nc", lambda path: tree.to_netcdf(path, engine="netcdf4"))]
     table = table_of(results)
     if table is not None:

@@ -123,6 +123,22 @@ class Material:
         """Pool the results of all sessions."""
         return analyses.pool(self.results(recipe, complete=complete, beside=beside), by, dim=dim)
 
+    def of_known_rois(self, pooled: xr.Dataset, *names: str) -> xr.Dataset:
+        """Leave out, by name, ROIs of which one of these variables is NaN: means would be, too."""
+        known = np.logical_and.reduce([pooled[name].notnull().values for name in names])
+        ids = pooled["session_id"].values
+        for number in np.unique(ids[~known]).tolist():
+            own = known[ids == number]
+            self.leave_out(
+                f"{np.count_nonzero(~own)} of {len(own)} ROIs of session {number}, which have "
+                "responses that are NaN or infinite"
+            )
+            if not own.any():
+                self.used.discard(number)
+        if not known.any():
+            raise GapError("; ".join(self.left_out))
+        return pooled.isel(roi=known)
+
     @property
     def comparisons(self) -> int:
         """By how many comparisons p is corrected."""

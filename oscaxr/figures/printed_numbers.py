@@ -12,6 +12,7 @@ from oscaxr.analyses.pooling import BOUND
 
 MOST_ROWS: Final = 20_000
 _RESULT: Final = "result"
+_COUNT: Final = "count"
 
 
 def printed_p(value: float, permutations: int, factor: float = 1.0) -> str:
@@ -63,8 +64,8 @@ def _frame(found: xr.Dataset, dims: list[str], arrays: dict[str, xr.DataArray]) 
     }
     of_dims = of_dims.assign_coords(kept)
     frame = of_dims.to_dataframe().reset_index() if dims else _one_row(of_dims)
-    # Whole numbers stay whole beside rows that have none.
-    whole = [name for name, kind in frame.dtypes.items() if kind.kind in "iu"]
+    # Whole numbers stay whole beside rows that have none; counts of nothing are NaN in results.
+    whole = [name for name, kind in frame.dtypes.items() if kind.kind in "iu" or name == _COUNT]
     frame = frame.astype(dict.fromkeys(whole, "Int64"))
     for name in arrays:
         permutations, factor = permutations_of(found.attrs, name)

@@ -301,6 +301,8 @@ def test_wrong_arguments():
         ({"permutations": 2.5}, "permutations=2.5"),
         ({"permutations": 39}, "39 permutations cannot .* 40 or more"),
         ({"permutations": 50, "seed": -1}, "seed=-1"),
+        ({"seed": -3}, "seed=-3"),
+        ({"permutations": False}, "permutations=False"),
         ({"operation": "dprime"}, "operation='dprime' is not known; it may be 'd-prime', 'diff'"),
     ):
         with pytest.raises(CriterionError, match=says):

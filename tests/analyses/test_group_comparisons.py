@@ -121,6 +121,28 @@ def test_p_agrees_with_the_exact_distribution_of_scipy(dim):
     assert abs(found.difference_raw_p.item() - min(share, 1 - share)) < 4 * deviation
 
 
+@pytest.mark.parametrize(
+    ("dim", "sizes", "ways"),
+    [("tracking_id", (3, 3), 8), ("tracking_id", (5, 5), 32), ("roi", (3, 3), 20),
+     ("roi", (1, 4), 5)],
+)  # fmt: skip
+def test_no_p_is_below_the_least_that_so_few_rois_can_have(dim, sizes, ways):
+    # Nothing is more extreme than sessions of which one has all the larger values.
+    one, other = (k + np.linspace(0, 0.1, size) for k, size in zip((0, 1), sizes, strict=True))
+    found = compared(sessions(one, other, dim=dim), "mean", 10_000, comparisons=2)
+    least = found.difference_least_p.item()
+    assert least == pytest.approx(min(1, 2 / ways))
+    deviation = np.sqrt(1 / ways * (1 - 1 / ways) / 10_000)
+    assert abs(found.difference_raw_p.item() - 0.5 / ways) < 2 * deviation
+
+
+def test_no_p_is_below_what_permutations_can_tell():
+    many = np.arange(5_000.0)
+    for dim in ("roi", "tracking_id"):
+        found = compared(sessions(many, many + 9_000, dim=dim), "mean", 99)
+        assert found.difference_least_p.item() == pytest.approx(0.02)
+
+
 def test_other_sessions_and_groups_change_nothing():
     random = np.random.default_rng(0)
     values = [random.normal(size=size) for size in (5, 6, 7)]

@@ -191,6 +191,22 @@ def test_flipped_signs_equal_a_plain_loop(values):
     assert found.raw_p.item() == pytest.approx(min(share, 1 - share), abs=1e-12)
 
 
+def test_three_pairs_of_blocks_can_never_be_significant():
+    pooled = pool([session(7, difference=("pair", [1.0, 2.0, 3.0]))], dim="pair")
+    found = block_differences(pooled, "difference", permutations=10_000, seed=2)
+    assert found.least_p.item() == 1 / 8
+    assert found.p.item() == pytest.approx(1 / 8, abs=0.02)
+    both = pool(
+        [
+            session(1, difference=("pair", [1.0])),
+            session(2, number=2, difference=("pair", [2.0] * 6)),
+        ],
+        dim="pair",
+    )
+    few = block_differences(both, "difference", comparisons=2, seed=2)
+    assert few.least_p.values.tolist() == [[1.0, 2 / 64]]
+
+
 # -- what cannot be, and what is not known ---------------------------------------------------------
 def test_blocks_of_both_kinds():
     """The difference is that of unexpected from expected blocks, from a session's own results."""
@@ -277,6 +293,8 @@ def test_traces_are_not_compared_between_sessions():
     assert group_means(pooled, "value")["mean"].dims == ("group", "session", "odd")
     with pytest.raises(CriterionError, match=r"dims \['odd'\] beside 'roi'"):
         group_means(pooled, "value", permutations=100)
+    with pytest.raises(CriterionError, match="seed=-3"):
+        group_means(pooled, "value", seed=-3)
 
 
 def test_means_say_what_they_are_of():

@@ -97,6 +97,13 @@ def test_frame_responses_are_means_of_integrals(ds):
         np.testing.assert_allclose(flow["response"].sel(group=group), wanted, rtol=1e-9)
 
 
+@pytest.mark.parametrize("wrong", [{"seed": -3}, {"permutations": False}, {"permutations": -1}])
+def test_permutations_and_seed_are_checked_also_without_permutations(ds, wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(CriterionError, match=f"{name}={value}"):
+        response_difference(ds, **wrong)
+
+
 def test_frame_responses_of_what_is_not_there(ds):
     with pytest.raises(CriterionError, match="unexpected: it tells the groups apart"):
         frame_responses(ds, unexpected=1)

@@ -222,6 +222,7 @@ def test_published_words_have_others(ds, published, word):
         ({"common_orientations": True, "stimulus": "visflow"}, "does not compare"),
         ({"common_orientations": True, "split": "unexpected_onset"}, "does not compare"),
         ({"third": 4}, "third=4: it is 1, 2 or 3"),
+        ({"third": True}, "third=True: it is 1, 2 or 3"),
         ({"gabor_kappa": 4}, "has no expected and no unexpected segments of gabors"),
         ({"gabk": 16}, "gabk= is now gabor_kappa"),
     ],
@@ -243,6 +244,45 @@ def test_what_is_asked_for_is_checked(ds, options, says):
 def test_windows_are_checked(ds, options, says):
     with pytest.raises(WindowError, match=says):
         split(ds, **options)
+
+
+def around(ds, stimulus):
+    """Return a session cut to one stimulus and the gray screens beside it."""
+    gray, kind = (ds.stimulus_type == word for word in ("grayscreen", stimulus))
+    beside = kind.shift(segment=1, fill_value=False) | kind.shift(segment=-1, fill_value=False)
+    return ds.isel(segment=(kind | (gray & beside)).values)
+
+
+@pytest.mark.parametrize("stimulus", ["gabors", "visflow"])
+def test_gray_screens_say_which_stimuli_they_have_beside_them(ds, stimulus):
+    alone = around(ds, stimulus)
+    for kind in ("stimulus_onset", "stimulus_offset"):
+        whole, cut = split(ds, kind), split(alone, kind, "gabors")
+        for group, responses in cut.items():
+            assert responses.attrs["stimulus"] == stimulus
+            # The responses are those of the whole session.
+            same = whole[group].sel(sequence=responses.sequence.values)
+            np.testing.assert_array_equal(responses, same)
+        assert split(ds, kind, third=1)["gray"].attrs["stimulus"] == "both"
+
+
+def test_gray_screens_without_their_stimuli_are_named(ds):
+    gabors = ds.isel(segment=(ds.stimulus_type != "visflow").values)
+    gray = ds.segment.values[ds.stimulus_type == "grayscreen"]
+    numbers = ", ".join(map(str, gray))
+    with pytest.raises(CriterionError) as told:
+        split(gabors, "stimulus_onset")
+    assert f"has gray screens at segments {numbers}, but lacks segments" in str(told.value)
+    assert f" {gray[0] + 1}, {gray[1] + 1}, which were shown after them" in str(told.value)
+    # What lay before a gray screen would be called the stimulus, whatever it was.
+    with pytest.raises(CriterionError, match=rf"lacks segments {gray[1] - 1}, .* before them"):
+        split(gabors, "stimulus_offset")
+    one = ds.isel(segment=slice(int(gray[1])))
+    with pytest.raises(CriterionError, match=r"gray screens at segments 0, but .* but the first"):
+        split(one, "stimulus_offset")
+    none = ds.isel(segment=(ds.stimulus_type == "gabors").values)
+    with pytest.raises(CriterionError, match=r"has no gray screen, but .* two or more are needed"):
+        split(none, "stimulus_onset")
 
 
 def test_what_the_session_lacks(ds):

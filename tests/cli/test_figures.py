@@ -54,6 +54,9 @@ def test_gaps_and_missing_sessions_are_notes(mouse, tmp_path):
 def test_what_is_asked_for_has_to_be_there(mouse, tmp_path):
     distributed = pytest.importorskip("distributed")
     assert "say which sessions" in refused("figures", "-o", tmp_path, code=2)
+    said = refused("figures", mouse, "-o", tmp_path, "--full", "--permutations", 300)
+    assert "--full takes the papers' numbers" in said
+    assert "that --permutations 300 would" in said
     assert "figure='12'" in refused("figures", mouse, "--figure", 12, "-o", tmp_path, *FEW)
     said = refused("figures", mouse, "-o", tmp_path, "--scheduler", "nowhere", *FEW)
     assert "there is no scheduler at nowhere" in said

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from oscaxr import analyses
 from oscaxr.figures import session_results as of_session
@@ -87,6 +88,50 @@ def test_thirds_are_exchanged_within_each_roi():
             one["first"].values.mean()
         )
     assert found["change"].attrs["comparisons"] == 2
+
+
+def differences(number, n_rois, *unknown):
+    """Return the differences of a session, some ROIs of which are not known, nor in its null."""
+    random = np.random.default_rng(number)
+    (one,) = sessions_of_one_mouse(random.normal(1, 1, n_rois), dim="roi")
+    one["index"][list(unknown)] = np.nan
+    null = ("permutation", random.normal(0, 0.5, 500))
+    known = one.rename(index="difference").assign(null=null, n_rois=n_rois - len(unknown))
+    return known.assign_coords(session=number, session_id=number)
+
+
+def test_rois_without_a_difference_are_left_out_by_name():
+    (panel,) = panels("analysis", "2B")
+    whole = [differences(1, 5, 2), differences(2, 4), differences(3, 2, 0, 1)]
+    material = material_of({of_session.DIFFERENCES: whole}, panel.compared)
+    found = panel.build(material)["differences"]
+    words = "which have responses that are NaN or infinite"
+    assert material.left_out == [
+        f"1 of 5 ROIs of session 1, {words}",
+        f"2 of 2 ROIs of session 3, {words}",
+    ]
+    assert material.used == {1, 2}
+    known = [one.isel(roi=one["difference"].notnull().values) for one in whole[:2]]
+    alone = material_of({of_session.DIFFERENCES: known}, panel.compared)
+    xr.testing.assert_identical(found, panel.build(alone)["differences"])
+    assert np.isfinite(found["mean"]).all()
+    assert alone.left_out == []
+    with pytest.raises(GapError, match="2 of 2 ROIs of session 3"):
+        panel.build(material_of({of_session.DIFFERENCES: whole[2:]}, panel.compared))
+
+
+def test_rois_without_a_difference_in_one_of_the_thirds_are_left_out_by_name():
+    (panel,) = panels("analysis", "3B")
+    whole = by_thirds(np.random.default_rng(4))
+    known = [one.isel(roi=slice(1, None)) for one in whole]
+    whole[0]["first"][0], whole[1]["last"][0] = np.nan, np.nan
+    material = material_of({of_session.THIRDS: whole}, panel.compared)
+    found = panel.build(material)
+    assert [words[:27] for words in material.left_out] == [
+        f"1 of 9 ROIs of session {number}, " for number in (11, 12)
+    ]
+    for name, alone in built("3B", {of_session.THIRDS: known}, 1000).items():
+        xr.testing.assert_identical(found[name], alone)
 
 
 def frames(mouse, *numbers):

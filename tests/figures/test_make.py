@@ -128,6 +128,16 @@ def test_one_session_fills_what_one_session_can(mice, tmp_path):
     assert [one.status for one in made.panels] == ["drawn"]
 
 
+def test_what_a_panel_leaves_out_is_noted_beside_its_numbers(mice, tmp_path):
+    rows = mice.rows[(mice.rows["session"] != 1) | (mice.rows["plane"] == "soma")]
+    made = make_figures(rows, tmp_path, datadir=mice.folder, paper="analysis", figure="7A", **FEW)
+    (panel,) = made.panels
+    assert panel.left_out == ("mice 900002 have no session 1, which others are relative to",)
+    with xr.open_datatree(panel.numbers[0]) as tree:
+        assert tree.attrs["left_out"] == panel.left_out[0]
+    assert pd.read_csv(tmp_path / SUMMARY)["left_out"].tolist() == [*panel.left_out]
+
+
 @pytest.mark.parametrize(
     ("asked", "error", "words"),
     [
@@ -135,6 +145,11 @@ def test_one_session_fills_what_one_session_can(mice, tmp_path):
         ({"figure": "4Z"}, CriterionError, "figure='4Z'"),
         ({"shuffles": 0}, CriterionError, "at least one"),
         ({"seed": -1}, CriterionError, "seed=-1"),
+        (
+            {"full": True},
+            CriterionError,
+            "shuffles=60 and permutations=300 would count for nothing",
+        ),
     ],
 )
 def test_what_is_not_known_is_refused_before_anything_is_done(asked, error, words, mice, tmp_path):

@@ -1,6 +1,9 @@
 """Numbers as they are printed: a p below its resolution says so, and nothing is lost."""
 
+from io import StringIO
+
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -91,6 +94,17 @@ def test_whole_numbers_stay_whole():
     text = table.to_csv(index=False)
     assert ",1.0,2.0" not in text
     assert table["session"].dropna().map(lambda one: isinstance(one, int | np.integer)).all()
+
+
+def test_counts_are_whole_numbers_also_beside_ones_that_are_not_known():
+    usis = sessions_of_one_mouse([0.5, -0.5, 0.2], [0.5, np.nan, 0.2], dim="roi")
+    usis = [one.assign(percentile=50 + 99.0 * one["index"]) for one in usis]
+    found = analyses.percent_significant(analyses.pool(usis))
+    text = table_of({"a": found[["count", "percent"]]}).to_csv(index=False)
+    columns = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
+    first, second = (columns[columns["session"] == number] for number in "12")
+    assert first["count"].tolist() == ["2", "1", "1"]
+    assert second["count"].tolist() == second["percent"].tolist() == [""] * 3
 
 
 def test_single_numbers_are_one_row():
