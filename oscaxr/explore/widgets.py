@@ -46,7 +46,15 @@ COMPACT: Final = """
 .bk-btn.bk-active { background-color: #0072B2 !important; color: #ffffff !important; }
 .bk-btn:focus-visible, .bk-input:focus-visible { outline: 2px solid #E69F00; outline-offset: 1px; }
 .bk-input { height: 28px; min-height: 28px; padding: 2px 6px; font-size: 12.5px; }
-select.bk-input { padding-right: 18px; }
+select.bk-input {
+  padding-right: 20px;
+  /* In the colour of the words: the one that comes with the widget is black in the dark, too. */
+  background-image: linear-gradient(45deg, transparent 50%, currentColor 50%),
+    linear-gradient(135deg, currentColor 50%, transparent 50%) !important;
+  background-position: right 11px center, right 6px center !important;
+  background-size: 5px 5px !important;
+  background-repeat: no-repeat !important;
+}
 label, .bk-input-group label { font-size: 12px; }
 """
 
