@@ -1,6 +1,6 @@
 """Groups side by side in one picture: their sessions, what chance gives, what is significant."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -31,8 +31,10 @@ MARKS_LABEL: Final = "* p < 0.05, ** < 0.01, *** < 0.001"
 _NULL_WIDTH: Final = 0.7
 _NAMES_BELOW: Final = 18
 """Points between the axis and the names of the groups, below the numbers of their sessions."""
-_BRACKET: Final = 0.07
+_BRACKET: Final = 0.09
 """Height of a bracket and its mark, as a share of what is drawn."""
+_GAP: Final = 0.08
+"""Between two brackets that end at the same session, on either side of it."""
 
 
 class Sections:
@@ -247,22 +249,37 @@ def draw_brackets(
     low, high = ax.get_ylim()
     step = _BRACKET * (high - low)
     drawn: list[Text] = []
-    for group, pair in np.argwhere(p < ALPHA):
-        ends = [own[pair] for own in numbers]
-        # Of sessions that were selected from, some of the pairs are not shown.
-        if not np.isfinite(tops[group]) or not set(ends) <= set(sections.labels):
-            continue
-        first, second = (sections.x[group, sections.labels.index(end)] + offset for end in ends)
-        top = tops[group] = tops[group] + step
-        foot = top - step / 4
-        ax.plot([first, first, second, second], [foot, top, top, foot], color=color, linewidth=0.8)
-        drawn.append(
-            ax.annotate(
-                mark_of(p[group, pair]), ((first + second) / 2, top), xytext=(0, -3),
-                textcoords="offset points", ha="center", va="bottom", color=color, zorder=4,
-            )
-        )  # fmt: skip
+    for group in np.flatnonzero(np.isfinite(tops)):
+        spans: dict[tuple[float, float], float] = {}
+        for pair in np.flatnonzero(p[group] < ALPHA):
+            ends = [own[pair] for own in numbers]
+            # Of sessions that were selected from, some of the pairs are not shown.
+            if set(ends) <= set(sections.labels):
+                first, second = (sections.x[group, sections.labels.index(end)] for end in ends)
+                spans[first, second] = p[group, pair]
+        levels = levels_of(spans)
+        for (first, second), level in levels.items():
+            top = tops[group] + step * (level + 1)
+            foot = top - step / 4
+            left, right = first + offset + _GAP, second + offset - _GAP
+            ax.plot([left, left, right, right], [foot, top, top, foot], color=color, linewidth=0.8)
+            drawn.append(
+                ax.annotate(
+                    mark_of(spans[first, second]), ((left + right) / 2, top), xytext=(0, -3),
+                    textcoords="offset points", ha="center", va="bottom", color=color, zorder=4,
+                )
+            )  # fmt: skip
+        tops[group] += step * max((level + 1 for level in levels.values()), default=0)
     return drawn
+
+
+def levels_of(spans: Iterable[tuple[float, float]]) -> dict[tuple[float, float], int]:
+    """Return the lowest level of each bracket that is free there: the widest lie on top."""
+    levels: dict[tuple[float, float], int] = {}
+    for first, second in sorted(spans, key=lambda span: (span[1] - span[0], span)):
+        taken = {level for (one, other), level in levels.items() if one < second and first < other}
+        levels[first, second] = min({*range(len(taken) + 1)} - taken)
+    return levels
 
 
 def resolved(p: Any, found: xr.Dataset, name: str) -> Floats:

@@ -31,7 +31,7 @@ def value_shares(found: xr.Dataset, axes: "Given" = None, *, log: bool = True) -
     found : xarray.Dataset
         What :func:`oscaxr.analyses.value_shares` returns of a session, or the means of such
         ``share``: ``group_means(pool([one.expand_dims(trace=[0]) for one in results],
-        dim="trace"), "share")`` of :mod:`oscaxr.analyses`.
+        dim="trace"), "share")`` of ``oscaxr.analyses``.
     axes : matplotlib.axes.Axes, several of them, or matplotlib.figure.Figure, optional
         One for each group, or the figure to make them in; new ones by default.
     log : bool, optional

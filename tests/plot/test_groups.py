@@ -18,6 +18,7 @@ from oscaxr.analyses import (
 )
 from oscaxr.errors import MissingVariableError, WindowError
 from oscaxr.plot.axes import SYNTHETIC
+from oscaxr.plot.sections import levels_of
 
 Figure = pytest.importorskip("matplotlib.figure").Figure
 
@@ -96,6 +97,30 @@ def test_there_are_as_many_stars_as_permutations_can_tell(found, ax, permutation
     told = {"comparisons": 1, "permutations": permutations, "sequence_permutations": permutations}
     drawn = plot.group_differences(found.assign(none).assign_attrs(told), ax)
     assert {one.get_text() for one in [*drawn.marks, *drawn.brackets]} == {mark}
+
+
+def test_marks_of_brackets_keep_clear_of_the_other_brackets(found, ax):
+    all_differ = found.assign(difference_p=found["difference_p"].notnull() * 0.001)
+    told = {"comparisons": 1, "permutations": 9_999}
+    drawn = plot.group_differences(all_differ.assign_attrs(told), ax)
+    lines = [line for line in ax.lines if len(line.get_xdata()) == 4]
+    assert len(drawn.brackets) == len(lines) == found["difference_p"].size
+    for mark in drawn.brackets:
+        x, top = mark.xy
+        ends = [line.get_xdata()[[0, -1]] for line in lines if max(line.get_ydata()) > top]
+        assert np.abs(np.array([*ends, [np.inf, np.inf]]) - x).min() > 0.3
+    render(ax)
+    boxes = [line.get_window_extent() for line in lines]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_brackets_lie_as_low_as_there_is_room():
+    assert levels_of([(0, 1), (0, 2), (1, 2)]) == {(0, 1): 0, (1, 2): 0, (0, 2): 1}
+    assert levels_of([(0, 2)]) == {(0, 2): 0}
+    assert levels_of([(0, 2), (1, 3), (0, 3), (2, 3)]) == {
+        (2, 3): 0, (0, 2): 0, (1, 3): 1, (0, 3): 2
+    }  # fmt: skip
+    assert levels_of([]) == {}
 
 
 def test_nothing_is_marked_without_significance(found, ax):
