@@ -92,8 +92,9 @@ def usi_correlations(
     normal = np.full((*shape, 5), np.nan)
     for cell in np.ndindex(*shape):
         first, second = pairs[cell[1]]
-        rows = cells.paired(cell[0], first, second)
-        x, y = (values[own] for own in rows)
+        if not all(len(cells.rows(cell[0], session)) for session in (first, second)):
+            continue
+        x, y = (values[own] for own in cells.paired(cell[0], first, second))
         if len(x) < 3:
             continue
         random = chance.generator(seed, *cells.identity(cell[0], first, second))

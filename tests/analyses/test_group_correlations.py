@@ -213,6 +213,22 @@ def test_correlations_of_what_has_none():
             assert np.isnan(found[name]).all(), name
 
 
+def test_a_group_that_lacks_a_session_leaves_the_others():
+    values = np.random.default_rng(5).normal(size=(3, 9))
+    whole = sessions_of_one_mouse(*values)
+    fewer = [
+        one.assign_coords(line="another", session_id=one.session_id + 100, mouse_id=2)
+        for one in sessions_of_one_mouse(*values)[:2]
+    ]
+    found = usi_correlations(pool([*whole, *fewer]), permutations=100, seed=1)
+    alone = usi_correlations(pool(whole), permutations=100, seed=1)
+    (group,) = alone.group.values
+    kept = found.sel(group=group)
+    np.testing.assert_array_equal(kept.correlation, alone.correlation.sel(group=group))
+    known = np.isfinite(found.drop_sel(group=group).correlation.squeeze("group"))
+    assert known.values.tolist() == [pair == "1-2" for pair in found.pair.values]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
