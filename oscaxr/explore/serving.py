@@ -34,8 +34,8 @@ def free_port() -> int:
 def server_of(shelf: Shelf, port: int | None = None) -> tuple[Any, str]:
     """Make the server, not started yet, and the address of its page."""
     port = port or free_port()
-    server = pn.io.server.get_server(
-        {"/": lambda: begin_page(shelf)},
+    server: Any = pn.io.server.get_server(
+        {"/": lambda: begin_page(shelf, server.io_loop)},
         port=port,
         address=ADDRESS,
         websocket_origin=[f"{ADDRESS}:{port}", f"localhost:{port}"],
@@ -55,17 +55,19 @@ def _tell_of_errors(loop: Any, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
 
 
-def begin_page(shelf: Shelf) -> None:
+def begin_page(shelf: Shelf, loop: IOLoop) -> None:
     """Begin the page of one connection: it is made while the browser reads its scripts."""
     document = pn.state.curdoc
     document.title = "oscaxr explore"
     # Style sheets come from here also where Panel does not know yet that there is a server.
     document.template_variables["dist_url"] = LOCAL_DIST
     # The browser gets the document only then: in a session, one callback follows the other.
-    document.add_next_tick_callback(lambda: page_of(shelf).server_doc(document, document.title))
+    document.add_next_tick_callback(
+        lambda: page_of(shelf, loop).server_doc(document, document.title)
+    )
 
 
-def page_of(shelf: Shelf) -> Any:
+def page_of(shelf: Shelf, loop: IOLoop) -> Any:
     """Make the page of one connection."""
     view, problem = _asked_view(shelf)
     document, location = pn.state.curdoc, pn.state.location
@@ -77,7 +79,7 @@ def page_of(shelf: Shelf) -> Any:
     pn.config.theme = "dark" if view.is_dark else "default"
     choice = SessionChoice(
         shelf,
-        delivery(document, pn.state.onload),
+        delivery(document, loop, pn.state.onload),
         told=tell_link,
         later=lambda act, wait: document.add_timeout_callback(act, wait),
     )
@@ -93,12 +95,14 @@ def page_of(shelf: Shelf) -> Any:
 Act = Callable[[], None]
 
 
-def delivery(document: Any, when_drawn: Callable[[Act], Any]) -> Callable[[Act], None]:
+def delivery(
+    document: Any, loop: IOLoop, when_drawn: Callable[[Act], Any]
+) -> Callable[[Act], None]:
     """Return what runs functions where a document may be changed; any thread may call it.
 
-    They wait until the page is drawn, when `when_drawn` runs what it is given.
+    They wait until the page is drawn, when `when_drawn` runs what it is given. The loop is the
+    server's: pages may be made in threads of their own.
     """
-    loop = IOLoop.current()
     # Before, the browser may have a document without what is changed; and Panel drops changes.
     waiting: list[Act] = []
     is_drawn = False

@@ -30,7 +30,8 @@ def test_nothing_is_lost_while_changes_are_held_back():
 
     async def hold():
         ServerSession("one", document, io_loop=loop)
-        threading.Thread(target=send, args=(delivery(document, lambda drawn: drawn()),)).start()
+        deliver = delivery(document, loop, lambda drawn: drawn())
+        threading.Thread(target=send, args=(deliver,)).start()
         while not sent.is_set():
             with pn.io.hold(document):
                 pass
@@ -61,7 +62,7 @@ def test_what_comes_before_the_page_is_drawn_is_sent_then():
         ServerSession("one", document, io_loop=loop)
         # What goes to the browser.
         document.on_change(lambda event: sent.append(event))
-        deliver = delivery(document, when_drawn.append)
+        deliver = delivery(document, loop, when_drawn.append)
         deliver(lambda: label.update(text="found"))
         await asyncio.sleep(0.2)
         assert label.text == "reading ..."
