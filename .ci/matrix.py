@@ -36,6 +36,7 @@ PART = (
     "tests/bridges",
     "tests/cli/test_main.py",
     "tests/cli/test_plot.py",
+    "tests/explore/test_serving.py",
     "tests/files",
     "tests/formats",
     "tests/measure",
