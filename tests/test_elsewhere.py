@@ -42,6 +42,8 @@ for name in {names!r}:
         if hasattr(module, name):
             delattr(module, name)
 sys.modules.update(dict.fromkeys({modules!r}))
+# As it is where there is no sched_getaffinity, which the one of Linux asks from Python 3.13 on.
+os.process_cpu_count = os.cpu_count
 
 import oscaxr as ox
 
