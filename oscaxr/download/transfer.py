@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from oscaxr.download.assets import Asset
 from oscaxr.errors import DownloadError
+from oscaxr.files.folders import size_of
 from oscaxr.files.patience import PassingError
 from oscaxr.files.remote import public_url
 
@@ -21,7 +22,7 @@ Progress = Callable[[Asset, int], None]
 
 def size_at(path: Path) -> int:
     """Return how many bytes of a file are there."""
-    return path.stat().st_size if path.is_file() else 0
+    return size_of(path) or 0
 
 
 @dataclass

@@ -221,8 +221,12 @@ def _of_folder(folder: str | Path, given: Mapping[str, Any]) -> Shelf | None:
         how["table"] = str(Path(folder, TABLE_NAME))
     if "table" in how:
         # Files alone tell only which of the sessions that are here it is.
-        read = partial(session_table, storage_options=given.get("storage_options"))
-        known = read(how["table"]).set_index("session_id")["session"].to_dict()
+        table = how["table"]
+        # Of a folder in a store, the table may lie here.
+        is_there = isinstance(table, str) and "://" in table
+        storage = given.get("storage_options") if is_there else None
+        rows = session_table(table, storage_options=storage)
+        known = rows.set_index("session_id")["session"].to_dict()
         found["session"] = [known.get(one) for one in found["session_id"]]
     sources = {}
     for row in found.to_dict("records"):

@@ -111,6 +111,15 @@ def test_a_folder_in_a_store_lists_its_sessions(explored_folder, memory):
         one.close()
 
 
+def test_a_folder_in_a_store_may_have_its_table_here(explored_folder, memory):
+    memory.put(str(explored_folder), "/explored/data", recursive=True)
+    options = {"storage_options": {"skip_instance_cache": True}}
+    table = explored_folder / "mouse_df.csv"
+    shelf = shelf_of("memory://explored/data", table=str(table), **options)
+    assert shelf.sources["900000002"].label == "mouse 900001, session 2 (900000002)"
+    shelf.close()
+
+
 def test_an_address_of_one_session_is_not_taken_for_a_folder(explored_folder, memory):
     path = next(explored_folder.rglob("*900000001*.nwb"))
     for name in (path.name, "no ending"):
