@@ -20,8 +20,6 @@ _ROUNDING: Final = 1e-13
 _NO_VARIANCE: Final = 1e-12
 # Half the distance of numbers near 1: by how much a result is rounded.
 _SINGLE: Final = float(np.finfo(np.float32).eps) / 2
-# Below this, the root of the mean variance is found in double precision.
-_LEAST_SPREAD: Final = 0.5
 # What the second-level caches of processors hold: responses are gone through many times.
 _CACHED_BYTES: Final = 3 * 2**19
 
@@ -38,15 +36,15 @@ class Responses(NamedTuple):
 
 def standardised(values: Floats, n_second: int) -> Responses:
     """Centre each column and give it unit variance; constant ones become zeros."""
-    largest = _or_one(np.abs(values).max(axis=0))
+    least, most = values.min(axis=0), values.max(axis=0)
+    largest = _or_one(np.maximum(np.abs(least), np.abs(most)))
+    # Near 1, so that no square of what is left after centring is too large or too small.
     values = values / largest
-    centre = np.where(np.ptp(values, axis=0) == 0, values[0], values.mean(axis=0))
+    centre = np.where(least == most, values[0], values.mean(axis=0))
     values -= centre
-    deviation = _or_one(np.abs(values).max(axis=0))
-    values /= deviation
-    spread = _or_one(np.sqrt(np.mean(np.square(values), axis=0)))
-    scale = deviation * spread
-    return Responses(values / spread, n_second, centre / scale, largest * scale)
+    spread = _or_one(np.sqrt(np.einsum("ij,ij->j", values, values) / len(values)))
+    values /= spread
+    return Responses(values, n_second, centre / spread, largest * spread)
 
 
 def _or_one(values: Floats) -> Floats:
@@ -129,33 +127,40 @@ class _Sums(NamedTuple):
             divisor = np.where(np.square(divisor) >= _NO_VARIANCE, divisor, 0.0)
         return sums[0] / divisor, divisor
 
+    def factor(self, index: Floats) -> Floats:
+        """Return what turns summed squares into the signed square of this d-prime's difference.
+
+        To tell which of two is larger then takes neither root nor quotient.
+        """
+        ours, others = self.shares
+        square = np.square(index)
+        # The variance is summed squares less this times the square of the difference.
+        lost = (ours**2 + others**2) / (2 * self.weight**2)
+        return np.asarray(np.copysign(square, index) / (1 + lost * square))
+
     def rounding(self, index: Floats, offset: Floats) -> tuple[Floats, Floats]:
-        """Return by how much single precision may change a difference from `index` divisors.
+        """Return by how much single precision may change an excess over `index`.
 
         And how large a divisor must be for that.
         """
         # A sum of k terms is off by k roundings of the sum of their sizes, which, as all squares
         # sum to `n_rows`, is at most sqrt(k n) for values, and n for squares.
-        ours, _ = self.shares
         relative = (self.n_chosen + 4) * _SINGLE
         largest = self.weight * np.sqrt(self.n_chosen * self.n_rows)
         of_difference = relative * largest
+        least = np.zeros_like(index)
+        if self.operation == "d-prime":
+            squares = np.abs(self.factor(index)) * (self.n_rows * self.shares[0] / 2)
+            # The sign of the excess is that of the difference where this is larger.
+            reach = 1.01 * np.sqrt(squares) + 4 * of_difference
+            bound = of_difference * (2 * reach + 3 * of_difference) + relative * squares
+            return bound + 4 * _SINGLE * (np.square(reach) + squares), least
         if self.operation == "diff":
-            of_divisor = least = np.zeros_like(index)
-            largest_divisor = np.ones_like(index)
-        elif self.operation == "rel_diff":
-            largest_divisor = largest + 2 * np.abs(offset)
-            of_divisor = of_difference + 4 * _SINGLE * largest_divisor
-            least = 2 * of_divisor
-        else:
-            largest_variance = self.n_rows * ours / 2
-            of_variance = (relative + 4 * _SINGLE) * largest_variance
-            of_variance += np.sqrt(self.n_rows * ours) * of_difference
-            least = np.full_like(index, _LEAST_SPREAD)
-            of_divisor = np.full_like(index, of_variance / _LEAST_SPREAD)
-            largest_divisor = np.full_like(index, np.sqrt(largest_variance))
-        of_divisor += 8 * _SINGLE * largest_divisor
-        return of_difference + np.abs(index) * of_divisor, least
+            return of_difference + 8 * _SINGLE * np.abs(index), least
+        largest_divisor = largest + 2 * np.abs(offset)
+        of_divisor = of_difference + 4 * _SINGLE * largest_divisor
+        bound = of_difference + np.abs(index) * (of_divisor + 8 * _SINGLE * largest_divisor)
+        return bound, 2 * of_divisor
 
 
 def _sums_of(responses: Responses, operation: Operation) -> _Sums:
@@ -211,7 +216,7 @@ def percentile_of(
         parts = [decide(labels) for decide in decisions]
         is_below, is_open = (np.hstack(part) for part in zip(*parts, strict=True))
         twice, unknown = 2.0 * np.count_nonzero(is_below, axis=0), np.zeros(n_columns)
-        rows, columns = np.nonzero(is_open)
+        rows, columns = np.unravel_index(np.flatnonzero(is_open), is_open.shape)
         step = max(1, BLOCK_BYTES // (64 * how.n_chosen))
         for start in range(0, len(rows), step):
             column = columns[start : start + step]
@@ -233,28 +238,37 @@ class _Decision:
     """Which shuffled indices of some columns are clearly below the index, and which not clear."""
 
     def __init__(self, how: _Sums, terms: Sequence[Floats], index: Floats, offset: Floats) -> None:
-        self.terms = np.hstack(terms, dtype=np.float32)
+        self.how = how
         with np.errstate(invalid="ignore", over="ignore"):
+            if how.operation == "d-prime":
+                terms = [terms[0], terms[1] * how.factor(index)]
             bound, least = how.rounding(index, offset)
-            self.how = how
+            self.terms = [part.astype(np.float32, order="C") for part in terms]
             self.index, self.offset = index.astype(np.float32), offset.astype(np.float32)
             self.bound = np.nextafter(bound.astype(np.float32), np.float32(np.inf))
             self.least = np.nextafter(least.astype(np.float32), np.float32(np.inf))
 
     def __call__(self, labels: Any) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        sums = np.hsplit(labels @ self.terms, self.terms.shape[1] // len(self.index))
         with np.errstate(invalid="ignore", over="ignore"):
-            divisor = self.how.divisor(sums, self.offset)
-            excess = self.index * divisor
-            np.subtract(sums[0], excess, out=excess)
-            if self.how.operation == "rel_diff":
-                np.negative(excess, out=excess, where=divisor < 0)
-                np.abs(divisor, out=divisor)
-            is_below = excess < -self.bound
-            is_clear = excess > self.bound
-            is_clear |= is_below
-            is_clear &= divisor > self.least
-            return is_below & is_clear, ~is_clear
+            excess = self._excess([labels @ part for part in self.terms])
+            is_below = excess < 0
+            is_clear = np.abs(excess, out=excess) > self.bound
+        is_below &= is_clear
+        return is_below, np.logical_not(is_clear, out=is_clear)
+
+    def _excess(self, sums: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        """Return what has the sign of an index less the actual one, NaN where that is not known."""
+        if self.how.operation == "d-prime":
+            excess: npt.NDArray[np.float32] = np.abs(sums[0])
+            excess *= sums[0]
+            excess -= sums[1]
+            return excess
+        divisor = self.how.divisor(sums, self.offset)
+        excess = sums[0] - self.index * divisor
+        if self.how.operation == "rel_diff":
+            np.negative(excess, out=excess, where=divisor < 0)
+            excess[~(np.abs(divisor) > self.least)] = np.nan
+        return excess
 
 
 def _in_threads(

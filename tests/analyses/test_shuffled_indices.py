@@ -87,7 +87,7 @@ def test_single_precision_decides_rightly_and_nearly_all(operation, n_second):
     exact, _ = how.exact(fine, offset)
     index = np.median(exact, axis=0)
     decide = _Decision(how, terms, index, offset)
-    assert decide.terms.dtype == np.float32
+    assert {part.dtype for part in decide.terms} == {np.dtype(np.float32)}
     is_below, is_open = decide(labels)
     decided = ~is_open
     np.testing.assert_array_equal(is_below[decided], (exact < index)[decided])
