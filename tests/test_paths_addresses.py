@@ -7,7 +7,7 @@ import json
 import pytest
 
 import oscaxr as ox
-from command_line import invoke, refused
+from command_line import invoke, refused, told
 from oscaxr import figures
 from oscaxr.errors import OscaxrError
 from oscaxr.sessions.settings import TABLE_NAME
@@ -148,6 +148,19 @@ def test_every_parameter_that_takes_a_path_is_here():
     assert found | UNTYPED == set(PARAMETERS)
 
 
+# They say where something belongs, and reach no server.
+WITHOUT_SERVER = {"sample_path", "original_path", "session_path"}
+
+
+def test_whatever_takes_an_address_takes_how_its_server_is_reached():
+    functions = {name.partition(".")[0] for name in PARAMETERS} - WITHOUT_SERVER
+    modules = (ox, ox.sample, ox.download, figures)
+    for name in sorted(functions):
+        function = next(getattr(module, name) for module in modules if hasattr(module, name))
+        takes = inspect.signature(function).parameters
+        assert "storage_options" in takes or "options" in takes or name == "map_sessions", name
+
+
 # All are tried elsewhere too, room by room; here, what takes longer is slow.
 QUICK = {"find_sessions.datadir", "plan.table", "show_config.datadir", "show_config.table"}
 QUICK |= {"segments.word", "extract.out", "index.out", "sessions.source"}
@@ -244,6 +257,41 @@ def test_every_option_that_takes_a_path_is_here():
         for name, command in commands.items()
     }
     assert found == {name: set(options) for name, options in COMMANDS.items()}
+
+
+WRITTEN = {"out", "static", "folder", "figure"}
+# What they read is in no other store than what they write, or in none.
+ONE_STORE = {"demo", "sample", "download"}
+
+
+def test_every_command_takes_how_the_servers_of_its_addresses_are_reached():
+    app = importlib.import_module("oscaxr.cli.main").app
+    commands = importlib.import_module("typer.main").get_command(app).commands
+    for name, options in COMMANDS.items():
+        takes = {one.name for one in commands[name].params}
+        assert "storage_option" in takes or not options, name
+        assert "target_option" in takes or name in ONE_STORE or not WRITTEN & set(options), name
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("segments", "gabor_frame=U", "-o", "s.csv"),
+        ("extract", "gabor_frame=U", "--stats", "mean", "-o", "u.csv"),
+        pytest.param(("plot", "overview", "-o", "o.png"), marks=pytest.mark.slow),
+        pytest.param(("explore", "--static", "e.html"), marks=pytest.mark.slow),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_commands_write_goes_to_another_store_than_what_they_read(words, object_store):
+    login = {name: object_store.options[name] for name in ("key", "secret")}
+    login["client_kwargs"] = json.dumps(object_store.options["client_kwargs"])
+    how = [word for one in login.items() for word in ("--target-option", "=".join(one))]
+    url = object_store.url(f"written/{words[-1]}")
+    command, *others = words[:-1]
+    told(command, NWB, *others, url, *how)
+    assert object_store.fs.size(url) > 100
+    assert "exists already" in refused(command, NWB, *others, url, *how)
 
 
 OPTIONS = {

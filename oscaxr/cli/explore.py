@@ -11,6 +11,7 @@ import typer
 
 from oscaxr.cli import console
 from oscaxr.cli.demo import demo_sessions
+from oscaxr.cli.place_options import TargetOption, place_to_write
 from oscaxr.cli.session_options import Asked, takes_session
 from oscaxr.explore import require_panel
 from oscaxr.files.remote import Place, is_url
@@ -51,6 +52,7 @@ def explore(
         ),
     ] = None,
     overwrite: console.OverwriteOption = False,
+    target_option: TargetOption = None,
 ) -> None:
     """Look at sessions in a browser: the session, responses, the field, ROIs over days.
 
@@ -61,7 +63,9 @@ def explore(
     # Takes seconds, in which the session is opened.
     warm = Thread(target=import_module, args=("oscaxr.explore.serving",), daemon=True)
     warm.start()
-    page = None if static is None else console.check_target(static, overwrite=overwrite)
+    page = None if static is None else place_to_write(static, target_option)
+    if page is not None:
+        console.check_target(page, overwrite=overwrite)
     matching = matches if matches is None or is_url(matches) else local_path(matches)
     with console.working("opening"):
         shelf = _shelf(asked, demo, matching)

@@ -15,7 +15,7 @@ from oscaxr.bridges.long_tables import CSV_HINT, check_rows, write_long_table
 from oscaxr.cli import console
 from oscaxr.cli.epoch_options import WithinOption, within
 from oscaxr.cli.look import left_of
-from oscaxr.cli.place_options import TargetOption, storage_options
+from oscaxr.cli.place_options import TargetOption, place_to_write
 from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, takes_segments
 from oscaxr.errors import CriterionError, ExportError, MissingVariableError, option
 from oscaxr.files.remote import Place, RemoteFile
@@ -29,7 +29,6 @@ from oscaxr.select.alignment import tracked as tracked_rois
 from oscaxr.select.criteria import Explanation, select_segments
 from oscaxr.select.sequences import sequences
 from oscaxr.select.window_edges import Edge
-from oscaxr.sessions.settings import settled
 
 # Of windows that are worked on before they are saved, so many bytes are held at a time.
 _BLOCK_BYTES: Final = 16 * 2**20
@@ -209,7 +208,7 @@ def statistics(
 
 def _target(out: str, how: list[str] | None) -> Place:
     """Return where to write, of a name that says in which format."""
-    target = settled(out, storage_options(how or ()))
+    target = place_to_write(out, how)
     if not _is_table(target) and named_like(target, EXPORTS) is None:
         raise ExportError(
             f"cannot tell the format of {out}: its name should end in .nc, .zarr, .zarr.zip or .csv"

@@ -14,6 +14,7 @@ from rich.filesize import decimal
 
 from oscaxr.cli import console
 from oscaxr.cli.epoch_options import WithinOption, within
+from oscaxr.cli.place_options import TargetOption, place_to_write
 from oscaxr.cli.session_options import Asked, CriteriaArgument, takes_segments, takes_session
 from oscaxr.errors import CriterionError
 from oscaxr.files.sources import source_paths
@@ -233,15 +234,18 @@ def segments(
         ),
     ] = None,
     overwrite: console.OverwriteOption = False,
+    target_option: TargetOption = None,
     as_json: console.JsonOption = False,
 ) -> None:
     """Count and list the segments that fulfil criteria, and say what each criterion left.
 
     Without criteria, these are all segments of the session.
     """
-    target = None if out is None else console.check_target(out, overwrite=overwrite)
-    if target is not None and not target.name.lower().endswith(".csv"):
-        raise CriterionError(f"{out}: a table of segments is written as .csv")
+    target = None if out is None else place_to_write(out, target_option)
+    if target is not None:
+        console.check_target(target, overwrite=overwrite)
+        if not target.name.lower().endswith(".csv"):
+            raise CriterionError(f"{out}: a table of segments is written as .csv")
     others, criteria = asked.split(words)
     with asked.open(others) as ds:
         criteria |= within(ds, epochs)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from oscaxr.errors import OscaxrError
-from oscaxr.files.remote import is_url
+from oscaxr.files.remote import Place, is_url
 from oscaxr.paths import local_path
 from oscaxr.sessions.settings import DATADIR, TABLE, settled
 
@@ -95,6 +95,11 @@ TargetOption = Annotated[
         help="How the object store that is written to is reached; may be repeated.",
     ),
 ]
+
+
+def place_to_write(word: str, how: list[str] | None) -> Place:
+    """Return where to write; how a store is reached concerns what is in one only."""
+    return settled(word, storage_options(how or ()))
 
 
 def storage_options(words: Iterable[str]) -> dict[str, Any]:

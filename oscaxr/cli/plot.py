@@ -12,6 +12,7 @@ from oscaxr.cli.drawn import panels_of
 from oscaxr.cli.epoch_options import WithinOption
 from oscaxr.cli.extract import window_options
 from oscaxr.cli.picture_kinds import PICTURES, Request, check_options
+from oscaxr.cli.place_options import TargetOption, place_to_write
 from oscaxr.cli.session_options import Asked, CriteriaArgument, given, takes, takes_segments
 from oscaxr.errors import ExportError
 from oscaxr.files.remote import Place
@@ -135,6 +136,7 @@ def plot(
     ] = None,
     dpi: Annotated[int, _about(min=10, max=1200, help="Pixels an inch.")] = 150,
     overwrite: console.OverwriteOption = False,
+    target_option: TargetOption = None,
     as_json: console.JsonOption = False,
 ) -> None:
     """Draw a picture of a session and save it.
@@ -144,7 +146,7 @@ def plot(
     numbers of the lines.
     """
     with ExitStack() as opened:
-        target = console.check_target(out, overwrite=overwrite)
+        target = console.check_target(place_to_write(out, target_option), overwrite=overwrite)
         check_format(target)
         others, criteria = asked.split([kind] if kind else [], words)
         kind, sessions = _kind_of(others)

@@ -13,8 +13,7 @@ from oscaxr.errors import CriterionError, SessionNotFoundError, few, option
 from oscaxr.formats.identity import Identity, parse_name
 from oscaxr.options import PathLike
 from oscaxr.renamed import refuse_keywords
-from oscaxr.sessions.settings import settled
-from oscaxr.sessions.table import session_table as read_table
+from oscaxr.sessions.settings import NO_TABLE, TABLE, KnownTable, Storage, Table, known_table
 
 # Numbers of mice and sessions in the table are small; mouse ids have 6 digits, session ids 9.
 _SMALLEST_ID: Final = 100_000
@@ -57,11 +56,11 @@ def wanted_sessions(table: pd.DataFrame, asked: Asked, where: str) -> list[Wante
 def table_of_names(files: Sequence[Named], asked: Asked) -> pd.DataFrame:
     """Return what the names of the archive's files tell, ids in place of numbers."""
     for word, values in asked.items():
-        numbers = [value for value in values or () if value < _SMALLEST_ID]
+        numbers = _in_table_only(values)
         if numbers:
             raise CriterionError(
                 f"{option(word, numbers)} are numbers of the session table: give the table "
-                "(the path of mouse_df.csv), or ids instead of numbers."
+                f"(the path of mouse_df.csv), or set {TABLE}; or give ids instead of numbers."
             )
     columns = ["mouse_id", "session_id", "dandi_session_time"]
     keys = {(name.mouse_id, name.session_id or 0, name.start): None for _, name in files}
@@ -154,8 +153,9 @@ def plan(
         Numbers of mice and of their sessions in the session table, or their ids (6 and 9 digits);
         all by default.
     table : path-like or pandas.DataFrame, optional
-        The session table (``mouse_df.csv``), which knows the numbers. Without it, ids are looked
-        for in the names of the archive's files.
+        The session table (``mouse_df.csv``), which knows the numbers; by default the one at hand
+        (see :func:`oscaxr.show_config`). Without it, or if none is given with ids alone, these are
+        looked for in the names of the archive's files.
     run_type : {"prod", "pilot"} or None, optional
         Which sessions of the table.
     stimulus_templates, movies : bool, optional
@@ -203,12 +203,10 @@ def plan(
     """
     refuse_keywords("plan", unknown, plan.__kwdefaults__ or ())
     asked = {"mice": _numbers("mice", mice), "sessions": _numbers("sessions", sessions)}
-    typed, where = None, "The table"
-    if table is not None:
-        given = table if isinstance(table, pd.DataFrame) else settled(table, storage_options)
-        typed = read_table(given)
-        if run_type is not None and "run_type" in typed:
-            typed = typed[typed["run_type"] == run_type]
+    known = _table_for(asked, table, storage_options)
+    typed, where = known.rows, known.found or "The table"
+    if typed is not None and run_type is not None and "run_type" in typed:
+        typed = typed[typed["run_type"] == run_type]
     at_hand = assets_at_hand(version, api_url)
     archive = Archive(DANDISET, version, api_url) if at_hand is None else None
     assets = archive.list_assets() if archive else at_hand or []
@@ -233,6 +231,17 @@ def plan(
         asset.target(Path())
     complete = archive.with_digests(chosen) if archive else chosen
     return Plan(DANDISET, version, tuple(complete), tuple(missing))
+
+
+def _table_for(asked: Asked, table: Table | None, storage: Storage) -> KnownTable:
+    """Return the session table that is given, or the one at hand, which ids do without."""
+    ids_alone = any(asked.values()) and not any(map(_in_table_only, asked.values()))
+    return NO_TABLE if table is None and ids_alone else known_table(table, storage=storage)
+
+
+def _in_table_only(values: list[int] | None) -> list[int]:
+    """Return those that are numbers of the session table, and no ids."""
+    return [value for value in values or () if value < _SMALLEST_ID]
 
 
 def _numbers(word: str, values: Any) -> list[int] | None:

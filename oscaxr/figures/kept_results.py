@@ -53,11 +53,14 @@ def keep(result: xr.Dataset, place: Place, made: str) -> None:
     """Write a result, complete or not at all."""
     with explained(f"cannot write {place}"), new_file(place, overwrite=True) as temporary:
         digest = hashlib.sha256(made.encode()).hexdigest()
-        # Masks are nearly empty, and large.
-        large = [name for name, array in result.data_vars.items() if array.nbytes > _LARGE_BYTES]
         told = result.assign_attrs({_MADE_FROM: digest})
-        packed = {name: {"zlib": True, "complevel": 1} for name in large}
-        told.to_netcdf(temporary, engine="netcdf4", encoding=packed)
+        # Checksums, so that a disk's mistake is no result. Masks are nearly empty, and large.
+        stored = {
+            name: {"fletcher32": True, "zlib": array.nbytes > _LARGE_BYTES, "complevel": 1}
+            for name, array in result.variables.items()
+            if array.ndim and array.dtype.kind in "biuf"
+        }
+        told.to_netcdf(temporary, engine="netcdf4", encoding=stored)
 
 
 def kept(path: Path, made: str) -> xr.Dataset | None:
@@ -69,8 +72,8 @@ def kept(path: Path, made: str) -> xr.Dataset | None:
             if stored.attrs.get(_MADE_FROM) != hashlib.sha256(made.encode()).hexdigest():
                 return None
             result = stored.load()
-    # No file of ours any more: cut short, perhaps, or of another kind.
-    except (OSError, ValueError, KeyError):
+    # No file of ours any more: cut short, perhaps, changed by the disk, or of another kind.
+    except (OSError, RuntimeError, ValueError, KeyError):
         return None
     del result.attrs[_MADE_FROM]
     return result

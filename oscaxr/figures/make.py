@@ -25,7 +25,7 @@ from oscaxr.figures.pictures import say_gap, say_synthetic
 from oscaxr.figures.printed_numbers import table_of
 from oscaxr.figures.session_results import Recipe
 from oscaxr.figures.session_tasks import Computed, Session, compute, survey
-from oscaxr.files.folders import new_file, object_folder
+from oscaxr.files.folders import new_file, object_folder, remove_file
 from oscaxr.files.remote import Place, RemoteFile, as_given
 from oscaxr.options import PathLike
 from oscaxr.plot.axes import require_matplotlib
@@ -195,7 +195,8 @@ def make_figures(
     -----
     The same call goes on where it was interrupted: results of sessions are kept in `folder`, and
     computed again only if files, facts, parameters or the version of oscaxr have changed. Pictures
-    and numbers are made anew, and replace those that were there.
+    and numbers are made anew, and replace those that were there; those of a panel that has none any
+    more are removed.
 
     Each panel has a picture (``.png``), its results (``.nc``, several in groups) and, where that is
     not too long to be read, a table (``.csv``); ``panels.csv`` lists all. A panel that cannot be
@@ -313,7 +314,7 @@ def _panel(
     place = root / panel.paper / f"figure_{panel.figure}"
     stem = f"{panel.name}_{stem}"
     picture = _write(place / f"{stem}.png", lambda path: figure.savefig(path, format="png"))
-    numbers = [] if reason else _write_numbers(results, place, stem, material.left_out)
+    numbers = _write_numbers(results, place, stem, material.left_out)
     return Drawn(
         panel.paper,
         panel.name,
@@ -331,15 +332,20 @@ def _write_numbers(
     results: dict[str, xr.Dataset], place: Place, stem: str, left_out: Sequence[str]
 ) -> list[str]:
     """Write the results of a panel, and as a table what is not too long for one."""
-    tree = xr.DataTree.from_dict({f"/{name}": one for name, one in results.items()})
-    if left_out:
-        tree.attrs["left_out"] = "; ".join(left_out)
-    paths = [_write(place / f"{stem}.nc", lambda path: tree.to_netcdf(path, engine="netcdf4"))]
+    written: dict[str, Callable[[Path], Any]] = {}
+    if results:
+        tree = xr.DataTree.from_dict({f"/{name}": one for name, one in results.items()})
+        if left_out:
+            tree.attrs["left_out"] = "; ".join(left_out)
+        written[".nc"] = lambda path: tree.to_netcdf(path, engine="netcdf4")
     table = table_of(results)
     if table is not None:
-        csv = place / f"{stem}.csv"
-        paths.append(_write(csv, lambda path: table.to_csv(path, index=False)))
-    return paths
+        written[".csv"] = lambda path: table.to_csv(path, index=False)
+    # Numbers of an earlier picture would be taken for those of this one.
+    for suffix in (one for one in (".nc", ".csv") if one not in written):
+        with explained(f"cannot remove {place / (stem + suffix)}"):
+            remove_file(place / f"{stem}{suffix}")
+    return [_write(place / f"{stem}{suffix}", write) for suffix, write in written.items()]
 
 
 def _summarise(drawn: Sequence[Drawn], root: Place) -> None:

@@ -190,5 +190,8 @@ def run(task: Task) -> list[tuple[str, list[str]]]:
                     keep(result, work.folder / work.name, work.made)
                 except OscaxrError as error:
                     reason = str(error)
+                # A mistake in one analysis is no reason for the others not to be there.
+                except Exception as error:
+                    reason = f"{type(error).__name__}: {error}"
             outcomes.append((reason, [message for message, _ in told]))
     return outcomes

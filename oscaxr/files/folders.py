@@ -84,6 +84,14 @@ def size_of(place: Place) -> int | None:
     return object_folder(place.parent).size(place.name)
 
 
+def remove_file(place: Place) -> None:
+    """Remove a file, if it is there."""
+    if isinstance(place, Path):
+        place.unlink(missing_ok=True)
+    elif size_of(place) is not None:
+        object_folder(place.parent).remove([place.name])
+
+
 def names_in(folder: Place) -> tuple[list[str], list[str]]:
     """Return the names of the folders and of the files in a folder; none where it is none."""
     names: tuple[list[str], list[str]] = ([], [])

@@ -136,11 +136,16 @@ def _failure(remote: RemoteFile, error: Exception, doing: str) -> OscaxrError:
         return changed(remote)
     said = f"{kind}: {_without_values(str(error), remote.options)}"
     if isinstance(error, PermissionError) or "Credential" in kind:
+        how = (
+            "storage_options={...}; of S3, what is public is read with storage_options={'anon': "
+            "True}."
+            if doing == "read"
+            else "target_options={...}, or storage_options={...} of a call that has no other."
+        )
         return RemoteError(
             f"the store does not let {remote} be {'read' if doing == 'read' else 'written'} "
             f"({said}). If it needs a login, give it: in the environment or a file, as its tools "
-            "take it, or in storage_options={...}; of S3, what is public is read with "
-            "storage_options={'anon': True}."
+            f"take it, or in {how}"
         )
     return RemoteError(
         f"could not {doing} {remote} ({said}). Check the address and the connection, and try again."

@@ -57,7 +57,7 @@ def epochs(data: Any, stop: Any = None, *, bridge: float = 0.0, least: float = 0
     WindowError
         If times are not finite, a stop lies before its start, or frames are not in order.
     CriterionError
-        If flags are not bool over one clock.
+        If flags are not bool over one clock, or `stop` stands beside what is no times.
 
     Examples
     --------
@@ -71,6 +71,11 @@ def epochs(data: Any, stop: Any = None, *, bridge: float = 0.0, least: float = 0
     _check_seconds(bridge=bridge, least=least)
     known: Mapping[Any, Any] = data.coords if isinstance(data, xr.Dataset | xr.DataArray) else {}
     if stop is not None:
+        if any(isinstance(one, xr.Dataset) for one in (data, stop)):
+            raise CriterionError(
+                "epochs with stop= are of times, and one of both is a Dataset: give start and stop "
+                "times, or what is to be covered alone, epochs(segments) or segments.osca.epochs()"
+            )
         start, end = np.atleast_1d(np.asarray(data)), np.atleast_1d(np.asarray(stop))
     elif isinstance(data, xr.Dataset):
         start, end = _times_of(data)

@@ -13,7 +13,13 @@ import pandas as pd
 from oscaxr.arrays.columns import DEFAULT as DEFAULT_THREADS
 from oscaxr.arrays.columns import VARIABLE as THREADS
 from oscaxr.arrays.columns import thread_count
-from oscaxr.errors import CriterionError, SessionNotFoundError, TableError
+from oscaxr.errors import (
+    CriterionError,
+    MissingLibraryError,
+    RemoteError,
+    SessionNotFoundError,
+    TableError,
+)
 from oscaxr.files.folders import has_file
 from oscaxr.files.remote import Place, is_url, place_of
 from oscaxr.options import PathLike
@@ -127,13 +133,21 @@ def _found_as(setting: Setting) -> str:
     return "found in the data folder" if setting.source == _IN_FOLDER else setting.source
 
 
-def show_config(*, datadir: PathLike | None = None, table: PathLike | None = None) -> None:
+def show_config(
+    *,
+    datadir: PathLike | None = None,
+    table: PathLike | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> None:
     """Print which data folder, session table and number of threads are used, and who said so.
 
     Parameters
     ----------
     datadir, table : path-like, optional
         As given to :func:`oscaxr.open_session` and its like: what is used beside them is shown.
+    storage_options : mapping, optional
+        How the server of a data folder is reached, in which a table is looked for; where it cannot
+        be reached, that is said in place of the table.
 
     Notes
     -----
@@ -150,12 +164,12 @@ def show_config(*, datadir: PathLike | None = None, table: PathLike | None = Non
     threads          2                     default
     temporary files  /tmp                  default
     """
-    folder, listing = datadir_setting(datadir), table_setting(table, datadir)
+    folder = datadir_setting(datadir, storage_options)
     threads = thread_count()
     temporary = next((name for name in _TEMPORARY if os.environ.get(name)), "default")
     rows = [
         ("datadir", _shown(folder, _may_be(folder, Path.is_dir))),
-        ("table", _shown(listing, _may_be(listing, Path.is_file))),
+        ("table", _table_shown(table, datadir, storage_options)),
         ("threads", (str(threads), THREADS if threads != DEFAULT_THREADS else "default")),
         ("temporary files", (tempfile.gettempdir(), temporary)),
     ]
@@ -163,6 +177,17 @@ def show_config(*, datadir: PathLike | None = None, table: PathLike | None = Non
     print(f"oscaxr {version('oscaxr')}")
     for name, (value, source) in rows:
         print(f"{name:<15}  {value:<{width}}  {source}")
+
+
+def _table_shown(
+    table: PathLike | None, datadir: PathLike | None, storage: Storage
+) -> tuple[str, str]:
+    try:
+        setting = table_setting(table, datadir, storage)
+    # To say what is set is most needed where it does not work.
+    except (MissingLibraryError, RemoteError) as error:
+        return "unknown", f"the data folder cannot be looked into: {error}"
+    return _shown(setting, _may_be(setting, Path.is_file))
 
 
 def _shown(setting: Setting, is_there: bool) -> tuple[str, str]:

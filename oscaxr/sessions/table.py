@@ -101,6 +101,7 @@ def default_sessions(
     square_size: float | Collection[float] | None = None,
     omit_sessions: Collection[int] = (),
     omit_mice: Collection[int] = (),
+    storage_options: Mapping[str, Any] | None = None,
     **unknown: Never,
 ) -> pd.DataFrame:
     """Choose the sessions that published analyses use by default.
@@ -124,6 +125,8 @@ def default_sessions(
         As for :func:`oscaxr.sessions.table.pilot_omissions`; they count only with their `stimulus`.
     omit_sessions, omit_mice : collection of int, optional
         Session ids and mouse numbers to leave out.
+    storage_options : mapping, optional
+        How the server of an address is reached, as for :func:`oscaxr.open_session`.
 
     Returns
     -------
@@ -158,7 +161,7 @@ def default_sessions(
     [2]
     """
     refuse_keywords("default_sessions", unknown, default_sessions.__kwdefaults__ or ())
-    table = session_table(table)
+    table = session_table(table, storage_options=storage_options)
     lines = None if line is None else [_LINE_WORDS.get(word, word) for word in many(line)]
     criteria = {
         "pass_fail": pass_fail,
@@ -197,6 +200,7 @@ def session_row(
     mouse: int | None = None,
     session: int | None = None,
     run_type: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> "pd.Series[Any]":
     """Find the one row of the session table that fits.
 
@@ -210,6 +214,8 @@ def session_row(
         Published mouse and session numbers.
     run_type : {"prod", "pilot"}, optional
         Run type: the numbers of pilot mice start from 1, too.
+    storage_options : mapping, optional
+        How the server of an address is reached, as for :func:`oscaxr.open_session`.
 
     Returns
     -------
@@ -235,7 +241,7 @@ def session_row(
     >>> int(session_row(table, mouse=1, session=2).session_id)
     12
     """
-    table = session_table(table)
+    table = session_table(table, storage_options=storage_options)
     criteria = {"session_id": session_id, "mouse": mouse, "session": session, "run_type": run_type}
     rows = table[rows_with(table, fits_by_column(table, criteria))]
     if len(rows) == 1:

@@ -6,16 +6,19 @@ import pytest
 
 from archive_server import ArchiveServer
 from oscaxr.download import VERSION, fetch, plan, refresh
-from oscaxr.errors import DownloadError, SessionNotFoundError
+from oscaxr.errors import CriterionError, DownloadError, SessionNotFoundError
 from oscaxr.formats import published as module
 from oscaxr.formats.published import file_of, published
+from oscaxr.sessions.settings import DATADIR, TABLE, TABLE_NAME
 
 SESSION, MOUSE = 758519303, 408021
 
 
 @pytest.fixture(autouse=True)
 def kept(tmp_path, monkeypatch):
-    """Let lists be kept in a folder of the test."""
+    """Let lists be kept in a folder of the test, and nothing be set."""
+    for name in (DATADIR, TABLE):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(module, "kept_folder", lambda: tmp_path / "kept")
     module._lists.cache_clear()
     yield tmp_path / "kept"
@@ -57,6 +60,23 @@ def test_all_sessions_are_planned_without_the_archive(offline):
     assert planned.size == sum(one.size for one in plain)
     with pytest.raises(SessionNotFoundError, match="758519304"):
         plan(sessions=758519304)
+
+
+def test_numbers_are_those_of_the_table_at_hand(offline, tmp_path, monkeypatch):
+    table = tmp_path / TABLE_NAME
+    table.write_text(f"sessid,mouseid,mouse_n,sess_n\n{SESSION},{MOUSE},1,1\n")
+    given = plan(mice=1, sessions=1, table=table)
+    assert [asset.session_id for asset in given.assets] == [SESSION]
+    # Named by the environment, or lying in the data folder; without numbers, its sessions are all.
+    for name, place in ((TABLE, table), (DATADIR, tmp_path)):
+        monkeypatch.setenv(name, str(place))
+        assert plan(mice=1, sessions=1) == plan() == given
+        # Ids do without.
+        (other,) = plan(sessions=761730740).assets
+        assert other.session_id == 761730740
+        monkeypatch.delenv(name)
+    with pytest.raises(CriterionError, match=f"or set {TABLE}"):
+        plan(mice=1)
 
 
 def test_the_command_plans_without_the_archive(offline, tmp_path):

@@ -64,6 +64,20 @@ def test_what_is_cut_short_is_no_result(share, session, tmp_path):
     assert kept_results.kept(path, "made") is None
 
 
+@pytest.mark.parametrize("length", [100_000, 300_000], ids=["plain", "compressed"])
+def test_what_the_disk_has_changed_is_no_result(length, tmp_path):
+    path = tmp_path / "one.nc"
+    result = xr.Dataset({"a": ("b", np.linspace(1.0, 2.0, length))})
+    kept_results.keep(result, path, "made")
+    whole = path.read_bytes()
+    # Nearly all of it is values.
+    at = len(whole) // 2
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    assert kept_results.kept(path, "made") is None
+    path.write_bytes(whole)
+    xr.testing.assert_identical(kept_results.kept(path, "made"), result)
+
+
 def test_another_file_is_no_result(tmp_path):
     path = tmp_path / "one.nc"
     assert kept_results.kept(path, "made") is None

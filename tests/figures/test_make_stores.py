@@ -1,6 +1,7 @@
 """Figures in object stores: results are kept there, and found there by the next run."""
 
 import importlib
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -24,6 +25,12 @@ def memory():
     yield store
     if store.exists("/drawn"):
         store.rm("/drawn", recursive=True)
+
+
+def files_below(place):
+    if isinstance(place, Path):
+        return [one.as_posix() for one in place.rglob("*.*")]
+    return place.find("/drawn") if place.exists("/drawn") else []
 
 
 def table_at(address, **options):
@@ -52,6 +59,19 @@ def test_panels_and_results_lie_there(memory, mice, tmp_path, monkeypatch):
     mended = make_figures(rows, ROOT, **options)
     assert (mended.n_computed, mended.n_kept) == (1, 1)
     assert not [*temporary.iterdir()]
+
+
+@pytest.mark.parametrize("is_here", [True, False], ids=["folder", "store"])
+def test_numbers_of_an_earlier_picture_do_not_stay(is_here, memory, mice, tmp_path):
+    root = str(tmp_path) if is_here else ROOT
+    options = {"datadir": mice.folder, "paper": "analysis", "figure": "9B", **FEW}
+    rows = mice.rows[mice.rows["session_id"].isin([900000002, 900000003])]
+    (drawn,) = make_figures(rows, root, **options).panels
+    assert len(drawn.numbers) == 2
+    (gap,) = make_figures(rows[:1], root, **options).panels
+    assert (gap.status, gap.picture) == ("gap", drawn.picture)
+    left = [one for place in (tmp_path, memory) for one in files_below(place)]
+    assert {one.rpartition(".")[2] for one in left if "/figure_9/" in one} == {"png"}
 
 
 def test_what_is_no_folder_is_refused_before_anything_is_done(mice):

@@ -91,14 +91,17 @@ def test_one_that_fails_is_named_and_the_others_are_kept(surveyed, tmp_path):
     assert done.notes[900000001] == ["be careful"]
 
 
-def test_a_mistake_is_told_and_loses_what_came_after_it_alone(surveyed, tmp_path):
+def test_a_mistake_is_told_and_loses_nothing_else(surveyed, tmp_path):
     there, _ = surveyed
     wrong = Recipe("breaks", breaks)
-    wanted = {QUALITY: {there[0].id}, wrong: {there[0].id}, FAILS: {there[0].id}}
+    wanted = {recipe: {there[3].id} for recipe in (wrong, QUALITY, FAILS)}
     parameters = {recipe: {} for recipe in wanted}
     done = compute(there, wanted, parameters, tmp_path, workers=1, progress=False)
     assert set(done.results) == {QUALITY.name}
-    assert done.failures["breaks"] == {there[0].id: "ZeroDivisionError: a mistake"}
+    assert done.failures == {
+        "breaks": {there[3].id: "ZeroDivisionError: a mistake"},
+        "fails": {there[3].id: "not on dendrites"},
+    }
 
 
 @pytest.mark.slow

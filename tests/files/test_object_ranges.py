@@ -175,6 +175,8 @@ def test_no_message_shows_what_options_hold(url, options):
     with pytest.raises(RemoteError, match=r"needs a login.*'anon': True") as caught:
         ask(remote, refuse)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+    with pytest.raises(RemoteError, match=r"be written.*needs a login.*target_options=\{"):
+        ask(remote, refuse, doing="write")
 
 
 def test_secrets_are_not_in_exports(url, options, tmp_path):

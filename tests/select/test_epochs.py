@@ -186,6 +186,8 @@ def test_the_session_is_not_changed(ds):
         (lambda ds: ox.epochs([0, 1], [1]), WindowError, "do not go with"),
         (lambda ds: ox.epochs(["a"], ["b"]), WindowError, "are seconds"),
         (lambda ds: ox.epochs([0, 1]), CriterionError, "epochs of a list"),
+        (lambda ds: ds.osca.epochs(ds.osca.blocks()), CriterionError, "segments.osca.epochs"),
+        (lambda ds: ox.epochs([0], ds.osca.blocks()), CriterionError, "one of both is a Dataset"),
         (lambda ds: ox.epochs(ds.run_velocity), CriterionError, "bool over 'time' or 'stim_time'"),
         (lambda ds: ox.epochs(ds.roi_mask), CriterionError, "bool over"),
         (lambda ds: ox.epochs(ds[["dff"]]), MissingVariableError, "no 'start_time'"),

@@ -130,6 +130,8 @@ def test_in_s3(object_store, data):
     url, options = object_store.put(data, "lab/data"), object_store.options
     table = ox.session_table(f"{url}/{TABLE_NAME}", storage_options=options)
     assert len(ox.find_sessions(url, storage_options=options)) == len(table) == 3
+    chosen = ox.default_sessions(f"{url}/{TABLE_NAME}", session=1, storage_options=options)
+    assert chosen["session_id"].tolist() == [ID]
     with (
         ox.open_session(ID, datadir=url, storage_options=options) as ds,
         ox.open_session(ID, datadir=data) as here,

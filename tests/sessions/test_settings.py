@@ -1,5 +1,6 @@
 """Which data folder and session table are used where a call does not say, and who said so."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import xarray as xr
 
 import oscaxr as ox
+from command_line import told
 from oscaxr.errors import CriterionError, OscaxrWarning, SessionNotFoundError, TableError
 from oscaxr.sessions.settings import DATADIR, TABLE, TABLE_NAME
 
@@ -148,6 +150,26 @@ def test_show_config_says_which_and_why(data, other, monkeypatch, capsys):
     monkeypatch.setenv(TABLE, str(other))
     assert shown(capsys)["table"] == (str(other), TABLE)
     assert shown(capsys, table="no.csv")["table"] == ("no.csv", "the argument, but it is not there")
+
+
+def test_show_config_of_a_data_folder_in_a_store(object_store, data, monkeypatch, capsys):
+    url = object_store.put(data / TABLE_NAME, f"config/{TABLE_NAME}").rpartition("/")[0]
+    monkeypatch.setenv(DATADIR, url)
+    found = shown(capsys, storage_options=object_store.options)
+    assert found["datadir"] == (url, DATADIR)
+    assert found["table"] == (f"{url}/{TABLE_NAME}", "lies in the data folder")
+    # What is set is said where it cannot be reached, too: then it is needed.
+    nowhere = {"client_kwargs": {"endpoint_url": "http://127.0.0.1:9"}}
+    nowhere["config_kwargs"] = {"retries": {"max_attempts": 0}}
+    found = shown(capsys, storage_options=object_store.options | nowhere)
+    assert found["datadir"] == (url, DATADIR)
+    assert found["table"][0] == "unknown"
+    assert found["table"][1].startswith(
+        f"the data folder cannot be looked into: could not read {url}"
+    )
+    how = "--storage-option=client_kwargs=" + json.dumps(object_store.options["client_kwargs"])
+    login = [f"--storage-option={name}={object_store.options[name]}" for name in ("key", "secret")]
+    assert "lies in" in told("config", "--datadir", url, *login, how)
 
 
 def test_every_variable_that_is_read_is_in_the_guide():

@@ -64,6 +64,7 @@ def test_one_session_of_an_index(mouse_index, mouse_folder, table):
     second = table.iloc[1]
     ways = [
         ox.open_session(mouse_index, sources=mouse_folder, group=GROUPS[1]),
+        ox.open_session(mouse_index, sources=mouse_folder, group=f"/{GROUPS[1]}"),
         ox.open_session(int(second.session_id), datadir=mouse_index, sources=mouse_folder),
         ox.open_session(mouse=1, session=2, table=table, datadir=mouse_index, sources=mouse_folder),
         xr.open_dataset(mouse_index, engine="oscaxr", sources=mouse_folder, group=GROUPS[1]),

@@ -156,7 +156,8 @@ class Index:
         return IndexedSession(ids[0], ids[1], states, start, length, checksum)
 
     def chosen(self, group: str | None, session_id: int | None = None) -> str:
-        """Return the group of the session that is meant."""
+        """Return the group of the session that is meant, also by its path in a tree."""
+        group = None if group is None else group.removeprefix("/")
         by_id = [name for name, one in self.sessions.items() if one.session_id == session_id]
         fits = [*self.sessions] if session_id is None else by_id
         fits = [name for name in fits if group in (None, name)]
