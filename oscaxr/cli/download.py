@@ -14,7 +14,7 @@ from oscaxr.cli.session_options import takes
 from oscaxr.cli.sessions import numbers
 from oscaxr.download import VERSION, Asset, Fetched, Plan, fetch, plan, refresh
 from oscaxr.errors import DownloadError
-from oscaxr.files.remote import Place
+from oscaxr.files.remote import Place, RemoteFile
 from oscaxr.progress import progress_bar
 from oscaxr.sessions.settings import settled
 
@@ -123,7 +123,7 @@ def download(
     if as_json:
         console.print_json(_as_dict(planned, root, results))
     else:
-        _tell_results(results)
+        _tell_results(results, needs_options=bool(storage) and isinstance(root, RemoteFile))
     failed = [one for one in results if one.status == "failed"]
     for one in failed:
         console.complain(f"{one.asset.path}: {one.reason}")
@@ -175,7 +175,7 @@ def _tell_plan(planned: Plan, folder: Place) -> None:
             console.note(f"{asset.path} {asset.note}")
 
 
-def _tell_results(results: Sequence[Fetched]) -> None:
+def _tell_results(results: Sequence[Fetched], *, needs_options: bool) -> None:
     console.tell(console.counted(_WORDS.get(one.status, one.status) for one in results))
     unchecked = [one.asset.path for one in results if one.checked == "size"]
     if unchecked:
@@ -183,7 +183,8 @@ def _tell_results(results: Sequence[Fetched]) -> None:
     good = next((one for one in results if one.status != "failed"), None)
     if good is not None:
         console.tell("\nTry next, in Python:\n  import oscaxr as ox")
-        console.tell(f"  ds = ox.open_session({str(good.path)!r})")
+        how = ", storage_options={...}" if needs_options else ""
+        console.tell(f"  ds = ox.open_session({str(good.path)!r}{how})")
 
 
 def _as_dict(planned: Plan, folder: Place, results: Sequence[Fetched]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from command_line import invoke
 from object_store import SECRET
+from oscaxr.cli.download import _tell_results
 from oscaxr.download import Asset, Plan, fetch
 from oscaxr.errors import CriterionError, DownloadError, OptionError, UnsafePathError
 from scripted_server import ScriptedServer
@@ -113,6 +114,13 @@ def test_what_cannot_be_downloaded_into(archive, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     with pytest.raises(DownloadError, match=r"The largest file has 0\.0 GB.*TMPDIR"):
         fetch(planned, ROOT)
+
+
+@pytest.mark.parametrize("needs_options", [True, False])
+def test_the_command_says_how_to_go_on(memory, archive, needs_options, capsys):
+    _tell_results(fetch(archive[1], ROOT, **QUICK), needs_options=needs_options)
+    how = ", storage_options={...}" if needs_options else ""
+    assert f"ds = ox.open_session('{ROOT}/sub-1/a.nwb'{how})" in capsys.readouterr().out
 
 
 def test_the_command_says_what_is_there(memory):
