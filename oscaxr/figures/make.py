@@ -1,6 +1,6 @@
 """Make the figures of the papers from the sessions at hand: results, pictures, numbers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,7 @@ from oscaxr.figures.pictures import say_gap, say_synthetic
 from oscaxr.figures.printed_numbers import table_of
 from oscaxr.figures.session_results import Recipe
 from oscaxr.figures.session_tasks import Computed, Session, compute, survey
-from oscaxr.files.folders import new_file, object_folder, remove_file
+from oscaxr.files.folders import file_here, new_file, object_folder, remove_file, size_of
 from oscaxr.files.remote import Place, RemoteFile, as_given
 from oscaxr.options import PathLike
 from oscaxr.plot.axes import require_matplotlib
@@ -199,8 +199,9 @@ def make_figures(
     more are removed.
 
     Each panel has a picture (``.png``), its results (``.nc``, several in groups) and, where that is
-    not too long to be read, a table (``.csv``); ``panels.csv`` lists all. A panel that cannot be
-    filled is drawn as a gap that says why, and so is what is left out of others.
+    not too long to be read, a table (``.csv``); ``panels.csv`` lists all that are in the folder. A
+    panel that cannot be filled is drawn as a gap that says why, and so is what is left out of
+    others.
 
     Examples
     --------
@@ -349,8 +350,8 @@ def _write_numbers(
 
 
 def _summarise(drawn: Sequence[Drawn], root: Place) -> None:
-    """List all panels in a table."""
-    rows = [
+    """List all panels in a table, also those of earlier calls whose pictures are still there."""
+    own: list[dict[Hashable, Any]] = [
         {
             "paper": one.paper,
             "panel": one.panel,
@@ -363,7 +364,27 @@ def _summarise(drawn: Sequence[Drawn], root: Place) -> None:
         }
         for one in drawn
     ]
+    mine = {(one.paper, one.panel) for one in drawn}
+    earlier = _listed(root, [*own[0]])
+    others = [row for row in earlier if (row["paper"], row["panel"]) not in mine]
+    kept = [row for row in others if size_of(root / row["picture"]) is not None]
+    order = {(panel.paper, panel.name): number for number, panel in enumerate(panels())}
+    rows = sorted(
+        [*own, *kept], key=lambda row: order.get((row["paper"], row["panel"]), len(order))
+    )
     _write(root / SUMMARY, lambda path: pd.DataFrame(rows).to_csv(path, index=False))
+
+
+def _listed(root: Place, columns: list[Hashable]) -> list[dict[Hashable, Any]]:
+    """Return the rows of an earlier table of panels; none where there is none."""
+    if size_of(root / SUMMARY) is None:
+        return []
+    with file_here(root / SUMMARY) as path:
+        try:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+            return table[columns].to_dict("records")
+        except (ValueError, KeyError):
+            return []
 
 
 def _write(place: Place, write: Callable[[Path], Any]) -> str:

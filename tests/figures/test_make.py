@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -80,6 +81,23 @@ def test_all_panels_are_listed(fourth):
     table = pd.read_csv(folder / SUMMARY)
     assert table["panel"].tolist() == ["4G"]
     assert (folder / table["picture"][0]).is_file()
+
+
+def test_panels_of_an_earlier_call_stay_listed_while_they_are_there(fourth, mice, tmp_path):
+    folder = Path(shutil.copytree(fourth[1], tmp_path / "figures"))
+    first = pd.read_csv(folder / SUMMARY)
+
+    def listed():
+        make_figures(mice.table, folder, paper="dataset", figure="1B", **FEW)
+        return pd.read_csv(folder / SUMMARY)
+
+    both = listed()
+    assert both["panel"].tolist() == ["1B", "4G"]
+    pd.testing.assert_frame_equal(both[1:].reset_index(drop=True), first, check_dtype=False)
+    (folder / first["picture"][0]).unlink()
+    assert listed()["panel"].tolist() == ["1B"]
+    (folder / SUMMARY).write_text("something else")
+    assert listed()["panel"].tolist() == ["1B"]
 
 
 def test_of_a_folder_all_sessions_are_taken_but_those_that_the_papers_leave_out(mice, tmp_path):
