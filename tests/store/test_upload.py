@@ -215,20 +215,40 @@ def test_sessions_at_addresses_are_converted(memory, sample_path, tmp_path):
     assert again.status == "verified"
 
 
+@pytest.fixture(params=["processes", "cluster"])
+def scheduler(request, tmp_path):
+    if request.param == "processes":
+        yield "processes"
+        return
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0",
+            local_directory=str(tmp_path / "cluster"), silence_logs="CRITICAL",
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):  # fmt: skip
+        yield client
+
+
 @pytest.mark.slow
-def test_workers_that_share_no_disk_save_to_the_store(object_store, sample_path):
-    """As on a cluster: processes read from the store, and write to it."""
+@pytest.mark.filterwarnings("ignore")
+def test_workers_that_share_no_disk_save_to_the_store(
+    scheduler, object_store, sample_path, tmp_path
+):
+    """Other processes, and a cluster's, read from the store, and write to it."""
     options = object_store.options
-    url = object_store.put(sample_path, f"cluster/{sample_path.name}")
+    url = object_store.put(sample_path, f"{tmp_path.name}/{sample_path.name}")
     (done,) = ox.map_sessions(
-        partial(_saved_in, object_store.url("cluster"), options),
+        partial(_saved_in, object_store.url(tmp_path.name), options),
         [url],
-        scheduler="processes",
-        workers=1,
+        scheduler=scheduler,
+        workers=1 if scheduler == "processes" else None,
         progress=False,
         storage_options=options,
     ).leaves
-    with ox.open_exported(object_store.url("cluster/u.zarr"), storage_options=options) as u:
+    written = object_store.url(f"{tmp_path.name}/u.zarr")
+    with ox.open_exported(written, storage_options=options) as u:
         assert u.sizes["sequence"] == int(done["result"])
 
 
