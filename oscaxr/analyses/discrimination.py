@@ -279,7 +279,9 @@ def _compare(
         counts[block] = np.stack([present[:n_first].sum(0), present[n_first:].sum(0)], axis=1)
         for rows, columns in _patterns(responses, present, n_first, operation):
             n_second = int((rows >= n_first).sum())
-            group = standardised(responses[np.ix_(rows, columns)], n_second)
+            is_whole = (rows.size, columns.size) == responses.shape
+            own = responses if is_whole else responses[np.ix_(rows, columns)]
+            group = standardised(own, n_second)
             indices[0, start + columns] = index_of(group, operation)
             if permutations:
                 # All ROIs have the same shuffles, drawn anew.
@@ -287,8 +289,8 @@ def _compare(
                     group, operation, permutations, generator(*seed), thread_count()
                 )
             if keep_null:
-                own = null_of(group, operation, permutations, generator(*seed))
-                null[start + columns] = own.T
+                shuffled = null_of(group, operation, permutations, generator(*seed))
+                null[start + columns] = shuffled.T
     index, percentile = indices
     percentile[np.isnan(index)] = np.nan
     low, high = SIGNIFICANT_PERCENTILES
