@@ -332,7 +332,7 @@ VALUES = {
     "0-d array": (lambda ds: np.array(ds.sizes["roi"]), "i"),
     "flag": (lambda ds: int(ds.session) > 1, "b"),
     "word": (lambda ds: str(ds.line.item()), "U"),
-    "time": (lambda ds: np.datetime64("2018-09-26") + int(ds.session), "M"),
+    "time": (lambda ds: np.datetime64("2018-09-26") + np.timedelta64(int(ds.session), "D"), "M"),
 }
 
 
