@@ -1,6 +1,6 @@
 """Correlations of the indices of tracked ROIs over sessions."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import xarray as xr
@@ -11,6 +11,11 @@ from oscaxr.analyses.group_comparisons import OF_PAIRS, Variables, checked, p_va
 from oscaxr.analyses.group_indices import INDEX
 from oscaxr.analyses.pooling import BOUND, Cells
 from oscaxr.errors import CriterionError, TrackingError
+
+# Sums of squares that are this small to what they were subtracted from, and values that are this
+# near to their mean, are what rounding leaves of none.
+_OF_SQUARES: Final = 1e-12
+_OF_VALUES: Final = 1e-14
 
 
 def usi_correlations(
@@ -149,8 +154,19 @@ def correlation(both: Floats, against: str) -> Any:
     """
     x, y = both[..., 0], both[..., 1]
     y = y - x if against == "change" else y
+    squares = [_centred_squares(part) for part in (x, y)]
     x, y = (part - part.mean(axis=-1, keepdims=True) for part in (x, y))
-    return _ratio((x * y).sum(axis=-1), np.square(x).sum(axis=-1), np.square(y).sum(axis=-1))
+    return _ratio((x * y).sum(axis=-1), *squares)
+
+
+def _centred_squares(values: Floats) -> Any:
+    """Return the sum of squares of differences from the mean, 0 of equal values."""
+    squares = np.square(values - values.mean(axis=-1, keepdims=True)).sum(axis=-1)
+    return _without_rounding(squares, np.square(_OF_VALUES * values).sum(axis=-1))
+
+
+def _without_rounding(squares: Any, least: Any) -> Any:
+    return np.where(squares > least, squares, 0.0)
 
 
 def _deviation(drawn: Floats) -> float:
@@ -158,7 +174,7 @@ def _deviation(drawn: Floats) -> float:
 
 
 def _ratio(product: Any, *squares: Any) -> Floats:
-    """Return sums of products by the roots of sums of squares; NaN where these are rounding."""
+    """Return sums of products by the roots of sums of squares; NaN where one of these is 0."""
     scale = np.sqrt(squares[0] * squares[1])
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(scale > 0, product / scale, np.nan)
@@ -177,11 +193,12 @@ def null_correlations(
     if permute == "rois":
         x, y = first - first.mean(), second - second.mean()
         products = chance.shuffled_products(random, permutations, x, y)
-        xx, yy = np.square(x).sum(), np.square(y).sum()
+        xx, yy = _centred_squares(first), _centred_squares(second)
         if against == "session":
             return _ratio(products, xx, yy)
         # Of x with the permuted y less x.
-        return _ratio(products - xx, xx, xx + yy - 2 * products)
+        of_change = _without_rounding(xx + yy - 2 * products, _OF_SQUARES * (xx + yy))
+        return _ratio(products - xx, xx, of_change)
     centre = np.concatenate([first, second]).mean()
     x, y = first - centre, second - centre
     change = y - x
@@ -193,10 +210,14 @@ def null_correlations(
     sum_x, squares_x = x.sum() + added[:, 0], np.square(x).sum() + added[:, 1]
     sum_change = change.sum() - 2 * added[:, 0]
     product = (x * change).sum() - added[:, 1]
+    of_x = squares_x - np.square(sum_x) / n
+    changes = np.square(change).sum()
+    of_change = changes - np.square(sum_change) / n
+    whole = np.square(x).sum() + np.square(y).sum()
     return _ratio(
         product - sum_x * sum_change / n,
-        squares_x - np.square(sum_x) / n,
-        np.square(change).sum() - np.square(sum_change) / n,
+        _without_rounding(of_x, _OF_SQUARES * whole),
+        _without_rounding(of_change, _OF_SQUARES * changes),
     )
 
 
