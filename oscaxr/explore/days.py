@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import xarray as xr
-from bokeh.models import ColumnDataSource, FixedTicker, Whisker
+from bokeh.models import ColumnDataSource, FixedTicker, TeeHead, Whisker
 
 from oscaxr.explore.looks import Look, color_map, colors_of, figure, legend_above, words_inside
 from oscaxr.explore.view import View
@@ -36,8 +36,11 @@ class _OverSessions:
             "x", "y", source=self._mean, color=color, line_width=2.5, legend_label="mean, SEM"
         )
         made.scatter("x", "y", source=self._mean, color=color, size=7)
+        heads = {end: TeeHead(line_color=color) for end in ("lower_head", "upper_head")}
         made.add_layout(
-            Whisker(base="x", lower="low", upper="high", source=self._mean, line_color=color)
+            Whisker(
+                base="x", lower="low", upper="high", source=self._mean, line_color=color, **heads
+            )
         )
         made.line("x", "y", source=self._one, color=look.groups[0], line_width=2.5,
                   legend_label="chosen ROI")  # fmt: skip

@@ -12,11 +12,15 @@ from scripted_server import ScriptedServer
 
 pytest.importorskip("panel")
 
+from bokeh.models import Whisker
+
 from oscaxr.errors import OscaxrWarning
 from oscaxr.explore import panel_numbers
 from oscaxr.explore.application import Page
 from oscaxr.explore.background import Background
+from oscaxr.explore.days import Days
 from oscaxr.explore.extremes import PARTS
+from oscaxr.explore.looks import look_of
 from oscaxr.explore.opened import shelf_of
 from oscaxr.explore.view import View
 
@@ -118,6 +122,14 @@ def test_one_selection_and_one_that_is_split(session, compare, by, groups):
     assert problem(page) == ""
     assert len(page.responses_tab.figures.maps) == groups
     assert len(page.responses_tab.figures.mean._lines.data["group"]) == groups
+
+
+def test_errors_over_days_have_one_colour(session):
+    """Also their heads, which are black by themselves, and so unseen in the dark."""
+    figures = Days(look_of(is_dark=True))
+    for one in (figures.responses, figures.usi):
+        (error,) = one.figure.select(Whisker)
+        assert {error.lower_head.line_color, error.upper_head.line_color} == {error.line_color}
 
 
 def test_days_need_several_sessions(session):
