@@ -19,6 +19,7 @@ from oscaxr.explore import panel_numbers
 from oscaxr.explore.application import Page
 from oscaxr.explore.background import Background
 from oscaxr.explore.days import Days
+from oscaxr.explore.event_responses import what_differs
 from oscaxr.explore.extremes import PARTS
 from oscaxr.explore.looks import look_of
 from oscaxr.explore.opened import shelf_of
@@ -77,6 +78,9 @@ def test_what_a_session_lacks_is_said(session, tab, lacking):
         )
     if lacking == "masks" and tab == "field":
         assert "no ROI masks" in page.field_tab.field._words.text
+    if tab == "responses":
+        running = page.responses_tab.figures.behaviour["run_velocity"]
+        assert running.figure.title.text == "Running velocity: mean and SEM over sequences"
     if lacking == "all ROIs but one" and tab == "responses":
         assert "one ROI" in page.responses_tab.figures.mean.figure.title.text
 
@@ -111,6 +115,19 @@ def test_a_recording_without_any_is_shown_with_a_gap(session, lacking, said):
 
 
 @pytest.mark.parametrize(
+    ("names", "differing"),
+    [
+        (["Gabor frame A", "Gabor frame B"], ["A", "B"]),
+        (["block 1", "block 12"], ["1", "12"]),
+        (["nasal flow", "temporal flow"], ["nasal flow", "temporal flow"]),
+        (["kappa 4"], ["4"]),
+    ],
+)
+def test_words_that_names_have_in_common_are_left_out(names, differing):
+    assert what_differs(names) == differing
+
+
+@pytest.mark.parametrize(
     ("compare", "by", "groups"),
     [
         pytest.param("one", "gabor_kappa", 1, marks=pytest.mark.slow),
@@ -121,7 +138,12 @@ def test_one_selection_and_one_that_is_split(session, compare, by, groups):
     page = page_of(session, "responses", compare=compare, by=by, first={"gabor_frame": ["A"]})
     assert problem(page) == ""
     assert len(page.responses_tab.figures.maps) == groups
-    assert len(page.responses_tab.figures.mean._lines.data["group"]) == groups
+    figures = page.responses_tab.figures
+    assert len(figures.mean._lines.data["group"]) == groups
+    if groups > 2:
+        # Narrow maps: what they have in common stands once.
+        assert [one.figure.title.text for one in figures.maps] == ["0°", "45°", "90°", "135°"]
+        assert [one.figure.yaxis[0].visible for one in figures.maps] == [True, *[False] * 3]
 
 
 def test_errors_over_days_have_one_colour(session):
