@@ -57,7 +57,8 @@ class _OverSessions:
         self._mean.data = {"x": sessions, "y": mean, "low": mean - sem, "high": mean + sem}
         one = values.sel({n.TRACKING_ID: chosen}).values if chosen is not None else np.empty(0)
         self._one.data = {"x": sessions if len(one) else [], "y": one}
-        self.figure.legend[0].items[-1].visible = bool(len(one))
+        legend = self.figure.legend[0]
+        legend.visible, legend.items[-1].visible = True, bool(len(one))
         self._ticker.ticks = sessions.tolist()
         self.figure.yaxis.axis_label = label
         self.words.text = ""
@@ -83,6 +84,8 @@ class Days:
         """Say why there is nothing to show."""
         for label in (self.responses.words, self.usi.words, self._words):
             label.text = fill(words, _LINE)
+        for one in (self.responses, self.usi):
+            one.figure.legend[0].visible = False
 
     def show(self, found: xr.Dataset, chosen: int | None, view: View) -> None:
         """Show tracked ROIs; one of them through the sessions."""

@@ -118,6 +118,12 @@ class HeatMap:
         self._words.text = "" if np.isfinite(values).any() else "no such segments"
 
 
+def _unit_of(signal: xr.DataArray, view: View) -> str:
+    """Return in what running or pupil is, with what was done to it; scaled, it has no unit."""
+    unit = "scaled" if view.scale else signal.attrs.get("units", "")
+    return f"{unit}, less the baseline" if view.baseline else unit
+
+
 def _titled(name: str) -> str:
     return SESSION[name].long_name.capitalize()
 
@@ -179,7 +185,7 @@ class Responses:
         for name, lines in self.behaviour.items():
             if name in self._ds:
                 lines.figure.title.text = f"{_titled(name)}: {how}"
-                lines.show(found, names, name, label=self._ds[name].attrs.get("units", ""))
+                lines.show(found, names, name, label=_unit_of(self._ds[name], view))
 
     def say(self, words: str) -> None:
         """Say why there is nothing to show."""

@@ -150,7 +150,7 @@ class Field:
             color_mapper=self._mapper, width=10, padding=2, label_standoff=4, title="",
             background_fill_color=look.background, major_label_text_color=look.text,
             major_label_text_font_size="11px", bar_line_color=None, title_text_color=look.text,
-            title_text_font_size="11px", title_text_font_style="normal",
+            title_text_font_size="11px", title_text_font_style="normal", visible=False,
         )  # fmt: skip
         made.add_layout(self._bar, "right")
         self._words = words_inside(made, look)

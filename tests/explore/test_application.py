@@ -76,6 +76,9 @@ def test_what_a_session_lacks_is_said(session, tab, lacking):
             "no pupil diameter"
             in page.responses_tab.figures.behaviour["pupil_diameter"]._words.text
         )
+    if tab == "field":
+        # Without ROIs to colour, colours mean nothing.
+        assert page.field_tab.field._bar.visible is (lacking != "masks")
     if lacking == "masks" and tab == "field":
         assert "no ROI masks" in page.field_tab.field._words.text
     if tab == "responses":
@@ -83,6 +86,21 @@ def test_what_a_session_lacks_is_said(session, tab, lacking):
         assert running.figure.title.text == "Running velocity: mean and SEM over sequences"
     if lacking == "all ROIs but one" and tab == "responses":
         assert "one ROI" in page.responses_tab.figures.mean.figure.title.text
+
+
+@pytest.mark.parametrize(
+    ("view", "unit"),
+    [
+        ({}, "cm/s"),
+        ({"scale": True}, "scaled"),
+        ({"baseline": 0.5}, "cm/s, less the baseline"),
+        ({"scale": True, "baseline": 0.5}, "scaled, less the baseline"),
+    ],
+    ids=["as recorded", "scaled", "baseline", "both"],
+)
+def test_running_is_in_the_unit_it_is_shown_in(session, view, unit):
+    running = page_of(session, "responses", **view).responses_tab.figures.behaviour["run_velocity"]
+    assert running.figure.yaxis.axis_label == unit
 
 
 def test_an_empty_selection_is_said(session):
@@ -157,12 +175,14 @@ def test_errors_over_days_have_one_colour(session):
 def test_days_need_several_sessions(session):
     page = page_of(session, "days")
     assert "only one session" in problem(page)
+    assert not page.days.usi.figure.legend[0].visible
 
 
 @pytest.mark.slow
 def test_days_of_a_folder(explored_folder):
     page = page_of(explored_folder, "days", rois=(1,))
     assert problem(page) == ""
+    assert page.days.usi.figure.legend[0].visible
     assert list(page.days.usi._mean.data["x"]) == [1, 2, 3]
     page.shelf.close()
 
