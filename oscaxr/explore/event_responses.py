@@ -1,6 +1,7 @@
 """Responses to groups of segments: means, a heat map of ROIs, single trials, behaviour."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any, Final
 
 import numpy as np
@@ -8,6 +9,7 @@ import xarray as xr
 from bokeh.models import ColorBar, ColumnDataSource, LinearColorMapper, Span
 
 from oscaxr.explore.looks import (
+    WORDS_WIDTH,
     Array,
     GroupLines,
     Look,
@@ -232,7 +234,7 @@ class Trials:
     def say(self, words: str) -> None:
         """Say why there is nothing to show."""
         self._bar.model.visible = False
-        self._words.text = words
+        self._words.text = fill(words, WORDS_WIDTH)
         self._source.data = {"image": [], "x": [], "dw": [], "dh": []}
         self._marks.data = {"x": [], "width": [], "bottom": [], "top": [], "color": []}
         self.figure.title.text = "Single trials"

@@ -54,6 +54,8 @@ MISSING: Final = "#999999"
 _LEGEND_WIDTH: Final = 440
 _SAMPLE_WIDTH: Final = 33
 _LETTER_WIDTH: Final = 5.7
+WORDS_WIDTH: Final = 60
+"""So many letters fit into a figure."""
 # Of ticks and six characters beside them.
 _TICKS_WIDTH: Final = 46
 
@@ -219,7 +221,7 @@ class GroupLines:
         self._event.visible = False
         self._lines.data = {"xs": [], "ys": [], "color": [], "group": []}
         self._bands.data = {"xs": [], "ys": [], "color": []}
-        self._words.text = fill(words, 50)
+        self._words.text = fill(words, WORDS_WIDTH)
 
     def show(
         self, found: xr.Dataset, names: Sequence[str], prefix: str = "", *, label: str

@@ -216,17 +216,29 @@ def test_sessions_that_are_opened_in_turn_take_no_more_memory(served, page):
     assert served.shelf.n_open <= 2
 
 
+def overwrite(path):
+    path.write_bytes(b"something else" * 10_000)
+
+
+def replace(path):
+    other = next(path.parents[1].rglob("*900000002*.nwb"))
+    shutil.copy(other, path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
+
+
 @pytest.mark.slow
-def test_a_file_that_is_overwritten_is_said(explored_folder, tmp_path, serve, page):
+@pytest.mark.parametrize("change", [overwrite, replace])
+def test_a_file_that_is_changed_is_said(explored_folder, tmp_path, serve, page, change):
     folder = tmp_path / "data"
     shutil.copytree(explored_folder, folder)
     path = next(folder.rglob("*900000001*.nwb"))
     served = serve(folder)
     page.goto(f"{served.address}?tab=responses")
     wait_for_data(page, "mean_responses")
-    path.write_bytes(b"something else" * 10_000)
+    change(path)
     page.get_by_role("button", name="A", exact=True).nth(1).click()
     page.get_by_role("alert").get_by_text("Load the page again").wait_for(timeout=20_000)
+    assert page.wrong == []
     shutil.copy(next(explored_folder.rglob("*900000001*.nwb")), path)
     page.reload()
     shown = wait_for_data(page, "mean_responses")
