@@ -16,8 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SESSION: Final = "session"
+RESPONSE_LABEL: Final = "mean dF/F in the window"
 # So many letters fit into a figure.
 _LINE: Final = 50
+
+
+def _time_dim(found: xr.Dataset) -> str:
+    """Return along which dim traces run: sessions of different frame rates share their frames."""
+    return n.REL_FRAME if n.REL_FRAME in found.dims else n.REL_TIME
+
+
+def tracked_responses(found: xr.Dataset, view: View) -> xr.DataArray:
+    """Return the mean response in the window of each tracked ROI in each session."""
+    time = found[n.REL_TIME]
+    inside = (time >= view.sort_from) & (time < view.sort_to)
+    return found["trace"].where(inside).mean(_time_dim(found))
 
 
 class _OverSessions:
@@ -89,13 +102,11 @@ class Days:
 
     def show(self, found: xr.Dataset, chosen: int | None, view: View) -> None:
         """Show tracked ROIs; one of them through the sessions."""
-        dim = n.REL_FRAME if n.REL_FRAME in found.dims else n.REL_TIME
+        dim = _time_dim(found)
         time = found[n.REL_TIME]
-        inside = (time >= view.sort_from) & (time < view.sort_to)
-        response = found["trace"].where(inside).mean(dim)
         ids = found[n.TRACKING_ID].values
         known = chosen if chosen is not None and chosen in ids else None
-        self.responses.show(response, known, "mean dF/F in the window")
+        self.responses.show(tracked_responses(found, view), known, RESPONSE_LABEL)
         self.usi.show(found["usi"], known, "unexpected-stimulus index")
         which = known if known is not None else (int(ids[0]) if ids.size else None)
         if which is None:

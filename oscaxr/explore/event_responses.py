@@ -61,7 +61,7 @@ def _mapper() -> LinearColorMapper:
     )
 
 
-def _limit(values: Array) -> float:
+def limit_of(values: Array) -> float:
     """Return the greatest value that is told apart by colours."""
     finite = np.abs(values[np.isfinite(values)])
     return (float(np.percentile(finite, 99)) if finite.size else 1.0) or 1.0
@@ -168,7 +168,7 @@ class Responses:
             self._bar = Bar(self._look)
             self.maps[-1].figure.add_layout(self._bar.model, "right")
         values = means[view.stat]
-        limit = _limit(values.values)
+        limit = limit_of(values.values)
         self._bar.show(limit)
         titles = names if len(names) <= _FEW else what_differs(means[GROUP].values.tolist())
         for k, one in enumerate(self.maps):
@@ -249,7 +249,7 @@ class Trials:
         self._words.text = ""
         half = (time[-1] - time[0]) / max(1, 2 * (len(time) - 1)) or 0.5
         left, width = time[0] - half, time[-1] - time[0] + 2 * half
-        limit = _limit(values)
+        limit = limit_of(values)
         self._bar.show(limit)
         self._bar.model.visible = True
         self._source.data = {
