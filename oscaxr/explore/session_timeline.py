@@ -199,14 +199,15 @@ def _is_same(drawn: dict[str, Any], before: dict[str, Any]) -> bool:
 
 def _round_values(traces: list[Array]) -> list[float]:
     """Return a few round values along a trace, if there is one."""
-    from matplotlib.ticker import MaxNLocator
+    # The package first: the outlines' thread may be importing it, and it imports this module.
+    from matplotlib import ticker
 
     known = [y[np.isfinite(y)] for y in traces]
     return [
         float(value)
         for y in known
         if y.size
-        for value in MaxNLocator(4).tick_values(y.min(), y.max())
+        for value in ticker.MaxNLocator(4).tick_values(y.min(), y.max())
     ]
 
 

@@ -1,5 +1,6 @@
 """Pages of odd sessions, without a browser: what there is, is shown; what is not, is said."""
 
+import subprocess
 import sys
 import warnings
 
@@ -358,3 +359,27 @@ def test_masks_of_other_days_are_registered(explored_folder, monkeypatch):
     shown = page.field_tab.field._others.data["session"]
     assert [shown.count(f"session {number}") for number in (2, 3)] == [11, 10]
     page.shelf.close()
+
+
+@pytest.mark.slow
+def test_ticks_and_outlines_may_be_the_first_to_draw():
+    """Both import matplotlib, each in a thread of its own."""
+    code = """
+import sys, threading, time
+import numpy as np
+from oscaxr.explore.session_timeline import _round_values
+problems = []
+def outlines():
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        problems.append(error)
+thread = threading.Thread(target=outlines)
+thread.start()
+while "matplotlib" not in sys.modules:
+    time.sleep(0)
+assert len(_round_values([np.arange(10.0)])) >= 2
+thread.join()
+assert problems == []
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
