@@ -53,7 +53,7 @@ MISSING: Final = "#999999"
 # browser draws legends as wide as they are, also over what is beside the figure.
 _LEGEND_WIDTH: Final = 440
 _SAMPLE_WIDTH: Final = 33
-_LETTER_WIDTH: Final = 5.7
+_LETTER_WIDTH: Final = 5.5
 WORDS_WIDTH: Final = 60
 """So many letters fit into a figure."""
 # Of ticks and six characters beside them.
