@@ -280,8 +280,9 @@ class Page:
                 # The file is not what it was when it was opened.
                 self.shelf.forget(self.opened)
                 words += "\nLoad the page again to open the session as it is now."
-            failed(words)
+            # First, as it moves all below it: figures that are emptied cannot be drawn meanwhile.
             self.say(words)
+            failed(words)
             self._tell("")
 
         self._background.ask(panel, noted, finished, problem, self._progress, at_once=at_once)

@@ -1,6 +1,7 @@
 """Work beside the page: the newest request of a panel wins, and the others stop."""
 
 import ctypes
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -16,6 +17,7 @@ Deliver = Callable[[Callable[[], None]], None]
 
 _WORKERS: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="oscaxr-explore")
 _QUICK: Final = 0.25
+_SOON: Final = 0.05
 _MOST_BYTES: Final = 256 * 2**20
 
 
@@ -40,7 +42,14 @@ class _Stop:
         """Have the work end with :class:`Stopped`, within what it is waiting for at most."""
         self._asked.set()
         with self._lock:
-            if self._thread is not None:
+            if self._thread is None:
+                return
+            if _imports(self._thread):
+                # What is half imported would stay so, for everybody.
+                again = threading.Timer(_SOON, self.ask)
+                again.daemon = True
+                again.start()
+            else:
                 # Statistics and analyses tell nobody how far they are, so that there is no place
                 # where they could be asked to end; what reports is stopped there, too.
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
@@ -58,6 +67,16 @@ class _Stop:
         finally:
             with self._lock:
                 self._thread = None
+
+
+def _imports(thread: int) -> bool:
+    """Whether a thread is importing something."""
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Kept:

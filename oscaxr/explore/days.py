@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import xarray as xr
-from bokeh.models import ColumnDataSource, FixedTicker, Whisker
+from bokeh.models import ColumnDataSource, FixedTicker, TeeHead, Whisker
 
 from oscaxr.explore.looks import Look, color_map, colors_of, figure, legend_above, words_inside
 from oscaxr.explore.view import View
@@ -16,8 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SESSION: Final = "session"
+RESPONSE_LABEL: Final = "mean dF/F in the window"
 # So many letters fit into a figure.
 _LINE: Final = 50
+
+
+def _time_dim(found: xr.Dataset) -> str:
+    """Return along which dim traces run: sessions of different frame rates share their frames."""
+    return n.REL_FRAME if n.REL_FRAME in found.dims else n.REL_TIME
+
+
+def tracked_responses(found: xr.Dataset, view: View) -> xr.DataArray:
+    """Return the mean response in the window of each tracked ROI in each session."""
+    time = found[n.REL_TIME]
+    inside = (time >= view.sort_from) & (time < view.sort_to)
+    return found["trace"].where(inside).mean(_time_dim(found))
 
 
 class _OverSessions:
@@ -36,8 +49,11 @@ class _OverSessions:
             "x", "y", source=self._mean, color=color, line_width=2.5, legend_label="mean, SEM"
         )
         made.scatter("x", "y", source=self._mean, color=color, size=7)
+        heads = {end: TeeHead(line_color=color) for end in ("lower_head", "upper_head")}
         made.add_layout(
-            Whisker(base="x", lower="low", upper="high", source=self._mean, line_color=color)
+            Whisker(
+                base="x", lower="low", upper="high", source=self._mean, line_color=color, **heads
+            )
         )
         made.line("x", "y", source=self._one, color=look.groups[0], line_width=2.5,
                   legend_label="chosen ROI")  # fmt: skip
@@ -54,7 +70,8 @@ class _OverSessions:
         self._mean.data = {"x": sessions, "y": mean, "low": mean - sem, "high": mean + sem}
         one = values.sel({n.TRACKING_ID: chosen}).values if chosen is not None else np.empty(0)
         self._one.data = {"x": sessions if len(one) else [], "y": one}
-        self.figure.legend[0].items[-1].visible = bool(len(one))
+        legend = self.figure.legend[0]
+        legend.visible, legend.items[-1].visible = True, bool(len(one))
         self._ticker.ticks = sessions.tolist()
         self.figure.yaxis.axis_label = label
         self.words.text = ""
@@ -80,16 +97,16 @@ class Days:
         """Say why there is nothing to show."""
         for label in (self.responses.words, self.usi.words, self._words):
             label.text = fill(words, _LINE)
+        for one in (self.responses, self.usi):
+            one.figure.legend[0].visible = False
 
     def show(self, found: xr.Dataset, chosen: int | None, view: View) -> None:
         """Show tracked ROIs; one of them through the sessions."""
-        dim = n.REL_FRAME if n.REL_FRAME in found.dims else n.REL_TIME
+        dim = _time_dim(found)
         time = found[n.REL_TIME]
-        inside = (time >= view.sort_from) & (time < view.sort_to)
-        response = found["trace"].where(inside).mean(dim)
         ids = found[n.TRACKING_ID].values
         known = chosen if chosen is not None and chosen in ids else None
-        self.responses.show(response, known, "mean dF/F in the window")
+        self.responses.show(tracked_responses(found, view), known, RESPONSE_LABEL)
         self.usi.show(found["usi"], known, "unexpected-stimulus index")
         which = known if known is not None else (int(ids[0]) if ids.size else None)
         if which is None:

@@ -3,12 +3,19 @@
 from io import BytesIO, StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import xarray as xr
 
 import oscaxr.plot as plot
 from oscaxr.bridges.long_tables import to_frame
+from oscaxr.errors import CriterionError
+from oscaxr.explore.days import RESPONSE_LABEL, tracked_responses
+from oscaxr.explore.event_responses import limit_of
+from oscaxr.explore.field_view import NUMBER_LABELS, TRACKED, limits_of
+from oscaxr.explore.looks import MISSING
 from oscaxr.explore.numbers import BEHAVIOUR, GROUP
 from oscaxr.explore.opened import session_title
 from oscaxr.explore.view import View
@@ -72,7 +79,7 @@ def draw(panel: str, ds: xr.Dataset, view: View, found: xr.Dataset, figure: "Fig
     elif panel == "field":
         _field(ds, view, found, figure)
     else:
-        plot.tracked_over_sessions(found["usi"], figure.subplots())
+        _days(found, view, figure)
 
 
 def _by_group(found: xr.Dataset) -> dict[str, xr.Dataset]:
@@ -91,10 +98,16 @@ def _traces(found: xr.Dataset, figure: "Figure") -> None:
 
 
 def _heat_maps(found: xr.Dataset, view: View, figure: "Figure") -> None:
+    values = found[view.stat]
     axes = figure.subplots(1, found.sizes[GROUP], squeeze=False).ravel()
     for ax, (name, part) in zip(axes, _by_group(found).items(), strict=True):
-        plot.heatmap(part[view.stat], ax, order=part["order"].values, colorbar=ax is axes[-1])
+        _map(part[view.stat], part["order"].values, limit_of(values.values), ax, ax is axes[-1])
         ax.set_title(name, loc="left", fontsize="small")
+
+
+def _map(rows: xr.DataArray, order: Any, limit: float, ax: Any, is_last: bool) -> None:
+    """Draw one of several maps that have one bar, and so the same colours."""
+    plot.heatmap(rows, ax, order=order, limit=limit, about_zero=True, colorbar=is_last)
 
 
 def _behaviour(found: xr.Dataset, figure: "Figure") -> None:
@@ -103,22 +116,46 @@ def _behaviour(found: xr.Dataset, figure: "Figure") -> None:
     for name, ax in zip(there, axes, strict=True):
         own = {v: str(v).removeprefix(f"{name}_") for v in found if str(v).startswith(name)}
         plot.responses(_by_group(found[list(own)].rename(own)), ax, legend=ax is axes[0])
+        ax.set_ylabel(fill(ax.get_ylabel(), 20))
 
 
 def _trials(found: xr.Dataset, figure: "Figure") -> None:
-    traces = found[n.DFF].isel({n.ROI: 0})
+    traces = found[n.DFF].isel({n.ROI: 0}, drop=True)
     names = list(dict.fromkeys(traces[GROUP].values.tolist()))
-    groups: dict[str, Any] = {
-        str(name): traces.isel({n.SEQUENCE: (traces[GROUP] == name).values}).drop_vars(n.ROI)
-        for name in names
-    }
-    plot.responses(groups, figure.subplots())
+    if not names:
+        raise CriterionError("no such segments in this session: there are no trials to draw")
+    axes = figure.subplots(1, len(names), squeeze=False).ravel()
+    for ax, name in zip(axes, names, strict=True):
+        part = traces.isel({n.SEQUENCE: (traces[GROUP] == name).values})
+        # As a map has a row for each ROI, here for each sequence.
+        rows = part.drop_vars([k for k in part.coords if n.SEQUENCE in part[k].dims])
+        rows = rows.rename({n.SEQUENCE: n.ROI})
+        rows = rows.assign_coords({n.ROI: np.arange(rows.sizes[n.ROI])})
+        _map(rows, rows[n.ROI].values, limit_of(traces.values), ax, ax is axes[-1])
+        ax.set_ylabel("sequences, in their order")
+        ax.set_title(f"{name}: ROI {int(found[n.ROI].values[0])}", loc="left", fontsize="small")
 
 
 def _field(ds: xr.Dataset, view: View, found: xr.Dataset, figure: "Figure") -> None:
+    from matplotlib import colormaps
+
     ax = figure.subplots()
-    drawn = plot.roi_contours(ds, ax, projection=n.MAX_PROJECTION in ds)
-    values = found[view.number].reindex({n.ROI: ds[n.ROI]})
-    drawn.contours.set_array(values.values.astype(float))
-    drawn.contours.set_cmap("cividis")
-    figure.colorbar(drawn.contours, ax=ax, label=view.number)
+    lines = plot.roi_contours(ds, ax, projection=n.MAX_PROJECTION in ds).contours
+    values = found[view.number].reindex({n.ROI: ds[n.ROI]}).values.astype(float)
+    if view.number == "tracking":
+        lines.set_edgecolor([TRACKED[int(value >= 0)] for value in values])
+        ax.set_xlabel(f"{int((values >= 0).sum()):,} of {len(values):,} ROIs are tracked (orange)")
+        return
+    low, high, name = limits_of(view.number, values[np.isfinite(values)])
+    # Colours that are given would be kept.
+    lines.set_edgecolor(None)
+    lines.set_array(values)
+    lines.set(cmap=colormaps[name].with_extremes(bad=MISSING), clim=(low, high))
+    figure.colorbar(lines, ax=ax, label=NUMBER_LABELS[view.number])
+
+
+def _days(found: xr.Dataset, view: View, figure: "Figure") -> None:
+    left, right = figure.subplots(1, 2)
+    plot.tracked_over_sessions(tracked_responses(found, view), left)
+    left.set_ylabel(RESPONSE_LABEL)
+    plot.tracked_over_sessions(found["usi"], right)

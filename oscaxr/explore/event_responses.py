@@ -1,13 +1,15 @@
 """Responses to groups of segments: means, a heat map of ROIs, single trials, behaviour."""
 
 from collections.abc import Sequence
-from typing import Any
+from textwrap import fill
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 from bokeh.models import ColorBar, ColumnDataSource, LinearColorMapper, Span
 
 from oscaxr.explore.looks import (
+    WORDS_WIDTH,
     Array,
     GroupLines,
     Look,
@@ -24,6 +26,10 @@ from oscaxr.model.schema import SESSION
 from oscaxr.plot.axes import axis_label
 
 _DIVERGING = "RdBu_r"
+ERRORS: Final = {"sem": "SEM", "std": "SD", "mad": "MAD", "quartiles": "quartiles"}
+"""What errors are called."""
+# So many heat maps lie beside each other with axes and whole titles.
+_FEW: Final = 2
 
 
 def named(found: xr.Dataset) -> list[str]:
@@ -31,6 +37,14 @@ def named(found: xr.Dataset) -> list[str]:
     counts = found[N_SEQUENCES].values.tolist()
     names = [str(one) for one in found[GROUP].values]
     return [f"{name} (n = {count:,})" for name, count in zip(names, counts, strict=True)]
+
+
+def what_differs(names: Sequence[str]) -> list[str]:
+    """Return names without the words that all of them begin with."""
+    least, greatest = min(names), max(names)
+    same = [one == other for one, other in zip(least, greatest, strict=False)]
+    start = least.rfind(" ", 0, (*same, False).index(False)) + 1
+    return [name[start:] for name in names]
 
 
 def dff_label(view: View) -> str:
@@ -47,7 +61,7 @@ def _mapper() -> LinearColorMapper:
     )
 
 
-def _limit(values: Array) -> float:
+def limit_of(values: Array) -> float:
     """Return the greatest value that is told apart by colours."""
     finite = np.abs(values[np.isfinite(values)])
     return (float(np.percentile(finite, 99)) if finite.size else 1.0) or 1.0
@@ -75,9 +89,12 @@ class Bar:
 class HeatMap:
     """The mean responses of all ROIs to one group, as rows of an image."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, *, is_narrow: bool, is_first: bool) -> None:
         self.figure = made = figure(look, "", tools="box_zoom,reset", active_scroll=None)
         made.xaxis.axis_label = "time (s)"
+        # All have the same rows.
+        self.has_axis = made.yaxis.visible = is_first or not is_narrow
+        made.xaxis.ticker.desired_num_ticks = 2 if is_narrow else 6
         made.x_range.range_padding = made.y_range.range_padding = 0
         self._source = ColumnDataSource({"image": [], "x": [], "dw": [], "dh": []}, name="heat_map")
         made.image(
@@ -103,6 +120,16 @@ class HeatMap:
         self._words.text = "" if np.isfinite(values).any() else "no such segments"
 
 
+def _unit_of(signal: xr.DataArray, view: View) -> str:
+    """Return in what running or pupil is, with what was done to it; scaled, it has no unit."""
+    unit = "scaled" if view.scale else signal.attrs.get("units", "")
+    return f"{unit}, less the baseline" if view.baseline else unit
+
+
+def _titled(name: str) -> str:
+    return SESSION[name].long_name.capitalize()
+
+
 class Responses:
     """The figures of responses to groups of segments."""
 
@@ -112,7 +139,7 @@ class Responses:
         self.mean = GroupLines(look, "Mean response over ROIs", "mean_responses")
         self.maps: list[HeatMap] = []
         self.behaviour = {
-            name: GroupLines(look, SESSION[name].long_name.capitalize(), name) for name in BEHAVIOUR
+            name: GroupLines(look, _titled(name), name, is_low=True) for name in BEHAVIOUR
         }
         for name, lines in self.behaviour.items():
             if name not in ds:
@@ -124,7 +151,7 @@ class Responses:
         names = named(means)
         self.mean.show(mean, names, label=dff_label(view))
         rois = means.sizes[n.ROI]
-        error = {"sem": "SEM", "std": "SD", "mad": "MAD", "quartiles": "quartiles"}[view.error]
+        error = ERRORS[view.error]
         over = (
             f"{view.stat} and {error} over {rois:,} ROIs"
             if rois > 1
@@ -134,25 +161,33 @@ class Responses:
         self.mean.window.update(left=view.sort_from, right=view.sort_to, visible=True)
         is_new = len(self.maps) != len(names)
         if is_new:
-            self.maps = [HeatMap(self._look) for _ in names]
+            self.maps = [
+                HeatMap(self._look, is_narrow=len(names) > _FEW, is_first=k == 0)
+                for k in range(len(names))
+            ]
             self._bar = Bar(self._look)
             self.maps[-1].figure.add_layout(self._bar.model, "right")
         values = means[view.stat]
-        limit = _limit(values.values)
+        limit = limit_of(values.values)
         self._bar.show(limit)
+        titles = names if len(names) <= _FEW else what_differs(means[GROUP].values.tolist())
         for k, one in enumerate(self.maps):
             by = view.sorting_group(k, len(names))
             order = means["order"].values[k]
             rows = values.isel({GROUP: k}).sel({n.ROI: order}).transpose(n.ROI, n.REL_TIME)
             how = "by their own" if by == k else f"by {means[GROUP].values[by]}"
-            one.show(names[k], how, rows.values, means[n.REL_TIME].values, limit)
+            if len(names) > _FEW and view.sort == "other":
+                how = "by those beside, on the right"
+            one.show(titles[k], how, rows.values, means[n.REL_TIME].values, limit)
         return is_new
 
-    def show_behaviour(self, found: xr.Dataset, names: Sequence[str]) -> None:
+    def show_behaviour(self, found: xr.Dataset, names: Sequence[str], view: View) -> None:
         """Show running and pupil."""
+        how = f"{view.stat} and {ERRORS[view.error]} over sequences"
         for name, lines in self.behaviour.items():
             if name in self._ds:
-                lines.show(found, names, name, label=self._ds[name].attrs.get("units", ""))
+                lines.figure.title.text = f"{_titled(name)}: {how}"
+                lines.show(found, names, name, label=_unit_of(self._ds[name], view))
 
     def say(self, words: str) -> None:
         """Say why there is nothing to show."""
@@ -198,7 +233,8 @@ class Trials:
 
     def say(self, words: str) -> None:
         """Say why there is nothing to show."""
-        self._words.text = words
+        self._bar.model.visible = False
+        self._words.text = fill(words, WORDS_WIDTH)
         self._source.data = {"image": [], "x": [], "dw": [], "dh": []}
         self._marks.data = {"x": [], "width": [], "bottom": [], "top": [], "color": []}
         self.figure.title.text = "Single trials"
@@ -213,8 +249,9 @@ class Trials:
         self._words.text = ""
         half = (time[-1] - time[0]) / max(1, 2 * (len(time) - 1)) or 0.5
         left, width = time[0] - half, time[-1] - time[0] + 2 * half
-        limit = _limit(values)
+        limit = limit_of(values)
         self._bar.show(limit)
+        self._bar.model.visible = True
         self._source.data = {
             "image": [(values[::-1] / limit).astype(np.float32)], "x": [left], "dw": [width],
             "dh": [len(values)],

@@ -32,7 +32,7 @@ NUMBER_LABELS: Final[dict[Number, str]] = {
 }
 _DIVERGING: Final = ("response", "difference", "usi")
 _PROJECTION_PERCENTILES: Final = (0.1, 99.9)
-_TRACKED: Final = ("#999999", "#E69F00")
+TRACKED: Final = ("#999999", "#E69F00")
 
 Outlines = tuple[list[Array], list[Array]]
 
@@ -150,7 +150,7 @@ class Field:
             color_mapper=self._mapper, width=10, padding=2, label_standoff=4, title="",
             background_fill_color=look.background, major_label_text_color=look.text,
             major_label_text_font_size="11px", bar_line_color=None, title_text_color=look.text,
-            title_text_font_size="11px", title_text_font_style="normal",
+            title_text_font_size="11px", title_text_font_style="normal", visible=False,
         )  # fmt: skip
         made.add_layout(self._bar, "right")
         self._words = words_inside(made, look)
@@ -217,11 +217,11 @@ class Field:
         by_roi = dict(zip(rois.tolist(), np.asarray(values, float).tolist(), strict=True))
         shown = np.array([by_roi.get(roi, np.nan) for roi in here.tolist()])
         known = np.isfinite(shown)
-        low, high, name = _limits(number, shown[known])
+        low, high, name = limits_of(number, shown[known])
         self._bar.visible = number != "tracking"
         self.figure.title.text = f"ROIs by {NUMBER_LABELS[number]}"
         if number == "tracking":
-            colors = [_TRACKED[int(value >= 0)] for value in shown]
+            colors = [TRACKED[int(value >= 0)] for value in shown]
             count = int((shown >= 0).sum())
             self.figure.title.text = f"{count:,} of {len(shown):,} ROIs are tracked (orange)"
         else:
@@ -245,7 +245,7 @@ class Field:
             self._chosen.data = marked
 
 
-def _limits(number: Number, known: Array) -> tuple[float, float, str]:
+def limits_of(number: Number, known: Array) -> tuple[float, float, str]:
     """Return the ends of the colours, and which colours."""
     if number in _DIVERGING:
         limit = float(np.percentile(np.abs(known), 99)) if known.size else 1.0

@@ -49,6 +49,13 @@ DARK: Final = Look(
     {n.GABORS: "#1F9E78", n.VISFLOW: "#4A9CCB", n.GRAYSCREEN: "#4a4d52"},
 )  # fmt: skip
 MISSING: Final = "#999999"
+# Of a legend beside which nothing lies over the widgets, of its colours, and of a letter: the
+# browser draws legends as wide as they are, also over what is beside the figure.
+_LEGEND_WIDTH: Final = 440
+_SAMPLE_WIDTH: Final = 33
+_LETTER_WIDTH: Final = 5.5
+WORDS_WIDTH: Final = 60
+"""So many letters fit into a figure."""
 # Of ticks and six characters beside them.
 _TICKS_WIDTH: Final = 46
 
@@ -104,13 +111,13 @@ def figure(look: Look, title: str, **options: Any) -> Any:
     return made
 
 
-def keep_width(made: Any) -> None:
+def keep_width(made: Any, ticks: int = _TICKS_WIDTH) -> None:
     """Give the vertical axis of a figure one width, whatever numbers stand at its ticks.
 
     Where an axis changes its width, the browser lays out the whole page anew, not the figure alone.
     """
     made.yaxis.axis_label_standoff_mode = "axis"
-    made.yaxis.axis_label_standoff = _TICKS_WIDTH
+    made.yaxis.axis_label_standoff = ticks
 
 
 def fit(made: Any, axis: str, parts: Sequence[Array]) -> None:
@@ -138,6 +145,8 @@ def words_inside(made: Any, look: Look) -> Label:
     label = Label(
         x=Node.frame.center, y=Node.frame.center, text="", text_align="center",
         text_baseline="middle", text_color=look.faint, text_font_size="13px",
+        # They are read above an image, too.
+        background_fill_color=look.background, padding=3,
     )  # fmt: skip
     made.add_layout(label)
     return label
@@ -154,9 +163,15 @@ def style_legend(legend: Legend, look: Look) -> None:
     legend.glyph_width = 18
     legend.padding = legend.margin = 2
     legend.spacing = 10
-    legend.ncols = 4
+    legend.ncols = columns_of([])
     # As high as a line also where it is empty.
     legend.styles = {"min-height": "14px"}
+
+
+def columns_of(names: Sequence[str]) -> int:
+    """Return in how many columns the names of a legend stand."""
+    longest = max(map(len, names), default=0)
+    return max(1, min(4, int(_LEGEND_WIDTH / (_SAMPLE_WIDTH + _LETTER_WIDTH * longest))))
 
 
 def legend_above(made: Any, look: Look) -> None:
@@ -169,10 +184,14 @@ def legend_above(made: Any, look: Look) -> None:
 
 
 class GroupLines:
-    """A figure of one line a group over the time from the event, with its error as a band."""
+    """A figure of one line a group over the time from the event, with its error as a band.
 
-    def __init__(self, look: Look, title: str, name: str) -> None:
+    One that is low, beside another of the same groups, has a legend only if that is one line.
+    """
+
+    def __init__(self, look: Look, title: str, name: str, *, is_low: bool = False) -> None:
         self._look = look
+        self._is_low = is_low
         ranges = {"x_range": Range1d(-1, 1), "y_range": Range1d(0, 1)}
         self.figure = made = figure(look, title, **ranges)
         keep_width(made)
@@ -202,7 +221,7 @@ class GroupLines:
         self._event.visible = False
         self._lines.data = {"xs": [], "ys": [], "color": [], "group": []}
         self._bands.data = {"xs": [], "ys": [], "color": []}
-        self._words.text = fill(words, 50)
+        self._words.text = fill(words, WORDS_WIDTH)
 
     def show(
         self, found: xr.Dataset, names: Sequence[str], prefix: str = "", *, label: str
@@ -218,6 +237,9 @@ class GroupLines:
             "color": [shades[k] for k in known],
             "group": [names[k] for k in known],
         }
+        legend = self.figure.legend[0]
+        columns = columns_of(self._lines.data["group"])
+        legend.update(ncols=columns, visible=not self._is_low or len(known) <= columns)
         whole = [k for k in known if np.isfinite(low.values[k]).all()]
         self._bands.data = {
             "xs": [np.concatenate([time, time[::-1]])] * len(whole),

@@ -3,8 +3,9 @@
 import json
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
@@ -74,7 +75,7 @@ class Shelf:
     """All sessions of one exploration, each opened once and closed when no page needs it."""
 
     def __init__(self, sources: Mapping[str, Source], notes: Iterable[str] = ()) -> None:
-        self.sources = dict(sources)
+        self.sources = _told_apart(sources)
         self.notes = list(notes)
         self.matches: Callable[[], xr.Dataset] | None = None
         self._opened: dict[str, Opened] = {}
@@ -129,6 +130,18 @@ class Shelf:
         idle = [one for one in self._opened.values() if one.users <= 0]
         for opened in idle[: max(0, len(idle) - most)]:
             self.forget(opened)
+
+
+def _told_apart(sources: Mapping[str, Source]) -> dict[str, Source]:
+    """Return sources of which no two are called the same: they are chosen by what they are called.
+
+    Files of different folders may have one name, and one session may be there in several forms.
+    """
+    counts = Counter(one.label for one in sources.values())
+    return {
+        key: one if counts[one.label] == 1 else replace(one, label=f"{one.label} [{key}]")
+        for key, one in sources.items()
+    }
 
 
 # -- what there is --------------------------------------------------------------------------------

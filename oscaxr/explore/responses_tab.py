@@ -17,6 +17,11 @@ BOTH: Final[dict[str, Any]] = {"sizing_mode": "stretch_both", "margin": 0}
 """Fills its place."""
 
 
+# What the axis of a heat map takes of the width, and the bar of the last.
+_AXIS: Final = 46
+_BAR: Final = 38
+
+
 def pane(figure: Any) -> Any:
     """Return a figure that fills its place."""
     return pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=2)
@@ -46,11 +51,19 @@ class ResponsesTab:
         def done(found: Any) -> None:
             means, mean = found
             if self.figures.show_means(means, mean, view):
-                self._maps.objects = [pane(one.figure) for one in self.figures.maps]
+                self._maps.objects = self._beside_each_other()
             # What is looked at first is sent, and drawn, before the rest is computed.
             page.soon(lambda: self._show_around(view, named(means)))
 
         page.ask("responses", view.numbers_key(), work, done, self.figures.say)
+
+    def _beside_each_other(self) -> list[Any]:
+        """Return the heat maps, all of one width within their axes and bar."""
+        maps = self.figures.maps
+        for one in maps:
+            extra = _AXIS * one.has_axis + _BAR * (one is maps[-1])
+            one.figure.styles = {"flex": f"1 1 {extra}px"}
+        return [pane(one.figure) for one in maps]
 
     def _show_around(self, view: View, names: list[str]) -> None:
         """Ask for what else there is around the same events, unless others are looked at now."""
@@ -73,5 +86,6 @@ class ResponsesTab:
             trials.say("choose an ROI: in the field, or by its number")
         page.ask(
             "behaviour", key.changed(rois=()), made("behaviour"),
-            lambda found: self.figures.show_behaviour(found, names), self.figures.say_behaviour,
+            lambda found: self.figures.show_behaviour(found, names, view),
+            self.figures.say_behaviour,
         )  # fmt: skip

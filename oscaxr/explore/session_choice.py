@@ -78,8 +78,10 @@ class SessionChoice:
         """Show a session; one that cannot be opened is named, the others stay usable."""
         self.close()
         self._view = view
-        if view.session in self._shelf.sources:
-            self.select.value = view.session
+        if view.session not in self.select.options.values():
+            # As one that is chosen, so that each of those that are here can be, too.
+            self.select.options = {**self.select.options, f"{view.session}: not here": view.session}
+        self.select.value = view.session
         try:
             self._opened = self._shelf.take(view.session)
             page = self._page(self._opened, view)

@@ -25,7 +25,9 @@ from oscaxr.model.signals import runs
 from oscaxr.plot.axes import axis_label
 
 _ROWS: Final = {n.RUN_VELOCITY: n.STIM_TIME, n.PUPIL_DIAMETER: n.TIME}
-_LEFT: Final = 78
+_LEFT: Final = 86
+# Of ticks and the name of an ROI of four digits beside them.
+_TICKS_WIDTH: Final = 54
 _NO_FRAMES: Final = "this recording has no frames"
 _CHOOSE: Final = "choose ROIs: in the field, or by their numbers"
 
@@ -70,7 +72,7 @@ class Timeline:
         made.yaxis.axis_label = label
         made.yaxis.axis_label_text_font_size = "11px"
         made.xaxis.visible = False
-        keep_width(made)
+        keep_width(made, _TICKS_WIDTH)
         # The same for all, so that their time axes lie above each other.
         made.min_border_left = _LEFT
         made.yaxis.ticker.desired_num_ticks = 3
@@ -197,14 +199,15 @@ def _is_same(drawn: dict[str, Any], before: dict[str, Any]) -> bool:
 
 def _round_values(traces: list[Array]) -> list[float]:
     """Return a few round values along a trace, if there is one."""
-    from matplotlib.ticker import MaxNLocator
+    # The package first: the outlines' thread may be importing it, and it imports this module.
+    from matplotlib import ticker
 
     known = [y[np.isfinite(y)] for y in traces]
     return [
         float(value)
         for y in known
         if y.size
-        for value in MaxNLocator(4).tick_values(y.min(), y.max())
+        for value in ticker.MaxNLocator(4).tick_values(y.min(), y.max())
     ]
 
 

@@ -41,11 +41,12 @@ def page_html(page: Page, view: View) -> str:
     look = look_of(view.is_dark)
     title = f"{page.opened.title} · {facts(page.ds)}"
     responses = page.responses_tab.figures
+    maps_width = (_WIDTH - 500) // max(1, len(responses.maps))
     parts = [
         _words(f"<h2>{escape(title)}</h2>", look),
         *_sized(page.timeline.figures, _WIDTH),
         row(*_sized([responses.mean.figure], 500, 340),
-            *_sized([one.figure for one in responses.maps], 360, 340)),
+            *_sized([one.figure for one in responses.maps], maps_width, 340)),
         row(*_sized([responses.trials.figure], 620, 340),
             column(*_sized([g.figure for g in responses.behaviour.values()], 600, 170))),
         row(*_sized([page.field_tab.field.figure], 620, 560),
@@ -56,9 +57,15 @@ def page_html(page: Page, view: View) -> str:
     for panel, words in panels_of(view, page.ds).items():
         text = escape(page.code_of(panel))
         parts.append(_words(f"<h3>{words}</h3><pre>{text}</pre>", look))
-    html = file_html(column(*parts), INLINE, title=f"oscaxr: {page.opened.title}")
+    html = file_html(
+        column(*parts), INLINE, title=f"oscaxr: {page.opened.title}",
+        # That a time axis is not drawn anew when it is zoomed into is as it should be.
+        suppress_callback_warning=True,
+    )  # fmt: skip
     style = f"<style>body {{ background: {look.background}; color: {look.text}; }}</style>"
-    return str(html).replace("</head>", f"{style}</head>", 1)
+    # The scripts in it know the word, too; the body comes after them.
+    before, head, after = str(html).rpartition("</head>")
+    return f"{before}{style}{head}{after}"
 
 
 def _words(html: str, look: Look) -> Any:
@@ -68,6 +75,7 @@ def _words(html: str, look: Look) -> Any:
 def _sized(figures: list[Any], width: int, height: int | None = None) -> list[Any]:
     for one in figures:
         one.sizing_mode = "fixed"
+        one.styles = {}
         one.width = width
         one.height = height or one.height
     return figures

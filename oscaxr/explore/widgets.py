@@ -55,6 +55,14 @@ select.bk-input {
   background-size: 5px 5px !important;
   background-repeat: no-repeat !important;
 }
+/* So are the arrows of numbers. */
+.bk-input-group > .bk-spin-wrapper > .bk-spin-btn.bk-spin-btn-up:before {
+  border-bottom-color: currentColor;
+}
+.bk-input-group > .bk-spin-wrapper > .bk-spin-btn.bk-spin-btn-down:before {
+  border-top-color: currentColor;
+}
+.bk-input-group > .bk-spin-wrapper > .bk-spin-btn { color: inherit; }
 label, .bk-input-group label { font-size: 12px; }
 """
 

@@ -1,5 +1,6 @@
 """Pages of odd sessions, without a browser: what there is, is shown; what is not, is said."""
 
+import subprocess
 import sys
 import warnings
 
@@ -12,11 +13,16 @@ from scripted_server import ScriptedServer
 
 pytest.importorskip("panel")
 
+from bokeh.models import Whisker
+
 from oscaxr.errors import OscaxrWarning
 from oscaxr.explore import panel_numbers
 from oscaxr.explore.application import Page
 from oscaxr.explore.background import Background
+from oscaxr.explore.days import Days
+from oscaxr.explore.event_responses import what_differs
 from oscaxr.explore.extremes import PARTS
+from oscaxr.explore.looks import look_of
 from oscaxr.explore.opened import shelf_of
 from oscaxr.explore.view import View
 
@@ -71,10 +77,31 @@ def test_what_a_session_lacks_is_said(session, tab, lacking):
             "no pupil diameter"
             in page.responses_tab.figures.behaviour["pupil_diameter"]._words.text
         )
+    if tab == "field":
+        # Without ROIs to colour, colours mean nothing.
+        assert page.field_tab.field._bar.visible is (lacking != "masks")
     if lacking == "masks" and tab == "field":
         assert "no ROI masks" in page.field_tab.field._words.text
+    if tab == "responses":
+        running = page.responses_tab.figures.behaviour["run_velocity"]
+        assert running.figure.title.text == "Running velocity: mean and SEM over sequences"
     if lacking == "all ROIs but one" and tab == "responses":
         assert "one ROI" in page.responses_tab.figures.mean.figure.title.text
+
+
+@pytest.mark.parametrize(
+    ("view", "unit"),
+    [
+        ({}, "cm/s"),
+        ({"scale": True}, "scaled"),
+        ({"baseline": 0.5}, "cm/s, less the baseline"),
+        ({"scale": True, "baseline": 0.5}, "scaled, less the baseline"),
+    ],
+    ids=["as recorded", "scaled", "baseline", "both"],
+)
+def test_running_is_in_the_unit_it_is_shown_in(session, view, unit):
+    running = page_of(session, "responses", **view).responses_tab.figures.behaviour["run_velocity"]
+    assert running.figure.yaxis.axis_label == unit
 
 
 def test_an_empty_selection_is_said(session):
@@ -107,6 +134,19 @@ def test_a_recording_without_any_is_shown_with_a_gap(session, lacking, said):
 
 
 @pytest.mark.parametrize(
+    ("names", "differing"),
+    [
+        (["Gabor frame A", "Gabor frame B"], ["A", "B"]),
+        (["block 1", "block 12"], ["1", "12"]),
+        (["nasal flow", "temporal flow"], ["nasal flow", "temporal flow"]),
+        (["kappa 4"], ["4"]),
+    ],
+)
+def test_words_that_names_have_in_common_are_left_out(names, differing):
+    assert what_differs(names) == differing
+
+
+@pytest.mark.parametrize(
     ("compare", "by", "groups"),
     [
         pytest.param("one", "gabor_kappa", 1, marks=pytest.mark.slow),
@@ -117,18 +157,33 @@ def test_one_selection_and_one_that_is_split(session, compare, by, groups):
     page = page_of(session, "responses", compare=compare, by=by, first={"gabor_frame": ["A"]})
     assert problem(page) == ""
     assert len(page.responses_tab.figures.maps) == groups
-    assert len(page.responses_tab.figures.mean._lines.data["group"]) == groups
+    figures = page.responses_tab.figures
+    assert len(figures.mean._lines.data["group"]) == groups
+    if groups > 2:
+        # Narrow maps: what they have in common stands once.
+        assert [one.figure.title.text for one in figures.maps] == ["0°", "45°", "90°", "135°"]
+        assert [one.figure.yaxis[0].visible for one in figures.maps] == [True, *[False] * 3]
+
+
+def test_errors_over_days_have_one_colour(session):
+    """Also their heads, which are black by themselves, and so unseen in the dark."""
+    figures = Days(look_of(is_dark=True))
+    for one in (figures.responses, figures.usi):
+        (error,) = one.figure.select(Whisker)
+        assert {error.lower_head.line_color, error.upper_head.line_color} == {error.line_color}
 
 
 def test_days_need_several_sessions(session):
     page = page_of(session, "days")
     assert "only one session" in problem(page)
+    assert not page.days.usi.figure.legend[0].visible
 
 
 @pytest.mark.slow
 def test_days_of_a_folder(explored_folder):
     page = page_of(explored_folder, "days", rois=(1,))
     assert problem(page) == ""
+    assert page.days.usi.figure.legend[0].visible
     assert list(page.days.usi._mean.data["x"]) == [1, 2, 3]
     page.shelf.close()
 
@@ -304,3 +359,27 @@ def test_masks_of_other_days_are_registered(explored_folder, monkeypatch):
     shown = page.field_tab.field._others.data["session"]
     assert [shown.count(f"session {number}") for number in (2, 3)] == [11, 10]
     page.shelf.close()
+
+
+@pytest.mark.slow
+def test_ticks_and_outlines_may_be_the_first_to_draw():
+    """Both import matplotlib, each in a thread of its own."""
+    code = """
+import sys, threading, time
+import numpy as np
+from oscaxr.explore.session_timeline import _round_values
+problems = []
+def outlines():
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        problems.append(error)
+thread = threading.Thread(target=outlines)
+thread.start()
+while "matplotlib" not in sys.modules:
+    time.sleep(0)
+assert len(_round_values([np.arange(10.0)])) >= 2
+thread.join()
+assert problems == []
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

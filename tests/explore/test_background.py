@@ -63,6 +63,35 @@ def test_work_that_asks_nobody_is_stopped():
     assert heard == []
 
 
+def test_an_import_is_not_stopped_within(tmp_path, monkeypatch):
+    """What is half imported stays so, for all who ask for it afterwards."""
+    (tmp_path / "slow_to_import.py").write_text(
+        "import time\nfor _ in range(100):\n    time.sleep(0.002)\nDONE = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    background = Background(lambda act: act())
+    begun, imported, ended, heard = threading.Event(), [], threading.Event(), []
+
+    def work(report):
+        begun.set()
+        try:
+            import slow_to_import
+
+            imported.append(slow_to_import.DONE)
+            while True:
+                time.sleep(0.002)
+        finally:
+            ended.set()
+
+    background.ask("panel", work, heard.append, heard.append, lambda *_: None)
+    assert begun.wait(10)
+    time.sleep(0.05)
+    background.stop("panel")
+    assert ended.wait(10)
+    assert imported == [True]
+    assert heard == []
+
+
 def test_an_error_is_handed_over():
     heard = []
     background = Background(lambda act: act(), at_once=True)

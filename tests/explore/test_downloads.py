@@ -1,12 +1,15 @@
 """What is taken along of each panel opens again, and is what the panel shows."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
+import oscaxr as ox
+
 pytest.importorskip("panel")
 
-from oscaxr.explore.downloads import figure_file, numbers_file
+from oscaxr.explore.downloads import draw, figure_file, numbers_file
 from oscaxr.explore.opened import shelf_of
 from oscaxr.explore.panel_table import numbers_of, panels_of
 from oscaxr.explore.view import View
@@ -31,3 +34,43 @@ def test_every_panel_can_be_taken_along(explored_folder, panels):
     assert b"<svg" in figure_file(panel, opened.ds, view, found, "svg").getvalue()
     shelf.give_back(opened)
     shelf.close()
+
+
+def drawn(panel, ds, view):
+    from matplotlib.figure import Figure
+
+    shelf = shelf_of(ds)
+    opened = shelf.take("1")
+    figure = Figure()
+    draw(panel, opened.ds, view, numbers_of(panel, shelf, opened, view), figure)
+    figure.draw_without_rendering()
+    return figure.axes
+
+
+@pytest.fixture(scope="module")
+def session():
+    return ox.sample.session(n_rois=5, n_tracked=2, scale=0.05)
+
+
+def test_the_field_has_the_colours_of_its_numbers(session):
+    for number, count in (("area", 5), ("tracking", 2)):
+        field, *bar = drawn("field", session, View(number=number))
+        (lines,) = (one for one in field.collections if len(one.get_paths()) == 5)
+        assert len(np.unique(lines.get_edgecolors(), axis=0)) == count
+        assert [ax.get_ylabel() for ax in bar] == (["area (px)"] if number == "area" else [])
+
+
+def test_maps_that_have_one_bar_have_the_same_colours(session):
+    for panel in ("heat_maps", "trials"):
+        *maps, _ = drawn(panel, session, View(rois=(1,)))
+        images = [ax.images[0] for ax in maps]
+        assert len(images) == 2
+        assert images[0].get_clim() == images[1].get_clim()
+    counts = [session.osca.select(gabor_frame=frame).sizes["segment"] for frame in ("D", "U")]
+    assert [len(one.get_array()) for one in images] == counts
+
+
+def test_trials_of_no_segments_are_said_to_be_none(session):
+    nothing = {"stimulus": "gabors", "gabor_frame": ["U"], "unexpected": [0.0]}
+    with pytest.raises(ox.errors.CriterionError, match="no such segments"):
+        drawn("trials", session, View(rois=(1,), compare="one", first=nothing))

@@ -20,14 +20,14 @@ FOCUS = """
     return {words: one.innerText || one.value || "", tag: one.tagName,
             outline: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth)};
 }"""
-# The rectangles of figures, of the widgets' column and of the bar above.
+# The rectangles of figures, or of their legends.
 BOXES = """
-() => {
+kind => {
     const found = [];
     const walk = root => {
         for (const one of root.querySelectorAll("*")) {
             const box = one.getBoundingClientRect();
-            if (one.classList.contains("bk-Figure") && box.width)
+            if (one.classList.contains(kind) && box.width)
                 found.push([box.left, box.top, box.right, box.bottom]);
             if (one.shadowRoot) walk(one.shadowRoot);
         }
@@ -70,7 +70,7 @@ def test_no_figure_lies_over_another(served, page, tab, size):
     page.wait_for_selector(".bk-Figure", timeout=30_000)
     page.get_by_label("colour ROIs by", exact=True).wait_for(timeout=20_000)
     page.wait_for_timeout(1500)
-    boxes = page.evaluate(BOXES)
+    boxes = page.evaluate(BOXES, "bk-Figure")
     assert len(boxes) >= 3
     for left, top, right, bottom in boxes:
         assert left >= 330
@@ -83,3 +83,24 @@ def test_no_figure_lies_over_another(served, page, tab, size):
             or one[3] <= other[1] + 1 or other[3] <= one[1] + 1
         )  # fmt: skip
         assert apart, (one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tab", ["responses", "field"])
+def test_legends_of_many_groups_lie_within_their_figures(served, page, tab):
+    """A legend that is wider than its figure is drawn over what is beside it."""
+    page.goto(
+        f"{served.address}?tab={tab}&rois=1&compare=split&by=gabor_mean_orientation"
+        "&first.stimulus=gabors"
+    )
+    wait_for_data(page, "mean_responses" if tab == "responses" else "roi_mean")
+    page.get_by_label("colour ROIs by", exact=True).wait_for(timeout=20_000)
+    page.wait_for_timeout(1500)
+    figures, legends = (page.evaluate(BOXES, kind) for kind in ("bk-Figure", "bk-Legend"))
+    legends = [box for box in legends if box[3] - box[1] > 30]
+    assert legends, "the names of six groups take several lines"
+    for left, top, right, bottom in legends:
+        assert any(
+            one[0] <= left and one[1] <= top and right <= one[2] and bottom <= one[3]
+            for one in figures
+        ), (left, top, right, bottom)

@@ -161,6 +161,15 @@ def test_open_datasets_of_a_mouse_belong_together(memory_session):
     assert shelf.sources["2"].label == "mouse 900001, session 1 (7)"
 
 
+def test_sessions_of_one_name_are_told_apart(memory_session):
+    """A session in two forms, as whole and as what was made of it, or files of one name."""
+    other = memory_session.assign_coords(session_id=7)
+    shelf = shelf_of([memory_session, memory_session.isel(roi=[0]), other])
+    labels = [source.label for source in shelf.sources.values()]
+    assert [label.endswith(f"[{k}]") for k, label in enumerate(labels, 1)] == [True, True, False]
+    assert len(set(labels)) == 3
+
+
 def test_a_folder_without_sessions_is_said(tmp_path):
     with pytest.raises(SessionNotFoundError, match="no sessions below"):
         shelf_of(tmp_path)

@@ -122,7 +122,9 @@ def test_a_session_that_is_not_here_is_named_and_the_others_are_usable(served, p
     page.goto(f"{served.address}?session=12345")
     page.get_by_text("12345 cannot be shown").wait_for(timeout=20_000)
     assert "Traceback" not in page.content()
-    page.get_by_role("combobox").first.select_option(index=1)
+    # None is chosen, so that the first can be, too.
+    choice = page.get_by_role("combobox").first
+    choice.select_option(label="mouse 900001, session 1 (900000001)")
     page.wait_for_selector(FIGURE, timeout=20_000)
 
 
@@ -214,17 +216,29 @@ def test_sessions_that_are_opened_in_turn_take_no_more_memory(served, page):
     assert served.shelf.n_open <= 2
 
 
+def overwrite(path):
+    path.write_bytes(b"something else" * 10_000)
+
+
+def replace(path):
+    other = next(path.parents[1].rglob("*900000002*.nwb"))
+    shutil.copy(other, path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
+
+
 @pytest.mark.slow
-def test_a_file_that_is_overwritten_is_said(explored_folder, tmp_path, serve, page):
+@pytest.mark.parametrize("change", [overwrite, replace])
+def test_a_file_that_is_changed_is_said(explored_folder, tmp_path, serve, page, change):
     folder = tmp_path / "data"
     shutil.copytree(explored_folder, folder)
     path = next(folder.rglob("*900000001*.nwb"))
     served = serve(folder)
     page.goto(f"{served.address}?tab=responses")
     wait_for_data(page, "mean_responses")
-    path.write_bytes(b"something else" * 10_000)
+    change(path)
     page.get_by_role("button", name="A", exact=True).nth(1).click()
     page.get_by_role("alert").get_by_text("Load the page again").wait_for(timeout=20_000)
+    assert page.wrong == []
     shutil.copy(next(explored_folder.rglob("*900000001*.nwb")), path)
     page.reload()
     shown = wait_for_data(page, "mean_responses")

@@ -17,7 +17,9 @@ def test_it_needs_no_network(explored_folder, browser, tmp_path):
 
     path = tmp_path / "page.html"
     shelf = shelf_of(explored_folder)
-    path.write_text(static_page(shelf, "rois=1,3&first.stimulus=gabors&first.gabor_frame=A"))
+    path.write_text(
+        static_page(shelf, "rois=1,3&first.stimulus=gabors&first.gabor_frame=A&shade=dark")
+    )
     shelf.close()
     context = browser.new_context(offline=True)
     page = context.new_page()
@@ -27,6 +29,7 @@ def test_it_needs_no_network(explored_folder, browser, tmp_path):
     page.goto(path.as_uri())
     shown = wait_for_data(page, "mean_responses")
     assert wrong == []
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(24, 24, 24)"
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     with ox.open_session(900000001, datadir=explored_folder) as ds:
         windows = ds.osca.sequences("dff", ds.osca.select(gabor_frame="A"), pre=1, post=1)
