@@ -1,6 +1,7 @@
 """Windows of any variable around segments, frames or times, as one labelled array."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -8,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
+from oscaxr.arrays.columns import thread_count, work_alone
 from oscaxr.arrays.computed import scaled
 from oscaxr.arrays.dask_windows import dask_windows
 from oscaxr.arrays.interpolated import interpolated_windows
@@ -329,18 +331,20 @@ _BLOCK_BYTES: Final = 32 * 2**20
 def reduced(
     windows: xr.DataArray, function: Callable[[xr.DataArray], xr.DataArray]
 ) -> xr.DataArray:
-    """Reduce lazy windows over ``rel_time``, a block of sequences at a time.
+    """Reduce lazy windows over ``rel_time``, a block of sequences at a time in each thread.
 
-    The function is given windows without the coordinates of sequences, which the result has.
+    The function is given windows without the coordinates of sequences and ROIs, which the result
+    has.
     """
     length = windows.sizes[n.SEQUENCE]
     step = max(1, length * _BLOCK_BYTES // max(1, windows.size * 8))
     if windows.chunks is not None or step >= length:
         return function(windows)
     coords = windows.coords.variables
-    bare = windows.drop_vars([name for name, own in coords.items() if n.SEQUENCE in own.dims])
+    bare = windows.drop_vars([name for name, own in coords.items() if own.dims != (n.REL_TIME,)])
     blocks = [slice(start, start + step) for start in range(0, length, step)]
-    parts = [function(bare.isel({n.SEQUENCE: block})) for block in blocks]
+    with ThreadPoolExecutor(thread_count(), initializer=work_alone) as pool:
+        parts = [*pool.map(lambda block: function(bare.isel({n.SEQUENCE: block})), blocks)]
     found = xr.concat(parts, n.SEQUENCE, coords="minimal", compat="override", join="override")
     kept = {name: own for name, own in coords.items() if {*own.dims} <= {*found.dims}}
     return found.drop_vars(list(found.coords)).assign_coords(kept)
