@@ -10,7 +10,7 @@ import panel as pn
 from oscaxr.errors import FormatError, OscaxrError, collected_warnings
 from oscaxr.explore import panel_numbers
 from oscaxr.explore.background import Background
-from oscaxr.explore.days import Days
+from oscaxr.explore.days import Days, chosen_tracking_id
 from oscaxr.explore.field_tab import FieldTab
 from oscaxr.explore.looks import look_of
 from oscaxr.explore.numbers import MEAN_DFF
@@ -21,7 +21,6 @@ from oscaxr.explore.session_timeline import Timeline
 from oscaxr.explore.takeaway import Takeaway, small_button
 from oscaxr.explore.view import View
 from oscaxr.explore.widgets import PROBLEM, WIDTH, Controls
-from oscaxr.model import names as n
 
 TABS: Final = {
     "session": "Session",
@@ -347,7 +346,7 @@ class Page:
 
     def _show_days(self) -> None:
         view, opened = self.view, self.opened
-        chosen = self._tracking_id()
+        chosen = chosen_tracking_id(self.ds, view)
         if "days" not in self._shown:
             self.days.say("comparing the sessions of this mouse ...")
 
@@ -358,14 +357,6 @@ class Page:
             "days", view.numbers_key(), work,
             lambda found: self.days.show(found, chosen, view), self.days.say,
         )  # fmt: skip
-
-    def _tracking_id(self) -> int | None:
-        """Return the tracking id of the first chosen ROI, if it is tracked."""
-        for roi in self.view.rois:
-            number = int(self.ds[n.TRACKING_ID].sel({n.ROI: roi}))
-            if number != n.UNTRACKED:
-                return number
-        return None
 
     def _show_code(self) -> None:
         self._tell("")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from oscaxr.explore.numbers import STIMULUS
 from oscaxr.explore.opened import Opened, quoted
 from oscaxr.explore.view import Criteria, View
 from oscaxr.model import names as n
@@ -124,6 +125,11 @@ def trials(view: View, opened: Opened) -> list[str]:
     ]
 
 
+def roi_responses(view: View, opened: Opened) -> list[str]:
+    """Take the mean responses of the chosen ROIs."""
+    return [*_roi_means(view, opened), f"numbers = means.sel(roi={python_list(view.rois)})"]
+
+
 def field(view: View, opened: Opened) -> list[str]:
     """Compute the number of each ROI that is looked at."""
     if view.number == "usi":
@@ -152,6 +158,11 @@ def population(view: View, opened: Opened) -> list[str]:
         "]",
         'numbers = xr.concat(parts, "time").rename(mean="mean_dff")',
     ]
+
+
+def stimulus(view: View, opened: Opened) -> list[str]:
+    """Take what was shown when."""
+    return [f"names = {python_list(STIMULUS)}", "numbers = ds[names].reset_coords(names)"]
 
 
 def running(view: View, opened: Opened) -> list[str]:

@@ -7,7 +7,15 @@ import numpy as np
 import xarray as xr
 from bokeh.models import ColumnDataSource, FixedTicker, TeeHead, Whisker
 
-from oscaxr.explore.looks import Look, color_map, colors_of, figure, legend_above, words_inside
+from oscaxr.explore.looks import (
+    Array,
+    Look,
+    color_map,
+    colors_of,
+    figure,
+    legend_above,
+    words_inside,
+)
 from oscaxr.explore.view import View
 from oscaxr.measure import stats
 from oscaxr.model import names as n
@@ -31,6 +39,24 @@ def tracked_responses(found: xr.Dataset, view: View) -> xr.DataArray:
     time = found[n.REL_TIME]
     inside = (time >= view.sort_from) & (time < view.sort_to)
     return found["trace"].where(inside).mean(_time_dim(found))
+
+
+def chosen_tracking_id(ds: xr.Dataset, view: View) -> int | None:
+    """Return the tracking id of the first chosen ROI that is tracked."""
+    for roi in view.rois:
+        number = int(ds[n.TRACKING_ID].sel({n.ROI: roi}))
+        if number != n.UNTRACKED:
+            return number
+    return None
+
+
+def roi_through_days(found: xr.Dataset, chosen: int | None) -> tuple[int, xr.DataArray, Array]:
+    """Return one tracked ROI, by default the first, its traces (session, ...) and their times."""
+    dim, ids = _time_dim(found), found[n.TRACKING_ID].values
+    which = int(ids[0]) if chosen is None or chosen not in ids else chosen
+    trace = found["trace"].sel({n.TRACKING_ID: which}).transpose(SESSION, dim)
+    times = found[n.REL_TIME].broadcast_like(trace).transpose(SESSION, dim).values
+    return which, trace, times
 
 
 class _OverSessions:
@@ -102,19 +128,15 @@ class Days:
 
     def show(self, found: xr.Dataset, chosen: int | None, view: View) -> None:
         """Show tracked ROIs; one of them through the sessions."""
-        dim = _time_dim(found)
-        time = found[n.REL_TIME]
         ids = found[n.TRACKING_ID].values
         known = chosen if chosen is not None and chosen in ids else None
         self.responses.show(tracked_responses(found, view), known, RESPONSE_LABEL)
         self.usi.show(found["usi"], known, "unexpected-stimulus index")
-        which = known if known is not None else (int(ids[0]) if ids.size else None)
-        if which is None:
+        if not ids.size:
             self._words.text = "no ROI is tracked"
             return
         self._words.text = ""
-        trace = found["trace"].sel({n.TRACKING_ID: which}).transpose(SESSION, dim)
-        times = time.broadcast_like(trace).transpose(SESSION, dim).values
+        which, trace, times = roi_through_days(found, known)
         sessions: Sequence[int] = found[SESSION].values.tolist()
         count = len(sessions)
         colors = (

@@ -12,7 +12,13 @@ import xarray as xr
 import oscaxr.plot as plot
 from oscaxr.bridges.long_tables import to_frame
 from oscaxr.errors import CriterionError
-from oscaxr.explore.days import RESPONSE_LABEL, tracked_responses
+from oscaxr.explore.days import (
+    RESPONSE_LABEL,
+    SESSION,
+    chosen_tracking_id,
+    roi_through_days,
+    tracked_responses,
+)
 from oscaxr.explore.event_responses import limit_of
 from oscaxr.explore.field_view import NUMBER_LABELS, TRACKED, limits_of
 from oscaxr.explore.looks import MISSING
@@ -64,10 +70,12 @@ def figure_file(panel: str, ds: xr.Dataset, view: View, found: xr.Dataset, form:
 
 def draw(panel: str, ds: xr.Dataset, view: View, found: xr.Dataset, figure: "Figure") -> None:
     """Draw the figure of a panel."""
-    if panel in ("running", "pupil", "population"):
+    if panel in ("stimulus", "running", "pupil", "population"):
         plot.session_overview(ds, figure)
     elif panel == "roi_traces":
         _traces(found, figure)
+    elif panel == "roi_responses":
+        _roi_responses(found, view, figure)
     elif panel == "mean_responses":
         plot.responses(_by_group(found), figure.subplots())
     elif panel == "heat_maps":
@@ -79,7 +87,7 @@ def draw(panel: str, ds: xr.Dataset, view: View, found: xr.Dataset, figure: "Fig
     elif panel == "field":
         _field(ds, view, found, figure)
     else:
-        _days(found, view, figure)
+        _days(ds, found, view, figure)
 
 
 def _by_group(found: xr.Dataset) -> dict[str, xr.Dataset]:
@@ -95,6 +103,16 @@ def _traces(found: xr.Dataset, figure: "Figure") -> None:
         ax.set_ylabel(f"ROI {roi}", fontsize="small")
         ax.spines[["top", "right"]].set_visible(False)
     axes[-1].set_xlabel("time in the session (min)")
+
+
+def _roi_responses(found: xr.Dataset, view: View, figure: "Figure") -> None:
+    rois = found[n.ROI].values
+    axes = figure.subplots(len(rois), sharex=True, squeeze=False).ravel()
+    means = found[view.stat].to_dataset()
+    for roi, ax in zip(rois, axes, strict=True):
+        plot.responses(_by_group(means.sel({n.ROI: roi})), ax, legend=ax is axes[0])
+        ax.set_ylabel(f"ROI {roi}: {ax.get_ylabel()}", fontsize="small")
+        ax.set_xlabel(ax.get_xlabel() if ax is axes[-1] else "")
 
 
 def _heat_maps(found: xr.Dataset, view: View, figure: "Figure") -> None:
@@ -154,8 +172,19 @@ def _field(ds: xr.Dataset, view: View, found: xr.Dataset, figure: "Figure") -> N
     figure.colorbar(lines, ax=ax, label=NUMBER_LABELS[view.number])
 
 
-def _days(found: xr.Dataset, view: View, figure: "Figure") -> None:
-    left, right = figure.subplots(1, 2)
+def _days(ds: xr.Dataset, found: xr.Dataset, view: View, figure: "Figure") -> None:
+    axes = figure.subplot_mosaic([["left", "right"], ["one", "one"]])
+    left, right, one = (axes[name] for name in ("left", "right", "one"))
     plot.tracked_over_sessions(tracked_responses(found, view), left)
     left.set_ylabel(RESPONSE_LABEL)
     plot.tracked_over_sessions(found["usi"], right)
+    for ax in (left, right):
+        ax.set_ylabel(fill(ax.get_ylabel(), 20))
+    which, trace, times = roi_through_days(found, chosen_tracking_id(ds, view))
+    sessions = {
+        f"session {number}": xr.Dataset({"mean": (n.REL_TIME, values)}, {n.REL_TIME: time})
+        for number, time, values in zip(trace[SESSION].values, times, trace.values, strict=True)
+    }
+    plot.responses(sessions, one)
+    one.set_title(f"tracked ROI {which} through the days", loc="left", fontsize="small")
+    one.set(xlabel="time from the start of the segment (s)", ylabel="dF/F")

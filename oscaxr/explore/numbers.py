@@ -24,6 +24,7 @@ GROUP: Final = "group"
 N_SEQUENCES: Final = "n_sequences"
 MEAN_DFF: Final = "mean_dff"
 EXTREMES: Final = "extremes"
+STIMULUS: Final = ("stimulus_type", "gabor_frame", "unexpected", "start_time", "stop_time")
 BEHAVIOUR: Final = (n.RUN_VELOCITY, n.PUPIL_DIAMETER)
 # Windows of more bytes than this are averaged some ROIs at a time, to tell how far it is.
 _AT_ONCE_BYTES: Final = 2**30

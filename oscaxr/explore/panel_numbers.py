@@ -77,6 +77,15 @@ def trials(opened: Opened, view: View, report: Report) -> xr.Dataset:
     return opened.kept.of(key, lambda: numbers.trials(opened.ds, segments, view))
 
 
+def roi_responses(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    """Return the mean responses of the chosen ROIs to each group."""
+    _require_rois(view)
+    means = group_means(opened, view, report)
+    if lost := [roi for roi in view.rois if roi not in means[n.ROI].values]:
+        raise CriterionError(f"ROI {', '.join(map(str, lost))} is listed as invalid")
+    return means.sel({n.ROI: list(view.rois)})
+
+
 def field(opened: Opened, view: View, report: Report) -> xr.Dataset:
     """Return the number of each ROI that is looked at."""
     ds = opened.ds
@@ -129,6 +138,12 @@ def traces(opened: Opened, rois: Sequence[int]) -> dict[int, Array]:
         made = partial(read.sel({n.ROI: roi}).copy, deep=True)
         found[roi] = opened.kept.of(("trace", roi), made)
     return {roi: one.values for roi, one in found.items()}
+
+
+def stimulus(opened: Opened, view: View, report: Report) -> xr.Dataset:
+    """Return what was shown when, a row a segment."""
+    names = list(numbers.STIMULUS)
+    return opened.ds[names].reset_coords(names)
 
 
 def running(opened: Opened, view: View, report: Report) -> xr.Dataset:

@@ -26,6 +26,7 @@ class Panel:
 
 
 _OF_A_SESSION: Final = {
+    "stimulus": Panel("Stimulus", made.stimulus, code.stimulus, "stimulus_type"),
     "running": Panel("Running velocity", made.running, code.running, n.RUN_VELOCITY),
     "pupil": Panel("Pupil diameter", made.pupil, code.pupil, n.PUPIL_DIAMETER),
     "population": Panel("Mean dF/F of all ROIs", made.population, code.population),
@@ -39,15 +40,21 @@ _OF_A_SESSION: Final = {
     ),
     "behaviour": Panel("Running and pupil around the same events", made.behaviour, code.behaviour),
     "field": Panel("A number for each ROI", made.field, code.field),
+    "roi_responses": Panel(
+        "Mean responses of the chosen ROIs",
+        made.roi_responses,
+        code.roi_responses,
+        of_chosen_rois=True,
+    ),
 }
 # Of all sessions of a mouse.
 _DAYS: Final = "days"
 PANELS: Final = (*_OF_A_SESSION, _DAYS)
 """Every panel that has numbers."""
 PANELS_OF: Final[dict[str, tuple[str, ...]]] = {
-    "session": ("running", "pupil", "population", "roi_traces"),
+    "session": ("stimulus", "running", "pupil", "population", "roi_traces"),
     "responses": ("mean_responses", "heat_maps", "trials", "behaviour"),
-    "field": ("field", "heat_maps", "roi_traces"),
+    "field": ("field", "roi_responses", "roi_traces", "heat_maps"),
     "days": (_DAYS,),
     "code": PANELS,
 }

@@ -47,7 +47,7 @@ def test_the_code_gives_the_numbers(shelf, name):
     opened = shelf.take(next(iter(shelf.sources)))
     others = [shelf.sources[key].code for key in shelf.of_mouse(opened.key)]
     panels = panels_of(view, opened.ds)
-    assert set(panels) >= set(PANELS) - {"roi_traces", "trials"}
+    assert set(panels) >= set(PANELS) - {"roi_traces", "trials", "roi_responses"}
     for panel in panels:
         if panel == "population" and name != "usual":
             continue

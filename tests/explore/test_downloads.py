@@ -8,11 +8,12 @@ import xarray as xr
 import oscaxr as ox
 
 pytest.importorskip("panel")
-
 from oscaxr.explore.downloads import draw, figure_file, numbers_file
 from oscaxr.explore.opened import shelf_of
 from oscaxr.explore.panel_table import numbers_of, panels_of
 from oscaxr.explore.view import View
+
+Figure = pytest.importorskip("matplotlib.figure").Figure
 
 
 @pytest.mark.parametrize(
@@ -37,8 +38,6 @@ def test_every_panel_can_be_taken_along(explored_folder, panels):
 
 
 def drawn(panel, ds, view):
-    from matplotlib.figure import Figure
-
     shelf = shelf_of(ds)
     opened = shelf.take("1")
     figure = Figure()
@@ -58,6 +57,33 @@ def test_the_field_has_the_colours_of_its_numbers(session):
         (lines,) = (one for one in field.collections if len(one.get_paths()) == 5)
         assert len(np.unique(lines.get_edgecolors(), axis=0)) == count
         assert [ax.get_ylabel() for ax in bar] == (["area (px)"] if number == "area" else [])
+
+
+def test_chosen_rois_have_axes_of_their_own(session):
+    view = View(rois=(1, 3))
+    axes = drawn("roi_responses", session, view)
+    assert [ax.get_ylabel() for ax in axes] == [f"ROI {roi}: mean of dF/F" for roi in view.rois]
+    u = session.osca.sequences("dff", session.osca.select(gabor_frame="U"), pre=1, post=1)
+    for roi, ax in zip(view.rois, axes, strict=True):
+        np.testing.assert_allclose(ax.lines[1].get_ydata(), u.sel(roi=roi).mean("sequence"))
+
+
+def test_an_roi_is_shown_through_the_days(explored_folder):
+    shelf = shelf_of(explored_folder)
+    opened = shelf.take("900000001")
+    ids = opened.ds["tracking_id"]
+    roi = int(ids.roi[ids >= 0][-1])
+    view = View(rois=(roi,))
+    found = numbers_of("days", shelf, opened, view)
+    figure = Figure()
+    draw("days", opened.ds, view, found, figure)
+    which = int(ids.sel(roi=roi))
+    assert figure.axes[2].get_title("left") == f"tracked ROI {which} through the days"
+    lines = [one.get_ydata() for one in figure.axes[2].lines]
+    for line, trace in zip(lines, found.trace.sel(tracking_id=which), strict=False):
+        np.testing.assert_array_equal(line, trace)
+    shelf.give_back(opened)
+    shelf.close()
 
 
 def test_maps_that_have_one_bar_have_the_same_colours(session):
