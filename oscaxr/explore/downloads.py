@@ -173,6 +173,8 @@ def _field(ds: xr.Dataset, view: View, found: xr.Dataset, figure: "Figure") -> N
 
 
 def _days(ds: xr.Dataset, found: xr.Dataset, view: View, figure: "Figure") -> None:
+    if not found.sizes[n.TRACKING_ID]:
+        raise CriterionError("no ROI is tracked: there is nothing to draw over the sessions")
     axes = figure.subplot_mosaic([["left", "right"], ["one", "one"]])
     left, right, one = (axes[name] for name in ("left", "right", "one"))
     plot.tracked_over_sessions(tracked_responses(found, view), left)

@@ -82,6 +82,8 @@ def test_an_roi_is_shown_through_the_days(explored_folder):
     lines = [one.get_ydata() for one in figure.axes[2].lines]
     for line, trace in zip(lines, found.trace.sel(tracking_id=which), strict=False):
         np.testing.assert_array_equal(line, trace)
+    with pytest.raises(ox.errors.CriterionError, match="no ROI is tracked"):
+        draw("days", opened.ds, view, found.isel(tracking_id=[]), figure)
     shelf.give_back(opened)
     shelf.close()
 
