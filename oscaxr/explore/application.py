@@ -142,7 +142,7 @@ class Page:
     @cached_property
     def timeline(self) -> Timeline:
         """The time axis of the session."""
-        return self.zoomed(Timeline(self.look, self.ds))
+        return self.zoomed(Timeline(self.look, self.ds, self.view.zoom))
 
     @cached_property
     def responses_tab(self) -> ResponsesTab:
@@ -193,7 +193,8 @@ class Page:
 
     def _chosen(self, view: View) -> None:
         """Show what the widgets say, and only then, beside the figures, what follows from it."""
-        self.view = view
+        # The widgets know nothing of how the time axis is looked at.
+        self.view = view.changed(zoom=self.view.zoom)
         # One message to the browser, not one for each figure.
         with pn.io.hold():
             self.refresh()
@@ -228,6 +229,9 @@ class Page:
             def redraw() -> None:
                 self._redrawing = False
                 timeline.redraw()
+                self.view, self._unsaid = self.view.changed(zoom=timeline.zoom), True
+                if self._later is not None:
+                    self._later(self._say_view, _PATIENCE)
 
             self.soon(redraw)
 

@@ -24,7 +24,7 @@ class FieldTab:
         self.field = Field(page.look, page.ds)
         self.field.on_choice(lambda rois: page.change(page.view.changed(rois=rois)))
         self.roi_mean = GroupLines(page.look, "Responses of the chosen ROI", "roi_mean")
-        self.timeline = page.zoomed(Timeline(page.look, page.ds))
+        self.timeline = page.zoomed(Timeline(page.look, page.ds, page.view.zoom))
 
     def show(self) -> None:
         """Ask for what the view shows of the field."""

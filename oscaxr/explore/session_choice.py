@@ -64,7 +64,7 @@ class SessionChoice:
 
     def _chosen(self, event: Any) -> None:
         if event.new is not None and event.new != self._view.session:
-            view = self._view.changed(session=event.new, rois=())
+            view = self._view.changed(session=event.new, rois=(), zoom=())
             self.open(view)
             self._tell(view)
 

@@ -35,7 +35,7 @@ _CHOOSE: Final = "choose ROIs: in the field, or by their numbers"
 class Timeline:
     """The figures of a session's time axis, one above the other."""
 
-    def __init__(self, look: Look, ds: xr.Dataset) -> None:
+    def __init__(self, look: Look, ds: xr.Dataset, zoom: tuple[float, ...] = ()) -> None:
         self._look = look
         self._traces: dict[str, tuple[Array, Array]] = {}
         self._rois: dict[int, tuple[Array, Array]] = {}
@@ -46,8 +46,12 @@ class Timeline:
         low, high = (float(np.min(edges)), float(np.max(edges))) if edges else (0.0, 1.0)
         # A little more on both sides, so that lines at the ends are seen.
         margin = (high - low) * 0.005
+        whole = (low - margin, high + margin)
+        start, end = np.clip(np.divide(zoom, 60), *whole) if zoom else whole
+        # A part that is not of this session shows all of it.
+        start, end = (float(start), float(end)) if start < end else whole
         self.range = Range1d(
-            low - margin, high + margin, bounds=(low - margin, high + margin), name="time_range"
+            start, end, reset_start=whole[0], reset_end=whole[1], bounds=whole, name="time_range"
         )
         self._sources: dict[str, ColumnDataSource] = {}
         self._words: dict[str, Any] = {}
@@ -120,6 +124,14 @@ class Timeline:
         # Kept: with another ticker, all models of the page are gone through.
         self._roi_ticker = self._roi_axis.ticker = FixedTicker(ticks=[])
         return made
+
+    @property
+    def zoom(self) -> tuple[float, ...]:
+        """From when to when the time axis is seen, s; nothing where all of it is."""
+        edges = (self.range.start, self.range.end)
+        if edges == self.range.bounds:
+            return ()
+        return tuple(round(60 * edge, 1) for edge in edges)
 
     def on_zoom(self, act: Callable[[], None]) -> None:
         """Have a function called when the visible range changes."""

@@ -103,6 +103,8 @@ class View:
     sort_from: float = 0.0
     sort_to: float = 0.6
     rois: tuple[int, ...] = ()
+    # What is seen of the time axis, from when to when (s); all of it where nothing stands.
+    zoom: tuple[float, ...] = ()
     number: Number = "response"
     others: bool = False
     shade: Literal["light", "dark"] = "light"
@@ -118,7 +120,7 @@ class View:
 
     def numbers_key(self) -> "View":
         """Return the view with what changes no responses as usual, to compare it by."""
-        return replace(self, tab="session", number="response", others=False, shade="light")
+        return replace(self, tab="session", number="response", others=False, shade="light", zoom=())
 
     def windows_key(self) -> tuple[Any, ...]:
         """Return what the windows of a selection depend on, beside the selection."""
@@ -210,6 +212,9 @@ def _range_problems(view: View) -> list[str]:
         )
     if (view.stat, view.error) not in STATISTICS.values():
         found.append(f"{view.error!r} is no error of the {view.stat}")
+    if view.zoom and not view.zoom[0] < view.zoom[1]:
+        low, high = view.zoom
+        found.append(f"a time axis from {low:g} to {high:g} s has to end after it begins")
     if len(view.rois) > MOST_ROIS:
         found.append(f"{len(view.rois)} ROIs are chosen; at most {MOST_ROIS} are told apart")
     return found
@@ -270,6 +275,8 @@ def _value(name: str, text: str, usual: Any) -> Any:
         return _flag(text)
     if isinstance(usual, float):
         return _number(text)
+    if name == "zoom":
+        return _span(text)
     if isinstance(usual, tuple):
         return tuple(int(part) for part in text.split(",") if part)
     return text
@@ -282,14 +289,18 @@ def _criterion(name: str, text: str) -> Any:
     if name in FLAGS:
         return _flag(text)
     if name in RANGES:
-        low, _, high = text.partition(":")
-        return _number(low), _number(high)
+        return _span(text)
     if name == "stimulus":
         return text
     parts = text.split(",")
     if name in WORDS:
         return parts
     return [int(part) if name in NUMBERED else _number(part) for part in parts]
+
+
+def _span(text: str) -> tuple[float, float]:
+    low, _, high = text.partition(":")
+    return _number(low), _number(high)
 
 
 def _flag(text: str) -> bool:

@@ -383,3 +383,27 @@ thread.join()
 assert problems == []
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_link_restores_how_the_time_axis_is_looked_at(session):
+    page = page_of(session, "session")
+    whole = page.timeline.range.bounds
+    assert (page.timeline.range.start, page.timeline.range.end) == whole
+    page.timeline.range.start, page.timeline.range.end = 1.0, 2.0
+    assert page.view.zoom == (60.0, 120.0)
+    # The widgets know nothing of it, and leave it.
+    page._chosen(View(session=page.view.session, rois=(1,)))
+    link = page.view.query()
+    assert link.endswith("rois=1&zoom=60.0:120.0")
+    again = page_of(session, "session", zoom=page.view.zoom)
+    for timeline in (again.timeline, again.field_tab.timeline):
+        assert (timeline.range.start, timeline.range.end) == (1.0, 2.0)
+        assert (timeline.range.reset_start, timeline.range.reset_end) == whole
+    again.timeline.range.update(start=whole[0], end=whole[1])
+    assert again.view.zoom == ()
+
+
+@pytest.mark.parametrize("zoom", [(1e9, 2e9), (-5.0, -1.0)])
+def test_a_part_of_the_time_axis_that_the_session_lacks_shows_all_of_it(session, zoom):
+    timeline = page_of(session, "session", zoom=zoom).timeline
+    assert (timeline.range.start, timeline.range.end) == timeline.range.bounds

@@ -26,6 +26,12 @@ start => Bokeh.documents.every(one => [...one._all_models.values()].every(
 """
 
 
+TIME_RANGE = """
+() => Bokeh.documents.flatMap(one => [...one._all_models.values()])
+    .filter(model => model.name === "time_range").map(one => [one.start, one.end])[0]
+"""
+
+
 def is_inside(url, served):
     own = served.address.removeprefix("http://")
     return url.startswith((f"http://{own}", f"ws://{own}", "data:", "blob:"))
@@ -55,6 +61,34 @@ def expected_means(folder, **second):
         ]
         windows = [ds.osca.sequences("dff", one, pre=1, post=1) for one in groups]
         return [ox.stats(one, ("sequence", "roi"))["mean"].values for one in windows]
+
+
+@pytest.mark.slow
+def test_the_time_axis_is_zoomed_into_and_a_link_restores_it(served, page, explored_folder):
+    page.goto(served.address)
+    whole = wait_for_data(page, "trace run_velocity", "x")
+    before = page.evaluate(TIME_RANGE)
+    # The figure of running is the second.
+    box = page.locator(FIGURE).nth(1).bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.wheel(0, -1500)
+    page.wait_for_url(re.compile("zoom="), timeout=10_000)
+    page.wait_for_timeout(800)
+    start, end = page.evaluate(TIME_RANGE)
+    assert before[0] < start < end < before[1]
+    # Where fewer frames are seen, they are not decimated any more.
+    shown = data(page, "trace run_velocity")
+    with ox.open_session(900000001, datadir=explored_folder) as ds:
+        minutes = ds.stim_time.values / 60
+        inside = ds.run_velocity.values[(minutes >= start) & (minutes <= end)]
+    own = [y for x, y in zip(shown["x"], shown["y"], strict=True) if start <= x <= end]
+    assert np.nanmax(own) == pytest.approx(np.nanmax(inside))
+    assert np.nanmin(own) == pytest.approx(np.nanmin(inside))
+    assert max(np.diff(shown["x"])) < max(np.diff(whole["x"]))
+    page.goto(page.url)
+    wait_for_data(page, "trace run_velocity", "x")
+    np.testing.assert_allclose(page.evaluate(TIME_RANGE), [start, end], atol=0.1 / 60)
+    assert page.wrong == []
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ FLOW = PRESETS["Flow: first of runs"]
         View(first=FLOW[0], second=FLOW[1], pre=0.3333333333333333, post=2.5, sort_from=-0.1),
         View(compare="one", first={"stimulus": "visflow", "start_time": (60.0, 120.5)}),
         View(first={"stimulus": "visflow", "main_flow_direction": ["left (nasal)"], "block": [2]}),
+        View(rois=(2,), zoom=(60.0, 93.5)),
         View(scale=True, edge="nan", baseline=0.5, stat="median", error="quartiles", sort="other"),
     ],
     ids=lambda view: view.query()[:20] or "usual",
@@ -72,6 +73,7 @@ def test_the_groups_of_a_split_are_called_by_words(select, by, stimulus, first):
     ("changed", "says"),
     [
         ({"rois": (99,)}, "no ROI 99"),
+        ({"zoom": (9.0, 3.0)}, "end after it begins"),
         ({"post": 0.0}, "window"),
         ({"pre": float("inf")}, "window"),
         ({"baseline": 9.0}, "baseline"),
