@@ -79,11 +79,14 @@ class Bar:
             color_mapper=self._mapper, width=10, padding=2, label_standoff=4,
             background_fill_color=look.background, major_label_text_color=look.text,
             major_label_text_font_size="11px", bar_line_color=None,
+            title_text_font_size="11px", title_text_font_style="normal", title_standoff=4,
+            title_text_color=look.text,
         )  # fmt: skip
 
-    def show(self, limit: float) -> None:
-        """Show the values that the ends of the colours are."""
+    def show(self, limit: float, label: str = "") -> None:
+        """Show the values that the ends of the colours are, and of what they are."""
         self._mapper.update(low=-limit, high=limit)
+        self.model.title = label
 
 
 class HeatMap:
@@ -169,7 +172,7 @@ class Responses:
             self.maps[-1].figure.add_layout(self._bar.model, "right")
         values = means[view.stat]
         limit = limit_of(values.values)
-        self._bar.show(limit)
+        self._bar.show(limit, dff_label(view))
         titles = names if len(names) <= _FEW else what_differs(means[GROUP].values.tolist())
         for k, one in enumerate(self.maps):
             by = view.sorting_group(k, len(names))

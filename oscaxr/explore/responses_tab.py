@@ -19,7 +19,7 @@ BOTH: Final[dict[str, Any]] = {"sizing_mode": "stretch_both", "margin": 0}
 
 # What the axis of a heat map takes of the width, and the bar of the last.
 _AXIS: Final = 46
-_BAR: Final = 38
+_BAR: Final = 54
 
 
 def pane(figure: Any) -> Any:

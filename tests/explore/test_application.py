@@ -407,3 +407,9 @@ def test_a_link_restores_how_the_time_axis_is_looked_at(session):
 def test_a_part_of_the_time_axis_that_the_session_lacks_shows_all_of_it(session, zoom):
     timeline = page_of(session, "session", zoom=zoom).timeline
     assert (timeline.range.start, timeline.range.end) == timeline.range.bounds
+
+
+def test_the_bar_of_maps_says_what_the_colours_are(session):
+    figures = page_of(session, "responses", scale=True).responses_tab.figures
+    (bar,) = figures.maps[-1].figure.right
+    assert bar.title == "dF/F, scaled"

@@ -118,6 +118,11 @@ def test_a_click_on_an_roi_chooses_it(served, page, explored_folder):
         trace = wait_for_data(page, "roi_traces")
         assert np.nanmax(trace["ys"][0]) == pytest.approx(float(ds.dff.sel(roi=4).max()))
     page.wait_for_url(re.compile("rois=4"), timeout=10_000)
+    # One more with Shift.
+    page.keyboard.down("Shift")
+    click_roi(page, 1)
+    page.keyboard.up("Shift")
+    page.wait_for_url(re.compile("rois=(4,1|1,4)(&|$)"), timeout=10_000)
 
 
 @pytest.mark.slow
