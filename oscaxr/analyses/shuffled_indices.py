@@ -89,6 +89,12 @@ class _Sums(NamedTuple):
     def weight(self) -> float:
         return sum(self.shares)
 
+    @property
+    def lost(self) -> float:
+        """What summed squares exceed the mean variance by, times the square of the difference."""
+        ours, others = self.shares
+        return (ours**2 + others**2) / (2 * self.weight**2)
+
     def terms(self, values: Floats) -> list[Floats]:
         """Return what is summed over the chosen rows: the difference and, for d-prime, squares.
 
@@ -107,14 +113,14 @@ class _Sums(NamedTuple):
         self, sums: Sequence[npt.NDArray[Any]], offset: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
         """Return what the difference is divided by."""
-        ours, others = self.shares
         if self.operation == "diff":
             return np.ones_like(sums[0])
         if self.operation == "rel_diff":
+            ours, others = self.shares
             slope = (ours - others) / (self.sign * self.weight)
             return np.asarray(sums[0] * slope + 2 * offset)
         variance = np.square(sums[0])
-        variance *= -(ours**2 + others**2) / (2 * self.weight**2)
+        variance *= -self.lost
         variance += sums[1]
         return np.asarray(np.sqrt(variance, out=variance))
 
@@ -132,11 +138,8 @@ class _Sums(NamedTuple):
 
         To tell which of two is larger then takes neither root nor quotient.
         """
-        ours, others = self.shares
         square = np.square(index)
-        # The variance is summed squares less this times the square of the difference.
-        lost = (ours**2 + others**2) / (2 * self.weight**2)
-        return np.asarray(np.copysign(square, index) / (1 + lost * square))
+        return np.asarray(np.copysign(square, index) / (1 + self.lost * square))
 
     def rounding(self, index: Floats, offset: Floats) -> tuple[Floats, Floats]:
         """Return by how much single precision may change an excess over `index`.
@@ -216,6 +219,7 @@ def percentile_of(
         parts = [decide(labels) for decide in decisions]
         is_below, is_open = (np.hstack(part) for part in zip(*parts, strict=True))
         twice, unknown = 2.0 * np.count_nonzero(is_below, axis=0), np.zeros(n_columns)
+        # Few are: in one dim they are found many times faster than in two.
         rows, columns = np.unravel_index(np.flatnonzero(is_open), is_open.shape)
         step = max(1, BLOCK_BYTES // (64 * how.n_chosen))
         for start in range(0, len(rows), step):
