@@ -154,15 +154,15 @@ def correlation(both: Floats, against: str) -> Any:
     """
     x, y = both[..., 0], both[..., 1]
     y = y - x if against == "change" else y
-    squares = [_centred_squares(part) for part in (x, y)]
-    x, y = (part - part.mean(axis=-1, keepdims=True) for part in (x, y))
-    return _ratio((x * y).sum(axis=-1), *squares)
+    (x, xx), (y, yy) = _centred(x), _centred(y)
+    return _ratio((x * y).sum(axis=-1), xx, yy)
 
 
-def _centred_squares(values: Floats) -> Any:
-    """Return the sum of squares of differences from the mean, 0 of equal values."""
-    squares = np.square(values - values.mean(axis=-1, keepdims=True)).sum(axis=-1)
-    return _without_rounding(squares, np.square(_OF_VALUES * values).sum(axis=-1))
+def _centred(values: Floats) -> tuple[Floats, Any]:
+    """Return differences from the mean, and the sum of their squares, 0 of equal values."""
+    centred = values - values.mean(axis=-1, keepdims=True)
+    least = np.square(_OF_VALUES * values).sum(axis=-1)
+    return centred, _without_rounding(np.square(centred).sum(axis=-1), least)
 
 
 def _without_rounding(squares: Any, least: Any) -> Any:
@@ -191,9 +191,8 @@ def null_correlations(
     """Return the correlations of two sessions (n,), ROIs or sessions permuted."""
     n = len(first)
     if permute == "rois":
-        x, y = first - first.mean(), second - second.mean()
+        (x, xx), (y, yy) = _centred(first), _centred(second)
         products = chance.shuffled_products(random, permutations, x, y)
-        xx, yy = _centred_squares(first), _centred_squares(second)
         if against == "session":
             return _ratio(products, xx, yy)
         # Of x with the permuted y less x.
