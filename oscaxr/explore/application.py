@@ -198,11 +198,14 @@ class Page:
         # One message to the browser, not one for each figure.
         with pn.io.hold():
             self.refresh()
+        self._say_view_after(_PATIENCE if self._background.busy else _LIVELY)
+
+    def _say_view_after(self, wait: int) -> None:
         self._unsaid = True
         if self._later is None:
             self._say_view()
         else:
-            self._later(self._say_view, _PATIENCE if self._background.busy else _LIVELY)
+            self._later(self._say_view, wait)
 
     def _say_view(self) -> None:
         """Say how many segments the criteria leave, and what the link is."""
@@ -229,9 +232,8 @@ class Page:
             def redraw() -> None:
                 self._redrawing = False
                 timeline.redraw()
-                self.view, self._unsaid = self.view.changed(zoom=timeline.zoom), True
-                if self._later is not None:
-                    self._later(self._say_view, _PATIENCE)
+                self.view = self.view.changed(zoom=timeline.zoom)
+                self._say_view_after(_PATIENCE)
 
             self.soon(redraw)
 
