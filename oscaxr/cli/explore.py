@@ -63,9 +63,9 @@ def explore(
     # Takes seconds, in which the session is opened.
     warm = Thread(target=import_module, args=("oscaxr.explore.serving",), daemon=True)
     warm.start()
-    page = None if static is None else place_to_write(static, target_option)
-    if page is not None:
-        console.check_target(page, overwrite=overwrite)
+    page = None
+    if static is not None:
+        page = console.check_target(place_to_write(static, target_option), overwrite=overwrite)
     matching = matches if matches is None or is_url(matches) else local_path(matches)
     with console.working("opening"):
         shelf = _shelf(asked, demo, matching)

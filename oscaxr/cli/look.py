@@ -241,9 +241,9 @@ def segments(
 
     Without criteria, these are all segments of the session.
     """
-    target = None if out is None else place_to_write(out, target_option)
-    if target is not None:
-        console.check_target(target, overwrite=overwrite)
+    target = None
+    if out is not None:
+        target = console.check_target(place_to_write(out, target_option), overwrite=overwrite)
         if not target.name.lower().endswith(".csv"):
             raise CriterionError(f"{out}: a table of segments is written as .csv")
     others, criteria = asked.split(words)
