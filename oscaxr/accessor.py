@@ -28,9 +28,10 @@ def _method(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
         return function(self._object, *args, **kwargs)
 
-    first, *others = inspect.signature(function).parameters.values()
-    parameters = [first.replace(name="self", annotation=inspect.Parameter.empty), *others]
-    signature = inspect.signature(function).replace(parameters=parameters)
+    signature = inspect.signature(function)
+    first, *others = signature.parameters.values()
+    own = first.replace(name="self", annotation=inspect.Parameter.empty)
+    signature = signature.replace(parameters=[own, *others])
     setattr(method, "__signature__", signature)  # noqa: B010 (functions do not declare it)
     method.__doc__ = _without_parameter(function.__doc__ or "", first.name)
     return cast("Callable[Concatenate[Any, P], R]", method)

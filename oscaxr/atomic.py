@@ -29,9 +29,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from oscaxr.errors import ExportError, OscaxrError, TargetExistsError, UnsafeTargetError
 
@@ -54,8 +53,7 @@ _AT_FDCWD: Final = -100
 _EXCHANGE: Final = 2
 
 
-@dataclass(frozen=True)
-class Leftover:
+class Leftover(NamedTuple):
     """What an export that did not end has left in a folder."""
 
     path: Path

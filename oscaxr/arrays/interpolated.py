@@ -1,7 +1,7 @@
 """Windows of a recording at any times, between frames too, as a lazy array."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -26,8 +26,7 @@ class ListedWindows(Windows):
         return self.listed[sequences][:, offsets]
 
 
-@dataclass(frozen=True)
-class Between:
+class Between(NamedTuple):
     """The frames before and after each time of each sequence, and how near the later one is.
 
     Parameters

@@ -1,8 +1,7 @@
 """Tracked ROIs: in tracking order, and joined over sessions on their label and nothing else."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Never
+from typing import Any, Final, NamedTuple, Never
 
 import numpy as np
 import xarray as xr
@@ -186,7 +185,7 @@ def align_tracked(
         raise TrackingError("to stack mice, their sessions need numbers (coordinate 'session')")
     frames = _aligned_frames([item for own in mice.values() for item in own])
     for name, own in mice.items():
-        mice[name] = [replace(item, content=frames(item.content)) for item in own]
+        mice[name] = [item._replace(content=frames(item.content)) for item in own]
     problems = [problem for name, own in mice.items() for problem in _different_rois(name, own)]
     _raise_all(
         problems,
@@ -222,8 +221,7 @@ def session_items(sessions: Any) -> list[tuple[str, Any]]:
     return [(f"session at position {place}", item) for place, item in enumerate(sessions)]
 
 
-@dataclass(frozen=True)
-class _Item:
+class _Item(NamedTuple):
     """One session: its tracked ROIs in order, and who it is. `array_name` of an array only."""
 
     label: str

@@ -1,8 +1,7 @@
 """The reference frames of sequences: from segments, frames or times, with their labels."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -46,8 +45,7 @@ def labelled(labels: Array) -> pd.Index:
     return index
 
 
-@dataclass(frozen=True)
-class ReferenceFrames:
+class ReferenceFrames(NamedTuple):
     """Reference frames and what is known about each."""
 
     frames: Array
@@ -59,8 +57,7 @@ class ReferenceFrames:
 
     def keep(self, flags: Array) -> "ReferenceFrames":
         """Return those that are flagged."""
-        return replace(
-            self,
+        return self._replace(
             frames=self.frames[flags],
             labels=self.labels[flags],
             lengths=None if self.lengths is None else self.lengths[flags],

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Never
 
@@ -126,8 +125,7 @@ def sessions_below(datadir: Place) -> Found:
 def without_originals_of_nwb(found: Found) -> Found:
     """Leave out the original folder of sessions whose NWB files are there."""
     have = {one.identity.session_id for one in found.sessions if one.format is NWB}
-    return replace(
-        found,
+    return found._replace(
         sessions=[
             one
             for one in found.sessions

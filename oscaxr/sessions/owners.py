@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 from oscaxr.errors import (
     AmbiguousSessionError,
@@ -51,8 +52,7 @@ class FoundSession:
         return f"sub-{self.identity.mouse_id}_ses-{session}"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """What lies below a folder."""
 
     sessions: list[FoundSession]

@@ -3,10 +3,9 @@
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
@@ -40,16 +39,14 @@ Storage = Mapping[str, Any] | None
 """How a server is reached, where a place is on one."""
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """A place that is used, and who said so."""
 
     value: Place | None
     source: str
 
 
-@dataclass(frozen=True)
-class KnownTable:
+class KnownTable(NamedTuple):
     """A session table, if there is one; one that nobody gave need not have all sessions."""
 
     rows: pd.DataFrame | None = None

@@ -14,7 +14,7 @@ import re
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import xarray as xr
@@ -84,8 +84,7 @@ class StoredReader(Reader, Protocol):
         """Refuse data that are missing, cut short or, on request, changed; reads no values."""
 
 
-@dataclass(frozen=True)
-class StoredVariable:
+class StoredVariable(NamedTuple):
     """One variable, as it is stored."""
 
     dims: tuple[str, ...]
@@ -93,8 +92,7 @@ class StoredVariable:
     reader: StoredReader
 
 
-@dataclass(frozen=True)
-class StoredGroup:
+class StoredGroup(NamedTuple):
     """What a file says of one group."""
 
     attrs: dict[str, Any]
