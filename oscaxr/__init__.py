@@ -12,7 +12,6 @@ from oscaxr.bridges.pynapple import to_numpy, to_pynapple
 from oscaxr.errors import OscaxrError, OscaxrWarning
 from oscaxr.errors import RenamedError as _RenamedError
 from oscaxr.explore import explore
-from oscaxr.formats.original.matches import read_matches
 from oscaxr.measure import (
     active_rois,
     baseline,
@@ -44,16 +43,17 @@ from oscaxr.select.frames import segments_at, stimulus_images
 from oscaxr.select.responses import responses
 from oscaxr.select.sequences import sequences
 from oscaxr.select.tables import blocks, patches, segment_table
-from oscaxr.sessions.find import find_sessions
-from oscaxr.sessions.open import open_session
-from oscaxr.sessions.settings import show_config
-from oscaxr.sessions.table import default_sessions, session_table
-from oscaxr.sessions.tree import open_sessions
 
 if _TYPE_CHECKING:
     from oscaxr import analyses, download, plot, sample
+    from oscaxr.formats.original.matches import read_matches
     from oscaxr.sessions.convert import convert
+    from oscaxr.sessions.find import find_sessions
     from oscaxr.sessions.map import map_sessions
+    from oscaxr.sessions.open import open_session
+    from oscaxr.sessions.settings import show_config
+    from oscaxr.sessions.table import default_sessions, session_table
+    from oscaxr.sessions.tree import open_sessions
     from oscaxr.sessions.write_index import write_index
     from oscaxr.store.open import open_exported
     from oscaxr.store.save import save
@@ -62,7 +62,15 @@ if _TYPE_CHECKING:
 __version__ = _version("oscaxr")
 
 
+_PACKAGES = ("analyses", "download", "formats", "plot", "sample", "sessions")
 _LATER = {
+    "open_session": "oscaxr.sessions.open",
+    "open_sessions": "oscaxr.sessions.tree",
+    "find_sessions": "oscaxr.sessions.find",
+    "session_table": "oscaxr.sessions.table",
+    "default_sessions": "oscaxr.sessions.table",
+    "show_config": "oscaxr.sessions.settings",
+    "read_matches": "oscaxr.formats.original.matches",
     "save": "oscaxr.store.save",
     "open_exported": "oscaxr.store.open",
     "convert": "oscaxr.sessions.convert",
@@ -74,7 +82,7 @@ _LATER = {
 
 def __getattr__(name: str) -> _Any:
     # Not needed by every analysis, or heavy (h5py): loaded when first used.
-    if name in ("analyses", "sample", "plot", "download"):
+    if name in _PACKAGES:
         return _import_module(f"oscaxr.{name}")
     if name in _LATER:
         return getattr(_import_module(_LATER[name]), name)

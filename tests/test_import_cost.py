@@ -31,12 +31,10 @@ HEAVY = (
 
 
 @cache
-def libraries_after(statement: str) -> frozenset[str]:
-    """Top-level names in ``sys.modules`` of a fresh interpreter after one statement."""
+def modules_after(statement: str) -> frozenset[str]:
+    """Names in ``sys.modules`` of a fresh interpreter after one statement."""
     # The last line only: a library is free to print when it is imported.
-    script = (
-        f"{statement}\nimport json, sys\nprint(json.dumps([m.split('.')[0] for m in sys.modules]))"
-    )
+    script = f"{statement}\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
     )
@@ -46,9 +44,15 @@ def libraries_after(statement: str) -> frozenset[str]:
 
 @pytest.mark.parametrize("library", HEAVY)
 def test_not_imported(library):
-    assert library not in libraries_after("import oscaxr") - libraries_after("import xarray")
+    assert library not in modules_after("import oscaxr") - modules_after("import xarray")
+
+
+@pytest.mark.parametrize("package", ["formats", "sessions", "store"])
+def test_what_opens_sessions_is_imported_when_one_is_opened(package):
+    assert f"oscaxr.{package}" not in modules_after("import oscaxr")
 
 
 def test_imports_are_seen():
-    assert {"oscaxr", "xarray"} <= libraries_after("import oscaxr")
-    assert "scipy" in libraries_after("import scipy")
+    assert {"oscaxr", "xarray"} <= modules_after("import oscaxr")
+    assert "scipy" in modules_after("import scipy")
+    assert "oscaxr.sessions.open" in modules_after("import oscaxr; oscaxr.open_session")

@@ -17,6 +17,7 @@ from oscaxr.errors import (
     TargetExistsError,
 )
 from oscaxr.formats.index import refer
+from oscaxr.formats.registry import INDEX
 from sample_forms import PUPIL, TRACES
 
 GROUPS = [f"mouse_1/session_{number}" for number in (1, 2, 3)]
@@ -129,7 +130,7 @@ def test_plain_xarray_opens_it_from_a_server(sample_paths, tmp_path):
             "remote_protocol": "http",
             "remote_options": {"asynchronous": True},
         }
-        (group,) = ox.formats.registry.INDEX.read(index).sessions
+        (group,) = INDEX.read(index).sessions
         with (
             xr.open_dataset(
                 "reference://", engine="zarr", group=group, storage_options=storage
@@ -150,7 +151,7 @@ def _assert_same(plain, ours):
 
 # -- how the values lie in the file ---------------------------------------------------------------
 def references_of(index):
-    found = ox.formats.registry.INDEX.read(index)
+    found = INDEX.read(index)
     ((group, _),) = found.sessions.items()
     return found.references(group)
 
