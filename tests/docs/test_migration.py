@@ -71,10 +71,10 @@ def names(tmp_path_factory):
     datadir = tmp_path_factory.mktemp("migration")
     table = ox.sample.write_mouse(datadir, parts="behavior+image+ophys")
     specs = ox.sample.mouse_specs()
-    same = ox.sample.write_original(specs[0], datadir.parent / "same", mates=specs[1:])
+    same = ox.sample.write_original(specs[0], tmp_path_factory.mktemp("same"), mates=specs[1:])
     (match_file,) = same.rglob("*_nway_matched_rois.json")
     unfit = ox.sample.SampleSpec(plane="dend", scale=0.05, n_rois=10, n_tracked=5, n_bad_rois=2)
-    original = ox.open_session(ox.sample.write_original(unfit, datadir.parent / "original"))
+    original = ox.open_session(ox.sample.write_original(unfit, tmp_path_factory.mktemp("original")))
     with pytest.warns(ox.errors.InvalidRoiWarning):
         original.valid.load()
     options = {"datadir": datadir, "table": table, "include": ("squares", "templates")}
