@@ -64,6 +64,8 @@ def moments(variable: xr.Variable, *, deviations: bool = True) -> Moments | None
     parts = accumulate(source.reader, sequences, offsets, tuple(rest), deviations)
     mean, squares, counts = (_shaped(part, source, variable) for part in parts)
     mean = (mean - source.center) / source.spread
+    # Whose spread is not known has no value.
+    counts = counts * ~np.isnan(source.spread)
     return Moments(mean.transpose(*counts.dims), squares / source.spread**2, counts)
 
 
@@ -72,11 +74,7 @@ def percentiles(
 ) -> Percentiles | None:
     """Return percentiles over the sequences of lazy windows; None of any other variable."""
     source = _source(variable)
-    if (
-        source is None
-        or source.reader.source.ndim != 2
-        or not np.all(np.asarray(source.spread) > 0)
-    ):
+    if source is None or source.reader.source.ndim != 2:
         return None
     found, spread = window_percentiles(source.reader, source.indices, wanted, deviation=deviation)
     parts = [_shaped(part, source, variable) for part in found]
@@ -152,6 +150,9 @@ def _source(variable: xr.Variable) -> _Source | None:
     if isinstance(array.indices[0], int) or any(
         np.ndim(index) > 1 for index in array.indices if not isinstance(index, slice)
     ):
+        return None
+    # What is divided by 0 is infinite or NaN, value by value.
+    if factors and (np.asarray(factors[1]) == 0).any():
         return None
     dims = [windows.dims[place] for place in np.argsort(array.order)]
     indices = (slice(i, i + 1) if isinstance(i, int) else i for i in array.indices)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 import oscaxr as ox
 from how_many import examples
 from oscaxr.arrays import window_sums, window_variable
+from oscaxr.arrays.computed import scaled
 from oscaxr.arrays.window_variable import WindowVariable
 
 REDUCTIONS = {
@@ -188,6 +189,25 @@ def window_variable_of(source, starts, length):
     windows = Windows(np.array(starts), np.arange(length), source.shape[0])
     array = OrthogonalArray(WindowReader(source, windows), order=(2, 0, 1))
     return WindowVariable(("roi", "sequence", "rel_time"), array)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("first", "value", "is_streamed"), [(0, np.nan, True), (0, 0.25, False), (150, np.inf, True)]
+)
+def test_rois_without_a_spread_are_scaled_as_in_memory(streamed, first, value, is_streamed):
+    trace = np.random.default_rng(0).normal(size=(200, 2))
+    trace[first:, 1] = value
+    low, middle, high = np.nanpercentile(trace, [5, 50, 95], axis=0)
+    cut = window_variable_of(xr.Variable(("time", "roi"), trace), range(0, 190, 7), 5)
+    factors = xr.Variable("roi", middle), xr.Variable("roi", high - low)
+    windows = WindowVariable(cut.dims, scaled(cut, *factors))
+    assert (window_variable._source(windows) is not None) is is_streamed
+    expected = xr.Variable(windows.dims, windows.copy().values)
+    for name in STREAMED:
+        xr.testing.assert_allclose(REDUCTIONS[name](windows), REDUCTIONS[name](expected))
+        # What each of them has read is not kept for the next.
+        windows = WindowVariable(cut.dims, scaled(cut, *factors))
 
 
 def test_they_are_what_they_were(ds, streamed):
