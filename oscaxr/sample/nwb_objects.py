@@ -1,6 +1,6 @@
 """What a sample session's NWB file holds, as objects of pynwb; its large arrays are still empty."""
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -255,7 +255,8 @@ def build_file(session: SampleSession, form: NwbForm) -> Any:
         experiment_description=WORDS,
         keywords=["synthetic", "two-photon calcium imaging"],
         identifier=f"{spec.session_id}{_IDENTIFIER_ENDINGS[form.parts]}",
-        session_start_time=spec.start,
+        # As published: digits of UTC, with the offset that these would have in Los Angeles.
+        session_start_time=spec.start.astimezone(UTC).replace(tzinfo=spec.site_start.tzinfo),
         file_create_date=[spec.start + timedelta(days=days) for days in _MADE_DAYS_AFTER],
         session_id=None if form.draft else str(spec.session_id),
         institution=str(ATTRS["institution"]),

@@ -221,7 +221,10 @@ def test_what_a_header_says(tiny: SampleSession, tmp_path: Path, draft: bool) ->
             assert ("session_id" in file["general"]) != draft
             made = file["file_create_date"].asstr()[:].tolist()
             assert len(made) == 2
-            assert file["session_start_time"].asstr()[()] < made[0] < made[1]
+            # Of 17:29 UTC: the offset is as wrong as in published files.
+            start = file["session_start_time"].asstr()[()]
+            assert start == "2001-01-05T17:29:17-08:00"
+            assert start < made[0] < made[1]
             assert list(file["general/devices"]) == ["2p_microscope"]
             (plane,) = file["general/optophysiology"].values()
             assert "optical_channel" in plane

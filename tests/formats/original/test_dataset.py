@@ -22,7 +22,7 @@ ONLY_ORIGINAL = {"invalid_reason", "listed_invalid", "aligned_frame_twop", "run_
 ONLY_NWB = {"line"}
 ORIGINAL_ATTRS = {"segmentation", "fluorescence"}
 NWB_ATTRS = {"session_start_time", "dandi_session_time", "age", "identifier", "genotype", "sex"}
-NWB_ATTRS |= {"nwb_version"}
+NWB_ATTRS |= {"nwb_version", "session_start_time_comment"}
 
 
 @pytest.fixture(
