@@ -109,6 +109,11 @@ def test_what_grows_with_the_number_of_sessions_is_told():
     growing = [scale.Run("loop", n, 0.01 * n**2, 50.0 + n) for n in (10, 25, 50)]
     assert "memory grows (+1.00 MB" in scale.verdict(growing)
     assert "time grows" in scale.verdict(growing)
+    # What the first sessions add once is no growth, and few sessions are no measure of time.
+    few = [scale.Run("loop", n, 0.9, held) for n, held in ((2, 50.0), (6, 56.0), (12, 56.0))]
+    assert scale.verdict(few) == (
+        "loop: memory flat (+0.00 MB a session), time of too few sessions to tell"
+    )
 
 
 def test_rows_outside_their_must_are_marked():

@@ -38,6 +38,8 @@ WAYS = ("loop", "opening", "open tree", "map_sessions")
 PARTS = (0.2, 0.5, 1.0)
 # What is held may grow by so many megabytes a session, the time of a session by so large a factor.
 MOST_MEGABYTES, MOST_TIME = 0.5, 1.25
+# Of fewer sessions, what is paid once and the noise are longer than what they differ in.
+FEWEST_TIMED = 10
 
 
 class Run(NamedTuple):
@@ -141,19 +143,20 @@ def family(process: int) -> Iterator[int]:
 
 # -- the table -------------------------------------------------------------------------------------
 def verdict(runs: Sequence[Run]) -> str:
-    """Say how memory and the time of a session grew from the fewest sessions to all of them."""
+    """Say how memory and the time of a session grew with the number of sessions."""
     first, middle, last = runs[0], runs[len(runs) // 2], runs[-1]
-    added = (last.megabytes - first.megabytes) / max(1, last.sessions - first.sessions)
+    # The first sessions add what is held once, as modules are.
+    added = (last.megabytes - middle.megabytes) / max(1, last.sessions - middle.sessions)
     # What a way costs once, such as starting workers, is taken off by the difference.
     early = (middle.seconds - first.seconds) / max(1, middle.sessions - first.sessions)
     late = (last.seconds - middle.seconds) / max(1, last.sessions - middle.sessions)
     each = late / early if early > 0 else float("nan")
     flat = "flat" if added <= MOST_MEGABYTES else "grows"
+    said = f"{last.way}: memory {flat} ({added:+.2f} MB a session)"
+    if middle.sessions - first.sessions < FEWEST_TIMED:
+        return f"{said}, time of too few sessions to tell"
     linear = "linear" if each <= MOST_TIME else "grows"
-    return (
-        f"{last.way}: memory {flat} ({added:+.2f} MB a session), "
-        f"time {linear} (later sessions to earlier ones: {each:.2f})"
-    )
+    return f"{said}, time {linear} (later sessions to earlier ones: {each:.2f})"
 
 
 def main(words: Sequence[str] | None = None) -> list[Run]:
