@@ -21,6 +21,7 @@ _BLINK_INTERVAL: Final = 15.0  # s
 _PUPIL_DELAY: Final = 0.1  # s, of the eye camera
 _RUNNER: Final = 0.12  # share of mice that run most of the time
 _SMALLEST_PUPIL: Final = 0.1  # mm, diameter
+_WIDE_PUPIL: Final = 0.75  # mm, towards which it widens
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,9 @@ def _pupil_pixels(
     """Make the pupil in the frames of the eye camera, from slow signals at their knots."""
     # The camera tells late what it sees: a frame holds what was the case 0.1 s before.
     times = timeline.clocks.eye_rise / COUNTS_PER_SECOND - _PUPIL_DELAY
-    diameter = rng.uniform(0.36, 0.54) + 0.22 * np.interp(times, knots, running)
+    # Small pupils widen more when the mouse runs than those that are wide at rest.
+    at_rest = rng.uniform(0.34, 0.62)
+    diameter = at_rest + 0.7 * (_WIDE_PUPIL - at_rest) * np.interp(times, knots, running)
     diameter += 0.06 * np.interp(times, knots, slow) + 0.03 * _slow_signal(times, 2.0, rng)
     diameter += 0.06 * _after_unexpected(times, timeline)
     diameter += rng.normal(0.0, 0.008, len(times))

@@ -143,6 +143,18 @@ def histograms(table: Any, signal: str) -> tuple[Values, Values]:
     return np.linspace(*table[f"{signal}_bin_edges"]["0"], counts.shape[1] + 1), counts
 
 
+def cumulated(
+    recorded: Callable[[str], Any], signal: str, values: list[Values]
+) -> tuple[Values, Values]:
+    """Return shares of values up to each bin's end, and those recorded: (session, bin)."""
+    edges, theirs = histograms(recorded("pupil_running_histograms")["hist_df"], signal)
+    ours = np.stack([np.histogram(one, edges)[0].astype(float) for one in values])
+    shares, recorded_shares = (
+        np.cumsum(counts / counts.sum(axis=1, keepdims=True), axis=1) for counts in (ours, theirs)
+    )
+    return shares, recorded_shares
+
+
 @pytest.mark.shared
 @pytest.mark.parametrize(
     ("signal", "variable", "bound"),
@@ -151,18 +163,26 @@ def histograms(table: Any, signal: str) -> tuple[Values, Values]:
 def test_behavior_is_distributed_as_recorded(
     recorded: Callable[[str], Any], signal: str, variable: str, bound: float
 ) -> None:
-    edges, theirs = histograms(recorded("pupil_running_histograms")["hist_df"], signal)
     values = [getattr(behavior, variable) for _, behavior in mice()]
-    ours = np.stack([np.histogram(one, edges)[0].astype(float) for one in values])
-    shares, recorded_shares = (
-        np.cumsum(counts / counts.sum(axis=1, keepdims=True), axis=1) for counts in (ours, theirs)
-    )
+    shares, recorded_shares = cumulated(recorded, signal, values)
     distance = np.abs(shares.mean(axis=0) - recorded_shares.mean(axis=0)).max()
     assert distance < bound
     # No session is outside of what there was, by more than a bin.
     for share in (0.05, 0.25, 0.5, 0.75, 0.95, 0.99):
         bins = [(found >= share).argmax(axis=1) for found in (shares, recorded_shares)]
         assert bins[1].min() - 1 <= bins[0].min() <= bins[0].max() <= bins[1].max() + 1
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_pupils_of_many_mice_are_distributed_as_recorded(recorded: Callable[[str], Any]) -> None:
+    specs = [SampleSpec(mouse_id=900100 + seed, seed=seed) for seed in range(100, 140)]
+    pupils = [make_behavior(one, make_timeline(one)).pupil_diameter for one in specs]
+    shares, recorded_shares = cumulated(recorded, "pupil", pupils)
+    assert np.abs(shares.mean(axis=0) - recorded_shares.mean(axis=0)).max() < 0.14
+    for diameter in pupils:
+        assert 0.30 <= np.nanmedian(diameter) <= 0.70
+        assert np.nanpercentile(diameter, 99) <= 0.89
 
 
 @pytest.mark.slow
