@@ -12,7 +12,7 @@ import xarray as xr
 
 from oscaxr.arrays.columns import thread_count, work_alone
 from oscaxr.arrays.lazy import take_outer
-from oscaxr.arrays.windows import WindowReader, chunk_rows
+from oscaxr.arrays.windows import WindowReader, chunk_rows, usual_lag
 
 Floats = npt.NDArray[np.float64]
 
@@ -102,7 +102,7 @@ def sums_of(
     wanted = wanted[np.searchsorted(frames.ravel(), 0, sorter=wanted) :]
     rising = frames.ravel()[wanted]
     place = groups[wanted // max(1, n_offsets)] * n_offsets + wanted % max(1, n_offsets)
-    lag = _lag(frames, groups)
+    lag = usual_lag(frames, groups, _LAYERS)
     first, last = (int(rising[0]), int(rising[-1])) if rising.size else (0, -1)
     early = np.asarray(source[first : first + 1].values, np.float64).reshape(-1)
     use_shift = deviations and early.size
@@ -167,18 +167,6 @@ class _Overlapping(NamedTuple):
             for rows, earlier in self.steps:
                 total[rows] += total[earlier]
         return np.asarray(total)
-
-
-def _lag(frames: npt.NDArray[Any], groups: npt.NDArray[Any]) -> int:
-    """Return how many frames after another most windows of a group begin; 0 if few overlap."""
-    n_offsets = frames.shape[1]
-    if not frames.size:
-        return 0
-    order = np.lexsort((frames[:, 0], groups))
-    steps = np.diff(frames[order, 0])[np.diff(groups[order]) == 0]
-    counts = np.bincount(steps[(steps > 0) & (steps < n_offsets)], minlength=1)
-    lag = int(counts.argmax())
-    return lag if 2 * counts.max() > len(frames) and _LAYERS * lag <= n_offsets else 0
 
 
 def _block_sums(

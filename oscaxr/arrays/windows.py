@@ -83,6 +83,19 @@ class WindowReader:
         return values
 
 
+def usual_lag(frames: Array, groups: Array, layers: int) -> int:
+    """Return how many frames after another most windows of a group begin; 0 if few overlap."""
+    # Offsets that lie so far apart, of frames (sequence, offset), hold nearly the same frames: each
+    # frame is in so many windows as there are layers.
+    if not frames.size:
+        return 0
+    order = np.lexsort((frames[:, 0], groups))
+    steps = np.diff(frames[order, 0])[np.diff(groups[order]) == 0]
+    counts = np.bincount(steps[(steps > 0) & (steps < frames.shape[1])], minlength=1)
+    lag = int(counts.argmax())
+    return lag if 2 * counts.max() > len(frames) and layers * lag <= frames.shape[1] else 0
+
+
 def take_frames(source: xr.Variable, frames: Array, *, by_matrix: bool = True) -> Array:
     """Read frames of a variable, by a matrix of frame numbers or each frame once."""
     clock = source.dims[0]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from how_many import examples
 from oscaxr.arrays import window_sums
-from oscaxr.arrays.window_sums import _lag, _Overlapping, _weights, sums_of
+from oscaxr.arrays.window_sums import _LAYERS, _Overlapping, _weights, sums_of
+from oscaxr.arrays.windows import usual_lag
 
 
 def plain_sums(values, frames, groups, shift):
@@ -62,9 +63,10 @@ def test_equals_adding_frame_by_frame(made, deviations, block_bytes):
 def test_what_overlaps_is_told_by_few_frames():
     starts = np.cumsum([*[9] * 24, 10] * 4)
     frames, groups = starts[:, None] + np.arange(60), np.zeros(100, int)
-    assert _lag(frames, groups) == 9
+    assert usual_lag(frames, groups, _LAYERS) == 9
     # Windows that hardly overlap, and none at all.
-    assert _lag(frames[:, :20], groups) == _lag(frames[:0], groups[:0]) == 0
+    assert usual_lag(frames[:, :20], groups, _LAYERS) == 0
+    assert usual_lag(frames[:0], groups[:0], _LAYERS) == 0
     place = np.tile(np.arange(60), 100)
     weights = _weights(place, frames.ravel(), (60, frames.max() + 1))
     found = _Overlapping.of(weights, np.arange(60), 60, 9)
