@@ -151,8 +151,8 @@ def _source(variable: xr.Variable) -> _Source | None:
         np.ndim(index) > 1 for index in array.indices if not isinstance(index, slice)
     ):
         return None
-    # What is divided by 0 is infinite or NaN, value by value.
-    if factors and (np.asarray(factors[1]) == 0).any():
+    # What is divided by 0 is infinite or NaN, value by value; by less, the order turns round.
+    if factors and (np.asarray(factors[1]) <= 0).any():
         return None
     dims = [windows.dims[place] for place in np.argsort(array.order)]
     indices = (slice(i, i + 1) if isinstance(i, int) else i for i in array.indices)

@@ -193,14 +193,15 @@ def window_variable_of(source, starts, length):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
-    ("first", "value", "is_streamed"), [(0, np.nan, True), (0, 0.25, False), (150, np.inf, True)]
+    ("first", "value", "sign", "is_streamed"),
+    [(0, np.nan, 1, True), (0, 0.25, 1, False), (150, np.inf, 1, True), (200, 0.0, -1, False)],
 )
-def test_rois_without_a_spread_are_scaled_as_in_memory(streamed, first, value, is_streamed):
+def test_odd_spreads_scale_as_in_memory(streamed, first, value, sign, is_streamed):
     trace = np.random.default_rng(0).normal(size=(200, 2))
     trace[first:, 1] = value
     low, middle, high = np.nanpercentile(trace, [5, 50, 95], axis=0)
     cut = window_variable_of(xr.Variable(("time", "roi"), trace), range(0, 190, 7), 5)
-    factors = xr.Variable("roi", middle), xr.Variable("roi", high - low)
+    factors = xr.Variable("roi", middle), xr.Variable("roi", sign * (high - low))
     windows = WindowVariable(cut.dims, scaled(cut, *factors))
     assert (window_variable._source(windows) is not None) is is_streamed
     expected = xr.Variable(windows.dims, windows.copy().values)
