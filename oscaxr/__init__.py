@@ -62,7 +62,7 @@ if _TYPE_CHECKING:
 __version__ = _version("oscaxr")
 
 
-_PACKAGES = ("analyses", "download", "formats", "plot", "sample", "sessions")
+_PACKAGES = ("analyses", "download", "plot", "sample", "sessions")
 _LATER = {
     "open_session": "oscaxr.sessions.open",
     "open_sessions": "oscaxr.sessions.tree",
@@ -84,6 +84,9 @@ def __getattr__(name: str) -> _Any:
     # Not needed by every analysis, or heavy (h5py): loaded when first used.
     if name in _PACKAGES:
         return _import_module(f"oscaxr.{name}")
+    if name == "formats":  # whose own folder holds nothing
+        _import_module("oscaxr.formats.original")
+        return _import_module("oscaxr.formats")
     if name in _LATER:
         return getattr(_import_module(_LATER[name]), name)
     if name in _NAMES:

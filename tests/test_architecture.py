@@ -27,7 +27,7 @@ MAX_FUNCTION_LINES = 60
 # "" is the package's own __init__.py. A room that is not in this table is an error: it has to be
 # given a place first.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("atomic", "errors", "options", "paths", "progress", "renamed", "versions"),
+    ("atomic", "errors", "options", "paths", "progress", "renamed", "submodules", "versions"),
     ("arrays",),
     ("model",),
     ("files", "select", "measure"),

@@ -7,6 +7,8 @@ from functools import cache
 
 import pytest
 
+import oscaxr
+
 HEAVY = (
     "bokeh",
     "dandi",
@@ -50,6 +52,17 @@ def test_not_imported(library):
 @pytest.mark.parametrize("package", ["formats", "sessions", "store"])
 def test_what_opens_sessions_is_imported_when_one_is_opened(package):
     assert f"oscaxr.{package}" not in modules_after("import oscaxr")
+
+
+@pytest.mark.parametrize("first", ["", "oscaxr.open_session; "])
+def test_modules_come_when_they_are_named(first):
+    names = {"oscaxr.sessions.table", "oscaxr.sessions.find", "oscaxr.formats.original.matches"}
+    assert names <= modules_after(f"import oscaxr; {first}{'; '.join(sorted(names))}")
+
+
+def test_a_module_that_is_not_there_is_no_attribute():
+    with pytest.raises(AttributeError, match=r"'oscaxr\.sessions' has no attribute 'nothing'"):
+        _ = oscaxr.sessions.nothing
 
 
 def test_imports_are_seen():

@@ -19,7 +19,7 @@ def test_the_function_is_a_package_now():
     assert isinstance(caught.value, TypeError)
     assert pickle.loads(pickle.dumps(ox.sessions)) is ox.sessions
     assert cloudpickle.loads(cloudpickle.dumps(lambda: ox.sessions))() is ox.sessions
-    assert pickle.loads(pickle.dumps(ox.open_session)) is ox.open_session
+    assert pickle.loads(pickle.dumps(ox.sessions.open.open_session)) is ox.open_session
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def _filler(places: npt.NDArray[Any]) -> Callable[[npt.NDArray[Any], npt.NDArray
     # Where windows overlap, the frame of one is mostly that of the next a lag earlier: to copy
     # those is quicker than to gather them.
     n_offsets, n_sequences = places.shape
-    lag = usual_lag(places.T, np.zeros(n_sequences, np.intp), 2) or n_offsets
+    lag = usual_lag(places.T, np.zeros(n_sequences, np.intp), layers=2) or n_offsets
     copied = []
     for start in range(lag, n_offsets, lag):
         later = slice(start, min(start + lag, n_offsets))
